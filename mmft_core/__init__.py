@@ -1,0 +1,32 @@
+"""mmft: fine-tune multi-modal models. The contracts, the engine and the command line.
+
+What a plugin's `__init__` needs to declare its components is here, and imports no torch; what its
+building code needs is in `mmft_core.contracts`.
+"""
+
+from mmft_core.discovery import discover
+from mmft_core.errors import MmftError
+from mmft_core.hookspecs import hookimpl
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import (
+    ANY_MODALITIES,
+    API_VERSION,
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    TaskSpec,
+)
+
+__all__ = [
+    "ANY_MODALITIES",
+    "API_VERSION",
+    "BackboneSpec",
+    "Component",
+    "DatasetSpec",
+    "MetricSpec",
+    "MmftError",
+    "Registry",
+    "TaskSpec",
+    "discover",
+    "hookimpl",
+]

@@ -1,0 +1,78 @@
+"""The command line. Each command's module is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from mmft_core.errors import MmftError
+
+COMMANDS = {
+    "run": "mmft_core.cli.run:run",
+    "eval": "mmft_core.cli.eval:evaluate",
+    "predict": "mmft_core.cli.predict:predict",
+    "plugins": "mmft_core.cli.plugins:plugins",
+}
+SUMMARIES = {
+    "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+    "eval": "Evaluate a finished run, on its own test data or on other data.",
+    "predict": "Let a finished run predict files and folders.",
+    "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use, and whose help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mmft", message="mmft %(version)s")
+def cli() -> None:
+    """Fine-tune multi-modal models.
+
+    \b
+    mmft run --task image-cls --backbone resnet50 --dataset ./photos
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; mistakes of the user end in one sentence and exit code 2."""
+    try:
+        cli.main(arguments, prog_name="mmft", standalone_mode=False)
+    except MmftError as error:
+        fail(error.message, error.hint)
+    except click.exceptions.Exit as exit_request:
+        sys.exit(exit_request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Aborted.", err=True)
+        sys.exit(130)
+
+
+def fail(message: str, hint: str | None = None) -> None:
+    """Print an error and what to do about it, and exit with 2."""
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    if hint:
+        click.echo(f"       {hint}", err=True)
+    sys.exit(2)

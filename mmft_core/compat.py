@@ -1,0 +1,114 @@
+"""Do these parts fit together? Answered from specs alone, before a weight loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mmft_core.errors import IncompatibleError
+from mmft_core.registry import Registry
+from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, TaskSpec
+
+
+def check(
+    task: TaskSpec,
+    backbones: Mapping[str, BackboneSpec],
+    dataset: DatasetSpec,
+    metrics: Iterable[MetricSpec],
+    registry: Registry,
+) -> None:
+    """Check that task, backbones, dataset and metrics can work together.
+
+    Args:
+        backbones: by modality.
+        registry: to name parts that would fit.
+
+    Raises:
+        IncompatibleError: they cannot; says which two do not fit, and what would.
+    """
+    _check_backbones(task, backbones, registry)
+    _check_dataset(task, backbones, dataset, registry)
+    for metric in metrics:
+        if metric.measures != task.predicts:
+            raise IncompatibleError(
+                f"Metric '{metric.name}' measures {metric.measures}, "
+                f"but task '{task.name}' predicts {task.predicts}.",
+                hint=_would_fit(
+                    m.name for m in registry.of_kind("metric") if measures(m.spec, task)
+                ),
+            )
+
+
+def measures(metric: object, task: TaskSpec) -> bool:
+    return isinstance(metric, MetricSpec) and metric.measures == task.predicts
+
+
+def dataset_fits(dataset: object, task: TaskSpec) -> bool:
+    """Whether a dataset holds a modality mix and a target that the task can use."""
+    return (
+        isinstance(dataset, DatasetSpec)
+        and dataset.target == task.target
+        and (task.modalities == ANY_MODALITIES or set(task.modalities) <= set(dataset.modalities))
+    )
+
+
+def _check_backbones(
+    task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry
+) -> None:
+    wanted = set(task.modalities)
+    if task.modalities != ANY_MODALITIES:
+        for modality, spec in backbones.items():
+            if modality not in wanted:
+                raise IncompatibleError(
+                    f"Task '{task.name}' works on {_list(wanted)}, "
+                    f"but backbone '{spec.name}' reads {modality}.",
+                    hint=_would_fit(
+                        c.name
+                        for c in registry.of_kind("backbone")
+                        if set(c.spec.modality_names) <= wanted
+                    ),
+                )
+        for modality in sorted(wanted - set(backbones)):
+            raise IncompatibleError(
+                f"Task '{task.name}' needs a backbone for {modality}.",
+                hint=_would_fit(
+                    c.name
+                    for c in registry.of_kind("backbone")
+                    if modality in c.spec.modality_names
+                ),
+            )
+    for spec in backbones.values():
+        lacking = [need for need in task.needs if need not in spec.provides]
+        if lacking:
+            raise IncompatibleError(
+                f"Task '{task.name}' needs {_list(lacking)} from its backbone, "
+                f"but '{spec.name}' provides {_list(spec.provides)}."
+            )
+
+
+def _check_dataset(
+    task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
+) -> None:
+    fitting = [c.name for c in registry.of_kind("dataset") if dataset_fits(c.spec, task)]
+    lacking = sorted(set(backbones) - set(dataset.modalities))
+    if lacking:
+        raise IncompatibleError(
+            f"Task '{task.name}' reads {_list(backbones)}, "
+            f"but dataset '{dataset.name}' holds {_list(dataset.modalities)}.",
+            hint=_would_fit(fitting),
+        )
+    if dataset.target != task.target:
+        raise IncompatibleError(
+            f"Task '{task.name}' learns from targets of type {task.target}, "
+            f"but those of dataset '{dataset.name}' are of type {dataset.target}.",
+            hint=_would_fit(fitting),
+        )
+
+
+def _list(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names)) or "nothing"
+
+
+def _would_fit(names: Iterable[str]) -> str | None:
+    found = sorted(names)
+    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    return f"These would fit: {', '.join(found[:8])}{more}." if found else None

@@ -1,0 +1,212 @@
+"""Discovery: entry points in, registry out, with every plugin failure isolated and recorded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+
+from mmft_core import hookspecs
+from mmft_core.errors import PluginError, did_you_mean
+from mmft_core.registry import Component, Failure, Registry
+from mmft_core.specs import (
+    API_VERSION,
+    KINDS,
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    Spec,
+    TaskSpec,
+)
+
+HOOKS: dict[str, type[Spec]] = {
+    "register_backbone": BackboneSpec,
+    "register_dataset": DatasetSpec,
+    "register_task": TaskSpec,
+    "register_metric": MetricSpec,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """An entry point, with the label under which its components are qualified."""
+
+    entry_point: importlib.metadata.EntryPoint
+    plugin: str
+
+    @property
+    def distribution(self) -> str:
+        dist = self.entry_point.dist
+        return dist.name if dist else "unknown"
+
+    @property
+    def version(self) -> str:
+        dist = self.entry_point.dist
+        return dist.version if dist else "unknown"
+
+    def failure(self, cause: str) -> Failure:
+        return Failure(
+            plugin=self.plugin, distribution=self.distribution, version=self.version, cause=cause
+        )
+
+
+def discover(
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None, *, strict: bool = False
+) -> Registry:
+    """Load every plugin of the entry-point group `mmft`.
+
+    Args:
+        entry_points: in place of those of the installed distributions, for tests.
+        strict: make the first failure an error.
+
+    Raises:
+        PluginError: with `strict`, a plugin failed.
+    """
+    if entry_points is None:
+        entry_points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    components: list[Component[Spec]] = []
+    failures: list[Failure] = []
+    sources, clashes = _label(entry_points)
+    failures += clashes
+    for source in sources:
+        found, problems = _load(manager, source)
+        components += found
+        failures += problems
+    if strict and failures:
+        raise PluginError(
+            f"{len(failures)} plugin(s) failed and --strict-plugins was given: "
+            + "; ".join(map(str, failures))
+        )
+    components.sort(key=lambda c: (KINDS.index(c.kind), c.name, c.plugin))
+    return Registry(tuple(components), tuple(failures))
+
+
+def _label(
+    entry_points: Iterable[importlib.metadata.EntryPoint],
+) -> tuple[list[_Source], list[Failure]]:
+    """Give each entry point a unique label.
+
+    Where two distributions declare one entry-point name, neither is preferred: both are labelled
+    "distribution:name", and the clash is recorded. The same declaration twice is loaded once.
+    """
+    points = sorted(entry_points, key=lambda e: (e.name, e.dist.name if e.dist else "", e.value))
+    names = Counter(point.name for point in points)
+    sources: list[_Source] = []
+    failures: list[Failure] = []
+    seen: set[str] = set()
+    for point in points:
+        source = _Source(entry_point=point, plugin=point.name)
+        if names[point.name] > 1:
+            rivals = sorted({p.dist.name for p in points if p.name == point.name and p.dist})
+            if len(rivals) > 1:
+                source = _Source(entry_point=point, plugin=f"{source.distribution}:{point.name}")
+                failures.append(
+                    source.failure(
+                        f"the plugin name '{point.name}' is declared by {' and '.join(rivals)}; "
+                        f"use {source.plugin}/NAME for the components of this one"
+                    )
+                )
+        if source.plugin in seen:
+            failures.append(
+                source.failure(f"the entry point '{point.name} = {point.value}' is declared twice")
+            )
+            continue
+        seen.add(source.plugin)
+        sources.append(source)
+    return sources, failures
+
+
+def _load(
+    manager: pluggy.PluginManager, source: _Source
+) -> tuple[list[Component[Spec]], list[Failure]]:
+    """Load one plugin. What goes wrong in one hook leaves its other hooks standing."""
+    try:
+        plugin = source.entry_point.load()
+    except Exception as error:  # A plugin may raise anything while it is imported.
+        return [], [source.failure(f"cannot be imported: {_brief(error)}")]
+    problems = list(_contract_problems(plugin))
+    if problems:
+        return [], [source.failure("; ".join(problems))]
+    try:
+        manager.register(plugin, name=source.plugin)
+    except Exception as error:  # pluggy validates signatures here.
+        if manager.has_plugin(source.plugin):
+            manager.unregister(name=source.plugin)
+        return [], [source.failure(_brief(error))]
+    components: list[Component[Spec]] = []
+    failures: list[Failure] = []
+    for hook, spec_type in HOOKS.items():
+        try:
+            specs = _call(manager, source.plugin, hook, spec_type)
+            repeated = [n for n, k in Counter(spec.name for spec in specs).items() if k > 1]
+            if repeated:
+                raise PluginError(f"{hook}() returned the name '{repeated[0]}' twice")
+        except Exception as error:  # The hook is foreign code.
+            failures.append(source.failure(_brief(error)))
+            continue
+        components += [
+            Component(
+                spec=spec,
+                plugin=source.plugin,
+                distribution=source.distribution,
+                version=source.version,
+            )
+            for spec in specs
+        ]
+    return components, failures
+
+
+def _contract_problems(plugin: Any) -> Iterator[str]:
+    """What pluggy alone would pass over in silence."""
+    version = getattr(plugin, "MMFT_API_VERSION", API_VERSION)
+    if version != API_VERSION:
+        yield f"needs plugin API version {version}, this mmft has {API_VERSION}"
+        return
+    marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), "mmft_impl")]
+    lookalikes = [
+        n
+        for n in dir(plugin)
+        if n.startswith("register_") and callable(getattr(plugin, n)) and n not in marked
+    ]
+    for name in marked + lookalikes:
+        if name not in HOOKS:
+            yield f"there is no hook '{name}'.{did_you_mean(name, HOOKS)}"
+        elif name in lookalikes:
+            yield f"{name}() lacks the @hookimpl mark"
+    if not marked and not lookalikes:
+        yield "it has no hook; expected one of " + ", ".join(HOOKS)
+
+
+def _call(
+    manager: pluggy.PluginManager, plugin: str, hook: str, spec_type: type[Spec]
+) -> Sequence[Spec]:
+    """Call one hook of one plugin and check what it returns."""
+    others = [p for name, p in manager.list_name_plugin() if name != plugin]
+    answers = manager.subset_hook_caller(hook, remove_plugins=others)()
+    if not answers:
+        return ()
+    (returned,) = answers
+    if isinstance(returned, str) or not isinstance(returned, Sequence):
+        raise PluginError(
+            f"{hook}() returned {type(returned).__name__}, not a sequence of {spec_type.__name__}"
+        )
+    for spec in returned:
+        if not isinstance(spec, spec_type):
+            raise PluginError(
+                f"{hook}() returned a {type(spec).__name__} in its sequence, "
+                f"not a {spec_type.__name__}"
+            )
+    return returned
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    if isinstance(error, PluginError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

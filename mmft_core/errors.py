@@ -1,0 +1,124 @@
+"""Every error that mmft raises on purpose, as one tree.
+
+    MmftError
+    ├── ConfigError             a flag, a TOML key or a --set value is wrong
+    ├── PluginError             a plugin is broken, or answers wrongly
+    │   ├── UnknownComponentError   no plugin offers that name
+    │   ├── AmbiguousNameError      several plugins offer that name
+    │   └── MissingExtraError       a component needs packages that are not installed
+    ├── IncompatibleError       the chosen parts do not fit together
+    ├── DataError               a data set cannot be used as it is
+    │   └── SampleError             one sample cannot be used; names it
+    ├── WeightsError            pretrained weights cannot be had or do not fit
+    ├── RunDirectoryError       a run directory is missing, not empty, or of another run
+    │   └── CheckpointError         a checkpoint is damaged or belongs to another run
+    ├── StorageError            the disk is full or may not be written
+    └── TrainingError           training cannot go on
+        └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
+
+The message is one sentence that says what is wrong and where; `hint` says what to do about it.
+The command line prints both and exits with 2. Any other exception is a bug in mmft or in a plugin
+and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class MmftError(Exception):
+    """Base of every error that a user, rather than a programmer, can put right."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class ConfigError(MmftError):
+    """A flag, a key in a TOML file or a --set value is wrong."""
+
+
+class PluginError(MmftError):
+    """A plugin is broken or breaks the contract."""
+
+
+class UnknownComponentError(PluginError):
+    """No plugin offers a component of that name."""
+
+
+class AmbiguousNameError(PluginError):
+    """Several plugins offer that name; the qualified name says which is meant."""
+
+
+class MissingExtraError(PluginError):
+    """The component needs packages of an extra that is not installed."""
+
+
+class IncompatibleError(MmftError):
+    """Task, backbones, dataset and metrics do not fit together."""
+
+
+class DataError(MmftError):
+    """A data set is missing, empty or unusable."""
+
+
+class SampleError(DataError):
+    """One sample is unusable.
+
+    `sample_id` is what the reports use too: the file, or the table and its row.
+    """
+
+    def __init__(self, sample_id: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{sample_id}: {reason}.", hint=hint)
+        self.sample_id = sample_id
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str]]:
+        # Worker processes send their exceptions by pickle, which would pass `message` alone.
+        return type(self), (self.sample_id, self.reason)
+
+
+class WeightsError(MmftError):
+    """Pretrained weights cannot be had, or do not fit the backbone."""
+
+
+class RunDirectoryError(MmftError):
+    """A run directory is missing, not empty, or holds something else."""
+
+
+class CheckpointError(RunDirectoryError):
+    """A checkpoint is damaged or belongs to another run."""
+
+
+class StorageError(MmftError):
+    """The disk is full, or the place may not be written."""
+
+
+class TrainingError(MmftError):
+    """Training cannot go on."""
+
+
+class NonFiniteLossError(TrainingError):
+    """The loss became NaN or infinite."""
+
+    def __init__(self, step: int, loss: float, sample_ids: Sequence[str]) -> None:
+        shown = ", ".join(sample_ids[:8])
+        more = f" and {len(sample_ids) - 8} more" if len(sample_ids) > 8 else ""
+        super().__init__(
+            f"The loss became {loss} at step {step}, on the samples {shown}{more}.",
+            hint="Lower engine.lr, set engine.clip_norm or engine.precision=fp32, "
+            "or look at these samples; the last checkpoint is kept.",
+        )
+        self.step = step
+        self.sample_ids = tuple(sample_ids)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

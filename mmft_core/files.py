@@ -1,0 +1,123 @@
+"""Writing so that a reader never meets half a file, whenever the process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmft_core.errors import StorageError
+
+
+@contextlib.contextmanager
+def storage_errors(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into StorageError.
+
+    safetensors wraps them in an exception of its own, with the message alone.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(error.errno, error.strerror or str(error), place) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":
+            raise
+        full = "os error 28" in str(error) or "No space left" in str(error)
+        raise _storage_error(errno.ENOSPC if full else None, str(error), place) from error
+
+
+def _storage_error(number: int | None, reason: str, place: Path) -> StorageError:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(
+            f"No space is left to write {place}.",
+            hint="Free some, then go on with --resume, or choose another --output.",
+        )
+    return StorageError(f"{place} cannot be written: {reason}.", hint="Choose another --output.")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path` that takes its place once it is wholly on disk.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    temporary: Path | None = None
+    with storage_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of `path` once it is wholly on disk.
+
+    A process that is killed between the two renames leaves no `path`, never half of one.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _sync(file)
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file as a whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what killed processes left of `replacing` and `replacing_folder`."""
+    for leftover in folder.glob(".*.????????"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,67 @@
+"""The four hooks: how a plugin offers its components.
+
+A plugin is a module that a distribution names in the entry-point group `mmft`:
+
+    # pyproject.toml
+    [project.entry-points.mmft]
+    flowers = "mmft_flowers"
+
+    # mmft_flowers/__init__.py: imports nothing heavy
+    from mmft_core import BackboneSpec, hookimpl
+
+    @hookimpl
+    def register_backbone():
+        return [
+            BackboneSpec(
+                name="flowernet",
+                summary="A small convolutional network for flowers",
+                modality="image",
+                build="mmft_flowers.flowernet:build",          # resolved when first used
+                options="mmft_flowers.options:FlowerNetOptions",
+            )
+        ]
+
+    # mmft_flowers/flowernet.py: may import torch
+    def build(options, context):
+        return FlowerNet(options.width)
+
+After `pip install`, `mmft plugins` lists `flowernet` and `mmft run --backbone flowernet` uses it.
+What `build` receives and returns for each kind is said in `mmft_core.contracts`; whether it does
+so is checked by the conformance kit, `mmft_core.testing`. Each hook may be left out.
+
+A plugin that was written for another version of this contract says so with a module attribute
+`MMFT_API_VERSION`; without it, version 1 is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pluggy
+
+from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec
+
+PROJECT = "mmft"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_backbone() -> Sequence[BackboneSpec]:  # type: ignore[empty-body]
+    """Return the backbones that the plugin offers."""
+
+
+@hookspec
+def register_dataset() -> Sequence[DatasetSpec]:  # type: ignore[empty-body]
+    """Return the datasets that the plugin offers."""
+
+
+@hookspec
+def register_task() -> Sequence[TaskSpec]:  # type: ignore[empty-body]
+    """Return the tasks that the plugin offers."""
+
+
+@hookspec
+def register_metric() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
+    """Return the metrics that the plugin offers."""

@@ -1,0 +1,257 @@
+"""From a configuration tree and a registry to a plan: every part chosen, every option typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from mmft_core import compat
+from mmft_core.config import EngineConfig, Tree, merge, nest
+from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_core.options import convert, option_names
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+
+S = TypeVar("S", bound=Spec)
+OnBadSample = Literal["fail", "skip"]
+
+TOP_LEVEL = ("task", "backbone", "dataset", "metrics", "engine", "output", "on_bad_sample")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Generic[S]):
+    """A chosen component with its typed options."""
+
+    component: Component[S]
+    options: Any
+
+    @property
+    def spec(self) -> S:
+        return self.component.spec
+
+    def tree(self) -> Tree:
+        return {"name": self.component.qualified, **asdict(self.options)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackbonePart(Part[BackboneSpec]):
+    """A chosen backbone, and where its weights come from: auto, pretrained, none or a path."""
+
+    weights: str
+
+    def tree(self) -> Tree:
+        return {"weights": self.weights, **super().tree()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a run is decided by."""
+
+    task: Part[TaskSpec]
+    backbones: Mapping[str, BackbonePart]
+    dataset: Part[DatasetSpec]
+    metrics: tuple[Component[MetricSpec], ...]
+    engine: EngineConfig
+    on_bad_sample: OnBadSample = "fail"
+
+    @property
+    def monitor(self) -> str:
+        return self.engine.monitor or self.task.spec.monitor
+
+    @property
+    def components(self) -> tuple[Component[Any], ...]:
+        backbones = (part.component for part in self.backbones.values())
+        return (self.task.component, *backbones, self.dataset.component, *self.metrics)
+
+    def tree(self) -> Tree:
+        """The resolved configuration: running it again repeats the run."""
+        return {
+            "metrics": [m.qualified for m in self.metrics],
+            "on_bad_sample": self.on_bad_sample,
+            "task": self.task.tree(),
+            "backbone": {m: part.tree() for m, part in self.backbones.items()},
+            "dataset": self.dataset.tree(),
+            "engine": asdict(self.engine),
+        }
+
+
+def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
+    """Look up every name, add recommended defaults, type every option, check that all fits.
+
+    Raises:
+        ConfigError: a key or a value is wrong, or something needed is not given.
+        UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
+        IncompatibleError: the parts do not fit together.
+    """
+    for key in tree:
+        if key not in TOP_LEVEL:
+            raise ConfigError(
+                f"There is no setting '{key}'.{did_you_mean(key, TOP_LEVEL)}",
+                hint=f"Settings are: {', '.join(TOP_LEVEL)}.",
+            )
+    task_table = _table(tree, "task")
+    task = registry.task(_name(task_table, "task", "--task"))
+    backbone_tables = _backbone_tables(tree, registry)
+    backbones = {m: registry.backbone(t["name"]) for m, t in backbone_tables.items()}
+    dataset, dataset_table = _dataset(_table(tree, "dataset"), task.spec, registry)
+    metrics = _metrics(tree, task.spec, registry)
+    compat.check(
+        task.spec,
+        {m: c.spec for m, c in backbones.items()},
+        dataset.spec,
+        [m.spec for m in metrics],
+        registry,
+    )
+    advice = merge(*(nest(c.spec.defaults) for c in (*backbones.values(), task, dataset)))
+    engine = merge(advice.get("engine", {}), _table(tree, "engine"))
+    return Plan(
+        task=Part(component=task, options=_options(task, advice.get("task", {}), task_table)),
+        backbones={
+            m: _backbone_part(m, c, advice.get("backbone", {}), backbone_tables[m])
+            for m, c in backbones.items()
+        },
+        dataset=Part(
+            component=dataset,
+            options=_options(dataset, advice.get("dataset", {}), dataset_table),
+        ),
+        metrics=metrics,
+        engine=convert(engine, EngineConfig, "engine"),
+        on_bad_sample=_on_bad_sample(tree),
+    )
+
+
+def _table(tree: Mapping[str, Any], key: str) -> Tree:
+    """A table of the tree; `task = "x"` is short for `task.name = "x"`."""
+    value = tree.get(key, {})
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"'{key}' is {value!r}, not a table of settings.")
+    return dict(value)
+
+
+def _name(table: Mapping[str, Any], key: str, flag: str) -> str:
+    name = table.get("name")
+    if not isinstance(name, str) or not name:
+        raise ConfigError(
+            f"No {key} was chosen.",
+            hint=f"Give {flag} NAME; `mmft plugins --kind {key}` lists them.",
+        )
+    return name
+
+
+def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
+    """Bring `backbone` into the form {modality: {name, weights, options}}.
+
+    A table below `backbone` belongs to that modality; plain values beside it are for all backbones.
+    """
+    table = _table(tree, "backbone")
+    by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
+    shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    if "name" in shared:
+        component = registry.backbone(_name(shared, "backbone", "--backbone"))
+        modality = component.spec.modality
+        by_modality[modality] = merge({"name": shared.pop("name")}, by_modality.get(modality, {}))
+    if not by_modality:
+        _name({}, "backbone", "--backbone")
+    for modality, own in by_modality.items():
+        component = registry.backbone(_name(own, "backbone", f"--backbone {modality}="))
+        if component.spec.modality != modality:
+            raise ConfigError(
+                f"Backbone '{component.name}' reads {component.spec.modality}, not {modality}.",
+                hint=f"Write it as {component.spec.modality}={component.name}.",
+            )
+    return {m: merge(shared, own) for m, own in by_modality.items()}
+
+
+def _dataset(
+    table: Tree, task: TaskSpec, registry: Registry
+) -> tuple[Component[DatasetSpec], Tree]:
+    """Find the dataset by name, by a path that it opens, or by the task's default."""
+    name = table.get("name") or (None if "path" in table else task.default_dataset)
+    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    if name is None and "path" not in table:
+        raise ConfigError(
+            f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
+        )
+    if name is None or (name not in names and _looks_like_path(name)):
+        path = Path(str(table.get("path", name))).expanduser()
+        return _opener(path, task, registry), merge(table, {"path": str(path)})
+    return registry.dataset(name), table
+
+
+def _looks_like_path(name: str) -> bool:
+    return "/" in name or "\\" in name or Path(name).suffix != "" or Path(name).exists()
+
+
+def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:
+    """The one dataset that fits the task and opens this kind of path."""
+    if not path.exists():
+        raise DataError(
+            f"There is no file or folder {path}.",
+            hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
+        )
+    form = "/" if path.is_dir() else path.suffix.lower()
+    datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
+    fitting = [c for c in datasets if compat.dataset_fits(c.spec, task)]
+    openers = [c for c in fitting if form in c.spec.opens]
+    if len(openers) == 1:
+        return openers[0]
+    if openers:
+        names = ", ".join(c.qualified for c in openers)
+        raise ConfigError(
+            f"Several datasets open {path}: {names}.",
+            hint="Say which: --dataset NAME --set dataset.path=PATH",
+        )
+    readable = sorted({o for c in fitting for o in c.spec.opens})
+    words = ", ".join("a folder" if o == "/" else o for o in readable) or "no path"
+    raise DataError(
+        f"No dataset for task '{task.name}' opens {path}{' (a folder)' if form == '/' else ''}.",
+        hint=f"The task reads {words}.",
+    )
+
+
+def _metrics(
+    tree: Mapping[str, Any], task: TaskSpec, registry: Registry
+) -> tuple[Component[MetricSpec], ...]:
+    names = tree.get("metrics") or task.default_metrics
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(f"metrics = {names!r} is not a list of names.")
+    return tuple(registry.metric(name) for name in dict.fromkeys(names))
+
+
+def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree) -> Any:
+    """The typed options. Advice for options that this component lacks is passed over."""
+    options_type = component.options_type()
+    known = option_names(options_type)
+    advised = {k: v for k, v in advice.items() if k in known}
+    given = {k: v for k, v in table.items() if k != "name"}
+    return convert(merge(advised, given), options_type, component.kind)
+
+
+def _backbone_part(
+    modality: str, component: Component[BackboneSpec], advice: Mapping[str, Any], table: Tree
+) -> BackbonePart:
+    weights = table.pop("weights", "auto")
+    if not isinstance(weights, str):
+        raise ConfigError(
+            f"backbone.{modality}.weights = {weights!r} is not valid.",
+            hint="Give auto, pretrained, none, or a path.",
+        )
+    # Advice is for whichever backbone has the option: "backbone.image_size".
+    plain = {k: v for k, v in advice.items() if not isinstance(v, Mapping)}
+    own = merge(plain, advice.get(modality, {}))
+    return BackbonePart(
+        component=component, options=_options(component, own, table), weights=weights
+    )
+
+
+def _on_bad_sample(tree: Mapping[str, Any]) -> OnBadSample:
+    value = tree.get("on_bad_sample", "fail")
+    if value not in ("fail", "skip"):
+        raise ConfigError(f"on_bad_sample = {value!r} is not valid: expected 'fail' or 'skip'.")
+    return cast("OnBadSample", value)

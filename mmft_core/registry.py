@@ -1,0 +1,169 @@
+"""The registry: an immutable look-up of every component that plugins offer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from packaging.requirements import Requirement
+
+from mmft_core.errors import (
+    AmbiguousNameError,
+    MissingExtraError,
+    UnknownComponentError,
+    did_you_mean,
+)
+from mmft_core.specs import (
+    KINDS,
+    BackboneSpec,
+    DatasetSpec,
+    Kind,
+    MetricSpec,
+    Spec,
+    TaskSpec,
+    resolve,
+)
+
+S = TypeVar("S", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a component that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(Generic[S]):
+    """A spec together with who supplied it."""
+
+    spec: S
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def kind(self) -> Kind:
+        return self.spec.kind
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def qualified(self) -> str:
+        """The name that is unique whatever else is installed: "plugin/name"."""
+        return f"{self.plugin}/{self.spec.name}"
+
+    def missing_extras(self) -> tuple[str, ...]:
+        """The extras that the component needs and that are not (wholly) installed."""
+        return tuple(e for e in self.spec.extras if not _extra_installed(self.distribution, e))
+
+    def options_type(self) -> type[Any]:
+        """The dataclass of the component's options."""
+        return cast("type[Any]", resolve(self.spec.options) if self.spec.options else NoOptions)
+
+    def build(self, options: Any, context: Any) -> Any:
+        """Call the component's `build`.
+
+        Raises:
+            MissingExtraError: packages that it needs are not installed.
+        """
+        missing = self.missing_extras()
+        if missing:
+            raise MissingExtraError(
+                f"{self.kind} '{self.name}' needs packages that are not installed.",
+                hint=f"Install them with: pip install '{self.distribution}[{','.join(missing)}]'",
+            )
+        return resolve(self.spec.build)(options, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A plugin, or a part of one, that cannot be used, and why."""
+
+    plugin: str
+    distribution: str
+    version: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version}): {self.cause}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything that was found: components and failures. Passed along, never global."""
+
+    components: tuple[Component[Spec], ...] = ()
+    failures: tuple[Failure, ...] = field(default=())
+
+    def of_kind(self, kind: Kind) -> tuple[Component[Spec], ...]:
+        return tuple(c for c in self.components if c.kind == kind)
+
+    def __iter__(self) -> Iterator[Component[Spec]]:
+        return iter(self.components)
+
+    def backbone(self, name: str) -> Component[BackboneSpec]:
+        return cast("Component[BackboneSpec]", self.get("backbone", name))
+
+    def dataset(self, name: str) -> Component[DatasetSpec]:
+        return cast("Component[DatasetSpec]", self.get("dataset", name))
+
+    def task(self, name: str) -> Component[TaskSpec]:
+        return cast("Component[TaskSpec]", self.get("task", name))
+
+    def metric(self, name: str) -> Component[MetricSpec]:
+        return cast("Component[MetricSpec]", self.get("metric", name))
+
+    def get(self, kind: Kind, name: str) -> Component[Spec]:
+        """Return the component of that name, bare or as "plugin/name".
+
+        Raises:
+            UnknownComponentError: there is none; broken plugins are named, for one of them might
+                have offered it.
+            AmbiguousNameError: several plugins offer the bare name.
+        """
+        candidates = self.of_kind(kind)
+        found = [c for c in candidates if name in (c.name, c.qualified)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(f"'{c.qualified}'" for c in found)
+            raise AmbiguousNameError(
+                f"Several plugins offer a {kind} named '{name}'.", hint=f"Say which: {names}."
+            )
+        raise UnknownComponentError(self._unknown(kind, name, candidates))
+
+    def _unknown(self, kind: Kind, name: str, candidates: Iterable[Component[Spec]]) -> str:
+        text = f"There is no {kind} named '{name}'."
+        text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
+        other = [k for k in KINDS if k != kind and any(c.name == name for c in self.of_kind(k))]
+        if other:
+            text += f" (There is a {other[0]} of that name.)"
+        text += f" `mmft plugins --kind {kind}` lists what there is."
+        if self.failures:
+            broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
+            text += f" It may belong to a plugin that did not load: {broken}"
+        return text
+
+
+def _extra_installed(distribution: str, extra: str) -> bool:
+    """Whether every requirement that `distribution` lists under `extra` is installed."""
+    try:
+        lines = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None or "extra" not in str(requirement.marker):
+            continue
+        if not requirement.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            installed = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        if not requirement.specifier.contains(installed, prereleases=True):
+            return False
+    return True

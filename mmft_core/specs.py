@@ -1,0 +1,181 @@
+"""What a plugin declares: frozen descriptions of its components.
+
+A spec names the code that does the work by path (`build="package.module:attribute"`) and is
+resolved only on use. Listing, checking and refusing components therefore never imports torch,
+whatever a plugin's author does in the module behind the path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from mmft_core.errors import PluginError
+
+API_VERSION = 1
+"""The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
+
+Kind = Literal["backbone", "dataset", "task", "metric"]
+KINDS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+ANY_MODALITIES = ("*",)
+"""For `TaskSpec.modalities`: the task takes whatever mix of modalities it is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What all four kinds of component declare.
+
+    Attributes:
+        name: what the user types; lower-case letters, digits, dots and hyphens.
+        summary: one line for `mmft plugins`.
+        build: "package.module:attribute" of a callable `build(options, context)`; which context
+            and which result is said in `mmft_core.contracts`.
+        options: path of a frozen dataclass with a default for every field, or None for none.
+            Its module must not import torch, so that `mmft plugins show` stays instant.
+        extras: optional-dependency groups of the plugin's distribution that must be installed.
+        defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
+            give way to anything the user sets, and are passed over where a chosen part does not
+            have such an option.
+    """
+
+    kind: ClassVar[Kind]
+
+    name: str
+    summary: str
+    build: str
+    options: str | None = None
+    extras: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise PluginError(
+                f"{self.kind} name {self.name!r} is not lower-case letters, digits, '.', '-', '_'."
+            )
+        for path in (self.build, self.options):
+            if path is not None and not (isinstance(path, str) and _PATH.fullmatch(path)):
+                raise PluginError(
+                    f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
+                )
+        for attribute in ("extras", "modalities", "target", "provides", "needs", "opens"):
+            value = getattr(self, attribute, ())
+            if attribute != "target" and isinstance(value, str):
+                raise PluginError(
+                    f"{self.kind} '{self.name}': {attribute} is the string {value!r}, not a tuple."
+                )
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """The modalities that the component deals in; empty for a metric."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(Spec):
+    """An encoder of one modality.
+
+    Attributes:
+        modality: what it reads: "image", "text", "audio", ...
+        provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
+            "generation" of text.
+    """
+
+    kind = "backbone"
+
+    modality: str
+    provides: tuple[str, ...] = ("pooled",)
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        return (self.modality,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A source of samples.
+
+    Attributes:
+        modalities: what the inputs of its samples hold.
+        target: what is to be predicted: "class", "text", "number" or "none".
+        opens: what paths it reads when a user gives one in place of a name: file suffixes
+            (".csv"), "/" for a folder. Such a dataset has an option `path`.
+        bundled: whether it works on a fresh machine without any download.
+    """
+
+    kind = "dataset"
+
+    modalities: tuple[str, ...]
+    target: str
+    opens: tuple[str, ...] = ()
+    bundled: bool = False
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        return self.modalities
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """What is learned on top of backbones.
+
+    Attributes:
+        modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
+        target: which datasets fit; compare `DatasetSpec.target`.
+        needs: what it asks of every backbone; compare `BackboneSpec.provides`.
+        predicts: what its predictions are ("classes", "text", ...); metrics are chosen by it.
+        default_dataset: what a run without `--dataset` uses.
+        default_metrics: the metrics of a run without `--metric`.
+        monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
+    """
+
+    kind = "task"
+
+    modalities: tuple[str, ...]
+    target: str
+    predicts: str
+    needs: tuple[str, ...] = ("pooled",)
+    default_dataset: str | None = None
+    default_metrics: tuple[str, ...] = ()
+    monitor: str = "loss"
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        return self.modalities
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Spec):
+    """A figure of merit.
+
+    Attributes:
+        measures: the kind of predictions it can judge; compare `TaskSpec.predicts`.
+        higher_is_better: the direction, for choosing the best model.
+    """
+
+    kind = "metric"
+
+    measures: str
+    higher_is_better: bool = True
+
+
+def resolve(path: str) -> Any:
+    """Import and return what a "package.module:attribute" path names.
+
+    Raises:
+        PluginError: the module does not import, or lacks the attribute.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{path!r} cannot be loaded: {error}.") from error
+    return found

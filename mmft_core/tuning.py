@@ -1,0 +1,109 @@
+"""What is trained, and how fast each layer: from the backbones' layers in depth order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from mmft_core.contracts import Task
+from mmft_core.errors import ConfigError
+
+_FORM = re.compile(r"(?P<mode>full|head|last|gradual)(?::(?P<number>[1-9]\d*))?")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Which of a backbone's layers are trained, at each epoch.
+
+    "gradual" starts with the head alone and adds one layer, the deepest first, every `number`
+    epochs (Howard and Ruder, 2018, "Universal Language Model Fine-tuning").
+    """
+
+    mode: Literal["full", "head", "last", "gradual"] = "full"
+    number: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Tuning:
+        """Read "full", "head", "last:N", "gradual" or "gradual:N".
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        match = _FORM.fullmatch(text)
+        number = match["number"] if match else None
+        if not match or (match["mode"] in ("full", "head") and number):
+            match = None
+        if match is None or (match["mode"] == "last" and number is None):
+            raise ConfigError(
+                f"engine.tune = {text!r} is not valid.",
+                hint="Give full, head, last:N, gradual or gradual:N.",
+            )
+        return cls(match["mode"], int(number or 1))  # type: ignore[arg-type]
+
+    def trained_layers(self, depth: int, epoch: int) -> int:
+        """How many of a backbone's last layers are trained in an epoch, which counts from 0."""
+        if self.mode == "gradual":
+            return min(depth, epoch // self.number)
+        return {"full": depth, "head": 0, "last": min(depth, self.number)}[self.mode]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the trained layers change from epoch to epoch."""
+        return self.mode == "gradual"
+
+
+def apply(task: Task, tuning: Tuning, epoch: int) -> None:
+    """Set which parameters require gradients, and freeze the statistics of frozen layers.
+
+    Call it after `task.train()`, which puts every module into training mode.
+    """
+    for modality in task.backbones:
+        layers = list(task.backbone(modality).layers())
+        trained = tuning.trained_layers(len(layers), epoch)
+        for depth, layer in enumerate(layers):
+            on = depth >= len(layers) - trained
+            layer.requires_grad_(on)
+            layer.train(on and task.training)
+
+
+def parameter_groups(
+    task: Task, lr: float, weight_decay: float, layer_decay: float
+) -> list[dict[str, object]]:
+    """Group parameters by learning rate and weight decay, for an optimizer.
+
+    The k-th layer from the top of a backbone learns with `lr * layer_decay**k`, the head with
+    `lr`. Parameters of at most one dimension (biases, norms) get no weight decay.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for factor, parameter in _with_factors(task, layer_decay):
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((lr * factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def _with_factors(task: Task, layer_decay: float) -> Iterator[tuple[float, nn.Parameter]]:
+    seen: set[int] = set()
+    for modality in task.backbones:
+        layers = list(task.backbone(modality).layers())
+        for depth, layer in enumerate(layers):
+            factor = layer_decay ** (len(layers) - depth)
+            for parameter in layer.parameters():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield factor, parameter
+    for parameter in task.parameters():
+        if id(parameter) not in seen:
+            yield 1.0, parameter
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Return (all, trained) numbers of parameters."""
+    counts = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return sum(n for n, _ in counts), sum(n for n, trained in counts if trained)

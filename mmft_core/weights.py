@@ -1,0 +1,199 @@
+"""Where a backbone's weights come from, and what is said when they cannot be had."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mmft_core.errors import WeightsError
+
+REACH_SECONDS = 5.0
+"""How long a hub may take to answer at all before it counts as unreachable."""
+
+StateDict = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights:
+    """What a backbone's weights are; kept in results, report and model card.
+
+    Attributes:
+        source: "published", "random", "run" (reloaded by mmft), or a path.
+        detail: which published weights, or why there are none.
+    """
+
+    source: str
+    detail: str = ""
+    fell_back: bool = False
+
+
+@dataclass(frozen=True)
+class WeightsRequest:
+    """What the user asked for: "auto", "pretrained", "none", or a path.
+
+    "run" is what a finished run's model is reloaded with: everything is in its own file.
+    """
+
+    choice: str = "auto"
+    modality: str = ""
+
+    def load(
+        self,
+        module: nn.Module,
+        *,
+        published: Callable[[], tuple[StateDict, str]] | None,
+        head: tuple[str, ...] = (),
+    ) -> LoadedWeights:
+        """Fill `module` with the weights that were asked for.
+
+        Args:
+            published: fetches the published weights and a name for them; None if there are none.
+            head: prefixes of the published classifier's keys, which the module does not have.
+
+        Raises:
+            WeightsError: they were insisted on and cannot be had, or do not fit the module.
+        """
+        if self.choice in ("none", "run"):
+            return LoadedWeights(source="random" if self.choice == "none" else "run")
+        if self.choice not in ("auto", "pretrained"):
+            path = Path(self.choice).expanduser()
+            fill(module, read_weights(path, self.modality), str(path), head)
+            return LoadedWeights(source=str(path))
+        try:
+            if published is None:
+                raise WeightsError("No weights are published for this backbone.")
+            state, name = published()
+        except WeightsError as error:
+            if self.choice == "pretrained":
+                raise WeightsError(
+                    error.message,
+                    hint="Give --weights PATH for a file of yours, or --weights none to start "
+                    "from random weights.",
+                ) from None
+            return LoadedWeights(source="random", detail=error.message, fell_back=True)
+        fill(module, state, name, head)
+        return LoadedWeights(source="published", detail=name)
+
+
+def fill(module: nn.Module, state: StateDict, source: str, head: tuple[str, ...] = ()) -> None:
+    """Load a state dict that must have every key of the module and no other but its head's.
+
+    Raises:
+        WeightsError: it does not fit; names a key.
+    """
+    own = module.state_dict()
+    given = {k: v for k, v in _unwrap(state, own).items() if not k.startswith(head or ("\0",))}
+    missing, strange = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if missing or strange:
+        kind, key = ("lacks", missing[0]) if missing else ("also holds", strange[0])
+        raise WeightsError(
+            f"{source} does not fit the backbone: it {kind} '{key}' "
+            f"({len(missing)} tensors missing, {len(strange)} unknown).",
+            hint="Choose the backbone that these weights belong to.",
+        )
+    for key, value in given.items():
+        if value.shape != own[key].shape:
+            raise WeightsError(
+                f"{source} does not fit the backbone: '{key}' has shape {tuple(value.shape)}, "
+                f"not {tuple(own[key].shape)}."
+            )
+    module.load_state_dict(given)
+
+
+def _unwrap(state: StateDict, own: StateDict) -> StateDict:
+    """Drop a prefix that all keys got because the network was saved inside another module."""
+    if not own or own.keys() & state.keys():
+        return state
+    first = next(iter(own))
+    prefixes = [key.removesuffix(first) for key in state if key.endswith("." + first)]
+    if len(prefixes) != 1:
+        return state
+    (prefix,) = prefixes
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def read_weights(path: Path, modality: str = "") -> StateDict:
+    """Read a state dict from a safetensors file, a .pt file, or a run directory.
+
+    Of a run directory (or its model folder), those of its backbone for `modality`. Nothing is
+    unpickled but tensors.
+
+    Raises:
+        WeightsError: there is no such file or it holds something else.
+    """
+    if path.is_dir():
+        return _run_weights(path, modality)
+    if not path.is_file():
+        raise WeightsError(
+            f"There are no weights at {path}.",
+            hint="Give a .safetensors or .pt file, a run directory, or auto, pretrained, none.",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise WeightsError(f"{path} cannot be read as weights: {_line(error)}.") from None
+    except Exception as error:  # pickle.UnpicklingError: it would have executed code.
+        raise WeightsError(
+            f"{path} holds more than tensors and is not loaded: {_line(error)}.",
+            hint="Save the state dict alone, best as safetensors.",
+        ) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path} is not a state dict: it does not map names to tensors.")
+    return state
+
+
+def _run_weights(path: Path, modality: str) -> StateDict:
+    for file in (path / "model" / "model.safetensors", path / "model.safetensors"):
+        if file.is_file():
+            state, prefix = load_file(file), f"backbones.{modality}."
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            return own or state
+    raise WeightsError(
+        f"There are no weights in the folder {path}.",
+        hint="Expected model/model.safetensors, as in a finished run's directory.",
+    )
+
+
+def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
+    """Find out in seconds whether a server answers, proxies respected.
+
+    Raises:
+        WeightsError: it does not.
+    """
+
+    answer: queue.Queue[OSError | None] = queue.Queue()
+
+    def probe() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=seconds).close()
+            answer.put(None)
+        except OSError as error:  # URLError and HTTPError are OSErrors.
+            answer.put(error)
+
+    # Name resolution heeds no socket time-out, so it runs in a thread that may be left behind.
+    threading.Thread(target=probe, daemon=True).start()
+    try:
+        error = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise WeightsError(f"{url} did not answer within {seconds:g} s.") from None
+    if error is not None:
+        raise WeightsError(f"{url} cannot be reached: {_line(error)}.") from None
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -1,0 +1,121 @@
+"""Images: torchvision's networks, image data sets, and image classification."""
+
+from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
+
+_TRANSFORMER = {"engine.lr": 1e-4}
+"""Transformers diverge at the learning rates that suit convolutions."""
+
+_BACKBONES = {
+    "resnet18": ("ResNet-18 (He et al., 2015), 11 M parameters", {}),
+    "resnet34": ("ResNet-34 (He et al., 2015), 21 M parameters", {}),
+    "resnet50": ("ResNet-50 (He et al., 2015), 24 M parameters", {}),
+    "resnet101": ("ResNet-101 (He et al., 2015), 43 M parameters", {}),
+    "resnet152": ("ResNet-152 (He et al., 2015), 58 M parameters", {}),
+    "convnext-tiny": ("ConvNeXt-T (Liu et al., 2022), 28 M parameters", _TRANSFORMER),
+    "convnext-base": ("ConvNeXt-B (Liu et al., 2022), 88 M parameters", _TRANSFORMER),
+    "efficientnet-b0": ("EfficientNet-B0 (Tan and Le, 2019), 4 M parameters", {}),
+    "efficientnet-v2-s": ("EfficientNetV2-S (Tan and Le, 2021), 20 M parameters", {}),
+    "mobilenet-v3-large": ("MobileNetV3-Large (Howard et al., 2019), 4 M parameters", {}),
+    "vit-b-16": ("ViT-B/16 (Dosovitskiy et al., 2020), 86 M parameters", _TRANSFORMER),
+    "swin-t": ("Swin-T (Liu et al., 2021), 28 M parameters", _TRANSFORMER),
+}
+
+_SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
+"""For data sets of small pictures: the published size of 224 would only blow them up."""
+
+_DOWNLOADS = {
+    "mnist": (
+        "MNIST (LeCun et al., 1998): 70,000 handwritten digits",
+        {**_SMALL, "backbone.flip": False},
+    ),
+    "fashion-mnist": ("Fashion-MNIST (Xiao et al., 2017): 70,000 pieces of clothing", _SMALL),
+    "cifar10": ("CIFAR-10 (Krizhevsky, 2009): 60,000 pictures, 10 classes", _SMALL),
+    "cifar100": ("CIFAR-100 (Krizhevsky, 2009): 60,000 pictures, 100 classes", _SMALL),
+    "imagenet": ("ImageNet-1k (Russakovsky et al., 2015): existing files only", {}),
+}
+
+
+@hookimpl
+def register_backbone() -> list[BackboneSpec]:
+    return [
+        BackboneSpec(
+            name=name,
+            summary=summary,
+            modality="image",
+            provides=("pooled", "sequence"),
+            build=f"mmft_vision.backbones:build_{name.replace('-', '_')}",
+            options="mmft_vision.options:ImageBackboneOptions",
+            defaults=defaults,
+        )
+        for name, (summary, defaults) in _BACKBONES.items()
+    ]
+
+
+@hookimpl
+def register_dataset() -> list[DatasetSpec]:
+    images = {"modalities": ("image",), "target": "class"}
+    return [
+        DatasetSpec(
+            name="digits",
+            summary="1,797 real handwritten digits of 8x8 pixels, part of scikit-learn",
+            build="mmft_vision.digits:build",
+            options="mmft_vision.options:SplitOptions",
+            bundled=True,
+            defaults={"backbone.image_size": 32, "backbone.flip": False, "engine.epochs": 30},
+            **images,
+        ),
+        DatasetSpec(
+            name="image-folder",
+            summary="A folder of class folders, or of train/, val/ and test/ with these",
+            build="mmft_vision.image_folder:build",
+            options="mmft_vision.options:ImageFolderOptions",
+            opens=("/",),
+            **images,
+        ),
+        DatasetSpec(
+            name="image-table",
+            summary="A CSV, JSONL or Parquet table with a column of paths and one of labels",
+            build="mmft_vision.image_table:build",
+            options="mmft_vision.options:ImageTableOptions",
+            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            **images,
+        ),
+        *(
+            DatasetSpec(
+                name=name,
+                summary=summary,
+                build=f"mmft_vision.published:build_{name.replace('-', '_')}",
+                options="mmft_vision.options:PublishedOptions",
+                defaults=defaults,
+                **images,
+            )
+            for name, (summary, defaults) in _DOWNLOADS.items()
+        ),
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="image-cls",
+            summary="Image classification: one class for each picture",
+            modalities=("image",),
+            target="class",
+            predicts="classes",
+            build="mmft_vision.classification:build",
+            options="mmft_vision.options:ImageClassificationOptions",
+            default_dataset="digits",
+            default_metrics=(
+                "accuracy",
+                "top5-accuracy",
+                "precision",
+                "recall",
+                "f1",
+                "confusion-matrix",
+                "roc-auc",
+                "calibration-error",
+            ),
+            monitor="accuracy",
+        )
+    ]

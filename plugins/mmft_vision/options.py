@@ -1,0 +1,89 @@
+"""The options of the image components. No torch here: `mmft plugins show` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBackboneOptions:
+    """Options of every image backbone."""
+
+    image_size: Annotated[
+        int, Meta(ge=16, description="Side of the square that pictures are scaled to, in pixels.")
+    ] = 224
+    augment: Annotated[
+        Literal["none", "light", "randaugment"],
+        Meta(
+            description="Of training pictures: light is a random crop and small changes of colour "
+            "and angle; randaugment adds RandAugment (Cubuk et al., 2019)."
+        ),
+    ] = "light"
+    flip: Annotated[
+        bool,
+        Meta(description="Mirror training pictures at random; not for digits or letters."),
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """How samples without a split of their own are divided."""
+
+    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
+    test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolderOptions(SplitOptions):
+    """Options of `image-folder`."""
+
+    path: Annotated[str, Meta(description="The folder.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTableOptions(SplitOptions):
+    """Options of `image-table`."""
+
+    path: Annotated[str, Meta(description="The table.")] = ""
+    image_column: Annotated[
+        str | None,
+        Meta(description="Column of paths, relative to the table; unset finds it."),
+    ] = None
+    label_column: Annotated[
+        str | None, Meta(description="Column of class names; unset takes the one named label.")
+    ] = None
+    split_column: Annotated[
+        str | None,
+        Meta(description="Column that says train, val or test; unset takes the one named split."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedOptions:
+    """Options of the published data sets."""
+
+    root: Annotated[
+        str, Meta(description="Folder of the data; what is missing there is downloaded to it.")
+    ] = "data"
+    val: Annotated[Share, Meta(description="Share of the training split set aside.")] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageClassificationOptions:
+    """Options of `image-cls`."""
+
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+    ] = 0.0
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Before the classifier.")] = 0.0
+    mixup: Annotated[
+        float, Meta(ge=0, description="Alpha of MixUp (Zhang et al., 2017); 0 for none.")
+    ] = 0.0
+    cutmix: Annotated[
+        float, Meta(ge=0, description="Alpha of CutMix (Yun et al., 2019); 0 for none.")
+    ] = 0.0
