@@ -17,6 +17,8 @@ from mmft_core.specs import (
     TaskSpec,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ANY_MODALITIES",
     "API_VERSION",

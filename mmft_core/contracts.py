@@ -242,9 +242,16 @@ class Backbone(nn.Module, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetContext:
-    """What a dataset is built with: the seed of any random split."""
+    """What a dataset is built with.
+
+    Attributes:
+        seed: of any random split.
+        training: whether it is to be learned from. Otherwise a trained model is judged on it,
+            and one class, or no training split, is enough.
+    """
 
     seed: int = 0
+    training: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import signal
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from mmft_core.errors import DataError, SampleError
 Key: TypeAlias = tuple[int, int]
 """(epoch, index): says which sample, and which augmentation of it."""
 
-Loader: TypeAlias = "DataLoader[PreparedSample | SampleError]"
+Loader: TypeAlias = "DataLoader[Any]"
 
 EVALUATION = 0  # the epoch of keys that are not for training
 
@@ -38,11 +38,23 @@ class PreparedSample:
     id: str
 
 
+class Loaded(NamedTuple):
+    """What became of one batch's samples.
+
+    Attributes:
+        batch: of those that could be read, None if there are none.
+        results: for each sample in order its id, or what is wrong with it.
+    """
+
+    batch: Batch | None
+    results: list[str | SampleError]
+
+
 class PreparedSplit(Dataset[PreparedSample | SampleError]):
     """A split with its preprocessing, as worker processes see it.
 
-    An unusable sample comes back as the error itself, since torch passes exceptions of worker
-    processes on as text only; `batches` raises it.
+    An unusable sample comes back as the error itself, for torch passes exceptions of worker
+    processes on as text only.
     """
 
     def __init__(
@@ -91,12 +103,12 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         except ValueError as error:
             raise SampleError(sample.id, str(error)) from None
 
-    def collate(self, results: Sequence[PreparedSample | SampleError]) -> Batch | SampleError:
-        samples = []
-        for result in results:
-            if isinstance(result, SampleError):
-                return result
-            samples.append(result)
+    def collate(self, results: Sequence[PreparedSample | SampleError]) -> Loaded:
+        samples = [r for r in results if isinstance(r, PreparedSample)]
+        outcomes = [r.id if isinstance(r, PreparedSample) else r for r in results]
+        return Loaded(self._batch(samples) if samples else None, outcomes)
+
+    def _batch(self, samples: Sequence[PreparedSample]) -> Batch:
         targets = [s.target for s in samples]
         return Batch(
             inputs={
@@ -215,13 +227,18 @@ def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: b
 
 
 def batches(loader: Loader) -> Generator[Batch, None, None]:
-    """Iterate a loader, with errors of worker processes as if they were raised here."""
+    """Iterate a loader, raising what went wrong in its processes.
+
+    Raises:
+        SampleError: a sample is unusable.
+        DataError: a process died.
+    """
     try:
-        for result in loader:
-            if isinstance(result, SampleError):
-                raise result
-            assert isinstance(result, Batch)
-            yield result
+        for loaded in loader:
+            for result in loaded.results:
+                if isinstance(result, SampleError):
+                    raise result
+            yield loaded.batch
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             raise DataError(

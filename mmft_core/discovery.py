@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def discover(
             f"{len(failures)} plugin(s) failed and --strict-plugins was given: "
             + "; ".join(map(str, failures))
         )
-    components.sort(key=lambda c: (KINDS.index(c.kind), c.name, c.plugin))
+    components.sort(key=lambda c: (KINDS.index(c.kind), _natural(c.name), c.plugin))
     return Registry(tuple(components), tuple(failures))
 
 
@@ -128,7 +129,7 @@ def _load(
     """Load one plugin. What goes wrong in one hook leaves its other hooks standing."""
     try:
         plugin = source.entry_point.load()
-    except Exception as error:  # A plugin may raise anything while it is imported.
+    except (Exception, SystemExit) as error:  # A plugin may do anything while it is imported.
         return [], [source.failure(f"cannot be imported: {_brief(error)}")]
     problems = list(_contract_problems(plugin))
     if problems:
@@ -147,7 +148,7 @@ def _load(
             repeated = [n for n, k in Counter(spec.name for spec in specs).items() if k > 1]
             if repeated:
                 raise PluginError(f"{hook}() returned the name '{repeated[0]}' twice")
-        except Exception as error:  # The hook is foreign code.
+        except (Exception, SystemExit) as error:  # The hook is foreign code.
             failures.append(source.failure(_brief(error)))
             continue
         components += [
@@ -203,6 +204,11 @@ def _call(
                 f"not a {spec_type.__name__}"
             )
     return returned
+
+
+def _natural(name: str) -> list[str | int]:
+    """A sort key by which "resnet50" comes before "resnet101"."""
+    return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]
 
 
 def _brief(error: BaseException) -> str:

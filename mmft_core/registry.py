@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from packaging.requirements import Requirement
-
 from mmft_core.errors import (
     AmbiguousNameError,
     MissingExtraError,
@@ -136,13 +134,25 @@ class Registry:
             )
         raise UnknownComponentError(self._unknown(kind, name, candidates))
 
-    def _unknown(self, kind: Kind, name: str, candidates: Iterable[Component[Spec]]) -> str:
-        text = f"There is no {kind} named '{name}'."
+    def find(self, name: str) -> tuple[Component[Spec], ...]:
+        """Return the components of that name, one of each kind that has one.
+
+        Raises:
+            UnknownComponentError, AmbiguousNameError: as `get` does.
+        """
+        kinds = [k for k in KINDS if any(name in (c.name, c.qualified) for c in self.of_kind(k))]
+        if not kinds:
+            raise UnknownComponentError(self._unknown(None, name, self.components))
+        return tuple(self.get(kind, name) for kind in kinds)
+
+    def _unknown(self, kind: Kind | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
+        text = f"There is no {kind or 'component'} named '{name}'."
         text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
         other = [k for k in KINDS if k != kind and any(c.name == name for c in self.of_kind(k))]
         if other:
             text += f" (There is a {other[0]} of that name.)"
-        text += f" `mmft plugins --kind {kind}` lists what there is."
+        listing = f"mmft plugins --kind {kind}" if kind else "mmft plugins"
+        text += f" `{listing}` lists what there is."
         if self.failures:
             broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
             text += f" It may belong to a plugin that did not load: {broken}"
@@ -151,6 +161,8 @@ class Registry:
 
 def _extra_installed(distribution: str, extra: str) -> bool:
     """Whether every requirement that `distribution` lists under `extra` is installed."""
+    from packaging.requirements import Requirement  # Slow to import, and seldom needed.
+
     try:
         lines = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,73 @@
+"""`mmft eval`: a finished model on its own test data or on other data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mmft_core.config import merge, parse_set
+from mmft_core.discovery import discover
+from mmft_core.plan import resolve
+from mmft_core.run_directory import RunDirectory
+
+
+@click.command("eval")
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--dataset", metavar="NAME|PATH", help="Other data than the run's own.")
+@click.option("--split", help="train, val, test or all. Default: test; of other data, all.")
+@click.option("--metric", multiple=True, help="A metric; repeatable. Default: the run's.")
+@click.option("--batch-size", type=int)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def evaluate(
+    run_dir: Path,
+    dataset: str | None,
+    split: str | None,
+    metric: tuple[str, ...],
+    batch_size: int | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Evaluate a finished run, on its own test data or on other data.
+
+    \b
+    mmft eval runs/flowers
+    mmft eval runs/flowers --dataset ./new-photos
+    """
+    registry = discover()
+    tree = RunDirectory(run_dir).open()
+    if dataset is not None:
+        tree["dataset"] = {"name": dataset}
+    tree = merge(tree, parse_set(assignments))
+    if metric:
+        tree["metrics"] = list(metric)
+    if batch_size is not None:
+        tree = merge(tree, {"engine": {"batch_size": batch_size}})
+    plan = resolve(tree, registry)
+
+    from rich.console import Console
+
+    from mmft_core import artifacts
+    from mmft_core.cli.display import make_display
+    from mmft_core.cli.summary import figures_table
+    from mmft_core.inference import Predictor
+    from mmft_core.parts import build_dataset, build_metrics
+
+    model = artifacts.load(run_dir, registry)
+    data = build_dataset(plan, training=dataset is None)
+    name = split or ("all" if dataset else next(s for s in ("test", "val") if s in data.splits))
+    display = make_display(Console(stderr=True))
+    try:
+        metrics = build_metrics(plan.metrics, model.info)
+        evaluation = Predictor(model, plan.engine).evaluate(data, name, metrics, display)
+    finally:
+        display.close()
+    values = {"loss": evaluation.loss, **evaluation.values}
+    if as_json:
+        click.echo(json.dumps({"split": name, "samples": evaluation.samples, **values}))
+        return
+    console = Console()
+    console.print(figures_table({name: values}))
+    console.print(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s", highlight=False)

@@ -1,0 +1,111 @@
+"""The page of `mmft plugins show`: one component with its options."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from mmft_core.errors import PluginError
+from mmft_core.options import OptionInfo, describe
+from mmft_core.registry import Component
+from mmft_core.specs import Spec
+
+_LISTED = {f.name for f in dataclasses.fields(Spec)}
+"""Attributes that every kind has; the others are what the component offers and asks for."""
+
+_WIDEST = 100
+
+
+def details(component: Component[Spec]) -> dict[str, Any]:
+    """What the page says of a component beyond what the list does.
+
+    Raises:
+        PluginError: its options cannot be loaded.
+    """
+    return {
+        "contract": _contract(component),
+        "options": [dataclasses.asdict(o) for o in describe(component.options_type())],
+        "defaults": dict(component.spec.defaults),
+    }
+
+
+def page(component: Component[Spec]) -> str:
+    """The page as text, as wide as the terminal, yet not too wide to read."""
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    return "\n".join(_page(component, width))
+
+
+def _page(component: Component[Spec], width: int) -> Iterator[str]:
+    spec = component.spec
+    yield f"{click.style(component.name, bold=True)}  {component.kind}"
+    yield from _wrapped(spec.summary, width, 2)
+    yield ""
+    source = f"{component.plugin} ({component.distribution} {component.version})"
+    facts = {"plugin": source, "status": _status(component)}
+    facts |= {key: _plain(value) for key, value in _contract(component).items() if value != ()}
+    longest = max(map(len, facts))
+    for key, value in facts.items():
+        yield f"  {click.style(key.replace('_', ' ').ljust(longest), dim=True)}  {value}"
+    yield from _options(component, width)
+    if spec.defaults:
+        yield "\nrecommended, unless you set them"
+        for key, value in spec.defaults.items():
+            yield f"  {key} = {_plain(value)}"
+
+
+def _options(component: Component[Spec], width: int) -> Iterator[str]:
+    try:
+        options = list(describe(component.options_type()))
+    except PluginError as error:
+        yield click.style(f"\noptions cannot be shown: {error.message}", fg="red")
+        return
+    if not options:
+        yield "\nno options"
+        return
+    first = f"{component.kind}.{options[0].name}={_plain(options[0].default)}"
+    yield "\noptions" + (f", for example --set {first}" if component.kind != "metric" else "")
+    for option in options:
+        yield from _option(option, width)
+
+
+def _option(option: OptionInfo, width: int) -> Iterator[str]:
+    head = f"{click.style(option.name, bold=True)} = {_plain(option.default)}"
+    yield f"  {head}  {click.style(f'({option.type})', dim=True)}"
+    yield from _wrapped(option.description, width, 6)
+
+
+def _contract(component: Component[Spec]) -> dict[str, Any]:
+    """What the spec says of the component's kind alone: provides, needs, opens, ..."""
+    names = (f.name for f in dataclasses.fields(component.spec) if f.name not in _LISTED)
+    return {name: getattr(component.spec, name) for name in names}
+
+
+def _status(component: Component[Spec]) -> str:
+    missing = component.missing_extras()
+    if not missing:
+        return click.style("available", fg="green")
+    extras = f"{component.distribution}[{','.join(missing)}]"
+    return click.style(f"needs packages: pip install '{extras}'", fg="yellow")
+
+
+def _plain(value: Any) -> str:
+    """A value as it is written in a sentence, and after `--set KEY=`."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or value == "":
+        return "none" if value is None else '""'
+    return str(value)
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    blanks = " " * indent
+    return textwrap.wrap(
+        text, width, initial_indent=blanks, subsequent_indent=blanks, break_long_words=False
+    )

@@ -1,0 +1,151 @@
+"""`mmft plugins`: what is installed, and what is broken; `mmft plugins show`: one component."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import ANY_MODALITIES, KINDS, Kind, MetricSpec, Spec, TaskSpec
+
+
+def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that stand before or after `show`."""
+    for decorate in (
+        click.option(
+            "--strict-plugins", "strict", is_flag=True, help="A broken plugin is an error."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Machine-readable."),
+        click.option("--kind", type=click.Choice(KINDS), help="Only this kind."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@click.option("--modality", help="Only what deals with it: image, text, audio, ...")
+@_shared_options
+@click.pass_context
+def plugins(
+    ctx: click.Context, kind: Kind | None, modality: str | None, as_json: bool, strict: bool
+) -> None:
+    """Show the backbones, datasets, tasks and metrics that are installed.
+
+    \b
+    mmft plugins                           all of them, and what is broken
+    mmft plugins --kind backbone --modality image
+    mmft plugins show resnet50             one, with its options
+    """
+    ctx.obj = {"kind": kind, "as_json": as_json, "strict": strict}
+    if ctx.invoked_subcommand is not None:
+        return
+    registry = select(discover(strict=strict), kind, modality)
+    if as_json:
+        click.echo(_dump([facts(c) for c in registry], failures=registry.failures))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        from mmft_core.cli.plugin_tables import print_tables
+
+        print_tables(registry, Console())
+    else:
+        click.echo("\n".join(lines(registry)))
+
+
+@plugins.command()
+@click.argument("name")
+@_shared_options
+@click.pass_obj
+def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, strict: bool) -> None:
+    """Show one component: its options with types and defaults, and what it fits.
+
+    NAME may be that of several components of different kinds: all of them are shown.
+    """
+    from mmft_core.cli.plugin_page import details, page
+
+    kind = kind or before["kind"]
+    registry = discover(strict=strict or before["strict"])
+    found = (registry.get(kind, name),) if kind else registry.find(name)
+    if as_json or before["as_json"]:
+        click.echo(_dump([facts(c) | details(c) for c in found]))
+    else:
+        click.echo("\n\n".join(page(c) for c in found))
+
+
+def select(registry: Registry, kind: Kind | None, modality: str | None) -> Registry:
+    """The part of a registry that the filters let through. Failures always show.
+
+    Of the metrics, which have no modality, those remain that can judge a remaining task.
+
+    Raises:
+        ConfigError: nothing deals with that modality.
+    """
+    chosen = registry.components
+    if modality is not None:
+        known = {m for c in chosen for m in c.spec.modality_names} - set(ANY_MODALITIES)
+        if modality not in known:
+            raise ConfigError(
+                f"No component deals with the modality '{modality}'."
+                f"{did_you_mean(modality, known)}",
+                hint=f"There are: {', '.join(sorted(known)) or 'none'}.",
+            )
+        names = {modality, *ANY_MODALITIES}
+        specs = [c.spec for c in chosen if names & set(c.spec.modality_names)]
+        predicted = {spec.predicts for spec in specs if isinstance(spec, TaskSpec)}
+        chosen = tuple(c for c in chosen if c.spec in specs or _judges(c.spec, predicted))
+    if kind is not None:
+        chosen = tuple(c for c in chosen if c.kind == kind)
+    return Registry(chosen, registry.failures)
+
+
+def _judges(spec: Spec, predicted: set[str]) -> bool:
+    return isinstance(spec, MetricSpec) and spec.measures in predicted
+
+
+def facts(component: Component[Spec]) -> dict[str, Any]:
+    """What the list says of a component."""
+    missing = component.missing_extras()
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "qualified": component.qualified,
+        "summary": component.spec.summary,
+        "modalities": list(component.spec.modality_names),
+        "plugin": component.plugin,
+        "distribution": component.distribution,
+        "version": component.version,
+        "available": not missing,
+        "missing_extras": list(missing),
+    }
+
+
+def lines(registry: Registry) -> list[str]:
+    """Aligned lines for a pipe, never cut: a component each, then the failures.
+
+    No column but the last, the summary, has blanks inside.
+    """
+    rows = [("KIND", "NAME", "MODALITY", "PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "SUMMARY")]
+    for fact in map(facts, registry):
+        status = "available" if fact["available"] else "needs:" + ",".join(fact["missing_extras"])
+        modality = ",".join(fact["modalities"]) or "-"
+        keys = ("plugin", "distribution", "version")
+        source = (fact[key] for key in keys)
+        rows.append((fact["kind"], fact["name"], modality, *source, status, fact["summary"]))
+    *widths, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True))
+        for row in rows
+    ]
+    return table + [f"BROKEN  {failure}" for failure in registry.failures]
+
+
+def _dump(components: list[dict[str, Any]], **more: Any) -> str:
+    failures = [vars(failure) for failure in more.get("failures", ())]
+    document = {"components": components} | ({"failures": failures} if more else {})
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,130 @@
+"""`results.json`: what a run came to, in one record that reports and other programs read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+import mmft_core
+from mmft_core.contracts import DatasetInfo, MetricValue, Task
+from mmft_core.engine import Monitor, Outcome
+from mmft_core.evaluation import Evaluation
+from mmft_core.plan import Plan
+from mmft_core.registry import Component
+from mmft_core.tuning import count_parameters
+
+FORMAT = 1
+_LIBRARIES = ("torch", "torchvision", "accelerate", "torchmetrics", "datasets", "numpy", "pillow")
+
+
+def collect_results(
+    plan: Plan,
+    task: Task,
+    info: DatasetInfo,
+    data: Mapping[str, Any],
+    outcome: Outcome,
+    monitor: Monitor,
+    evaluations: Mapping[str, Evaluation],
+    *,
+    device: str,
+    precision: str,
+    total_seconds: float,
+    command: str,
+) -> dict[str, Any]:
+    """Put everything of interest into one JSON-ready record.
+
+    Args:
+        data: sizes of the splits and skipped samples, as in `data.json`.
+        evaluations: by split, of the kept model.
+    """
+    progress = outcome.progress
+    return {
+        "format": FORMAT,
+        "task": plan.task.component.name,
+        "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
+        "dataset": {
+            "name": info.name,
+            "component": plan.dataset.component.qualified,
+            "source": info.source,
+            "licence": info.licence,
+            "synthetic": info.synthetic,
+            "notes": list(info.notes),
+            "classes": len(info.classes),
+            "samples": data["samples"],
+            "skipped": data["skipped"],
+        },
+        "ending": outcome.ending,
+        "monitor": {"name": monitor.name, "best": progress.best, "step": progress.best_step},
+        "steps": progress.step,
+        "metrics": {split: _values(e) for split, e in evaluations.items()},
+        "timings": {
+            "training_seconds": round(progress.seconds, 3),
+            "evaluation_seconds": round(sum(e.seconds for e in evaluations.values()), 3),
+            "total_seconds": round(total_seconds, 3),
+            "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 3),
+            "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
+        },
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": device,
+            "precision": precision,
+            "versions": {"mmft": mmft_core.__version__, **_versions()},
+        },
+        "command": command,
+    }
+
+
+def suppliers(plan: Plan) -> list[dict[str, str]]:
+    """Who supplied each component, with versions: `plugins.json`."""
+    return [_supplier(component) for component in plan.components]
+
+
+def peak_memory_bytes() -> int:
+    """The largest memory that this process ever held, without its worker processes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _supplier(component: Component[Any]) -> dict[str, str]:
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "plugin": component.plugin,
+        "distribution": component.distribution,
+        "version": component.version,
+    }
+
+
+def _backbone(plan: Plan, task: Task, modality: str) -> dict[str, Any]:
+    part, backbone = plan.backbones[modality], task.backbone(modality)
+    parameters, trained = count_parameters(backbone)
+    loaded = backbone.loaded
+    return {
+        "name": part.component.name,
+        "weights": {
+            "requested": part.weights,
+            "source": loaded.source,
+            "detail": loaded.detail,
+            "fell_back": loaded.fell_back,
+        },
+        "parameters": parameters,
+        "trained": trained,
+    }
+
+
+def _values(evaluation: Evaluation) -> dict[str, MetricValue]:
+    loss: dict[str, MetricValue] = {} if evaluation.loss is None else {"loss": evaluation.loss}
+    return loss | dict(evaluation.values)
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES} | {
+        "cuda": torch.version.cuda or "none"
+    }

@@ -1,0 +1,143 @@
+"""The run directory: where everything of a run is, and whether it may be written there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmft_core.config import Tree, dump_toml, read_toml
+from mmft_core.errors import RunDirectoryError, StorageError
+from mmft_core.files import clear_temporaries, storage_errors, write_json, write_text
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run's files."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def plugins(self) -> Path:
+        return self.path / "plugins.json"
+
+    @property
+    def data(self) -> Path:
+        """What was found in the data before training: sizes, and skipped samples."""
+        return self.path / "data.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.json"
+
+    def ensure_usable(self, needed_bytes: int = 0) -> None:
+        """Check that a new run may be written here, before anything expensive happens.
+
+        Raises:
+            RunDirectoryError: there is something there already.
+            StorageError: it may not be written, or lacks space.
+        """
+        if self.path.is_file():
+            raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            advice = (
+                f"Continue it with --resume {self.path}, or give another --output."
+                if self.config.exists()
+                else "Give --output a new or empty folder."
+            )
+            raise RunDirectoryError(f"The folder {self.path} is not empty.", hint=advice)
+        parent = next(
+            p for p in (self.path.absolute(), *self.path.absolute().parents) if p.exists()
+        )
+        probe = parent / f".mmft-{time.time_ns()}"
+        with storage_errors(self.path):
+            probe.mkdir()
+            probe.rmdir()
+        free = shutil.disk_usage(parent).free
+        if free < needed_bytes:
+            raise StorageError(
+                f"No space is left for {self.path}: the run needs up to "
+                f"{needed_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free.",
+                hint="Free some, or choose another --output.",
+            )
+
+    def create(self, config: Tree, plugins: list[dict[str, str]], data: dict[str, Any]) -> None:
+        """Write what a run starts with.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.plugins, plugins)
+        write_json(self.data, data)
+        # Last, for it makes the folder a run that can be resumed.
+        write_text(self.config, dump_toml(config))
+
+    def open(self) -> Tree:
+        """Read the configuration of an existing run and clear what a killed process left.
+
+        Raises:
+            RunDirectoryError: this is no run directory.
+        """
+        if not self.config.is_file():
+            raise RunDirectoryError(
+                f"{self.path} is not a run directory: it has no config.toml.",
+                hint="Give the folder that `mmft run` made.",
+            )
+        for folder in (self.path, self.checkpoints):
+            clear_temporaries(folder)
+        return read_toml(self.config)
+
+    def read_data(self) -> dict[str, Any]:
+        return self._read(self.data)
+
+    def read_results(self) -> dict[str, Any]:
+        """The results of a finished run.
+
+        Raises:
+            RunDirectoryError: it is not finished.
+        """
+        if not self.results.is_file():
+            raise RunDirectoryError(
+                f"The run in {self.path} is not finished.",
+                hint=f"Continue it with `mmft run --resume {self.path}`.",
+            )
+        return self._read(self.results)
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
+        assert isinstance(content, dict)
+        return content
+
+
+def default_output(task: str, backbones: list[str]) -> Path:
+    """A folder name that tells runs apart: runs/image-cls-resnet50-20260131-154501."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = "-".join([task, *backbones, stamp])
+    path, number = Path("runs") / name, 2
+    while path.exists():
+        path, number = Path("runs") / f"{name}-{number}", number + 1
+    return path

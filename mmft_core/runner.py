@@ -1,0 +1,243 @@
+"""A whole run, from a plan to a run directory with a model, results and a report.
+
+train(plan)   check the place -> dataset -> backbones, task, metrics -> check the data
+              -> fit -> test -> model, results, report, card
+resume(path)  the same plan and data again, with the engine going on from its checkpoint
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model
+
+from mmft_core import artifacts, soundness
+from mmft_core.contracts import Dataset, Task
+from mmft_core.data import PreparedSplit
+from mmft_core.engine import Engine, Monitor, Outcome, make_accelerator
+from mmft_core.errors import CheckpointError, ConfigError, did_you_mean
+from mmft_core.evaluation import Evaluation
+from mmft_core.files import write_json
+from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.plan import Plan
+from mmft_core.results import collect_results, suppliers
+from mmft_core.run_directory import RunDirectory
+from mmft_core.soundness import Subset
+from mmft_core.tracking import Evaluated, MetricsFile, Sink, Sinks
+from mmft_core.weights import LoadedWeights
+
+EXAMPLES = 24
+"""How many samples of each ranking the report shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What a run came to; `results` is None for one that was interrupted."""
+
+    directory: RunDirectory
+    fit: Outcome
+    results: dict[str, Any] | None
+
+
+def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome:
+    """Do a new run. Nothing is written before training starts.
+
+    Raises:
+        MmftError: see the tree in `mmft_core.errors`.
+    """
+    directory = RunDirectory(output)
+    directory.ensure_usable()
+    monitor = _monitor(plan)
+    dataset = build_dataset(plan)
+    task = build_task(plan, dataset, sink.say)
+    dataset, skipped = _sound(dataset, task, plan, sink)
+    directory.ensure_usable(_needed_bytes(task))
+    data = {
+        "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "skipped": [asdict(fault) for fault in skipped],
+        "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
+    }
+    run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
+    run.rehearse()
+    directory.create(plan.tree(), suppliers(plan), data)
+    return run.fit(resume=False)
+
+
+def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
+    """Go on with an interrupted run.
+
+    Args:
+        plan: what the run directory's configuration resolves to.
+
+    Raises:
+        CheckpointError: the data are no longer the same, or there is no checkpoint.
+    """
+    directory = RunDirectory(path)
+    data = directory.read_data()
+    dataset = build_dataset(plan)
+    faulty: dict[str, list[int]] = {}
+    for fault in data["skipped"]:
+        faulty.setdefault(fault["split"], []).append(fault["index"])
+    dataset = soundness.without(dataset, faulty)
+    samples = {name: len(split) for name, split in dataset.splits.items()}
+    if samples != data["samples"]:
+        raise CheckpointError(
+            f"The data of {path} have changed: {data['samples']} samples then, {samples} now.",
+            hint="Bring the data back, or start a new run.",
+        )
+    loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
+    task = build_task(plan, dataset, sink.say, loaded)
+    run = _Run(plan, dataset, task, data, _monitor(plan), directory, sink, command)
+    return run.fit(resume=True)
+
+
+class _Run:
+    """A run whose parts are built."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        task: Task,
+        data: Mapping[str, Any],
+        monitor: Monitor,
+        directory: RunDirectory,
+        sink: Sink,
+        command: str,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
+        self.directory, self.command = directory, command
+        self.sink = Sinks([MetricsFile(directory.metrics, plan.engine.log_every), sink])
+        self.accelerator = make_accelerator(plan.engine)
+        val = dataset.splits.get("val")
+        self.engine = Engine(
+            task,
+            self._prepared_split(dataset.splits["train"], train=True),
+            self._prepared_split(val) if val is not None else None,
+            plan.engine,
+            metrics=build_metrics(plan.metrics, dataset.info),
+            monitor=monitor,
+            accelerator=self.accelerator,
+            folder=directory.checkpoints,
+            sink=self.sink,
+        )
+
+    def rehearse(self) -> None:
+        """Evaluate a few samples, so that a wrong monitor shows now and not after an epoch."""
+        split = self.dataset.splits.get("val")
+        if split is None:
+            return
+        few = Subset(split, torch.arange(min(2, len(split))).numpy())
+        evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal")
+        evaluation.figure(self.engine.monitor.name)
+
+    def fit(self, *, resume: bool) -> RunOutcome:
+        outcome = self.engine.fit(resume=resume)
+        if outcome.ending == "interrupted":
+            return RunOutcome(directory=self.directory, fit=outcome, results=None)
+        if outcome.best_weights is not None:
+            load_model(self.engine.state.judged, outcome.best_weights)
+        return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
+
+    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
+        """Judge the kept model on val and test, and write everything that a run leaves."""
+        from mmft_core.report import write_report_and_card
+
+        evaluations: dict[str, Evaluation] = {}
+        for name in ("val", "test"):
+            split = self.dataset.splits.get(name)
+            if split is not None:
+                evaluations[name] = self.engine.evaluate(
+                    self._prepared_split(split), name, examples=EXAMPLES
+                )
+                event = Evaluated(
+                    step=outcome.progress.step,
+                    epoch=0,
+                    split=name,
+                    evaluation=evaluations[name],
+                    best=False,
+                )
+                if name == "test":
+                    self.sink.evaluated(event)
+        results = collect_results(
+            self.plan,
+            self.engine.state.judged,
+            self.dataset.info,
+            self.data,
+            outcome,
+            self.engine.monitor,
+            evaluations,
+            device=str(self.accelerator.device),
+            precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+            total_seconds=time.perf_counter() - self.started,
+            command=self.command,
+        )
+        if self.accelerator.is_main_process:
+            directory = self.directory
+            artifacts.save(directory.model, self.engine.state.judged, self.plan, self.dataset.info)
+            write_json(directory.results, results)
+            write_report_and_card(
+                directory, results, self.plan, self.dataset, evaluations, self.task
+            )
+            shutil.rmtree(directory.checkpoints, ignore_errors=True)
+        return results
+
+    def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
+        return PreparedSplit(
+            split,
+            artifacts.processors(self.task),
+            self.task.codec,
+            train=train,
+            seed=self.plan.engine.seed,
+        )
+
+
+def _sound(
+    dataset: Dataset, task: Task, plan: Plan, sink: Sink
+) -> tuple[Dataset, list[soundness.Fault]]:
+    """Check all samples; bad ones end the run or are left out, as the user decided."""
+    total = sum(len(split) for split in dataset.splits.values())
+    faults = soundness.find_faults(
+        dataset, task.codec, lambda done, total: sink.evaluating("data check", done, total)
+    )
+    if not faults:
+        return dataset, []
+    if plan.on_bad_sample == "fail":
+        raise soundness.refuse(faults, total)
+    for fault in faults:
+        sink.say(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
+    faulty = {name: [f.index for f in faults if f.split == name] for name in dataset.splits}
+    return soundness.without(dataset, faulty), faults
+
+
+def _monitor(plan: Plan) -> Monitor:
+    """The monitored figure, whose metric must be among those of the run.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    name = plan.monitor
+    metric = name.partition("/")[0]
+    if metric == "loss":
+        return Monitor(name=name, higher_is_better=False)
+    for component in plan.metrics:
+        if component.name == metric:
+            return Monitor(name=name, higher_is_better=component.spec.higher_is_better)
+    names = ["loss", *(c.name for c in plan.metrics)]
+    raise ConfigError(
+        f"engine.monitor = '{name}' is none of the run's metrics.{did_you_mean(metric, names)}",
+        hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
+    )
+
+
+def _needed_bytes(task: Task) -> int:
+    """Room for two checkpoints with an optimizer's two moments, the best and the final model."""
+    weights = sum(p.numel() * p.element_size() for p in task.parameters())
+    return 8 * weights

@@ -1,0 +1,122 @@
+"""Is the data sound? Every sample is looked at before training; what is bad is reported by id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mmft_core.contracts import Dataset, Sample, Split, TargetCodec
+from mmft_core.errors import DataError, SampleError
+
+_CHUNK = 256
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A sample that cannot be used."""
+
+    split: str
+    index: int
+    id: str
+    reason: str
+
+
+class Subset(Split):
+    """Some samples of a split, by their indices (n,)."""
+
+    def __init__(self, split: Split, indices: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+        self.split, self.indices = split, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.split[int(self.indices[index])]
+
+    def target(self, index: int) -> Any:
+        return self.split.target(int(self.indices[index]))
+
+    def sample_id(self, index: int) -> str:
+        return self.split.sample_id(int(self.indices[index]))
+
+    def check(self, index: int) -> None:
+        self.split.check(int(self.indices[index]))
+
+
+def find_faults(
+    dataset: Dataset,
+    codec: TargetCodec,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Fault]:
+    """Check that every sample can be read and its target learned, on all cores.
+
+    Decoders release Python's lock, so threads suffice.
+
+    Args:
+        codec: of the task.
+        on_progress: told how many of how many samples are done.
+    """
+    total = sum(len(split) for split in dataset.splits.values())
+    faults: list[Fault] = []
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, split in dataset.splits.items():
+            check = partial(_check_chunk, name, split, codec)
+            for found, size in pool.map(check, range(0, len(split), _CHUNK)):
+                faults += found
+                done += size
+                on_progress(done, total)
+    return faults
+
+
+def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
+    """Leave samples out of a dataset.
+
+    Args:
+        faulty: split -> indices.
+
+    Raises:
+        DataError: nothing is left of a split.
+    """
+    splits: dict[str, Split] = {}
+    for name, split in dataset.splits.items():
+        keep = np.setdiff1d(np.arange(len(split)), np.asarray(faulty.get(name, ()), dtype=np.int64))
+        if len(keep) == 0:
+            raise DataError(f"No sample of the {name} split can be used.")
+        splits[name] = split if len(keep) == len(split) else Subset(split, keep)
+    return Dataset(info=dataset.info, splits=splits)
+
+
+def refuse(faults: Sequence[Fault], total: int) -> DataError:
+    """The error that lists bad samples."""
+    lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
+    more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return DataError(
+        f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
+        hint="Mend or remove them, or leave them out with --on-bad-sample skip.",
+    )
+
+
+def _check_chunk(
+    name: str, split: Split, codec: TargetCodec, start: int
+) -> tuple[list[Fault], int]:
+    found = []
+    stop = min(start + _CHUNK, len(split))
+    for index in range(start, stop):
+        try:
+            split.check(index)
+            codec.encode(split.target(index))
+        except SampleError as error:
+            fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
+            found.append(fault)
+        except ValueError as error:
+            sample_id = split.sample_id(index)
+            found.append(Fault(split=name, index=index, id=sample_id, reason=str(error)))
+    return found, stop - start

@@ -1,0 +1,140 @@
+"""Everything that training changes, together: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from mmft_core import checkpoint, tuning
+from mmft_core.config import EngineConfig
+from mmft_core.contracts import Task
+from mmft_core.optim import build_optimizer, build_schedule
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: optimizer steps done.
+        samples: seen so far.
+        seconds: taken so far, over all its sessions.
+        evaluated_step: the step of the last evaluation.
+        best: the monitored figure of the best evaluation.
+    """
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    evaluated_step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    evaluations_since_best: int = 0
+
+
+class TrainingState:
+    """Task, optimizer, schedule, average and progress of one training.
+
+    Attributes:
+        task: as it is.
+        model: the same task as Accelerate wraps it for training.
+        optimizer: as Accelerate wraps it.
+    """
+
+    def __init__(
+        self, task: Task, config: EngineConfig, accelerator: Accelerator, total_steps: int
+    ) -> None:
+        self.accelerator, self.progress = accelerator, Progress()
+        self.tuning = tuning.Tuning.parse(config.tune)
+        self.task = task.to(accelerator.device)
+        # A copy of the task, so made before Accelerate wraps its forward pass.
+        self.ema = AveragedModel(task, avg_fn=_average(config.ema)) if config.ema else None
+        if not self.tuning.changes:
+            tuning.apply(task, self.tuning, 0)  # DDP looks at it when it wraps the task.
+        self.raw_optimizer = build_optimizer(task, config)
+        self.schedule = build_schedule(self.raw_optimizer, config, total_steps)
+        self.model, self.optimizer = accelerator.prepare(task, self.raw_optimizer)
+
+    @property
+    def judged(self) -> Task:
+        """The task that is evaluated and kept: the averaged one where there is one."""
+        task = self.ema.module if self.ema is not None else self.task
+        assert isinstance(task, Task)
+        return task
+
+    def train(self, epoch: int) -> None:
+        """Put the task in training mode, with the layers that the epoch trains."""
+        self.model.train()
+        tuning.apply(self.task, self.tuning, epoch)
+
+    def update(self) -> None:
+        """Take the optimizer step for which the gradients are there."""
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update_parameters(self.task)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        state = {
+            "progress": asdict(self.progress),
+            "task": self.task.state_dict(),
+            "optimizer": self.raw_optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        checkpoint.save(folder, self.progress.step, state)
+
+    def restore(self, folder: Path) -> list[str]:
+        """Go back to the newest sound checkpoint; return remarks about damaged ones.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        state, remarks = checkpoint.load_latest(folder)
+        self.progress = Progress(**state["progress"])
+        self.task.load_state_dict(state["task"])
+        self.raw_optimizer.load_state_dict(state["optimizer"])
+        _match_memory_format(self.raw_optimizer)
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return remarks
+
+
+def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the optimizer's tensors out in memory like their parameters (channels last).
+
+    Fused optimizers walk through both in the order of memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Average with a decay that starts low, so that the first random weights are soon forgotten."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return average

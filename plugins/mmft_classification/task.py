@@ -1,0 +1,85 @@
+"""The classification task: a linear head on pooled features of one modality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from mmft_core.contracts import Backbone, Batch, Outputs, TargetCodec, Task
+from mmft_core.errors import did_you_mean
+
+
+class ClassCodec(TargetCodec):
+    """Class names to indices and back."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        self._index = {name: i for i, name in enumerate(self.classes)}
+
+    def encode(self, target: Any) -> int:
+        if target not in self._index:
+            near = did_you_mean(str(target), self._index)
+            raise ValueError(f"its class {target!r} is none of the model's.{near}".rstrip("."))
+        return self._index[target]
+
+    def collate(self, targets: Sequence[int]) -> Tensor:
+        return torch.tensor(targets, dtype=torch.int64)
+
+
+class Classification(Task):
+    """One class for each sample.
+
+    Predictions are probabilities (B, C).
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        backbone: Backbone,
+        classes: Sequence[str],
+        *,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.modality = modality
+        self.backbones = nn.ModuleDict({modality: backbone})
+        self.codec: ClassCodec = ClassCodec(classes)
+        self.label_smoothing = label_smoothing
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(backbone.width, len(self.codec.classes))
+
+    def forward(self, batch: Batch) -> Outputs:
+        features = self.backbone(self.modality).encode(batch.inputs[self.modality])
+        logits = self.head(self.dropout(features.pooled)).float()
+        loss = None
+        if batch.targets is not None:
+            smoothing = self.label_smoothing if self.training else 0.0
+            loss = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing)
+        return Outputs(loss, None if self.training else logits.softmax(-1))
+
+    def decode(self, predictions: Tensor, top_k: int = 1) -> list[dict[str, Any]]:
+        """Give each sample {"label", "probability", "top": the `top_k` most probable}."""
+        top = predictions.float().topk(min(top_k, predictions.shape[-1]))
+        records = []
+        for values, indices in zip(top.values.tolist(), top.indices.tolist(), strict=True):
+            ranked = [
+                {"label": self.codec.classes[i], "probability": round(p, 6)}
+                for p, i in zip(values, indices, strict=True)
+            ]
+            records.append({**ranked[0], "top": ranked})
+        return records
+
+    def rank(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        confidence, label = predictions.max(-1)
+        right = label == targets
+        true = predictions.gather(-1, targets[:, None]).squeeze(-1)
+        return {
+            "Most wrong": (1 - true).masked_fill(right, -math.inf),
+            "Most confident": confidence.masked_fill(~right, -math.inf),
+        }
