@@ -29,6 +29,7 @@ KEEP = 2
 
 _TENSORS, _STATE, _REFERENCE = "tensors.safetensors", "state.json", "$tensor"
 _FOLDER = re.compile(r"step-(\d+)")
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
@@ -45,7 +46,7 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
     tree = _detach(state, "", tensors)
     with replacing_folder(folder / f"step-{step}") as temporary:
         save_file(_unshare(tensors), temporary / _TENSORS)
-        digest = _digest(temporary / _TENSORS)
+        digest = _digest(temporary / _TENSORS, tree)
         content = {"format": FORMAT, "step": step, "sha256": digest, "state": tree}
         (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
     for _, old in _found(folder)[:-KEEP]:
@@ -65,7 +66,7 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
     for step, path in reversed(_found(folder)):
         try:
             return _load(path), remarks
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except _DAMAGE as error:
             remarks.append(f"The checkpoint of step {step} is damaged ({error}).")
     reason = " ".join(remarks) or "None was written yet."
     raise CheckpointError(
@@ -77,10 +78,11 @@ def _load(path: Path) -> dict[str, Any]:
     content = json.loads((path / _STATE).read_text(encoding="utf-8"))
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']}, not {FORMAT}")
-    if _digest(path / _TENSORS) != content["sha256"]:
-        raise ValueError("its tensors do not match their checksum")
+    if _digest(path / _TENSORS, content["state"]) != content["sha256"]:
+        raise ValueError("its content does not match its checksum")
     state = _attach(content["state"], load_file(path / _TENSORS))
-    assert isinstance(state, dict)
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state")
     return state
 
 
@@ -90,14 +92,15 @@ def _found(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _detach(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace tensors by references to their names."""
+    """Replace tensors by references to their names: a number, then the keys, for the reader."""
     if isinstance(value, Tensor):
+        name = f"{len(tensors)}{name}"
         tensors[name] = value.detach().cpu().contiguous()
         return {_REFERENCE: name}
     if isinstance(value, Mapping):
         return [
             "dict",
-            [[k, _detach(v, f"{name}/{k}" if name else str(k), tensors)] for k, v in value.items()],
+            [[k, _detach(v, f"{name}/{k}", tensors)] for k, v in value.items()],
         ]
     if isinstance(value, list | tuple):
         return ["list", [_detach(v, f"{name}/{i}", tensors) for i, v in enumerate(value)]]
@@ -124,6 +127,9 @@ def _unshare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, tree: Any) -> str:
+    """The checksum of both files: the tensors' bytes, and the tree."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps(tree).encode())
+    return digest.hexdigest()

@@ -129,15 +129,21 @@ def _plain(value: Any) -> Any:
 
 
 def merge(*trees: Mapping[str, Any]) -> Tree:
-    """Merge trees; later ones win, table by table."""
+    """Merge trees; later ones win, table by table.
+
+    A string that meets a table is the table's `name`: `task = "x"` is short for `task.name = "x"`.
+    """
     merged: Tree = {}
     for tree in trees:
         for key, value in tree.items():
-            if isinstance(value, Mapping):
-                below = merged.get(key)
-                merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
-            else:
-                merged[key] = value
+            below, above = merged.get(key), value
+            if isinstance(below, str) and isinstance(above, Mapping):
+                below = {"name": below}
+            elif isinstance(below, Mapping) and isinstance(above, str):
+                above = {"name": above}
+            if isinstance(above, Mapping):
+                above = merge(below if isinstance(below, Mapping) else {}, above)
+            merged[key] = above
     return merged
 
 

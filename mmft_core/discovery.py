@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -129,9 +130,9 @@ def _load(
     """Load one plugin. What goes wrong in one hook leaves its other hooks standing."""
     try:
         plugin = source.entry_point.load()
+        problems = list(_contract_problems(plugin))
     except (Exception, SystemExit) as error:  # A plugin may do anything while it is imported.
         return [], [source.failure(f"cannot be imported: {_brief(error)}")]
-    problems = list(_contract_problems(plugin))
     if problems:
         return [], [source.failure("; ".join(problems))]
     try:
@@ -180,6 +181,10 @@ def _contract_problems(plugin: Any) -> Iterator[str]:
             yield f"there is no hook '{name}'.{did_you_mean(name, HOOKS)}"
         elif name in lookalikes:
             yield f"{name}() lacks the @hookimpl mark"
+        elif inspect.signature(getattr(plugin, name)).parameters:
+            yield f"{name}() takes arguments, but the hook passes none"
+        elif inspect.isgeneratorfunction(getattr(plugin, name)):
+            yield f"{name}() is a generator or a hook wrapper; return a list of specs"
     if not marked and not lookalikes:
         yield "it has no hook; expected one of " + ", ".join(HOOKS)
 

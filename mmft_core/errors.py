@@ -78,9 +78,9 @@ class SampleError(DataError):
         self.sample_id = sample_id
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str], dict[str, str | None]]:
         # Worker processes send their exceptions by pickle, which would pass `message` alone.
-        return type(self), (self.sample_id, self.reason)
+        return type(self), (self.sample_id, self.reason), {"hint": self.hint}
 
 
 class WeightsError(MmftError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader
 from mmft_core.engine import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.splits import Joined
 from mmft_core.tracking import Sink
 
 
@@ -120,39 +121,6 @@ class Predictor:
         return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
 
 
-class _Joined(Split):
-    """Several splits one after the other."""
-
-    def __init__(self, splits: Iterable[Split]) -> None:
-        self.splits = tuple(splits)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.splits))
-
-    def _locate(self, index: int) -> tuple[Split, int]:
-        for split in self.splits:
-            if index < len(split):
-                return split, index
-            index -= len(split)
-        raise IndexError(index)
-
-    def __getitem__(self, index: int) -> Sample:
-        split, at = self._locate(index)
-        return split[at]
-
-    def target(self, index: int) -> Any:
-        split, at = self._locate(index)
-        return split.target(at)
-
-    def sample_id(self, index: int) -> str:
-        split, at = self._locate(index)
-        return split.sample_id(at)
-
-    def check(self, index: int) -> None:
-        split, at = self._locate(index)
-        split.check(at)
-
-
 def choose_split(dataset: Dataset, name: str) -> Split:
     """A split by its name, or "all" of them.
 
@@ -160,7 +128,7 @@ def choose_split(dataset: Dataset, name: str) -> Split:
         DataError: there is no such split.
     """
     if name == "all":
-        return _Joined(dataset.splits.values())
+        return Joined(dataset.splits.values())
     if name not in dataset.splits:
         raise DataError(
             f"Dataset '{dataset.info.name}' has no split '{name}'.",

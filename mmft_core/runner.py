@@ -28,7 +28,7 @@ from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
-from mmft_core.soundness import Subset
+from mmft_core.splits import Subset
 from mmft_core.tracking import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.weights import LoadedWeights
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from mmft_core.contracts import Dataset, Sample, Split, TargetCodec
+from mmft_core.contracts import Dataset, Split, TargetCodec
 from mmft_core.errors import DataError, SampleError
+from mmft_core.splits import Subset
 
 _CHUNK = 256
 _SHOWN = 10
@@ -26,28 +26,6 @@ class Fault:
     index: int
     id: str
     reason: str
-
-
-class Subset(Split):
-    """Some samples of a split, by their indices (n,)."""
-
-    def __init__(self, split: Split, indices: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        self.split, self.indices = split, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.split[int(self.indices[index])]
-
-    def target(self, index: int) -> Any:
-        return self.split.target(int(self.indices[index]))
-
-    def sample_id(self, index: int) -> str:
-        return self.split.sample_id(int(self.indices[index]))
-
-    def check(self, index: int) -> None:
-        self.split.check(int(self.indices[index]))
 
 
 def find_faults(

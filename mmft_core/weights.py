@@ -174,14 +174,14 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
         WeightsError: it does not.
     """
 
-    answer: queue.Queue[OSError | None] = queue.Queue()
+    answer: queue.Queue[Exception | None] = queue.Queue()
 
     def probe() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
             answer.put(None)
-        except OSError as error:  # URLError and HTTPError are OSErrors.
+        except Exception as error:  # No route, no such name, no HTTP, no URL: all of it is a no.
             answer.put(error)
 
     # Name resolution heeds no socket time-out, so it runs in a thread that may be left behind.

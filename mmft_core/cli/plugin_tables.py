@@ -26,7 +26,7 @@ def print_tables(registry: Registry, console: Console) -> None:
     fits = all(console.measure(table).maximum < console.width for table in tables.values())
     for kind, found in by_kind.items():
         console.print(f"[bold]{kind}s[/] [dim]({len(found)})[/]", highlight=False)
-        for part in (tables[kind],) if fits else _grouped(found):
+        for part in (tables[kind],) if fits else _grouped(found, console.width):
             console.print(part, highlight=False)
         console.print()
     if not by_kind:
@@ -52,14 +52,14 @@ def _table(components: Components) -> Table:
     return table
 
 
-def _grouped(components: Components) -> Iterator[RenderableType]:
+def _grouped(components: Components, width: int) -> Iterator[RenderableType]:
     """Tables under lines that say where their components come from and what they deal with."""
     names = max(len(c.name) for c in components)
     for source, members in groupby(sorted(components, key=_source), key=_source):
         yield Padding(Text(source, "dim"), _INDENT)
         table = _plain_table(show_header=False)
-        table.add_column(style="bold", no_wrap=True, overflow="fold", min_width=names)
-        table.add_column(no_wrap=True, overflow="fold")
+        table.add_column(style="bold", overflow="fold", min_width=min(names, width // 2))
+        table.add_column(overflow="fold")
         table.add_column(ratio=1)
         for c in members:
             table.add_row(c.name, _status(c), escape(c.spec.summary))

@@ -1,0 +1,125 @@
+"""Tables (CSV, TSV, JSONL, Parquet) as `datasets` reads them: typed columns, memory-mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmft_core.errors import DataError, did_you_mean
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+class Table:
+    """A table whose cells are read on access.
+
+    Attributes:
+        path: of its file.
+        columns: their names.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        DataError: there is no such file, it is no table, or it has no rows.
+        """
+        self.path = path
+        self._rows = _read(path)
+        self.columns: tuple[str, ...] = tuple(self._rows.column_names)
+        if not len(self._rows):
+            raise DataError(f"The table {path} has no rows.")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row_id(self, index: int) -> str:
+        """What messages call a row, counting from 1 below the header: "labels.csv, row 17"."""
+        return f"{self.path.name}, row {index + 1}"
+
+    def cell(self, index: int, column: str) -> Any:
+        return self._rows.data.column(column)[index].as_py()
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of a column."""
+        return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]
+
+    def find_column(self, given: str | None, option: str, names: Sequence[str]) -> str | None:
+        """The column that the user gave, or else the first with one of the usual names.
+
+        Raises:
+            DataError: the given one is absent.
+        """
+        if given is not None:
+            if given not in self.columns:
+                raise DataError(
+                    f"The table {self.path} has no column '{given}'."
+                    f"{did_you_mean(given, self.columns)}",
+                    hint=f"Its columns are: {', '.join(self.columns)}. Set dataset.{option}.",
+                )
+            return given
+        by_lower = {column.lower(): column for column in reversed(self.columns)}
+        return next((by_lower[name] for name in names if name in by_lower), None)
+
+    def missing_column(self, what: str, option: str) -> DataError:
+        return DataError(
+            f"The table {self.path} has no column that is clearly the {what}.",
+            hint=f"Say which with --set dataset.{option}=NAME; "
+            f"its columns are: {', '.join(self.columns)}.",
+        )
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"There is no table {path}.", hint="Check the path.")
+    form = path.suffix.lower()
+    if form not in SUFFIXES:
+        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(SUFFIXES)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"The table {path} is empty.")
+    import datasets
+
+    with _quietly():
+        try:
+            if form == ".parquet":
+                return datasets.Dataset.from_parquet(str(path))
+            if form == ".jsonl":
+                return datasets.Dataset.from_json(str(path))
+            separator = "\t" if form == ".tsv" else ","
+            # Numbers must not lose leading zeros, nor a class called "NA" become missing.
+            return datasets.Dataset.from_csv(
+                str(path), sep=separator, dtype=str, keep_default_na=False
+            )
+        except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
+            raise DataError(
+                f"The table {path} cannot be read: {_cause(error)}.",
+                hint="Mend the file; it must be UTF-8 with the same columns in every row.",
+            ) from None
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without progress bars, and without the library's own account of an error."""
+    import datasets
+
+    shown = datasets.are_progress_bars_disabled()
+    logger = logging.getLogger("datasets")
+    level = logger.level
+    datasets.disable_progress_bars()
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+        if not shown:
+            datasets.enable_progress_bars()
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].removeprefix("Error tokenizing data. C error: ").rstrip(".")

@@ -1,0 +1,205 @@
+"""The loop: what each setting of the engine does, on a task that trains in milliseconds."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmft_core.config import EngineConfig
+from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
+from mmft_core.tracking import Step
+from tests.engine.toy import Recorder, make_engine, same, weights
+
+FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    sink = Recorder()
+    outcome = make_engine(tmp_path, replace(FAST, epochs=30), sink=sink).fit()
+    assert outcome.ending == "finished"
+    assert outcome.progress.best is not None and outcome.progress.best >= 0.9
+    assert len(sink.evaluations) == 30
+    losses = [e.evaluation.loss for e in sink.evaluations]
+    assert losses[-1] < losses[0] / 1.5
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    runs = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        engine = make_engine(tmp_path / name, replace(FAST, seed=seed))
+        engine.fit()
+        runs.append(weights(engine))
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int) -> None:
+    alone, helped = make_engine(tmp_path / "a", FAST), make_engine(
+        tmp_path / "b", replace(FAST, workers=workers)
+    )
+    alone.fit()
+    helped.fit()
+    assert same(weights(alone), weights(helped))
+
+
+def test_accumulation_equals_the_larger_batch(tmp_path: Path) -> None:
+    """Without batch norm's statistics and dropout, two passes of 5 are one of 10."""
+    results = []
+    for name, size, passes in (("a", 10, 1), ("b", 5, 2)):
+        config = replace(FAST, batch_size=size, accumulate=passes, epochs=2)
+        engine = make_engine(tmp_path / name, config)
+        for module in engine.state.task.modules():
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.Dropout):
+                module.train = lambda mode=True, m=module: m  # type: ignore[method-assign]
+                module.training = False
+        engine.fit()
+        results.append(weights(engine))
+    for key, value in results[0].items():
+        torch.testing.assert_close(value, results[1][key], rtol=1e-4, atol=1e-5)
+
+
+def test_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
+    outcome = make_engine(tmp_path, replace(FAST, steps=7)).fit()
+    assert (outcome.progress.step, outcome.total_steps) == (7, 7)
+
+
+def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
+    sink = Recorder()
+    make_engine(tmp_path, replace(FAST, steps=7, eval_every=3), sink=sink).fit()
+    assert [e.step for e in sink.evaluations] == [3, 6, 7]
+
+
+def test_the_best_weights_are_kept(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    sink = Recorder()
+    engine = make_engine(tmp_path, replace(FAST, epochs=12, lr=0.3), sink=sink)
+    outcome = engine.fit()
+    values = [e.evaluation.figures["accuracy"] for e in sink.evaluations]
+    first_best = values.index(max(values))
+    assert outcome.progress.best_step == sink.evaluations[first_best].step
+    assert [e.best for e in sink.evaluations].count(True) >= 1
+    engine.state.task.load_state_dict(load_file(outcome.best_weights))
+    assert engine.val is not None
+    again = engine.evaluate(engine.val, "val")
+    assert again.figures["accuracy"] == max(values)
+
+
+def test_patience_stops_early(tmp_path: Path) -> None:
+    outcome = make_engine(tmp_path, replace(FAST, epochs=200, patience=3)).fit()
+    assert outcome.ending == "early"
+    assert outcome.progress.step < 1000
+    assert outcome.progress.evaluations_since_best == 3
+
+
+def test_loss_as_monitor_is_better_when_lower(tmp_path: Path) -> None:
+    sink = Recorder()
+    outcome = make_engine(tmp_path, FAST, sink=sink, monitor="loss").fit()
+    assert outcome.progress.best == min(e.evaluation.loss for e in sink.evaluations)
+
+
+def test_an_unknown_monitor_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="acuracy.*Did you mean 'accuracy'"):
+        make_engine(tmp_path, FAST, monitor="acuracy").fit()
+
+
+def test_a_non_finite_loss_names_step_and_samples(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path, FAST, poison=17)
+    with pytest.raises(NonFiniteLossError) as caught:
+        engine.fit()
+    assert "point 17" in caught.value.sample_ids
+    assert f"step {caught.value.step}" in str(caught.value)
+    assert all(torch.isfinite(v).all() for k, v in weights(engine).items() if "running" not in k)
+
+
+def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
+    seen: list[float] = []
+    engine = make_engine(tmp_path, replace(FAST, clip_norm=1e-3, steps=3))
+    update = engine.state.update
+
+    def spy() -> None:
+        grads = [p.grad for p in engine.state.task.parameters() if p.grad is not None]
+        seen.append(math.sqrt(sum(float((g**2).sum()) for g in grads)))
+        update()
+
+    engine.state.update = spy  # type: ignore[method-assign]
+    engine.fit()
+    assert len(seen) == 3 and all(norm <= 1.01e-3 for norm in seen)
+
+
+def test_ema_is_what_is_judged_and_differs_from_the_last_weights(tmp_path: Path) -> None:
+    engine = make_engine(tmp_path, replace(FAST, ema=0.9))
+    engine.fit()
+    assert engine.state.judged is not engine.state.task
+    assert not same(weights(engine), engine.state.task.state_dict())
+
+
+class StopAt(Recorder):
+    """Sends a signal to this process after a step."""
+
+    def __init__(self, step: int, number: signal.Signals) -> None:
+        super().__init__()
+        self.at, self.number = step, number
+
+    def step(self, event: Step) -> None:
+        super().step(event)
+        if event.step == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [3, 5])
+def test_a_signal_writes_a_checkpoint_from_which_training_ends_the_same(
+    tmp_path: Path, number: signal.Signals, step: int
+) -> None:
+    config = replace(FAST, ema=0.9)
+    whole = make_engine(tmp_path / "whole", config)
+    whole.fit()
+    outcome = make_engine(tmp_path / "cut", config, sink=StopAt(step, number)).fit()
+    assert outcome.ending == "interrupted" and outcome.progress.step == step
+    resumed = make_engine(tmp_path / "cut", config)
+    assert resumed.fit(resume=True).ending == "finished"
+    assert same(weights(whole), weights(resumed))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "one-cycle"])
+def test_resuming_is_exact_for_every_optimizer_and_schedule(
+    tmp_path: Path, optimizer: Any, schedule: Any
+) -> None:
+    config = replace(FAST, optimizer=optimizer, schedule=schedule, checkpoint_every=1)
+    whole = make_engine(tmp_path / "whole", config)
+    whole.fit()
+    make_engine(tmp_path / "cut", config, sink=StopAt(8, signal.SIGTERM)).fit()
+    resumed = make_engine(tmp_path / "cut", config)
+    resumed.fit(resume=True)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_resuming_from_a_damaged_checkpoint_takes_the_one_before(tmp_path: Path) -> None:
+    config = replace(FAST, checkpoint_every=2)
+    whole = make_engine(tmp_path / "whole", config)
+    whole.fit()
+    make_engine(tmp_path / "cut", config, sink=StopAt(7, signal.SIGTERM)).fit()
+    tensors = tmp_path / "cut" / "step-7" / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-10])
+    sink = Recorder()
+    resumed = make_engine(tmp_path / "cut", config, sink=sink)
+    resumed.fit(resume=True)
+    assert "step 7 is damaged" in sink.remarks[0]
+    assert sink.steps[0].step == 7
+    assert same(weights(whole), weights(resumed))
+
+
+def test_nothing_to_resume_from_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no usable checkpoint"):
+        make_engine(tmp_path, FAST).fit(resume=True)

@@ -1,0 +1,120 @@
+"""What is trained: full, head, last N, gradual; and how fast each layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from mmft_classification.task import Classification
+
+from mmft_core.config import EngineConfig
+from mmft_core.errors import ConfigError
+from mmft_core.optim import build_optimizer, lr_factor
+from mmft_core.tracking import Step
+from mmft_core.tuning import Tuning, apply, count_parameters, parameter_groups
+from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights
+
+FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)
+
+
+def changed_blocks(folder: Path, tune: str) -> list[bool]:
+    """Which of the backbone's three blocks training changes, statistics included."""
+    engine = make_engine(folder, replace(FAST, tune=tune))
+    before = weights(engine)
+    engine.fit()
+    after = weights(engine)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+    return [
+        any(not torch.equal(v, after[k]) for k, v in before.items() if f"blocks.{i}." in k)
+        for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tune", "expected"),
+    [
+        ("full", [True, True, True]),
+        ("head", [False, False, False]),
+        ("last:1", [False, False, True]),
+        ("last:2", [False, True, True]),
+        ("gradual", [False, True, True]),
+        ("gradual:2", [False, False, True]),
+    ],
+)
+def test_only_the_chosen_layers_change(tmp_path: Path, tune: str, expected: list[bool]) -> None:
+    assert changed_blocks(tmp_path, tune) == expected
+
+
+def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
+    trained: list[int] = []
+
+    class Watch(Recorder):
+        def step(self, event: Step) -> None:
+            blocks = engine.state.task.backbone("point").layers()
+            trained.append(sum(next(b.parameters()).requires_grad for b in blocks))
+
+    engine = make_engine(tmp_path, replace(FAST, epochs=5, tune="gradual"), sink=Watch())
+    engine.fit()
+    per_epoch = [set(trained[i : i + 5]) for i in range(0, 25, 5)]
+    assert per_epoch == [{0}, {1}, {2}, {3}, {3}]
+
+
+@pytest.mark.parametrize("text", ["", "heads", "last", "last:0", "last:x", "full:2", "gradual:0"])
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="engine.tune"):
+        Tuning.parse(text)
+
+
+def test_layer_decay_gives_lower_layers_lower_rates() -> None:
+    task = Classification("point", Layered(), CLASSES)
+    rates = {}
+    for group in parameter_groups(task, lr=1.0, weight_decay=0.1, layer_decay=0.5):
+        for parameter in group["params"]:
+            rates[id(parameter)] = (group["lr"], group["weight_decay"])
+    layers = task.backbone("point").layers()
+    assert [rates[id(layer[0].weight)] for layer in layers] == [
+        (0.125, 0.1),
+        (0.25, 0.1),
+        (0.5, 0.1),
+    ]
+    assert rates[id(task.head.weight)] == (1.0, 0.1)
+    assert rates[id(task.head.bias)] == (1.0, 0.0), "biases are not decayed"
+    assert len(rates) == len(list(task.parameters()))
+
+
+def test_parameters_are_counted_as_they_are_trained() -> None:
+    task = Classification("point", Layered(), CLASSES)
+    apply(task.train(), Tuning.parse("head"), 0)
+    total, trained = count_parameters(task)
+    assert trained == 8 * 2 + 2
+    assert total > trained
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_every_optimizer_has_all_parameters(name: str) -> None:
+    task = Classification("point", Layered(), CLASSES)
+    optimizer = build_optimizer(task, replace(FAST, optimizer=name))
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(task.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "top", "end"),
+    [
+        ("cosine", 1 / 11, 10, 0.0),
+        ("linear", 1 / 11, 10, 0.0),
+        ("constant", 1 / 11, 10, 1.0),
+        ("one-cycle", 1 / 25, 30, 1e-4 / 25),
+    ],
+)
+def test_schedules_rise_to_one_and_end_where_they_should(
+    schedule: str, start: float, top: int, end: float
+) -> None:
+    factor = lr_factor(schedule, warmup=0.1, total_steps=100)
+    values = [factor(step) for step in range(101)]
+    assert values[0] == pytest.approx(start)
+    assert values[top] == pytest.approx(1.0)
+    assert values[100] == pytest.approx(end, abs=1e-9)
+    assert all(a <= b + 1e-9 for a, b in zip(values[:top], values[1 : top + 1], strict=True))
+    assert all(a >= b - 1e-9 for a, b in zip(values[top:-1], values[top + 1 :], strict=True))

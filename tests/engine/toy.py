@@ -1,0 +1,137 @@
+"""A task, a backbone and data small enough to train in milliseconds, through the real contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmft_classification.metrics import build_accuracy
+from mmft_classification.task import Classification
+from torch import Tensor, nn
+
+from mmft_core.config import EngineConfig
+from mmft_core.contracts import (
+    Backbone,
+    DatasetInfo,
+    Features,
+    MetricContext,
+    Processor,
+    Sample,
+    Split,
+    Tensors,
+)
+from mmft_core.data import PreparedSplit
+from mmft_core.engine import Engine, Monitor, make_accelerator
+from mmft_core.registry import NoOptions
+from mmft_core.tracking import Sink
+
+CLASSES = ("left", "right")
+
+
+class Points(Split):
+    """Points in the plane, classified by the sign of their first coordinate."""
+
+    def __init__(self, size: int, seed: int, poison: int | None = None) -> None:
+        self.points = np.random.default_rng(seed).normal(size=(size, 2)).astype(np.float32)
+        self.poison = poison
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> Sample:
+        point = self.points[index]
+        if index == self.poison:
+            point = np.full(2, np.inf, dtype=np.float32)
+        return Sample({"point": point}, CLASSES[int(self.points[index, 0] > 0)], f"point {index}")
+
+
+class Jitter(Processor):
+    """Adds noise in training, from the generators that the engine seeds."""
+
+    def prepare(self, raw: Any, *, train: bool) -> Tensors:
+        noise = 0.05 * torch.randn(2) if train else torch.zeros(2)
+        return {"values": torch.from_numpy(np.asarray(raw)) + noise}
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        return {"values": torch.stack([item["values"] for item in items])}
+
+
+class Layered(Backbone):
+    """Three layers with batch norm and dropout, so that statistics and draws matter."""
+
+    width = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processor = Jitter()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(a, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1))
+            for a in (2, 8, 8)
+        )
+
+    def encode(self, inputs: Tensors) -> Features:
+        x: Tensor = inputs["values"]
+        for block in self.blocks:
+            x = block(x)
+        return Features(x)
+
+    def layers(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
+
+
+class Recorder(Sink):
+    """Keeps all that it hears."""
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+        self.evaluations: list[Any] = []
+        self.remarks: list[str] = []
+
+    def step(self, event: Any) -> None:
+        self.steps.append(event)
+
+    def evaluated(self, event: Any) -> None:
+        self.evaluations.append(event)
+
+    def say(self, text: str) -> None:
+        self.remarks.append(text)
+
+
+def make_engine(
+    folder: Path,
+    config: EngineConfig,
+    *,
+    sink: Sink | None = None,
+    poison: int | None = None,
+    samples: int = 50,
+    monitor: str = "accuracy",
+) -> Engine:
+    """An engine on the toy task, the same for the same configuration."""
+    torch.manual_seed(config.seed)
+    task = Classification("point", Layered(), CLASSES)
+    info = DatasetInfo(name="points", classes=CLASSES)
+    processors = {"point": task.backbone("point").processor}
+    return Engine(
+        task,
+        PreparedSplit(
+            Points(samples, 1, poison), processors, task.codec, train=True, seed=config.seed
+        ),
+        PreparedSplit(Points(40, 2), processors, task.codec, train=False),
+        config,
+        metrics={"accuracy": build_accuracy(NoOptions(), MetricContext(info=info))},
+        monitor=Monitor(name=monitor, higher_is_better=monitor != "loss"),
+        accelerator=make_accelerator(config),
+        folder=folder,
+        sink=sink or Recorder(),
+    )
+
+
+def weights(engine: Engine) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in engine.state.judged.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
