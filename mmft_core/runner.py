@@ -182,10 +182,11 @@ class _Run:
         if self.accelerator.is_main_process:
             directory = self.directory
             artifacts.save(directory.model, self.engine.state.judged, self.plan, self.dataset.info)
-            write_json(directory.results, results)
             write_report_and_card(
                 directory, results, self.plan, self.dataset, evaluations, self.task
             )
+            # Last, for it marks the run as finished.
+            write_json(directory.results, results)
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
         return results
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -88,9 +89,12 @@ def _read(path: Path) -> Any:
             if form == ".jsonl":
                 return datasets.Dataset.from_json(str(path))
             separator = "\t" if form == ".tsv" else ","
-            # Numbers must not lose leading zeros, nor a class called "NA" become missing.
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                header = next(csv.reader(file, delimiter=separator))
+            # As text: numbers keep their leading zeros, and a class called "NA" is not missing.
+            features = datasets.Features({name: datasets.Value("string") for name in header})
             return datasets.Dataset.from_csv(
-                str(path), sep=separator, dtype=str, keep_default_na=False
+                str(path), features=features, sep=separator, keep_default_na=False
             )
         except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
             raise DataError(

@@ -56,7 +56,9 @@ class Classification(Task):
 
     def forward(self, batch: Batch) -> Outputs:
         features = self.backbone(self.modality).encode(batch.inputs[self.modality])
-        logits = self.head(self.dropout(features.pooled)).float()
+        # In full precision: in bf16 the probabilities of two classes are often the same number.
+        with torch.autocast(features.pooled.device.type, enabled=False):
+            logits = self.head(self.dropout(features.pooled.float()))
         loss = None
         if batch.targets is not None:
             smoothing = self.label_smoothing if self.training else 0.0

@@ -1,0 +1,101 @@
+"""Real small data that several tests use."""
+
+from __future__ import annotations
+
+import os
+
+# Two cores are shared by tests, worker processes and child processes; more threads only wait for
+# each other. Set before torch starts its threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, Image.Image]:
+    """The two photographs that scikit-learn ships, 427 x 640 pixels."""
+    from sklearn.datasets import load_sample_images
+
+    images = load_sample_images().images
+    return {"china": Image.fromarray(images[0]), "flower": Image.fromarray(images[1])}
+
+
+def crops(photograph: Image.Image, number: int, seed: int, side: int = 120) -> list[Image.Image]:
+    """Random square cut-outs of a photograph."""
+    random = np.random.default_rng(seed)
+    found = []
+    for _ in range(number):
+        left = int(random.integers(0, photograph.width - side))
+        top = int(random.integers(0, photograph.height - side))
+        found.append(photograph.crop((left, top, left + side, top + side)))
+    return found
+
+
+@pytest.fixture
+def photo_folder(
+    tmp_path: Path, photographs: dict[str, Image.Image]
+) -> Callable[..., Path]:
+    """Make a folder of class folders with JPEG cut-outs of the photographs."""
+
+    def make(name: str = "photos", per_class: int = 12, seed: int = 0) -> Path:
+        root = tmp_path / name
+        for label, photograph in photographs.items():
+            (root / label).mkdir(parents=True)
+            for i, crop in enumerate(crops(photograph, per_class, seed)):
+                crop.save(root / label / f"{i:03}.jpg", quality=90)
+        return root
+
+    return make
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a call of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mmft(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Call the command line in this process."""
+    from mmft_core.cli import main
+
+    def call(*arguments: str | Path) -> Finished:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    return call
+
+
+def run_arguments(output: Path, *more: str | Path) -> Sequence[str | Path]:
+    """A run that ends in seconds."""
+    return (
+        "run",
+        "--task",
+        "image-cls",
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "none",
+        "--set",
+        "backbone.image_size=32",
+        "--set",
+        "engine.workers=0",
+        "--output",
+        output,
+        *more,
+    )
