@@ -250,9 +250,10 @@ def batches(loader: Loader) -> Generator[Batch, None, None]:
 
 
 def _start_worker(_: int) -> None:
-    # Ctrl-C reaches the whole process group, but only the training process is to act on it.
+    # Ctrl-C, and a job scheduler's SIGTERM, reach the whole process group, but only the training
+    # process is to act on them; workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ def storage_errors(place: Path) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ != "SafetensorError":
             raise
-        full = "os error 28" in str(error) or "No space left" in str(error)
-        raise _storage_error(errno.ENOSPC if full else None, str(error), place) from error
+        number = re.search(r"os error (\d+)", str(error))
+        raise _storage_error(int(number[1]) if number else None, str(error), place) from error
 
 
 def _storage_error(number: int | None, reason: str, place: Path) -> StorageError:

@@ -115,10 +115,10 @@ def _unwrap(state: StateDict, own: StateDict) -> StateDict:
         return state
     first = next(iter(own))
     prefixes = [key.removesuffix(first) for key in state if key.endswith("." + first)]
-    if len(prefixes) != 1:
-        return state
-    (prefix,) = prefixes
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    for prefix in prefixes:
+        if all(prefix + key in state for key in own):
+            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return state
 
 
 def read_weights(path: Path, modality: str = "") -> StateDict:

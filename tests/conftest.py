@@ -37,19 +37,23 @@ def crops(photograph: Image.Image, number: int, seed: int, side: int = 120) -> l
     return found
 
 
-@pytest.fixture
-def photo_folder(
-    tmp_path: Path, photographs: dict[str, Image.Image]
-) -> Callable[..., Path]:
+def make_photo_folder(
+    root: Path, photographs: dict[str, Image.Image], per_class: int, seed: int = 0
+) -> Path:
     """Make a folder of class folders with JPEG cut-outs of the photographs."""
+    for label, photograph in photographs.items():
+        (root / label).mkdir(parents=True)
+        for i, crop in enumerate(crops(photograph, per_class, seed)):
+            crop.save(root / label / f"{i:03}.jpg", quality=90)
+    return root
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path, photographs: dict[str, Image.Image]) -> Callable[..., Path]:
+    """Make such a folder below the test's own."""
 
     def make(name: str = "photos", per_class: int = 12, seed: int = 0) -> Path:
-        root = tmp_path / name
-        for label, photograph in photographs.items():
-            (root / label).mkdir(parents=True)
-            for i, crop in enumerate(crops(photograph, per_class, seed)):
-                crop.save(root / label / f"{i:03}.jpg", quality=90)
-        return root
+        return make_photo_folder(tmp_path / name, photographs, per_class, seed)
 
     return make
 

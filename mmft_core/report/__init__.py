@@ -70,9 +70,7 @@ def write_report_and_card(
     write_text(
         directory.path / "report.html", environment.get_template("report.html.j2").render(content)
     )
-    write_text(
-        directory.path / "README.md", environment.get_template("card.md.j2").render(content)
-    )
+    write_text(directory.path / "README.md", environment.get_template("card.md.j2").render(content))
 
 
 def backbone_names(results: Mapping[str, Any]) -> str:

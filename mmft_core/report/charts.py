@@ -62,9 +62,7 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
     for name in names:
         families.setdefault(name.partition("/")[0], []).append(name)
     for family, members in families.items():
-        lines = [
-            Line(m.partition("/")[2], *_series(evaluations, m), marked=True) for m in members
-        ]
+        lines = [Line(m.partition("/")[2], *_series(evaluations, m), marked=True) for m in members]
         charts.append(_draw(family, lines))
     return charts
 

@@ -42,8 +42,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_the_number_of_workers_changes_nothing(tmp_path: Path, workers: int) -> None:
-    alone, helped = make_engine(tmp_path / "a", FAST), make_engine(
-        tmp_path / "b", replace(FAST, workers=workers)
+    alone, helped = (
+        make_engine(tmp_path / "a", FAST),
+        make_engine(tmp_path / "b", replace(FAST, workers=workers)),
     )
     alone.fit()
     helped.fit()

@@ -45,7 +45,9 @@ def test_one_folder_is_divided_by_class_and_seed(photo_folder: Make) -> None:
     assert ids(load(root, seed=1), "test") != ids(dataset, "test")
 
 
-def test_given_splits_are_kept_and_only_val_is_set_aside(photo_folder: Make, tmp_path: Path) -> None:
+def test_given_splits_are_kept_and_only_val_is_set_aside(
+    photo_folder: Make, tmp_path: Path
+) -> None:
     root = tmp_path / "both"
     shutil.move(photo_folder("a", 10), root / "train")
     shutil.move(photo_folder("b", 3, seed=1), root / "test")

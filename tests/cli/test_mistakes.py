@@ -1,0 +1,126 @@
+"""Whatever a user gets wrong: one sentence, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import collections
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Finished, run_arguments
+
+Mmft = Callable[..., Finished]
+Make = Callable[..., Path]
+
+TASK = ("--task", "image-cls", "--backbone", "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--task", "image-clss"), "no task named 'image-clss'. Did you mean 'image-cls'?"),
+        (("--task", "image-cls"), "No backbone was chosen"),
+        ((), "No task was chosen"),
+        (("--task", "image-cls", "--backbone", "resnet51"), "Did you mean 'resnet50'?"),
+        ((*TASK, "--dataset", "digit"), "no dataset named 'digit'. Did you mean 'digits'?"),
+        ((*TASK, "--dataset", "./nowhere"), "no file or folder nowhere"),
+        ((*TASK, "--metric", "acuracy"), "Did you mean 'accuracy'?"),
+        (("--task", "image-cls", "--backbone", "text=resnet18"), "reads image, not text"),
+        ((*TASK, "--set", "engine.lrr=1"), "no option 'engine.lrr'. Did you mean 'lr'?"),
+        ((*TASK, "--set", "engine.lr=fast"), "engine.lr = 'fast' is not valid: expected float > 0"),
+        ((*TASK, "--set", "engine.epochs=0"), "engine.epochs = 0 is not valid"),
+        ((*TASK, "--set", "enigne.lr=1"), "no setting 'enigne'. Did you mean 'engine'?"),
+        ((*TASK, "--set", "engine.lr"), "is not KEY=VALUE"),
+        ((*TASK, "--tune", "haed"), "engine.tune = 'haed' is not valid"),
+        ((*TASK, "--set", "engine.monitor=f2"), "Did you mean 'f1'?"),
+        ((*TASK, "--set", "engine.precision=fp16", "--set", "engine.device=cpu"), "needs a GPU"),
+        ((*TASK, "--weights", "nowhere.pt"), "no weights at nowhere.pt"),
+        ((*TASK, "-c", "nowhere.toml"), "no configuration file nowhere.toml"),
+        ((*TASK, "--resume", "nowhere"), "nowhere is not a run directory"),
+        (
+            ("--task", "image-cls", "--backbone", "vit-b-16", "--set", "backbone.image_size=40"),
+            "16",
+        ),
+        (("--tsk", "image-cls"), "No such option"),
+    ],
+)
+def test_one_sentence_and_exit_code_2(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = mmft("run", *arguments)
+    assert ended.code == 2
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_toml_that_is_not_toml_is_shown_by_line(tmp_path: Path, mmft: Mmft) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("[engine]\nlr = = 3\n")
+    ended = mmft("run", "-c", file)
+    assert ended.code == 2 and "line 2" in ended.err
+
+
+def test_an_output_that_is_not_empty(tmp_path: Path, mmft: Mmft) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    ended = mmft(*run_arguments(tmp_path))
+    assert ended.code == 2 and "is not empty" in ended.err
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_output_that_may_not_be_written(tmp_path: Path, mmft: Mmft) -> None:
+    (tmp_path / "file").write_text("")
+    ended = mmft(*run_arguments(tmp_path / "file" / "run"))
+    assert ended.code == 2 and "cannot be written" in ended.err
+
+
+def test_a_disk_that_is_too_full_is_seen_before_training(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
+    ended = mmft(*run_arguments(tmp_path / "run"))
+    assert ended.code == 2 and "No space is left for" in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are POSIX")
+def test_a_disk_that_fills_up_during_training(tmp_path: Path) -> None:
+    """A limit on the size of files makes the operating system refuse the first checkpoint."""
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6));"
+        "from mmft_core.cli import main; main(sys.argv[1:])"
+    )
+    arguments = run_arguments(tmp_path / "run", "--set", "engine.checkpoint_every=1")
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "No space is left to write" in ended.stderr and "Traceback" not in ended.stderr
+    assert not [p for p in (tmp_path / "run" / "checkpoints").iterdir()]
+
+
+def test_a_task_and_a_dataset_of_another_kind(tmp_path: Path, mmft: Mmft) -> None:
+    (tmp_path / "texts.txt").write_text("words")
+    ended = mmft(*run_arguments(tmp_path / "run", "--dataset", tmp_path / "texts.txt"))
+    assert ended.code == 2
+    assert "No dataset for task 'image-cls' opens" in ended.err and "a folder" in ended.err
+
+
+def test_unfinished_and_damaged_models_are_named(
+    tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    picture = photo_folder(per_class=1) / "china" / "000.jpg"
+    ended = mmft("predict", tmp_path / "none", picture)
+    assert ended.code == 2 and "no finished model" in ended.err
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text("{}")
+    ended = mmft("predict", tmp_path / "run", picture)
+    assert ended.code == 2 and "cannot be loaded" in ended.err

@@ -1,0 +1,199 @@
+"""`mmft run`, `eval` and `predict` as a user calls them, on real pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmft_core.cli import main
+from tests.conftest import Finished, make_photo_folder, run_arguments
+
+Mmft = Callable[..., Finished]
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def finished_run(
+    tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Image.Image]
+) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_photo_folder(folder / "photos", photographs, per_class=12)
+    output = folder / "run"
+    arguments = ("--dataset", photos, "--epochs", "6", "--batch-size", "8")
+    main([str(a) for a in run_arguments(output, *arguments)])
+    return output
+
+
+def test_a_run_leaves_everything_and_says_how_it_went(finished_run: Path) -> None:
+    assert {p.name for p in finished_run.iterdir()} == {
+        "README.md",
+        "config.toml",
+        "data.json",
+        "metrics.jsonl",
+        "model",
+        "plugins.json",
+        "report.html",
+        "results.json",
+    }
+    results = json.loads((finished_run / "results.json").read_text())
+    assert results["ending"] == "finished"
+    assert results["metrics"]["test"]["accuracy"] >= 0.5
+    assert results["backbones"]["image"]["weights"]["source"] == "random"
+    assert results["backbones"]["image"]["parameters"] == 11_176_512
+    suppliers = json.loads((finished_run / "plugins.json").read_text())
+    assert {s["kind"] for s in suppliers} == {"task", "backbone", "dataset", "metric"}
+    assert all(s["distribution"] == "mmft" for s in suppliers)
+    assert not any(p.suffix in (".pkl", ".pt", ".pth", ".bin") for p in finished_run.rglob("*"))
+
+
+def test_the_report_is_one_file_with_pictures_and_no_outside_address(finished_run: Path) -> None:
+    page = (finished_run / "report.html").read_text()
+    addresses = re.findall(r'(?:src|href)\s*=\s*"([^"]*)"', page)
+    assert addresses and all(a.startswith(("data:", "#")) for a in addresses)
+    assert "@import" not in page and "url(http" not in page
+    assert page.count("data:image/jpeg") >= 2
+    for part in ("Most confident", "Confusion matrix", "Each class", "config.toml", "torch"):
+        assert part in page
+
+
+def test_the_resolved_configuration_repeats_the_run(
+    finished_run: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    again = tmp_path / "again"
+    assert mmft("run", "-c", finished_run / "config.toml", "-o", again).code == 0
+    one, two = (p / "model" / "model.safetensors" for p in (finished_run, again))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_eval_repeats_the_figures_of_the_run(finished_run: Path, mmft: Mmft) -> None:
+    ended = mmft("eval", finished_run, "--json")
+    figures = json.loads(ended.out)
+    stored = json.loads((finished_run / "results.json").read_text())["metrics"]["test"]
+    assert figures["split"] == "test"
+    assert figures["accuracy"] == stored["accuracy"]
+    assert figures["loss"] == pytest.approx(stored["loss"], rel=1e-5)
+
+
+def test_eval_on_other_data_takes_all_of_it(
+    finished_run: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    other = photo_folder("other", 5, seed=9)
+    figures = json.loads(mmft("eval", finished_run, "--dataset", other, "--json").out)
+    assert (figures["split"], figures["samples"]) == ("all", 10)
+    (other / "flower").rename(other / "flwer")
+    ended = mmft("eval", finished_run, "--dataset", other)
+    assert ended.code == 2
+    assert "its class 'flwer' is none of the model's. Did you mean 'flower'?" in ended.err
+
+
+def test_predict_files_folders_and_globs_in_order(
+    finished_run: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder("new", 3, seed=5)
+    ended = mmft(
+        "predict",
+        finished_run,
+        root / "flower" / "002.jpg",
+        root / "china",
+        f"{root}/f*/00[01].jpg",
+    )
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert ended.code == 0
+    assert [Path(line["file"]).relative_to(root).as_posix() for line in lines] == [
+        "flower/002.jpg",
+        "china/000.jpg",
+        "china/001.jpg",
+        "china/002.jpg",
+        "flower/000.jpg",
+        "flower/001.jpg",
+    ]
+    assert {line["label"] for line in lines} <= {"china", "flower"}
+
+
+def test_predict_as_csv_and_table_with_alternatives(
+    finished_run: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder("new", 2, seed=5)
+    ended = mmft("predict", finished_run, root, "--format", "csv", "--top-k", "2")
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    assert len(rows) == 4
+    for row in rows:
+        assert float(row["probability"]) + float(row["probability_2"]) == pytest.approx(1, abs=1e-4)
+    table = mmft("predict", finished_run, root, "--format", "table").out
+    assert "probability" in table and "china/000.jpg" in table.replace("\n", "")
+
+
+def test_predict_tells_of_bad_files_and_does_the_others(
+    finished_run: Path, photo_folder: Make, tmp_path: Path, mmft: Mmft
+) -> None:
+    root = photo_folder("new", 2)
+    (root / "china" / "000.jpg").write_text("text")
+    output = tmp_path / "answers.jsonl"
+    ended = mmft("predict", finished_run, root, "-o", output)
+    assert ended.code == 2
+    assert "1 of 4 files could not be read" in ended.err
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert "not an image" in lines[0]["error"]
+    assert all("label" in line for line in lines[1:])
+
+
+def test_bad_pictures_stop_a_run_by_path_or_are_left_out(
+    tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder()
+    (root / "china" / "broken.jpg").write_text("text")
+    output = tmp_path / "run"
+    arguments = run_arguments(output, "--dataset", root, "--epochs", "1")
+    ended = mmft(*arguments)
+    assert ended.code == 2
+    assert "china/broken.jpg: is not an image that can be decoded" in ended.err
+    assert "--on-bad-sample skip" in ended.err
+    assert not output.exists()
+    assert mmft(*arguments, "--on-bad-sample", "skip").code == 0
+    skipped = json.loads((output / "results.json").read_text())["dataset"]["skipped"]
+    assert [Path(s["id"]).name for s in skipped] == ["broken.jpg"]
+    assert "broken.jpg" in (output / "report.html").read_text()
+
+
+def test_augmentation_and_mixing_train(tmp_path: Path, photo_folder: Make, mmft: Mmft) -> None:
+    root = photo_folder()
+    for name, settings in {
+        "none": ["backbone.augment=none"],
+        "mixed": ["backbone.augment=randaugment", "task.mixup=0.2", "task.cutmix=1.0"],
+        "smooth": ["task.label_smoothing=0.1", "task.dropout=0.2", "engine.ema=0.9"],
+    }.items():
+        sets = [part for setting in settings for part in ("--set", setting)]
+        arguments = run_arguments(tmp_path / name, "--dataset", root, "--epochs", "1", *sets)
+        assert mmft(*arguments).code == 0
+
+
+def test_a_model_is_trained_further_from_a_run(
+    finished_run: Path, tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    """A frozen backbone shows that the weights are the earlier run's."""
+    from safetensors.torch import load_file
+
+    output = tmp_path / "further"
+    arguments = run_arguments(output, "--dataset", photo_folder("b"), "--epochs", "1")
+    assert mmft(*arguments, "--weights", finished_run, "--tune", "head").code == 0
+    before, after = (load_file(p / "model" / "model.safetensors") for p in (finished_run, output))
+    backbone = [k for k in before if k.startswith("backbones.")]
+    assert all(before[k].equal(after[k]) for k in backbone)
+    assert not before["head.weight"].equal(after["head.weight"])
+
+
+def test_dry_run_prints_a_configuration_that_runs(tmp_path: Path, mmft: Mmft) -> None:
+    ended = mmft(*run_arguments(tmp_path / "run", "--tune", "last:1", "--dry-run"))
+    assert ended.code == 0
+    assert "11,176,512 parameters, 8,393,728 of them trained" in ended.out
+    assert not (tmp_path / "run").exists()
+    file = tmp_path / "run.toml"
+    file.write_text(ended.out)
+    assert mmft("run", "-c", file, "--dry-run").out == ended.out
