@@ -31,7 +31,17 @@ def arguments(output: Path, workers: int) -> list[str]:
         "task.dropout": 0.1,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    names = ["run", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none", "--batch-size", "8"]
+    names = [
+        "run",
+        "--task",
+        "image-cls",
+        "--backbone",
+        "resnet18",
+        "--weights",
+        "none",
+        "--batch-size",
+        "8",
+    ]
     return [*names, *sets, "-o", str(output)]
 
 
@@ -79,7 +89,7 @@ def test_kill_at_random_steps_ends_in_equal_weights(
     assert process.returncode == 0, text
     assert "go on at step" in text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
-    lines = [line for line in (output / "metrics.jsonl").read_text().splitlines()]
+    lines = (output / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)), "steps that were done twice are told of once"
 
 

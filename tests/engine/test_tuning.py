@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,5 +117,5 @@ def test_schedules_rise_to_one_and_end_where_they_should(
     assert values[0] == pytest.approx(start)
     assert values[top] == pytest.approx(1.0)
     assert values[100] == pytest.approx(end, abs=1e-9)
-    assert all(a <= b + 1e-9 for a, b in zip(values[:top], values[1 : top + 1], strict=True))
-    assert all(a >= b - 1e-9 for a, b in zip(values[top:-1], values[top + 1 :], strict=True))
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(values[: top + 1]))
+    assert all(a >= b - 1e-9 for a, b in itertools.pairwise(values[top:]))
