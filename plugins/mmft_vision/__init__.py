@@ -1,5 +1,7 @@
 """Images: torchvision's networks, image data sets, and image classification."""
 
+from typing import Any
+
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 
 _TRANSFORMER = {"engine.lr": 1e-4}
@@ -23,15 +25,32 @@ _BACKBONES = {
 _SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
 """For data sets of small pictures: the published size of 224 would only blow them up."""
 
-_DOWNLOADS = {
+_PUBLISHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mnist": (
+        "published:build_mnist",
         "MNIST (LeCun et al., 1998): 70,000 handwritten digits",
         {**_SMALL, "backbone.flip": False},
     ),
-    "fashion-mnist": ("Fashion-MNIST (Xiao et al., 2017): 70,000 pieces of clothing", _SMALL),
-    "cifar10": ("CIFAR-10 (Krizhevsky, 2009): 60,000 pictures, 10 classes", _SMALL),
-    "cifar100": ("CIFAR-100 (Krizhevsky, 2009): 60,000 pictures, 100 classes", _SMALL),
-    "imagenet": ("ImageNet-1k (Russakovsky et al., 2015): existing files only", {}),
+    "fashion-mnist": (
+        "published:build_fashion_mnist",
+        "Fashion-MNIST (Xiao et al., 2017): 70,000 pieces of clothing",
+        _SMALL,
+    ),
+    "cifar10": (
+        "published:build_cifar10",
+        "CIFAR-10 (Krizhevsky, 2009): 60,000 pictures, 10 classes",
+        _SMALL,
+    ),
+    "cifar100": (
+        "published:build_cifar100",
+        "CIFAR-100 (Krizhevsky, 2009): 60,000 pictures, 100 classes",
+        _SMALL,
+    ),
+    "imagenet": (
+        "imagenet:build",
+        "ImageNet-1k (Russakovsky et al., 2015): existing files only",
+        {},
+    ),
 }
 
 
@@ -53,7 +72,7 @@ def register_backbone() -> list[BackboneSpec]:
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
-    images = {"modalities": ("image",), "target": "class"}
+    images: dict[str, Any] = {"modalities": ("image",), "target": "class"}
     return [
         DatasetSpec(
             name="digits",
@@ -84,12 +103,12 @@ def register_dataset() -> list[DatasetSpec]:
             DatasetSpec(
                 name=name,
                 summary=summary,
-                build=f"mmft_vision.published:build_{name.replace('-', '_')}",
+                build=f"mmft_vision.{build}",
                 options="mmft_vision.options:PublishedOptions",
                 defaults=defaults,
                 **images,
             )
-            for name, (summary, defaults) in _DOWNLOADS.items()
+            for name, (build, summary, defaults) in _PUBLISHED.items()
         ),
     ]
 

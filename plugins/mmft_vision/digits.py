@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
-from mmft_core.splits import divide
 from mmft_vision.options import SplitOptions
+from mmft_vision.splits import set_aside
 
 
 class Pictures(Split):
@@ -39,7 +39,7 @@ class Pictures(Split):
         return Sample({"image": image}, self.target(index), self.sample_id(index))
 
     def target(self, index: int) -> str:
-        return self.classes[self.labels[index]]
+        return self.classes[int(self.labels[index])]
 
     def sample_id(self, index: int) -> str:
         return f"{self.name}[{index}]"
@@ -54,17 +54,19 @@ def build(options: SplitOptions, context: DatasetContext) -> Dataset:
     images = (bunch.images * (255 / 16)).round().astype(np.uint8)
     labels = bunch.target.astype(np.int64)
     classes = tuple(str(name) for name in bunch.target_names)
+    splits, notes = set_aside(
+        Pictures("digits", images, labels, classes),
+        labels,
+        {"val": options.val, "test": options.test},
+        context.seed,
+    )
     return Dataset(
         info=DatasetInfo(
             name="digits",
             classes=classes,
             source="UCI Optical Recognition of Handwritten Digits (test part), in scikit-learn",
             licence="CC BY 4.0",
+            notes=tuple(notes),
         ),
-        splits=divide(
-            Pictures("digits", images, labels, classes),
-            labels,
-            {"val": options.val, "test": options.test},
-            context.seed,
-        ),
+        splits=splits,
     )

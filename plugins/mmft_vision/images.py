@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample, Split
 from mmft_core.errors import SampleError
+from mmft_core.splits import Indices
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
+)  # fmt: skip
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What PIL raises on files that it cannot decode."""
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
+nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
 
 
 def open_image(path: Path, sample_id: str) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
-        SampleError: there is no such file, or it is not an image.
+        SampleError: there is no such file, it is not an image, or too large to be decoded safely.
     """
     try:
-        with warnings.catch_warnings():
-            # PIL's limit is a warning at 89 megapixels and an error at twice that.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path)
-    except _BROKEN as error:
+        image = Image.open(path, formats=_FORMATS)
+    except Exception as error:  # Decoders raise anything on bytes that they did not expect.
         raise SampleError(sample_id, _reason(path, error)) from None
+    # PIL only warns at this size. Making an error of a warning is for the whole process, and not
+    # safe among threads.
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        image.close()
+        raise SampleError(
+            sample_id,
+            f"its {image.width} x {image.height} pixels are more than the {limit / 1e6:.0f} "
+            "million that can be decoded safely",
+        )
+    return image
 
 
 def check_image(path: Path, sample_id: str) -> None:
@@ -40,30 +51,39 @@ def check_image(path: Path, sample_id: str) -> None:
     A JPEG is decoded at an eighth of its size, which reads all of the file for a part of the work.
 
     Raises:
-        SampleError: it is missing, not an image, or damaged.
+        SampleError: it is missing, not an image, too large, or damaged.
     """
     with open_image(path, sample_id) as image:
         try:
             image.draft("RGB", (1, 1))
             image.load()
-        except _BROKEN as error:
+        except Exception as error:
             raise SampleError(sample_id, _reason(path, error)) from None
 
 
-def _reason(path: Path, error: BaseException) -> str:
-    try:
-        size = path.stat().st_size
-    except OSError:
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return "there is no such file"
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return "is a folder"
-    if size == 0:
-        return "the file is empty"
     if isinstance(error, PermissionError):
         return "may not be read"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "is not an image that can be decoded"
-    return f"cannot be decoded: {str(error).rstrip('.')}"
+    if isinstance(error, UnidentifiedImageError):
+        return "the file is empty" if _is_empty(path) else "is not an image that can be decoded"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"cannot be decoded: {text.rstrip('.')}"
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:  # It vanished since.
+        return False
+
+
+def pack(names: Iterable[str]) -> pa.LargeBinaryArray:
+    """Pack file names, as the bytes that they are to the file system."""
+    return pa.array([os.fsencode(name) for name in names], pa.large_binary())
 
 
 class ImageFiles(Split):
@@ -74,30 +94,29 @@ class ImageFiles(Split):
 
     Args:
         root: the folder that the names are relative to.
-        names: (n,) strings.
+        names: (n,) what `pack` made.
         labels: (n,) indices into `classes`.
     """
 
     def __init__(
-        self,
-        root: Path,
-        names: pa.Array,
-        labels: np.ndarray[Any, np.dtype[np.int64]],
-        classes: tuple[str, ...],
+        self, root: Path, names: pa.LargeBinaryArray, labels: Indices, classes: tuple[str, ...]
     ) -> None:
         self.root, self.names, self.labels, self.classes = root, names, labels, classes
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def name(self, index: int) -> str:
+        return os.fsdecode(self.names[index].as_py())
+
     def path(self, index: int) -> Path:
-        return self.root / self.names[index].as_py()
+        return self.root / self.name(index)
 
     def sample_id(self, index: int) -> str:
-        return str(self.path(index))
+        return printable(str(self.path(index)))
 
     def target(self, index: int) -> str:
-        return self.classes[self.labels[index]]
+        return self.classes[int(self.labels[index])]
 
     def __getitem__(self, index: int) -> Sample:
         sample_id = self.sample_id(index)
@@ -106,3 +125,8 @@ class ImageFiles(Split):
 
     def check(self, index: int) -> None:
         check_image(self.path(index), self.sample_id(index))
+
+
+def printable(name: str) -> str:
+    """Replace what was not UTF-8 in a file's name, which no report could hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

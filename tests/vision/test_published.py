@@ -1,94 +1,347 @@
-"""MNIST's and CIFAR's formats read from files, and the sentence when there are none."""
+"""The published data sets: their real formats, written small; fetching them; what is not whole."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
+import pickle
+import socket
 import struct
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import torchvision.datasets as zoo
 from mmft_vision import published
-from mmft_vision.digits import build as build_digits
-from mmft_vision.options import PublishedOptions, SplitOptions
+from PIL import Image
 
-from mmft_core.contracts import DatasetContext
 from mmft_core.errors import DataError
+from tests.conftest import make_photo_folder
+from tests.vision.tools import faults, ids, open_dataset, sizes, targets
+
+CLOSED = "http://127.0.0.1:9/"
+Patch = pytest.MonkeyPatch
 
 
-def write_idx(folder: Path, train: int, test: int) -> None:
-    """Write MNIST's four files, in the format that its authors describe."""
-    folder.mkdir(parents=True)
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+# --- MNIST --------------------------------------------------------------------------------------
+
+
+def idx_files(train: int, test: int) -> dict[str, bytes]:
+    """MNIST's four files, in the format that its authors describe."""
     random = np.random.default_rng(0)
+    files = {}
     for name, size in (("train", train), ("t10k", test)):
         images = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
         labels = np.arange(size, dtype=np.uint8) % 10
         header = struct.pack(">IIII", 0x0803, size, 28, 28)
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        header = struct.pack(">II", 0x0801, size)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+        files[f"{name}-images-idx3-ubyte"] = header + images.tobytes()
+        files[f"{name}-labels-idx1-ubyte"] = struct.pack(">II", 0x0801, size) + labels.tobytes()
+    return files
+
+
+def write_idx(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for name, data in idx_files(train=100, test=30).items():
+        (folder / name).write_bytes(data)
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("build", "folder"),
-    [(published.build_mnist, "MNIST"), (published.build_fashion_mnist, "FashionMNIST")],
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")]
 )
-def test_existing_files_are_read(tmp_path: Path, build: Any, folder: str) -> None:
-    write_idx(tmp_path / folder / "raw", train=100, test=30)
-    dataset = build(PublishedOptions(root=str(tmp_path)), DatasetContext())
-    assert {n: len(s) for n, s in dataset.splits.items()} == {"train": 90, "val": 10, "test": 30}
-    assert len(dataset.info.classes) == 10
+def test_existing_idx_files_are_read(tmp_path: Path, name: str, folder: str) -> None:
+    write_idx(tmp_path / folder / "raw")
+    dataset = open_dataset(name, root=tmp_path)
+    assert sizes(dataset) == {"train": 90, "val": 10, "test": 30}
+    assert dataset.info.classes == tuple(zoo.__dict__[folder].classes)
+    assert set(Counter(targets(dataset.splits["val"])).values()) == {1}
     sample = dataset.splits["test"][3]
-    assert sample.inputs["image"].size == (28, 28)
-    assert sample.target == dataset.info.classes[3]
+    assert (sample.id, sample.target) == (f"{name}/test[3]", dataset.info.classes[3])
+    pixels = np.frombuffer(idx_files(100, 30)["t10k-images-idx3-ubyte"], np.uint8, offset=16)
+    assert sample.inputs["image"].tobytes() == pixels.reshape(30, -1)[3].tobytes()
+    again = open_dataset(name, root=tmp_path).splits["val"]
+    assert ids(again) == ids(dataset.splits["val"])
+    assert sizes(open_dataset(name, root=tmp_path, val=0)) == {"train": 100, "test": 30}
+
+
+@pytest.mark.parametrize("kept", [0, 3, 14, 5000])
+def test_an_idx_file_that_was_cut_short_is_not_taken_for_whole(tmp_path: Path, kept: int) -> None:
+    folder = write_idx(tmp_path / "MNIST" / "raw")
+    file = folder / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"The files of mnist in .* are damaged.* MNIST/raw/"):
+        open_dataset("mnist", root=tmp_path)
+
+
+# --- CIFAR --------------------------------------------------------------------------------------
+
+
+def cifar_files(kind: Any) -> dict[str, bytes]:
+    """CIFAR's pickled batches: rows of 3,072 bytes, red before green before blue."""
+    key, classes = ("labels", 10) if kind is zoo.CIFAR10 else ("fine_labels", 100)
+    random = np.random.default_rng(0)
+    files = {}
+    for name, _ in kind.train_list + kind.test_list:
+        labels = [i % classes for i in range(200)]
+        batch = {"data": random.integers(0, 256, (200, 3072), dtype=np.uint8), key: labels}
+        files[name] = pickle.dumps(batch)
+    names = {kind.meta["key"]: [f"class {i:03}" for i in range(classes)]}
+    return files | {kind.meta["filename"]: pickle.dumps(names)}
+
+
+def expect(kind: Any, files: dict[str, bytes], monkeypatch: Patch) -> None:
+    """Let torchvision take these files for the real ones, whose checksums it knows."""
+    for attribute in ("train_list", "test_list"):
+        known = [[name, md5(files[name])] for name, _ in getattr(kind, attribute)]
+        monkeypatch.setattr(kind, attribute, known)
+    meta = {**kind.meta, "md5": md5(files[kind.meta["filename"]])}
+    monkeypatch.setattr(kind, "meta", meta)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("cifar10", zoo.CIFAR10), ("cifar100", zoo.CIFAR100)])
+def test_existing_cifar_files_are_read(
+    tmp_path: Path, monkeypatch: Patch, name: str, kind: Any
+) -> None:
+    files = cifar_files(kind)
+    expect(kind, files, monkeypatch)
+    folder = tmp_path / kind.base_folder
+    folder.mkdir()
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
+    dataset = open_dataset(name, root=tmp_path)
+    whole = 200 * len(kind.train_list)
+    assert sum(sizes(dataset).values()) == whole + 200 and sizes(dataset)["test"] == 200
+    assert dataset.info.classes[7] == "class 007"
+    sample = dataset.splits["test"][7]
+    assert sample.target == "class 007" and sample.inputs["image"].mode == "RGB"
+    row = pickle.loads(files[kind.test_list[0][0]])["data"][7]
+    assert np.array_equal(np.asarray(sample.inputs["image"])[..., 2].ravel(), row[2048:])
+
+    (folder / kind.train_list[0][0]).write_bytes(files[kind.train_list[0][0]][:-1])
+    monkeypatch.setattr(kind, "url", CLOSED)
+    with pytest.raises(DataError, match=rf"{name} is not in .*, or not whole, and cannot be down"):
+        open_dataset(name, root=tmp_path)
+
+
+# --- fetching -----------------------------------------------------------------------------------
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None: ...
+
+
+class HangsUp(Quiet):
+    """Promises whole files, and sends half of each."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        data = source.read()
+        outputfile.write(data[: len(data) // 2])
+
+
+class FallsSilent(Quiet):
+    """Sends the first bytes and then nothing, until the other side gives up."""
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        outputfile.write(source.read(10))
+        outputfile.flush()
+        self.connection.settimeout(None)
+        self.connection.recv(1)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., str]]:
+    """Serve files from this machine, whatever proxies are set."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers = []
+
+    def start(files: dict[str, bytes], handler: type[Quiet] = Quiet) -> str:
+        folder = tmp_path / "served"
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def offer_mnist(monkeypatch: Patch, serve: Callable[..., str], handler: type[Quiet]) -> None:
+    files = {f"{name}.gz": gzip.compress(data) for name, data in idx_files(100, 30).items()}
+    monkeypatch.setattr(zoo.MNIST, "mirrors", [CLOSED, serve(files, handler)])
+    known = [(name, md5(files[name])) for name, _ in zoo.MNIST.resources]
+    monkeypatch.setattr(zoo.MNIST, "resources", known)
+
+
+def test_what_is_missing_is_fetched_once(
+    tmp_path: Path, monkeypatch: Patch, serve: Callable[..., str]
+) -> None:
+    offer_mnist(monkeypatch, serve, Quiet)
+    root = tmp_path / "made" / "here"
+    assert sizes(open_dataset("mnist", root=root)) == {"train": 90, "val": 10, "test": 30}
+    monkeypatch.setattr(zoo.MNIST, "mirrors", [CLOSED])
+    assert sizes(open_dataset("mnist", root=root))["test"] == 30
+
+
+def test_a_download_that_breaks_off_is_said_and_begun_again(
+    tmp_path: Path, monkeypatch: Patch, serve: Callable[..., str]
+) -> None:
+    with monkeypatch.context() as broken:
+        offer_mnist(broken, serve, HangsUp)
+        for _ in range(2):  # Half a file is not taken for whole the second time.
+            with pytest.raises(DataError, match=r"mnist is not in .* and cannot be downloaded: "):
+                open_dataset("mnist", root=tmp_path)
+    (tmp_path / "served").rename(tmp_path / "old")
+    offer_mnist(monkeypatch, serve, Quiet)
+    assert sizes(open_dataset("mnist", root=tmp_path))["test"] == 30
+
+
+def test_a_download_that_falls_silent_ends(
+    tmp_path: Path, monkeypatch: Patch, serve: Callable[..., str]
+) -> None:
+    offer_mnist(monkeypatch, serve, FallsSilent)
+    monkeypatch.setattr(published, "PATIENCE", 0.3)
+    with pytest.raises(DataError, match=r"cannot be downloaded: .*timed out"):
+        open_dataset("mnist", root=tmp_path)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_an_archive_is_fetched_and_unpacked(
+    tmp_path: Path, monkeypatch: Patch, serve: Callable[..., str]
+) -> None:
+    files = cifar_files(zoo.CIFAR10)
+    expect(zoo.CIFAR10, files, monkeypatch)
+    archive = tar({f"{zoo.CIFAR10.base_folder}/{n}": data for n, data in files.items()}, "w:gz")
+    url = serve({zoo.CIFAR10.filename: archive})
+    monkeypatch.setattr(zoo.CIFAR10, "url", url + zoo.CIFAR10.filename)
+    monkeypatch.setattr(zoo.CIFAR10, "tgz_md5", md5(archive))
+    assert sizes(open_dataset("cifar10", root=tmp_path / "data"))["test"] == 200
 
 
 @pytest.mark.parametrize(
-    "build",
+    ("name", "files"),
     [
-        published.build_mnist,
-        published.build_fashion_mnist,
-        published.build_cifar10,
-        published.build_cifar100,
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte and its three companions"),
+        ("fashion-mnist", "FashionMNIST/raw/train-images-idx3-ubyte"),
+        ("cifar10", "cifar-10-batches-py/ or cifar-10-python.tar.gz"),
+        ("cifar100", "cifar-100-python/ or cifar-100-python.tar.gz"),
     ],
 )
-def test_missing_files_that_cannot_be_fetched_end_in_a_sentence(
-    tmp_path: Path, build: Any, monkeypatch: pytest.MonkeyPatch
+def test_no_files_and_no_network_end_in_a_sentence(
+    tmp_path: Path, name: str, files: str, monkeypatch: Patch
 ) -> None:
-    closed = "http://127.0.0.1:9/"
     for kind in (zoo.MNIST, zoo.FashionMNIST):
-        monkeypatch.setattr(kind, "mirrors", [closed])
+        monkeypatch.setattr(kind, "mirrors", [CLOSED])
     for kind in (zoo.CIFAR10, zoo.CIFAR100):
-        monkeypatch.setattr(kind, "url", closed)
-    with pytest.raises(DataError, match="cannot be downloaded: http://127.0.0.1:9/") as caught:
-        build(PublishedOptions(root=str(tmp_path)), DatasetContext())
-    assert "--data-root" in str(caught.value)
+        monkeypatch.setattr(kind, "url", CLOSED)
+    with pytest.raises(DataError, match=rf"{name} is not in .* downloaded: {CLOSED}") as caught:
+        open_dataset(name, root=tmp_path / "none")
+    assert files in str(caught.value) and "--data-root" in str(caught.value)
+    assert not (tmp_path / "none").exists()
 
 
-def test_a_half_written_download_is_not_taken_for_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(zoo.CIFAR10, "url", "http://127.0.0.1:9/")
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    (folder / "data_batch_1").write_bytes(gzip.compress(b"half"))
-    with pytest.raises(DataError, match="cifar10 is not in .*, or not whole"):
-        published.build_cifar10(PublishedOptions(root=str(tmp_path)), DatasetContext())
+# --- ImageNet -----------------------------------------------------------------------------------
+
+WNIDS = {
+    "n02012849": ("crane",),
+    "n03126707": ("crane",),
+    "n01440764": ("tench", "Tinca tinca"),
+}
+
+
+def tar(files: dict[str, bytes], mode: Any = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path, photographs: dict[str, Image.Image]) -> Path:
+    """A small ImageNet as torchvision leaves it, once extracted."""
+    named = dict(zip(WNIDS, [photographs["china"], *2 * [photographs["flower"]]], strict=True))
+    make_photo_folder(tmp_path / "train", named, per_class=10)
+    make_photo_folder(tmp_path / "val", named, per_class=2, seed=1)
+    torch.save((WNIDS, []), tmp_path / "meta.bin")
+    return tmp_path
+
+
+def test_an_extracted_imagenet_is_read(imagenet: Path) -> None:
+    dataset = open_dataset("imagenet", root=imagenet)
+    assert sizes(dataset) == {"train": 27, "val": 3, "test": 6}
+    # In the order of the ids, as published weights have it, and no two classes of one name.
+    assert dataset.info.classes == ("tench, Tinca tinca", "crane (n02012849)", "crane (n03126707)")
+    assert faults(dataset) == {}
+    test = dataset.splits["test"]
+    assert test.sample_id(0) == str(imagenet / "val" / "n01440764" / "000.jpg")
+    assert test.target(0) == "tench, Tinca tinca"
+    assert "train/ holds 30 pictures; all of ImageNet's are 1,281,167" in dataset.info.notes
+
+
+def test_imagenet_is_extracted_from_its_archives(imagenet: Path, monkeypatch: Patch) -> None:
+    validation = sorted((imagenet / "val").glob("*/*"))
+    torch.save((WNIDS, [path.parent.name for path in validation]), imagenet / "meta.bin")
+    archives = {
+        "train": tar(
+            {
+                f"{folder.name}.tar": tar({f.name: f.read_bytes() for f in folder.iterdir()})
+                for folder in (imagenet / "train").iterdir()
+            }
+        ),
+        "val": tar({f"{i:04}.jpg": path.read_bytes() for i, path in enumerate(validation)}),
+    }
+    known = dict(zoo.imagenet.ARCHIVE_META)
+    for split, data in archives.items():
+        known[split] = (known[split][0], md5(data))
+        (imagenet / known[split][0]).write_bytes(data)
+        (imagenet / split).rename(imagenet / f"old-{split}")
+    monkeypatch.setattr(zoo.imagenet, "ARCHIVE_META", known)
+    dataset = open_dataset("imagenet", root=imagenet)
+    assert sizes(dataset) == {"train": 27, "val": 3, "test": 6}
+    assert faults(dataset) == {}
+
+
+def test_an_extraction_that_broke_off_is_not_taken_for_whole(imagenet: Path) -> None:
+    (imagenet / "train" / "n09999999.tar").touch()
+    with pytest.raises(DataError, match=r"train was cut short: n09999999\.tar is still in it"):
+        open_dataset("imagenet", root=imagenet)
+
+
+def test_loose_validation_pictures_are_not_passed_over(imagenet: Path) -> None:
+    picture = imagenet / "val" / "n01440764" / "000.jpg"
+    picture.rename(imagenet / "val" / "ILSVRC2012_val_00000001.JPEG")
+    with pytest.raises(DataError, match=r"1 pictures .* outside the class folders"):
+        open_dataset("imagenet", root=imagenet)
 
 
 def test_imagenet_says_which_files_it_wants(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="ILSVRC2012_img_train.tar"):
-        published.build_imagenet(PublishedOptions(root=str(tmp_path)), DatasetContext())
+    with pytest.raises(DataError, match=r"ImageNet is not in .* Its licence forbids") as caught:
+        open_dataset("imagenet", root=tmp_path)
+    for archive in ("img_train.tar", "img_val.tar", "devkit_t12.tar.gz"):
+        assert f"ILSVRC2012_{archive}" in str(caught.value)
 
 
-def test_digits_are_all_there_and_divided_by_class() -> None:
-    dataset = build_digits(SplitOptions(), DatasetContext(seed=3))
-    sizes = {name: len(split) for name, split in dataset.splits.items()}
-    assert sum(sizes.values()) == 1797
-    assert 170 <= sizes["val"] <= 190 and 170 <= sizes["test"] <= 190
-    test = dataset.splits["test"]
-    counts = np.unique([test.target(i) for i in range(len(test))], return_counts=True)[1]
-    assert len(counts) == 10 and counts.min() >= 17
-    assert np.asarray(test[0].inputs["image"]).max() == 255
+def test_damaged_imagenet_files_end_in_a_sentence(imagenet: Path) -> None:
+    (imagenet / "meta.bin").write_bytes(b"half")
+    with pytest.raises(DataError, match=r"ImageNet is not in .*, or not whole"):
+        open_dataset("imagenet", root=imagenet)

@@ -1,0 +1,87 @@
+"""ImageNet-1k as torchvision lays it out: train/ and val/ with a folder for each WordNet id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from torchvision.datasets import imagenet
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.errors import DataError
+from mmft_vision.class_folders import check_classes, scan
+from mmft_vision.options import PublishedOptions
+from mmft_vision.splits import set_aside
+
+_WHOLE = {"train": 1_281_167, "val": 50_000}
+
+
+def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
+    """ImageNet-1k from existing files; its validation set serves as the test split.
+
+    Raises:
+        DataError: the files are not there, or their extraction was cut short. ImageNet may only
+            be had from its authors.
+    """
+    root = Path(options.root).expanduser()
+    names = _prepare(root)
+    _refuse_half_extracted(root / "train")
+    scans = {split: scan(root / split, root) for split in _WHOLE}
+    check_classes(scans, root, "train")
+    classes = _distinct({n: ", ".join(names.get(n, (n,))) for n in scans["train"].by_class})
+    train, test = (scans[split].files(root, classes) for split in _WHOLE)
+    splits, notes = set_aside(train, train.labels, {"val": options.val}, context.seed)
+    for (split, whole), files in zip(_WHOLE.items(), (train, test), strict=True):
+        if len(files) != whole:
+            notes.append(f"{split}/ holds {len(files):,} pictures; all of ImageNet's are {whole:,}")
+    return Dataset(
+        info=DatasetInfo(
+            name="imagenet",
+            classes=tuple(classes.values()),
+            source="Russakovsky et al., 2015",
+            licence="research only, see image-net.org",
+            notes=tuple(notes),
+        ),
+        splits={**splits, "test": test},
+    )
+
+
+def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
+    """Extract the archives whose contents are not there yet; give the names of each WordNet id."""
+    try:
+        if not (root / imagenet.META_FILE).is_file():
+            imagenet.parse_devkit_archive(root)
+        names, _ = imagenet.load_meta_file(root)
+        for split, extract in (
+            ("train", imagenet.parse_train_archive),
+            ("val", imagenet.parse_val_archive),
+        ):
+            if not (root / split).is_dir():
+                extract(root)
+    except Exception as error:  # Whatever comes of archives that were cut short.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"ImageNet is not in {root}, or not whole: {reason}",
+            hint="Its licence forbids automatic downloads. Put "
+            f"{', '.join(archive for archive, _ in imagenet.ARCHIVE_META.values())} there, or give "
+            "the folder that has them as --data-root. Where train/ and val/ are there already, "
+            f"--dataset {root} reads them as they are.",
+        ) from None
+    return dict(names)
+
+
+def _refuse_half_extracted(folder: Path) -> None:
+    """The archive of train/ holds one of each class, and each goes once it is extracted."""
+    left = sorted(folder.glob("*.tar"))
+    if left:
+        raise DataError(
+            f"The extraction of {folder} was cut short: {left[0].name} is still in it.",
+            hint=f"Remove {folder} to have it extracted again.",
+        )
+
+
+def _distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Add the WordNet id to names that two have: there is a crane that flies and one that lifts."""
+    times = Counter(names.values())
+    return {wnid: f"{n} ({wnid})" if times[n] > 1 else n for wnid, n in names.items()}
