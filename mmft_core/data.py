@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,7 +92,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
                 modality: processor.prepare(sample.inputs[modality], train=self.train)
                 for modality, processor in self.processors.items()
             }
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
+        except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error) as error:
             # What decoders raise on bytes that they cannot decode (PIL: SyntaxError too).
             raise SampleError(sample.id, f"cannot be decoded: {error}") from None
 

@@ -19,7 +19,7 @@ from mmft_core.contracts import (
 from mmft_core.data import seed_everything
 from mmft_core.errors import DataError, PluginError
 from mmft_core.plan import Plan
-from mmft_core.registry import Component, NoOptions
+from mmft_core.registry import Component
 from mmft_core.specs import MetricSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
@@ -92,7 +92,7 @@ def build_metrics(
     """Build the metrics, by the names of their components."""
     metrics: dict[str, Metric] = {}
     for component in components:
-        metric = component.build(NoOptions(), MetricContext(info=info))
+        metric = component.build(component.options_type()(), MetricContext(info=info))
         if not isinstance(metric, Metric):
             raise _wrong_type(component, metric, Metric)
         metrics[component.name] = metric

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from mmft_core import compat
 from mmft_core.config import EngineConfig, Tree, merge, nest
 from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_core.layers import combine
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
@@ -91,6 +92,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
                 f"There is no setting '{key}'.{did_you_mean(key, TOP_LEVEL)}",
                 hint=f"Settings are: {', '.join(TOP_LEVEL)}.",
             )
+    tree = combine([tree], registry)
     task_table = _table(tree, "task")
     task = registry.task(_name(task_table, "task", "--task"))
     backbone_tables = _backbone_tables(tree, registry)
@@ -143,17 +145,13 @@ def _name(table: Mapping[str, Any], key: str, flag: str) -> str:
 
 
 def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
-    """Bring `backbone` into the form {modality: {name, weights, options}}.
+    """Give every backbone its whole table: {modality: {name, weights, options}}.
 
     A table below `backbone` belongs to that modality; plain values beside it are for all backbones.
     """
     table = _table(tree, "backbone")
     by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
     shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
-    if "name" in shared:
-        component = registry.backbone(_name(shared, "backbone", "--backbone"))
-        modality = component.spec.modality
-        by_modality[modality] = merge({"name": shared.pop("name")}, by_modality.get(modality, {}))
     if not by_modality:
         _name({}, "backbone", "--backbone")
     for modality, own in by_modality.items():
@@ -170,20 +168,16 @@ def _dataset(
     table: Tree, task: TaskSpec, registry: Registry
 ) -> tuple[Component[DatasetSpec], Tree]:
     """Find the dataset by name, by a path that it opens, or by the task's default."""
-    name = table.get("name") or (None if "path" in table else task.default_dataset)
-    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
-    if name is None and "path" not in table:
+    if "name" in table:
+        return registry.dataset(_name(table, "dataset", "--dataset")), table
+    if "path" in table:
+        path = Path(str(table["path"])).expanduser()
+        return _opener(path, task, registry), merge(table, {"path": str(path)})
+    if task.default_dataset is None:
         raise ConfigError(
             f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
         )
-    if name is None or (name not in names and _looks_like_path(name)):
-        path = Path(str(table.get("path", name))).expanduser()
-        return _opener(path, task, registry), merge(table, {"path": str(path)})
-    return registry.dataset(name), table
-
-
-def _looks_like_path(name: str) -> bool:
-    return "/" in name or "\\" in name or Path(name).suffix != "" or Path(name).exists()
+    return registry.dataset(task.default_dataset), table
 
 
 def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:

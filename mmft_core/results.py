@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import resource
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ def collect_results(
             "samples": data["samples"],
             "skipped": data["skipped"],
         },
+        "finished": time.strftime("%Y-%m-%d"),
         "ending": outcome.ending,
         "monitor": {"name": monitor.name, "best": progress.best, "step": progress.best_step},
         "steps": progress.step,

@@ -61,7 +61,7 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         faulty: split -> indices.
 
     Raises:
-        DataError: nothing is left of a split.
+        DataError: nothing is left of a split, or of a class in the training split.
     """
     splits: dict[str, Split] = {}
     for name, split in dataset.splits.items():
@@ -69,6 +69,12 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         if len(keep) == 0:
             raise DataError(f"No sample of the {name} split can be used.")
         splits[name] = split if len(keep) == len(split) else Subset(split, keep)
+    if faulty.get("train"):
+        train = splits["train"]
+        left = {train.target(index) for index in range(len(train))}
+        gone = [name for name in dataset.info.classes if name not in left]
+        if gone:
+            raise DataError(f"No sample of class '{gone[0]}' can be used to train on.")
     return Dataset(info=dataset.info, splits=splits)
 
 

@@ -76,11 +76,13 @@ def stratified(labels: Indices, shares: Mapping[str, float], seed: int) -> dict[
     """
     random = np.random.default_rng(seed)
     parts: dict[str, list[Indices]] = {"train": [], **{name: [] for name in shares}}
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[by_class])) + 1
+    for group in np.split(by_class, starts):
+        members = random.permutation(group)
         for name, share in shares.items():
             # Half-up rounding, so that a class of five gives one to a share of a tenth.
-            wanted = min(int(share * len(labels[labels == label]) + 0.5), len(members) - 1)
+            wanted = min(int(share * len(group) + 0.5), len(members) - 1)
             parts[name].append(members[:wanted])
             members = members[wanted:]
         parts["train"].append(members)

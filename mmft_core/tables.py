@@ -89,18 +89,40 @@ def _read(path: Path) -> Any:
             if form == ".jsonl":
                 return datasets.Dataset.from_json(str(path))
             separator = "\t" if form == ".tsv" else ","
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                header = next(csv.reader(file, delimiter=separator))
+            header = _header(path, separator)
             # As text: numbers keep their leading zeros, and a class called "NA" is not missing.
             features = datasets.Features({name: datasets.Value("string") for name in header})
             return datasets.Dataset.from_csv(
                 str(path), features=features, sep=separator, keep_default_na=False
             )
+        except DataError:
+            raise
         except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
             raise DataError(
                 f"The table {path} cannot be read: {_cause(error)}.",
                 hint="Mend the file; it must be UTF-8 with the same columns in every row.",
             ) from None
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The names of the columns, all of whose rows must have a cell for each.
+
+    pandas would take the first cell of a longer row for an index and shift the others.
+
+    Raises:
+        DataError: a row has more or fewer cells; names its line.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator)
+        header = next(rows)
+        for row in rows:
+            if row and len(row) != len(header):
+                raise DataError(
+                    f"{path}, line {rows.line_num}: {len(row)} cells, "
+                    f"but the header has {len(header)}.",
+                    hint="Put quotes around cells that hold the separator.",
+                )
+    return header
 
 
 @contextlib.contextmanager

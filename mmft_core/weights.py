@@ -173,7 +173,6 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
     Raises:
         WeightsError: it does not.
     """
-
     answer: queue.Queue[Exception | None] = queue.Queue()
 
     def probe() -> None:
@@ -191,7 +190,10 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
     except queue.Empty:
         raise WeightsError(f"{url} did not answer within {seconds:g} s.") from None
     if error is not None:
-        raise WeightsError(f"{url} cannot be reached: {_line(error)}.") from None
+        # A URLError that is no HTTP answer wraps what the system said.
+        reason = getattr(error, "reason", None)
+        cause = reason if isinstance(reason, OSError) else error
+        raise WeightsError(f"{url} cannot be reached: {_line(cause)}.") from None
 
 
 def _line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import click
 from mmft_core.config import Tree, flatten, merge, nest, parse_set, read_toml
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.layers import combine
 from mmft_core.plan import Plan, resolve
 from mmft_core.run_directory import RunDirectory, default_output
 
@@ -84,12 +85,13 @@ def run(
     `mmft plugins` lists tasks, backbones, datasets and metrics; `mmft plugins show NAME` their
     options.
     """
-    tree = merge(
+    registry = discover(strict=strict_plugins)
+    layers = (
         read_toml(config) if config else {},
         _flag_tree(flags, backbone, metric),
         parse_set(assignments),
     )
-    registry = discover(strict=strict_plugins)
+    tree = combine(layers, registry)
     if resume is not None:
         if output is not None:
             raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")

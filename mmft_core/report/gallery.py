@@ -1,83 +1,124 @@
-"""The samples that a task singled out, as a reader can look at them."""
+"""Singled-out samples as cards: what went in, what was predicted, what is true."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Literal
 
-from mmft_core.contracts import Preview, Split, Task
-from mmft_core.errors import SampleError
-from mmft_core.evaluation import Evaluation
+from mmft_core.contracts import Preview
+from mmft_core.report import wording
+from mmft_core.report.content import ReportContent, ReportExample
+
+_BUDGET = 2_500_000
+"""Bytes of previews that a page holds; samples beyond are shown without."""
+_TEXT = 4000
+_MIME = re.compile(r"(image|audio)/[\w.+-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One sample: what it is, what was predicted, what is true.
+    """A preview as the page shows it: a data address, or text."""
+
+    modality: str
+    kind: Literal["image", "audio", "text"]
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One sample.
 
     Attributes:
-        previews: (kind, content): kind is "image", "audio" or "text"; content an address or text.
-        prediction: the main field of the task's record, with the others below it.
-        bars: (name, share) of the alternatives, where the task gives probabilities.
+        prediction: the main value of the task's record.
+        right: whether it is right; None where that is not a matter of yes and no.
+        details: the record's other plain values.
+        bars: (name, share, whether it is the true one) of the alternatives.
     """
 
     id: str
     target: str
     prediction: str
-    bars: list[tuple[str, float]]
-    previews: list[tuple[str, str]]
+    right: bool | None
+    details: list[tuple[str, str]]
+    bars: list[tuple[str, float, bool]]
+    previews: list[Shown]
 
 
-def collect_gallery(split: Split, evaluation: Evaluation, task: Task) -> dict[str, list[Shown]]:
-    """Look up the examples of each ranking in the split that they came from."""
-    wanted = {e.id for examples in evaluation.examples.values() for e in examples}
-    if not wanted:
-        return {}
-    found = {}
-    for index in range(len(split)):
-        sample_id = split.sample_id(index)
-        if sample_id in wanted:
-            found[sample_id] = index
+def gallery(content: ReportContent) -> dict[str, list[Card]]:
+    """The cards of each ranking. Rankings share the room for previews, highest samples first."""
+    left = _BUDGET
+    affordable: set[int] = set()
+    for rank in zip_longest(*content.examples.values()):
+        for example in filter(None, rank):
+            size = sum(len(preview.data) for preview in example.previews.values())
+            if size <= left:
+                left -= size
+                affordable.add(id(example))
+    classes = set(content.info.classes)
     return {
-        ranking: [_show(split, found[e.id], e.prediction, task) for e in examples if e.id in found]
-        for ranking, examples in evaluation.examples.items()
+        ranking: [_card(e, classes, id(e) in affordable) for e in examples]
+        for ranking, examples in content.examples.items()
         if examples
     }
 
 
-def _show(split: Split, index: int, record: Mapping[str, Any], task: Task) -> Shown:
-    previews: list[tuple[str, str]] = []
-    try:
-        sample = split[index]
-        for modality in task.backbones:
-            preview = task.backbone(modality).processor.preview(sample.inputs[modality])
-            if preview is not None:
-                previews.append(_embed(preview))
-    except (SampleError, OSError):
-        previews.append(("text", "(can no longer be read)"))
-    plain = [v for v in record.values() if not isinstance(v, list)]
-    return Shown(
-        id=split.sample_id(index),
-        target=str(split.target(index)),
-        prediction=str(plain[0]) if plain else "",
-        bars=_bars(record),
-        previews=previews,
+def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:
+    record = example.prediction
+    plain = {k: v for k, v in record.items() if isinstance(v, str | int | float | bool)}
+    main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
+    prediction = _plain(plain[main]) if main else json.dumps(record, default=str)[:_TEXT]
+    bars = _bars(record)
+    first = [share for _, share in bars[:1]]  # The same figure need not stand there twice.
+    shown = example.previews.items() if with_previews else ()
+    return Card(
+        id=example.id,
+        target=example.target,
+        prediction=prediction,
+        right=prediction == example.target if example.target in classes else None,
+        details=[(k, _plain(v)) for k, v in plain.items() if k != main and v not in first],
+        bars=[(name, share, name == example.target) for name, share in bars],
+        previews=[s for m, p in shown if (s := _shown(m, p)) is not None],
     )
 
 
 def _bars(record: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The alternatives of a record: a list of {name: str, share: float between 0 and 1}."""
+    """The alternatives: the first list of {a name: a text, its share: a number from 0 to 1}."""
     for value in record.values():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            pairs = [tuple(item.values())[:2] for item in value]
-            if all(len(p) == 2 and isinstance(p[1], float) for p in pairs):
-                return [(str(name), float(share)) for name, share in pairs]
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            pairs = [_pair(list(item.values())) for item in value]
+            if all(pair is not None for pair in pairs):
+                return [pair for pair in pairs if pair is not None]
     return []
 
 
-def _embed(preview: Preview) -> tuple[str, str]:
-    kind = preview.mime.partition("/")[0]
-    if kind == "text":
-        return "text", preview.data.decode("utf-8", "replace")
-    return kind, f"data:{preview.mime};base64,{base64.b64encode(preview.data).decode()}"
+def _pair(values: Sequence[Any]) -> tuple[str, float] | None:
+    names = [v for v in values if isinstance(v, str)]
+    shares = [float(v) for v in values if _share(v)]
+    return (names[0], shares[0]) if names and shares else None
+
+
+def _share(value: Any) -> bool:
+    return wording.is_finite(value) and 0 <= value <= 1
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else wording.figure(value)
+
+
+def _shown(modality: str, preview: Preview) -> Shown | None:
+    mime = preview.mime.partition(";")[0].strip()
+    if mime.startswith("text/"):
+        text = preview.data.decode("utf-8", "replace")
+        text = text if len(text) <= _TEXT else text[:_TEXT] + " …"
+        return Shown(modality=modality, kind="text", content=text)
+    match = _MIME.fullmatch(mime)
+    if match is None:
+        return None
+    address = f"data:{mime};base64,{base64.b64encode(preview.data).decode()}"
+    kind: Literal["image", "audio"] = "image" if match[1] == "image" else "audio"
+    return Shown(modality=modality, kind=kind, content=address)

@@ -197,3 +197,15 @@ def test_dry_run_prints_a_configuration_that_runs(tmp_path: Path, mmft: Mmft) ->
     file = tmp_path / "run.toml"
     file.write_text(ended.out)
     assert mmft("run", "-c", file, "--dry-run").out == ended.out
+
+
+def test_leaving_out_all_of_a_class_is_refused(
+    tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder()
+    for file in (root / "flower").iterdir():
+        file.write_text("text")
+    arguments = run_arguments(tmp_path / "run", "--dataset", root, "--on-bad-sample", "skip")
+    ended = mmft(*arguments)
+    assert ended.code == 2
+    assert "No sample of class 'flower' can be used" in ended.err or "val split" in ended.err

@@ -266,7 +266,7 @@ def test_it_travels_to_worker_processes(tmp_path: Path, rows: list[Row]) -> None
 def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
     path = write(tmp_path, rows)
     path.write_text(path.read_text() + "a,b,c,d\n")
-    with pytest.raises(DataError, match=r"labels.csv .*Expected 2 fields in line 22, saw 4"):
+    with pytest.raises(DataError, match=r"labels.csv, line 22: 4 cells, but the header has 2"):
         load(path)
     path.write_bytes("image,label\nä.jpg,x\n".encode("latin-1"))
     with pytest.raises(DataError, match=r"labels.csv cannot be read: .*must be UTF-8"):
@@ -289,3 +289,10 @@ def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
         load(tmp_path / "nowhere.csv")
     with pytest.raises(DataError, match="needs a table"):
         load("")
+
+
+def test_a_row_with_a_surplus_cell_does_not_shift_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("image,label\na.jpg,x,foo\nb.jpg,y,bar\n")
+    with pytest.raises(DataError, match="line 2: 3 cells, but the header has 2"):
+        load(path)

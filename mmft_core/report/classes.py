@@ -1,0 +1,105 @@
+"""The figures of each class as one table, the worst class first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmft_core.contracts import MetricValue
+from mmft_core.report import wording
+from mmft_core.report.matrices import counts_of
+
+_MOST = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """A class and its figures.
+
+    Attributes:
+        cells: (text, share from 0 to 1 or None) of each column.
+        samples: how many there are, where that is known.
+        mistaken: the class that it is most often taken for, and how often.
+    """
+
+    name: str
+    cells: list[tuple[str, float | None]]
+    samples: str | None = None
+    mistaken: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTable:
+    """A row for each class, the worst first.
+
+    Attributes:
+        counted: whether it is known how many samples each has.
+        omitted: how many of the better classes are left out, where there are too many to show.
+    """
+
+    columns: list[str]
+    rows: list[ClassRow]
+    counted: bool
+    omitted: int
+
+
+def class_table(
+    values: Mapping[str, MetricValue], classes: Sequence[str], judged: int | None
+) -> ClassTable | None:
+    """The figures that there are for each class; None if there are none.
+
+    Args:
+        judged: how many samples the metrics are of.
+    """
+    columns = {
+        name.removesuffix("/per-class"): value
+        for name, value in values.items()
+        if isinstance(value, list) and len(value) == len(classes) and not _nested(value)
+    }
+    counts = counts_of(values, len(classes), judged)
+    if not columns and counts is None:
+        return None
+    rows = []
+    for index, name in enumerate(classes):
+        figures = [column[index] for column in columns.values()]
+        rows.append((_mean(figures), _row(name, index, figures, classes, counts)))
+    rows.sort(key=lambda pair: pair[0])
+    return ClassTable(
+        columns=list(columns),
+        rows=[row for _, row in rows[:_MOST]],
+        counted=counts is not None,
+        omitted=max(0, len(rows) - _MOST),
+    )
+
+
+def _row(
+    name: str, index: int, figures: Sequence[Any], classes: Sequence[str], counts: Any
+) -> ClassRow:
+    cells = [
+        (wording.figure(v), v if wording.is_finite(v) and 0 <= v <= 1 else None) for v in figures
+    ]
+    if counts is None:
+        return ClassRow(name=name, cells=cells)
+    others = counts[index].copy()
+    others[index] = 0
+    most = int(np.argmax(others))
+    return ClassRow(
+        name=name,
+        cells=cells,
+        samples=wording.count(float(counts[index].sum())),
+        mistaken=f"{classes[most]} ({others[most]:,.0f})" if others[most] else "",
+    )
+
+
+def _mean(figures: Sequence[Any]) -> float:
+    """The mean of the defined figures; classes that have none come last."""
+    defined = [v for v in figures if wording.is_finite(v)]
+    return sum(defined) / len(defined) if defined else math.inf
+
+
+def _nested(value: Sequence[Any]) -> bool:
+    return any(isinstance(item, list) for item in value)

@@ -1,0 +1,104 @@
+"""From the parts of a finished run to the content of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mmft_core.contracts import Dataset, Preview, Sample, Split, Task
+from mmft_core.errors import SampleError
+from mmft_core.evaluation import Evaluation, Example
+from mmft_core.plan import Plan
+from mmft_core.report.card import write_card
+from mmft_core.report.content import ReportContent, ReportExample
+from mmft_core.report.page import write_report
+from mmft_core.run_directory import RunDirectory
+from mmft_core.tracking import read_metrics
+
+
+def write_report_and_card(
+    directory: RunDirectory,
+    results: Mapping[str, Any],
+    plan: Plan,
+    dataset: Dataset,
+    evaluations: Mapping[str, Evaluation],
+    task: Task,
+) -> None:
+    """Write `report.html` and `README.md` of a run.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    content = collect_content(directory, results, plan, dataset, evaluations, task)
+    write_report(directory.path, content)
+    write_card(directory.path, content)
+
+
+def collect_content(
+    directory: RunDirectory,
+    results: Mapping[str, Any],
+    plan: Plan,
+    dataset: Dataset,
+    evaluations: Mapping[str, Evaluation],
+    task: Task,
+) -> ReportContent:
+    """Gather what the report shows.
+
+    Args:
+        results: what `results.json` holds.
+        evaluations: of the kept model, by split.
+    """
+    backbones = " + ".join(part.component.name for part in plan.backbones.values())
+    content = ReportContent(
+        title=f"{plan.task.component.name} · {backbones} · {dataset.info.name}",
+        results=results,
+        info=dataset.info,
+        config=plan.tree(),
+        history=read_metrics(directory.metrics) if directory.metrics.exists() else (),
+    )
+    name = content.split
+    if name is None or name not in evaluations or name not in dataset.splits:
+        return content
+    examples = _examples(dataset.splits[name], evaluations[name].examples, task)
+    return replace(content, examples=examples)
+
+
+def _examples(
+    split: Split, rankings: Mapping[str, list[Example]], task: Task
+) -> dict[str, list[ReportExample]]:
+    """Look up the examples of each ranking in the split that they came from."""
+    wanted = {e.id for examples in rankings.values() for e in examples}
+    found: dict[str, int] = {}
+    for index in range(len(split) if wanted else 0):
+        sample_id = split.sample_id(index)
+        if sample_id in wanted:
+            found[sample_id] = index
+    return {
+        ranking: [_example(split, found[e.id], e, task) for e in examples if e.id in found]
+        for ranking, examples in rankings.items()
+    }
+
+
+def _example(split: Split, index: int, example: Example, task: Task) -> ReportExample:
+    try:
+        previews = _previews(split[index], task)
+    except (SampleError, OSError):  # It was there when it was judged; show the rest.
+        previews = {}
+    return ReportExample(
+        id=example.id,
+        score=example.score,
+        target=str(split.target(index)),
+        prediction=example.prediction,
+        previews=previews,
+    )
+
+
+def _previews(sample: Sample, task: Task) -> dict[str, Preview]:
+    previews = {}
+    for modality in task.backbones:
+        raw = sample.inputs.get(modality)
+        preview = None if raw is None else task.backbone(modality).processor.preview(raw)
+        if preview is not None:
+            previews[modality] = preview
+    return previews

@@ -1,0 +1,128 @@
+"""What a reader should see first: the main figure, the warnings, all figures by split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmft_core.report import wording
+from mmft_core.report.content import ReportContent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The main figure, and what it was measured on."""
+
+    name: str
+    split: str
+    value: str
+    samples: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Banner:
+    """What a reader must know before believing the figures.
+
+    Attributes:
+        alarm: whether it changes what the figures are worth.
+        particulars: of each case, which may be many.
+    """
+
+    title: str
+    text: str
+    alarm: bool = False
+    particulars: tuple[str, ...] = ()
+
+
+def headline(content: ReportContent) -> Headline | None:
+    """The monitored figure on the split that the model knows least, or else that split's loss."""
+    monitored = content.section("monitor").get("name")
+    for name in (monitored, "loss"):
+        value = content.values.get(name) if name else None
+        if wording.is_figure(value) and content.split:
+            return Headline(
+                name=str(name),
+                split=content.split,
+                value=wording.figure(float(value)),
+                samples=content.judged,
+            )
+    return None
+
+
+def banners(content: ReportContent) -> list[Banner]:
+    """The warnings, the gravest first."""
+    return [*_ending(content), *_weights(content), *_data(content)]
+
+
+def figures(
+    metrics: Mapping[str, Mapping[str, Any]],
+) -> list[tuple[str, list[str]]]:
+    """A row for each single figure, with a cell for each split."""
+    rows = []
+    for name in dict.fromkeys(name for values in metrics.values() for name in values):
+        cells = [values.get(name) for values in metrics.values()]
+        if any(wording.is_figure(cell) for cell in cells):
+            rows.append((name, [wording.figure(cell) for cell in cells]))
+    return rows
+
+
+def _ending(content: ReportContent) -> list[Banner]:
+    if content.results.get("ending") != "interrupted":
+        return []
+    steps = content.results.get("steps")
+    after = f" after {wording.counted(steps, 'step')}" if isinstance(steps, int) else ""
+    return [
+        Banner(
+            title="This run was interrupted",
+            text=f"Training stopped{after}, before its end; mmft run --resume goes on with it.",
+            alarm=True,
+        )
+    ]
+
+
+def _weights(content: ReportContent) -> list[Banner]:
+    found = []
+    for part in content.section("backbones").values():
+        weights = part.get("weights", {})
+        if weights.get("fell_back"):
+            found.append(
+                Banner(
+                    title=f"{part['name']} was trained from random initialisation",
+                    text="Its pretrained weights could not be had, so the figures say little about "
+                    f"what fine-tuning would reach. The reason: {weights.get('detail')}",
+                    alarm=True,
+                )
+            )
+    return found
+
+
+def _data(content: ReportContent) -> list[Banner]:
+    data, found = content.section("dataset"), []
+    if content.info.synthetic or data.get("synthetic"):
+        found.append(
+            Banner(
+                title="The data are synthetic",
+                text=f"{content.info.name} was generated, not collected; the figures do not carry "
+                "over to real data.",
+                alarm=True,
+            )
+        )
+    skipped = data.get("skipped") or []
+    if skipped:
+        found.append(
+            Banner(
+                title=f"{wording.counted(len(skipped), 'sample')} left out",
+                text="They could not be read or used, and count in no figure.",
+                particulars=tuple(f"{fault['id']}: {fault['reason']}" for fault in skipped),
+            )
+        )
+    if content.metrics and content.split != "test":
+        found.append(
+            Banner(
+                title="There was no test split",
+                text=f"The figures are of the {content.split} split, on which the model was "
+                "chosen; on new data expect somewhat less.",
+            )
+        )
+    return found

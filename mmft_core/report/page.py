@@ -1,0 +1,86 @@
+"""`report.html`: one page that holds all it needs and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mmft_core.files import write_text
+from mmft_core.report import wording
+from mmft_core.report.classes import class_table
+from mmft_core.report.content import ReportContent
+from mmft_core.report.curves import curves
+from mmft_core.report.facts import facts, settings, tiles
+from mmft_core.report.findings import banners, figures, headline
+from mmft_core.report.gallery import gallery
+from mmft_core.report.matrices import heat_maps
+
+_TEMPLATES = PackageLoader("mmft_core.report")
+
+
+def write_report(run: Path, content: ReportContent) -> None:
+    """Write the report of a run into its directory.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    write_text(run / "report.html", render_report(run, content))
+
+
+def render_report(run: Path, content: ReportContent) -> str:
+    """The report as a string."""
+    environment = Environment(
+        loader=_TEMPLATES,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"title": wording.title, "count": wording.count}
+    style, script = (_asset(environment, name) for name in ("report.css", "report.js"))
+    html = environment.get_template("report.html.j2").render(
+        style=style,
+        script=script,
+        policy=_policy(script),
+        content=content,
+        data=content.section("dataset"),
+        headline=headline(content),
+        tiles=tiles(content),
+        banners=banners(content),
+        figures=figures(content.metrics),
+        charts=curves(content.history),
+        heat_maps=heat_maps(content.values, content.info.classes),
+        class_table=class_table(content.values, content.info.classes, content.judged),
+        gallery=gallery(content),
+        facts=facts(content),
+        settings=settings(content.config),
+        folder=folder(run),
+    )
+    return wording.encodable(html)
+
+
+def folder(run: Path) -> str:
+    """The run directory as a command names it; without the places above it that are nobody's."""
+    return shlex.quote(run.name if run.is_absolute() else str(run))
+
+
+def _asset(environment: Environment, name: str) -> Markup:
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
+
+
+def _policy(script: str) -> str:
+    """Tell the browser to fetch nothing and to run this script only, whatever names may hold.
+
+    The digest is of the whole element, which begins with a line break.
+    """
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
