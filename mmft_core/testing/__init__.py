@@ -1,0 +1,106 @@
+"""The conformance kit: whether a plugin's components do what the contract says.
+
+A plugin's author puts it into a test of the plugin:
+
+    # tests/test_conformance.py
+    import pytest
+    from mmft_core.testing import plugin_checks
+
+    @pytest.mark.parametrize("check", plugin_checks("mmft_flowers"))
+    def test_conformance(check):
+        check()
+
+Every component is built as small as its options allow, without network and from random weights,
+and fed with samples of a bundled dataset that holds its modality.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mmft_core.discovery import discover
+from mmft_core.errors import PluginError
+from mmft_core.hookspecs import PROJECT
+from mmft_core.registry import Component
+
+if TYPE_CHECKING:
+    from mmft_core.testing.workbench import Workbench
+
+__all__ = ["plugin_checks"]
+
+
+def plugin_checks(
+    *plugins: str,
+    settings: Mapping[str, Any] | None = None,
+    prefer: Collection[str] = (),
+    slow: Collection[str] = (),
+) -> list[Any]:
+    """Return the checks of plugins for `pytest.mark.parametrize`; each is called without arguments.
+
+    Args:
+        plugins: names of entry points, distributions or modules; a module need not be installed
+            as a plugin yet. None for everything that is installed.
+        settings: by dotted key, what makes components small: {"backbone.image_size": 32}. They
+            go over the recommended defaults, and are passed over where a component lacks them.
+        prefer: names of components that others are checked with: a small backbone.
+        slow: names of components whose checks are marked `slow`.
+
+    Raises:
+        PluginError: there is no plugin of that name.
+    """
+    from mmft_core.testing import common
+    from mmft_core.testing.workbench import Workbench
+
+    points = _entry_points(plugins)
+    installed = importlib.metadata.entry_points(group=PROJECT)
+    registry = discover({*installed, *points})
+    bench = Workbench(registry, settings or {}, prefer)
+    names = {point.name for point in points}
+    params = []
+    for point in sorted(points, key=lambda p: p.name):
+        for ask in common.PLUGIN_CHECKS:
+            bound = functools.partial(ask, registry, point)
+            params.append(pytest.param(bound, id=f"{point.name}-{ask.__name__}"))
+    for component in registry:
+        if component.plugin.rpartition(":")[2] in names:
+            marks = [pytest.mark.slow] if component.name in slow else []
+            for check in _checks(component):
+                name = f"{component.qualified}-{check.__name__}"
+                bound = functools.partial(check, bench, component)
+                params.append(pytest.param(bound, id=name, marks=marks))
+    return params
+
+
+def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
+    """The checks of a component, the simple ones first."""
+    from mmft_core.testing import backbones, common, datasets, metrics, tasks
+
+    checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
+    if component.kind == "dataset":
+        checks += datasets.CHECKS
+        checks += datasets.BUNDLED_CHECKS if component.spec.bundled else ()
+    else:
+        checks += {"backbone": backbones, "task": tasks, "metric": metrics}[component.kind].CHECKS
+    return checks
+
+
+def _entry_points(plugins: Collection[str]) -> set[importlib.metadata.EntryPoint]:
+    installed = importlib.metadata.entry_points(group=PROJECT)
+    return {p for name in plugins for p in _named(name, installed)} if plugins else set(installed)
+
+
+def _named(
+    name: str, installed: importlib.metadata.EntryPoints
+) -> Iterator[importlib.metadata.EntryPoint]:
+    """The entry points that a name stands for, or one made up for a module."""
+    found = [p for p in installed if name in (p.name, p.module, p.dist.name if p.dist else None)]
+    if not found and importlib.util.find_spec(name) is None:
+        known = ", ".join(sorted(p.name for p in installed))
+        raise PluginError(f"There is no plugin and no module '{name}'. Plugins are: {known}.")
+    yield from found or [importlib.metadata.EntryPoint(name, name, PROJECT)]

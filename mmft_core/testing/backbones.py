@@ -1,0 +1,211 @@
+"""Checks of backbones: preprocessing, features, layers, weights."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmft_core.contracts import Features, Processor, Tensors
+from mmft_core.data import seed_everything
+from mmft_core.registry import Component
+from mmft_core.specs import BackboneSpec
+from mmft_core.testing.tools import equal, reload_weights
+from mmft_core.testing.workbench import Workbench
+
+Spec = Component[BackboneSpec]
+
+TOLERANCE = 1e-3
+"""Between a sample's features alone and in a batch, where sums may run in another order."""
+
+
+def builds_without_network(bench: Workbench, component: Spec) -> None:
+    """With `--weights none` it is built from random weights, asking nobody."""
+    backbone = bench.backbone(component)
+    assert isinstance(backbone.processor, Processor), "it has no Processor"
+    assert isinstance(backbone.width, int) and backbone.width > 0, "its width is not a number"
+    source = backbone.loaded.source
+    assert source == "random", f"its weights were asked to be random, and it says '{source}'"
+
+
+def processor_is_picklable_and_light(bench: Workbench, component: Spec) -> None:
+    """It travels to worker processes: without weights, and doing the same there."""
+    processor = bench.backbone(component).processor
+    assert not isinstance(processor, nn.Module), "the processor is a network"
+    again = pickle.loads(pickle.dumps(processor))
+    here, there = (p.prepare(bench.raw(component, 1)[0], train=False) for p in (processor, again))
+    assert equal(here, there), "a pickled processor prepares something else"
+
+
+def prepares_the_same_for_evaluation(bench: Workbench, component: Spec) -> None:
+    """Nothing is drawn at random unless it is for training."""
+    processor = bench.backbone(component).processor
+    for index in range(3):
+        once, twice = (
+            processor.prepare(bench.raw(component, 3)[index], train=False) for _ in range(2)
+        )
+        assert equal(once, twice), "prepare(train=False) differs from call to call"
+
+
+def prepares_for_training_by_the_seed(bench: Workbench, component: Spec) -> None:
+    """Random draws come from the global generators, which are seeded for each sample."""
+    processor = bench.backbone(component).processor
+    prepared = []
+    for _ in range(2):
+        seed_everything(7)
+        prepared.append(processor.prepare(bench.raw(component, 1)[0], train=True))
+    assert equal(prepared[0], prepared[1]), (
+        "prepare(train=True) differs although the seed is the same"
+    )
+
+
+def collates_batches(bench: Workbench, component: Spec) -> None:
+    """A batch is named tensors whose first dimension is the number of samples."""
+    processor = bench.backbone(component).processor
+    for size in (1, 3):
+        for train in (False, True):
+            raw = bench.raw(component, size)
+            batch = processor.collate([processor.prepare(r, train=train) for r in raw])
+            assert isinstance(batch, dict) and batch, "collate returns no dict of tensors"
+            for name, tensor in batch.items():
+                assert isinstance(tensor, Tensor), f"'{name}' of a batch is no tensor"
+                assert tensor.shape[:1] == (size,), (
+                    f"'{name}' of a batch of {size} has shape {tuple(tensor.shape)}"
+                )
+
+
+def features_have_their_shapes(bench: Workbench, component: Spec) -> None:
+    """pooled (B, D), sequence (B, T, D) and mask (B, T) bool, finite, as declared."""
+    width = bench.backbone(component).width
+    for size in (1, 3):
+        features = _encode(bench, component, bench.inputs(component, size))
+        pooled, sequence, mask = features.pooled, features.sequence, features.mask
+        assert pooled.shape == (size, width), (
+            f"pooled features have shape {tuple(pooled.shape)}, not {(size, width)}"
+        )
+        assert torch.isfinite(pooled).all(), "pooled features are not finite"
+        if "sequence" not in component.spec.provides:
+            continue
+        assert sequence is not None, "it declares a sequence and gives none"
+        shape = tuple(sequence.shape)
+        assert len(shape) == 3 and shape[0] == size and shape[2] == width, (
+            f"the sequence has shape {shape}, not ({size}, T, {width})"
+        )
+        assert torch.isfinite(sequence).all(), "the sequence is not finite"
+        if mask is not None:
+            assert mask.shape == shape[:2] and mask.dtype == torch.bool, (
+                f"the mask is {mask.dtype} of shape {tuple(mask.shape)}, not bool {shape[:2]}"
+            )
+            assert mask.any(1).all(), "the mask leaves nothing of a sample"
+
+
+def samples_do_not_mix(bench: Workbench, component: Spec) -> None:
+    """In evaluation a sample's features are the same alone and in a batch, padded or not."""
+    processor = bench.backbone(component).processor
+    items = [processor.prepare(raw, train=False) for raw in bench.raw(component, 3)]
+    together = _encode(bench, component, processor.collate(items)).pooled
+    alone = torch.cat([_encode(bench, component, processor.collate([i])).pooled for i in items])
+    scale = together.abs().max().clamp(min=1e-6)
+    difference = float(((together - alone).abs() / scale).max())
+    assert difference <= TOLERANCE, (
+        f"a sample's features depend on its batch: they differ by {difference:.2g} of their size"
+    )
+    assert not torch.equal(alone[0], alone[1]), "two samples have the same features"
+
+
+def layers_cover_every_parameter_once(bench: Workbench, component: Spec) -> None:
+    """Freezing, learning rates and unfreezing work from the layers: nothing is left out."""
+    backbone = bench.backbone(component)
+    layers = list(backbone.layers())
+    assert layers, "it has no layers"
+    assert all(isinstance(layer, nn.Module) for layer in layers), "a layer is not a Module"
+    uses = Counter(id(p) for layer in layers for p in layer.parameters())
+    names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+    missing = [name for key, name in names.items() if key not in uses]
+    assert not missing, f"no layer holds {', '.join(missing[:5])}"
+    twice = [names.get(key, "?") for key, count in uses.items() if count > 1]
+    assert not twice, f"several layers hold {', '.join(twice[:5])}"
+    assert uses.keys() <= names.keys(), "a layer holds parameters that the backbone does not have"
+
+
+def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
+    """A loss on all features reaches every parameter, once layers are made trainable."""
+    backbone = bench.backbone(component)
+    for layer in backbone.layers():
+        layer.requires_grad_(True)
+    features = backbone.encode(bench.inputs(component))
+    outputs = [features.pooled, features.sequence]
+    generator = torch.Generator().manual_seed(0)
+    loss = sum(
+        (output * torch.randn(output.shape, generator=generator)).sum()
+        for output in outputs
+        if output is not None
+    )
+    assert isinstance(loss, Tensor) and loss.requires_grad, "features are cut off from the weights"
+    try:
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in backbone.named_parameters():
+            assert parameter.grad is not None, f"no gradient reaches {name}"
+            assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
+        for depth, layer in enumerate(backbone.layers()):
+            reached = any(p.grad is not None and bool(p.grad.any()) for p in layer.parameters())
+            assert reached, f"all gradients of layer {depth} are zero"
+    finally:
+        backbone.zero_grad(set_to_none=True)
+
+
+def same_seed_same_weights(bench: Workbench, component: Spec) -> None:
+    """Random weights follow from the seed, and from nothing else."""
+    first = bench.backbone(component).state_dict()
+    assert equal(first, bench.new_backbone(component, seed=0).state_dict()), (
+        "with the same seed the weights differ"
+    )
+    assert not equal(first, bench.new_backbone(component, seed=1).state_dict()), (
+        "with another seed the weights are the same"
+    )
+
+
+def weights_survive_saving(bench: Workbench, component: Spec) -> None:
+    """Saved as safetensors, with its assets, it comes back with the same features."""
+    backbone, inputs = bench.backbone(component), bench.inputs(component)
+    with tempfile.TemporaryDirectory() as name:
+        assets = Path(name) / "assets"
+        assets.mkdir()
+        backbone.save_assets(assets)
+        again = bench.new_backbone(component, seed=1, weights="run", assets=assets)
+        reload_weights(backbone, again, Path(name))
+    raw = bench.raw(component, 1)[0]
+    prepared = again.processor.prepare(raw, train=False)
+    wanted = backbone.processor.prepare(bench.raw(component, 1)[0], train=False)
+    assert equal(prepared, wanted), "the reloaded processor prepares something else"
+    with torch.no_grad():
+        pooled = again.encode(inputs).pooled
+    assert equal(pooled, _encode(bench, component, inputs).pooled), (
+        "the reloaded backbone gives other features: something is not in its state"
+    )
+
+
+@torch.no_grad()
+def _encode(bench: Workbench, component: Spec, inputs: Tensors) -> Features:
+    features = bench.backbone(component).encode(inputs)
+    assert isinstance(features, Features), "encode returns no Features"
+    return features
+
+
+CHECKS = (
+    builds_without_network,
+    processor_is_picklable_and_light,
+    prepares_the_same_for_evaluation,
+    prepares_for_training_by_the_seed,
+    collates_batches,
+    features_have_their_shapes,
+    samples_do_not_mix,
+    layers_cover_every_parameter_once,
+    gradients_reach_every_layer,
+    same_seed_same_weights,
+    weights_survive_saving,
+)

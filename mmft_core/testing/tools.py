@@ -1,0 +1,74 @@
+"""What several checks need: no network, reloading of weights, comparing of results."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mmft_core.registry import Component
+
+
+def skip_without_extras(component: Component[Any]) -> None:
+    missing = component.missing_extras()
+    if missing:
+        pytest.skip(f"{component.distribution}[{','.join(missing)}] is not installed")
+
+
+@contextlib.contextmanager
+def no_network() -> Iterator[None]:
+    """Make every connection to elsewhere an error."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it uses the network, although neither weights nor data ask for it")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, refuse)
+        patch.setattr(socket, "getaddrinfo", refuse)
+        yield
+
+
+def reload_weights(module: torch.nn.Module, into: torch.nn.Module, folder: Path) -> None:
+    """Save a module's weights as safetensors and load them into another."""
+    file = folder / "weights.safetensors"
+    state = {k: v.detach().clone().contiguous() for k, v in module.state_dict().items()}
+    save_file(state, file)
+    into.load_state_dict(load_file(file))
+
+
+def equal(a: Any, b: Any, tolerance: float = 0.0) -> bool:
+    """Whether two trees of tensors and numbers are equal, NaN counting as equal to itself."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        same = a.shape == b.shape and a.dtype == b.dtype
+        return same and torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(equal(a[k], b[k], tolerance) for k in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(equal(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float | int) and isinstance(b, float | int):
+        return abs(a - b) <= tolerance + tolerance * abs(b) or a == b or (a != a and b != b)
+    return bool(a == b)
+
+
+def modules_after(program: str) -> tuple[set[str], str]:
+    """Run a program in a new interpreter; return the modules that it imported, and its errors."""
+    report = "\nimport sys\nprint(*sys.modules, sep='\\n', file=sys.__stdout__)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program + report],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return set(ran.stdout.split()), ran.stderr if ran.returncode else ""

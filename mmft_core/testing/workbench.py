@@ -1,0 +1,235 @@
+"""Building components as small as they get, without network, from what is installed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmft_core import compat
+from mmft_core.config import EngineConfig, merge, nest
+from mmft_core.contracts import (
+    Backbone,
+    BackboneContext,
+    Batch,
+    Dataset,
+    DatasetContext,
+    Metric,
+    MetricContext,
+    Split,
+    Task,
+    TaskContext,
+    Tensors,
+    map_tensors,
+)
+from mmft_core.data import PreparedSplit, seed_everything
+from mmft_core.options import convert, option_names
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.testing.tools import no_network, skip_without_extras
+from mmft_core.weights import WeightsRequest
+
+
+class Workbench:
+    """What checks build their parts with. Parts that no check changes are kept for the next one."""
+
+    def __init__(
+        self, registry: Registry, settings: Mapping[str, Any], prefer: Collection[str]
+    ) -> None:
+        self.registry, self.settings, self.prefer = registry, nest(settings), frozenset(prefer)
+        self.dataset = functools.lru_cache(maxsize=8)(self.new_dataset)
+        self.backbone = functools.lru_cache(maxsize=1)(self.new_backbone)
+        self.task = functools.lru_cache(maxsize=1)(self.new_task)
+        self.judged = functools.lru_cache(maxsize=1)(self._judged)
+
+    # --- datasets -------------------------------------------------------------------------------
+
+    def new_dataset(self, component: Component[DatasetSpec], seed: int = 0) -> Dataset:
+        dataset = self._build(component, DatasetContext(seed=seed), Dataset)
+        assert isinstance(dataset, Dataset)
+        return dataset
+
+    def dataset_for(self, component: Component[Any]) -> Component[DatasetSpec]:
+        """The bundled dataset that a backbone or a task is tried with."""
+        spec = component.spec
+        bundled = [c for c in self._of_kind("dataset", component) if c.spec.bundled]
+        if isinstance(spec, BackboneSpec):
+            fitting = [c for c in bundled if spec.modality in c.spec.modalities]
+            what = f"holds {spec.modality}"
+        else:
+            fitting = [c for c in bundled if compat.dataset_fits(c.spec, spec)]
+            fitting.sort(key=lambda c: spec.default_dataset not in (c.name, c.qualified))
+            what = f"fits task '{spec.name}'"
+        assert fitting, (
+            f"no bundled dataset is installed that {what}; the kit has no samples for it"
+        )
+        return fitting[0]
+
+    # --- backbones ------------------------------------------------------------------------------
+
+    def new_backbone(
+        self,
+        component: Component[BackboneSpec],
+        seed: int = 0,
+        weights: str = "none",
+        assets: Path | None = None,
+        data: Component[DatasetSpec] | None = None,
+    ) -> Backbone:
+        dataset = self.dataset(data or self.dataset_for(component))
+        seed_everything(seed)
+        context = BackboneContext(
+            weights=WeightsRequest(weights, component.spec.modality),
+            info=dataset.info,
+            train=dataset.splits["train"] if assets is None else None,
+            assets=assets,
+        )
+        backbone = self._build(component, context, Backbone)
+        assert isinstance(backbone, Backbone)
+        return backbone.eval()
+
+    def raw(self, component: Component[BackboneSpec], count: int) -> list[Any]:
+        """Raw inputs for a backbone, freshly read."""
+        split = self.dataset(self.dataset_for(component)).splits["train"]
+        return [split[i].inputs[component.spec.modality] for i in range(count)]
+
+    def inputs(self, component: Component[BackboneSpec], count: int = 3) -> Tensors:
+        """A collated batch for a backbone."""
+        processor = self.backbone(component).processor
+        raw = self.raw(component, count)
+        return processor.collate([processor.prepare(r, train=False) for r in raw])
+
+    # --- tasks ----------------------------------------------------------------------------------
+
+    def new_task(
+        self,
+        component: Component[TaskSpec],
+        seed: int = 0,
+        weights: str = "none",
+        assets: Path | None = None,
+    ) -> Task:
+        data = self.dataset_for(component)
+        backbones = {
+            m: self.new_backbone(chosen, seed, weights, assets and assets / m, data)
+            for m, chosen in self._backbones_for(component).items()
+        }
+        context = TaskContext(backbones=backbones, info=self.dataset(data).info)
+        task = self._build(component, context, Task)
+        assert isinstance(task, Task)
+        return task.eval()
+
+    def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
+        """Training samples as a task gets them, without augmentation."""
+        split = self.dataset(self.dataset_for(component)).splits["train"]
+        processors = {m: task.backbone(m).processor for m in task.backbones}
+        return PreparedSplit(_First(split, count), processors, task.codec, train=False)
+
+    def batch(self, component: Component[TaskSpec], task: Task, count: int = 8) -> Batch:
+        data = self.prepared(component, task, count)
+        batch = data.collate([data[(0, i)] for i in range(len(data))]).batch
+        assert batch is not None, "none of the samples could be prepared"
+        return batch
+
+    def learning_rate(self, component: Component[TaskSpec]) -> float:
+        """The one that is recommended for the task's parts."""
+        parts = (*self._backbones_for(component).values(), component, self.dataset_for(component))
+        advice = merge(*(nest(part.spec.defaults) for part in parts), self.settings)
+        return float(advice.get("engine", {}).get("lr", EngineConfig().lr))
+
+    def _backbones_for(self, task: Component[TaskSpec]) -> dict[str, Component[BackboneSpec]]:
+        wanted = task.spec.modalities
+        if wanted == ANY_MODALITIES:
+            wanted = self.dataset_for(task).spec.modalities
+        return {modality: self._backbone_for(task, modality) for modality in wanted}
+
+    def _backbone_for(self, task: Component[TaskSpec], modality: str) -> Component[BackboneSpec]:
+        needs = set(task.spec.needs)
+        for component in self._of_kind("backbone", task):
+            spec = component.spec
+            if spec.modality == modality and needs <= set(spec.provides):
+                return component
+        raise AssertionError(f"no backbone is installed that gives {needs} for {modality}")
+
+    # --- metrics --------------------------------------------------------------------------------
+
+    def new_metric(self, component: Component[MetricSpec]) -> Metric:
+        data = self.dataset_for(self._task_for(component))
+        context = MetricContext(info=self.dataset(data).info)
+        metric = self._build(component, context, Metric)
+        assert isinstance(metric, Metric)
+        return metric
+
+    def predictions(self, component: Component[MetricSpec]) -> list[tuple[Any, Any]]:
+        """Predictions and targets of four batches, of a task whose predictions it measures.
+
+        In every other batch each sample has its neighbour's target, so that batches score
+        differently even where the task is easy.
+        """
+        return self.judged(self._task_for(component))
+
+    def _judged(self, component: Component[TaskSpec]) -> list[tuple[Any, Any]]:
+        task = self.task(component)
+        data = self.prepared(component, task, 128)
+        results = []
+        with torch.no_grad():
+            for start in range(0, len(data), 32):
+                samples = [data[(0, i)] for i in range(start, min(start + 32, len(data)))]
+                batch = data.collate(samples).batch
+                assert batch is not None
+                shift = start // 32 % 2
+                targets = map_tensors(batch.targets, lambda t, by=shift: t.roll(by, 0))
+                results.append((task(batch).predictions, targets))
+        return results
+
+    def _task_for(self, metric: Component[MetricSpec]) -> Component[TaskSpec]:
+        for component in self._of_kind("task", metric):
+            if component.spec.predicts == metric.spec.measures:
+                return component
+        raise AssertionError(f"no task is installed that predicts {metric.spec.measures}")
+
+    # --- all kinds ------------------------------------------------------------------------------
+
+    def options(self, component: Component[Any], data: Component[DatasetSpec] | None) -> Any:
+        """The component's options with the recommended defaults and the kit's settings."""
+        specs: list[Spec] = [component.spec, *([data.spec] if data else [])]
+        advice = merge(*(nest(spec.defaults) for spec in specs), self.settings)
+        table = advice.get(component.kind, {})
+        for modality in component.spec.modality_names:
+            table = merge(table, table.get(modality, {}))
+        options_type = component.options_type()
+        known = {k: v for k, v in table.items() if k in option_names(options_type)}
+        return convert(known, options_type, component.kind)
+
+    def _build(self, component: Component[Any], context: Any, wanted: type) -> Any:
+        skip_without_extras(component)
+        data = None if component.kind in ("dataset", "metric") else self.dataset_for(component)
+        with no_network():
+            built = component.build(self.options(component, data), context)
+        assert isinstance(built, wanted), (
+            f"build returned a {type(built).__name__}, not a {wanted.__name__}"
+        )
+        return built
+
+    def _of_kind(self, kind: Any, user: Component[Any]) -> list[Component[Any]]:
+        """Components of a kind: first those that are preferred, then the user's own plugin's."""
+
+        def rank(component: Component[Any]) -> tuple[bool, bool]:
+            return component.name not in self.prefer, component.plugin != user.plugin
+
+        available = [c for c in self.registry.of_kind(kind) if not c.missing_extras()]
+        return sorted(available, key=rank)
+
+
+class _First(Split):
+    """The first samples of a split."""
+
+    def __init__(self, split: Split, count: int) -> None:
+        self.split, self.count = split, min(count, len(split))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        return self.split[index]

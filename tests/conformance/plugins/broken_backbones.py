@@ -1,0 +1,41 @@
+"""Backbones that each break the contract in one way; see `broken_backbone_parts`."""
+
+from mmft_core import BackboneSpec, hookimpl
+
+NAMES = (
+    "not-a-backbone",
+    "uses-network",
+    "loads-weights",
+    "network-in-processor",
+    "unpicklable",
+    "random-evaluation",
+    "unseeded-training",
+    "wrong-batch",
+    "wrong-width",
+    "no-sequence",
+    "infinite",
+    "float-mask",
+    "padding-counts",
+    "constant",
+    "layer-forgotten",
+    "layer-twice",
+    "detached",
+    "half-detached",
+    "unseeded-weights",
+    "hidden-state",
+)
+
+
+@hookimpl
+def register_backbone():
+    return [
+        BackboneSpec(
+            name=name,
+            summary="Broken",
+            modality="numbers",
+            provides=("pooled", "sequence"),
+            build=f"broken_backbone_parts:{name.title().replace('-', '')}",
+            options="sound_options:NetOptions",
+        )
+        for name in NAMES
+    ]

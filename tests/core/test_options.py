@@ -1,0 +1,79 @@
+"""Options: untyped settings become typed ones, or a sentence that says which key is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta
+
+from mmft_core.errors import ConfigError
+from mmft_core.options import convert, describe, option_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    width: Annotated[int, Meta(ge=1, le=512, description="Channels of the first layer.")] = 64
+    rate: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    mode: Literal["fast", "exact"] = "fast"
+    flip: bool = True
+    limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most of all.")] = None
+    label: str = "none of these"
+    sizes: tuple[int, ...] = field(default_factory=lambda: (1, 2))
+
+
+def test_describe_gives_type_default_and_documentation() -> None:
+    described = {o.name: (o.type, o.default, o.description) for o in describe(Options)}
+    assert described == {
+        "width": ("int >= 1 and <= 512", 64, "Channels of the first layer."),
+        "rate": ("float > 0 and < 1", 0.5, ""),
+        "mode": ("'fast' | 'exact'", "fast", ""),
+        "flip": ("bool", True, ""),
+        "limit": ("int >= 1 or unset", None, "Most of all."),
+        "label": ("str", "none of these", ""),
+        "sizes": ("tuple[int, ...]", (1, 2), ""),
+    }
+    assert option_names(Options) == described.keys()
+
+
+def test_what_is_not_given_keeps_its_default() -> None:
+    assert convert({}, Options, "x") == Options()
+    assert convert({"width": 3, "rate": 0.25}, Options, "x") == Options(width=3, rate=0.25)
+
+
+@pytest.mark.parametrize(
+    "given, value",
+    [
+        ({"rate": 0.5}, 0.5),
+        ({"limit": "none"}, None),
+        ({"limit": 3}, 3),
+        ({"label": "none"}, "none"),  # Only what may be unset is unset by that word.
+        ({"sizes": [3]}, (3,)),
+    ],
+)
+def test_values_are_converted(given: dict[str, object], value: object) -> None:
+    (key,) = given
+    assert getattr(convert(given, Options, "x"), key) == value
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"widht": 3}, r"There is no option 'backbone.widht'. Did you mean 'width'\? Options of"),
+        ({"width": "wide"}, r"backbone.width = 'wide' is not valid: expected int >= 1 and <= 512"),
+        ({"width": 3.5}, r"backbone.width = 3.5 is not valid: expected int"),
+        ({"width": True}, r"backbone.width = True is not valid: expected int"),
+        ({"width": 0}, r"backbone.width = 0 is not valid: expected `int` >= 1"),
+        ({"width": 1000}, r"backbone.width = 1000 is not valid: expected .* <= 512"),
+        ({"rate": 1.0}, r"backbone.rate = 1.0 is not valid: expected .* < 1"),
+        ({"mode": "slow"}, r"backbone.mode = 'slow' is not valid: expected 'fast' \| 'exact'"),
+        ({"flip": "yes"}, r"backbone.flip = 'yes' is not valid: expected bool"),
+        ({"limit": "no"}, r"backbone.limit = 'no' is not valid: expected int >= 1 or unset"),
+        ({"sizes": [1, "b"]}, r"backbone.sizes.*not valid: expected tuple\[int, ...\]"),
+    ],
+)
+def test_one_sentence_names_key_value_and_what_is_expected(given, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        convert(given, Options, "backbone")
+    assert "\n" not in str(caught.value)

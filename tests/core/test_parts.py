@@ -1,0 +1,50 @@
+"""Building what a plan names."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmft_core import Component, MetricSpec
+from mmft_core.contracts import DatasetInfo
+from mmft_core.errors import PluginError
+from mmft_core.parts import build_metrics
+
+SOURCE = """
+    from dataclasses import dataclass
+
+    from mmft_core.contracts import Metric
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        bins: int = 15
+
+    class Count(Metric):
+        def __init__(self, options, context):
+            self.options, self.classes = options, context.info.classes
+
+        update = compute = state = merge = reset = lambda self, *_: None
+
+    def build_wrong(options, context):
+        return 3
+"""
+
+
+def metric(build: str, options: str | None = None) -> Component[MetricSpec]:
+    spec = MetricSpec(name="count", summary="", measures="x", build=build, options=options)
+    return Component(spec=spec, plugin="acme", distribution="acme-dist", version="1.0")
+
+
+def test_a_metric_is_built_with_the_defaults_of_its_options(site) -> None:
+    site.install("acme-dist", acme_parts=SOURCE)
+    info = DatasetInfo(name="d", classes=("a", "b"))
+    chosen = (metric("acme_parts:Count", "acme_parts:Options"),)
+    built = build_metrics(chosen, info)["count"]
+    assert built.options.bins == 15
+    assert built.classes == ("a", "b")
+
+
+def test_what_builds_something_else_is_named_with_its_distribution(site) -> None:
+    site.install("acme-dist", acme_parts=SOURCE)
+    chosen = (metric("acme_parts:build_wrong"),)
+    with pytest.raises(PluginError, match=r"'acme/count' built a int, not a Metric.*acme-dist 1"):
+        build_metrics(chosen, DatasetInfo(name="d"))
