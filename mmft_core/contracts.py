@@ -347,7 +347,7 @@ class TaskContext:
 # --- metrics ------------------------------------------------------------------------------------
 
 MetricValue: TypeAlias = float | list[float] | list[list[float]]
-"""A figure; one for each class, in their order; or a matrix over classes, rows being the true ones."""
+"""A figure; one for each class, in their order; or a matrix with a row for each true class."""
 
 
 class Metric(ABC):
