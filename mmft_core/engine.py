@@ -27,8 +27,6 @@ from mmft_core.config import EngineConfig
 from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.data import (
     PreparedSplit,
-    TrainingKeys,
-    Windows,
     batches,
     choose_workers,
     evaluation_loader,
@@ -43,6 +41,7 @@ from mmft_core.optim import choose_precision
 from mmft_core.state import Progress, TrainingState
 from mmft_core.tracking import Evaluated, Sink, Start, Step
 from mmft_core.tuning import Tuning
+from mmft_core.windows import TrainingKeys, Windows
 
 Ending = Literal["finished", "early", "interrupted"]
 

@@ -1,18 +1,31 @@
-"""Keeping freed memory for the next step instead of giving it back to the system at each."""
+"""Keeping freed memory for the next step instead of giving it back to the system after each.
+
+A training step frees what the next one allocates again. glibc returns large blocks to the system at
+once, which then has to clear each page anew; without that, a step of ResNet-50 takes about a fifth
+less time on a CPU. The price is that the process keeps its peak memory until it ends.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
+# Parameters of mallopt(3).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_NEVER_TRIM = 2**31 - 1
+_TOP_PAD = 64 << 20
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc accepts no larger one
 
 
 def tune_allocator() -> None:
+    """Tell glibc's malloc to keep freed memory. Call it before torch allocates.
+
+    Does nothing where malloc is another one: on macOS and Windows, and with musl.
+    """
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt") and hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_M_TOP_PAD, 64 << 20)
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
+        libc.mallopt(_M_TOP_PAD, _TOP_PAD)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)

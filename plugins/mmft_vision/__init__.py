@@ -80,7 +80,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_vision.digits:build",
             options="mmft_vision.options:SplitOptions",
             bundled=True,
-            defaults={"backbone.image_size": 32, "backbone.flip": False, "engine.epochs": 30},
+            defaults={"backbone.image_size": 32, "backbone.flip": False, "engine.epochs": 20},
             **images,
         ),
         DatasetSpec(

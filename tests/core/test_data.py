@@ -15,8 +15,6 @@ from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.data import (
     Loaded,
     PreparedSplit,
-    TrainingKeys,
-    Windows,
     batches,
     choose_workers,
     evaluation_loader,
@@ -24,6 +22,7 @@ from mmft_core.data import (
     training_loader,
 )
 from mmft_core.errors import DataError, SampleError
+from mmft_core.windows import TrainingKeys, Windows
 
 SIZES = {
     "size": st.integers(1, 200),

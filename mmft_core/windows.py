@@ -1,0 +1,96 @@
+"""Which samples are read when: each optimizer step's, and an evaluation's.
+
+The order is a function of the seed and the step, so that a resumed training starts at any step
+without replaying data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mmft_core.errors import DataError
+
+Key: TypeAlias = tuple[int, int]
+"""(epoch, index): says which sample, and which augmentation of it."""
+
+EVALUATION = 0  # the epoch of keys that are not for training
+
+
+class Windows:
+    """Which samples each optimizer step sees.
+
+    An epoch's random order is cut into windows of `batch_size * accumulate` samples, one window
+    for each step, and a window into forward passes. The cuts are even, so that no epoch ends on a
+    tiny batch and none of its samples is left out. Of each forward pass, process `rank` of `world`
+    takes every world-th sample.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, accumulate: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if size == 0:
+            raise DataError("The training split is empty.")
+        self.size, self.seed, self.rank, self.world = size, seed, rank, world
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-size // (batch_size * accumulate))
+
+    def epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def window_size(self, step: int) -> int:
+        """How many samples a step sees, on all processes together."""
+        window = _cut(self.size, self.steps_per_epoch, step % self.steps_per_epoch)
+        return int(window.stop - window.start)
+
+    def passes(self, step: int) -> int:
+        """How many forward passes a step takes."""
+        return -(-self.window_size(step) // self.batch_size)
+
+    def micro_batches(self, step: int) -> list[list[Key]]:
+        """This process's share of each forward pass of a step, which counts from 0."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = _order(self.size, self.seed, epoch)[_cut(self.size, self.steps_per_epoch, position)]
+        passes = self.passes(step)
+        return [
+            [(epoch, int(i)) for i in order[_cut(len(order), passes, k)][self.rank :: self.world]]
+            for k in range(passes)
+        ]
+
+
+class TrainingKeys:
+    """The batch sampler of a whole training, from its first step to its last.
+
+    One pass over all epochs keeps worker processes busy across the ends of epochs.
+    """
+
+    def __init__(self, windows: Windows, first_step: int, last_step: int) -> None:
+        self.windows, self.first_step, self.last_step = windows, first_step, last_step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in range(self.first_step, self.last_step):
+            yield from self.windows.micro_batches(step)
+
+
+class EvaluationKeys:
+    """The batch sampler of an evaluation: every index once, in order."""
+
+    def __init__(self, indices: range, batch_size: int) -> None:
+        self.indices, self.batch_size = indices, batch_size
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [(EVALUATION, i) for i in self.indices[start : start + self.batch_size]]
+
+
+def _cut(size: int, pieces: int, k: int) -> slice:
+    """The k-th of `pieces` even cuts of `size` things."""
+    return slice(size * k // pieces, size * (k + 1) // pieces)
+
+
+@lru_cache(maxsize=2)
+def _order(size: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.random.default_rng((seed, epoch)).permutation(size)
