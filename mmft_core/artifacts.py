@@ -48,12 +48,7 @@ class LoadedModel:
 
     @property
     def processors(self) -> dict[str, Processor]:
-        return processors(self.task)
-
-
-def processors(task: Task) -> dict[str, Processor]:
-    """The preprocessing of each modality of a task."""
-    return {modality: task.backbone(modality).processor for modality in task.backbones}
+        return self.task.processors
 
 
 def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
@@ -81,10 +76,16 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
             task.backbone(modality).save_assets(assets)
 
 
-def load(folder: Path, registry: Registry) -> LoadedModel:
+def load(
+    folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
+) -> LoadedModel:
     """Load a model, given its folder or its run's.
 
+    Args:
+        settings: options of the task that replace the run's, as {"task": {"num_beams": 4}}.
+
     Raises:
+        ConfigError: a setting is wrong.
         RunDirectoryError: there is none, or it is damaged.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
@@ -105,7 +106,8 @@ def load(folder: Path, registry: Registry) -> LoadedModel:
             modality: _rebuild(registry, modality, part, info, folder)
             for modality, part in content["backbones"].items()
         }
-        options = convert(content["task"]["options"], component.options_type(), "task")
+        given = {**content["task"]["options"], **(settings or {}).get("task", {})}
+        options = convert(given, component.options_type(), "task")
         task = component.build(options, TaskContext(backbones=backbones, info=info))
         load_model(task, folder / _WEIGHTS)
     except MmftError:

@@ -46,7 +46,7 @@ def dataset_fits(dataset: object, task: TaskSpec) -> bool:
     """Whether a dataset holds a modality mix and a target that the task can use."""
     return (
         isinstance(dataset, DatasetSpec)
-        and dataset.target == task.target
+        and task.target in dataset.targets
         and (task.modalities == ANY_MODALITIES or set(task.modalities) <= set(dataset.modalities))
     )
 
@@ -96,10 +96,10 @@ def _check_dataset(
             f"but dataset '{dataset.name}' holds {_list(dataset.modalities)}.",
             hint=_would_fit(fitting),
         )
-    if dataset.target != task.target:
+    if task.target not in dataset.targets:
         raise IncompatibleError(
             f"Task '{task.name}' learns from targets of type {task.target}, "
-            f"but those of dataset '{dataset.name}' are of type {dataset.target}.",
+            f"but those of dataset '{dataset.name}' are of type {' or '.join(dataset.targets)}.",
             hint=_would_fit(fitting),
         )
 

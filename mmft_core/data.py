@@ -128,9 +128,16 @@ def evaluation_loader(
     pin: bool = False,
     rank: int = 0,
     world: int = 1,
+    in_order: bool = True,
 ) -> Loader:
-    """Load every sample once and in order; of several processes, each every world-th."""
-    return _loader(data, EvaluationKeys(range(rank, len(data), world), batch_size), workers, pin)
+    """Load every sample once; of several processes, each every world-th.
+
+    Args:
+        in_order: else samples of like sizes come together, the largest first.
+    """
+    sizes = None if in_order else data.split.sizes()
+    order = range(len(data)) if sizes is None else np.argsort(-np.asarray(sizes), kind="stable")
+    return _loader(data, EvaluationKeys(order[rank::world], batch_size), workers, pin)
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:

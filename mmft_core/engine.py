@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate import Accelerator
 from safetensors.torch import save_model
 from torch import Tensor
 
@@ -37,10 +35,10 @@ from mmft_core.errors import NonFiniteLossError
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.interrupt import StopRequest
-from mmft_core.optim import choose_precision
+from mmft_core.monitor import Monitor
+from mmft_core.order import Arrangement, BySize, InGroups
 from mmft_core.state import Progress, TrainingState
 from mmft_core.tracking import Evaluated, Sink, Start, Step
-from mmft_core.tuning import Tuning
 from mmft_core.windows import TrainingKeys, Windows
 
 Ending = Literal["finished", "early", "interrupted"]
@@ -54,33 +52,6 @@ class Outcome:
     progress: Progress
     total_steps: int
     best_weights: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Monitor:
-    """The figure that chooses the best model, and its direction."""
-
-    name: str
-    higher_is_better: bool
-
-    def better(self, value: float, best: float | None) -> bool:
-        if math.isnan(value):
-            return False
-        return best is None or (value > best if self.higher_is_better else value < best)
-
-
-def make_accelerator(config: EngineConfig) -> Accelerator:
-    """Make the Accelerator, which knows device, precision and processes."""
-    cpu = config.device == "cpu"
-    gradual = Tuning.parse(config.tune).changes
-    # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
-    AcceleratorState._reset_state()
-    return Accelerator(
-        cpu=cpu,
-        mixed_precision=choose_precision(config.precision, PartialState(cpu=cpu).device),
-        rng_types=[],
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual)],
-    )
 
 
 class Engine:
@@ -116,6 +87,7 @@ class Engine:
             config.seed,
             accelerator.process_index,
             accelerator.num_processes,
+            _arrangement(task, train),
         )
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
@@ -203,20 +175,20 @@ class Engine:
         state, accelerator, step = self.state, self.accelerator, self.state.progress.step
         if step % self.steps_per_epoch == 0:
             state.train(self.windows.epoch_of(step))
-        passes = self.windows.passes(step)
+        passes = [next(stream) for _ in range(self.windows.passes(step))]
+        weights = [state.task.weight(batch) for batch in passes]
         # The loss is the mean over the whole window, over however many passes and processes.
-        scale = accelerator.num_processes / self.windows.window_size(step)
-        total, ids = torch.zeros((), device=accelerator.device), []
-        for number in range(passes):
-            batch = next(stream)
-            ids += batch.ids
+        scale = accelerator.num_processes / max(1, self._over_processes(sum(weights)))
+        total = torch.zeros((), device=accelerator.device)
+        for number, (batch, weight) in enumerate(zip(passes, weights, strict=True)):
             # Loading may have drawn random numbers in this process; the model's start here.
             seed_everything(self.config.seed, step, number, accelerator.process_index)
-            last = number == passes - 1
+            last = number == len(passes) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(state.model):
-                loss = state.model(batch.to(accelerator.device)).loss * (len(batch) * scale)
+                loss = state.model(batch.to(accelerator.device)).loss * (weight * scale)
                 accelerator.backward(loss)
             total += loss.detach()
+        ids = [sample_id for batch in passes for sample_id in batch.ids]
         self._pending.append((step + 1, total, ids))
         if accelerator.device.type == "cpu" or len(self._pending) >= self.config.log_every:
             self._report_losses()
@@ -225,6 +197,13 @@ class Engine:
         state.update()
         state.progress.step += 1
         state.progress.samples += self.windows.window_size(step)
+
+    def _over_processes(self, number: int) -> int:
+        """The sum of what every process has."""
+        if self.accelerator.num_processes == 1:
+            return number
+        here = torch.tensor(number, device=self.accelerator.device)
+        return int(self.accelerator.reduce(here, "sum"))
 
     def _report_losses(self) -> None:
         """Look at the losses since the last look, which on a GPU waits for it to catch up.
@@ -310,6 +289,7 @@ class Engine:
             pin=self.accelerator.device.type == "cuda",
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
+            in_order=False,
         )
         return evaluate(
             self.state.judged,
@@ -320,3 +300,13 @@ class Engine:
             on_batch=on_batch,
             stop=stop,
         )
+
+
+def _arrangement(task: Task, train: PreparedSplit) -> Arrangement | None:
+    """Which samples are to share a forward pass: like classes, like sizes, or any."""
+    if task.group_size > 1:
+        split = train.split
+        labels = [task.codec.encode(split.target(index)) for index in range(len(split))]
+        return InGroups(labels, task.group_size)
+    sizes = train.split.sizes()
+    return None if sizes is None else BySize(sizes)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import Tensor
 
-from mmft_core.contracts import Batch, Metric, MetricValue, Task, map_tensors
+from mmft_core.contracts import (
+    Batch,
+    Example,
+    Gallery,
+    Metric,
+    MetricValue,
+    Task,
+    map_tensors,
+)
 from mmft_core.data import Loader, batches
 from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.gallery import RankedGallery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +33,7 @@ class Evaluation:
     Attributes:
         loss: mean over all samples; None where the data have no targets.
         values: by "metric" or "metric/part".
-        examples: for each of the task's rankings, the highest samples.
+        examples: by heading, the samples that the report shows.
         samples: how many were judged.
         seconds: wall-clock time.
     """
@@ -57,15 +65,6 @@ class Evaluation:
         return self.figures[name]
 
 
-@dataclass(order=True, frozen=True)
-class Example:
-    """A sample that a ranking singled out."""
-
-    score: float
-    id: str
-    prediction: dict[str, Any] = field(compare=False)
-
-
 class InterruptedEvaluationError(Exception):
     """The evaluation was asked to stop before its end."""
 
@@ -86,7 +85,7 @@ def evaluate(
     Args:
         task: not wrapped for training on several processes.
         metrics: by name; they are reset first.
-        examples: how many samples of each of the task's rankings to keep.
+        examples: how many samples to keep for each heading of the report.
         on_batch: told the number of samples of each batch.
         stop: asked after each batch.
 
@@ -97,8 +96,8 @@ def evaluate(
     started = time.perf_counter()
     was_training = task.training
     task.eval()
-    gallery = _Gallery(task, examples)
-    total, count, has_loss = torch.zeros((), dtype=torch.float64), 0, True
+    gallery = (task.gallery(examples) or RankedGallery(task, examples)) if examples else None
+    sums = _Sums()
     for metric in metrics.values():
         metric.reset()
     try:
@@ -106,29 +105,45 @@ def evaluate(
             batch = batch.to(accelerator.device)
             with accelerator.autocast():
                 outputs = task(batch)
+            sums.add(batch, outputs.loss, task.weight(batch))
             predictions = map_tensors(outputs.predictions, _to_float)
-            if outputs.loss is None:
-                has_loss = False
-            else:
-                total += outputs.loss.double().cpu() * len(batch)
-            count += len(batch)
-            if batch.targets is not None:
+            targets = batch.targets if outputs.targets is None else outputs.targets
+            if targets is not None:
                 for metric in metrics.values():
-                    metric.update(predictions, batch.targets)
-                gallery.update(batch, predictions)
+                    metric.update(predictions, targets)
+                if gallery is not None:
+                    gallery.update(batch, predictions, targets)
             on_batch(len(batch))
             if stop():
                 raise InterruptedEvaluationError
     finally:
         task.train(was_training)
-    total_loss, count = _merge(accelerator, metrics, gallery, float(total), count)
+    _merge(accelerator, sums, metrics, gallery)
     return Evaluation(
-        loss=total_loss / max(1, count) if has_loss else None,
+        loss=sums.loss / max(1, sums.weight) if sums.has_loss else None,
         values=_values(metrics),
-        examples=gallery.best(),
-        samples=count,
+        examples=gallery.examples() if gallery is not None else {},
+        samples=sums.samples,
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass
+class _Sums:
+    """The loss so far, weighted by what each batch's is the mean of."""
+
+    loss: float = 0.0
+    weight: int = 0
+    samples: int = 0
+    has_loss: bool = True
+
+    def add(self, batch: Batch, loss: Tensor | None, weight: int) -> None:
+        self.samples += len(batch)
+        if loss is None:
+            self.has_loss = False
+        else:
+            self.loss += float(loss.double()) * weight
+            self.weight += weight
 
 
 def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
@@ -140,54 +155,24 @@ def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
 
 
 def _merge(
-    accelerator: Accelerator,
-    metrics: Mapping[str, Metric],
-    gallery: _Gallery,
-    loss: float,
-    count: int,
-) -> tuple[float, int]:
+    accelerator: Accelerator, sums: _Sums, metrics: Mapping[str, Metric], gallery: Gallery | None
+) -> None:
     """Merge what every process saw; each sample was seen by exactly one."""
     if accelerator.num_processes == 1:
-        return loss, count
-    mine = (loss, count, {name: m.state() for name, m in metrics.items()}, gallery.heaps)
+        return
+    states = {name: metric.state() for name, metric in metrics.items()}
+    mine = (asdict(sums), states, gallery.state() if gallery is not None else None)
     everyone = gather_object([mine])
-    for rank, (_, _, states, heaps) in enumerate(everyone):
+    sums.loss = math.fsum(e[0]["loss"] for e in everyone)
+    sums.weight = sum(e[0]["weight"] for e in everyone)
+    sums.samples = sum(e[0]["samples"] for e in everyone)
+    sums.has_loss = all(e[0]["has_loss"] for e in everyone)
+    for rank, (_, others, shown) in enumerate(everyone):
         if rank != accelerator.process_index:
             for name, metric in metrics.items():
-                metric.merge(states[name])
-            gallery.merge(heaps)
-    return math.fsum(e[0] for e in everyone), sum(e[1] for e in everyone)
-
-
-class _Gallery:
-    """Keeps the highest samples of each ranking in bounded memory."""
-
-    def __init__(self, task: Task, size: int) -> None:
-        self.task, self.size = task, size
-        self.heaps: dict[str, list[Example]] = {}
-
-    def update(self, batch: Batch, predictions: Any) -> None:
-        if not self.size:
-            return
-        records: list[dict[str, Any]] | None = None
-        for name, scores in self.task.rank(predictions, batch.targets).items():
-            heap = self.heaps.setdefault(name, [])
-            for i, score in enumerate(scores.tolist()):
-                if score == -math.inf or (len(heap) >= self.size and score <= heap[0].score):
-                    continue
-                records = records or self.task.decode(predictions, top_k=3)
-                self._push(heap, Example(score, batch.ids[i], records[i]))
-
-    def merge(self, heaps: Mapping[str, list[Example]]) -> None:
-        for name, examples in heaps.items():
-            for example in examples:
-                self._push(self.heaps.setdefault(name, []), example)
-
-    def best(self) -> dict[str, list[Example]]:
-        return {name: sorted(heap, reverse=True) for name, heap in self.heaps.items()}
-
-    def _push(self, heap: list[Example], example: Example) -> None:
-        (heapq.heappush if len(heap) < self.size else heapq.heappushpop)(heap, example)
+                metric.merge(others[name])
+            if gallery is not None:
+                gallery.merge(shown)
 
 
 def _to_float(tensor: torch.Tensor) -> torch.Tensor:

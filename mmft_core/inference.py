@@ -1,10 +1,9 @@
-"""Using a finished model: on files (`predict`) and on a data set (`eval`)."""
+"""Using a finished model: on files and texts (`predict`) and on a data set (`eval`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,34 +14,21 @@ from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Dataset, Metric, Processor, Sample, Split
 from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader
-from mmft_core.engine import make_accelerator
+from mmft_core.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.sources import Source, Sources
 from mmft_core.splits import Joined
 from mmft_core.tracking import Sink
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What was predicted for a file, or why nothing could be."""
+    """What was predicted for an input, or why nothing could be."""
 
     source: str
     record: Mapping[str, Any] | None = None
     error: str | None = None
-
-
-class Files(Split):
-    """Files as a split without targets."""
-
-    def __init__(self, modality: str, paths: Sequence[Path], processor: Processor) -> None:
-        self.modality, self.paths, self.processor = modality, tuple(paths), processor
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Sample:
-        path = self.paths[index]
-        return Sample({self.modality: self.processor.read(path)}, None, str(path))
 
 
 class Predictor:
@@ -53,31 +39,43 @@ class Predictor:
         self.accelerator: Accelerator = make_accelerator(config)
         self.model.task.to(self.accelerator.device).eval()
 
-    @torch.no_grad()
-    def predict(self, paths: Sequence[Path], top_k: int = 1) -> Iterator[Prediction]:
-        """Predict files in their order, as they are done. A file that cannot be read is told of.
+    @property
+    def processor(self) -> Processor:
+        """The preprocessing of the one modality that the model reads.
 
         Raises:
-            IncompatibleError: the task reads several modalities, so a file alone says too little.
+            IncompatibleError: it reads several, so a file alone says too little.
         """
-        (modality, processor), *others = self.model.processors.items()
+        processor, *others = self.model.processors.values()
         if others:
             raise IncompatibleError(
                 f"A {self.model.component.name} model reads {', '.join(self.model.processors)} "
-                "together, which single files cannot give."
+                "together, which single files cannot give.",
+                hint="Give --dataset with all of them.",
             )
-        data = PreparedSplit(
-            Files(modality, paths, processor),
-            self.model.processors,
-            self.model.task.codec,
-            train=False,
-        )
+        return processor
+
+    def predict(self, sources: Sequence[Source], top_k: int = 1) -> Iterator[Prediction]:
+        """Predict files and texts in their order, as they are done.
+
+        Raises:
+            IncompatibleError: the task reads several modalities.
+        """
+        processor = self.processor
+        (modality,) = self.model.processors
+        yield from self.predict_split(Sources(modality, sources, processor), top_k)
+
+    @torch.no_grad()
+    def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
+        """Predict the samples of a split in their order. One that cannot be read is told of."""
+        task = self.model.task
+        data = PreparedSplit(_Inputs(split), task.processors, task.codec, train=False)
         for loaded in self._load(data):
             records: Iterator[dict[str, Any]] = iter(())
             if loaded.batch is not None:
                 with self.accelerator.autocast():
-                    outputs = self.model.task(loaded.batch.to(self.accelerator.device))
-                records = iter(self.model.task.decode(outputs.predictions, top_k))
+                    outputs = task(loaded.batch.to(self.accelerator.device))
+                records = iter(task.decode(outputs.predictions, top_k))
             for result in loaded.results:
                 if isinstance(result, SampleError):
                     yield Prediction(source=result.sample_id, error=result.reason)
@@ -102,11 +100,15 @@ class Predictor:
         """
         chosen = choose_split(dataset, split)
         total = len(chosen)
-        faults = soundness.find_faults(
-            Dataset(info=dataset.info, splits={split: chosen}), self.model.task.codec
+        findings = soundness.inspect(
+            Dataset(info=dataset.info, splits={split: chosen}),
+            self.model.processors,
+            self.model.task.codec,
         )
-        if faults:
-            raise soundness.refuse(faults, total)
+        if findings.faults:
+            raise soundness.refuse(findings.faults, total)
+        for remark in findings.remarks():
+            sink.say(remark)
         done = 0
 
         def on_batch(samples: int) -> None:
@@ -116,7 +118,10 @@ class Predictor:
 
         data = PreparedSplit(chosen, self.model.processors, self.model.task.codec, train=False)
         loader = evaluation_loader(
-            data, self.config.batch_size, workers=choose_workers(self.config.workers)
+            data,
+            self.config.batch_size,
+            workers=choose_workers(self.config.workers) if total > self.config.batch_size else 0,
+            in_order=False,
         )
         return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
 
@@ -137,27 +142,14 @@ def choose_split(dataset: Dataset, name: str) -> Split:
     return dataset.splits[name]
 
 
-def expand(sources: Sequence[str], suffixes: tuple[str, ...]) -> list[Path]:
-    """Turn files, folders (searched at any depth) and glob patterns into files.
+class _Inputs(Split):
+    """A split without its targets, which may be none that the model knows."""
 
-    Raises:
-        DataError: one names nothing that can be read.
-    """
-    files: list[Path] = []
-    for source in sources:
-        path = Path(source).expanduser()
-        if path.is_file():
-            files.append(path)
-            continue
-        if path.is_dir():
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
-            wanted = f"files ending in {', '.join(suffixes)} in this folder"
-        else:
-            anchor = Path(path.anchor) if path.anchor else Path()
-            pattern = str(path.relative_to(path.anchor) if path.anchor else path)
-            found = [p for p in sorted(anchor.glob(pattern)) if p.is_file()]
-            wanted = "such file or folder"
-        if not found:
-            raise DataError(f"{source}: found no {wanted}.")
-        files += found
-    return files
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.split[index], target=None)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
-from mmft_core.errors import ConfigError
 from mmft_core.tuning import parameter_groups
 
 
@@ -59,28 +57,3 @@ def lr_factor(schedule: str, warmup: float, total_steps: int) -> Callable[[int],
 
 def _half_cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return Accelerate's name of the precision: as asked, or the fastest safe one of the device.
-
-    Raises:
-        ConfigError: the device cannot compute in the precision that was asked for.
-    """
-    if device.type == "cuda":
-        best = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif device.type == "cpu":
-        best = "bf16" if _cpu_computes_bf16() else "no"
-        if wanted == "fp16":
-            raise ConfigError(
-                "engine.precision = 'fp16' needs a GPU.", hint="Use bf16, fp32 or auto on a CPU."
-            )
-    else:
-        best = "no"
-    return {"auto": best, "fp32": "no"}.get(wanted, wanted)
-
-
-def _cpu_computes_bf16() -> bool:
-    """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
-    features = torch.cpu.get_capabilities()
-    return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -18,7 +18,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.data import seed_everything
 from mmft_core.errors import DataError, PluginError
-from mmft_core.plan import Plan
+from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component
 from mmft_core.specs import MetricSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
@@ -34,7 +34,8 @@ def build_dataset(plan: Plan, *, training: bool = True) -> Dataset:
         DataError: it is missing or cannot be used.
     """
     dataset = plan.dataset.component.build(
-        plan.dataset.options, DatasetContext(seed=plan.engine.seed, training=training)
+        plan.dataset.options,
+        DatasetContext(target=plan.task.spec.target, seed=plan.engine.seed, training=training),
     )
     if not isinstance(dataset, Dataset):
         raise _wrong_type(plan.dataset.component, dataset, Dataset)
@@ -86,16 +87,14 @@ def build_task(
     return task
 
 
-def build_metrics(
-    components: tuple[Component[MetricSpec], ...], info: DatasetInfo
-) -> Mapping[str, Metric]:
+def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:
     """Build the metrics, by the names of their components."""
     metrics: dict[str, Metric] = {}
-    for component in components:
-        metric = component.build(component.options_type()(), MetricContext(info=info))
+    for part in parts:
+        metric = part.component.build(part.options, MetricContext(info=info))
         if not isinstance(metric, Metric):
-            raise _wrong_type(component, metric, Metric)
-        metrics[component.name] = metric
+            raise _wrong_type(part.component, metric, Metric)
+        metrics[part.component.name] = metric
     return metrics
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -18,7 +18,16 @@ from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpe
 S = TypeVar("S", bound=Spec)
 OnBadSample = Literal["fail", "skip"]
 
-TOP_LEVEL = ("task", "backbone", "dataset", "metrics", "engine", "output", "on_bad_sample")
+TOP_LEVEL = (
+    "task",
+    "backbone",
+    "dataset",
+    "metrics",
+    "metric",
+    "engine",
+    "output",
+    "on_bad_sample",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +62,9 @@ class Plan:
     task: Part[TaskSpec]
     backbones: Mapping[str, BackbonePart]
     dataset: Part[DatasetSpec]
-    metrics: tuple[Component[MetricSpec], ...]
+    metrics: tuple[Part[MetricSpec], ...]
     engine: EngineConfig
+    engine_from_scratch: EngineConfig
     on_bad_sample: OnBadSample = "fail"
 
     @property
@@ -64,12 +74,19 @@ class Plan:
     @property
     def components(self) -> tuple[Component[Any], ...]:
         backbones = (part.component for part in self.backbones.values())
-        return (self.task.component, *backbones, self.dataset.component, *self.metrics)
+        metrics = (part.component for part in self.metrics)
+        return (self.task.component, *backbones, self.dataset.component, *metrics)
+
+    def from_scratch(self) -> Plan:
+        """The plan for a start from random weights, which may want other engine settings."""
+        return replace(self, engine=self.engine_from_scratch)
 
     def tree(self) -> Tree:
         """The resolved configuration: running it again repeats the run."""
+        options = {part.component.qualified: asdict(part.options) for part in self.metrics}
         return {
-            "metrics": [m.qualified for m in self.metrics],
+            "metrics": list(options),
+            "metric": {name: table for name, table in options.items() if table},
             "on_bad_sample": self.on_bad_sample,
             "task": self.task.tree(),
             "backbone": {m: part.tree() for m, part in self.backbones.items()},
@@ -103,11 +120,16 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         task.spec,
         {m: c.spec for m, c in backbones.items()},
         dataset.spec,
-        [m.spec for m in metrics],
+        [part.spec for part in metrics],
         registry,
     )
     advice = merge(*(nest(c.spec.defaults) for c in (*backbones.values(), task, dataset)))
-    engine = merge(advice.get("engine", {}), _table(tree, "engine"))
+    scratch = merge(advice, *(nest(c.spec.scratch) for c in backbones.values()))
+    engine, engine_from_scratch = (
+        convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
+        for a in (advice, scratch)
+    )
+    weights = {table.get("weights", "auto") for table in backbone_tables.values()}
     return Plan(
         task=Part(component=task, options=_options(task, advice.get("task", {}), task_table)),
         backbones={
@@ -119,7 +141,8 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
             options=_options(dataset, advice.get("dataset", {}), dataset_table),
         ),
         metrics=metrics,
-        engine=convert(engine, EngineConfig, "engine"),
+        engine=engine_from_scratch if weights == {"none"} else engine,
+        engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
     )
 
@@ -209,13 +232,27 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
 
 def _metrics(
     tree: Mapping[str, Any], task: TaskSpec, registry: Registry
-) -> tuple[Component[MetricSpec], ...]:
+) -> tuple[Part[MetricSpec], ...]:
+    """The chosen metrics with their options, which stand in tables below `metric`."""
     names = tree.get("metrics") or task.default_metrics
     if isinstance(names, str):
         names = (names,)
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
         raise ConfigError(f"metrics = {names!r} is not a list of names.")
-    return tuple(registry.metric(name) for name in dict.fromkeys(names))
+    chosen = {m.qualified: m for m in map(registry.metric, names)}
+    tables: dict[str, Tree] = {}
+    for name, table in _table(tree, "metric").items():
+        component = registry.metric(name)
+        if component.qualified not in chosen:
+            raise ConfigError(
+                f"metric.{name} is set, but the run does not compute '{name}'.",
+                hint=f"Add --metric {name}, or leave the setting out.",
+            )
+        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    return tuple(
+        Part(component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}"))
+        for q, c in chosen.items()
+    )
 
 
 def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree) -> Any:

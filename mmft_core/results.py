@@ -14,14 +14,24 @@ import torch
 
 import mmft_core
 from mmft_core.contracts import DatasetInfo, MetricValue, Task
-from mmft_core.engine import Monitor, Outcome
+from mmft_core.engine import Outcome
 from mmft_core.evaluation import Evaluation
+from mmft_core.monitor import Monitor
 from mmft_core.plan import Plan
 from mmft_core.registry import Component
 from mmft_core.tuning import count_parameters
 
 FORMAT = 1
-_LIBRARIES = ("torch", "torchvision", "accelerate", "torchmetrics", "datasets", "numpy", "pillow")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "accelerate",
+    "torchmetrics",
+    "datasets",
+    "numpy",
+    "pillow",
+)
 
 
 def collect_results(
@@ -59,6 +69,7 @@ def collect_results(
             "classes": len(info.classes),
             "samples": data["samples"],
             "skipped": data["skipped"],
+            "changed": data["changed"],
         },
         "finished": time.strftime("%Y-%m-%d"),
         "ending": outcome.ending,

@@ -20,10 +20,12 @@ from safetensors.torch import load_model
 from mmft_core import artifacts, soundness
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
-from mmft_core.engine import Engine, Monitor, Outcome, make_accelerator
-from mmft_core.errors import CheckpointError, ConfigError, did_you_mean
+from mmft_core.device import make_accelerator
+from mmft_core.engine import Engine, Outcome
+from mmft_core.errors import CheckpointError
 from mmft_core.evaluation import Evaluation
 from mmft_core.files import write_json
+from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan
 from mmft_core.results import collect_results, suppliers
@@ -53,14 +55,17 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     """
     directory = RunDirectory(output)
     directory.ensure_usable()
-    monitor = _monitor(plan)
+    monitor = choose_monitor(plan)
     dataset = build_dataset(plan)
     task = build_task(plan, dataset, sink.say)
-    dataset, skipped = _sound(dataset, task, plan, sink)
+    if any(task.backbone(m).loaded.source == "random" for m in task.backbones):
+        plan = plan.from_scratch()
+    dataset, findings = _sound(dataset, task, plan, sink)
     directory.ensure_usable(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
-        "skipped": [asdict(fault) for fault in skipped],
+        "skipped": [asdict(fault) for fault in findings.faults],
+        "changed": findings.remarks(),
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
@@ -81,10 +86,8 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
     directory = RunDirectory(path)
     data = directory.read_data()
     dataset = build_dataset(plan)
-    faulty: dict[str, list[int]] = {}
-    for fault in data["skipped"]:
-        faulty.setdefault(fault["split"], []).append(fault["index"])
-    dataset = soundness.without(dataset, faulty)
+    skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
+    dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:
         raise CheckpointError(
@@ -93,7 +96,7 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
         )
     loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
     task = build_task(plan, dataset, sink.say, loaded)
-    run = _Run(plan, dataset, task, data, _monitor(plan), directory, sink, command)
+    run = _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
     return run.fit(resume=True)
 
 
@@ -193,7 +196,7 @@ class _Run:
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(
             split,
-            artifacts.processors(self.task),
+            self.task.processors,
             self.task.codec,
             train=train,
             seed=self.plan.engine.seed,
@@ -202,40 +205,22 @@ class _Run:
 
 def _sound(
     dataset: Dataset, task: Task, plan: Plan, sink: Sink
-) -> tuple[Dataset, list[soundness.Fault]]:
+) -> tuple[Dataset, soundness.Findings]:
     """Check all samples; bad ones end the run or are left out, as the user decided."""
     total = sum(len(split) for split in dataset.splits.values())
-    faults = soundness.find_faults(
-        dataset, task.codec, lambda done, total: sink.evaluating("data check", done, total)
+    findings = soundness.inspect(
+        dataset,
+        task.processors,
+        task.codec,
+        lambda done, total: sink.evaluating("data check", done, total),
     )
-    if not faults:
-        return dataset, []
-    if plan.on_bad_sample == "fail":
-        raise soundness.refuse(faults, total)
-    for fault in faults:
+    if findings.faults and plan.on_bad_sample == "fail":
+        raise soundness.refuse(findings.faults, total)
+    for fault in findings.faults:
         sink.say(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
-    faulty = {name: [f.index for f in faults if f.split == name] for name in dataset.splits}
-    return soundness.without(dataset, faulty), faults
-
-
-def _monitor(plan: Plan) -> Monitor:
-    """The monitored figure, whose metric must be among those of the run.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    name = plan.monitor
-    metric = name.partition("/")[0]
-    if metric == "loss":
-        return Monitor(name=name, higher_is_better=False)
-    for component in plan.metrics:
-        if component.name == metric:
-            return Monitor(name=name, higher_is_better=component.spec.higher_is_better)
-    names = ["loss", *(c.name for c in plan.metrics)]
-    raise ConfigError(
-        f"engine.monitor = '{name}' is none of the run's metrics.{did_you_mean(metric, names)}",
-        hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
-    )
+    for remark in findings.remarks():
+        sink.say(remark)
+    return soundness.without(dataset, findings.faulty()), findings
 
 
 def _needed_bytes(task: Task) -> int:

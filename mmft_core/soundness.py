@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from mmft_core.contracts import Dataset, Split, TargetCodec
+from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
 from mmft_core.errors import DataError, SampleError
 from mmft_core.splits import Subset
 
@@ -28,30 +29,55 @@ class Fault:
     reason: str
 
 
-def find_faults(
+@dataclass
+class Findings:
+    """What is wrong with samples, and what will be done to others.
+
+    Attributes:
+        changes: how many samples of each split something will be done to: (split, what) -> count.
+    """
+
+    faults: list[Fault] = field(default_factory=list)
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def faulty(self) -> dict[str, list[int]]:
+        """The indices of the faulty samples of each split."""
+        indices: dict[str, list[int]] = {}
+        for fault in self.faults:
+            indices.setdefault(fault.split, []).append(fault.index)
+        return indices
+
+    def remarks(self) -> list[str]:
+        """The changes in words."""
+        return [f"{name}: {count:,} x {what}" for (name, what), count in self.changes.items()]
+
+
+def inspect(
     dataset: Dataset,
+    processors: Mapping[str, Processor],
     codec: TargetCodec,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Fault]:
+) -> Findings:
     """Check that every sample can be read and its target learned, on all cores.
 
-    Decoders release Python's lock, so threads suffice.
+    Decoders and tokenizers release Python's lock, so threads suffice.
 
     Args:
+        processors: of the task, by modality.
         codec: of the task.
         on_progress: told how many of how many samples are done.
     """
     total = sum(len(split) for split in dataset.splits.values())
-    faults: list[Fault] = []
-    done = 0
+    findings, done = Findings(), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, split in dataset.splits.items():
-            check = partial(_check_chunk, name, split, codec)
+            check = partial(_inspect_chunk, name, split, processors, codec)
             for found, size in pool.map(check, range(0, len(split), _CHUNK)):
-                faults += found
+                findings.faults += found.faults
+                findings.changes += found.changes
                 done += size
                 on_progress(done, total)
-    return faults
+    return findings
 
 
 def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
@@ -63,6 +89,8 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
     Raises:
         DataError: nothing is left of a split, or of a class in the training split.
     """
+    if not faulty:
+        return dataset
     splits: dict[str, Split] = {}
     for name, split in dataset.splits.items():
         keep = np.setdiff1d(np.arange(len(split)), np.asarray(faulty.get(name, ()), dtype=np.int64))
@@ -88,19 +116,38 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     )
 
 
-def _check_chunk(
-    name: str, split: Split, codec: TargetCodec, start: int
-) -> tuple[list[Fault], int]:
-    found = []
+def _inspect_chunk(
+    name: str, split: Split, processors: Mapping[str, Processor], codec: TargetCodec, start: int
+) -> tuple[Findings, int]:
+    findings = Findings()
+    inspected = {m: p for m, p in processors.items() if p.inspects}
     stop = min(start + _CHUNK, len(split))
     for index in range(start, stop):
         try:
-            split.check(index)
-            codec.encode(split.target(index))
+            for change in _inspect_sample(split, index, inspected, codec):
+                findings.changes[name, change] += 1
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
-            found.append(fault)
-        except ValueError as error:
-            sample_id = split.sample_id(index)
-            found.append(Fault(split=name, index=index, id=sample_id, reason=str(error)))
-    return found, stop - start
+            findings.faults.append(fault)
+    return findings, stop - start
+
+
+def _inspect_sample(
+    split: Split, index: int, inspected: Mapping[str, Processor], codec: TargetCodec
+) -> Iterator[str]:
+    """Check one sample; yield what will be done to it.
+
+    Raises:
+        SampleError: it cannot be used.
+    """
+    split.check(index)
+    try:
+        target = split.target(index)
+        if target is not None:
+            codec.encode(target)
+        if inspected:
+            inputs = split[index].inputs
+            changes = [processor.inspect(inputs[m]) for m, processor in inspected.items()]
+            yield from filter(None, changes)
+    except ValueError as error:
+        raise SampleError(split.sample_id(index), str(error)) from None

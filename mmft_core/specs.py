@@ -64,9 +64,9 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
                 )
-        for attribute in ("extras", "modalities", "target", "provides", "needs", "opens"):
+        for attribute in ("extras", "modalities", "targets", "provides", "needs", "opens"):
             value = getattr(self, attribute, ())
-            if attribute != "target" and isinstance(value, str):
+            if isinstance(value, str):
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is the string {value!r}, not a tuple."
                 )
@@ -84,13 +84,15 @@ class BackboneSpec(Spec):
     Attributes:
         modality: what it reads: "image", "text", "audio", ...
         provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
-            "generation" of text.
+            "generation" of text (then it is a `Generator`).
+        scratch: recommended settings for a start from random weights; over `defaults`.
     """
 
     kind = "backbone"
 
     modality: str
     provides: tuple[str, ...] = ("pooled",)
+    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -103,7 +105,8 @@ class DatasetSpec(Spec):
 
     Attributes:
         modalities: what the inputs of its samples hold.
-        target: what is to be predicted: "class", "text", "number" or "none".
+        targets: what it can give to be predicted: "class", "text", "number", "none". Its context
+            says which of them the task learns from.
         opens: what paths it reads when a user gives one in place of a name: file suffixes
             (".csv"), "/" for a folder. Such a dataset has an option `path`.
         bundled: whether it works on a fresh machine without any download.
@@ -112,7 +115,7 @@ class DatasetSpec(Spec):
     kind = "dataset"
 
     modalities: tuple[str, ...]
-    target: str
+    targets: tuple[str, ...]
     opens: tuple[str, ...] = ()
     bundled: bool = False
 
@@ -127,9 +130,10 @@ class TaskSpec(Spec):
 
     Attributes:
         modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
-        target: which datasets fit; compare `DatasetSpec.target`.
+        target: what it learns from; compare `DatasetSpec.targets`.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
-        predicts: what its predictions are ("classes", "text", ...); metrics are chosen by it.
+        predicts: what its predictions are: "classes", "text", "likelihoods", "embeddings" (see
+            `mmft_core.contracts.Outputs`), or a word of the plugin's own; metrics go by it.
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".

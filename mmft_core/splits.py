@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mmft_core.contracts import Sample, Split
-
-Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+from mmft_core.order import Indices
 
 
 class _View(Split):
@@ -44,6 +43,10 @@ class Subset(_View):
     def __len__(self) -> int:
         return len(self.indices)
 
+    def sizes(self) -> Sequence[int] | None:
+        sizes = self.split.sizes()
+        return None if sizes is None else np.asarray(sizes)[self.indices].tolist()
+
     def _locate(self, index: int) -> tuple[Split, int]:
         return self.split, int(self.indices[index])
 
@@ -57,6 +60,11 @@ class Joined(_View):
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    def sizes(self) -> Sequence[int] | None:
+        parts = [split.sizes() for split in self.splits]
+        known = [part for part in parts if part is not None]
+        return [size for part in known for size in part] if len(known) == len(parts) else None
 
     def _locate(self, index: int) -> tuple[Split, int]:
         which = int(np.searchsorted(self._ends, index, side="right"))

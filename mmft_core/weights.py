@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +22,7 @@ REACH_SECONDS = 5.0
 """How long a hub may take to answer at all before it counts as unreachable."""
 
 StateDict = Mapping[str, Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +65,47 @@ class WeightsRequest:
         Raises:
             WeightsError: they were insisted on and cannot be had, or do not fit the module.
         """
+        state, loaded = self.find(
+            published=published, local=lambda path: read_weights(path, self.modality)
+        )
+        if state is not None:
+            fill(module, state, loaded.detail or loaded.source, head)
+        return loaded
+
+    def find(
+        self, *, published: Callable[[], tuple[T, str]] | None, local: Callable[[Path], T]
+    ) -> tuple[T | None, LoadedWeights]:
+        """Find what was asked for, in whatever form: a state dict, a folder of files.
+
+        Args:
+            published: fetches what is published, and a name for it; None if nothing is.
+            local: takes a path of the user's.
+
+        Returns:
+            what was found, or None to start from random weights (or, with "run", to be filled
+            by the run's own), and what to tell about it.
+
+        Raises:
+            WeightsError: it was insisted on and cannot be had.
+        """
         if self.choice in ("none", "run"):
-            return LoadedWeights(source="random" if self.choice == "none" else "run")
+            return None, LoadedWeights(source="random" if self.choice == "none" else "run")
         if self.choice not in ("auto", "pretrained"):
             path = Path(self.choice).expanduser()
-            fill(module, read_weights(path, self.modality), str(path), head)
-            return LoadedWeights(source=str(path))
+            return local(path), LoadedWeights(source=str(path))
         try:
             if published is None:
                 raise WeightsError("No weights are published for this backbone.")
-            state, name = published()
+            found, name = published()
         except WeightsError as error:
             if self.choice == "pretrained":
                 raise WeightsError(
                     error.message,
-                    hint="Give --weights PATH for a file of yours, or --weights none to start "
+                    hint="Give --weights PATH for weights of yours, or --weights none to start "
                     "from random weights.",
                 ) from None
-            return LoadedWeights(source="random", detail=error.message, fell_back=True)
-        fill(module, state, name, head)
-        return LoadedWeights(source="published", detail=name)
+            return None, LoadedWeights(source="random", detail=error.message, fell_back=True)
+        return found, LoadedWeights(source="published", detail=name)
 
 
 def fill(module: nn.Module, state: StateDict, source: str, head: tuple[str, ...] = ()) -> None:
@@ -180,6 +204,9 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
             answer.put(None)
+        except urllib.error.HTTPError as error:
+            # An answer, if only that this file is not there; some servers refuse HEAD alone.
+            answer.put(error if error.code in (404, 410) or error.code >= 500 else None)
         except Exception as error:  # No route, no such name, no HTTP, no URL: all of it is a no.
             answer.put(error)
 

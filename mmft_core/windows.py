@@ -6,13 +6,11 @@ without replaying data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, TypeAlias
-
-import numpy as np
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from mmft_core.errors import DataError
+from mmft_core.order import Arrangement, Indices, epoch_order
 
 Key: TypeAlias = tuple[int, int]
 """(epoch, index): says which sample, and which augmentation of it."""
@@ -26,14 +24,23 @@ class Windows:
     An epoch's random order is cut into windows of `batch_size * accumulate` samples, one window
     for each step, and a window into forward passes. The cuts are even, so that no epoch ends on a
     tiny batch and none of its samples is left out. Of each forward pass, process `rank` of `world`
-    takes every world-th sample.
+    takes every world-th sample. An arrangement says which samples share a forward pass.
     """
 
     def __init__(
-        self, size: int, batch_size: int, accumulate: int, seed: int, rank: int = 0, world: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        accumulate: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        arrangement: Arrangement | None = None,
     ) -> None:
         if size == 0:
             raise DataError("The training split is empty.")
+        self.arrangement = arrangement
+        self._orders: dict[int, Indices] = {}
         self.size, self.seed, self.rank, self.world = size, seed, rank, world
         self.batch_size = batch_size
         self.steps_per_epoch = -(-size // (batch_size * accumulate))
@@ -41,24 +48,38 @@ class Windows:
     def epoch_of(self, step: int) -> int:
         return step // self.steps_per_epoch
 
+    def passes(self, step: int) -> int:
+        """How many forward passes a step takes."""
+        return len(self._cuts(step % self.steps_per_epoch))
+
     def window_size(self, step: int) -> int:
         """How many samples a step sees, on all processes together."""
         window = _cut(self.size, self.steps_per_epoch, step % self.steps_per_epoch)
         return int(window.stop - window.start)
 
-    def passes(self, step: int) -> int:
-        """How many forward passes a step takes."""
-        return -(-self.window_size(step) // self.batch_size)
-
     def micro_batches(self, step: int) -> list[list[Key]]:
         """This process's share of each forward pass of a step, which counts from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = _order(self.size, self.seed, epoch)[_cut(self.size, self.steps_per_epoch, position)]
-        passes = self.passes(step)
+        order = self._order(epoch)
         return [
-            [(epoch, int(i)) for i in order[_cut(len(order), passes, k)][self.rank :: self.world]]
-            for k in range(passes)
+            [(epoch, int(i)) for i in order[cut][self.rank :: self.world]]
+            for cut in self._cuts(position)
         ]
+
+    def _cuts(self, position: int) -> list[slice]:
+        """Where in an epoch's order the forward passes of its step at `position` lie."""
+        window = _cut(self.size, self.steps_per_epoch, position)
+        length = window.stop - window.start
+        passes = -(-length // self.batch_size)
+        cuts = (_cut(length, passes, k) for k in range(passes))
+        return [slice(window.start + c.start, window.start + c.stop) for c in cuts]
+
+    def _order(self, epoch: int) -> Indices:
+        if epoch not in self._orders:
+            cuts = [cut for p in range(self.steps_per_epoch) for cut in self._cuts(p)]
+            order = epoch_order(self.size, self.seed, epoch, cuts, self.arrangement)
+            self._orders = {epoch: order}
+        return self._orders[epoch]
 
 
 class TrainingKeys:
@@ -76,21 +97,16 @@ class TrainingKeys:
 
 
 class EvaluationKeys:
-    """The batch sampler of an evaluation: every index once, in order."""
+    """The batch sampler of an evaluation: every index once, in the given order."""
 
-    def __init__(self, indices: range, batch_size: int) -> None:
+    def __init__(self, indices: Sequence[int] | Indices, batch_size: int) -> None:
         self.indices, self.batch_size = indices, batch_size
 
     def __iter__(self) -> Iterator[list[Key]]:
         for start in range(0, len(self.indices), self.batch_size):
-            yield [(EVALUATION, i) for i in self.indices[start : start + self.batch_size]]
+            yield [(EVALUATION, int(i)) for i in self.indices[start : start + self.batch_size]]
 
 
 def _cut(size: int, pieces: int, k: int) -> slice:
     """The k-th of `pieces` even cuts of `size` things."""
     return slice(size * k // pieces, size * (k + 1) // pieces)
-
-
-@lru_cache(maxsize=2)
-def _order(size: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.random.default_rng((seed, epoch)).permutation(size)

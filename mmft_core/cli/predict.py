@@ -1,26 +1,34 @@
-"""`mmft predict`: what a finished model says of files."""
+"""`mmft predict`: what a finished model says of files and texts."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
-from mmft_core.errors import DataError
+from mmft_core.errors import ConfigError, DataError
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from mmft_core.inference import Prediction
+    from mmft_core.contracts import Processor, Split
+    from mmft_core.inference import Prediction, Predictor
+    from mmft_core.sources import Source
 
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.argument("files", nargs=-1, required=True)
+@click.argument("inputs", nargs=-1)
+@click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of a data set.")
+@click.option("--split", default="all", show_default=True, help="Of the data set.")
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--format",
@@ -29,81 +37,144 @@ if TYPE_CHECKING:
     help="Default: table in a terminal, jsonl elsewhere.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.num_beams=4."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file for the output.")
 def predict(
     run_dir: Path,
-    files: tuple[str, ...],
+    inputs: tuple[str, ...],
+    dataset: str | None,
+    split: str,
     top_k: int,
     form: str | None,
     batch_size: int,
+    assignments: tuple[str, ...],
     output: Path | None,
 ) -> None:
-    """Let a finished run predict files, folders and glob patterns, in their order.
+    """Let a finished run predict files, folders, glob patterns or texts, in their order.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
+    mmft predict runs/topics 'A text as it is' letter.txt
+    mmft predict runs/topics - < texts.txt             one input a line
+    mmft predict runs/topics --dataset texts.csv
     """
     from mmft_core import artifacts
     from mmft_core.config import EngineConfig
     from mmft_core.files import storage_errors
-    from mmft_core.inference import Predictor, expand
+    from mmft_core.inference import Predictor
 
-    model = artifacts.load(run_dir, discover())
-    suffixes = next(iter(model.processors.values())).suffixes
-    paths = expand(files, suffixes)
+    if bool(inputs) == (dataset is not None):
+        raise ConfigError(
+            "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
+        )
+    registry, settings = discover(), parse_set(assignments)
+    model = artifacts.load(run_dir, registry, settings)
     predictor = Predictor(model, EngineConfig(batch_size=batch_size))
-    predictions = predictor.predict(paths, top_k)
+    if dataset is not None:
+        chosen = _split(run_dir, dataset, split, registry, settings)
+        predictions = predictor.predict_split(chosen, top_k)
+    else:
+        predictions = _predictions(predictor, inputs, top_k)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
+    counted = _Counted(predictions)
     if output is None:
-        failed = WRITERS[form](predictions, sys.stdout)
+        WRITERS[form](counted, sys.stdout)
     else:
         with storage_errors(output), output.open("w", encoding="utf-8", newline="") as stream:
-            failed = WRITERS[form](predictions, stream)
-    if failed:
-        raise DataError(f"{len(failed)} of {len(paths)} files could not be read: {_some(failed)}")
+            WRITERS[form](counted, stream)
+    if counted.failed:
+        raise DataError(
+            f"{len(counted.failed)} of {counted.number} inputs could not be read: "
+            f"{_some(counted.failed)}"
+        )
 
 
-def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> list[str]:
-    """A JSON object a line, as predictions are made: {"file", ...record} or {"file", "error"}."""
-    failed = []
+def _predictions(predictor: Predictor, inputs: tuple[str, ...], top_k: int) -> Iterator[Prediction]:
+    """Predict the inputs; those from standard input as they come, a batch at a time."""
+    from mmft_core.sources import expand
+
+    if inputs != ("-",):
+        yield from predictor.predict(list(expand(inputs, predictor.processor)), top_k)
+        return
+    lines = (line.rstrip("\r\n") for line in _stdin())
+    while batch := list(itertools.islice(lines, predictor.config.batch_size)):
+        sources = [_line_source(line, predictor.processor) for line in batch]
+        yield from predictor.predict(sources, top_k)
+
+
+def _line_source(line: str, processor: Processor) -> Source:
+    """A line of standard input: a text where the model reads texts, else the name of a file."""
+    return line if processor.parse(line) is not None else Path(line)
+
+
+def _stdin() -> Iterator[str]:
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise DataError(f"Standard input is not {error.encoding}: {error.reason}.") from None
+
+
+def _split(run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree) -> Split:
+    """The samples of a data set, read as the run's task reads them."""
+    from mmft_core.inference import choose_split
+    from mmft_core.parts import build_dataset
+    from mmft_core.plan import resolve
+
+    tree = RunDirectory(run_dir).open() | {"dataset": {"name": dataset}}
+    data = build_dataset(resolve(merge(tree, settings), registry), training=False)
+    return choose_split(data, split)
+
+
+class _Counted:
+    """Predictions passing through, with what failed kept for the end."""
+
+    def __init__(self, predictions: Iterable[Prediction]) -> None:
+        self.predictions, self.number = predictions, 0
+        self.failed: list[str] = []
+
+    def __iter__(self) -> Iterator[Prediction]:
+        for prediction in self.predictions:
+            self.number += 1
+            if prediction.record is None:
+                self.failed.append(f"{prediction.source} ({prediction.error})")
+            yield prediction
+
+
+def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:
+    """A JSON object a line, as predictions are made: {"input", ...record} or {"input", "error"}."""
     for prediction in predictions:
-        if prediction.record is None:
-            failed.append(f"{prediction.source} ({prediction.error})")
-        record = prediction.record or {"error": prediction.error}
-        stream.write(json.dumps({"file": prediction.source, **record}, ensure_ascii=False) + "\n")
+        record = {"error": prediction.error} if prediction.record is None else prediction.record
+        stream.write(json.dumps({"input": prediction.source, **record}, ensure_ascii=False) + "\n")
         stream.flush()
-    return failed
 
 
-def _write_csv(predictions: Iterable[Prediction], stream: Any) -> list[str]:
+def _write_csv(predictions: Iterable[Prediction], stream: Any) -> None:
     """A row for each prediction; lists of alternatives become numbered columns."""
-    failed, writer = [], None
+    writer = None
     for prediction in predictions:
         if prediction.record is None:
-            failed.append(f"{prediction.source} ({prediction.error})")
             continue
-        row = {"file": prediction.source, **_flat(prediction.record)}
+        row = {"input": prediction.source, **_flat(prediction.record)}
         if writer is None:
             writer = csv.DictWriter(stream, list(row))
             writer.writeheader()
         writer.writerow(row)
-    return failed
 
 
-def _write_table(predictions: Iterable[Prediction], stream: Any) -> list[str]:
+def _write_table(predictions: Iterable[Prediction], stream: Any) -> None:
     """A table with a column for each alternative."""
     from rich.console import Console
     from rich.table import Table
 
-    failed: list[str] = []
     table: Table | None = None
     for prediction in predictions:
         if prediction.record is None:
-            failed.append(f"{prediction.source} ({prediction.error})")
             continue
         row = _flat(prediction.record)
         if table is None:
-            table = Table("file", *row, box=None, pad_edge=False)
+            table = Table("input", *row, box=None, pad_edge=False)
             table.columns[0].overflow = "fold"
         table.add_row(
             prediction.source,
@@ -111,7 +182,6 @@ def _write_table(predictions: Iterable[Prediction], stream: Any) -> list[str]:
         )
     if table is not None:
         Console(file=stream).print(table)
-    return failed
 
 
 def _flat(record: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mmft_core.contracts import Dataset, Preview, Sample, Split, Task
+from mmft_core.contracts import Dataset, Example, Preview, Sample, Split, Task
 from mmft_core.errors import SampleError
-from mmft_core.evaluation import Evaluation, Example
+from mmft_core.evaluation import Evaluation
 from mmft_core.plan import Plan
 from mmft_core.report.card import write_card
 from mmft_core.report.content import ReportContent, ReportExample

@@ -117,6 +117,15 @@ def _data(content: ReportContent) -> list[Banner]:
                 particulars=tuple(f"{fault['id']}: {fault['reason']}" for fault in skipped),
             )
         )
+    changed = data.get("changed") or []
+    if changed:
+        found.append(
+            Banner(
+                title="Some samples were changed",
+                text="They do not fit the model as they are.",
+                particulars=tuple(changed),
+            )
+        )
     if content.metrics and content.split != "test":
         found.append(
             Banner(

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmft_core.contracts import Features, Processor, Tensors
+from mmft_core.contracts import Features, Generator, Processor, Tensors
 from mmft_core.data import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
@@ -145,6 +145,9 @@ def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
         for output in outputs
         if output is not None
     )
+    if isinstance(backbone, Generator):  # Its writing half takes no part in the features.
+        targets = backbone.codec.collate([backbone.codec.encode("a few words")] * 3)
+        loss = loss + backbone.token_losses(bench.inputs(component), targets).sum()
     assert isinstance(loss, Tensor) and loss.requires_grad, "features are cut off from the weights"
     try:
         loss.backward()  # type: ignore[no-untyped-call]

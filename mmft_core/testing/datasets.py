@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mmft_core.contracts import DatasetContext, Split
+from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.errors import MmftError
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component
@@ -25,7 +25,7 @@ _TARGETS: dict[str, Any] = {"class": str, "text": str, "number": (int, float), "
 
 def builds_offline(bench: Workbench, component: Spec) -> None:
     """A bundled dataset needs no download; it has training samples, and no split is empty."""
-    dataset = bench.dataset(component)
+    dataset = _dataset(bench, component)
     assert "train" in dataset.splits, "there is no split 'train'"
     for name, split in dataset.splits.items():
         assert isinstance(split, Split), f"split '{name}' is no Split"
@@ -44,7 +44,7 @@ def refuses_a_missing_path(bench: Workbench, component: Spec) -> None:
         options = convert({"path": str(path)}, options_type, "dataset")
         try:
             with no_network():
-                component.build(options, DatasetContext())
+                component.build(options, DatasetContext(target=component.spec.targets[0]))
         except MmftError as error:
             assert path.name in str(error), f"the message does not name the path: {error}"
         except Exception as error:
@@ -55,7 +55,7 @@ def refuses_a_missing_path(bench: Workbench, component: Spec) -> None:
 
 def ids_are_unique(bench: Workbench, component: Spec) -> None:
     """Ids point at samples: none is there twice, and none in two splits."""
-    dataset = bench.dataset(component)
+    dataset = _dataset(bench, component)
     ids = Counter(s.sample_id(i) for s in dataset.splits.values() for i in _some(s))
     assert all(isinstance(i, str) and i for i in ids), "an id is empty or not a string"
     repeated = [i for i, count in ids.items() if count > 1]
@@ -64,7 +64,7 @@ def ids_are_unique(bench: Workbench, component: Spec) -> None:
 
 def samples_hold_what_is_declared(bench: Workbench, component: Spec) -> None:
     """Inputs of the declared modalities; the short ways to target and id lead to the same."""
-    for name, split in bench.dataset(component).splits.items():
+    for name, split in _dataset(bench, component).splits.items():
         for index in {0, len(split) // 2, len(split) - 1}:
             sample = split[index]
             lacking = set(component.spec.modalities) - set(sample.inputs)
@@ -74,27 +74,36 @@ def samples_hold_what_is_declared(bench: Workbench, component: Spec) -> None:
             split.check(index)
 
 
-def targets_are_of_the_declared_type(bench: Workbench, component: Spec) -> None:
-    """Class names are among those of the info, texts are strings, numbers are numbers."""
-    dataset = bench.dataset(component)
-    wanted = _TARGETS.get(component.spec.target, object)
-    classes = dataset.info.classes
-    if component.spec.target == "class":
-        assert len(set(classes)) == len(classes) >= 2, f"its classes are {classes}"
-    for name, split in dataset.splits.items():
-        targets = [split.target(i) for i in _some(split)]
-        for target in targets:
-            assert isinstance(target, wanted), (
-                f"'{name}' has the target {target!r}, not one of type {component.spec.target}"
-            )
-        if component.spec.target == "class":
-            strange = set(targets) - set(classes)
-            assert not strange, f"'{name}' has the class {strange.pop()!r}, not among {classes}"
+def targets_are_of_the_declared_types(bench: Workbench, component: Spec) -> None:
+    """Whichever target is asked for: class names of the info, strings, numbers, nothing."""
+    for kind in component.spec.targets:
+        dataset = bench.dataset(component, kind)
+        wanted, classes = _TARGETS.get(kind, object), dataset.info.classes
+        if kind == "class":
+            assert len(set(classes)) == len(classes) >= 2, f"its classes are {classes}"
+        for name, split in dataset.splits.items():
+            targets = [split.target(i) for i in _some(split)]
+            for target in targets:
+                assert isinstance(target, wanted), (
+                    f"'{name}' has the target {target!r}, not one of type {kind}"
+                )
+            if kind == "class":
+                strange = set(targets) - set(classes)
+                assert not strange, f"'{name}' has the class {strange.pop()!r}, not among {classes}"
+
+
+def sizes_are_for_every_sample(bench: Workbench, component: Spec) -> None:
+    """Where samples have sizes, each has one."""
+    for name, split in _dataset(bench, component).splits.items():
+        sizes = split.sizes()
+        assert sizes is None or len(sizes) == len(split), (
+            f"'{name}' has {len(split)} samples and sizes of {len(sizes or ())}"
+        )
 
 
 def splits_are_picklable(bench: Workbench, component: Spec) -> None:
     """They travel to worker processes, and give the same there."""
-    for name, split in bench.dataset(component).splits.items():
+    for name, split in _dataset(bench, component).splits.items():
         again = pickle.loads(pickle.dumps(split))
         assert len(again) == len(split), f"'{name}' has another length after pickling"
         here, there = split[0], again[0]
@@ -103,11 +112,17 @@ def splits_are_picklable(bench: Workbench, component: Spec) -> None:
 
 def same_seed_same_split(bench: Workbench, component: Spec) -> None:
     """Random divisions follow from the seed."""
-    first, second = (bench.new_dataset(component, seed=3) for _ in range(2))
+    first, second = (
+        bench.new_dataset(component, component.spec.targets[0], seed=3) for _ in range(2)
+    )
     for name, split in first.splits.items():
         other = second.splits[name]
         ids, others = ([s.sample_id(i) for i in _some(s)] for s in (split, other))
         assert ids == others, f"with the same seed '{name}' holds other samples"
+
+
+def _dataset(bench: Workbench, component: Spec) -> Dataset:
+    return bench.dataset(component, component.spec.targets[0])
 
 
 def _some(split: Split) -> range:
@@ -119,7 +134,8 @@ BUNDLED_CHECKS = (
     builds_offline,
     ids_are_unique,
     samples_hold_what_is_declared,
-    targets_are_of_the_declared_type,
+    targets_are_of_the_declared_types,
+    sizes_are_for_every_sample,
     splits_are_picklable,
     same_seed_same_split,
 )

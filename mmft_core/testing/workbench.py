@@ -23,7 +23,6 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
     Tensors,
-    map_tensors,
 )
 from mmft_core.data import PreparedSplit, seed_everything
 from mmft_core.options import convert, option_names
@@ -47,10 +46,17 @@ class Workbench:
 
     # --- datasets -------------------------------------------------------------------------------
 
-    def new_dataset(self, component: Component[DatasetSpec], seed: int = 0) -> Dataset:
-        dataset = self._build(component, DatasetContext(seed=seed), Dataset)
+    def new_dataset(self, component: Component[DatasetSpec], target: str, seed: int = 0) -> Dataset:
+        dataset = self._build(component, DatasetContext(target=target, seed=seed), Dataset)
         assert isinstance(dataset, Dataset)
         return dataset
+
+    def data_for(self, component: Component[Any]) -> Dataset:
+        """A dataset to try a backbone, a task or a metric with, as it is built for it."""
+        data = self.dataset_for(component)
+        spec = component.spec
+        target = spec.target if isinstance(spec, TaskSpec) else data.spec.targets[0]
+        return self.dataset(data, target)
 
     def dataset_for(self, component: Component[Any]) -> Component[DatasetSpec]:
         """The bundled dataset that a backbone or a task is tried with."""
@@ -76,9 +82,9 @@ class Workbench:
         seed: int = 0,
         weights: str = "none",
         assets: Path | None = None,
-        data: Component[DatasetSpec] | None = None,
+        dataset: Dataset | None = None,
     ) -> Backbone:
-        dataset = self.dataset(data or self.dataset_for(component))
+        dataset = dataset or self.data_for(component)
         seed_everything(seed)
         context = BackboneContext(
             weights=WeightsRequest(weights, component.spec.modality),
@@ -92,7 +98,7 @@ class Workbench:
 
     def raw(self, component: Component[BackboneSpec], count: int) -> list[Any]:
         """Raw inputs for a backbone, freshly read."""
-        split = self.dataset(self.dataset_for(component)).splits["train"]
+        split = self.data_for(component).splits["train"]
         return [split[i].inputs[component.spec.modality] for i in range(count)]
 
     def inputs(self, component: Component[BackboneSpec], count: int = 3) -> Tensors:
@@ -110,25 +116,27 @@ class Workbench:
         weights: str = "none",
         assets: Path | None = None,
     ) -> Task:
-        data = self.dataset_for(component)
+        data = self.data_for(component)
         backbones = {
             m: self.new_backbone(chosen, seed, weights, assets and assets / m, data)
             for m, chosen in self._backbones_for(component).items()
         }
-        context = TaskContext(backbones=backbones, info=self.dataset(data).info)
+        context = TaskContext(backbones=backbones, info=data.info)
         task = self._build(component, context, Task)
         assert isinstance(task, Task)
         return task.eval()
 
     def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
         """Training samples as a task gets them, without augmentation."""
-        split = self.dataset(self.dataset_for(component)).splits["train"]
-        processors = {m: task.backbone(m).processor for m in task.backbones}
-        return PreparedSplit(_First(split, count), processors, task.codec, train=False)
+        split = self.data_for(component).splits["train"]
+        return PreparedSplit(_First(split, count), task.processors, task.codec, train=False)
 
-    def batch(self, component: Component[TaskSpec], task: Task, count: int = 8) -> Batch:
+    def batch(
+        self, component: Component[TaskSpec], task: Task, count: int = 8, times: int = 1
+    ) -> Batch:
+        """A batch of samples, each of them so many times."""
         data = self.prepared(component, task, count)
-        batch = data.collate([data[(0, i)] for i in range(len(data))]).batch
+        batch = data.collate([data[(0, i)] for i in range(len(data))] * times).batch
         assert batch is not None, "none of the samples could be prepared"
         return batch
 
@@ -155,8 +163,7 @@ class Workbench:
     # --- metrics --------------------------------------------------------------------------------
 
     def new_metric(self, component: Component[MetricSpec]) -> Metric:
-        data = self.dataset_for(self._task_for(component))
-        context = MetricContext(info=self.dataset(data).info)
+        context = MetricContext(info=self.data_for(self._task_for(component)).info)
         metric = self._build(component, context, Metric)
         assert isinstance(metric, Metric)
         return metric
@@ -179,8 +186,9 @@ class Workbench:
                 batch = data.collate(samples).batch
                 assert batch is not None
                 shift = start // 32 % 2
-                targets = map_tensors(batch.targets, lambda t, by=shift: t.roll(by, 0))
-                results.append((task(batch).predictions, targets))
+                outputs = task(batch)
+                targets = batch.targets if outputs.targets is None else outputs.targets
+                results.append((outputs.predictions, _rolled(targets, shift)))
         return results
 
     def _task_for(self, metric: Component[MetricSpec]) -> Component[TaskSpec]:
@@ -233,3 +241,12 @@ class _First(Split):
 
     def __getitem__(self, index: int) -> Any:
         return self.split[index]
+
+
+def _rolled(tree: Any, by: int) -> Any:
+    """Targets of which every sample has one of its neighbours'."""
+    if isinstance(tree, torch.Tensor):
+        return tree.roll(by, 0)
+    if isinstance(tree, Mapping):
+        return {key: _rolled(value, by) for key, value in tree.items()}
+    return [tree[(i - by) % len(tree)] for i in range(len(tree))]

@@ -72,7 +72,7 @@ def register_backbone() -> list[BackboneSpec]:
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
-    images: dict[str, Any] = {"modalities": ("image",), "target": "class"}
+    images: dict[str, Any] = {"modalities": ("image",), "targets": ("class",)}
     return [
         DatasetSpec(
             name="digits",

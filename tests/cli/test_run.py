@@ -106,7 +106,7 @@ def test_predict_files_folders_and_globs_in_order(
     )
     lines = [json.loads(line) for line in ended.out.splitlines()]
     assert ended.code == 0
-    assert [Path(line["file"]).relative_to(root).as_posix() for line in lines] == [
+    assert [Path(line["input"]).relative_to(root).as_posix() for line in lines] == [
         "flower/002.jpg",
         "china/000.jpg",
         "china/001.jpg",

@@ -18,7 +18,9 @@ def backbone(modality: str, *provides: str) -> BackboneSpec:
 
 
 def dataset(*modalities: str, target: str = "class") -> DatasetSpec:
-    return DatasetSpec(name="-".join(modalities), modalities=modalities, target=target, **COMMON)
+    return DatasetSpec(
+        name="-".join(modalities), modalities=modalities, targets=(target,), **COMMON
+    )
 
 
 def task(*modalities: str, **changes: object) -> Task:

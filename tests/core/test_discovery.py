@@ -18,7 +18,7 @@ GOOD = """
 
     @hookimpl
     def register_dataset():
-        return (DatasetSpec(name="data", modalities=("image",), target="class", **common),)
+        return (DatasetSpec(name="data", modalities=("image",), targets=("class",), **common),)
 
     @hookimpl
     def register_task():
@@ -42,7 +42,7 @@ HOOK = """
 """
 
 NET = 'BackboneSpec(name="net2", summary="s", modality="image", build="a:b")'
-DATA = 'DatasetSpec(name="d", summary="s", modalities=("image",), target="class", build="a:b")'
+DATA = 'DatasetSpec(name="d", summary="s", modalities=("image",), targets=("class",), build="a:b")'
 
 
 def hook(body: str, arguments: str = "") -> str:

@@ -28,7 +28,7 @@ SPECS = (
     DatasetSpec(
         name="digits",
         modalities=("image",),
-        target="class",
+        targets=("class",),
         options="mmft_vision.options:SplitOptions",
         defaults={"backbone.image_size": 32, "backbone.no_such": 1, "engine.epochs": 30},
         summary="",
@@ -37,7 +37,7 @@ SPECS = (
     DatasetSpec(
         name="folder",
         modalities=("image",),
-        target="class",
+        targets=("class",),
         options="mmft_vision.options:ImageFolderOptions",
         opens=("/",),
         summary="",
@@ -46,13 +46,13 @@ SPECS = (
     DatasetSpec(
         name="table",
         modalities=("image",),
-        target="class",
+        targets=("class",),
         options="mmft_vision.options:ImageTableOptions",
         opens=(".csv",),
         summary="",
         build="a:b",
     ),
-    DatasetSpec(name="books", modalities=("text",), target="class", summary="", build="a:b"),
+    DatasetSpec(name="books", modalities=("text",), targets=("class",), summary="", build="a:b"),
     TaskSpec(
         name="image-cls",
         modalities=("image",),
@@ -82,7 +82,7 @@ SPECS = (
         build="a:b",
     ),
     DatasetSpec(
-        name="captions", modalities=("image", "text"), target="none", summary="", build="a:b"
+        name="captions", modalities=("image", "text"), targets=("none",), summary="", build="a:b"
     ),
     MetricSpec(name="accuracy", measures="classes", summary="", build="a:b"),
     MetricSpec(name="f1", measures="classes", summary="", build="a:b"),

@@ -40,7 +40,7 @@ MIXED = """
                 name="acme-data",
                 summary="Some data",
                 modalities=("image", "audio"),
-                target="class",
+                targets=("class",),
                 opens=("/", ".csv"),
                 options="mmft_vision.options:ImageTableOptions",
                 **common,

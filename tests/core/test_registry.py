@@ -19,7 +19,9 @@ def net(name: str, plugin: str = "vision", **changes: object) -> Component:
 
 
 def data(name: str) -> Component:
-    spec = DatasetSpec(name=name, summary="s", modalities=("image",), target="class", build="a:b")
+    spec = DatasetSpec(
+        name=name, summary="s", modalities=("image",), targets=("class",), build="a:b"
+    )
     return Component(spec=spec, plugin="vision", distribution="vision-dist", version="1.0")
 
 

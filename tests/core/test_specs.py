@@ -41,9 +41,9 @@ def test_unsound_paths(attribute: str, path: object) -> None:
     [
         (backbone, "provides"),
         (backbone, "extras"),
-        (lambda **c: DatasetSpec(**COMMON, target="class", **c), "modalities"),
+        (lambda **c: DatasetSpec(**COMMON, targets=("class",), **c), "modalities"),
         (
-            lambda **c: DatasetSpec(**COMMON, target="class", modalities=("image",), **c),
+            lambda **c: DatasetSpec(**COMMON, targets=("class",), modalities=("image",), **c),
             "opens",
         ),
         (
@@ -67,7 +67,7 @@ def test_specs_are_frozen_and_keyword_only() -> None:
 def test_modalities_of_each_kind() -> None:
     assert backbone().modality_names == ("image",)
     assert MetricSpec(**COMMON, measures="classes").modality_names == ()
-    data = DatasetSpec(**COMMON, modalities=("image", "text"), target="none")
+    data = DatasetSpec(**COMMON, modalities=("image", "text"), targets=("none",))
     assert data.modality_names == ("image", "text")
 
 

@@ -24,7 +24,9 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.data import PreparedSplit
-from mmft_core.engine import Engine, Monitor, make_accelerator
+from mmft_core.device import make_accelerator
+from mmft_core.engine import Engine
+from mmft_core.monitor import Monitor
 from mmft_core.registry import NoOptions
 from mmft_core.tracking import Sink
 

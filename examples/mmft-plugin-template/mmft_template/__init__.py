@@ -28,7 +28,7 @@ def register_dataset() -> list[DatasetSpec]:
             name="photo-patches",
             summary="520 patches of scikit-learn's two sample photos: temple or flower?",
             modalities=("image",),
-            target="class",
+            targets=("class",),
             build="mmft_template.photo_patches:build",
             options="mmft_template.options:PhotoPatchesOptions",
             bundled=True,

@@ -28,7 +28,7 @@ def register_dataset():
             name=name,
             summary="Broken",
             modalities=("numbers",),
-            target="class",
+            targets=("class",),
             build=f"broken_dataset_parts:build_{name.replace('-', '_')}",
             options="sound_options:SignsOptions",
             opens=(".txt",) if name.endswith("path") else (),

@@ -26,7 +26,7 @@ def register_dataset():
         DatasetSpec(
             name="signs",
             modalities=("numbers",),
-            target="class",
+            targets=("class",),
             build="sound_parts:build_signs",
             options="sound_options:SignsOptions",
             opens=(".txt",),

@@ -1,0 +1,80 @@
+"""What a plugin's objects do: the contracts behind the specs.
+
+A component's `build(options, context)` receives its typed options and a context of its kind, and
+returns:
+
+    kind        context             result
+    dataset     DatasetContext      Dataset
+    backbone    BackboneContext     Backbone
+    task        TaskContext         Task
+    metric      MetricContext       Metric
+
+Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
+`Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
+target; both collate them into a `Batch`. `Task.forward(batch)` calls `Backbone.encode` and gives
+`Outputs`, which metrics and `Task.decode` read.
+"""
+
+from mmft_core.contracts.backbones import (
+    PADDING,
+    Backbone,
+    BackboneContext,
+    Features,
+    Generator,
+    Preview,
+    Processor,
+    TargetCodec,
+)
+from mmft_core.contracts.data import (
+    Batch,
+    Dataset,
+    DatasetContext,
+    DatasetInfo,
+    Sample,
+    Split,
+    Tensors,
+    map_tensors,
+)
+from mmft_core.contracts.metrics import (
+    Metric,
+    MetricContext,
+    MetricValue,
+)
+from mmft_core.contracts.tasks import (
+    Example,
+    Gallery,
+    NoTargets,
+    Outputs,
+    Related,
+    Task,
+    TaskContext,
+)
+
+__all__ = [
+    "PADDING",
+    "Backbone",
+    "BackboneContext",
+    "Batch",
+    "Dataset",
+    "DatasetContext",
+    "DatasetInfo",
+    "Example",
+    "Features",
+    "Gallery",
+    "Generator",
+    "Metric",
+    "MetricContext",
+    "MetricValue",
+    "NoTargets",
+    "Outputs",
+    "Preview",
+    "Processor",
+    "Related",
+    "Sample",
+    "Split",
+    "TargetCodec",
+    "Task",
+    "TaskContext",
+    "Tensors",
+    "map_tensors",
+]

@@ -1,0 +1,182 @@
+"""Backbones: encoders, and generators of text, with their preprocessing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmft_core.contracts.data import DatasetInfo, Split, Tensors
+from mmft_core.generation import Generation
+from mmft_core.weights import LoadedWeights, WeightsRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A raw input as a reader can be shown it: MIME type and content."""
+
+    mime: str
+    data: bytes
+
+
+class Processor(ABC):
+    """A backbone's preprocessing. It travels to worker processes, so it holds no weights.
+
+    Attributes:
+        suffixes: of the files that `read` opens, in lower case with the dot.
+        inspects: whether `inspect` is worth calling for every sample before training.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    inspects: bool = False
+
+    @abstractmethod
+    def prepare(self, raw: Any, *, train: bool) -> Tensors:
+        """Turn one raw input into tensors, augmented if it is for training.
+
+        Random draws come from torch's, numpy's or Python's global generators, which are seeded
+        for each sample.
+        """
+
+    @abstractmethod
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        """Join prepared inputs into tensors whose first dimension is the batch."""
+
+    def read(self, source: Path) -> Any:
+        """Open a file as a raw input.
+
+        Raises:
+            SampleError: it is not a file of this modality.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads no files")
+
+    def parse(self, text: str) -> Any | None:
+        """Take what a user typed, and what names no file, as a raw input; None if it is none."""
+        return None
+
+    def inspect(self, raw: Any) -> str | None:
+        """Look at a raw input before training, when it would only be changed silently later.
+
+        Returns:
+            what will be done to it ("longer than 128 tokens, so its end is cut off"), to be
+            counted over all samples; None for nothing.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        return None
+
+    def preview(self, raw: Any) -> Preview | None:
+        """Render a raw input for a report, or None where that is not possible."""
+        return None
+
+
+class TargetCodec(ABC):
+    """Turns targets into tensors. It travels to worker processes, so it holds no weights."""
+
+    @abstractmethod
+    def encode(self, target: Any) -> Any:
+        """Encode one target.
+
+        Raises:
+            ValueError: it is not one that the task can learn.
+        """
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any]) -> Any:
+        """Join encoded targets into a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a backbone yields.
+
+    Attributes:
+        pooled: (B, D), one vector for each sample.
+        sequence: (B, T, D), or None where the backbone has none.
+        mask: (B, T) bool, True where `sequence` holds something; None for everywhere.
+    """
+
+    pooled: Tensor
+    sequence: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class Backbone(nn.Module, ABC):
+    """An encoder of one modality, which owns its preprocessing.
+
+    Attributes:
+        processor: its preprocessing.
+        width: D, the width of its features.
+        loaded: where its weights came from.
+    """
+
+    processor: Processor
+    width: int
+    loaded: LoadedWeights
+
+    @abstractmethod
+    def encode(self, inputs: Tensors) -> Features:
+        """Encode what `processor.collate` returned."""
+
+    @abstractmethod
+    def layers(self) -> Sequence[nn.Module]:
+        """The layers in depth order, the one nearest to the input first.
+
+        Every parameter belongs to exactly one. Freezing, layer-wise learning rates and gradual
+        unfreezing all work from this list.
+        """
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what `build` needs beside options and weights (a tokenizer) to reload it."""
+
+
+PADDING = -100
+"""What stands in token targets where there is no token; torch's losses pass over it."""
+
+
+class Generator(Backbone):
+    """A backbone that writes text.
+
+    Attributes:
+        codec: of the texts that it writes: `encode` gives token ids (T,) that end with the end of
+            text, `collate` gives (B, T) with `PADDING` behind shorter ones.
+    """
+
+    codec: TargetCodec
+
+    @abstractmethod
+    def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+        """The negative log-likelihood of each target token given the inputs.
+
+        Args:
+            targets: (B, T), as `codec` collates them.
+
+        Returns:
+            (B, T) in nats, 0 where `targets` is `PADDING`.
+        """
+
+    @abstractmethod
+    def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
+        """Write a text for each input."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneContext:
+    """What a backbone is built with.
+
+    Attributes:
+        weights: which weights are asked for; `weights.load(...)` finds them.
+        info: of the data set.
+        train: the training split, for what is fitted to data (a tokenizer); None on reloading.
+        assets: the folder that `save_assets` filled, on reloading; else None.
+    """
+
+    weights: WeightsRequest
+    info: DatasetInfo
+    train: Split | None = None
+    assets: Path | None = None

@@ -1,0 +1,153 @@
+"""Data: samples, splits, data sets, batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+import torch
+from torch import Tensor
+
+Tensors: TypeAlias = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample.
+
+    Attributes:
+        inputs: the raw input of each modality, lazily decoded where it can be (a PIL image that
+            is opened but not loaded, a path of an audio file, a string).
+        target: as the data set knows it (a class name, a text, a number), or None.
+        id: what messages and reports point at: the file, or the table and its row.
+    """
+
+    inputs: Mapping[str, Any]
+    target: Any
+    id: str
+
+
+class Split(ABC):
+    """Random access to the samples of one split. It must be picklable, for worker processes."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+
+    def target(self, index: int) -> Any:
+        """The target alone; override where that is cheaper than the whole sample."""
+        return self[index].target
+
+    def sample_id(self, index: int) -> str:
+        """The id alone; override where that is cheaper than the whole sample."""
+        return self[index].id
+
+    def check(self, index: int) -> None:
+        """Read the sample as far as is needed to know that it is sound.
+
+        Called for every sample before training, from several threads; override where soundness
+        shows more cheaply than by decoding everything.
+
+        Raises:
+            SampleError: it is not.
+        """
+        self[index]
+
+    def sizes(self) -> Sequence[int] | None:
+        """How large each sample is (characters, audio frames), or None where all are alike.
+
+        Samples of like sizes share a batch, so that little of it is padding. Rough figures do.
+        """
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """What is known of a data set beside its samples. It is stored with the model.
+
+    Attributes:
+        name: for reports: a name or a path.
+        classes: the class names in the order of their indices; empty where there are none.
+        source: where the data come from.
+        licence: theirs, as far as it is known.
+        synthetic: generated rather than collected.
+        notes: remarks that a reader of the report should see (how it was split, ...).
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    source: str = ""
+    licence: str = "unknown"
+    synthetic: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Named splits: "train", and where there are any "val" (chooses the model) and "test"."""
+
+    info: DatasetInfo
+    splits: Mapping[str, Split]
+
+
+@dataclass(slots=True)
+class Batch:
+    """A collated batch.
+
+    Attributes:
+        inputs: modality -> what the backbone's processor collated.
+        targets: what the task's codec collated, or None where there are no targets.
+        ids: sample ids, in order.
+    """
+
+    inputs: dict[str, Tensors]
+    targets: Any
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> Self:
+        """Move the tensors to a device, asynchronously from pinned memory."""
+        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
+        return type(self)(map_tensors(self.inputs, move), map_tensors(self.targets, move), self.ids)
+
+    def pin_memory(self) -> Self:
+        pin = Tensor.pin_memory
+        return type(self)(map_tensors(self.inputs, pin), map_tensors(self.targets, pin), self.ids)
+
+
+def map_tensors(tree: Any, function: Any) -> Any:
+    """Apply a function to every tensor in nested dicts, lists and tuples."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, Mapping):
+        return {key: map_tensors(value, function) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(map_tensors(value, function) for value in tree)
+    return tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetContext:
+    """What a dataset is built with.
+
+    Attributes:
+        target: which of its spec's targets the task learns from.
+        seed: of any random split.
+        training: whether it is to be learned from. Otherwise a trained model is judged on it,
+            and one class, or no training split, is enough.
+    """
+
+    target: str = "class"
+    seed: int = 0
+    training: bool = True

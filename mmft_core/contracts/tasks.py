@@ -1,0 +1,150 @@
+"""Tasks: head, loss and decoding; and what a report shows of their predictions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmft_core.contracts.backbones import Backbone, Processor, TargetCodec
+from mmft_core.contracts.data import Batch, DatasetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a task's forward pass yields.
+
+    Attributes:
+        loss: scalar, the mean over the batch; None without targets.
+        predictions: tensors (or lists) whose first dimension is the batch; None in training,
+            where nobody reads them.
+        targets: what metrics compare predictions with, where that is not `Batch.targets`.
+
+    What metrics are given, by what the task predicts (`TaskSpec.predicts`):
+
+        predicts        predictions                         targets
+        "classes"       probabilities (B, C)                class indices (B,)
+        "text"          list of B texts                     list of B texts
+        "likelihoods"   nats of each sample's tokens (B,)   numbers of these tokens (B,)
+        "embeddings"    of length one (B, D)                {"group": (B,) int64, equal where one
+                                                            is to find the other; "query": (B, D),
+                                                            where items are not their own queries}
+    """
+
+    loss: Tensor | None
+    predictions: Any = None
+    targets: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Related:
+    """Another sample that a prediction points at, such as a neighbour."""
+
+    id: str
+    score: float
+    right: bool | None = None
+
+
+@dataclass(order=True, frozen=True)
+class Example:
+    """A sample that a report singles out.
+
+    Attributes:
+        score: by which it was ranked.
+        prediction: the record that the task decoded.
+        related: samples of the same split, to be shown beside it.
+    """
+
+    score: float
+    id: str
+    prediction: dict[str, Any] = field(compare=False)
+    related: tuple[Related, ...] = field(default=(), compare=False)
+
+
+class Gallery(ABC):
+    """Collects the samples that a report shows, while an evaluation streams by."""
+
+    @abstractmethod
+    def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
+        """Take in a batch, with what its metrics are given."""
+
+    @abstractmethod
+    def state(self) -> Any:
+        """What was taken in, to be merged into another process's gallery. Picklable."""
+
+    @abstractmethod
+    def merge(self, state: Any) -> None:
+        """Take in what another process took in."""
+
+    @abstractmethod
+    def examples(self) -> dict[str, list[Example]]:
+        """For each heading of the report the samples below it, in their order."""
+
+
+class NoTargets(TargetCodec):
+    """The codec of a task that learns from its inputs alone."""
+
+    def encode(self, target: Any) -> Any:
+        return None
+
+    def collate(self, targets: Sequence[Any]) -> Any:
+        return None
+
+
+class Task(nn.Module, ABC):
+    """Head, loss and decoding on top of backbones. It never asks which backbones it has.
+
+    Attributes:
+        backbones: by modality.
+        codec: of its targets.
+        group_size: how many samples of one class are to stand together in training batches, for
+            losses that compare samples; 1 for any order.
+    """
+
+    backbones: nn.ModuleDict
+    codec: TargetCodec
+    group_size: int = 1
+
+    def backbone(self, modality: str) -> Backbone:
+        module = self.backbones[modality]
+        assert isinstance(module, Backbone)
+        return module
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        """The preprocessing of each modality: the backbones', or a task's own around them."""
+        return {modality: self.backbone(modality).processor for modality in self.backbones}
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Outputs:
+        """Compute the loss and, in eval mode, the predictions."""
+
+    def weight(self, batch: Batch) -> int:
+        """How many things (samples, tokens) the batch's loss is the mean of."""
+        return len(batch)
+
+    @abstractmethod
+    def decode(self, predictions: Any, top_k: int = 1) -> list[dict[str, Any]]:
+        """Turn the predictions of a batch into one JSON-ready record for each sample."""
+
+    def rank(self, predictions: Any, targets: Any) -> dict[str, Tensor]:
+        """Score samples (B,) by what is worth looking at: {"Most wrong": wrongness}.
+
+        The report shows the highest of each ranking; -inf leaves a sample out.
+        """
+        return {}
+
+    def gallery(self, size: int) -> Gallery | None:
+        """What collects samples for the report where `rank`, which sees one batch, cannot."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskContext:
+    """What a task is built with: its backbones by modality, and the data set's info."""
+
+    backbones: Mapping[str, Backbone]
+    info: DatasetInfo

@@ -1,0 +1,51 @@
+"""Device, precision and processes, all of them Accelerate's."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+
+from mmft_core.config import EngineConfig
+from mmft_core.errors import ConfigError
+from mmft_core.tuning import Tuning
+
+
+def make_accelerator(config: EngineConfig) -> Accelerator:
+    """Make the Accelerator, which knows device, precision and processes."""
+    cpu = config.device == "cpu"
+    gradual = Tuning.parse(config.tune).changes
+    # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=choose_precision(config.precision, PartialState(cpu=cpu).device),
+        rng_types=[],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual)],
+    )
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Return Accelerate's name of the precision: as asked, or the fastest safe one of the device.
+
+    Raises:
+        ConfigError: the device cannot compute in the precision that was asked for.
+    """
+    if device.type == "cuda":
+        best = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    elif device.type == "cpu":
+        best = "bf16" if _cpu_computes_bf16() else "no"
+        if wanted == "fp16":
+            raise ConfigError(
+                "engine.precision = 'fp16' needs a GPU.", hint="Use bf16, fp32 or auto on a CPU."
+            )
+    else:
+        best = "no"
+    return {"auto": best, "fp32": "no"}.get(wanted, wanted)
+
+
+def _cpu_computes_bf16() -> bool:
+    """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
+    features = torch.cpu.get_capabilities()
+    return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,83 @@
+"""What a user points at to have it predicted: files, folders, patterns, and texts as typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mmft_core.contracts import Processor, Sample, Split
+from mmft_core.errors import DataError
+
+Source: TypeAlias = Path | str
+"""A file, or a text as it was typed."""
+
+_LONGEST_NAME = 4096
+
+
+class Sources(Split):
+    """Files and typed texts as a split without targets."""
+
+    def __init__(self, modality: str, sources: Sequence[Source], processor: Processor) -> None:
+        self.modality, self.sources, self.processor = modality, tuple(sources), processor
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample({self.modality: self._raw(self.sources[index])}, None, self.sample_id(index))
+
+    def sample_id(self, index: int) -> str:
+        return str(self.sources[index])
+
+    def _raw(self, source: Source) -> Any:
+        return (
+            self.processor.parse(source)
+            if isinstance(source, str)
+            else (self.processor.read(source))
+        )
+
+
+def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
+    """Turn files, folders (searched at any depth), glob patterns and texts into sources.
+
+    Raises:
+        DataError: one names nothing that can be read.
+    """
+    for argument in arguments:
+        found = _files(argument, processor.suffixes)
+        if found is not None:
+            yield from found
+        elif _is_text(argument, processor):
+            yield argument
+        else:
+            raise DataError(f"{argument}: found no such file or folder.")
+
+
+def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
+    """The files that an argument names; None if it names nothing."""
+    if not argument or len(argument) > _LONGEST_NAME or "\0" in argument or "\n" in argument:
+        return None
+    path = Path(argument).expanduser()
+    try:
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
+            if not found:
+                wanted = ", ".join(suffixes)
+                raise DataError(f"{argument}: found no files ending in {wanted} in this folder.")
+            return found
+        if any(c in argument for c in "*?["):
+            anchor = Path(path.anchor) if path.anchor else Path()
+            pattern = str(path.relative_to(path.anchor) if path.anchor else path)
+            return [p for p in sorted(anchor.glob(pattern)) if p.is_file()] or None
+    except (OSError, ValueError, RuntimeError):  # Text that is no name: too long, no such user.
+        pass
+    return None
+
+
+def _is_text(argument: str, processor: Processor) -> bool:
+    """Whether an argument is an input itself, and not the name of a file that is not there."""
+    mistyped = Path(argument).suffix.lower() in processor.suffixes and " " not in argument
+    return not mistyped and processor.parse(argument) is not None
