@@ -1,0 +1,194 @@
+"""Texts: encoders, language models and encoder-decoders of transformers; text data sets; tasks."""
+
+from typing import Any
+
+from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+
+_FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
+"""What pretrained transformers are usually fine-tuned with (Devlin et al., 2018)."""
+
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 10}
+"""Random weights have further to go."""
+
+_ENCODERS = {
+    "bert-base": "BERT base, uncased (Devlin et al., 2018), 110 M parameters",
+    "bert-large": "BERT large, uncased (Devlin et al., 2018), 335 M parameters",
+    "distilbert": "DistilBERT base, uncased (Sanh et al., 2019), 66 M parameters",
+    "roberta-base": "RoBERTa base (Liu et al., 2019), 125 M parameters",
+    "roberta-large": "RoBERTa large (Liu et al., 2019), 355 M parameters",
+    "minilm": "MiniLM L6, trained on sentence pairs (Wang et al., 2020), 23 M parameters",
+    "modernbert-base": "ModernBERT base (Warner et al., 2024), 149 M parameters",
+    "text-encoder": "Any encoder of transformers: a folder or a Hub id as --weights",
+}
+
+_CAUSAL = {
+    "gpt2": "GPT-2 (Radford et al., 2019), 124 M parameters",
+    "gpt2-medium": "GPT-2 medium (Radford et al., 2019), 355 M parameters",
+    "distilgpt2": "DistilGPT-2 (Sanh et al., 2019), 82 M parameters",
+    "causal-lm": "Any causal language model (Llama, Qwen, ...): a folder or a Hub id as --weights",
+}
+
+_SEQ2SEQ = {
+    "bart-base": "BART base (Lewis et al., 2019), 139 M parameters",
+    "bart-large": "BART large (Lewis et al., 2019), 406 M parameters",
+    "t5-small": "T5 small (Raffel et al., 2019), 61 M parameters",
+    "t5-base": "T5 base (Raffel et al., 2019), 223 M parameters",
+    "seq2seq-lm": "Any encoder-decoder of transformers: a folder or a Hub id as --weights",
+}
+
+_CLASSIFICATION_METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "confusion-matrix",
+    "roc-auc",
+    "calibration-error",
+)
+
+
+@hookimpl
+def register_backbone() -> list[BackboneSpec]:
+    families = [
+        ("encoders", _ENCODERS, ("pooled", "sequence")),
+        ("causal", _CAUSAL, ("pooled", "sequence", "generation", "likelihoods")),
+        ("seq2seq", _SEQ2SEQ, ("pooled", "sequence", "generation")),
+    ]
+    return [
+        BackboneSpec(
+            name=name,
+            summary=summary,
+            modality="text",
+            provides=provides,
+            build=f"mmft_text.{module}:build_{name.replace('-', '_')}",
+            options="mmft_text.options:TextBackboneOptions",
+            defaults=_FINE_TUNING,
+            scratch=_SCRATCH,
+        )
+        for module, names, provides in families
+        for name, summary in names.items()
+    ]
+
+
+@hookimpl
+def register_dataset() -> list[DatasetSpec]:
+    texts: dict[str, Any] = {"modalities": ("text",), "targets": ("class", "text", "none")}
+    return [
+        DatasetSpec(
+            name="docstrings",
+            summary="Documentation strings of the Python packages that are installed",
+            build="mmft_text.docstrings:build",
+            options="mmft_text.options:DocstringOptions",
+            bundled=True,
+            **texts,
+        ),
+        DatasetSpec(
+            name="text-table",
+            summary="A CSV, JSONL or Parquet table with a column of texts and one of labels or texts",
+            build="mmft_text.text_table:build",
+            options="mmft_text.options:TextTableOptions",
+            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            **texts,
+        ),
+        DatasetSpec(
+            name="text-folder",
+            summary="A folder of text files; folders in it are classes, or train/, val/ and test/",
+            build="mmft_text.text_folder:build",
+            options="mmft_text.options:TextFolderOptions",
+            modalities=("text",),
+            targets=("class", "none"),
+            opens=("/", ".txt"),
+        ),
+        DatasetSpec(
+            name="hub-text",
+            summary="A data set of the Hugging Face Hub, by its id, with its columns mapped",
+            build="mmft_text.hub:build",
+            options="mmft_text.options:HubTextOptions",
+            **texts,
+        ),
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    common: dict[str, Any] = {"modalities": ("text",), "default_dataset": "docstrings"}
+    return [
+        TaskSpec(
+            name="text-cls",
+            summary="Text classification: one class for each text",
+            target="class",
+            predicts="classes",
+            build="mmft_text.classification:build",
+            options="mmft_text.options:TextClassificationOptions",
+            default_metrics=_CLASSIFICATION_METRICS,
+            monitor="accuracy",
+            **common,
+        ),
+        TaskSpec(
+            name="text-retrieval",
+            summary="Sentence embeddings: texts that belong together lie close together",
+            target="text",
+            predicts="embeddings",
+            build="mmft_text.retrieval:build",
+            options="mmft_text.options:TextRetrievalOptions",
+            default_metrics=("retrieval-recall", "map-r", "ndcg", "mrr"),
+            monitor="retrieval-recall/at-1",
+            **common,
+        ),
+        TaskSpec(
+            name="summarization",
+            summary="Summaries, written by a language model or an encoder-decoder",
+            target="text",
+            predicts="text",
+            needs=("generation",),
+            build="mmft_text.summarization:build",
+            options="mmft_text.options:SummarizationOptions",
+            default_metrics=("rouge", "bleu", "chrf"),
+            monitor="rouge/l",
+            **common,
+        ),
+        TaskSpec(
+            name="language-modeling",
+            summary="Language modelling: each token from those before it",
+            target="none",
+            predicts="likelihoods",
+            needs=("likelihoods",),
+            build="mmft_text.language_modeling:build",
+            options="mmft_text.options:LanguageModelingOptions",
+            default_metrics=("perplexity",),
+            monitor="perplexity",
+            **common,
+        ),
+    ]
+
+
+@hookimpl
+def register_metric() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="rouge",
+            summary="ROUGE-1, ROUGE-2 and ROUGE-L, F1 (Lin, 2004)",
+            build="mmft_text.metrics:build_rouge",
+            options="mmft_text.options:RougeOptions",
+            measures="text",
+        ),
+        MetricSpec(
+            name="bleu",
+            summary="BLEU of the corpus, by sacrebleu (Papineni et al., 2002; Post, 2018)",
+            build="mmft_text.metrics:build_bleu",
+            measures="text",
+        ),
+        MetricSpec(
+            name="chrf",
+            summary="chrF of the corpus, by sacrebleu (Popović, 2015)",
+            build="mmft_text.metrics:build_chrf",
+            measures="text",
+        ),
+        MetricSpec(
+            name="perplexity",
+            summary="Perplexity: the exponential of the mean loss of a token",
+            build="mmft_text.metrics:build_perplexity",
+            measures="likelihoods",
+            higher_is_better=False,
+        ),
+    ]

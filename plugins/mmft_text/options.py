@@ -1,0 +1,149 @@
+"""The options of the text components. No torch here: `mmft plugins show` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mmft_core.generation import Generation
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBackboneOptions:
+    """Options of every text backbone."""
+
+    max_length: Annotated[
+        int, Meta(ge=8, description="Most tokens of a text; never more than the model allows.")
+    ] = 256
+    overlong: Annotated[
+        Literal["truncate", "refuse"],
+        Meta(description="Longer texts: cut off their end and count them, or report them as bad."),
+    ] = "truncate"
+    size: Annotated[
+        Literal["auto", "published", "base", "small", "tiny"],
+        Meta(
+            description="Of a network that starts from random weights; auto is the published "
+            "size, unless the data set recommends a smaller one."
+        ),
+    ] = "auto"
+    random_size: Annotated[
+        Literal["published", "base", "small", "tiny"],
+        Meta(description="What size=auto means for random weights; data sets recommend it."),
+    ] = "published"
+    vocabulary: Annotated[
+        int,
+        Meta(
+            ge=300,
+            description="Tokens of the tokenizer that is trained on the training split when a "
+            "network starts from random weights.",
+        ),
+    ] = 8000
+    load_bits: Annotated[
+        Literal[4, 8] | None,
+        Meta(description="Load pretrained weights in 4 or 8 bits, for --tune lora on a GPU."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSplitOptions:
+    """How samples without a split of their own are divided."""
+
+    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
+    test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocstringOptions(TextSplitOptions):
+    """Options of `docstrings`."""
+
+    samples: Annotated[
+        int | None, Meta(description="At most so many, drawn evenly; unset takes what suits.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTableOptions(TextSplitOptions):
+    """Options of `text-table`."""
+
+    path: Annotated[str, Meta(description="The table.")] = ""
+    text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
+    target_column: Annotated[
+        str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
+    ] = None
+    split_column: Annotated[
+        str | None,
+        Meta(description="Column that says train, val or test; unset takes the one named split."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFolderOptions(TextSplitOptions):
+    """Options of `text-folder`."""
+
+    path: Annotated[str, Meta(description="The folder, or one text file.")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubTextOptions(TextSplitOptions):
+    """Options of `hub-text`."""
+
+    id: Annotated[str, Meta(description="The data set's id, as stanfordnlp/imdb.")] = ""
+    config: Annotated[str | None, Meta(description="Its configuration, if it has several.")] = None
+    text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
+    target_column: Annotated[
+        str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassificationOptions:
+    """Options of `text-cls`."""
+
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Before the classifier.")] = 0.1
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRetrievalOptions:
+    """Options of `text-retrieval`."""
+
+    temperature: Annotated[
+        float, Meta(gt=0, description="Similarities are divided by it before the softmax.")
+    ] = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummarizationOptions(Generation):
+    """Options of `summarization`."""
+
+    prompt: Annotated[
+        str,
+        Meta(description="What a language model is given; {text} stands for the source."),
+    ] = "{text}\n\nTL;DR:"
+    max_target_length: Annotated[
+        int, Meta(ge=1, description="Most tokens of a summary to learn from.")
+    ] = 128
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="Of the target.")] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelingOptions:
+    """Options of `language-modeling`."""
+
+    packing: Annotated[
+        bool,
+        Meta(description="Put several texts into one row, kept apart, instead of padding them."),
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RougeOptions:
+    """Options of `rouge`."""
+
+    stemmer: Annotated[bool, Meta(description="Compare word stems (Porter, 1980).")] = True
