@@ -43,7 +43,11 @@ def _named(value: str | Mapping[str, Any]) -> Tree:
 
 
 def _backbone(table: Tree, registry: Registry) -> Tree:
-    """Move a plain name into the table of its modality."""
+    """Move names into the tables of their modalities."""
+    modalities = {m for c in registry.of_kind("backbone") for m in c.spec.modality_names}
+    for modality in modalities & table.keys():
+        if isinstance(table[modality], str):
+            table[modality] = {"name": table[modality]}
     name = table.get("name")
     if not isinstance(name, str) or not name:
         return table

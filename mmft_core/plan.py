@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -64,7 +64,8 @@ class Plan:
     dataset: Part[DatasetSpec]
     metrics: tuple[Part[MetricSpec], ...]
     engine: EngineConfig
-    engine_from_scratch: EngineConfig
+    # Not compared, for a written plan holds the settings that it was run with, and these alone.
+    engine_from_scratch: EngineConfig = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
 
     @property
@@ -123,8 +124,9 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         [part.spec for part in metrics],
         registry,
     )
-    advice = merge(*(nest(c.spec.defaults) for c in (*backbones.values(), task, dataset)))
-    scratch = merge(advice, *(nest(c.spec.scratch) for c in backbones.values()))
+    specs = [component.spec for component in (*backbones.values(), task, dataset)]
+    advice = merge(*(nest(spec.defaults) for spec in specs))
+    scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
     engine, engine_from_scratch = (
         convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
         for a in (advice, scratch)

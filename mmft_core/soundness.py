@@ -143,11 +143,10 @@ def _inspect_sample(
     split.check(index)
     try:
         target = split.target(index)
-        if target is not None:
-            codec.encode(target)
+        changes = [codec.inspect(target)] if target is not None else []
         if inspected:
             inputs = split[index].inputs
-            changes = [processor.inspect(inputs[m]) for m, processor in inspected.items()]
-            yield from filter(None, changes)
+            changes += [processor.inspect(inputs[m]) for m, processor in inspected.items()]
+        yield from filter(None, changes)
     except ValueError as error:
         raise SampleError(split.sample_id(index), str(error)) from None

@@ -58,8 +58,8 @@ def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
     """The files that an argument names; None if it names nothing."""
     if not argument or len(argument) > _LONGEST_NAME or "\0" in argument or "\n" in argument:
         return None
-    path = Path(argument).expanduser()
     try:
+        path = Path(argument).expanduser()
         if path.is_file():
             return [path]
         if path.is_dir():

@@ -43,6 +43,7 @@ class Spec:
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
             give way to anything the user sets, and are passed over where a chosen part does not
             have such an option.
+        scratch: what is recommended instead where a backbone starts from random weights.
     """
 
     kind: ClassVar[Kind]
@@ -53,6 +54,7 @@ class Spec:
     options: str | None = None
     extras: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -85,14 +87,12 @@ class BackboneSpec(Spec):
         modality: what it reads: "image", "text", "audio", ...
         provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
             "generation" of text (then it is a `Generator`).
-        scratch: recommended settings for a start from random weights; over `defaults`.
     """
 
     kind = "backbone"
 
     modality: str
     provides: tuple[str, ...] = ("pooled",)
-    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def modality_names(self) -> tuple[str, ...]:

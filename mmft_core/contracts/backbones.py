@@ -90,6 +90,15 @@ class TargetCodec(ABC):
     def collate(self, targets: Sequence[Any]) -> Any:
         """Join encoded targets into a batch."""
 
+    def inspect(self, target: Any) -> str | None:
+        """Say what `encode` will do to a target, for counting, as `Processor.inspect` does.
+
+        Raises:
+            ValueError: it is not one that the task can learn.
+        """
+        self.encode(target)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -145,9 +154,11 @@ class Generator(Backbone):
     Attributes:
         codec: of the texts that it writes: `encode` gives token ids (T,) that end with the end of
             text, `collate` gives (B, T) with `PADDING` behind shorter ones.
+        prompt: what a source text is best put into to have it summarized; {text} stands for it.
     """
 
     codec: TargetCodec
+    prompt: str = "{text}"
 
     @abstractmethod
     def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:

@@ -70,10 +70,11 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
 def defaults_are_settings(bench: Workbench, component: Component[Spec]) -> None:
     """The recommended defaults name settings that there are; those of other parts may vary."""
     tables = ("engine", "backbone", "dataset", "task")
-    for key in component.spec.defaults:
-        table, dot, _ = key.partition(".")
-        assert dot and table in tables, f"defaults: '{key}' begins with none of {tables}"
-    convert(nest(component.spec.defaults).get("engine", {}), EngineConfig, "engine")
+    for settings in (component.spec.defaults, component.spec.scratch):
+        for key in settings:
+            table, dot, _ = key.partition(".")
+            assert dot and table in tables, f"defaults: '{key}' begins with none of {tables}"
+        convert(nest(settings).get("engine", {}), EngineConfig, "engine")
 
 
 def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:

@@ -123,13 +123,15 @@ class SummarizationOptions(Generation):
     """Options of `summarization`."""
 
     prompt: Annotated[
-        str,
-        Meta(description="What a language model is given; {text} stands for the source."),
-    ] = "{text}\n\nTL;DR:"
+        str | None,
+        Meta(
+            description="What a source is put into, as 'Summarize: {text}'; unset takes what suits "
+            "the backbone."
+        ),
+    ] = None
     max_target_length: Annotated[
-        int, Meta(ge=1, description="Most tokens of a summary to learn from.")
+        int, Meta(ge=2, description="Most tokens of a summary to learn from; longer ones are cut.")
     ] = 128
-    label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="Of the target.")] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,6 +117,33 @@ def test_predict_files_folders_and_globs_in_order(
     assert {line["label"] for line in lines} <= {"china", "flower"}
 
 
+def test_predict_from_standard_input_a_name_a_line(
+    finished_run: Path, photo_folder: Make, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = photo_folder("new", 2)
+    names = [str(root / "flower" / "001.jpg"), str(root / "gone.jpg"), str(root / "china/000.jpg")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(names)))
+    ended = mmft("predict", finished_run, "-", "--batch-size", "1")
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line["input"] for line in lines] == names
+    assert ["label" in line for line in lines] == [True, False, True]
+    assert lines[1]["error"] == "there is no such file" and ended.code == 2
+
+
+def test_predict_the_samples_of_a_data_set(
+    finished_run: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder("new", 2)
+    (root / "flower").rename(root / "of-no-known-class")
+    ended = mmft("predict", finished_run, "--dataset", root)
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert ended.code == 0 and len(lines) == 4
+    for wrong in ([], ["--dataset", root, "x.jpg"]):
+        assert mmft("predict", finished_run, *wrong).code == 2
+    ended = mmft("predict", finished_run, root, "--set", "task.dropuot=0.1")
+    assert ended.code == 2 and "Did you mean 'dropout'?" in ended.err
+
+
 def test_predict_as_csv_and_table_with_alternatives(
     finished_run: Path, photo_folder: Make, mmft: Mmft
 ) -> None:
@@ -138,7 +165,7 @@ def test_predict_tells_of_bad_files_and_does_the_others(
     output = tmp_path / "answers.jsonl"
     ended = mmft("predict", finished_run, root, "-o", output)
     assert ended.code == 2
-    assert "1 of 4 files could not be read" in ended.err
+    assert "1 of 4 inputs could not be read" in ended.err
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert "not an image" in lines[0]["error"]
     assert all("label" in line for line in lines[1:])

@@ -32,6 +32,7 @@ def over(*layers: dict, below: dict = RESOLVED) -> dict:
     [
         {"backbone": "resnet18"},
         {"backbone": {"name": "resnet18"}},
+        {"backbone": {"image": "resnet18"}},
         {"backbone": {"image": {"name": "resnet18"}}},
     ],
 )

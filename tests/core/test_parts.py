@@ -8,6 +8,7 @@ from mmft_core import Component, MetricSpec
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import PluginError
 from mmft_core.parts import build_metrics
+from mmft_core.plan import Part
 
 SOURCE = """
     from dataclasses import dataclass
@@ -29,17 +30,18 @@ SOURCE = """
 """
 
 
-def metric(build: str, options: str | None = None) -> Component[MetricSpec]:
-    spec = MetricSpec(name="count", summary="", measures="x", build=build, options=options)
-    return Component(spec=spec, plugin="acme", distribution="acme-dist", version="1.0")
+def metric(build: str, options_path: str | None = None, **given: int) -> Part[MetricSpec]:
+    spec = MetricSpec(name="count", summary="", measures="x", build=build, options=options_path)
+    component = Component(spec=spec, plugin="acme", distribution="acme-dist", version="1.0")
+    return Part(component=component, options=component.options_type()(**given))
 
 
-def test_a_metric_is_built_with_the_defaults_of_its_options(site) -> None:
+def test_a_metric_is_built_with_its_options(site) -> None:
     site.install("acme-dist", acme_parts=SOURCE)
     info = DatasetInfo(name="d", classes=("a", "b"))
-    chosen = (metric("acme_parts:Count", "acme_parts:Options"),)
+    chosen = (metric("acme_parts:Count", "acme_parts:Options", bins=20),)
     built = build_metrics(chosen, info)["count"]
-    assert built.options.bins == 15
+    assert built.options.bins == 20
     assert built.classes == ("a", "b")
 
 

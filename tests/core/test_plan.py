@@ -21,6 +21,7 @@ SPECS = (
         modality="image",
         options=IMAGE_OPTIONS,
         defaults={"engine.lr": 1e-4, "engine.epochs": 7},
+        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50},
         summary="",
         build="a:b",
     ),
@@ -102,7 +103,7 @@ class TestDefaults:
     def test_the_task_gives_dataset_metrics_and_monitor(self) -> None:
         made = plan()
         assert made.dataset.component.name == "digits"
-        assert [m.name for m in made.metrics] == ["accuracy"]
+        assert [part.component.name for part in made.metrics] == ["accuracy"]
         assert made.monitor == "accuracy"
         assert made.on_bad_sample == "fail"
         assert made.backbones["image"].weights == "auto"
@@ -116,6 +117,13 @@ class TestDefaults:
         made = plan("engine.lr=0.5", "backbone.image_size=64", "engine.monitor=loss")
         assert (made.engine.lr, made.backbones["image"].options.image_size) == (0.5, 64)
         assert made.monitor == "loss"
+
+    def test_a_start_from_random_weights_has_its_own_advice_below_the_user(self) -> None:
+        assert plan().from_scratch().engine.weight_decay == 0.5
+        assert plan().from_scratch().engine.epochs == 30  # The data set knows better.
+        assert plan().engine.weight_decay == plan("backbone.weights=auto").engine.weight_decay != 0.5
+        assert plan("backbone.weights=none").engine.weight_decay == 0.5
+        assert plan("engine.weight_decay=0.1").from_scratch().engine.weight_decay == 0.1
 
     def test_advice_for_options_that_a_part_lacks_is_passed_over(self) -> None:
         assert not hasattr(plan().backbones["image"].options, "no_such")

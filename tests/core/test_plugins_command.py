@@ -200,7 +200,7 @@ class TestShow:
             "description": "Share of samples that choose the best model.",
         }
         assert found["defaults"]["backbone.image_size"] == 32
-        assert found["contract"]["target"] == "class"
+        assert found["contract"]["targets"] == ["class"]
 
     def test_options_that_cannot_be_loaded(self, site, one_backbone, mmft) -> None:
         source = one_backbone.format(name="n").replace('"a:b"', '"a:b", options="no_such:Options"')
