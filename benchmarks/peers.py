@@ -8,13 +8,14 @@ and its peak memory.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from rounds import print_result
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLASSES = 2
@@ -191,7 +192,4 @@ CONTENDERS: dict[str, Callable[[Path, int, int, int], float]] = {
 
 if __name__ == "__main__":
     name, folder, *numbers = sys.argv[1:]
-    rate = CONTENDERS[name](Path(folder), *map(int, numbers))
-    from mmft_core.results import peak_memory_bytes
-
-    print(json.dumps({"images_per_second": rate, "peak_mb": peak_memory_bytes() / 1e6}))
+    print_result(CONTENDERS[name](Path(folder), *map(int, numbers)))

@@ -31,7 +31,7 @@ class Evaluation:
     """The outcome of an evaluation.
 
     Attributes:
-        loss: mean over all samples; None where the data have no targets.
+        loss: mean over all samples; None where there is none, as without targets.
         values: by "metric" or "metric/part".
         examples: by heading, the samples that the report shows.
         samples: how many were judged.
@@ -120,7 +120,7 @@ def evaluate(
         task.train(was_training)
     _merge(accelerator, sums, metrics, gallery)
     return Evaluation(
-        loss=sums.loss / max(1, sums.weight) if sums.has_loss else None,
+        loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
         values=_values(metrics),
         examples=gallery.examples() if gallery is not None else {},
         samples=sums.samples,

@@ -6,7 +6,7 @@ Orders are functions of seed and epoch, so that a resumed training has them agai
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,9 +60,12 @@ class BySize(Arrangement):
 
 
 class InGroups(Arrangement):
-    """Classes come in groups of samples, and a forward pass holds groups of different classes.
+    """A forward pass holds groups of samples of one class, and as many classes as it can.
 
-    What is left of a class when its groups are made up forms a smaller one.
+    Every pass takes of each class what is due, so that none is left over in the end: of a class
+    that fills a third of the data a third of the pass, of one that is due less than a group a
+    group in some of the passes, drawn at random. A group is smaller only where its class or the
+    pass ends.
     """
 
     def __init__(self, labels: Sequence[int], group_size: int) -> None:
@@ -76,18 +79,41 @@ class InGroups(Arrangement):
         self, order: Indices, cuts: Sequence[slice], random: np.random.Generator
     ) -> Indices:
         by_class = order[np.argsort(self.labels[order], kind="stable")]
-        starts = np.flatnonzero(np.diff(self.labels[by_class])) + 1
-        # Rounds: in each, every class that has any left gives one group. So groups of one class
-        # are as far apart as they can be.
-        rounds: list[tuple[float, Indices]] = []
-        for members in np.split(by_class, starts):
-            groups = [
-                members[i : i + self.group_size] for i in range(0, len(members), self.group_size)
-            ]
-            offset = random.random()
-            rounds += [((k + offset) / len(groups), group) for k, group in enumerate(groups)]
-        rounds.sort(key=lambda pair: pair[0])
-        return np.concatenate([group for _, group in rounds])
+        ends = np.flatnonzero(np.diff(self.labels[by_class], append=np.nan))
+        sizes = np.diff(ends, prepend=-1)
+        arranged = np.empty_like(order)
+        for cut in cuts:
+            place = cut.start
+            while place < cut.stop:
+                for k, size in self._groups(sizes, cut.stop - place, random):
+                    end = ends[k] + 1 - (sizes[k] - size)
+                    arranged[place : place + size] = by_class[end - size : end]
+                    place, sizes[k] = place + size, sizes[k] - size
+        return arranged
+
+    def _groups(
+        self, left: Indices, room: int, random: np.random.Generator
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the class and the size of each group of a pass.
+
+        Args:
+            left: (classes,) samples of each; the caller takes off what is yielded.
+            room: samples that the pass still takes.
+        """
+        # In whole groups, and what is due beyond them as a remainder of the division.
+        due, rest = np.divmod(left * room, self.group_size * left.sum())
+        with np.errstate(divide="ignore"):
+            # In this order classes are drawn by weight, each once (Efraimidis and Spirakis, 2006).
+            drawn = np.argsort(random.exponential(size=len(left)) / rest, kind="stable")
+        for k in (*np.repeat(np.arange(len(left)), due), *drawn):
+            size = min(self.group_size, int(left[k]), room)
+            if min(left[k], room) - size == 1:
+                size += 1  # A sample that is alone has nothing to be compared with.
+            if size:
+                yield int(k), size
+            room -= size
+            if not room:
+                return
 
 
 def epoch_order(

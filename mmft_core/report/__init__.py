@@ -11,12 +11,13 @@ preview. What is missing is left out.
 
 from mmft_core.report.card import write_card
 from mmft_core.report.collect import collect_content, write_report_and_card
-from mmft_core.report.content import ReportContent, ReportExample
+from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 from mmft_core.report.page import write_report
 
 __all__ = [
     "ReportContent",
     "ReportExample",
+    "ReportRelated",
     "collect_content",
     "write_card",
     "write_report",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from mmft_core.contracts import Dataset, Example, Preview, Sample, Split, Task
 from mmft_core.errors import SampleError
 from mmft_core.evaluation import Evaluation
 from mmft_core.plan import Plan
 from mmft_core.report.card import write_card
-from mmft_core.report.content import ReportContent, ReportExample
+from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 from mmft_core.report.page import write_report
 from mmft_core.run_directory import RunDirectory
 from mmft_core.tracking import read_metrics
+
+_Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 
 
 def write_report_and_card(
@@ -67,31 +69,50 @@ def collect_content(
 def _examples(
     split: Split, rankings: Mapping[str, list[Example]], task: Task
 ) -> dict[str, list[ReportExample]]:
-    """Look up the examples of each ranking in the split that they came from."""
-    wanted = {e.id for examples in rankings.values() for e in examples}
+    """Look up the examples of each ranking, and what is related to them, in their split."""
+    examples = [example for ranking in rankings.values() for example in ranking]
+    wanted = {e.id for e in examples} | {r.id for e in examples for r in e.related}
     found: dict[str, int] = {}
     for index in range(len(split) if wanted else 0):
         sample_id = split.sample_id(index)
         if sample_id in wanted:
             found[sample_id] = index
+    shown = {sample_id: _shown(split, index, task) for sample_id, index in found.items()}
     return {
-        ranking: [_example(split, found[e.id], e, task) for e in examples if e.id in found]
-        for ranking, examples in rankings.items()
+        name: [_example(e, shown) for e in ranking if e.id in shown]
+        for name, ranking in rankings.items()
     }
 
 
-def _example(split: Split, index: int, example: Example, task: Task) -> ReportExample:
+def _example(example: Example, shown: Mapping[str, _Shown]) -> ReportExample:
+    target, previews = shown[example.id]
+    return ReportExample(
+        id=example.id,
+        score=example.score,
+        target=target,
+        prediction=example.prediction,
+        previews=previews,
+        related=[
+            ReportRelated(
+                id=related.id,
+                score=related.score,
+                right=related.right,
+                target=shown[related.id][0],
+                previews=shown[related.id][1],
+            )
+            for related in example.related
+            if related.id in shown
+        ],
+    )
+
+
+def _shown(split: Split, index: int, task: Task) -> _Shown:
+    """A sample's target and its previews."""
     try:
         previews = _previews(split[index], task)
     except (SampleError, OSError):  # It was there when it was judged; show the rest.
         previews = {}
-    return ReportExample(
-        id=example.id,
-        score=example.score,
-        target=str(split.target(index)),
-        prediction=example.prediction,
-        previews=previews,
-    )
+    return str(split.target(index)), previews
 
 
 def _previews(sample: Sample, task: Task) -> dict[str, Preview]:

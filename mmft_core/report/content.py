@@ -10,6 +10,23 @@ from mmft_core.contracts import DatasetInfo, MetricValue, Preview
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportRelated:
+    """A sample that is shown beside another.
+
+    Attributes:
+        score: by which it is related, such as a similarity.
+        right: whether it is rightly so; None where that is not a matter of yes and no.
+        previews: of its inputs, by modality.
+    """
+
+    id: str
+    score: float
+    right: bool | None
+    target: str
+    previews: Mapping[str, Preview] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportExample:
     """A sample that one of the task's rankings singled out.
 
@@ -17,6 +34,7 @@ class ReportExample:
         score: by which it was ranked.
         prediction: the record that the task decoded.
         previews: of its inputs, by modality.
+        related: samples that belong beside it, in their order.
     """
 
     id: str
@@ -24,6 +42,7 @@ class ReportExample:
     target: str
     prediction: Mapping[str, Any]
     previews: Mapping[str, Preview] = field(default_factory=dict)
+    related: Sequence[ReportRelated] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mmft_core.contracts import Preview
 from mmft_core.report import wording
-from mmft_core.report.content import ReportContent, ReportExample
+from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 
 _BUDGET = 2_500_000
 """Bytes of previews that a page holds; samples beyond are shown without."""
@@ -30,14 +30,31 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A sample that belongs beside a card's.
+
+    Attributes:
+        label: its target, where that is a class.
+        score: by which it is related.
+    """
+
+    id: str
+    label: str
+    right: bool | None
+    score: str
+    previews: list[Shown]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """One sample.
 
     Attributes:
-        prediction: the main value of the task's record.
+        prediction: the main value of the task's record; "" for an empty one.
         right: whether it is right; None where that is not a matter of yes and no.
         details: the record's other plain values.
         bars: (name, share, whether it is the true one) of the alternatives.
+        related: samples that belong beside it, the nearest first.
     """
 
     id: str
@@ -47,6 +64,7 @@ class Card:
     details: list[tuple[str, str]]
     bars: list[tuple[str, float, bool]]
     previews: list[Shown]
+    related: list[Neighbour]
 
 
 def gallery(content: ReportContent) -> dict[str, list[Card]]:
@@ -55,7 +73,7 @@ def gallery(content: ReportContent) -> dict[str, list[Card]]:
     affordable: set[int] = set()
     for rank in zip_longest(*content.examples.values()):
         for example in filter(None, rank):
-            size = sum(len(preview.data) for preview in example.previews.values())
+            size = _size(example)
             if size <= left:
                 left -= size
                 affordable.add(id(example))
@@ -67,22 +85,40 @@ def gallery(content: ReportContent) -> dict[str, list[Card]]:
     }
 
 
+def _size(example: ReportExample) -> int:
+    """The bytes of its previews, and of those of what belongs beside it."""
+    samples = (example, *example.related)
+    return sum(len(preview.data) for s in samples for preview in s.previews.values())
+
+
 def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:
     record = example.prediction
     plain = {k: v for k, v in record.items() if isinstance(v, str | int | float | bool)}
     main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
-    prediction = _plain(plain[main]) if main else json.dumps(record, default=str)[:_TEXT]
+    whole = json.dumps(record, default=str)[:_TEXT] if record else ""
+    prediction = _plain(plain[main]) if main else whole
     bars = _bars(record)
     first = [share for _, share in bars[:1]]  # The same figure need not stand there twice.
-    shown = example.previews.items() if with_previews else ()
+    right = prediction == example.target if example.target in classes else None
     return Card(
         id=example.id,
         target=example.target,
         prediction=prediction,
-        right=prediction == example.target if example.target in classes else None,
+        right=example.related[0].right if example.related else right,
         details=[(k, _plain(v)) for k, v in plain.items() if k != main and v not in first],
         bars=[(name, share, name == example.target) for name, share in bars],
-        previews=[s for m, p in shown if (s := _shown(m, p)) is not None],
+        previews=_all_shown(example.previews) if with_previews else [],
+        related=[_neighbour(r, classes, with_previews) for r in example.related],
+    )
+
+
+def _neighbour(related: ReportRelated, classes: set[str], with_previews: bool) -> Neighbour:
+    return Neighbour(
+        id=related.id,
+        label=related.target if related.target in classes else "",
+        right=related.right,
+        score=wording.figure(related.score),
+        previews=_all_shown(related.previews) if with_previews else [],
     )
 
 
@@ -108,6 +144,10 @@ def _share(value: Any) -> bool:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else wording.figure(value)
+
+
+def _all_shown(previews: Mapping[str, Preview]) -> list[Shown]:
+    return [s for m, p in previews.items() if (s := _shown(m, p)) is not None]
 
 
 def _shown(modality: str, preview: Preview) -> Shown | None:

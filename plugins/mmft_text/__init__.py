@@ -84,7 +84,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="text-table",
-            summary="A CSV, JSONL or Parquet table with a column of texts and one of labels or texts",
+            summary="A CSV, JSONL or Parquet table: a column of texts, one of labels or texts",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
             opens=(".csv", ".tsv", ".jsonl", ".parquet"),

@@ -25,7 +25,6 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.errors import ConfigError
-from mmft_text.metrics import tokenizer_for
 from mmft_text.options import SummarizationOptions
 from mmft_text.processing import TextProcessor
 
@@ -72,7 +71,7 @@ class Summarization(Task):
         self.backbones = nn.ModuleDict({"text": backbone})
         self.options = options
         self.codec = SummaryCodec(backbone.codec, options.max_target_length)
-        self.processor = _prompted(backbone, options.prompt)
+        self.processor = _prompted(backbone, options)
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -110,23 +109,24 @@ class Summarization(Task):
         return {"Least like the reference": -likeness, "Most like the reference": likeness}
 
 
-def _prompted(backbone: Generator, prompt: str | None) -> Processor:
-    """The backbone's preprocessing, with the prompt around each text.
+def _prompted(backbone: Generator, options: SummarizationOptions) -> Processor:
+    """The backbone's preprocessing, with the prompt around each text and room for the summary.
 
     Raises:
         ConfigError: the prompt has no place for the text, or the backbone takes none.
     """
-    prefix, place, suffix = (prompt or backbone.prompt).partition(_PLACE)
+    prefix, place, suffix = (options.prompt or backbone.prompt).partition(_PLACE)
     if not place or _PLACE in suffix:
         raise ConfigError(
-            f"task.prompt = {prompt!r} must hold {_PLACE} once, where the source goes.",
+            f"task.prompt = {options.prompt!r} must hold {_PLACE} once, where the source goes.",
             hint="For example: --set task.prompt='Summarize: {text}'",
         )
-    if not prefix and not suffix:
-        return backbone.processor
-    if not isinstance(backbone.processor, TextProcessor):
+    processor, room = backbone.processor, max(options.max_target_length, options.max_new_tokens)
+    if isinstance(processor, TextProcessor):
+        return processor.with_prompt(prefix, suffix, room)
+    if options.prompt is not None:
         raise ConfigError("task.prompt is set, but the backbone takes no prompt.")
-    return backbone.processor.with_prompt(prefix, suffix)
+    return processor
 
 
 def _rouge_l(prediction: str, reference: str) -> float:
@@ -136,7 +136,7 @@ def _rouge_l(prediction: str, reference: str) -> float:
 
 @functools.cache
 def _scorer() -> RougeScorer:
-    return rouge_scorer(stemmer=True, kinds=("rougeL",))
+    return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 def build(options: SummarizationOptions, context: TaskContext) -> Summarization:

@@ -136,5 +136,18 @@ def register_task() -> list[TaskSpec]:
                 "calibration-error",
             ),
             monitor="accuracy",
-        )
+        ),
+        TaskSpec(
+            name="image-retrieval",
+            summary="Image embeddings: pictures of one class lie close together",
+            modalities=("image",),
+            target="class",
+            predicts="embeddings",
+            build="mmft_vision.retrieval:build",
+            options="mmft_vision.options:ImageRetrievalOptions",
+            defaults={"engine.batch_size": 64},
+            default_dataset="digits",
+            default_metrics=("retrieval-recall", "map-r", "ndcg", "mrr"),
+            monitor="retrieval-recall/at-1",
+        ),
     ]

@@ -87,3 +87,38 @@ class ImageClassificationOptions:
     cutmix: Annotated[
         float, Meta(ge=0, description="Alpha of CutMix (Yun et al., 2019); 0 for none.")
     ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRetrievalOptions:
+    """Options of `image-retrieval`."""
+
+    loss: Annotated[
+        Literal["supcon", "triplet", "arcface", "proxy"],
+        Meta(
+            description="supcon: supervised contrastive (Khosla et al., 2020); triplet: batch-hard "
+            "(Hermans et al., 2017); arcface (Deng et al., 2019); proxy: proxy-anchor (Kim et "
+            "al., 2020)."
+        ),
+    ] = "supcon"
+    dim: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        Meta(description="Length of an embedding; none takes the backbone's features as they are."),
+    ] = 128
+    temperature: Annotated[
+        float, Meta(gt=0, description="Of supcon: similarities are divided by it.")
+    ] = 0.1
+    margin: Annotated[
+        Annotated[float, Meta(ge=0, lt=3.14)] | None,
+        Meta(
+            description="Of triplet (a distance; 0.2), arcface (an angle in radians; 0.5) and "
+            "proxy (a cosine; 0.1); unset takes the figure in brackets."
+        ),
+    ] = None
+    scale: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Of the cosines of arcface (30) and proxy (32); unset takes these."),
+    ] = None
+    group_size: Annotated[
+        int, Meta(ge=2, description="Samples of one class in a batch, for supcon and triplet.")
+    ] = 4

@@ -1,0 +1,103 @@
+"""Causal language models: GPT and its family."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import AutoModelForCausalLM
+
+from mmft_core.contracts import PADDING, Features, Generator, Tensors
+from mmft_core.generation import Generation
+from mmft_text.backbone import TextBackbone, accepted, builder, position_ids
+from mmft_text.families import Family
+from mmft_text.options import TextBackboneOptions
+from mmft_text.processing import PackingProcessor, TokenCodec
+from mmft_text.writing import write
+
+
+class CausalBackbone(TextBackbone, Generator):
+    """Sources are padded on the left, so that what is written follows them at once.
+
+    The pooled features are those of the last token, the only one that has seen all others.
+    """
+
+    auto = AutoModelForCausalLM
+    kind = "causal"
+    prompt = "{text}\n\nTL;DR:"
+
+    def __init__(self, network: nn.Module, tokenizer: object, options: TextBackboneOptions) -> None:
+        super().__init__(network, tokenizer, options)
+        self.processor = self.processor.continued(self.positions)
+        self.codec = TokenCodec(self.vocabulary, framed=False)
+
+    def encode(self, inputs: Tensors) -> Features:
+        """Encode {"tokens": (B, T), "mask": (B, T)}, padded on the left."""
+        mask = inputs["mask"]
+        body = self.network.base_model
+        assert isinstance(body, nn.Module)
+        more = accepted(body.forward, position_ids=position_ids(mask), use_cache=False)
+        sequence = body(inputs["tokens"], attention_mask=mask, **more).last_hidden_state
+        return Features(sequence[:, -1], sequence, mask)
+
+    def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+        given = targets != PADDING
+        tokens = torch.cat([inputs["tokens"], targets.masked_fill(~given, self.vocabulary.pad)], 1)
+        mask = torch.cat([inputs["mask"], given], 1)
+        # Of the sources only the last position predicts a target.
+        logits = self._logits(tokens, mask, position_ids(mask), keep=targets.shape[1] + 1)
+        return _losses(logits[:, :-1], targets)
+
+    def packed_losses(self, inputs: Tensors) -> Tensor:
+        """The loss (R, L) in nats of each token of packed rows, given those before it in its text.
+
+        It is 0 where there are none: for the first token of a piece, and for padding.
+        """
+        tokens, samples, positions = inputs["tokens"], inputs["samples"], inputs["positions"]
+        # A piece begins where positions do; texts, and pieces of a text, do not see each other.
+        pieces = (positions == 0).cumsum(1).masked_fill(samples < 0, -1)
+        causal = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
+        same = pieces[:, :, None] == pieces[:, None, :]
+        mask = (same & causal.to(tokens.device))[:, None]
+        logits = self._logits(tokens, mask, positions, keep=tokens.shape[1])
+        wanted = tokens.masked_fill((samples < 0) | (positions == 0), PADDING)[:, 1:]
+        return F.pad(_losses(logits[:, :-1], wanted), (1, 0))
+
+    def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
+        return write(self, inputs, settings, continues=True)
+
+    def packed(self, *, join: bool) -> PackingProcessor:
+        """The preprocessing for language modelling."""
+        return PackingProcessor(self.processor, self.processor.max_length, join)
+
+    def _logits(self, tokens: Tensor, mask: Tensor, positions: Tensor, keep: int) -> Tensor:
+        """The logits (B, keep, V) at the last positions, in full precision."""
+        more = accepted(self.network.forward, position_ids=positions, logits_to_keep=keep)
+        output = self.network(tokens, attention_mask=mask, use_cache=False, **more)
+        logits: Tensor = output.logits[:, -keep:]
+        return logits.float()
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """The losses (B, T) of targets (B, T) by logits (B, T, V); 0 at `PADDING`."""
+    flat = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
+    )
+    return flat.view(targets.shape)
+
+
+_MEDIUM = {"n_embd": 1024, "n_layer": 24, "n_head": 16}
+# Plain sizes in the manner of Llama, for random weights; any architecture can be loaded.
+_LLAMA = {
+    "hidden_size": 768,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 12,
+    "tie_word_embeddings": True,
+}
+
+build_gpt2 = builder(CausalBackbone, Family("openai-community/gpt2", "gpt2"))
+build_gpt2_medium = builder(CausalBackbone, Family("openai-community/gpt2-medium", "gpt2", _MEDIUM))
+build_distilgpt2 = builder(CausalBackbone, Family("distilbert/distilgpt2", "gpt2", {"n_layer": 6}))
+build_causal_lm = builder(CausalBackbone, Family(None, "llama", _LLAMA))

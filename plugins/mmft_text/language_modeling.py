@@ -1,0 +1,63 @@
+"""Language modelling: each token from those before it, several texts packed into a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmft_core.contracts import Batch, NoTargets, Outputs, Processor, Task, TaskContext, Tensors
+from mmft_text.causal import CausalBackbone
+from mmft_text.options import LanguageModelingOptions
+
+
+class LanguageModeling(Task):
+    """Predictions are the nats of each text's tokens (B,), targets their numbers (B,)."""
+
+    def __init__(self, backbone: CausalBackbone, options: LanguageModelingOptions) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleDict({"text": backbone})
+        self.codec = NoTargets()
+        self.processor = backbone.packed(join=options.packing)
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        return {"text": self.processor}
+
+    def weight(self, batch: Batch) -> int:
+        """The number of tokens that are predicted."""
+        return int(_predicted(batch.inputs["text"]).sum())
+
+    def forward(self, batch: Batch) -> Outputs:
+        inputs = batch.inputs["text"]
+        backbone = self.backbone("text")
+        assert isinstance(backbone, CausalBackbone)
+        losses, predicted = backbone.packed_losses(inputs), _predicted(inputs)
+        loss = losses.sum() / predicted.sum().clamp(min=1)
+        if self.training:
+            return Outputs(loss)
+        belongs = inputs["samples"][predicted]
+        nats = losses.new_zeros(len(batch)).index_add(0, belongs, losses[predicted])
+        return Outputs(loss, nats, torch.bincount(belongs, minlength=len(batch)))
+
+    def decode(self, predictions: Tensor, top_k: int = 1) -> list[dict[str, Any]]:
+        return [{"nats": round(nats, 4)} for nats in predictions.tolist()]
+
+    def rank(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """By the mean loss of a token."""
+        mean = predictions / targets.clamp(min=1)
+        return {"Least expected": mean, "Most expected": -mean}
+
+
+def _predicted(inputs: Tensors | Mapping[str, Tensor]) -> Tensor:
+    """(R, L) bool: the tokens that have others of their text before them."""
+    return (inputs["samples"] >= 0) & (inputs["positions"] > 0)
+
+
+def build(options: LanguageModelingOptions, context: TaskContext) -> LanguageModeling:
+    """Build the task on a causal language model."""
+    backbone = context.backbones["text"]
+    assert isinstance(backbone, CausalBackbone)
+    return LanguageModeling(backbone, options)

@@ -1,0 +1,70 @@
+"""Encoder-decoders: BART and T5."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import AutoModelForSeq2SeqLM
+
+from mmft_core.contracts import PADDING, Features, Generator, Tensors
+from mmft_core.generation import Generation
+from mmft_text.backbone import TextBackbone, builder, masked_mean
+from mmft_text.families import Family
+from mmft_text.options import TextBackboneOptions
+from mmft_text.processing import TokenCodec
+from mmft_text.writing import write
+
+
+class Seq2SeqBackbone(TextBackbone, Generator):
+    """The features are the encoder's, pooled by their mean."""
+
+    auto = AutoModelForSeq2SeqLM
+    kind = "seq2seq"
+
+    def __init__(self, network: nn.Module, tokenizer: object, options: TextBackboneOptions) -> None:
+        super().__init__(network, tokenizer, options)
+        self.codec = TokenCodec(self.vocabulary, framed=True)
+        if self.config.model_type == "t5":
+            self.prompt = "summarize: {text}"  # As in its training (Raffel et al., 2019).
+
+    def encode(self, inputs: Tensors) -> Features:
+        """Encode {"tokens": (B, T), "mask": (B, T)}."""
+        mask, network = inputs["mask"], self.network
+        encoder = network.get_encoder()  # type: ignore[operator]
+        sequence = encoder(inputs["tokens"], attention_mask=mask).last_hidden_state
+        return Features(masked_mean(sequence, mask), sequence, mask)
+
+    def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+        given = targets.masked_fill(targets == PADDING, self.vocabulary.pad)
+        before = F.pad(given[:, :-1], (1, 0), value=self.config.decoder_start_token_id)
+        logits = self.network(
+            inputs["tokens"],
+            attention_mask=inputs["mask"],
+            decoder_input_ids=before,
+            use_cache=False,
+        ).logits.float()
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
+        )
+        return losses.view(targets.shape)
+
+    def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
+        return write(self, inputs, settings, continues=False)
+
+
+_BART_BASE = {
+    "d_model": 768,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_attention_heads": 12,
+    "decoder_attention_heads": 12,
+    "encoder_ffn_dim": 3072,
+    "decoder_ffn_dim": 3072,
+}
+_T5_BASE = {"d_model": 768, "num_layers": 12, "num_heads": 12, "d_ff": 3072}
+
+build_bart_base = builder(Seq2SeqBackbone, Family("facebook/bart-base", "bart", _BART_BASE))
+build_bart_large = builder(Seq2SeqBackbone, Family("facebook/bart-large", "bart"))
+build_t5_small = builder(Seq2SeqBackbone, Family("google-t5/t5-small", "t5"))
+build_t5_base = builder(Seq2SeqBackbone, Family("google-t5/t5-base", "t5", _T5_BASE))
+build_seq2seq_lm = builder(Seq2SeqBackbone, Family(None, "t5"))

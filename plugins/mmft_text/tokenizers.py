@@ -1,0 +1,67 @@
+"""A tokenizer of one's own, for a network that starts from random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from mmft_core.contracts import Split
+
+Kind = Literal["encoder", "causal", "seq2seq"]
+
+_PAD, _START, _END, _UNKNOWN, _MASK = "<pad>", "<s>", "</s>", "<unk>", "<mask>"
+
+_FRAMES = {
+    "encoder": f"{_START} $A {_END}",
+    "causal": "$A",
+    "seq2seq": f"$A {_END}",
+}
+"""What a text stands between."""
+
+
+def train_tokenizer(split: Split, vocabulary: int, kind: Kind) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE (Sennrich et al., 2015; Radford et al., 2019) on a split's texts.
+
+    Bytes leave no text unknown, whatever its language. The same texts give the same tokenizer.
+
+    Args:
+        vocabulary: the number of tokens, at most; few texts give fewer.
+        kind: of network, which decides what a text stands between.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[_PAD, _START, _END, _UNKNOWN, _MASK],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(split), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=_FRAMES[kind],
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (_START, _END)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=_PAD,
+        bos_token=_START,
+        eos_token=_END,
+        unk_token=_UNKNOWN,
+        mask_token=_MASK,
+        cls_token=_START,
+        sep_token=_END,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(split: Split) -> Iterator[str]:
+    """All texts of a split, its targets too where these are texts of many kinds."""
+    for index in range(len(split)):
+        sample = split[index]
+        yield sample.inputs["text"]
+        if isinstance(sample.target, str):
+            yield sample.target
