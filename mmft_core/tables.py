@@ -43,6 +43,10 @@ class Table:
     def cell(self, index: int, column: str) -> Any:
         return self._rows.data.column(column)[index].as_py()
 
+    def arrow(self, name: str) -> Any:
+        """A column as Arrow has it, memory-mapped."""
+        return self._rows.data.column(name)
+
     def column(self, name: str) -> list[Any]:
         """All cells of a column."""
         return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]

@@ -25,6 +25,7 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.errors import ConfigError
+from mmft_text.metrics import rouge_scorer
 from mmft_text.options import SummarizationOptions
 from mmft_text.processing import TextProcessor
 
@@ -136,7 +137,7 @@ def _rouge_l(prediction: str, reference: str) -> float:
 
 @functools.cache
 def _scorer() -> RougeScorer:
-    return RougeScorer(["rougeL"], use_stemmer=True)
+    return rouge_scorer(["rougeL"])
 
 
 def build(options: SummarizationOptions, context: TaskContext) -> Summarization:

@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.set_aside import set_aside
 from mmft_vision.options import SplitOptions
-from mmft_vision.splits import set_aside
 
 
 class Pictures(Split):

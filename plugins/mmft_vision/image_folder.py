@@ -2,132 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.errors import DataError
-from mmft_vision.class_folders import ClassFolders, Tally, check_classes, reading, scan, visible
-from mmft_vision.images import ImageFiles, printable
+from mmft_core.class_folder_dataset import class_folder_dataset
+from mmft_core.class_folders import FileKind
+from mmft_core.contracts import Dataset, DatasetContext
+from mmft_vision.images import SUFFIXES, ImageFiles
 from mmft_vision.options import ImageFolderOptions
-from mmft_vision.splits import SPLIT_NAMES, set_aside
 
-_ALL = "all"
-"""Stands for the splits of a folder that is not divided yet."""
+PICTURES = FileKind("pictures", SUFFIXES)
 
 
 def build(options: ImageFolderOptions, context: DatasetContext) -> Dataset:
-    """Find the pictures; which file is sound is checked later.
-
-    Without a split of their own, samples are divided by class and seed.
+    """Find the pictures.
 
     Raises:
-        DataError: the folder is missing or empty, or has too few classes, or a class of val or
-            test is missing from train.
+        DataError: see `class_folder_dataset`.
     """
-    root = _root(options)
-    beside = Tally()
-    with reading(root):
-        layout = _layout(root, beside)
-    scans = {name: scan(folder, root) for name, folder in layout.items()}
-    if context.training:
-        if not {"train", _ALL} & scans.keys():
-            raise DataError(
-                f"There is no train/ in {root}, only {', '.join(scans)}/.",
-                hint="Give a folder with train/, or one folder of class folders.",
-            )
-        check_classes(scans, root, _ALL if _ALL in scans else "train")
-    classes = sorted({name for found in scans.values() for name in found.by_class})
-    named = {name: name for name in classes}
-    files = {split: found.files(root, named) for split, found in scans.items()}
-    splits, notes = _divide(files, options, context)
-    return Dataset(
-        info=DatasetInfo(
-            name=str(root),
-            classes=tuple(classes),
-            source=str(root),
-            notes=(*notes, *_passed_over(scans, beside)),
-        ),
-        splits=splits,
-    )
-
-
-def _root(options: ImageFolderOptions) -> Path:
-    if not options.path:
-        raise DataError(
-            "The dataset image-folder needs a folder.", hint="Give --dataset PATH of the folder."
-        )
-    root = Path(options.path).expanduser()
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The folder {root} {what}.", hint="Check the path.")
-    return root
-
-
-def _layout(root: Path, beside: Tally) -> dict[str, Path]:
-    """Which folders hold class folders: those of the splits by their names, or `root` itself.
-
-    Args:
-        beside: takes the files that lie beside split folders.
-    """
-    entries = sorted(visible(root), key=lambda e: e.name)
-    folders = [e.name for e in entries if e.is_dir()]
-    named = [name for name in folders if name.lower() in SPLIT_NAMES]
-    strange = [name for name in folders if name not in named]
-    # Beside "bus" and "car", a "train" without folders of classes is a vehicle.
-    if not named or (strange and not any(_has_folders(root / name) for name in named)):
-        return {_ALL: root}
-    if strange:
-        raise DataError(
-            f"{root / strange[0]} stands beside {named[0]}/ but is not a split.",
-            hint="Splits are train/, val/ and test/. Move it away, or give the folder of classes "
-            "itself as --dataset.",
-        )
-    for entry in entries:
-        if not entry.is_dir():
-            beside.add(entry.name)
-    layout: dict[str, Path] = {}
-    for name in named:
-        split = SPLIT_NAMES[name.lower()]
-        if split in layout:
-            raise DataError(
-                f"{layout[split]} and {root / name} are both the {split} split.",
-                hint="Join them or move one away.",
-            )
-        layout[split] = root / name
-    return layout
-
-
-def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() for entry in visible(folder))
-
-
-def _divide(
-    files: dict[str, ImageFiles], options: ImageFolderOptions, context: DatasetContext
-) -> tuple[dict[str, Split], list[str]]:
-    """Set aside what has no folder of its own. A given test/ is never touched."""
-    if _ALL in files:
-        split = files[_ALL]
-        shares = {"val": options.val, "test": options.test}
-        return set_aside(split, split.labels, shares, context.seed)
-    splits: dict[str, Split] = dict(files)
-    notes = [] if "test" in files else ["there is no test split"]
-    if "train" in files and "val" not in files and options.val:
-        train = files["train"]
-        parts, more = set_aside(train, train.labels, {"val": options.val}, context.seed)
-        return splits | parts, more + notes
-    return splits, notes
-
-
-def _passed_over(scans: dict[str, ClassFolders], beside: Tally) -> Iterator[str]:
-    others = [found.others for found in scans.values() if found.others.count]
-    if others:
-        yield (
-            f"{sum(tally.count for tally in others)} files that are not pictures by their suffix "
-            f"were passed over, such as {printable(others[0].example)}"
-        )
-    if beside.count:
-        yield (
-            f"{beside.count} files beside the split folders were passed over, "
-            f"such as {printable(beside.example)}"
-        )
+    shares = {"val": options.val, "test": options.test}
+    return class_folder_dataset(options.path, PICTURES, ImageFiles, shares, context)

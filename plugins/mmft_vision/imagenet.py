@@ -8,11 +8,14 @@ from pathlib import Path
 
 from torchvision.datasets import imagenet
 
+from mmft_core.class_folder_dataset import make_split
+from mmft_core.class_folders import check_classes, scan
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError
-from mmft_vision.class_folders import check_classes, scan
+from mmft_core.set_aside import set_aside
+from mmft_vision.image_folder import PICTURES
+from mmft_vision.images import ImageFiles
 from mmft_vision.options import PublishedOptions
-from mmft_vision.splits import set_aside
 
 _WHOLE = {"train": 1_281_167, "val": 50_000}
 
@@ -27,10 +30,10 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
     root = Path(options.root).expanduser()
     names = _prepare(root)
     _refuse_half_extracted(root / "train")
-    scans = {split: scan(root / split, root) for split in _WHOLE}
+    scans = {split: scan(root / split, root, PICTURES) for split in _WHOLE}
     check_classes(scans, root, "train")
     classes = _distinct({n: ", ".join(names.get(n, (n,))) for n in scans["train"].by_class})
-    train, test = (scans[split].files(root, classes) for split in _WHOLE)
+    train, test = (make_split(ImageFiles, root, scans[split], classes) for split in _WHOLE)
     splits, notes = set_aside(train, train.labels, {"val": options.val}, context.seed)
     for (split, whole), files in zip(_WHOLE.items(), (train, test), strict=True):
         if len(files) != whole:

@@ -121,7 +121,9 @@ class TestDefaults:
     def test_a_start_from_random_weights_has_its_own_advice_below_the_user(self) -> None:
         assert plan().from_scratch().engine.weight_decay == 0.5
         assert plan().from_scratch().engine.epochs == 30  # The data set knows better.
-        assert plan().engine.weight_decay == plan("backbone.weights=auto").engine.weight_decay != 0.5
+        assert (
+            plan().engine.weight_decay == plan("backbone.weights=auto").engine.weight_decay != 0.5
+        )
         assert plan("backbone.weights=none").engine.weight_decay == 0.5
         assert plan("engine.weight_decay=0.1").from_scratch().engine.weight_decay == 0.1
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from mmft_text.backbone import TextBackbone
 
 from mmft_core import discover
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.data import seed_everything
 from mmft_core.options import convert
 from mmft_core.weights import WeightsRequest
-from mmft_text.backbone import TextBackbone
 
 TEXTS = [
     "The cat sat on the mat and looked at the rain.",
@@ -49,9 +49,7 @@ def make_backbone(
         assets=assets,
     )
     seed_everything(seed)
-    built = component.build(
-        convert(SMALL | options, component.options_type(), "backbone"), context
-    )
+    built = component.build(convert(SMALL | options, component.options_type(), "backbone"), context)
     assert isinstance(built, TextBackbone)
     return built.eval()
 

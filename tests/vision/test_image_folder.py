@@ -339,7 +339,7 @@ def test_a_file_is_not_a_folder(photo_folder: Make) -> None:
 
 
 def test_no_path_is_asked_for() -> None:
-    with pytest.raises(DataError, match=r"needs a folder. Give --dataset PATH"):
+    with pytest.raises(DataError, match=r"No folder of pictures was given. Give --dataset PATH"):
         load("")
 
 

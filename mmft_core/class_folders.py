@@ -1,4 +1,4 @@
-"""The pictures in a folder of class folders: a million of them in little time and memory."""
+"""The files in a folder of class folders: a million of them in little time and memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.errors import DataError
-from mmft_vision.images import SUFFIXES, ImageFiles, pack, printable
+from mmft_core.labelled_files import pack, printable
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What is looked for: "pictures", and the suffixes of their files."""
+
+    noun: str
+    suffixes: tuple[str, ...]
+
+    def holds(self, entry: os.DirEntry[str]) -> bool:
+        """By the suffix; a broken link is left for the check to report. Pipes would hang."""
+        if not entry.name.lower().endswith(self.suffixes):
+            return False
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
 
 
 @dataclass
@@ -38,39 +51,28 @@ class ClassFolders:
 
     Attributes:
         folder: it.
-        by_class: class -> the packed names of its pictures, sorted, relative to the data's root.
-        loose: pictures beside the class folders.
-        others: files that are not pictures by their suffix.
+        by_class: class -> the packed names of its files, sorted, relative to the data's root.
+        loose: files of the kind beside the class folders.
+        others: files that are not of the kind by their suffix.
     """
 
     folder: Path
+    kind: FileKind
     by_class: dict[str, pa.LargeBinaryArray] = field(default_factory=dict)
     loose: Tally = field(default_factory=Tally)
     others: Tally = field(default_factory=Tally)
 
-    def files(self, root: Path, classes: Mapping[str, str]) -> ImageFiles:
-        """The pictures as a split, each class's together.
 
-        Args:
-            classes: the class's name for each folder's, in the order of their indices.
-        """
-        index = {folder: i for i, folder in enumerate(classes)}
-        labels = np.array([index[folder] for folder in self.by_class], dtype=np.int64)
-        sizes = [len(names) for names in self.by_class.values()]
-        names = pa.concat_arrays(list(self.by_class.values()))
-        return ImageFiles(root, names, np.repeat(labels, sizes), tuple(classes.values()))
-
-
-def scan(folder: Path, root: Path) -> ClassFolders:
-    """Find the pictures of each class, at any depth below its folder. Hidden files do not count.
+def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
+    """Find the files of each class, at any depth below its folder. Hidden files do not count.
 
     Args:
         root: `folder` or one above it, that names shall be relative to.
 
     Raises:
-        DataError: there are no pictures, or some without a class; or a folder cannot be read.
+        DataError: there are no such files, or some without a class; or a folder cannot be read.
     """
-    found = ClassFolders(folder)
+    found = ClassFolders(folder, kind)
     prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     with reading(folder):
         classes = []
@@ -78,10 +80,10 @@ def scan(folder: Path, root: Path) -> ClassFolders:
             if entry.is_dir():
                 classes.append(entry.name)
             else:
-                (found.loose if _is_picture(entry) else found.others).add(entry.name)
+                (found.loose if kind.holds(entry) else found.others).add(entry.name)
         for name in sorted(classes):
-            pictures = _pictures(folder / name, f"{prefix}{name}/", found.others)
-            found.by_class[name] = _pack_sorted(pictures)
+            files = _files(folder / name, f"{prefix}{name}/", kind, found.others)
+            found.by_class[name] = _pack_sorted(files)
     _check(found)
     return found
 
@@ -109,13 +111,13 @@ def check_classes(scans: Mapping[str, ClassFolders], root: Path, train: str) -> 
         train: the key of the scan that is to be learned from.
 
     Raises:
-        DataError: there is one class only, or one without pictures or missing from train.
+        DataError: there is one class only, or one without files or missing from train.
     """
     for name, found in scans.items():
         for label, names in found.by_class.items():
             if not len(names):
                 raise DataError(
-                    f"The class folder {found.folder / label} holds no pictures.",
+                    f"The class folder {found.folder / label} holds no {found.kind.noun}.",
                     hint="Fill or remove it.",
                 )
         missing = sorted(found.by_class.keys() - scans[train].by_class.keys())
@@ -123,20 +125,25 @@ def check_classes(scans: Mapping[str, ClassFolders], root: Path, train: str) -> 
             raise DataError(
                 f"Class '{missing[0]}' is in {name}/ but not in {train}/"
                 + (f", nor are {len(missing) - 1} more." if missing[1:] else "."),
-                hint=f"Add pictures of it to {train}/, or remove it.",
+                hint=f"Add {found.kind.noun} of it to {train}/, or remove it.",
             )
     classes = list(scans[train].by_class)
     if len(classes) == 1:
         raise DataError(
             f"{root} has one class only, '{classes[0]}'; there is nothing to tell apart.",
-            hint="Give a folder with a folder of pictures for each of at least two classes.",
+            hint=f"Give a folder with a folder of {scans[train].kind.noun} for each of two classes "
+            "or more.",
         )
 
 
-def _pictures(
-    folder: Path | str, prefix: str, others: Tally, above: tuple[tuple[int, int], ...] = ()
+def _files(
+    folder: Path | str,
+    prefix: str,
+    kind: FileKind,
+    others: Tally,
+    above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[str]:
-    """Walk a class folder, yielding prefixed names of pictures and counting what else there is."""
+    """Walk a class folder, yielding prefixed names of files and counting what else there is."""
     status = Path(folder).stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -145,18 +152,11 @@ def _pictures(
         )
     for entry in visible(folder):
         if entry.is_dir():
-            yield from _pictures(entry.path, f"{prefix}{entry.name}/", others, (*above, here))
-        elif _is_picture(entry):
+            yield from _files(entry.path, f"{prefix}{entry.name}/", kind, others, (*above, here))
+        elif kind.holds(entry):
             yield prefix + entry.name
         else:
             others.add(prefix + entry.name)
-
-
-def _is_picture(entry: os.DirEntry[str]) -> bool:
-    """By its suffix. A broken link is left for the check to report; pipes would be waited for."""
-    if not entry.name.lower().endswith(SUFFIXES):
-        return False
-    return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
 
 
 def _pack_sorted(names: Iterator[str]) -> pa.LargeBinaryArray:
@@ -168,19 +168,20 @@ def _pack_sorted(names: Iterator[str]) -> pa.LargeBinaryArray:
 
 
 def _check(found: ClassFolders) -> None:
-    folder, loose = found.folder, found.loose
+    folder, loose, noun = found.folder, found.loose, found.kind.noun
+    suffixes = ", ".join(found.kind.suffixes)
     if not any(len(names) for names in found.by_class.values()):
         why = f"; {loose.count} lie in it without a class" if loose.count else ""
         if not (found.by_class or loose.count or found.others.count):
             why = ": it is empty"
         raise DataError(
-            f"There are no pictures in class folders in {folder}{why}.",
-            hint=f"Expected {folder}/CLASS/NAME with NAME ending in {', '.join(SUFFIXES)}; where a "
-            "table says which picture is of which class, give that as --dataset.",
+            f"There are no {noun} in class folders in {folder}{why}.",
+            hint=f"Expected {folder}/CLASS/NAME with NAME ending in {suffixes}; "
+            "where a table says what is of which class, give that as --dataset.",
         )
     if loose.count:
         raise DataError(
-            f"{loose.count} pictures in {folder} lie outside the class folders, "
+            f"{loose.count} {noun} in {folder} lie outside the class folders, "
             f"such as {printable(loose.example)}.",
             hint="Move each into the folder of its class.",
         )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from mmft_core.contracts import Split
 from mmft_core.errors import ConfigError
-from mmft_core.splits import Indices, divide
+from mmft_core.order import Indices
+from mmft_core.splits import divide
 
 SPLIT_NAMES = {
     "train": "train",

@@ -1,0 +1,178 @@
+"""The embedded text data: documentation strings of the packages that mmft itself needs.
+
+Real prose that a fresh machine has: its class is the package that it comes from, its summary the
+first line. Near duplicates are left out, and splits are made of whole modules, so that nothing of
+the test data is trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.errors import DataError, StorageError
+from mmft_core.files import replacing
+from mmft_core.order import Indices
+from mmft_core.splits import Subset
+from mmft_text.options import DocstringOptions
+from mmft_text.python_sources import Shingles, docstrings, package_folder
+from mmft_text.rows import TextRows
+
+# Import name -> (distribution, what else it is called in texts).
+PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "numpy": ("numpy", ("np",)),
+    "pandas": ("pandas", ("pd",)),
+    "sklearn": ("scikit-learn", ("scikit", "learn")),
+    "scipy": ("scipy", ("sp",)),
+    "sympy": ("sympy", ()),
+    "networkx": ("networkx", ("nx",)),
+    "torch": ("torch", ("pytorch",)),
+    "torchmetrics": ("torchmetrics", ()),
+    "torchvision": ("torchvision", ()),
+    "transformers": ("transformers", ("huggingface", "hf")),
+    "datasets": ("datasets", ()),
+    "huggingface_hub": ("huggingface_hub", ("hub",)),
+}
+
+PER_PACKAGE = 600
+"""At most so many of each, so that no class is most of the data."""
+
+_FORMAT = 1  # Of the cache; other code gives other texts.
+_MASK = "PACKAGE"
+_NAMES = re.compile(
+    r"\b(?:"
+    + "|".join(sorted({n for p, (_, more) in PACKAGES.items() for n in (p, *more)}, key=len)[::-1])
+    + r")\b",
+    re.IGNORECASE,
+)
+
+
+def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
+    """Collect the documentation strings.
+
+    Raises:
+        DataError: too few of the packages are installed.
+    """
+    versions = _installed()
+    if len(versions) < 2:
+        raise DataError("Of the packages whose documentation is read, none is installed.")
+    table = _usable(_load(versions), context.target, options.samples)
+    names = list(versions)
+    labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
+    rows = _rows(table, labels, tuple(names), context.target)
+    splits = _by_module(rows, table, labels, options, context.seed)
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    masked = "the names of the packages are masked, "
+    return Dataset(
+        info=DatasetInfo(
+            name="docstrings",
+            classes=tuple(names) if context.target == "class" else (),
+            source=f"documentation strings of {told}",
+            licence="those of the packages, BSD-3-Clause and Apache-2.0 for the most part",
+            notes=(
+                f"{masked if context.target == 'class' else ''}near duplicates are left out, "
+                "splits are made of whole modules",
+            ),
+        ),
+        splits=splits,
+    )
+
+
+def mask_names(text: str) -> str:
+    """Replace the names of all the packages, which would give their texts away."""
+    return _NAMES.sub(_MASK, text)
+
+
+def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: str) -> TextRows:
+    def column(values: Sequence[str]) -> pa.ChunkedArray:
+        return pa.chunked_array([pa.array(values, pa.string())])
+
+    summaries, bodies = table["summary"].to_pylist(), table["body"].to_pylist()
+    if target == "text":
+        return TextRows("docstrings", column(bodies), table["summary"], ids=table["id"])
+    texts = [f"{s}\n\n{b}" if s else b for s, b in zip(summaries, bodies, strict=True)]
+    if target == "none":
+        return TextRows("docstrings", column(texts), ids=table["id"])
+    masked = column([mask_names(text) for text in texts])
+    return TextRows("docstrings", masked, labels, classes, table["id"])
+
+
+def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:
+    """The rows that have the target, no more than asked for, evenly spread."""
+    if target == "text":
+        table = table.filter(pa.compute.not_equal(table["summary"], ""))
+    if most is not None and most < len(table):
+        table = table.take(np.linspace(0, len(table) - 1, most).astype(np.int64))
+    return table
+
+
+def _by_module(
+    rows: TextRows, table: pa.Table, labels: Indices, options: DocstringOptions, seed: int
+) -> dict[str, Split]:
+    """Divide whole modules, in proportion within each package."""
+    modules = np.array(table["module"].to_pylist())
+    shares = {"val": options.val, "test": options.test}
+    chosen: dict[str, list[Indices]] = {"train": [], "val": [], "test": []}
+    random = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        names = random.permutation(np.unique(modules[members]))
+        wanted = {part: share * len(members) for part, share in shares.items()}
+        for name in names:
+            own = members[modules[members] == name]
+            part = next((p for p, left in wanted.items() if left >= len(own) / 2), "train")
+            chosen[part].append(own)
+            if part in wanted:
+                wanted[part] -= len(own)
+    return {
+        part: Subset(rows, np.sort(np.concatenate(groups)))
+        for part, groups in chosen.items()
+        if groups
+    }
+
+
+def _installed() -> dict[str, str]:
+    """The versions of the packages that are there."""
+    versions = {}
+    for package, (distribution, _) in PACKAGES.items():
+        if package_folder(package) is not None:
+            versions[package] = importlib.metadata.version(distribution)
+    return versions
+
+
+def _load(versions: Mapping[str, str]) -> pa.Table:
+    """Collect the texts, or take them from the user's cache where they are already."""
+    key = hashlib.sha256(repr((_FORMAT, PER_PACKAGE, sorted(versions.items()))).encode())
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    file = folder / f"docstrings-{key.hexdigest()[:16]}.arrow"
+    try:
+        return feather.read_table(file, memory_map=True)
+    except (OSError, pa.ArrowException):  # Not there, or damaged.
+        pass
+    table = _collect(versions)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary:
+            feather.write_feather(table, temporary, compression="uncompressed")
+    except (OSError, StorageError):  # A cache is a convenience.
+        pass
+    return table
+
+
+def _collect(versions: Mapping[str, str]) -> pa.Table:
+    known, found = Shingles(), []
+    for package in versions:
+        folder = package_folder(package)
+        assert folder is not None
+        found += docstrings(package, folder, PER_PACKAGE, known)
+    columns = ("package", "module", "id", "summary", "body")
+    return pa.table({c: pa.array([getattr(d, c) for d in found], pa.string()) for c in columns})

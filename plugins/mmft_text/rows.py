@@ -1,0 +1,74 @@
+"""Texts in columns of Arrow, with a class, a text or nothing as their target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmft_core.contracts import Sample, Split
+from mmft_core.errors import SampleError
+from mmft_core.order import Indices
+from mmft_core.table_columns import NO_LABEL
+
+
+class TextRows(Split):
+    """Texts as rows. A row without text or target stays in, so that the check can report it.
+
+    Args:
+        name: of the table, for ids.
+        texts: (n,) strings.
+        targets: (n,) strings, or (n,) indices into `classes`, or None.
+        ids: (n,) strings; None for the numbers of the rows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        texts: pa.ChunkedArray,
+        targets: pa.ChunkedArray | Indices | None = None,
+        classes: tuple[str, ...] = (),
+        ids: pa.ChunkedArray | None = None,
+    ) -> None:
+        self.name, self.texts, self.targets = name, texts, targets
+        self.classes, self.ids = classes, ids
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def sample_id(self, index: int) -> str:
+        if self.ids is not None:
+            return str(self.ids[index].as_py())
+        return f"{self.name}, row {index + 1}"
+
+    def target(self, index: int) -> Any:
+        if self.targets is None:
+            return None
+        if isinstance(self.targets, np.ndarray):
+            label = int(self.targets[index])
+            if label == NO_LABEL:
+                raise SampleError(self.sample_id(index), "it has no label")
+            return self.classes[label]
+        text = self.targets[index].as_py()
+        if not (text or "").strip():
+            raise SampleError(self.sample_id(index), "it has no target text")
+        return text
+
+    def __getitem__(self, index: int) -> Sample:
+        text = self.texts[index].as_py()
+        if not (text or "").strip():
+            raise SampleError(self.sample_id(index), "its text is empty")
+        return Sample({"text": text}, self.target(index), self.sample_id(index))
+
+    def sizes(self) -> Sequence[int]:
+        lengths = _lengths(self.texts)
+        if isinstance(self.targets, pa.ChunkedArray):
+            lengths = lengths + _lengths(self.targets)
+        return lengths.tolist()  # type: ignore[no-any-return]
+
+
+def _lengths(texts: pa.ChunkedArray) -> Any:
+    return pc.fill_null(pc.utf8_length(texts), 0).to_numpy()

@@ -1,0 +1,99 @@
+"""A table with a column of texts, and one of classes or of target texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.errors import DataError
+from mmft_core.table_columns import (
+    LABEL_NAMES,
+    SPLIT_COLUMNS,
+    class_labels,
+    divide_rows,
+    texts_of,
+)
+from mmft_core.tables import Table
+from mmft_text.options import TextTableOptions
+from mmft_text.rows import TextRows
+
+_TEXT_NAMES = (
+    "text", "sentence", "document", "article", "review", "body", "content", "source", "input",
+    "question", "comment", "message", "description", "abstract",
+)  # fmt: skip
+_TARGET_NAMES = (
+    "summary", "highlights", "target", "title", "headline", "output", "answer", "query",
+)  # fmt: skip
+
+
+def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
+    """Read the table.
+
+    Raises:
+        DataError: the table or a column is missing, or there are too few classes.
+    """
+    if not options.path:
+        raise DataError("The dataset text-table needs a table.", hint="Give --dataset PATH.")
+    return table_dataset(Table(Path(options.path).expanduser()), options, context)
+
+
+def table_dataset(table: Table, options: TextTableOptions, context: DatasetContext) -> Dataset:
+    """The texts of a table as a data set."""
+    text_column = table.find_column(options.text_column, "text_column", _TEXT_NAMES)
+    if text_column is None:
+        text_column = _only_long_texts(table)
+    if text_column is None:
+        raise table.missing_column("text", "text_column")
+    texts = strings(table, text_column)
+    notes, classes, targets = [f"texts from column '{text_column}'"], (), None
+    labels = np.zeros(len(table), dtype=np.int64)
+    if context.target != "none":
+        names = LABEL_NAMES if context.target == "class" else _TARGET_NAMES
+        column = table.find_column(options.target_column, "target_column", names)
+        if column is None or column == text_column:
+            what = "class" if context.target == "class" else "target text"
+            raise table.missing_column(what, "target_column")
+        notes.append(f"targets from column '{column}'")
+        if context.target == "class":
+            labels, classes = class_labels(table, column, context)
+            targets = labels
+        else:
+            targets = strings(table, column)
+    rows = TextRows(table.path.name, texts, targets, classes)
+    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    shares = {"val": options.val, "test": options.test}
+    splits, more = divide_rows(table, rows, labels, split_column, shares, context)
+    return Dataset(
+        info=DatasetInfo(
+            name=str(table.path), classes=classes, source=str(table.path), notes=(*notes, *more)
+        ),
+        splits=splits,
+    )
+
+
+def strings(table: Table, column: str) -> pa.ChunkedArray:
+    """A column as strings, memory-mapped where it holds strings already.
+
+    Raises:
+        DataError: it holds lists, records or bytes.
+    """
+    cells: Any = table.arrow(column)
+    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+        return cells
+    return pa.chunked_array([texts_of(table, column)], pa.string())
+
+
+def _only_long_texts(table: Table) -> str | None:
+    """The one column whose cells are texts of several words."""
+    rows = range(min(20, len(table)))
+    likely = []
+    for column in table.columns:
+        cells = [table.cell(i, column) for i in rows]
+        texts = [cell for cell in cells if isinstance(cell, str)]
+        if texts and sum(len(text.split()) for text in texts) >= 5 * len(texts):
+            likely.append(column)
+    return likely[0] if len(likely) == 1 else None
