@@ -2,7 +2,9 @@
 
 `model/` holds `model.json` (which components with which options, and what is known of the data),
 `model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
-beside them, such as a tokenizer). Nothing is pickled.
+beside them, such as a tokenizer). Where a backbone's own weights are not kept (see
+`mmft_core.base`), `model.json` says where they come from with their digest, and
+`adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from typing import Any
 
 import msgspec
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
 
 import mmft_core
+from mmft_core import base, lora
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -29,13 +31,15 @@ from mmft_core.contracts import (
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.options import convert
-from mmft_core.plan import Plan
+from mmft_core.parts import rebuild
+from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import TaskSpec
-from mmft_core.weights import WeightsRequest
+from mmft_core.weights import LoadedWeights, WeightsRequest
 
 FORMAT = 1
-_MODEL, _WEIGHTS, _ASSETS = "model.json", "model.safetensors", "assets"
+_MODEL, _WEIGHTS = "model.json", "model.safetensors"
+_ASSETS, _ADAPTER = "assets", "adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class LoadedModel:
 def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
     """Write a model, as a whole or not at all.
 
+    Adapters are merged into the task's weights first, unless these are not kept.
+
     Raises:
         StorageError: it cannot be written.
     """
@@ -62,18 +68,33 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
         "mmft": mmft_core.__version__,
         "task": {"name": plan.task.component.qualified, "options": asdict(plan.task.options)},
         "backbones": {
-            modality: {"name": part.component.qualified, "options": asdict(part.options)}
+            modality: {
+                "name": part.component.qualified,
+                "options": asdict(part.options),
+                "loaded": asdict(task.backbone(modality).loaded),
+            }
             for modality, part in plan.backbones.items()
         },
         "info": asdict(info),
     }
     with replacing_folder(folder) as temporary:
         (temporary / _MODEL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        save_model(task, str(temporary / _WEIGHTS))
         for modality in task.backbones:
-            assets = temporary / _ASSETS / modality
-            assets.mkdir(parents=True)
-            task.backbone(modality).save_assets(assets)
+            backbone = task.backbone(modality)
+            if not backbone.loaded.digest:
+                lora.merge(backbone)
+            elif lora.has_adapters(backbone):
+                lora.save(backbone, temporary / _ADAPTER / modality)
+        base.write(task, temporary / _WEIGHTS, adapters=False)
+        save_assets(task, temporary / _ASSETS)
+
+
+def save_assets(task: Task, folder: Path) -> None:
+    """Write what each backbone needs beside its weights into a folder of its own."""
+    for modality in task.backbones:
+        assets = folder / modality
+        assets.mkdir(parents=True, exist_ok=True)
+        task.backbone(modality).save_assets(assets)
 
 
 def load(
@@ -87,6 +108,7 @@ def load(
     Raises:
         ConfigError: a setting is wrong.
         RunDirectoryError: there is none, or it is damaged.
+        WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
     folder = folder / "model" if (folder / "model").is_dir() else folder
@@ -109,7 +131,7 @@ def load(
         given = {**content["task"]["options"], **(settings or {}).get("task", {})}
         options = convert(given, component.options_type(), "task")
         task = component.build(options, TaskContext(backbones=backbones, info=info))
-        load_model(task, folder / _WEIGHTS)
+        base.read(task, folder / _WEIGHTS, adapters=False)
     except MmftError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -122,9 +144,15 @@ def _rebuild(
 ) -> Backbone:
     component = registry.backbone(part["name"])
     options = convert(part["options"], component.options_type(), f"backbone.{modality}")
-    context = BackboneContext(
-        weights=WeightsRequest("run"), info=info, assets=folder / _ASSETS / modality
+    backbone = rebuild(
+        Part(component=component, options=options),
+        BackboneContext(weights=WeightsRequest("run", modality), info=info),
+        LoadedWeights(**part.get("loaded", {"source": "run"})),
+        folder / _ASSETS / modality,
     )
-    backbone = component.build(options, context)
-    assert isinstance(backbone, Backbone)
+    adapter = folder / _ADAPTER / modality
+    if adapter.is_dir():
+        lora.load(backbone, adapter)
+        if not backbone.quantized:
+            lora.merge(backbone)
     return backbone

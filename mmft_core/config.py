@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,6 +19,28 @@ from msgspec import Meta
 from mmft_core.errors import ConfigError
 
 Tree: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters (Hu et al., 2021), the settings of `tune = "lora"`."""
+
+    rank: Annotated[int, Meta(ge=1, description="Of the product that is added to a weight.")] = 8
+    alpha: Annotated[float, Meta(gt=0, description="The product counts alpha / rank.")] = 16.0
+    dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="Of what goes into the adapters, in training.")
+    ] = 0.0
+    targets: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Roles of the layers that get adapters: attention, mlp, convolution, all; "
+            "empty for attention where the backbone has it, else all."
+        ),
+    ] = ()
+    save: Annotated[
+        Literal["merged", "adapter"],
+        Meta(description="The whole model with the adapters in its weights, or these alone."),
+    ] = "merged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +82,15 @@ class EngineConfig:
         str,
         Meta(
             description="What is trained: full, head, last:N (the last N backbone layers), "
-            "gradual (one more layer each epoch) or gradual:N (every N epochs)."
+            "gradual (one more layer each epoch), gradual:N (every N epochs), or lora (adapters)."
         ),
     ] = "full"
+    lora: Annotated[LoraConfig, Meta(description="How tune=lora does it.")] = field(
+        default_factory=LoraConfig
+    )
+    gradient_checkpointing: Annotated[
+        bool, Meta(description="Compute activations twice instead of keeping them: less memory.")
+    ] = False
     layer_decay: Annotated[
         float, Meta(gt=0, le=1, description="Factor on the learning rate for each layer down.")
     ] = 1.0

@@ -18,9 +18,9 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_model
 from torch import Tensor
 
+from mmft_core import base
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.data import (
@@ -255,7 +255,7 @@ class Engine:
             progress.best, progress.best_step = value, progress.step
             if self.accelerator.is_main_process:
                 with replacing(self.best_weights) as temporary:
-                    save_model(self.state.judged, str(temporary))
+                    base.write(self.state.judged, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
         self.sink.evaluated(
             Evaluated(

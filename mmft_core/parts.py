@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from mmft_core import base, tuning
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -17,10 +20,10 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.data import seed_everything
-from mmft_core.errors import DataError, PluginError
+from mmft_core.errors import DataError, PluginError, WeightsError
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component
-from mmft_core.specs import MetricSpec
+from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
@@ -49,42 +52,88 @@ def build_task(
     dataset: Dataset,
     say: Callable[[str], None],
     loaded: Mapping[str, LoadedWeights] | None = None,
+    assets: Path | None = None,
 ) -> Task:
     """Build the backbones and the task on top of them, the same for the same seed.
 
+    They come ready to be trained as the plan has it.
+
     Args:
-        loaded: on resuming, where each backbone's weights once came from; none are loaded now.
         say: told when a backbone starts from random weights although others were wished for.
+        loaded: on resuming, where each backbone's weights once came from; now none are loaded but
+            those that checkpoints do not hold.
+        assets: on resuming, the folder of each modality's assets.
 
     Raises:
         WeightsError: the weights that were asked for cannot be had.
+        ConfigError, IncompatibleError: a backbone cannot be trained as the plan has it.
     """
+    tuning.Tuning.of(plan.engine)  # A mistake shows before weights are downloaded.
     seed_everything(plan.engine.seed)
     backbones: dict[str, Backbone] = {}
     for modality, part in plan.backbones.items():
         context = BackboneContext(
-            weights=WeightsRequest("run" if loaded else part.weights, modality),
+            weights=WeightsRequest(part.weights, modality),
             info=dataset.info,
             train=dataset.splits["train"],
         )
-        backbone = part.component.build(part.options, context)
-        if not isinstance(backbone, Backbone):
-            raise _wrong_type(part.component, backbone, Backbone)
-        if loaded:
-            backbone.loaded = loaded[modality]
-        elif backbone.loaded.fell_back:
-            say(
-                f"{part.component.name} starts from RANDOM weights, for the published ones cannot "
-                f"be had: {backbone.loaded.detail} Give --weights PATH to load a file, or "
-                "--weights pretrained to make this an error."
-            )
+        if loaded is not None:
+            own = assets / modality if assets is not None else None
+            backbone = rebuild(part, context, loaded[modality], own)
+        else:
+            backbone = _built(part, context)
+            if backbone.loaded.fell_back:
+                say(
+                    f"{part.component.name} starts from RANDOM weights, for the published ones "
+                    f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
+                    "or --weights pretrained to make this an error."
+                )
         backbones[modality] = backbone
     task = plan.task.component.build(
         plan.task.options, TaskContext(backbones=backbones, info=dataset.info)
     )
     if not isinstance(task, Task):
         raise _wrong_type(plan.task.component, task, Task)
+    tuning.prepare(task, plan.engine)
     return task
+
+
+def rebuild(
+    part: Part[BackboneSpec], context: BackboneContext, loaded: LoadedWeights, assets: Path | None
+) -> Backbone:
+    """Build a backbone whose weights were once loaded.
+
+    They are left to be filled in, or loaded again if they are not kept with the run.
+
+    Args:
+        assets: what it saved beside its weights.
+
+    Raises:
+        WeightsError: weights that are not kept cannot be had any more, or have changed.
+    """
+    modality = context.weights.modality
+    if not loaded.digest:
+        request = WeightsRequest("run", modality)
+        backbone = _built(part, replace(context, weights=request, assets=assets))
+        backbone.loaded = loaded
+        return backbone
+    request = base.fetch_again(loaded, modality)
+    try:
+        backbone = _built(part, replace(context, weights=request, assets=assets))
+    except WeightsError as error:
+        raise WeightsError(
+            f"The base weights of the {modality} backbone, which are not kept with the run, "
+            f"cannot be had any more: {error.message}"
+        ) from None
+    base.check_same(backbone, loaded)
+    return backbone
+
+
+def _built(part: Part[BackboneSpec], context: BackboneContext) -> Backbone:
+    backbone = part.component.build(part.options, context)
+    if not isinstance(backbone, Backbone):
+        raise _wrong_type(part.component, backbone, Backbone)
+    return backbone
 
 
 def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:

@@ -26,6 +26,7 @@ _LIBRARIES = (
     "torch",
     "torchvision",
     "transformers",
+    "peft",
     "accelerate",
     "torchmetrics",
     "datasets",
@@ -51,6 +52,7 @@ def collect_results(
     """Put everything of interest into one JSON-ready record.
 
     Args:
+        task: as it was trained.
         data: sizes of the splits and skipped samples, as in `data.json`.
         evaluations: by split, of the kept model.
     """
@@ -59,6 +61,7 @@ def collect_results(
         "format": FORMAT,
         "task": plan.task.component.name,
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
+        "parameters": _parameters(task),
         "dataset": {
             "name": info.name,
             "component": plan.dataset.component.qualified,
@@ -130,6 +133,12 @@ def _backbone(plan: Plan, task: Task, modality: str) -> dict[str, Any]:
         "parameters": parameters,
         "trained": trained,
     }
+
+
+def _parameters(task: Task) -> dict[str, Any]:
+    """Those of the whole task, and what share of them the end of the training trained."""
+    total, trained = count_parameters(task)
+    return {"total": total, "trained": trained, "trained_share": round(trained / total, 6)}
 
 
 def _values(evaluation: Evaluation) -> dict[str, MetricValue]:

@@ -42,6 +42,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def assets(self) -> Path:
+        """What backbones need beside their weights, to be built again on resuming."""
+        return self.checkpoints / "assets"
+
+    @property
     def model(self) -> Path:
         return self.path / "model"
 

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model
 
-from mmft_core import artifacts, soundness
+from mmft_core import artifacts, base, soundness
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
 from mmft_core.device import make_accelerator
 from mmft_core.engine import Engine, Outcome
 from mmft_core.errors import CheckpointError
 from mmft_core.evaluation import Evaluation
-from mmft_core.files import write_json
+from mmft_core.files import storage_errors, write_json
 from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan
@@ -70,6 +69,8 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
     run.rehearse()
+    with storage_errors(directory.assets):
+        artifacts.save_assets(task, directory.assets)
     directory.create(plan.tree(), suppliers(plan), data)
     return run.fit(resume=False)
 
@@ -95,7 +96,7 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
             hint="Bring the data back, or start a new run.",
         )
     loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
-    task = build_task(plan, dataset, sink.say, loaded)
+    task = build_task(plan, dataset, sink.say, loaded, directory.assets)
     run = _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
     return run.fit(resume=True)
 
@@ -146,7 +147,7 @@ class _Run:
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
         if outcome.best_weights is not None:
-            load_model(self.engine.state.judged, outcome.best_weights)
+            base.read(self.engine.state.judged, outcome.best_weights)
         return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class _Run:
                     self.sink.evaluated(event)
         results = collect_results(
             self.plan,
-            self.engine.state.judged,
+            self.task,
             self.dataset.info,
             self.data,
             outcome,
@@ -225,5 +226,7 @@ def _sound(
 
 def _needed_bytes(task: Task) -> int:
     """Room for two checkpoints with an optimizer's two moments, the best and the final model."""
-    weights = sum(p.numel() * p.element_size() for p in task.parameters())
-    return 8 * weights
+    keep = base.kept(task)
+    sizes = [(n, p.numel() * p.element_size(), p.requires_grad) for n, p in task.named_parameters()]
+    kept = sum(size for name, size, _ in sizes if keep(name))
+    return 4 * kept + 4 * sum(size for _, size, trained in sizes if trained)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mmft_core import checkpoint, tuning
+from mmft_core import base, checkpoint, tuning
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
+from mmft_core.errors import CheckpointError
 from mmft_core.optim import build_optimizer, build_schedule
 
 
@@ -92,13 +93,19 @@ class TrainingState:
         scaler = self.accelerator.scaler
         state = {
             "progress": asdict(self.progress),
-            "task": self.task.state_dict(),
+            "task": _kept(self.task, base.kept(self.task)),
             "optimizer": self.raw_optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "ema": self._ema_state(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
         checkpoint.save(folder, self.progress.step, state)
+
+    def _ema_state(self) -> dict[str, Tensor] | None:
+        return None if self.ema is None else _kept(self.ema, self._kept_by_ema)
+
+    def _kept_by_ema(self, key: str) -> bool:
+        return base.kept(self.task)(key.removeprefix("module."))
 
     def restore(self, folder: Path) -> list[str]:
         """Go back to the newest sound checkpoint; return remarks about damaged ones.
@@ -108,15 +115,29 @@ class TrainingState:
         """
         state, remarks = checkpoint.load_latest(folder)
         self.progress = Progress(**state["progress"])
-        self.task.load_state_dict(state["task"])
+        _load(self.task, state["task"], base.kept(self.task))
         self.raw_optimizer.load_state_dict(state["optimizer"])
         _match_memory_format(self.raw_optimizer)
         self.schedule.load_state_dict(state["schedule"])
         if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
+            _load(self.ema, state["ema"], self._kept_by_ema)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return remarks
+
+
+def _kept(module: nn.Module, keep: Callable[[str], bool]) -> dict[str, Tensor]:
+    return {key: value for key, value in module.state_dict().items() if keep(key)}
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], keep: Callable[[str], bool]) -> None:
+    """Raises:
+    CheckpointError: the state is of another model.
+    """
+    result = module.load_state_dict(state, strict=False)
+    strange = [*filter(keep, result.missing_keys), *result.unexpected_keys]
+    if strange:
+        raise CheckpointError(f"The checkpoint is of another model: '{strange[0]}' differs.")
 
 
 def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:

@@ -86,7 +86,7 @@ def _read(path: Path) -> Any:
         raise DataError(f"The table {path} is empty.")
     import datasets
 
-    with _quietly():
+    with quietly():
         try:
             if form == ".parquet":
                 return datasets.Dataset.from_parquet(str(path))
@@ -101,11 +101,19 @@ def _read(path: Path) -> Any:
             )
         except DataError:
             raise
+        except ValueError as error:
+            if "no data" in str(error):  # A header alone.
+                raise DataError(f"The table {path} has no rows.") from None
+            raise _unreadable(path, error) from None
         except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
-            raise DataError(
-                f"The table {path} cannot be read: {_cause(error)}.",
-                hint="Mend the file; it must be UTF-8 with the same columns in every row.",
-            ) from None
+            raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    return DataError(
+        f"The table {path} cannot be read: {_cause(error)}.",
+        hint="Mend the file; it must be UTF-8 with the same columns in every row.",
+    )
 
 
 def _header(path: Path, separator: str) -> list[str]:
@@ -130,7 +138,7 @@ def _header(path: Path, separator: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without progress bars, and without the library's own account of an error."""
     import datasets
 

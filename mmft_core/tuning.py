@@ -9,10 +9,13 @@ from typing import Literal
 
 from torch import nn
 
-from mmft_core.contracts import Task
-from mmft_core.errors import ConfigError
+from mmft_core import base, lora
+from mmft_core.config import EngineConfig, LoraConfig
+from mmft_core.contracts import Backbone, Task
+from mmft_core.errors import ConfigError, IncompatibleError
 
-_FORM = re.compile(r"(?P<mode>full|head|last|gradual)(?::(?P<number>[1-9]\d*))?")
+_FORM = re.compile(r"(?P<mode>full|head|last|gradual|lora)(?::(?P<number>[1-9]\d*))?")
+_ALONE = ("full", "head", "lora")
 
 
 @dataclass(frozen=True)
@@ -20,27 +23,47 @@ class Tuning:
     """Which of a backbone's layers are trained, at each epoch.
 
     "gradual" starts with the head alone and adds one layer, the deepest first, every `number`
-    epochs (Howard and Ruder, 2018, "Universal Language Model Fine-tuning").
+    epochs (Howard and Ruder, 2018, "Universal Language Model Fine-tuning"). "lora" trains adapters
+    on all layers, and none of these themselves.
     """
 
-    mode: Literal["full", "head", "last", "gradual"] = "full"
+    mode: Literal["full", "head", "last", "gradual", "lora"] = "full"
     number: int = 1
 
     @classmethod
+    def of(cls, config: EngineConfig) -> Tuning:
+        """Read the settings of a run.
+
+        Raises:
+            ConfigError: they are wrong, or do not go together.
+        """
+        tuning = cls.parse(config.tune)
+        if tuning.mode != "lora" and config.lora != LoraConfig():
+            default = LoraConfig()
+            names = [n for n, v in vars(config.lora).items() if v != getattr(default, n)]
+            raise ConfigError(
+                f"engine.lora.{names[0]} is set, but engine.tune = '{config.tune}' uses no "
+                "adapters.",
+                hint="Give --tune lora, or leave the setting out.",
+            )
+        return tuning
+
+    @classmethod
     def parse(cls, text: str) -> Tuning:
-        """Read "full", "head", "last:N", "gradual" or "gradual:N".
+        """Read "full", "head", "last:N", "gradual", "gradual:N" or "lora".
 
         Raises:
             ConfigError: it is none of these.
         """
         match = _FORM.fullmatch(text)
         number = match["number"] if match else None
-        if not match or (match["mode"] in ("full", "head") and number):
+        if not match or (match["mode"] in _ALONE and number):
             match = None
         if match is None or (match["mode"] == "last" and number is None):
             raise ConfigError(
-                f"engine.tune = {text!r} is not valid.",
-                hint="Give full, head, last:N, gradual or gradual:N.",
+                f"engine.tune = {text!r} is not valid."
+                + (" Adapters are not combined with another way." if "lora" in text else ""),
+                hint="Give full, head, last:N, gradual, gradual:N or lora.",
             )
         return cls(match["mode"], int(number or 1))  # type: ignore[arg-type]
 
@@ -48,12 +71,51 @@ class Tuning:
         """How many of a backbone's last layers are trained in an epoch, which counts from 0."""
         if self.mode == "gradual":
             return min(depth, epoch // self.number)
-        return {"full": depth, "head": 0, "last": min(depth, self.number)}[self.mode]
+        return {"full": depth, "last": min(depth, self.number)}.get(self.mode, 0)
 
     @property
     def changes(self) -> bool:
         """Whether the trained layers change from epoch to epoch."""
         return self.mode == "gradual"
+
+
+def prepare(task: Task, config: EngineConfig) -> None:
+    """Make a task's backbones ready for the way they are to be trained.
+
+    Call it once, when their weights are loaded and before anything wraps the task.
+
+    Raises:
+        ConfigError: the settings are wrong, or do not suit a backbone.
+        IncompatibleError: a backbone cannot be trained so.
+    """
+    tuning = Tuning.of(config)
+    for modality in task.backbones:
+        backbone = task.backbone(modality)
+        if backbone.quantized:
+            _check_quantized(modality, tuning, config)
+        if config.gradient_checkpointing:
+            backbone.enable_checkpointing()
+        if tuning.mode == "lora":
+            if config.lora.save == "adapter":
+                base.leave_out(backbone, "engine.lora.save = 'adapter'")
+            lora.inject(backbone, config.lora)
+        elif backbone.quantized:
+            base.leave_out(backbone, f"The {modality} backbone in few bits")
+
+
+def _check_quantized(modality: str, tuning: Tuning, config: EngineConfig) -> None:
+    if tuning.mode not in ("lora", "head"):
+        raise IncompatibleError(
+            f"engine.tune = '{config.tune}' cannot train the {modality} backbone, whose weights "
+            "are held in few bits.",
+            hint="Give --tune lora or --tune head, or load the weights in full.",
+        )
+    if tuning.mode == "lora" and config.lora.save == "merged":
+        raise IncompatibleError(
+            f"The {modality} backbone's weights are held in few bits, and adapters do not merge "
+            "into them without loss.",
+            hint="Give --set engine.lora.save=adapter, or load the weights in full.",
+        )
 
 
 def apply(task: Task, tuning: Tuning, epoch: int) -> None:
@@ -62,12 +124,20 @@ def apply(task: Task, tuning: Tuning, epoch: int) -> None:
     Call it after `task.train()`, which puts every module into training mode.
     """
     for modality in task.backbones:
-        layers = list(task.backbone(modality).layers())
-        trained = tuning.trained_layers(len(layers), epoch)
-        for depth, layer in enumerate(layers):
-            on = depth >= len(layers) - trained
-            layer.requires_grad_(on)
-            layer.train(on and task.training)
+        apply_to(task.backbone(modality), tuning, epoch, task.training)
+
+
+def apply_to(backbone: Backbone, tuning: Tuning, epoch: int, training: bool) -> None:
+    """Do this for one backbone."""
+    if tuning.mode == "lora":
+        lora.train_adapters(backbone, training)
+        return
+    layers = list(backbone.layers())
+    trained = tuning.trained_layers(len(layers), epoch)
+    for depth, layer in enumerate(layers):
+        on = depth >= len(layers) - trained
+        layer.requires_grad_(on)
+        layer.train(on and training)
 
 
 def parameter_groups(

@@ -32,11 +32,13 @@ class LoadedWeights:
     Attributes:
         source: "published", "random", "run" (reloaded by mmft), or a path.
         detail: which published weights, or why there are none.
+        digest: SHA-256 of the weights, if models are kept without them (see `mmft_core.base`).
     """
 
     source: str
     detail: str = ""
     fell_back: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,12 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
 def _run_weights(path: Path, modality: str) -> StateDict:
     for file in (path / "model" / "model.safetensors", path / "model.safetensors"):
         if file.is_file():
+            if (file.parent / "adapter" / modality).is_dir():
+                raise WeightsError(
+                    f"The model in {path} holds adapters without the weights below them.",
+                    hint="Start from its base weights, or repeat the run with "
+                    "engine.lora.save = merged.",
+                )
             state, prefix = load_file(file), f"backbones.{modality}."
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             return own or state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mmft_core.config import dump_toml
+from mmft_core.config import EngineConfig, dump_toml
 from mmft_core.plan import BackbonePart, Plan
 
 
@@ -18,10 +18,10 @@ def show_plan(plan: Plan) -> None:
         supplier = f"{component.distribution} {component.version}"
         click.echo(f"# {component.kind:9} {component.qualified:32} {supplier}")
     for modality, part in plan.backbones.items():
-        total, trained = _parameters(part, plan.engine.tune)
+        total, trained = _parameters(part, plan.engine)
         click.echo(
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
-            f"at the start (tune = {plan.engine.tune})"
+            f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"
         )
     missing = [c for c in plan.components if c.missing_extras()]
     for component in missing:
@@ -33,17 +33,19 @@ def show_plan(plan: Plan) -> None:
     click.echo(dump_toml(plan.tree()), nl=False)
 
 
-def _parameters(part: BackbonePart, tune: str) -> tuple[int, int]:
+def _parameters(part: BackbonePart, config: EngineConfig) -> tuple[int, int]:
     """Count parameters on torch's meta device, which allocates none."""
     import torch
 
+    from mmft_core import lora, tuning
     from mmft_core.contracts import BackboneContext, DatasetInfo
-    from mmft_core.tuning import Tuning
     from mmft_core.weights import WeightsRequest
 
+    how = tuning.Tuning.of(config)
     context = BackboneContext(weights=WeightsRequest("none"), info=DatasetInfo(name="dry run"))
     with torch.device("meta"):
         backbone = part.component.build(part.options, context)
-    sizes = [sum(p.numel() for p in layer.parameters()) for layer in backbone.layers()]
-    trained = Tuning.parse(tune).trained_layers(len(sizes), epoch=0)
-    return sum(sizes), sum(sizes[len(sizes) - trained :])
+    if how.mode == "lora":
+        lora.inject(backbone, config.lora)
+    tuning.apply_to(backbone, how, epoch=0, training=True)
+    return tuning.count_parameters(backbone)

@@ -43,7 +43,7 @@ _FLAGS = {
 @click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table.")
 @click.option("--metric", multiple=True, help="A metric; repeatable. Default: the task's.")
 @click.option("--weights", metavar="auto|pretrained|none|PATH", help="Weights to start from.")
-@click.option("--tune", metavar="full|head|last:N|gradual", help="What is trained.")
+@click.option("--tune", metavar="full|head|last:N|gradual|lora", help="What is trained.")
 @click.option("--epochs", type=int, help="Passes over the training data.")
 @click.option("--batch-size", type=int)
 @click.option("--lr", type=float, help="Peak learning rate.")

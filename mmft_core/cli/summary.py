@@ -19,7 +19,8 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     console.print(
         f"trained {results['steps']} steps in {timings['training_seconds']:.0f} s"
         + (f" (best {monitor['name']} at step {monitor['step']})" if monitor["step"] else "")
-        + (", stopped early" if results["ending"] == "early" else ""),
+        + (", stopped early" if results["ending"] == "early" else "")
+        + f", {results['parameters']['trained_share']:.2%} of the parameters",
         highlight=False,
     )
     for line in (

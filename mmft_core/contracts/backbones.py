@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
+from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
+from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
@@ -122,11 +124,14 @@ class Backbone(nn.Module, ABC):
         processor: its preprocessing.
         width: D, the width of its features.
         loaded: where its weights came from.
+        quantized: whether its weights are held in so few bits that they cannot be trained; only
+            a head and adapters can then, and the weights are not kept with the model.
     """
 
     processor: Processor
     width: int
     loaded: LoadedWeights
+    quantized: bool = False
 
     @abstractmethod
     def encode(self, inputs: Tensors) -> Features:
@@ -137,8 +142,33 @@ class Backbone(nn.Module, ABC):
         """The layers in depth order, the one nearest to the input first.
 
         Every parameter belongs to exactly one. Freezing, layer-wise learning rates and gradual
-        unfreezing all work from this list.
+        unfreezing all work from this list. Ask the network each time, for adapters take the place
+        of layers.
         """
+
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """The names of the modules that can take adapters, by role.
+
+        Roles are "attention", "mlp", "convolution", or words of the backbone's own. Named are
+        linear layers and convolutions that are called, for one whose weight is only read would
+        pass its adapter by. Override it where names and types do not tell.
+        """
+        return find_roles(self)
+
+    def enable_checkpointing(self) -> None:
+        """Keep few activations in training and compute the others again for the gradients.
+
+        Losses, gradients and the statistics of norms stay what they are without it (Chen et al.,
+        2016, "Training Deep Nets with Sublinear Memory Cost").
+
+        Raises:
+            IncompatibleError: the backbone cannot.
+        """
+        raise IncompatibleError(
+            f"engine.gradient_checkpointing: {type(self).__name__} cannot compute its "
+            "activations again.",
+            hint="Leave it out; a smaller engine.batch_size with engine.accumulate saves memory.",
+        )
 
     def save_assets(self, folder: Path) -> None:
         """Write what `build` needs beside options and weights (a tokenizer) to reload it."""

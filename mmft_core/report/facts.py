@@ -79,9 +79,20 @@ def _model(content: ReportContent) -> Facts:
         rows.append((f"{modality} backbone", str(part.get("name"))))
         rows.append(("its weights", origin or "unknown"))
         size, trained = part.get("parameters"), part.get("trained")
-        share = "all" if size == trained else wording.count(trained)
+        share = "all" if size == trained else _part(trained, size)
         rows.append(("its parameters", f"{wording.count(size)}, {share} trained"))
+    whole = content.section("parameters")
+    if whole:
+        trained = _part(whole.get("trained"), whole.get("total"))
+        rows.append(("all parameters", f"{wording.count(whole.get('total'))}, {trained} trained"))
     return Facts("Model", rows)
+
+
+def _part(number: Any, whole: Any) -> str:
+    """A number, and which share of the whole it is."""
+    if not (wording.is_figure(number) and wording.is_figure(whole) and whole):
+        return wording.count(number)
+    return f"{wording.count(number)} ({number / whole:.2%})"
 
 
 def _data(content: ReportContent) -> Facts:

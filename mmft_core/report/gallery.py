@@ -87,8 +87,8 @@ def gallery(content: ReportContent) -> dict[str, list[Card]]:
 
 def _size(example: ReportExample) -> int:
     """The bytes of its previews, and of those of what belongs beside it."""
-    samples = (example, *example.related)
-    return sum(len(preview.data) for s in samples for preview in s.previews.values())
+    previews = [example.previews, *(related.previews for related in example.related)]
+    return sum(len(preview.data) for shown in previews for preview in shown.values())
 
 
 def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:

@@ -79,7 +79,7 @@ def plugin_checks(
 
 def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
-    from mmft_core.testing import backbones, common, datasets, metrics, tasks
+    from mmft_core.testing import backbones, common, datasets, generators, metrics, tasks
 
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
     if component.kind == "dataset":
@@ -87,6 +87,9 @@ def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]
         checks += datasets.BUNDLED_CHECKS if component.spec.bundled else ()
     else:
         checks += {"backbone": backbones, "task": tasks, "metric": metrics}[component.kind].CHECKS
+        checks += (
+            generators.CHECKS if "generation" in getattr(component.spec, "provides", ()) else ()
+        )
     return checks
 
 

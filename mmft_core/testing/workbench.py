@@ -141,9 +141,10 @@ class Workbench:
         return batch
 
     def learning_rate(self, component: Component[TaskSpec]) -> float:
-        """The one that is recommended for the task's parts."""
+        """The one that is recommended for the task's parts when they start from random weights."""
         parts = (*self._backbones_for(component).values(), component, self.dataset_for(component))
-        advice = merge(*(nest(part.spec.defaults) for part in parts), self.settings)
+        own = (merge(nest(part.spec.defaults), nest(part.spec.scratch)) for part in parts)
+        advice = merge(*own, self.settings)
         return float(advice.get("engine", {}).get("lr", EngineConfig().lr))
 
     def _backbones_for(self, task: Component[TaskSpec]) -> dict[str, Component[BackboneSpec]]:

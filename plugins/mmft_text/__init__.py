@@ -80,6 +80,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_text.docstrings:build",
             options="mmft_text.options:DocstringOptions",
             bundled=True,
+            defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
             **texts,
         ),
         DatasetSpec(

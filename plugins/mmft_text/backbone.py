@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import GenerationConfig, PreTrainedConfig
+from transformers.pytorch_utils import Conv1D
 
 from mmft_core.contracts import Backbone, BackboneContext
+from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import (
     Checkpoint,
-    check_architecture,
+    check_fits,
+    fill_from_run,
     find_checkpoint,
     load_network,
     make_network,
 )
-from mmft_text.families import SIZES, Family, positions, resized
+from mmft_text.depth import depth_order
+from mmft_text.families import SIZES, Family, Kind, positions, resized
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TextProcessor, Vocabulary
-from mmft_text.tokenizers import Kind, train_tokenizer
+from mmft_text.quantization import check_bits, check_full
+from mmft_text.tokenizers import train_tokenizer
 
 
 class TextBackbone(Backbone):
@@ -36,8 +42,11 @@ class TextBackbone(Backbone):
         super().__init__()
         self.network, self.tokenizer = network, tokenizer
         self.width = self.config.hidden_size
+        if hasattr(network, "generation_config"):
+            # A checkpoint's own would fill in what the settings of a task leave open.
+            network.generation_config = GenerationConfig()  # type: ignore[assignment]
         self.vocabulary = Vocabulary.of(tokenizer)
-        self.positions = positions(self.config)
+        self.positions = positions(network)
         self.processor = TextProcessor(
             vocabulary=self.vocabulary,
             max_length=min(options.max_length, self.positions or options.max_length),
@@ -52,11 +61,22 @@ class TextBackbone(Backbone):
     def layers(self) -> Sequence[nn.Module]:
         return depth_order(self.network)
 
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        network: Any = self.network
+        output = network.get_output_embeddings()  # It names words, and is no layer of its own.
+        found = find_roles(self, (nn.Linear, Conv1D))  # GPT-2 calls its linear layers so.
+        return {
+            role: [name for name in names if self.get_submodule(name) is not output]
+            for role, names in found.items()
+        }
+
     def enable_checkpointing(self) -> None:
         network: Any = self.network
-        network.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
+        if not network.supports_gradient_checkpointing:
+            super().enable_checkpointing()
+        # transformers has renamed it.
+        new = getattr(network, "activation_checkpointing_enable", None)
+        (new or network.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def save_assets(self, folder: Path) -> None:
         self.config.save_pretrained(folder)
@@ -69,22 +89,25 @@ def builder(
     """Make the `build` of one name."""
 
     def build(options: TextBackboneOptions, context: BackboneContext) -> TextBackbone:
-        if context.assets is not None:
-            checkpoint: Checkpoint | None = Checkpoint(context.assets)
-            loaded = LoadedWeights(source="run")
-        else:
-            checkpoint, loaded = find_checkpoint(context, family)
+        if context.weights.choice == "run" and context.assets is not None:
+            own = Checkpoint(context.assets)
+            backbone = kind(make_network(kind.auto, own.config()), own.tokenizer(), options)
+            backbone.loaded = LoadedWeights(source="run")
+            return backbone
+        check_bits(options.load_bits, context.weights.choice)
+        checkpoint, loaded = find_checkpoint(context, family)
         if checkpoint is None:
-            network, tokenizer, remark = _random(kind, family, options, context)
-            loaded = replace(loaded, detail=f"{loaded.detail} {remark}".strip())
+            return _random(kind, family, options, context, loaded)
+        config, tokenizer = checkpoint.config(), checkpoint.tokenizer()
+        check_fits(checkpoint, config, tokenizer, family, kind.kind)
+        if checkpoint.run is not None:
+            check_full(options.load_bits, checkpoint.run)
+            backbone = kind(make_network(kind.auto, config), tokenizer, options)
+            fill_from_run(backbone, checkpoint.run)
         else:
-            config, tokenizer = checkpoint.config(), checkpoint.tokenizer()
-            if context.assets is None:
-                check_architecture(checkpoint, config, family)
-                network = load_network(kind.auto, checkpoint, config, options.load_bits)
-            else:
-                network = make_network(kind.auto, config)
-        backbone = kind(network, tokenizer, options)
+            network = load_network(kind.auto, checkpoint, config, options.load_bits)
+            backbone = kind(network, tokenizer, options)
+            backbone.quantized = options.load_bits is not None
         backbone.loaded = loaded
         return backbone
 
@@ -92,19 +115,27 @@ def builder(
 
 
 def _random(
-    kind: type[TextBackbone], family: Family, options: TextBackboneOptions, context: BackboneContext
-) -> tuple[nn.Module, Any, str]:
-    """A network of random weights with a tokenizer of its own, and a remark on its size."""
+    kind: type[TextBackbone],
+    family: Family,
+    options: TextBackboneOptions,
+    context: BackboneContext,
+    loaded: LoadedWeights,
+) -> TextBackbone:
+    """A backbone of random weights, with a tokenizer of its own.
+
+    Args:
+        loaded: why it is random, to which a remark on its size is added.
+    """
     assert context.train is not None
-    tokenizer = train_tokenizer(context.train, options.vocabulary, kind.kind)
+    texts = not context.info.classes  # What else are targets that are strings?
+    tokenizer = train_tokenizer(context.train, options.vocabulary, kind.kind, targets=texts)
     config = family.published_config()
-    size, remark = options.random_size if options.size == "auto" else options.size, ""
+    size = options.random_size if options.size == "auto" else options.size
     if size != "published":
         config = resized(config, SIZES[size])
-        remark = (
-            f"A {size} {config.model_type} network ({SIZES[size].layers} layers, "
-            f"width {SIZES[size].width}) is trained in its place."
-        )
+        network = f"{config.model_type} ({SIZES[size].layers} layers, width {SIZES[size].width})"
+        remark = f"A {size} {network} is trained{' in its place' if loaded.fell_back else ''}."
+        loaded = replace(loaded, detail=f"{loaded.detail} {remark}".strip())
     config.vocab_size = len(tokenizer)
     pad, start, end = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
     roles = {"pad": pad, "bos": start, "cls": start, "eos": end, "sep": end}
@@ -113,49 +144,15 @@ def _random(
             setattr(config, f"{role}_token_id", token)
     if config.is_encoder_decoder:
         config.decoder_start_token_id = pad
-    return make_network(kind.auto, config), tokenizer, remark
+    backbone = kind(make_network(kind.auto, config), tokenizer, options)
+    backbone.loaded = loaded
+    return backbone
 
 
 def masked_mean(sequence: Tensor, mask: Tensor) -> Tensor:
     """The mean of a sequence (B, T, D) where the mask (B, T) is True."""
     weights = mask.unsqueeze(-1).to(sequence.dtype)
     return (sequence * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def depth_order(network: nn.Module) -> list[nn.Module]:
-    """The layers of a network of transformers: embeddings, then its blocks.
-
-    Blocks are lists of like modules. What is registered before the first of them, or is an
-    embedding, belongs to the embeddings; what comes behind a block (a norm, a head) to that block.
-    """
-    first: list[nn.Module] = []
-    layers: list[list[nn.Module]] = [first]
-    inside: list[str] = []
-    seen: set[int] = set()
-    for name, module in network.named_modules():
-        if any(name.startswith(prefix) for prefix in inside):
-            continue
-        if _is_block_list(module):
-            inside.append(f"{name}.")
-            layers += [[block] for block in module.children()]
-            seen |= {id(p) for p in module.parameters()}
-        elif not list(module.children()):
-            own = [p for p in module.parameters() if id(p) not in seen]
-            if not own and list(module.parameters()):
-                continue  # It shares the weights of another, as an output layer does.
-            seen |= {id(p) for p in own}
-            (first if "embed" in name or "shared" in name else layers[-1]).append(module)
-    return [nn.ModuleList(layer) for layer in layers]
-
-
-def _is_block_list(module: nn.Module) -> bool:
-    """Whether a module is a list of blocks of one class."""
-    blocks = list(module.children())
-    return (
-        isinstance(module, nn.ModuleList)
-        and len({type(block) for block in blocks}) == 1
-        and bool(list(blocks[0].children()))
-    )
 
 
 def position_ids(mask: Tensor) -> Tensor:
@@ -165,7 +162,5 @@ def position_ids(mask: Tensor) -> Tensor:
 
 def accepted(function: Any, **arguments: Any) -> dict[str, Any]:
     """Those of the arguments that a network's forward pass knows."""
-    import inspect
-
     known = inspect.signature(function).parameters
     return {name: value for name, value in arguments.items() if name in known}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForCausalLM
 
 from mmft_core.contracts import PADDING, Features, Generator, Tensors
+from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from mmft_text.backbone import TextBackbone, accepted, builder, position_ids
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
-from mmft_text.processing import PackingProcessor, TokenCodec
+from mmft_text.packing import PackingProcessor
+from mmft_text.processing import TokenCodec
 from mmft_text.writing import write
 
 
@@ -28,7 +32,7 @@ class CausalBackbone(TextBackbone, Generator):
 
     def __init__(self, network: nn.Module, tokenizer: object, options: TextBackboneOptions) -> None:
         super().__init__(network, tokenizer, options)
-        self.processor = self.processor.continued(self.positions)
+        self.processor = replace(self.processor, side="left", positions=self.positions, shared=True)
         self.codec = TokenCodec(self.vocabulary, framed=False)
 
     def encode(self, inputs: Tensors) -> Features:
@@ -37,7 +41,7 @@ class CausalBackbone(TextBackbone, Generator):
         body = self.network.base_model
         assert isinstance(body, nn.Module)
         more = accepted(body.forward, position_ids=position_ids(mask), use_cache=False)
-        sequence = body(inputs["tokens"], attention_mask=mask, **more).last_hidden_state
+        sequence = body(inputs["tokens"], attention_mask=mask.long(), **more).last_hidden_state
         return Features(sequence[:, -1], sequence, mask)
 
     def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
@@ -45,7 +49,7 @@ class CausalBackbone(TextBackbone, Generator):
         tokens = torch.cat([inputs["tokens"], targets.masked_fill(~given, self.vocabulary.pad)], 1)
         mask = torch.cat([inputs["mask"], given], 1)
         # Of the sources only the last position predicts a target.
-        logits = self._logits(tokens, mask, position_ids(mask), keep=targets.shape[1] + 1)
+        logits = self._logits(tokens, mask.long(), position_ids(mask), keep=targets.shape[1] + 1)
         return _losses(logits[:, :-1], targets)
 
     def packed_losses(self, inputs: Tensors) -> Tensor:
@@ -54,23 +58,48 @@ class CausalBackbone(TextBackbone, Generator):
         It is 0 where there are none: for the first token of a piece, and for padding.
         """
         tokens, samples, positions = inputs["tokens"], inputs["samples"], inputs["positions"]
-        # A piece begins where positions do; texts, and pieces of a text, do not see each other.
-        pieces = (positions == 0).cumsum(1).masked_fill(samples < 0, -1)
-        causal = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool).tril()
-        same = pieces[:, :, None] == pieces[:, None, :]
-        mask = (same & causal.to(tokens.device))[:, None]
-        logits = self._logits(tokens, mask, positions, keep=tokens.shape[1])
+        logits = self._logits(tokens, None, positions, keep=tokens.shape[1])
         wanted = tokens.masked_fill((samples < 0) | (positions == 0), PADDING)[:, 1:]
         return F.pad(_losses(logits[:, :-1], wanted), (1, 0))
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
-        return write(self, inputs, settings, continues=True)
+        taken = inputs["tokens"].shape[1]
+        most = None if self.positions is None else self.positions - taken
+        return write(self, inputs, settings, most=most)
 
     def packed(self, *, join: bool) -> PackingProcessor:
-        """The preprocessing for language modelling."""
+        """The preprocessing for language modelling.
+
+        Raises:
+            IncompatibleError: pieces are to share rows, and the network would mix them.
+        """
+        if join and not self._keeps_apart():
+            raise IncompatibleError(
+                f"A network of type {self.config.model_type} mixes texts that share a row.",
+                hint="Give each a row of its own: --set task.packing=false",
+            )
         return PackingProcessor(self.processor, self.processor.max_length, join)
 
-    def _logits(self, tokens: Tensor, mask: Tensor, positions: Tensor, keep: int) -> Tensor:
+    @torch.no_grad()
+    def _keeps_apart(self) -> bool:
+        """Whether a text's logits stay the same behind another text and before a third.
+
+        transformers tells from positions that begin anew where another text begins, but not for
+        all its networks; those pass over it in silence.
+        """
+        device = self.network.get_input_embeddings().weight.device  # type: ignore[operator]
+        first, text, last = torch.arange(24, device=device).view(3, 8)
+        rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
+        positions = torch.arange(8, device=device).repeat(2, 2)
+        training = self.network.training
+        self.network.eval()
+        logits = self._logits(rows, None, positions, keep=16)
+        self.network.train(training)
+        behind, before = logits[0, 8:], logits[1, :8]
+        rounding = 1e-2 if self.quantized else 1e-4
+        return bool((behind - before).abs().max() <= rounding * behind.abs().max())
+
+    def _logits(self, tokens: Tensor, mask: Tensor | None, positions: Tensor, keep: int) -> Tensor:
         """The logits (B, keep, V) at the last positions, in full precision."""
         more = accepted(self.network.forward, position_ids=positions, logits_to_keep=keep)
         output = self.network(tokens, attention_mask=mask, use_cache=False, **more)

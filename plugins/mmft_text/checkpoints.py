@@ -1,26 +1,28 @@
-"""Checkpoints of transformers: found on the Hub, in a folder or in an earlier run, and loaded."""
+"""Checkpoints of transformers: found, checked and loaded."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
-from transformers.utils import logging
+from transformers.models.auto import modeling_auto
 
 from mmft_core.contracts import BackboneContext
-from mmft_core.errors import ConfigError, WeightsError
-from mmft_core.weights import LoadedWeights, ensure_reachable, fill, read_weights
-from mmft_text.families import Family
+from mmft_core.errors import WeightsError
+from mmft_core.weights import LoadedWeights, fill, read_weights
+from mmft_text.downloads import fetch
+from mmft_text.families import Family, Kind
+from mmft_text.quantization import quantization
+from mmft_text.quiet import first_line, quietly
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+_TRUSTING_NOBODY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,26 @@ class Checkpoint:
     def config(self) -> PreTrainedConfig:
         try:
             with quietly():
-                return AutoConfig.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise WeightsError(f"{self.folder / 'config.json'} cannot be read: {error}") from None
+                return AutoConfig.from_pretrained(self.folder, **_TRUSTING_NOBODY)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            file = self.folder / "config.json"
+            raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
 
     def tokenizer(self) -> Any:
         try:
             with quietly():
-                return AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                tokenizer = AutoTokenizer.from_pretrained(self.folder, **_TRUSTING_NOBODY)
+        except Exception as error:  # Whatever comes of parsing files that were cut short.
             raise WeightsError(
-                f"The tokenizer in {self.folder} cannot be loaded: {_line(error)}.",
+                f"The tokenizer in {self.folder} cannot be loaded: {first_line(error)}.",
                 hint="The folder must hold tokenizer.json, or what transformers makes it from.",
             ) from None
+        if not tokenizer.is_fast:
+            raise WeightsError(
+                f"The tokenizer in {self.folder} is not one that the library tokenizers can run.",
+                hint="Choose a network whose folder holds tokenizer.json.",
+            )
+        return tokenizer
 
 
 def find_checkpoint(
@@ -63,21 +72,67 @@ def find_checkpoint(
     """
     hub_id = family.hub_id
     return context.weights.find(
-        published=(lambda: (_fetch(hub_id), hub_id)) if hub_id else None,
+        published=(lambda: (Checkpoint(fetch(hub_id)), hub_id)) if hub_id else None,
         local=lambda path: _local(path, context.weights.choice),
     )
 
 
-def check_architecture(checkpoint: Checkpoint, config: PreTrainedConfig, family: Family) -> None:
-    """Raises:
-    WeightsError: the checkpoint is of another architecture than the backbone.
+def check_fits(
+    checkpoint: Checkpoint, config: PreTrainedConfig, tokenizer: Any, family: Family, kind: Kind
+) -> None:
+    """Check what can be known before the weights are read.
+
+    Raises:
+        WeightsError: the checkpoint is of another architecture than the backbone, or of another
+            kind, or its parts do not fit together.
     """
+    found = _kind(config)
     if not family.any_architecture and config.model_type != family.model_type:
         raise WeightsError(
             f"{checkpoint.folder} holds a network of type {config.model_type}, "
             f"but the backbone is of type {family.model_type}.",
-            hint="Choose text-encoder, causal-lm or seq2seq-lm, which take any of their kind.",
+            hint=f"Choose {_ANY[found]}, which takes any of its kind.",
         )
+    if found != kind:
+        raise WeightsError(
+            f"{checkpoint.folder} holds {_CALLED[found]} (of type {config.model_type}), "
+            f"but the backbone is {_CALLED[kind]}.",
+            hint=f"Choose {_ANY[found]}.",
+        )
+    if not isinstance(getattr(config, "hidden_size", None), int):
+        raise WeightsError(
+            f"{checkpoint.folder} holds a network of type {config.model_type}, "
+            "which is not one of texts alone."
+        )
+    if len(tokenizer) > getattr(config, "vocab_size", len(tokenizer)):
+        raise WeightsError(
+            f"The tokenizer in {checkpoint.folder} has {len(tokenizer)} tokens, "
+            f"and the network knows {config.vocab_size}.",
+            hint="Give a folder whose tokenizer belongs to its weights.",
+        )
+
+
+_ANY: dict[Kind, str] = {
+    "encoder": "text-encoder",
+    "causal": "causal-lm",
+    "seq2seq": "seq2seq-lm",
+}
+_CALLED: dict[Kind, str] = {
+    "encoder": "an encoder",
+    "causal": "a causal language model",
+    "seq2seq": "an encoder-decoder",
+}
+
+
+def _kind(config: PreTrainedConfig) -> Kind:
+    """The kind of a network; BERT counts as an encoder although it could decode as well."""
+    halves = modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    if config.is_encoder_decoder or config.model_type in halves:
+        return "seq2seq"
+    masked = config.model_type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    causal = config.model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    decodes = causal and (not masked or getattr(config, "is_decoder", False))
+    return "causal" if decodes else "encoder"
 
 
 def load_network(
@@ -91,31 +146,21 @@ def load_network(
 
     Raises:
         WeightsError: the weights are missing or do not fit.
-        ConfigError: this machine has no network of so few bits.
     """
-    if checkpoint.run is not None:
-        network = make_network(auto, config)
-        state = read_weights(checkpoint.run, "text")
-        own = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-        tied = {k: v for k, v in network.state_dict().items() if k not in own}
-        shared = {v.data_ptr() for k, v in network.state_dict().items() if k in own}
-        own |= {k: v for k, v in tied.items() if v.data_ptr() in shared}
-        fill(network, own, str(checkpoint.run))
-        return network
     try:
         with quietly():
             network, told = auto.from_pretrained(
                 checkpoint.folder,
                 config=config,
-                local_files_only=True,
                 use_safetensors=True,
                 dtype=torch.float32,
                 output_loading_info=True,
-                quantization_config=_quantization(bits),
+                quantization_config=quantization(bits),
+                **_TRUSTING_NOBODY,
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise WeightsError(
-            f"The weights in {checkpoint.folder} cannot be loaded: {_line(error)}.",
+            f"The weights in {checkpoint.folder} cannot be loaded: {first_line(error)}.",
             hint="They must be safetensors; nothing else is loaded.",
         ) from None
     missing = sorted(k for k in told["missing_keys"] if "pooler" not in k)
@@ -127,24 +172,26 @@ def load_network(
     return network  # type: ignore[no-any-return]
 
 
+def fill_from_run(backbone: torch.nn.Module, run: Path) -> None:
+    """Give a text backbone the weights of an earlier run's.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    given = dict(read_weights(run, "text"))
+    own = backbone.state_dict()
+    # Of weights that share memory, as those of embeddings and output, a run keeps one.
+    kept = {tensor.data_ptr(): name for name, tensor in own.items() if name in given}
+    for name in own.keys() - given.keys():
+        if own[name].data_ptr() in kept:
+            given[name] = given[kept[own[name].data_ptr()]]
+    fill(backbone, given, str(run))
+
+
 def make_network(auto: Any, config: PreTrainedConfig) -> torch.nn.Module:
     """Make a network with random weights."""
     with quietly():
-        return auto.from_config(config, dtype=torch.float32)  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without transformers' progress bars, and without its remarks about what we do on purpose."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+        return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-any-return]
 
 
 def _local(path: Path, given: str) -> Checkpoint:
@@ -156,7 +203,7 @@ def _local(path: Path, given: str) -> Checkpoint:
         if (assets / "config.json").is_file():
             return Checkpoint(assets, run)
     if not path.exists() and _HUB_ID.fullmatch(given):
-        return _fetch(given)
+        return Checkpoint(fetch(given))
     if path.exists():
         raise WeightsError(
             f"There is no config.json in {path}.",
@@ -167,53 +214,3 @@ def _local(path: Path, given: str) -> Checkpoint:
         f"There are no weights at {path}.",
         hint="Give a folder, a run directory, a Hub id, or auto, pretrained, none.",
     )
-
-
-def _fetch(hub_id: str) -> Checkpoint:
-    """Download from the Hub, or find in its cache.
-
-    Raises:
-        WeightsError: neither is possible.
-    """
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    def download(local: bool) -> Checkpoint:
-        folder = snapshot_download(
-            hub_id, allow_patterns=list(_FILES), ignore_patterns=["*/*"], local_files_only=local
-        )
-        return Checkpoint(Path(folder))
-
-    try:
-        cached = download(local=True)
-        if any(cached.folder.glob("*.safetensors")):
-            return cached
-    except LocalEntryNotFoundError:
-        pass
-    ensure_reachable(constants.ENDPOINT)
-    try:
-        with quietly():
-            return download(local=False)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise WeightsError(f"{hub_id} cannot be downloaded: {_line(error)}.") from None
-
-
-def _quantization(bits: int | None) -> Any:
-    if bits is None:
-        return None
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            f"backbone.text.load_bits = {bits} needs a CUDA GPU, which this machine does not have.",
-            hint="Leave it out to load in 32 bits.",
-        )
-    if not transformers.utils.is_bitsandbytes_available():
-        raise ConfigError(
-            f"backbone.text.load_bits = {bits} needs bitsandbytes, which is not installed.",
-            hint="Install it with: pip install 'mmft[quantize]'",
-        )
-    return transformers.BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

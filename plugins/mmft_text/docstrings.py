@@ -46,12 +46,12 @@ PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 PER_PACKAGE = 600
 """At most so many of each, so that no class is most of the data."""
 
-_FORMAT = 1  # Of the cache; other code gives other texts.
+_FORMAT = 2  # Of the cache; other code gives other texts.
 _MASK = "PACKAGE"
 _NAMES = re.compile(
-    r"\b(?:"
+    r"(?<![a-z])(?:"
     + "|".join(sorted({n for p, (_, more) in PACKAGES.items() for n in (p, *more)}, key=len)[::-1])
-    + r")\b",
+    + r")(?![a-z])",
     re.IGNORECASE,
 )
 

@@ -19,13 +19,13 @@ class Encoder(TextBackbone):
 
     def __init__(self, network: nn.Module, tokenizer: object, options: TextBackboneOptions) -> None:
         if getattr(network, "pooler", None) is not None:
-            network.pooler = None  # Trained for another purpose, and not used.
+            network.pooler = nn.Identity()  # Trained for another purpose, and not used.
         super().__init__(network, tokenizer, options)
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"tokens": (B, T), "mask": (B, T)}."""
         mask = inputs["mask"]
-        sequence = self.network(inputs["tokens"], attention_mask=mask).last_hidden_state
+        sequence = self.network(inputs["tokens"], attention_mask=mask.long()).last_hidden_state
         return Features(masked_mean(sequence, mask), sequence, mask)
 
 

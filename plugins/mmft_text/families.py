@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
+
+Kind = Literal["encoder", "causal", "seq2seq"]
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,22 @@ def resized(config: PreTrainedConfig, size: Size) -> PreTrainedConfig:
     return config
 
 
-def positions(config: PreTrainedConfig) -> int | None:
-    """How many tokens the network has positions for; None for any number."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None or config.model_type == "t5":  # T5's positions are relative.
-        return None
-    # RoBERTa counts positions from behind its padding's index.
-    return int(limit) - (2 if config.model_type == "roberta" else 0)
+def positions(network: nn.Module, half: Literal["encoder", "decoder"] = "encoder") -> int | None:
+    """How many tokens a network, or that half of it, has positions for; None for any number."""
+    for name in ("max_position_embeddings", f"max_{half}_position_embeddings"):
+        limit = getattr(network.config, name, None)
+        if limit is not None and limit > 0:
+            return int(limit) - _unused(network, limit)
+    return None
+
+
+def _unused(network: nn.Module, rows: int) -> int:
+    """How many rows of its table of positions are not used.
+
+    RoBERTa and its family count positions from behind their padding's index.
+    """
+    for name, table in network.named_modules():
+        counts = isinstance(table, nn.Embedding) and name.endswith("position_embeddings")
+        if counts and table.num_embeddings == rows and table.padding_idx is not None:
+            return int(table.padding_idx) + 1  # type: ignore[arg-type]
+    return 0

@@ -1,4 +1,4 @@
-"""From a text to tokens: cutting, padding, packing."""
+"""From a text to tokens: cutting and padding."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_core.contracts import PADDING, Preview, Processor, TargetCodec, Tensors
-from mmft_core.errors import SampleError
+from mmft_core.errors import ConfigError, SampleError
 
 SUFFIXES = (".txt", ".md")
+
+MIN_LENGTH = 8
+"""Fewer tokens than that are no text."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,26 @@ class Vocabulary:
         )
 
     def ids(self, text: str) -> list[int]:
-        return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
+        """The tokens of a text, which may be empty.
+
+        Raises:
+            ValueError: it holds what is no character.
+        """
+        try:
+            return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore
+        except TypeError:  # Of tokenizers, which reads UTF-8.
+            raise ValueError("it holds half of a surrogate pair, which is no character") from None
+
+    def words(self, text: str) -> list[int]:
+        """The tokens of a text that says something.
+
+        Raises:
+            ValueError: it is empty or white space, or holds what is no character.
+        """
+        ids = self.ids(text) if text.strip() else []
+        if not ids:
+            raise ValueError("it is an empty text")
+        return ids
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,8 @@ class TextProcessor(Processor):
         max_length: most tokens of a text, with all that stands around it.
         side: where padding goes. On the left, what is generated follows the text at once.
         before, after: tokens of a prompt around each text, which are never cut off.
-        positions: of the network, where what it writes needs them too; None for any number.
+        positions: of what writes; None for any number, or where nothing does.
+        shared: whether a text and what is written to it share these positions.
     """
 
     vocabulary: Vocabulary
@@ -79,26 +102,40 @@ class TextProcessor(Processor):
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
     positions: int | None = None
+    shared: bool = False
 
     suffixes = SUFFIXES
     inspects = True
 
-    def continued(self, positions: int | None) -> TextProcessor:
-        """For a network that continues its input, with which it shares its positions."""
-        return replace(self, side="left", positions=positions)
-
     def with_prompt(self, before: str, after: str, room: int) -> TextProcessor:
-        """Put a prompt around each text, and leave room for so many tokens to be written."""
-        longest = self.max_length if self.positions is None else self.positions - room
-        return replace(
+        """Put a prompt around each text, and leave room for so many tokens to be written.
+
+        Raises:
+            ConfigError: there is no such room, or none left for a text.
+        """
+        left = None if self.positions is None else self.positions - room
+        if left is not None and left < (MIN_LENGTH if self.shared else 0):
+            raise ConfigError(
+                f"{room} tokens are to be written, and the network has but {self.positions} "
+                f"positions{' for these and the text' if self.shared else ''}.",
+                hint="Lower task.max_target_length and task.max_new_tokens.",
+            )
+        longest = left if self.shared and left is not None else self.max_length
+        prompted = replace(
             self,
-            before=tuple(self.vocabulary.ids(before)) if before else (),
-            after=tuple(self.vocabulary.ids(after)) if after else (),
-            max_length=max(8, min(self.max_length, longest)),
+            before=tuple(self.vocabulary.ids(before)),
+            after=tuple(self.vocabulary.ids(after)),
+            max_length=min(self.max_length, longest),
         )
+        if prompted._room < 1:
+            raise ConfigError(
+                f"The prompt leaves no room for a text in {prompted.max_length} tokens.",
+                hint="Shorten task.prompt, or raise backbone.text.max_length.",
+            )
+        return prompted
 
     def prepare(self, raw: str, *, train: bool) -> Tensors:
-        ids = _not_empty(self.vocabulary.ids(raw))
+        ids = self.vocabulary.words(raw)
         if self.overlong == "refuse" and len(ids) > self._room:
             raise ValueError(f"it is {self._excess(ids)}")
         head, tail = self.vocabulary.head + self.before, self.after + self.vocabulary.tail
@@ -127,7 +164,7 @@ class TextProcessor(Processor):
         return text
 
     def inspect(self, raw: str) -> str | None:
-        ids = _not_empty(self.vocabulary.ids(raw))
+        ids = self.vocabulary.words(raw)
         if len(ids) <= self._room:
             return None
         if self.overlong == "refuse":
@@ -141,86 +178,10 @@ class TextProcessor(Processor):
     def _room(self) -> int:
         """How many tokens of a text itself there is room for."""
         around = (self.vocabulary.head, self.before, self.after, self.vocabulary.tail)
-        return max(1, self.max_length - sum(map(len, around)))
+        return self.max_length - sum(map(len, around))
 
     def _excess(self, ids: Sequence[int]) -> str:
         return f"{len(ids)} tokens long, and the model reads {self._room}"
-
-
-@dataclass(frozen=True)
-class PackingProcessor(Processor):
-    """Whole texts for language modelling, packed into rows in which each keeps to itself.
-
-    Collates to three tensors (R, L) int64: "tokens"; "samples", the index in the batch of the text
-    that a token belongs to, -1 for none; and "positions", which begin anew with each piece. Texts
-    longer than a row are cut into pieces that overlap by one token, so that every token but a
-    text's first has one before it.
-
-    Attributes:
-        length: of a row, at most.
-        join: whether pieces share rows.
-    """
-
-    plain: TextProcessor
-    length: int
-    join: bool = True
-
-    suffixes = SUFFIXES
-    inspects = True
-
-    def prepare(self, raw: str, *, train: bool) -> Tensors:
-        vocabulary = self.plain.vocabulary
-        start = [] if vocabulary.start is None else [vocabulary.start]
-        end = [] if vocabulary.end is None else [vocabulary.end]
-        return {"tokens": torch.tensor([*start, *_not_empty(vocabulary.ids(raw)), *end])}
-
-    def collate(self, items: Sequence[Tensors]) -> Tensors:
-        pieces = [
-            (sample, item["tokens"][i : i + self.length])
-            for sample, item in enumerate(items)
-            for i in range(0, max(1, len(item["tokens"]) - 1), self.length - 1)
-        ]
-        rows = self._rows(pieces)
-        width = max(sum(len(piece) for _, piece in row) for row in rows)
-        shape = (len(rows), width)
-        tokens = torch.full(shape, self.plain.vocabulary.pad)
-        samples, positions = torch.full(shape, -1), torch.zeros(shape, dtype=torch.int64)
-        for r, row in enumerate(rows):
-            at = 0
-            for sample, piece in row:
-                here = slice(at, at + len(piece))
-                tokens[r, here], samples[r, here] = piece, sample
-                positions[r, here] = torch.arange(len(piece))
-                at += len(piece)
-        return {"tokens": tokens, "samples": samples, "positions": positions}
-
-    def _rows(self, pieces: Sequence[tuple[int, Tensor]]) -> list[list[tuple[int, Tensor]]]:
-        """Put each piece, the longest first, into the first row that has room for it."""
-        rows: list[list[tuple[int, Tensor]]] = []
-        room: list[int] = []
-        for piece in sorted(pieces, key=lambda p: -len(p[1])):
-            size = len(piece[1])
-            fitting = (r for r, left in enumerate(room) if self.join and size <= left)
-            row = next(fitting, None)
-            if row is None:
-                rows.append([])
-                room.append(self.length)
-                row = len(rows) - 1
-            rows[row].append(piece)
-            room[row] -= size
-        return rows
-
-    def read(self, source: Path) -> str:
-        return self.plain.read(source)
-
-    def parse(self, text: str) -> str:
-        return text
-
-    def inspect(self, raw: str) -> None:
-        _not_empty(raw.strip())
-
-    def preview(self, raw: str) -> Preview:
-        return self.plain.preview(raw)
 
 
 class TokenCodec(TargetCodec):
@@ -236,14 +197,8 @@ class TokenCodec(TargetCodec):
     def encode(self, target: str) -> Tensor:
         v = self.vocabulary
         if self.framed:
-            return torch.tensor([*v.head, *v.ids(target), *v.tail])
-        return torch.tensor([*v.ids(" " + target), *([] if v.end is None else [v.end])])
+            return torch.tensor([*v.head, *v.words(target), *v.tail])
+        return torch.tensor([*v.words(" " + target), *([] if v.end is None else [v.end])])
 
     def collate(self, targets: Sequence[Tensor]) -> Tensor:
         return pad_sequence(list(targets), batch_first=True, padding_value=PADDING)
-
-
-def _not_empty(tokens: Any) -> Any:
-    if not tokens:
-        raise ValueError("it is an empty text")
-    return tokens

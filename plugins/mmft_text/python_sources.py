@@ -35,10 +35,6 @@ class Docstring:
     summary: str
     body: str
 
-    @property
-    def text(self) -> str:
-        return f"{self.summary}\n\n{self.body}" if self.summary else self.body
-
 
 def package_folder(package: str) -> Path | None:
     """Where a package is installed; None if it is not."""
@@ -63,7 +59,7 @@ def docstrings(package: str, folder: Path, most: int, known: Shingles) -> Iterat
     found = 0
     for file in files:
         for doc in _of_file(package, file, folder):
-            if known.is_new(doc.text):
+            if known.is_new(doc.body):
                 yield doc
                 found += 1
                 if found == most:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
@@ -9,10 +11,12 @@ from transformers import AutoModelForSeq2SeqLM
 from mmft_core.contracts import PADDING, Features, Generator, Tensors
 from mmft_core.generation import Generation
 from mmft_text.backbone import TextBackbone, builder, masked_mean
-from mmft_text.families import Family
+from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TokenCodec
 from mmft_text.writing import write
+
+_START = "decoder_start_token_id"
 
 
 class Seq2SeqBackbone(TextBackbone, Generator):
@@ -22,7 +26,11 @@ class Seq2SeqBackbone(TextBackbone, Generator):
     kind = "seq2seq"
 
     def __init__(self, network: nn.Module, tokenizer: object, options: TextBackboneOptions) -> None:
+        told = [getattr(c, _START, None) for c in (network.config, network.generation_config)]
         super().__init__(network, tokenizer, options)
+        self.start = next((int(s) for s in told if s is not None), self.vocabulary.pad)
+        self.written = positions(network, "decoder")
+        self.processor = replace(self.processor, positions=self.written)
         self.codec = TokenCodec(self.vocabulary, framed=True)
         if self.config.model_type == "t5":
             self.prompt = "summarize: {text}"  # As in its training (Raffel et al., 2019).
@@ -31,15 +39,15 @@ class Seq2SeqBackbone(TextBackbone, Generator):
         """Encode {"tokens": (B, T), "mask": (B, T)}."""
         mask, network = inputs["mask"], self.network
         encoder = network.get_encoder()  # type: ignore[operator]
-        sequence = encoder(inputs["tokens"], attention_mask=mask).last_hidden_state
+        sequence = encoder(inputs["tokens"], attention_mask=mask.long()).last_hidden_state
         return Features(masked_mean(sequence, mask), sequence, mask)
 
     def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
         given = targets.masked_fill(targets == PADDING, self.vocabulary.pad)
-        before = F.pad(given[:, :-1], (1, 0), value=self.config.decoder_start_token_id)
+        before = F.pad(given[:, :-1], (1, 0), value=self.start)
         logits = self.network(
             inputs["tokens"],
-            attention_mask=inputs["mask"],
+            attention_mask=inputs["mask"].long(),
             decoder_input_ids=before,
             use_cache=False,
         ).logits.float()
@@ -49,7 +57,7 @@ class Seq2SeqBackbone(TextBackbone, Generator):
         return losses.view(targets.shape)
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
-        return write(self, inputs, settings, continues=False)
+        return write(self, inputs, settings, most=self.written, start=self.start)
 
 
 _BART_BASE = {

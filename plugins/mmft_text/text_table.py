@@ -21,11 +21,11 @@ from mmft_core.tables import Table
 from mmft_text.options import TextTableOptions
 from mmft_text.rows import TextRows
 
-_TEXT_NAMES = (
+TEXT_NAMES = (
     "text", "sentence", "document", "article", "review", "body", "content", "source", "input",
     "question", "comment", "message", "description", "abstract",
 )  # fmt: skip
-_TARGET_NAMES = (
+TARGET_NAMES = (
     "summary", "highlights", "target", "title", "headline", "output", "answer", "query",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
 
 def table_dataset(table: Table, options: TextTableOptions, context: DatasetContext) -> Dataset:
     """The texts of a table as a data set."""
-    text_column = table.find_column(options.text_column, "text_column", _TEXT_NAMES)
+    text_column = table.find_column(options.text_column, "text_column", TEXT_NAMES)
     if text_column is None:
         text_column = _only_long_texts(table)
     if text_column is None:
@@ -52,7 +52,7 @@ def table_dataset(table: Table, options: TextTableOptions, context: DatasetConte
     notes, classes, targets = [f"texts from column '{text_column}'"], (), None
     labels = np.zeros(len(table), dtype=np.int64)
     if context.target != "none":
-        names = LABEL_NAMES if context.target == "class" else _TARGET_NAMES
+        names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
         column = table.find_column(options.target_column, "target_column", names)
         if column is None or column == text_column:
             what = "class" if context.target == "class" else "target text"

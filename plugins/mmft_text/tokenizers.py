@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from mmft_core.contracts import Split
-
-Kind = Literal["encoder", "causal", "seq2seq"]
+from mmft_core.errors import SampleError
+from mmft_text.families import Kind
 
 _PAD, _START, _END, _UNKNOWN, _MASK = "<pad>", "<s>", "</s>", "<unk>", "<mask>"
 
@@ -22,14 +22,18 @@ _FRAMES = {
 """What a text stands between."""
 
 
-def train_tokenizer(split: Split, vocabulary: int, kind: Kind) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    split: Split, vocabulary: int, kind: Kind, *, targets: bool = True
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE (Sennrich et al., 2015; Radford et al., 2019) on a split's texts.
 
-    Bytes leave no text unknown, whatever its language. The same texts give the same tokenizer.
+    Bytes leave no text unknown, whatever its language. The same texts give the same tokenizer,
+    which those for WordPiece and Unigram do not: they differ from process to process.
 
     Args:
         vocabulary: the number of tokens, at most; few texts give fewer.
         kind: of network, which decides what a text stands between.
+        targets: whether targets that are strings are texts as well, rather than classes.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -40,7 +44,7 @@ def train_tokenizer(split: Split, vocabulary: int, kind: Kind) -> PreTrainedToke
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(split), trainer)
+    tokenizer.train_from_iterator(_texts(split, targets), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=_FRAMES[kind],
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (_START, _END)],
@@ -58,10 +62,16 @@ def train_tokenizer(split: Split, vocabulary: int, kind: Kind) -> PreTrainedToke
     )
 
 
-def _texts(split: Split) -> Iterator[str]:
-    """All texts of a split, its targets too where these are texts of many kinds."""
+def _texts(split: Split, targets: bool) -> Iterator[str]:
+    """All texts of a split but those of bad samples, of which the check of the data tells."""
     for index in range(len(split)):
-        sample = split[index]
-        yield sample.inputs["text"]
-        if isinstance(sample.target, str):
-            yield sample.target
+        with contextlib.suppress(SampleError):
+            sample = split[index]
+            yield _characters(sample.inputs["text"])
+            if targets and isinstance(sample.target, str):
+                yield _characters(sample.target)
+
+
+def _characters(text: str) -> str:
+    """A text without halves of surrogate pairs, which tokenizers cannot take."""
+    return text.encode(errors="ignore").decode()

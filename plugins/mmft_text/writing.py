@@ -11,23 +11,29 @@ from transformers import GenerationConfig
 from mmft_core.contracts import Tensors
 from mmft_core.generation import Generation
 from mmft_text.backbone import TextBackbone
-from mmft_text.checkpoints import quietly
+from mmft_text.quiet import quietly
 
 
 @torch.no_grad()
 def write(
-    backbone: TextBackbone, inputs: Tensors, settings: Generation, *, continues: bool
+    backbone: TextBackbone,
+    inputs: Tensors,
+    settings: Generation,
+    *,
+    most: int | None,
+    start: int | None = None,
 ) -> list[str]:
     """Write a text for each input.
 
     Sampling draws by a seed that follows from the inputs, so that it can be repeated.
 
     Args:
-        continues: whether the network continues its input rather than answering it.
+        most: tokens, for which the network has positions; None for any number.
+        start: what a decoder's text begins with; None for a network that continues its input.
     """
     tokens = inputs["tokens"]
     network: Any = backbone.network
-    config = _config(backbone, settings, tokens.shape[1] if continues else 0)
+    config = _config(backbone, settings, most, start)
     cuda = [tokens.device] if tokens.device.type == "cuda" else []
     with quietly(), torch.random.fork_rng(devices=cuda, enabled=settings.sample):
         if settings.sample:
@@ -35,21 +41,17 @@ def write(
         written: Tensor = network.generate(
             tokens, attention_mask=inputs["mask"].long(), generation_config=config
         )
-    if continues:
+    if start is None:
         written = written[:, tokens.shape[1] :]
     texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [text.strip() for text in texts]
 
 
-def _config(backbone: TextBackbone, settings: Generation, taken: int) -> GenerationConfig:
-    """transformers' settings for ours.
-
-    Args:
-        taken: positions that the input takes of those that the network has.
-    """
-    most = settings.max_new_tokens
-    if backbone.positions is not None:
-        most = max(1, min(most, backbone.positions - taken))
+def _config(
+    backbone: TextBackbone, settings: Generation, most: int | None, start: int | None
+) -> GenerationConfig:
+    """transformers' settings for ours."""
+    room = settings.max_new_tokens if most is None else max(1, most)
     # 0 says "none" for these two; sampling alone knows of the others.
     drawing = {
         "temperature": settings.temperature,
@@ -58,7 +60,7 @@ def _config(backbone: TextBackbone, settings: Generation, taken: int) -> Generat
     }
     beams = {"length_penalty": settings.length_penalty} if settings.num_beams > 1 else {}
     return GenerationConfig(
-        max_new_tokens=most,
+        max_new_tokens=min(settings.max_new_tokens, room),
         num_beams=settings.num_beams,
         do_sample=settings.sample,
         repetition_penalty=settings.repetition_penalty,
@@ -66,7 +68,7 @@ def _config(backbone: TextBackbone, settings: Generation, taken: int) -> Generat
         pad_token_id=backbone.vocabulary.pad,
         eos_token_id=backbone.vocabulary.end,
         bos_token_id=backbone.vocabulary.start,
-        decoder_start_token_id=getattr(backbone.config, "decoder_start_token_id", None),
+        decoder_start_token_id=start,
         **(drawing if settings.sample else {}),
         **beams,
     )

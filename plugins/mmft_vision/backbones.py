@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import torch
 import torchvision.models as zoo
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
+from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors
 from mmft_core.errors import ConfigError, WeightsError
 from mmft_core.weights import StateDict, ensure_reachable
+from mmft_vision.attention import WindowAttention, call_projections
 from mmft_vision.options import ImageBackboneOptions
 from mmft_vision.processing import ImageProcessor
+from mmft_vision.recomputed import recompute
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's pixels; what all published weights of torchvision are trained with."""
@@ -31,13 +35,17 @@ class Recipe:
         head: names of the submodules that only serve the published classifier.
         layers: the rest in depth order; each entry lists what makes up one layer.
         tokens: runs the network up to (pooled (B, D), sequence (B, T, D)).
+        blocks: names of the sequences that hold its blocks.
         sized: whether the network is built for one picture size.
+        arguments: of torchvision's builder.
     """
 
     head: tuple[str, ...]
     layers: Callable[[Any], list[list[nn.Module]]]
     tokens: Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+    blocks: tuple[str, ...] = ("features",)
     sized: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TorchvisionBackbone(Backbone):
@@ -64,6 +72,9 @@ class TorchvisionBackbone(Backbone):
 
     def layers(self) -> Sequence[nn.Module]:
         return [nn.ModuleList(parts) for parts in self.recipe.layers(self.body)]
+
+    def enable_checkpointing(self) -> None:
+        recompute(self.body, self.recipe.blocks)
 
 
 def _grid(feature_map: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +120,7 @@ RESNET = Recipe(
     head=("fc",),
     layers=lambda b: [[b.conv1, b.bn1], [b.layer1], [b.layer2], [b.layer3], [b.layer4]],
     tokens=_resnet_tokens,
+    blocks=("layer1", "layer2", "layer3", "layer4"),
 )
 CONVNEXT = Recipe(
     head=("classifier.2",),
@@ -118,8 +130,15 @@ CONVNEXT = Recipe(
 FEATURES = Recipe(
     head=("classifier",), layers=_feature_layers, tokens=lambda b, x: _grid(b.features(x))
 )
-VIT = Recipe(head=("heads",), layers=_vit_layers, tokens=_vit_tokens, sized=True)
-SWIN = Recipe(head=("head",), layers=lambda b: _feature_layers(b, b.norm), tokens=_swin_tokens)
+VIT = Recipe(
+    head=("heads",), layers=_vit_layers, tokens=_vit_tokens, blocks=("encoder.layers",), sized=True
+)
+SWIN = Recipe(
+    head=("head",),
+    layers=lambda b: _feature_layers(b, b.norm),
+    tokens=_swin_tokens,
+    arguments={"block": partial(SwinTransformerBlock, attn_layer=WindowAttention)},
+)
 
 
 def _width(body: nn.Module) -> int:
@@ -142,7 +161,8 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
                 f"backbone.image.image_size = {options.image_size} is not a multiple of 16, "
                 f"the side of {name}'s patches."
             )
-        body = zoo.get_model(name, weights=None, **sized)
+        body = zoo.get_model(name, weights=None, **sized, **recipe.arguments)
+        call_projections(body)
         backbone = TorchvisionBackbone(body, recipe, options)
         backbone.loaded = context.weights.load(
             body,

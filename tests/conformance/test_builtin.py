@@ -18,6 +18,14 @@ LARGE = (
 )
 
 
-@pytest.mark.parametrize("check", plugin_checks("mmft", slow=LARGE, prefer=["resnet18"]))
+SMALL = {"backbone.size": "tiny", "backbone.vocabulary": 500, "backbone.max_length": 48}
+
+
+@pytest.mark.parametrize(
+    "check",
+    plugin_checks(
+        "mmft", settings=SMALL, slow=LARGE, prefer=["resnet18", "distilbert", "distilgpt2"]
+    ),
+)
 def test_conformance(check) -> None:
     check()

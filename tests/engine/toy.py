@@ -29,6 +29,8 @@ from mmft_core.engine import Engine
 from mmft_core.monitor import Monitor
 from mmft_core.registry import NoOptions
 from mmft_core.tracking import Sink
+from mmft_core.tuning import prepare
+from mmft_core.weights import LoadedWeights
 
 CLASSES = ("left", "right")
 
@@ -65,6 +67,7 @@ class Layered(Backbone):
     """Three layers with batch norm and dropout, so that statistics and draws matter."""
 
     width = 8
+    loaded = LoadedWeights(source="random")
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,6 +117,7 @@ def make_engine(
     """An engine on the toy task, the same for the same configuration."""
     torch.manual_seed(config.seed)
     task = Classification("point", Layered(), CLASSES)
+    prepare(task, config)
     info = DatasetInfo(name="points", classes=CLASSES)
     processors = {"point": task.backbone("point").processor}
     return Engine(

@@ -88,7 +88,7 @@ def test_texts_are_shown_as_texts() -> None:
     page = samples(render_report(Path("run"), content(other, target="query?", preview=asked)))
     assert "<pre>the text that was to be found</pre>" in page and "<b>query?</b>" in page
     assert "<pre>another &lt;b&gt;text&lt;/b&gt;</pre>" in page
-    assert "a query of its own" not in page, "only classes are labels"
+    assert "<b>a query of its own</b>" not in page, "only classes are labels"
 
 
 def test_names_of_neighbours_cannot_become_markup() -> None:

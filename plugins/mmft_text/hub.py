@@ -1,0 +1,163 @@
+"""Data sets of the Hugging Face Hub, or of a folder that `datasets` saved, as texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.errors import DataError, WeightsError, did_you_mean
+from mmft_core.order import Indices
+from mmft_core.set_aside import SPLIT_NAMES, set_aside
+from mmft_core.table_columns import LABEL_NAMES, NO_LABEL
+from mmft_core.tables import quietly
+from mmft_core.weights import ensure_reachable
+from mmft_text.options import HubTextOptions
+from mmft_text.rows import TextRows
+from mmft_text.text_table import TARGET_NAMES, TEXT_NAMES
+
+
+def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
+    """Load the data set, memory-mapped.
+
+    Its own splits are used; those that it lacks are set aside from its training split.
+
+    Raises:
+        DataError: it cannot be had, or lacks a column.
+    """
+    if not options.id:
+        raise DataError(
+            "The dataset hub-text needs an id.", hint="Give --set dataset.id=stanfordnlp/imdb."
+        )
+    loaded = _load(options)
+    named = {SPLIT_NAMES[n.lower()]: part for n, part in loaded.items() if n.lower() in SPLIT_NAMES}
+    if "train" not in named and context.training:
+        raise DataError(
+            f"'{options.id}' has no training split, only {', '.join(loaded)}.",
+            hint="Choose another configuration with dataset.config.",
+        )
+    first = next(iter(named.values()), None) or next(iter(loaded.values()))
+    text = _column(first, options.text_column, "text_column", TEXT_NAMES, options.id)
+    target, classes = None, ()
+    if context.target != "none":
+        names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
+        target = _column(first, options.target_column, "target_column", names, options.id)
+        if context.target == "class":
+            classes = _classes(named, target)
+    rows = {n: _rows(f"{options.id} {n}", p, text, target, classes) for n, p in named.items()}
+    splits, notes = _complete(rows, options, context)
+    return Dataset(
+        info=DatasetInfo(
+            name=options.id,
+            classes=classes,
+            source=options.id if Path(options.id).exists() else f"Hugging Face Hub, {options.id}",
+            licence=str(getattr(first.info, "license", "") or "unknown"),
+            notes=(f"texts from column '{text}'", *notes),
+        ),
+        splits=splits,
+    )
+
+
+def _load(options: HubTextOptions) -> Mapping[str, Any]:
+    """The splits by name: from a folder, from the cache, or from the Hub."""
+    import datasets
+    from huggingface_hub import constants
+
+    folder = Path(options.id).expanduser()
+    try:
+        with quietly():
+            if folder.is_dir():
+                found = datasets.load_from_disk(str(folder))
+                return found if isinstance(found, Mapping) else {"train": found}
+            if not constants.is_offline_mode():
+                ensure_reachable(constants.ENDPOINT)
+            return datasets.load_dataset(options.id, options.config)  # type: ignore[no-any-return]
+    except WeightsError as error:
+        raise DataError(
+            f"The data set '{options.id}' cannot be had: {error.message}",
+            hint="Give a table or a folder of yours with --dataset PATH, or set HF_HUB_OFFLINE=1 "
+            "to use what was downloaded before.",
+        ) from None
+    except Exception as error:  # datasets has errors of many libraries.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(
+            f"The data set '{options.id}' cannot be loaded: {lines[0].rstrip('.')}.",
+            hint="Check dataset.id and dataset.config.",
+        ) from None
+
+
+def _column(part: Any, given: str | None, option: str, usual: tuple[str, ...], name: str) -> str:
+    columns = part.column_names
+    if given is not None and given not in columns:
+        raise DataError(
+            f"'{name}' has no column '{given}'.{did_you_mean(given, columns)}",
+            hint=f"Its columns are: {', '.join(columns)}. Set dataset.{option}.",
+        )
+    found = given or next((n for n in usual if n in columns), None)
+    if found is None:
+        raise DataError(
+            f"'{name}' has no column that is clearly the {option.removesuffix('_column')}.",
+            hint=f"Say which with --set dataset.{option}=NAME; its columns are: "
+            f"{', '.join(columns)}.",
+        )
+    return found
+
+
+def _classes(parts: Mapping[str, Any], column: str) -> tuple[str, ...]:
+    """The names that the data set gives its classes, or its labels as they are."""
+    feature = next(iter(parts.values())).features[column]
+    names = getattr(feature, "names", None)
+    if names:
+        return tuple(names)
+    return tuple(
+        sorted({str(v) for p in parts.values() for v in p.unique(column) if v is not None})
+    )
+
+
+def _rows(
+    name: str, part: Any, text: str, target: str | None, classes: tuple[str, ...]
+) -> TextRows:
+    texts = _strings(part, text)
+    if target is None:
+        return TextRows(name, texts)
+    if not classes:
+        return TextRows(name, texts, _strings(part, target))
+    return TextRows(name, texts, _labels(part, target, classes), classes)
+
+
+def _labels(part: Any, column: str, classes: tuple[str, ...]) -> Indices:
+    """Class indices (n,); the Hub marks what has no label, as in many test splits, with -1."""
+    values = part.data.column(column).to_pylist()
+    if getattr(part.features[column], "names", None):
+        return np.array([NO_LABEL if v is None else v for v in values], dtype=np.int64)
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index.get(str(v), NO_LABEL) for v in values], dtype=np.int64)
+
+
+def _strings(part: Any, column: str) -> pa.ChunkedArray:
+    # A selection of rows is a list of indices beside the table, which flattening applies.
+    cells = (part.flatten_indices() if part._indices is not None else part).data.column(column)
+    if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+        raise DataError(f"Column '{column}' holds {cells.type} values, not texts.")
+    return cells
+
+
+def _complete(
+    rows: Mapping[str, TextRows], options: HubTextOptions, context: DatasetContext
+) -> tuple[dict[str, Split], list[str]]:
+    """Set aside the splits that the data set lacks."""
+    splits: dict[str, Split] = dict(rows)
+    shares = {"val": options.val, "test": options.test}
+    missing = {name: share for name, share in shares.items() if name not in rows and share}
+    if "train" not in rows or not missing:
+        return splits, []
+    train = rows["train"]
+    labels = train.targets
+    if not isinstance(labels, np.ndarray):
+        labels = np.zeros(len(train), dtype=np.int64)
+    parts, notes = set_aside(train, labels, missing, context.seed)
+    return splits | parts, notes

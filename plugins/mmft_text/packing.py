@@ -1,0 +1,89 @@
+"""Several texts in a row of tokens, each kept to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_text.processing import SUFFIXES, TextProcessor
+
+
+@dataclass(frozen=True)
+class PackingProcessor(Processor):
+    """Whole texts for language modelling, packed into rows in which each keeps to itself.
+
+    Collates to three tensors (R, L) int64: "tokens"; "samples", the index in the batch of the text
+    that a token belongs to, -1 for none; and "positions", which begin anew with each piece. Texts
+    longer than a row are cut into pieces that overlap by one token, so that every token but a
+    text's first has one before it.
+
+    Attributes:
+        length: of a row, at most.
+        join: whether pieces share rows.
+    """
+
+    plain: TextProcessor
+    length: int
+    join: bool = True
+
+    suffixes = SUFFIXES
+    inspects = True
+
+    def prepare(self, raw: str, *, train: bool) -> Tensors:
+        vocabulary = self.plain.vocabulary
+        start = [] if vocabulary.start is None else [vocabulary.start]
+        end = [] if vocabulary.end is None else [vocabulary.end]
+        return {"tokens": torch.tensor([*start, *vocabulary.words(raw), *end])}
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        pieces = [
+            (sample, item["tokens"][i : i + self.length])
+            for sample, item in enumerate(items)
+            for i in range(0, max(1, len(item["tokens"]) - 1), self.length - 1)
+        ]
+        rows = self._rows(pieces)
+        width = max(sum(len(piece) for _, piece in row) for row in rows)
+        shape = (len(rows), width)
+        tokens = torch.full(shape, self.plain.vocabulary.pad)
+        samples, positions = torch.full(shape, -1), torch.zeros(shape, dtype=torch.int64)
+        for r, row in enumerate(rows):
+            at = 0
+            for sample, piece in row:
+                here = slice(at, at + len(piece))
+                tokens[r, here], samples[r, here] = piece, sample
+                positions[r, here] = torch.arange(len(piece))
+                at += len(piece)
+        return {"tokens": tokens, "samples": samples, "positions": positions}
+
+    def _rows(self, pieces: Sequence[tuple[int, Tensor]]) -> list[list[tuple[int, Tensor]]]:
+        """Put each piece, the longest first, into the first row that has room for it."""
+        rows: list[list[tuple[int, Tensor]]] = []
+        room: list[int] = []
+        for piece in sorted(pieces, key=lambda p: -len(p[1])):
+            size = len(piece[1])
+            fitting = (r for r, left in enumerate(room) if self.join and size <= left)
+            row = next(fitting, None)
+            if row is None:
+                rows.append([])
+                room.append(self.length)
+                row = len(rows) - 1
+            rows[row].append(piece)
+            room[row] -= size
+        return rows
+
+    def read(self, source: Path) -> str:
+        return self.plain.read(source)
+
+    def parse(self, text: str) -> str:
+        return text
+
+    def inspect(self, raw: str) -> None:
+        self.plain.vocabulary.words(raw)
+
+    def preview(self, raw: str) -> Preview:
+        return self.plain.preview(raw)

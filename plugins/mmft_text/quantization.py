@@ -1,0 +1,67 @@
+"""Weights in few bits, by bitsandbytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import BitsAndBytesConfig
+from transformers.utils.import_utils import is_bitsandbytes_available
+
+from mmft_core.errors import ConfigError, MissingExtraError
+
+
+def check_bits(bits: int | None, choice: str) -> None:
+    """Check that weights can be loaded in so few bits, before anything is fetched.
+
+    Args:
+        bits: 4 or 8; None for full precision.
+        choice: which weights are asked for.
+
+    Raises:
+        ConfigError: there are no weights to load so, or there is no GPU.
+        MissingExtraError: bitsandbytes is not installed.
+    """
+    if bits is None:
+        return
+    option = f"backbone.text.load_bits = {bits}"
+    if choice == "none":
+        raise ConfigError(
+            f"{option} is about weights that are loaded, and --weights none loads none.",
+            hint="Leave one of the two out.",
+        )
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"{option} needs a CUDA GPU, which this machine does not have.",
+            hint="Leave it out to load in 32 bits.",
+        )
+    if not is_bitsandbytes_available():
+        raise MissingExtraError(
+            f"{option} needs bitsandbytes, which is not installed.",
+            hint="Install it with: pip install 'mmft[quantize]'",
+        )
+
+
+def check_full(bits: int | None, run: Path) -> None:
+    """Raises:
+    ConfigError: the weights of a run are to be loaded in few bits, which is not provided for.
+    """
+    if bits is not None:
+        raise ConfigError(
+            f"backbone.text.load_bits = {bits} is for checkpoints of transformers, and {run} "
+            "is a run directory.",
+            hint="Leave it out, or start from the weights that the run started from.",
+        )
+
+
+def quantization(bits: int | None) -> BitsAndBytesConfig | None:
+    """As Dettmers et al. (2023, "QLoRA") have it: NF4, computed in bfloat16; or LLM.int8."""
+    if bits is None:
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )

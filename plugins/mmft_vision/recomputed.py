@@ -1,0 +1,67 @@
+"""Gradient checkpointing of sequences of blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class Recomputed(nn.Sequential):
+    """Keeps what goes into each block for the gradients, and computes what is inside again.
+
+    Blocks are its modules; a plain sequence among them is gone through block by block. Random
+    draws are repeated, and norms take in a batch's statistics once (Chen et al., 2016, "Training
+    Deep Nets with Sublinear Memory Cost").
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        if not (self.training and torch.is_grad_enabled()):
+            return super().forward(x)  # type: ignore[no-any-return]
+        for block in _blocks(self):
+            x = checkpoint(block, x, use_reentrant=False, context_fn=lambda b=block: _contexts(b))  # type: ignore[misc]
+        return x
+
+
+def recompute(network: nn.Module, names: tuple[str, ...]) -> None:
+    """Make the sequences of these names such ones; the names of what is in them stay."""
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        sequence = network.get_submodule(name)
+        again = Recomputed()
+        for key, block in sequence.named_children():
+            again.add_module(key, block)
+        setattr(network.get_submodule(parent), child, again.train(sequence.training))
+
+
+def _blocks(sequence: nn.Module) -> Iterator[nn.Module]:
+    for block in sequence.children():
+        if type(block) is nn.Sequential:
+            yield from _blocks(block)
+        else:
+            yield block
+
+
+def _contexts(
+    block: nn.Module,
+) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+    """What surrounds a block's first computation, and its second."""
+    return contextlib.nullcontext(), _statistics_kept(block)
+
+
+@contextlib.contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Let batch norms normalise by the batch without taking it into their averages."""
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
+    settings = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, settings, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches

@@ -1,0 +1,236 @@
+"""Weights of text backbones: from the Hub, from folders and runs; what is refused, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_model
+from torch import nn
+
+from mmft_core.errors import ConfigError, WeightsError
+from tests.text.tools import collated, make_backbone
+
+COMMIT = "a" * 40
+BUILD = """
+import json, sys
+from tests.text.tools import collated, make_backbone
+backbone = make_backbone("minilm", weights=sys.argv[1])
+pooled = backbone.encode(collated(backbone)).pooled
+loaded, total = backbone.loaded, round(pooled.abs().sum().item(), 3)
+print(json.dumps([loaded.source, loaded.detail, total]))
+"""
+
+
+class Hub:
+    """Serves one network as the Hub does, and remembers what was asked for."""
+
+    def __init__(self, hub_id: str, folder: Path) -> None:
+        asked: list[str] = []
+        self.asked = asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.answer(body=False)
+
+            def do_GET(self) -> None:
+                self.answer(body=True)
+
+            def answer(self, *, body: bool) -> None:
+                path = self.path.partition("?")[0]
+                file = folder / path.rpartition("/")[2]
+                names = [*sorted(p.name for p in folder.iterdir()), "onnx/model.safetensors"]
+                if path.startswith(f"/api/models/{hub_id}"):
+                    listing: object = {
+                        "id": hub_id,
+                        "sha": COMMIT,
+                        "siblings": [{"rfilename": name} for name in names],
+                    }
+                    if "/tree/" in path:
+                        entry = {"type": "file", "size": 1, "oid": COMMIT}
+                        listing = [entry | {"path": name} for name in names]
+                    data, kind = json.dumps(listing).encode(), "application/json"
+                elif path.startswith(f"/{hub_id}/resolve/") and file.is_file():
+                    asked.append(file.name)
+                    data, kind = file.read_bytes(), "application/octet-stream"
+                else:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                headers = {"Content-Type": kind, "Content-Length": len(data)}
+                headers |= {"X-Repo-Commit": COMMIT, "ETag": f'"{file.name}"'}
+                for name, value in headers.items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                if body:
+                    self.wfile.write(data)
+
+            def log_message(self, *_) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A folder as transformers saves it, of a tiny BERT."""
+    folder = tmp_path / "checkpoint"
+    save(make_backbone("minilm"), folder)
+    return folder
+
+
+def save(backbone, folder: Path) -> None:
+    folder.mkdir()
+    backbone.save_assets(folder)
+    save_model(backbone.network, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+@pytest.fixture
+def hub(checkpoint: Path) -> Iterator[Hub]:
+    (checkpoint / "pytorch_model.bin").write_bytes(b"never to be fetched")
+    (checkpoint / "modeling_evil.py").write_text("raise SystemExit")
+    hub = Hub("sentence-transformers/all-MiniLM-L6-v2", checkpoint)
+    yield hub
+    hub.server.shutdown()
+
+
+def build(choice: str, home: Path, url: str) -> tuple[list, str]:
+    environment = {"HF_ENDPOINT": url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", BUILD, choice],
+        env=os.environ | environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return json.loads(ran.stdout or "[]"), ran.stderr
+
+
+def test_published_weights_are_fetched_once_and_nothing_but_them(hub: Hub, tmp_path: Path) -> None:
+    (source, detail, pooled), told = build("pretrained", tmp_path / "home", hub.url)
+    assert (source, detail) == ("published", "sentence-transformers/all-MiniLM-L6-v2")
+    assert told == ""
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.asked)
+    assert not {"pytorch_model.bin", "modeling_evil.py"} & set(hub.asked)
+    # Now without network, and by the id alone.
+    hub.server.shutdown()
+    hub.server.server_close()
+    again, told = build("sentence-transformers/all-MiniLM-L6-v2", tmp_path / "home", hub.url)
+    assert again == ["sentence-transformers/all-MiniLM-L6-v2", "", pooled] and told == ""
+
+
+def test_a_download_that_was_cut_off_is_not_taken_for_the_whole(hub: Hub, tmp_path: Path) -> None:
+    build("pretrained", tmp_path / "home", hub.url)
+    for file in (tmp_path / "home").rglob("snapshots/*/model.safetensors"):
+        file.unlink()
+    hub.asked.clear()
+    (source, _, _), _ = build("auto", tmp_path / "home", hub.url)
+    assert source == "published" and "model.safetensors" in hub.asked
+
+
+def test_an_unknown_id(hub: Hub, tmp_path: Path) -> None:
+    built, told = build("no-such/network", tmp_path / "home", hub.url)
+    assert built == [] and "no-such/network/resolve/main/config.json cannot be reached" in told
+
+
+# --- folders and runs ---------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_an_earlier_run_gives_its_backbone(tmp_path: Path) -> None:
+    for name in ("bert-base", "gpt2", "t5-small"):
+        backbone = make_backbone(name)
+        task = nn.ModuleDict({"backbones": nn.ModuleDict({"text": backbone})})
+        task["head"] = nn.Linear(2, 2)
+        assets = tmp_path / name / "model" / "assets" / "text"
+        assets.mkdir(parents=True)
+        backbone.save_assets(assets)
+        save_model(task, str(tmp_path / name / "model" / "model.safetensors"))
+        for path in (tmp_path / name, tmp_path / name / "model"):
+            again = make_backbone(name, weights=str(path), seed=5)
+            inputs = collated(backbone)
+            assert torch.equal(again.encode(inputs).pooled, backbone.encode(inputs).pooled)
+            assert again.loaded.source == str(path)
+            assert torch.equal(collated(again)["tokens"], inputs["tokens"])
+
+
+def test_only_safetensors_are_loaded(checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    shutil.move(weights, checkpoint / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"cannot be loaded.*must be safetensors"):
+        make_backbone("minilm", weights=str(checkpoint))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_damaged_files_are_told_by_name(checkpoint: Path, file: str) -> None:
+    (checkpoint / file).write_bytes((checkpoint / file).read_bytes()[:200])
+    with pytest.raises(WeightsError, match=f"{checkpoint}.* cannot be (read|loaded)") as caught:
+        make_backbone("minilm", weights=str(checkpoint))
+    assert "\n" not in caught.value.message
+
+
+def test_weights_of_another_shape(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 6}))
+    with pytest.raises(WeightsError, match=r"do not fit .*'encoder\.layer\.4.* is missing"):
+        make_backbone("minilm", weights=str(checkpoint))
+
+
+def test_a_tokenizer_of_other_weights(checkpoint: Path) -> None:
+    other = make_backbone("minilm", vocabulary=450)
+    other.tokenizer.save_pretrained(checkpoint)
+    with pytest.raises(WeightsError, match="has 410 tokens, and the network knows 400"):
+        make_backbone("minilm", weights=str(checkpoint))
+
+
+def test_no_code_of_a_checkpoint_is_run(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    (checkpoint / "evil.py").write_text("raise SystemExit('this was run')")
+    with pytest.raises(WeightsError, match=r"config\.json cannot be read"):
+        make_backbone("text-encoder", weights=str(checkpoint))
+
+
+@pytest.mark.parametrize(
+    "given, asked, reason",
+    [
+        ("bert-base", "causal-lm", r"an encoder .* a causal language model\. Choose text-encoder"),
+        ("gpt2", "text-encoder", r"a causal language model .* an encoder\. Choose causal-lm"),
+        ("bart-base", "causal-lm", r"an encoder-decoder .*Choose seq2seq-lm"),
+        ("t5-small", "text-encoder", r"an encoder-decoder .*Choose seq2seq-lm"),
+        ("gpt2", "seq2seq-lm", r"a causal language model .*Choose causal-lm"),
+        ("t5-small", "bart-base", r"type t5, but the backbone is of type bart\. Choose seq2seq-lm"),
+    ],
+)
+def test_another_kind_of_network(given: str, asked: str, reason: str, tmp_path: Path) -> None:
+    save(make_backbone(given), tmp_path / "given")
+    with pytest.raises(WeightsError, match=reason):
+        make_backbone(asked, weights=str(tmp_path / "given"))
+
+
+# --- few bits -----------------------------------------------------------------------------------
+
+
+def test_few_bits_of_nothing() -> None:
+    with pytest.raises(ConfigError, match="load_bits = 8 .*--weights none loads none"):
+        make_backbone("minilm", load_bits=8)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("choice", ["auto", "pretrained", "org/name"])
+def test_without_a_gpu_this_is_told_before_anything_is_fetched(choice: str) -> None:
+    with pytest.raises(ConfigError, match="load_bits = 4 needs a CUDA GPU"):
+        make_backbone("minilm", weights=choice, load_bits=4)
