@@ -91,7 +91,8 @@ def write(task: Task, path: Path, *, adapters: bool = True) -> None:
     if all(map(keep, state)):
         save_model(task, str(path))
         return
-    save_file({k: v.detach().cpu().clone() for k, v in state.items() if keep(k)}, path)
+    own = {k: v for k, v in state.items() if keep(k)}
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in own.items()}, path)
 
 
 def read(task: Task, path: Path, *, adapters: bool = True) -> None:

@@ -49,3 +49,11 @@ def _cpu_computes_bf16() -> bool:
     """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
     features = torch.cpu.get_capabilities()
     return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def sum_of_processes(number: int, accelerator: Accelerator) -> int:
+    """The sum of what every process has."""
+    if accelerator.num_processes == 1:
+        return number
+    here = torch.tensor(number, device=accelerator.device)
+    return int(accelerator.reduce(here, "sum"))

@@ -9,7 +9,6 @@ uninterrupted one does.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from mmft_core import base
 from mmft_core.config import EngineConfig
@@ -31,12 +29,13 @@ from mmft_core.data import (
     seed_everything,
     training_loader,
 )
-from mmft_core.errors import NonFiniteLossError
+from mmft_core.device import sum_of_processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.interrupt import StopRequest
+from mmft_core.losses import Losses
 from mmft_core.monitor import Monitor
-from mmft_core.order import Arrangement, BySize, InGroups
+from mmft_core.order import arrangement
 from mmft_core.state import Progress, TrainingState
 from mmft_core.tracking import Evaluated, Sink, Start, Step
 from mmft_core.windows import TrainingKeys, Windows
@@ -87,13 +86,13 @@ class Engine:
             config.seed,
             accelerator.process_index,
             accelerator.num_processes,
-            _arrangement(task, train),
+            arrangement(train.split, task.codec, task.group_size),
         )
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
         self.best_weights = folder / "best.safetensors"
-        self._pending: list[tuple[int, Tensor, list[str]]] = []
+        self._losses = Losses()
 
     def fit(self, *, resume: bool = False) -> Outcome:
         """Train to the end, to an early stop, or until Ctrl-C or SIGTERM.
@@ -178,7 +177,7 @@ class Engine:
         passes = [next(stream) for _ in range(self.windows.passes(step))]
         weights = [state.task.weight(batch) for batch in passes]
         # The loss is the mean over the whole window, over however many passes and processes.
-        scale = accelerator.num_processes / max(1, self._over_processes(sum(weights)))
+        scale = accelerator.num_processes / max(1, sum_of_processes(sum(weights), accelerator))
         total = torch.zeros((), device=accelerator.device)
         for number, (batch, weight) in enumerate(zip(passes, weights, strict=True)):
             # Loading may have drawn random numbers in this process; the model's start here.
@@ -189,8 +188,8 @@ class Engine:
                 accelerator.backward(loss)
             total += loss.detach()
         ids = [sample_id for batch in passes for sample_id in batch.ids]
-        self._pending.append((step + 1, total, ids))
-        if accelerator.device.type == "cpu" or len(self._pending) >= self.config.log_every:
+        self._losses.add(step + 1, total, ids)
+        if accelerator.device.type == "cpu" or len(self._losses) >= self.config.log_every:
             self._report_losses()
         if self.config.clip_norm is not None:
             accelerator.clip_grad_norm_(state.model.parameters(), self.config.clip_norm)
@@ -198,32 +197,21 @@ class Engine:
         state.progress.step += 1
         state.progress.samples += self.windows.window_size(step)
 
-    def _over_processes(self, number: int) -> int:
-        """The sum of what every process has."""
-        if self.accelerator.num_processes == 1:
-            return number
-        here = torch.tensor(number, device=self.accelerator.device)
-        return int(self.accelerator.reduce(here, "sum"))
-
     def _report_losses(self) -> None:
         """Look at the losses since the last look, which on a GPU waits for it to catch up.
 
         Raises:
             NonFiniteLossError: one is NaN or infinite.
         """
-        if not self._pending:
+        if not len(self._losses):
             return
-        losses = torch.stack([loss for _, loss, _ in self._pending]).tolist()
-        for (step, _, ids), loss in zip(self._pending, losses, strict=True):
-            if not math.isfinite(loss):
-                raise NonFiniteLossError(step, loss, ids)
-        step, progress = self._pending[-1][0], self.state.progress
-        self._pending.clear()
+        step, loss = self._losses.take()
+        progress = self.state.progress
         self.sink.step(
             Step(
                 step=step,
                 epoch=self.windows.epoch_of(step - 1) + 1,
-                loss=sum(losses) / len(losses),
+                loss=loss,
                 lr=float(self.state.schedule.get_last_lr()[-1]),
                 samples=progress.samples,
                 seconds=progress.seconds,
@@ -249,13 +237,10 @@ class Engine:
         evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)
-        progress.evaluated_step = progress.step
-        progress.evaluations_since_best = 0 if best else progress.evaluations_since_best + 1
-        if best:
-            progress.best, progress.best_step = value, progress.step
-            if self.accelerator.is_main_process:
-                with replacing(self.best_weights) as temporary:
-                    base.write(self.state.judged, temporary)
+        progress.judged(value, best)
+        if best and self.accelerator.is_main_process:
+            with replacing(self.best_weights) as temporary:
+                base.write(self.state.judged, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
         self.sink.evaluated(
             Evaluated(
@@ -300,13 +285,3 @@ class Engine:
             on_batch=on_batch,
             stop=stop,
         )
-
-
-def _arrangement(task: Task, train: PreparedSplit) -> Arrangement | None:
-    """Which samples are to share a forward pass: like classes, like sizes, or any."""
-    if task.group_size > 1:
-        split = train.split
-        labels = [task.codec.encode(split.target(index)) for index in range(len(split))]
-        return InGroups(labels, task.group_size)
-    sizes = train.split.sizes()
-    return None if sizes is None else BySize(sizes)

@@ -17,7 +17,7 @@ from torch import nn
 
 from mmft_core.config import LoraConfig
 from mmft_core.contracts import Backbone
-from mmft_core.errors import ConfigError, IncompatibleError, did_you_mean
+from mmft_core.errors import ConfigError, IncompatibleError
 
 if TYPE_CHECKING:
     import peft
@@ -66,8 +66,7 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
     for target in targets:
         if target not in known:
             raise ConfigError(
-                f"engine.lora.targets: the backbone has no layers of role '{target}'."
-                f"{did_you_mean(target, known)}",
+                f"engine.lora.targets: the backbone has no layers of role '{target}'.",
                 hint=f"Its roles are: {', '.join(known)}.",
             )
     wanted = targets or (["attention"] if "attention" in roles else ["all"])
@@ -83,8 +82,13 @@ def _inject(backbone: Backbone, settings: peft.LoraConfig) -> None:
     for name, module in backbone.named_modules():
         if re.search(r"\.lora_[AB]\.\w+$", name) and isinstance(module, nn.Conv2d):
             base = backbone.get_submodule(name.rpartition(".lora_")[0] + ".base_layer")
-            if base.weight.is_contiguous(memory_format=torch.channels_last):  # type: ignore
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            weight = base.weight
+            if isinstance(weight, torch.Tensor) and _is_channels_last(weight):
+                module.to(memory_format=torch.channels_last)
+
+
+def _is_channels_last(weight: torch.Tensor) -> bool:
+    return weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def train_adapters(backbone: Backbone, training: bool) -> None:
@@ -136,10 +140,10 @@ def load(backbone: Backbone, folder: Path) -> None:
     import peft
     from safetensors.torch import load_file
 
-    _inject(backbone, peft.LoraConfig.from_pretrained(str(folder)))  # type: ignore[arg-type]
+    _inject(backbone, peft.LoraConfig.from_pretrained(str(folder)))
     tensors = load_file(folder / "adapter_model.safetensors")
     state = {k.removeprefix("base_model.model."): v for k, v in tensors.items()}
-    result = peft.set_peft_model_state_dict(backbone, state)
+    result: Any = peft.set_peft_model_state_dict(backbone, state)
     missing = [key for key in result.missing_keys if is_adapter(key)]
     if missing or result.unexpected_keys:
         raise ValueError(f"{folder.name}: '{[*missing, *result.unexpected_keys][0]}' does not fit")

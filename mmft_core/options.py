@@ -76,10 +76,11 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
             )
     optional = {o.name for o in describe(options_type) if "unset" in o.type}
     given = {k: None if v == "none" and k in optional else v for k, v in values.items()}
-    for name, table_type in typing.get_type_hints(options_type).items():
-        if dataclasses.is_dataclass(table_type) and isinstance(given.get(name), Mapping):
-            table = convert(given[name], table_type, f"{where}.{name}")
-            given[name] = dataclasses.asdict(table)
+    for name, hint in typing.get_type_hints(options_type).items():
+        table = given.get(name)
+        if dataclasses.is_dataclass(hint) and isinstance(table, Mapping):
+            typed = convert(table, typing.cast("type[Any]", hint), f"{where}.{name}")
+            given[name] = dataclasses.asdict(typed)
     try:
         return msgspec.convert(given, options_type)
     except msgspec.ValidationError as error:

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mmft_core.contracts import Split, TargetCodec
+
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 POOL = 64
@@ -131,3 +133,16 @@ def epoch_order(
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(size)
     return order if arrangement is None else arrangement.arrange(order, cuts, random)
+
+
+def arrangement(split: Split, codec: TargetCodec, group_size: int) -> Arrangement | None:
+    """Which samples are to share a forward pass: like classes, like sizes, or any.
+
+    Args:
+        group_size: of the task; see `Task`.
+    """
+    if group_size > 1:
+        labels = [codec.encode(split.target(index)) for index in range(len(split))]
+        return InGroups(labels, group_size)
+    sizes = split.sizes()
+    return None if sizes is None else BySize(sizes)

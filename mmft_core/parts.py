@@ -123,7 +123,8 @@ def rebuild(
     except WeightsError as error:
         raise WeightsError(
             f"The base weights of the {modality} backbone, which are not kept with the run, "
-            f"cannot be had any more: {error.message}"
+            f"cannot be had any more: {error.message}",
+            hint="Bring them back to where they were; the rest was made for them alone.",
         ) from None
     base.check_same(backbone, loaded)
     return backbone

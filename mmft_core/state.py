@@ -38,6 +38,13 @@ class Progress:
     best_step: int = 0
     evaluations_since_best: int = 0
 
+    def judged(self, value: float, best: bool) -> None:
+        """Take in what an evaluation found."""
+        self.evaluated_step = self.step
+        self.evaluations_since_best = 0 if best else self.evaluations_since_best + 1
+        if best:
+            self.best, self.best_step = value, self.step
+
 
 class TrainingState:
     """Task, optimizer, schedule, average and progress of one training.

@@ -13,12 +13,12 @@ def show_plan(plan: Plan) -> None:
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
     """
+    counts = {m: _parameters(part, plan.engine) for m, part in plan.backbones.items()}
     click.echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
         click.echo(f"# {component.kind:9} {component.qualified:32} {supplier}")
-    for modality, part in plan.backbones.items():
-        total, trained = _parameters(part, plan.engine)
+    for modality, (total, trained) in counts.items():
         click.echo(
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
             f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"

@@ -7,11 +7,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.contracts import Features, Generator, Processor, Tensors
+from mmft_core import lora
+from mmft_core.config import LoraConfig
+from mmft_core.contracts import Backbone, Features, Generator, Processor, Tensors
 from mmft_core.data import seed_everything
+from mmft_core.errors import IncompatibleError
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
 from mmft_core.testing.tools import equal, reload_weights
@@ -137,18 +141,8 @@ def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
     backbone = bench.backbone(component)
     for layer in backbone.layers():
         layer.requires_grad_(True)
-    features = backbone.encode(bench.inputs(component))
-    outputs = [features.pooled, features.sequence]
-    generator = torch.Generator().manual_seed(0)
-    loss = sum(
-        (output * torch.randn(output.shape, generator=generator)).sum()
-        for output in outputs
-        if output is not None
-    )
-    if isinstance(backbone, Generator):  # Its writing half takes no part in the features.
-        targets = backbone.codec.collate([backbone.codec.encode("a few words")] * 3)
-        loss = loss + backbone.token_losses(bench.inputs(component), targets).sum()
-    assert isinstance(loss, Tensor) and loss.requires_grad, "features are cut off from the weights"
+    loss = _loss_of_all(bench, component, backbone)
+    assert loss.requires_grad, "features are cut off from the weights"
     try:
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in backbone.named_parameters():
@@ -159,6 +153,55 @@ def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
             assert reached, f"all gradients of layer {depth} are zero"
     finally:
         backbone.zero_grad(set_to_none=True)
+
+
+def roles_name_layers_that_are_called(bench: Workbench, component: Spec) -> None:
+    """Adapters on the layers of every role change nothing at first, and each of them learns."""
+    backbone, inputs = bench.new_backbone(component), bench.inputs(component)
+    roles = {role: list(names) for role, names in backbone.roles().items()}
+    if not roles:
+        pytest.skip("it has no layers that take adapters")
+    modules = dict(backbone.named_modules())
+    for role, names in roles.items():
+        unknown = [name for name in names if name not in modules]
+        assert not unknown, f"role '{role}' names {unknown[0]}, which is no module"
+    with torch.no_grad():
+        wanted = backbone.encode(inputs).pooled
+        lora.inject(backbone, LoraConfig(rank=2, targets=("all",)))
+        pooled = backbone.encode(inputs).pooled
+    assert equal(pooled, wanted, TOLERANCE), "new adapters change the features"
+    _loss_of_all(bench, component, backbone).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in backbone.named_parameters():
+        if "lora_B" in name:
+            reached = parameter.grad is not None and bool(parameter.grad.any())
+            assert reached, f"no gradient reaches the adapter {name}: its layer is not called"
+    layers = {id(p) for layer in backbone.layers() for p in layer.parameters()}
+    parameters = dict(backbone.named_parameters())
+    for name, parameter in parameters.items():
+        if "lora_B" in name:
+            below = parameters[f"{name.rpartition('.lora_B')[0]}.base_layer.weight"]
+            listed = id(parameter) in layers or id(below) not in layers
+            assert listed, f"layers() holds the layer below the adapter {name}, and not that"
+
+
+def checkpointing_changes_nothing(bench: Workbench, component: Spec) -> None:
+    """Losses, gradients and statistics are the same with activations computed again."""
+    found = []
+    for checkpointing in (False, True):
+        backbone = bench.new_backbone(component)
+        if checkpointing:
+            try:
+                backbone.enable_checkpointing()
+            except IncompatibleError as error:
+                pytest.skip(error.message)
+        backbone.train()
+        seed_everything(3)
+        loss = _loss_of_all(bench, component, backbone)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = {n: p.grad for n, p in backbone.named_parameters() if p.grad is not None}
+        found.append((loss.detach(), gradients, dict(backbone.named_buffers())))
+    for what, once, again in zip(("losses", "gradients", "buffers"), *found, strict=True):
+        assert equal(once, again, 1e-5), f"with gradient checkpointing the {what} differ"
 
 
 def same_seed_same_weights(bench: Workbench, component: Spec) -> None:
@@ -192,6 +235,21 @@ def weights_survive_saving(bench: Workbench, component: Spec) -> None:
     )
 
 
+def _loss_of_all(bench: Workbench, component: Spec, backbone: Backbone) -> Tensor:
+    """A loss on all features, and on what a generator writes."""
+    inputs = bench.inputs(component)
+    features = backbone.encode(inputs)
+    generator = torch.Generator().manual_seed(0)
+    loss = torch.zeros(())
+    for output in (features.pooled, features.sequence):
+        if output is not None:
+            loss = loss + (output * torch.randn(output.shape, generator=generator)).sum()
+    if isinstance(backbone, Generator):  # Its writing half takes no part in the features.
+        targets = backbone.codec.collate([backbone.codec.encode("a few words")] * 3)
+        loss = loss + backbone.token_losses(inputs, targets).sum()
+    return loss
+
+
 @torch.no_grad()
 def _encode(bench: Workbench, component: Spec, inputs: Tensors) -> Features:
     features = bench.backbone(component).encode(inputs)
@@ -209,6 +267,8 @@ CHECKS = (
     samples_do_not_mix,
     layers_cover_every_parameter_once,
     gradients_reach_every_layer,
+    roles_name_layers_that_are_called,
+    checkpointing_changes_nothing,
     same_seed_same_weights,
     weights_survive_saving,
 )

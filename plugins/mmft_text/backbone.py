@@ -74,6 +74,7 @@ class TextBackbone(Backbone):
         network: Any = self.network
         if not network.supports_gradient_checkpointing:
             super().enable_checkpointing()
+        network.config.use_cache = False  # Of training; writing has its own setting.
         # transformers has renamed it.
         new = getattr(network, "activation_checkpointing_enable", None)
         (new or network.gradient_checkpointing_enable)({"use_reentrant": False})

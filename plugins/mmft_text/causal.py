@@ -17,6 +17,7 @@ from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
 from mmft_text.processing import TokenCodec
+from mmft_text.quiet import quietly
 from mmft_text.writing import write
 
 
@@ -102,7 +103,8 @@ class CausalBackbone(TextBackbone, Generator):
     def _logits(self, tokens: Tensor, mask: Tensor | None, positions: Tensor, keep: int) -> Tensor:
         """The logits (B, keep, V) at the last positions, in full precision."""
         more = accepted(self.network.forward, position_ids=positions, logits_to_keep=keep)
-        output = self.network(tokens, attention_mask=mask, use_cache=False, **more)
+        with quietly():  # Packed rows have padding without a mask, and it belongs to no text.
+            output = self.network(tokens, attention_mask=mask, use_cache=False, **more)
         logits: Tensor = output.logits[:, -keep:]
         return logits.float()
 

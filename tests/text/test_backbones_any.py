@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from mmft_text.tokenizers import train_tokenizer
 from safetensors.torch import save_model
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers.utils import logging as transformers_logging
 
 from mmft_core.contracts import PADDING, Generator
 from mmft_core.errors import ConfigError, IncompatibleError
@@ -55,6 +58,18 @@ def load(kind: str, model_type: str, folder: Path, settings: dict[str, Any], **o
     return make_backbone(ANY[kind], weights=str(folder), **({"max_length": 60} | options))
 
 
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What transformers logs, even what it says but once."""
+    told: list[str] = []
+    handler, logger = logging.Handler(), logging.getLogger("transformers")
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    transformers_logging.warning_once.cache_clear()  # type: ignore[attr-defined]
+    logger.addHandler(handler)
+    yield told
+    logger.removeHandler(handler)
+
+
 @torch.no_grad()
 def losses_alone(backbone: Any, tokens: torch.Tensor) -> torch.Tensor:
     """The losses (T - 1,) of one text, by transformers and by nothing else."""
@@ -89,6 +104,16 @@ def test_where_they_would_mix_this_is_told(model_type: str, tmp_path: Path) -> N
     for index, item in enumerate(items):
         own = losses[(batch["samples"] == index) & (batch["positions"] > 0)]
         torch.testing.assert_close(own, losses_alone(backbone, item["tokens"]), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_packing_says_nothing(said: list[str]) -> None:
+    backbone = make_backbone("gpt2")
+    packing = backbone.packed(join=True)
+    batch = packing.collate([packing.prepare(text, train=False) for text in TEXTS])
+    assert (batch["samples"][:, -1] < 0).any()
+    backbone.packed_losses(batch)
+    assert said == []
 
 
 @torch.no_grad()
@@ -200,13 +225,31 @@ def test_layers_of_a_network_with_parameters_of_its_own_and_shared_ones() -> Non
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["gpt2", "t5-small", "modernbert-base"])
-def test_checkpointing_says_nothing(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["gpt2", "t5-small", "bart-base", "modernbert-base"])
+def test_checkpointing_says_nothing(name: str, said: list[str]) -> None:
     backbone = make_backbone(name).train()
     backbone.enable_checkpointing()
-    backbone.encode(collated(backbone)).pooled.sum().backward()
-    captured = capfd.readouterr()
-    assert captured.err == "" and captured.out == ""
+    features = backbone.encode(collated(backbone)).pooled.sum()
+    if isinstance(backbone, Generator):
+        codec = backbone.codec
+        targets = codec.collate([codec.encode(text) for text in TEXTS])
+        features = features + backbone.token_losses(collated(backbone), targets).sum()
+    features.backward()
+    assert said == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["gpt2", "causal-lm", "t5-small", "bart-base"])
+def test_writing_says_nothing(name: str, said: list[str]) -> None:
+    backbone = make_backbone(name)
+    assert isinstance(backbone, Generator)
+    for settings in (
+        Generation(max_new_tokens=4),
+        Generation(max_new_tokens=4, num_beams=2, length_penalty=2.0),
+        Generation(max_new_tokens=4, sample=True, top_k=0),
+    ):
+        backbone.generate(collated(backbone), settings)
+    assert said == []
 
 
 def test_a_network_that_cannot_compute_again() -> None:

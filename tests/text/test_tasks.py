@@ -77,7 +77,9 @@ class TestClassification:
 
     def test_eval_on_other_texts(self, finished: Path, mmft, tmp_path: Path) -> None:
         other = tmp_path / "other.csv"
-        other.write_text("text,label\nThe cat meows at the moon.,cat\nThe dog barks at the postman.,dog\n")
+        other.write_text(
+            "text,label\nThe cat meows at the moon.,cat\nThe dog barks at the postman.,dog\n"
+        )
         figures = json.loads(mmft("eval", finished, "--dataset", other, "--json").out)
         assert figures["samples"] == 2 and figures["accuracy"] == 1.0
         other.write_text("text,label\nThe cow moos.,cow\n")
