@@ -26,7 +26,10 @@ class Generation:
         float, Meta(gt=0, description="Above 1 discourages tokens that were there (CTRL, 2019).")
     ] = 1.0
     sample: Annotated[
-        bool, Meta(description="Draw tokens at random by their probability, from the run's seed.")
+        bool,
+        Meta(
+            description="Draw tokens at random by their probability; the same inputs draw the same."
+        ),
     ] = False
     temperature: Annotated[
         float, Meta(gt=0, description="Of sampling: below 1 for more probable tokens.")

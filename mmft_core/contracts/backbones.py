@@ -213,7 +213,8 @@ class BackboneContext:
     Attributes:
         weights: which weights are asked for; `weights.load(...)` finds them.
         info: of the data set.
-        train: the training split, for what is fitted to data (a tokenizer); None on reloading.
+        train: the training split, for what is fitted to data (a tokenizer); None on reloading,
+            and in a dry run, which only asks how large the backbone is.
         assets: the folder that `save_assets` filled, on reloading; else None.
     """
 

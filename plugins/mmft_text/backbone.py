@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from mmft_core.contracts import Backbone, BackboneContext
 from mmft_core.roles import find_roles
+from mmft_core.splits import Joined
 from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import (
     Checkpoint,
@@ -127,9 +128,10 @@ def _random(
     Args:
         loaded: why it is random, to which a remark on its size is added.
     """
-    assert context.train is not None
     texts = not context.info.classes  # What else are targets that are strings?
-    tokenizer = train_tokenizer(context.train, options.vocabulary, kind.kind, targets=texts)
+    # Without data, when only the size is asked for, the tokenizer stays one of bytes.
+    train = context.train if context.train is not None else Joined(())
+    tokenizer = train_tokenizer(train, options.vocabulary, kind.kind, targets=texts)
     config = family.published_config()
     size = options.random_size if options.size == "auto" else options.size
     if size != "published":
@@ -137,7 +139,7 @@ def _random(
         network = f"{config.model_type} ({SIZES[size].layers} layers, width {SIZES[size].width})"
         remark = f"A {size} {network} is trained{' in its place' if loaded.fell_back else ''}."
         loaded = replace(loaded, detail=f"{loaded.detail} {remark}".strip())
-    config.vocab_size = len(tokenizer)
+    config.vocab_size = options.vocabulary if context.train is None else len(tokenizer)
     pad, start, end = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
     roles = {"pad": pad, "bos": start, "cls": start, "eos": end, "sep": end}
     for role, token in roles.items():

@@ -66,6 +66,18 @@ EXPECTED = {
     "broken_backbones/half-detached": [
         ("gradients_reach_every_layer", "no gradient reaches embed.weight")
     ],
+    "broken_backbones/weight-read": [
+        ("roles_name_layers_that_are_called", "no gradient reaches the adapter mix.lora_B")
+    ],
+    "broken_backbones/layers-kept": [
+        ("roles_name_layers_that_are_called", "holds the layer below the adapter embed")
+    ],
+    "broken_backbones/unknown-role": [
+        ("roles_name_layers_that_are_called", "'mlp' names mixture, which is no module")
+    ],
+    "broken_backbones/checkpointing-forgets": [
+        ("checkpointing_changes_nothing", "the gradients differ")
+    ],
     "broken_backbones/unseeded-weights": [("same_seed_same_weights", "same seed the weights dif")],
     "broken_backbones/hidden-state": [
         ("weights_survive_saving", "gives other features: something is not in its state")

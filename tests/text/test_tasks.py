@@ -138,6 +138,14 @@ class TestLanguageModeling:
         assert ended.code == 2 and "needs likelihoods" in ended.err
 
 
+@pytest.mark.parametrize("backbone, parameters", [("bert-base", "108,891"), ("gpt2", "109,283")])
+def test_a_dry_run_tells_the_published_size(mmft, backbone: str, parameters: str) -> None:
+    arguments = ["--task=text-cls", "--backbone", backbone, "--set=backbone.size=published"]
+    ended = mmft("run", *arguments, "--set=backbone.vocabulary=30522", "--dry-run")
+    assert ended.code == 0, ended.err
+    assert f"# text backbone: {parameters}," in ended.out
+
+
 class TestBadTexts:
     def test_empty_texts_are_reported_by_row_or_left_out(self, mmft, tmp_path: Path) -> None:
         path = tmp_path / "t.jsonl"

@@ -147,6 +147,48 @@ class HalfDetached(MeanNet):
         return Features(pooled, sequence, mask)
 
 
+class WeightRead(MeanNet):
+    """Computes with the weight of a layer that it never calls."""
+
+    def encode(self, inputs):
+        hidden = self.embed(inputs["x"][..., None]).tanh()
+        sequence = nn.functional.linear(hidden, self.mix.weight, self.mix.bias)
+        mask = inputs["mask"]
+        pooled = (sequence * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return Features(pooled, sequence, mask)
+
+
+class LayersKept(MeanNet):
+    """Goes on listing the layers that adapters have taken the place of."""
+
+    def __init__(self, options, context) -> None:
+        super().__init__(options, context)
+        self.listed = (self.embed, self.mix)
+
+    def layers(self):
+        return list(self.listed)
+
+
+class UnknownRole(MeanNet):
+    def roles(self):
+        return {"mlp": ["embed", "mixture"]}
+
+
+class CheckpointingForgets(MeanNet):
+    """Drops gradients in place of computing activations again."""
+
+    checkpointing = False
+
+    def enable_checkpointing(self):
+        self.checkpointing = True
+
+    def encode(self, inputs):
+        features = super().encode(inputs)
+        if not self.checkpointing:
+            return features
+        return dataclasses.replace(features, pooled=features.pooled.detach())
+
+
 class UnseededWeights(MeanNet):
     generator = torch.Generator()
 

@@ -21,6 +21,10 @@ NAMES = (
     "layer-twice",
     "detached",
     "half-detached",
+    "weight-read",
+    "layers-kept",
+    "unknown-role",
+    "checkpointing-forgets",
     "unseeded-weights",
     "hidden-state",
 )

@@ -1,0 +1,157 @@
+"""`--tune lora` from the command line: what is trained, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from mmft_core import artifacts, discover
+from tests.conftest import Finished, run_arguments
+
+Mmft = Callable[..., Finished]
+
+
+def adapting(output: Path, base: Path, *more: str) -> Sequence[str | Path]:
+    settings = ("--set", "engine.steps=4", "--set", "engine.precision=fp32", "--lr", "3e-3")
+    options = ("--weights", base, "--tune", "lora", *settings)
+    arguments = [a for a in run_arguments(output) if a not in ("--weights", "none")]
+    return (*arguments, *options, *more)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose weights others start from."""
+    from mmft_core.cli import main
+
+    output = tmp_path_factory.mktemp("base") / "run"
+    main([str(a) for a in run_arguments(output, "--set", "engine.steps=2")])
+    return output
+
+
+@pytest.fixture
+def moved_base(tmp_path: Path, base: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(base, tmp_path / "base"))
+
+
+def probabilities(run: Path) -> torch.Tensor:
+    """What the model in a run says of the same pixels."""
+    from mmft_core.contracts import Batch
+
+    task = artifacts.load(run, discover()).task
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        result = task(Batch({"image": {"pixels": pixels.float()}}, None, [""] * 4)).predictions
+    assert isinstance(result, torch.Tensor)
+    return result
+
+
+def test_merged_and_adapter_models_predict_alike(tmp_path: Path, base: Path, mmft: Mmft) -> None:
+    merged, apart = tmp_path / "merged", tmp_path / "apart"
+    assert mmft(*adapting(merged, base)).code == 0
+    assert mmft(*adapting(apart, base, "--set", "engine.lora.save=adapter")).code == 0
+    assert torch.allclose(probabilities(merged), probabilities(apart), atol=1e-5)
+    assert not torch.allclose(probabilities(merged), probabilities(base), atol=1e-3)
+    # Merged, it is a model like any other.
+    before, after = (load_file(r / "model" / "model.safetensors") for r in (base, merged))
+    assert before.keys() == after.keys()
+    assert not torch.equal(
+        *(s["backbones.image.body.layer1.0.conv1.weight"] for s in (before, after))
+    )
+    name = "backbones.image.body.layer1.0.bn1.running_mean"
+    assert torch.equal(before[name], after[name]), "statistics of frozen norms have moved"
+    # Apart, it holds what was trained.
+    model = apart / "model"
+    assert set(load_file(model / "model.safetensors")) == {"head.weight", "head.bias"}
+    adapter = model / "adapter" / "image"
+    assert json.loads((adapter / "adapter_config.json").read_text())["peft_type"] == "LORA"
+    size = sum(file.stat().st_size for file in model.rglob("*"))
+    assert size < (merged / "model" / "model.safetensors").stat().st_size / 20
+    # What was measured at the end is measured again after reloading.
+    for run in (merged, apart):
+        results = json.loads((run / "results.json").read_text())
+        ended = mmft("eval", run, "--split", "test", "--json")
+        assert ended.code == 0, ended.err
+        figures = json.loads(ended.out)
+        assert figures["loss"] == pytest.approx(results["metrics"]["test"]["loss"], abs=1e-5)
+
+
+def test_the_share_of_trained_parameters_is_told(tmp_path: Path, base: Path, mmft: Mmft) -> None:
+    ended = mmft(*adapting(tmp_path / "run", base))
+    parameters = json.loads((tmp_path / "run" / "results.json").read_text())["parameters"]
+    assert parameters["trained_share"] == pytest.approx(
+        parameters["trained"] / parameters["total"], abs=1e-6
+    )
+    assert 0.01 < parameters["trained_share"] < 0.05
+    share = f"{parameters['trained_share']:.2%}"
+    assert f"{share} of the parameters" in ended.out
+    assert share in (tmp_path / "run" / "report.html").read_text()
+    dry = mmft(*adapting(tmp_path / "dry", base, "--dry-run")).out
+    assert "tune = lora" in dry and "2.5" in dry.partition("backbone:")[2].partition("%")[0]
+
+
+def test_a_base_that_changed_or_is_gone_is_one_sentence(
+    tmp_path: Path, moved_base: Path, mmft: Mmft
+) -> None:
+    run = tmp_path / "run"
+    ended = mmft(*adapting(run, moved_base, "--set", "engine.lora.save=adapter"))
+    assert ended.code == 0, ended.err
+    other = mmft(*adapting(tmp_path / "more", run))
+    assert other.code == 2 and "holds adapters without the weights below them" in other.err
+    weights = moved_base / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    changed = mmft("predict", run, picture)
+    weights.unlink()
+    gone = mmft("predict", run, picture)
+    for ended, reason in ((changed, "have changed"), (gone, "cannot be had any more")):
+        assert ended.code == 2
+        assert reason in ended.err and str(moved_base) in ended.err
+        assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["--tune", "lora", "--set", "engine.lora.rank=0"], "engine.lora.rank = 0 is not valid"),
+        (
+            ["--tune", "lora", "--set", "engine.lora.targets=['attention']"],
+            "no layers of role 'attention'",
+        ),
+        (["--tune", "lora", "--set", "engine.lora.rnk=4"], "Did you mean 'rank'"),
+        (["--set", "engine.lora.rank=4"], "engine.tune = 'full' uses no adapters"),
+        (["--tune", "gradual+lora"], "not combined with another way"),
+        (["--tune", "lora", "--set", "engine.lora.save=adapter"], "these are random"),
+    ],
+)
+def test_mistakes_are_told_before_training(
+    tmp_path: Path, mmft: Mmft, settings: list[str], message: str
+) -> None:
+    ended = mmft(*run_arguments(tmp_path / "run", *settings))
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_gradient_checkpointing_changes_no_result(tmp_path: Path, mmft: Mmft) -> None:
+    found = []
+    for name, value in (("with", "true"), ("without", "false")):
+        settings = {
+            "engine.steps": "3",
+            "engine.precision": "fp32",
+            "engine.gradient_checkpointing": value,
+        }
+        sets = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
+        assert mmft(*run_arguments(tmp_path / name, *sets)).code == 0
+        found.append(load_file(tmp_path / name / "model" / "model.safetensors"))
+    assert all(torch.allclose(found[0][k], v, atol=1e-5) for k, v in found[1].items())
