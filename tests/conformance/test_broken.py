@@ -94,12 +94,12 @@ EXPECTED = {
     ],
     "broken_datasets/two-targets": [("samples_hold_what_is_declared", "has two targets")],
     "broken_datasets/strange-class": [
-        ("targets_are_of_the_declared_type", "has the class 'positive', not among")
+        ("targets_are_of_the_declared_types", "has the class 'positive', not among")
     ],
     "broken_datasets/number-as-class": [
-        ("targets_are_of_the_declared_type", r"has the target \d, not one of type class")
+        ("targets_are_of_the_declared_types", r"has the target \d, not one of type class")
     ],
-    "broken_datasets/one-class": [("targets_are_of_the_declared_type", "its classes are ")],
+    "broken_datasets/one-class": [("targets_are_of_the_declared_types", "its classes are ")],
     "broken_datasets/open-file": [("splits_are_picklable", "cannot pickle")],
     "broken_datasets/unseeded-split": [("same_seed_same_split", "holds other samples")],
     "broken_datasets/missing-path": [("refuses_a_missing_path", "a missing path is accepted")],
