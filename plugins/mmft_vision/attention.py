@@ -32,8 +32,9 @@ class SelfAttention(nn.Module):
         """Attend (B, T, D) to itself; called as torch's module is, with the same tensor thrice."""
         size, length, width = query.shape
         packed = self.in_proj(query).view(size, length, 3, self.heads, -1)
+        q, k, v = packed.permute(2, 0, 3, 1, 4).unbind()
         drop = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(*packed.permute(2, 0, 3, 1, 4), dropout_p=drop)
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
         return self.out_proj(attended.transpose(1, 2).reshape(size, length, width)), None
 
 
@@ -70,9 +71,10 @@ class WindowAttention(ShiftedWindowAttention):
             bias = bias + _mask(x, shift, rows, columns).repeat(len(x), 1, 1, 1)
         number, length, channels = windows.shape
         packed = self.qkv(windows).view(number, length, 3, self.num_heads, -1)
+        q, k, v = packed.permute(2, 0, 3, 1, 4).unbind()
         drop = self.attention_dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(
-            *packed.permute(2, 0, 3, 1, 4), attn_mask=bias.to(packed.dtype), dropout_p=drop
+            q, k, v, attn_mask=bias.to(q.dtype), dropout_p=drop
         )
         attended = attended.transpose(1, 2).reshape(number, length, channels)
         attended = F.dropout(self.proj(attended), self.dropout, self.training)
