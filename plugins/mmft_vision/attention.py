@@ -25,8 +25,8 @@ class SelfAttention(nn.Module):
         self.in_proj.weight, self.in_proj.bias = original.in_proj_weight, original.in_proj_bias
         self.out_proj = nn.Linear(width, width, device="meta")
         self.out_proj.weight, self.out_proj.bias = original.out_proj.weight, original.out_proj.bias
-        self.register_state_dict_post_hook(_to_published_names)
-        self.register_load_state_dict_pre_hook(_from_published_names)
+        self.register_state_dict_post_hook(_to_published_names)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_from_published_names)  # type: ignore[no-untyped-call]
 
     def forward(self, query: Tensor, *_: Tensor, need_weights: bool = False) -> tuple[Tensor, None]:
         """Attend (B, T, D) to itself; called as torch's module is, with the same tensor thrice."""
@@ -54,7 +54,7 @@ def _from_published_names(_: nn.Module, state: dict[str, Any], prefix: str, *__:
             state[prefix + own] = state.pop(prefix + published)
 
 
-class WindowAttention(ShiftedWindowAttention):
+class WindowAttention(ShiftedWindowAttention):  # type: ignore[misc]
     """Attention within windows that may be shifted (Liu et al., 2021, "Swin Transformer")."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,8 +85,9 @@ class WindowAttention(ShiftedWindowAttention):
 
 def _divide(x: Tensor, rows: int, columns: int) -> Tensor:
     """Cut maps (B, H, W, C) into windows (B * windows, rows * columns, C)."""
-    x = x.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
-    return x.transpose(2, 3).flatten(0, 2).flatten(1, 2)
+    size, height, width, channels = x.shape
+    x = x.view(size, height // rows, rows, width // columns, columns, channels)
+    return x.transpose(2, 3).reshape(-1, rows * columns, channels)
 
 
 def _mask(x: Tensor, shift: list[int], rows: int, columns: int) -> Tensor:

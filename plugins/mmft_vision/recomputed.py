@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,14 @@ class Recomputed(nn.Sequential):
     Deep Nets with Sublinear Memory Cost").
     """
 
-    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        if not (self.training and torch.is_grad_enabled()):
-            return super().forward(x)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor) -> Tensor:
+        again = self.training and torch.is_grad_enabled()
         for block in _blocks(self):
-            x = checkpoint(block, x, use_reentrant=False, context_fn=lambda b=block: _contexts(b))  # type: ignore[misc]
+            if again:
+                contexts = partial(_contexts, block)
+                x = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
+            else:
+                x = block(x)
         return x
 
 
