@@ -13,6 +13,7 @@ import signal
 import struct
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -66,6 +67,11 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self.codec = codec
         self.train = train
         self.seed = seed
+
+    @cached_property
+    def sizes(self) -> Sequence[int] | None:
+        """The samples' sizes, asked for once: a split may have to look at every file for them."""
+        return self.split.sizes()
 
     def __len__(self) -> int:
         return len(self.split)
@@ -135,7 +141,7 @@ def evaluation_loader(
     Args:
         in_order: else samples of like sizes come together, the largest first.
     """
-    sizes = None if in_order else data.split.sizes()
+    sizes = None if in_order else data.sizes
     order = range(len(data)) if sizes is None else np.argsort(-np.asarray(sizes), kind="stable")
     return _loader(data, EvaluationKeys(order[rank::world], batch_size), workers, pin)
 

@@ -118,6 +118,12 @@ class NonFiniteLossError(TrainingError):
         self.sample_ids = tuple(sample_ids)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, as part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmft_core.errors import DataError, did_you_mean
+from mmft_core.errors import DataError, did_you_mean, first_line
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -159,5 +159,4 @@ def quietly() -> Iterator[None]:
 def _cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].removeprefix("Error tokenizing data. C error: ").rstrip(".")
+    return first_line(error).removeprefix("Error tokenizing data. C error: ")

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mmft_core.errors import WeightsError
+from mmft_core.errors import WeightsError, first_line
 
 REACH_SECONDS = 5.0
 """How long a hub may take to answer at all before it counts as unreachable."""
@@ -168,10 +168,10 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {_line(error)}.") from None
+        raise WeightsError(f"{path} cannot be read as weights: {first_line(error)}.") from None
     except Exception as error:  # pickle.UnpicklingError: it would have executed code.
         raise WeightsError(
-            f"{path} holds more than tensors and is not loaded: {_line(error)}.",
+            f"{path} holds more than tensors and is not loaded: {first_line(error)}.",
             hint="Save the state dict alone, best as safetensors.",
         ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -228,9 +228,4 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
         # A URLError that is no HTTP answer wraps what the system said.
         reason = getattr(error, "reason", None)
         cause = reason if isinstance(reason, OSError) else error
-        raise WeightsError(f"{url} cannot be reached: {_line(cause)}.") from None
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
+        raise WeightsError(f"{url} cannot be reached: {first_line(cause)}.") from None

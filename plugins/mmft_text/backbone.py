@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from mmft_core.contracts import Backbone, BackboneContext
+from mmft_core.contracts import PADDING, Backbone, BackboneContext
 from mmft_core.roles import find_roles
 from mmft_core.splits import Joined
 from mmft_core.weights import LoadedWeights
@@ -156,6 +157,14 @@ def masked_mean(sequence: Tensor, mask: Tensor) -> Tensor:
     """The mean of a sequence (B, T, D) where the mask (B, T) is True."""
     weights = mask.unsqueeze(-1).to(sequence.dtype)
     return (sequence * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """The losses (B, T) in nats of targets (B, T) by logits (B, T, V); 0 at `PADDING`."""
+    flat = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
+    )
+    return flat.view(targets.shape)
 
 
 def position_ids(mask: Tensor) -> Tensor:

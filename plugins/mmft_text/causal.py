@@ -12,7 +12,13 @@ from transformers import AutoModelForCausalLM
 from mmft_core.contracts import PADDING, Features, Generator, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
-from mmft_text.backbone import TextBackbone, accepted, builder, position_ids
+from mmft_text.backbone import (
+    TextBackbone,
+    accepted,
+    builder,
+    cross_entropies,
+    position_ids,
+)
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
@@ -51,7 +57,7 @@ class CausalBackbone(TextBackbone, Generator):
         mask = torch.cat([inputs["mask"], given], 1)
         # Of the sources only the last position predicts a target.
         logits = self._logits(tokens, mask.long(), position_ids(mask), keep=targets.shape[1] + 1)
-        return _losses(logits[:, :-1], targets)
+        return cross_entropies(logits[:, :-1], targets)
 
     def packed_losses(self, inputs: Tensors) -> Tensor:
         """The loss (R, L) in nats of each token of packed rows, given those before it in its text.
@@ -61,7 +67,7 @@ class CausalBackbone(TextBackbone, Generator):
         tokens, samples, positions = inputs["tokens"], inputs["samples"], inputs["positions"]
         logits = self._logits(tokens, None, positions, keep=tokens.shape[1])
         wanted = tokens.masked_fill((samples < 0) | (positions == 0), PADDING)[:, 1:]
-        return F.pad(_losses(logits[:, :-1], wanted), (1, 0))
+        return F.pad(cross_entropies(logits[:, :-1], wanted), (1, 0))
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
         taken = inputs["tokens"].shape[1]
@@ -107,14 +113,6 @@ class CausalBackbone(TextBackbone, Generator):
             output = self.network(tokens, attention_mask=mask, use_cache=False, **more)
         logits: Tensor = output.logits[:, -keep:]
         return logits.float()
-
-
-def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """The losses (B, T) of targets (B, T) by logits (B, T, V); 0 at `PADDING`."""
-    flat = F.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
-    )
-    return flat.view(targets.shape)
 
 
 _MEDIUM = {"n_embd": 1024, "n_layer": 24, "n_head": 16}

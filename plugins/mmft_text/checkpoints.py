@@ -13,12 +13,12 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.models.auto import modeling_auto
 
 from mmft_core.contracts import BackboneContext
-from mmft_core.errors import WeightsError
+from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import LoadedWeights, fill, read_weights
 from mmft_text.downloads import fetch
 from mmft_text.families import Family, Kind
 from mmft_text.quantization import quantization
-from mmft_text.quiet import first_line, quietly
+from mmft_text.quiet import quietly
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

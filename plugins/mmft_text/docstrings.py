@@ -11,11 +11,12 @@ import hashlib
 import importlib.metadata
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.feather as feather
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
@@ -93,23 +94,20 @@ def mask_names(text: str) -> str:
 
 
 def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: str) -> TextRows:
-    def column(values: Sequence[str]) -> pa.ChunkedArray:
-        return pa.chunked_array([pa.array(values, pa.string())])
-
-    summaries, bodies = table["summary"].to_pylist(), table["body"].to_pylist()
     if target == "text":
-        return TextRows("docstrings", column(bodies), table["summary"], ids=table["id"])
+        return TextRows("docstrings", table["body"], table["summary"], ids=table["id"])
+    summaries, bodies = table["summary"].to_pylist(), table["body"].to_pylist()
     texts = [f"{s}\n\n{b}" if s else b for s, b in zip(summaries, bodies, strict=True)]
     if target == "none":
-        return TextRows("docstrings", column(texts), ids=table["id"])
-    masked = column([mask_names(text) for text in texts])
+        return TextRows("docstrings", pa.chunked_array([texts]), ids=table["id"])
+    masked = pa.chunked_array([[mask_names(text) for text in texts]])
     return TextRows("docstrings", masked, labels, classes, table["id"])
 
 
 def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:
     """The rows that have the target, no more than asked for, evenly spread."""
     if target == "text":
-        table = table.filter(pa.compute.not_equal(table["summary"], ""))
+        table = table.filter(pc.not_equal(table["summary"], ""))
     if most is not None and most < len(table):
         table = table.take(np.linspace(0, len(table) - 1, most).astype(np.int64))
     return table

@@ -9,9 +9,9 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from mmft_core.errors import WeightsError
+from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import ensure_reachable
-from mmft_text.quiet import first_line, quietly
+from mmft_text.quiet import quietly
 
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _NOT_THESE = ("*/*", "consolidated*")  # Other formats of the same weights.

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.errors import DataError, WeightsError, did_you_mean
+from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
 from mmft_core.order import Indices
 from mmft_core.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.table_columns import LABEL_NAMES, NO_LABEL
@@ -83,9 +83,8 @@ def _load(options: HubTextOptions) -> Mapping[str, Any]:
             "to use what was downloaded before.",
         ) from None
     except Exception as error:  # datasets has errors of many libraries.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
-            f"The data set '{options.id}' cannot be loaded: {lines[0].rstrip('.')}.",
+            f"The data set '{options.id}' cannot be loaded: {first_line(error)}.",
             hint="Check dataset.id and dataset.config.",
         ) from None
 
@@ -139,8 +138,7 @@ def _labels(part: Any, column: str, classes: tuple[str, ...]) -> Indices:
 
 
 def _strings(part: Any, column: str) -> pa.ChunkedArray:
-    # A selection of rows is a list of indices beside the table, which flattening applies.
-    cells = (part.flatten_indices() if part._indices is not None else part).data.column(column)
+    cells = part.data.column(column)
     if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
         raise DataError(f"Column '{column}' holds {cells.type} values, not texts.")
     return cells

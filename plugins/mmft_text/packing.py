@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
-from mmft_text.processing import SUFFIXES, TextProcessor
+from mmft_text.processing import TextProcessor
+from mmft_text.text_files import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_core.contracts import PADDING, Preview, Processor, TargetCodec, Tensors
-from mmft_core.errors import ConfigError, SampleError
-
-SUFFIXES = (".txt", ".md")
+from mmft_core.errors import ConfigError
+from mmft_text.text_files import SUFFIXES, read_text
 
 MIN_LENGTH = 8
 """Fewer tokens than that are no text."""
@@ -153,12 +152,7 @@ class TextProcessor(Processor):
         return {"tokens": tokens, "mask": places < lengths[:, None]}
 
     def read(self, source: Path) -> str:
-        try:
-            return source.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SampleError(str(source), f"is not UTF-8 at byte {error.start}") from None
-        except OSError as error:
-            raise SampleError(str(source), (error.strerror or str(error)).lower()) from None
+        return read_text(source, str(source))
 
     def parse(self, text: str) -> str:
         return text

@@ -1,4 +1,4 @@
-"""Keeping transformers quiet, and its errors short."""
+"""Keeping transformers quiet."""
 
 from __future__ import annotations
 
@@ -20,9 +20,3 @@ def quietly() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, as part of a sentence."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -10,7 +10,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from mmft_core.contracts import PADDING, Features, Generator, Tensors
 from mmft_core.generation import Generation
-from mmft_text.backbone import TextBackbone, builder, masked_mean
+from mmft_text.backbone import TextBackbone, builder, cross_entropies, masked_mean
 from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TokenCodec
@@ -51,10 +51,7 @@ class Seq2SeqBackbone(TextBackbone, Generator):
             decoder_input_ids=before,
             use_cache=False,
         ).logits.float()
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
-        )
-        return losses.view(targets.shape)
+        return cross_entropies(logits, targets)
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
         return write(self, inputs, settings, most=self.written, start=self.start)

@@ -12,9 +12,11 @@ from mmft_core.class_folders import FileKind
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
 from mmft_core.errors import DataError, SampleError
 from mmft_core.labelled_files import LabelledFiles
+from mmft_core.order import Indices
 from mmft_core.set_aside import set_aside
+from mmft_core.splits import Subset, stratified
 from mmft_text.options import TextFolderOptions
-from mmft_text.processing import SUFFIXES
+from mmft_text.text_files import SUFFIXES, read_text, what_failed
 
 _TEXTS = FileKind("text files", SUFFIXES)
 
@@ -28,6 +30,8 @@ class TextFiles(LabelledFiles):
     def __getitem__(self, index: int) -> Sample:
         sample_id = self.sample_id(index)
         text = read_text(self.path(index), sample_id)
+        if not text.strip():
+            raise SampleError(sample_id, "the file is empty")
         return Sample({"text": text}, self.target(index), sample_id)
 
     def sizes(self) -> Sequence[int]:
@@ -42,7 +46,7 @@ class Passages(Split):
         spans: (n, 4) int64: the file's index, the first byte, the end, and the line.
     """
 
-    def __init__(self, files: Sequence[Path], spans: np.ndarray) -> None:
+    def __init__(self, files: Sequence[Path], spans: Indices) -> None:
         self.files, self.spans = tuple(files), spans
 
     def __len__(self) -> int:
@@ -62,7 +66,7 @@ class Passages(Split):
         except UnicodeDecodeError as error:
             raise SampleError(sample_id, f"is not UTF-8 at byte {start + error.start}") from None
         except OSError as error:
-            raise SampleError(sample_id, (error.strerror or str(error)).lower()) from None
+            raise SampleError(sample_id, what_failed(error)) from None
         return Sample({"text": text}, None, sample_id)
 
     def sizes(self) -> Sequence[int]:
@@ -98,23 +102,6 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     )
 
 
-def read_text(path: Path, sample_id: str) -> str:
-    """Read a text file.
-
-    Raises:
-        SampleError: it is missing, not UTF-8, or empty.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SampleError(sample_id, f"is not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise SampleError(sample_id, (error.strerror or str(error)).lower()) from None
-    if not text.strip():
-        raise SampleError(sample_id, "the file is empty")
-    return text
-
-
 def _files(root: Path) -> Iterator[Path]:
     for path in root.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
@@ -140,11 +127,9 @@ def _passages(file: Path) -> Iterator[tuple[int, int, int]]:
 
 
 def _by_file(
-    passages: Passages, of_file: np.ndarray, shares: dict[str, float], seed: int
+    passages: Passages, of_file: Indices, shares: dict[str, float], seed: int
 ) -> tuple[dict[str, Split], list[str]]:
     """Set whole files aside where there are enough of them, else passages."""
-    from mmft_core.splits import Subset, stratified
-
     files = len(passages.files)
     if files < 10:
         return set_aside(passages, np.zeros(len(passages), dtype=np.int64), shares, seed)
