@@ -9,6 +9,7 @@ beside them, such as a tokenizer). Where a backbone's own weights are not kept (
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -95,6 +96,17 @@ def save_assets(task: Task, folder: Path) -> None:
         assets = folder / modality
         assets.mkdir(parents=True, exist_ok=True)
         task.backbone(modality).save_assets(assets)
+
+
+def fingerprint(folder: Path) -> str:
+    """The digest of a model's files, given its folder or its run's."""
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    total = hashlib.sha256()
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{file.relative_to(folder).as_posix()} {digest}\n".encode())
+    return total.hexdigest()
 
 
 def load(

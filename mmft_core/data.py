@@ -106,8 +106,8 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
 
     def collate(self, results: Sequence[PreparedSample | SampleError]) -> Loaded:
         samples = [r for r in results if isinstance(r, PreparedSample)]
-        outcomes = [r.id if isinstance(r, PreparedSample) else r for r in results]
-        return Loaded(self._batch(samples) if samples else None, outcomes)
+        told = [r.id if isinstance(r, PreparedSample) else r for r in results]
+        return Loaded(self._batch(samples) if samples else None, told)
 
     def _batch(self, samples: Sequence[PreparedSample]) -> Batch:
         targets = [s.target for s in samples]
@@ -159,18 +159,28 @@ def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: b
 
 
 def batches(loader: Loader) -> Generator[Batch, None, None]:
-    """Iterate a loader, raising what went wrong in its processes.
+    """Iterate a loader, raising what is wrong with a sample.
 
     Raises:
         SampleError: a sample is unusable.
         DataError: a process died.
     """
+    for loaded in outcomes(loader):
+        for result in loaded.results:
+            if isinstance(result, SampleError):
+                raise result
+        assert loaded.batch is not None
+        yield loaded.batch
+
+
+def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
+    """Iterate a loader.
+
+    Raises:
+        DataError: a process died.
+    """
     try:
-        for loaded in loader:
-            for result in loaded.results:
-                if isinstance(result, SampleError):
-                    raise result
-            yield loaded.batch
+        yield from loader
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             raise DataError(

@@ -124,6 +124,12 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
+def some_of(things: Sequence[str]) -> str:
+    """The first few of many, as the end of a sentence."""
+    more = f" and {len(things) - 5:,} more" if len(things) > 5 else ""
+    return f"{'; '.join(things[:5])}{more}."
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

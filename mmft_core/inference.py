@@ -13,7 +13,7 @@ from mmft_core import soundness
 from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Dataset, Metric, Processor, Sample, Split
-from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader
+from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader, outcomes
 from mmft_core.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
@@ -65,27 +65,42 @@ class Predictor:
         (modality,) = self.model.processors
         yield from self.predict_split(Sources(modality, sources, processor), top_k)
 
-    @torch.no_grad()
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""
-        task = self.model.task
-        data = PreparedSplit(_Inputs(split), task.processors, task.codec, train=False)
-        for loaded in self._load(data):
+        for results, predictions in self.outputs(split):
             records: Iterator[dict[str, Any]] = iter(())
-            if loaded.batch is not None:
-                with self.accelerator.autocast():
-                    outputs = task(loaded.batch.to(self.accelerator.device))
-                records = iter(task.decode(outputs.predictions, top_k))
-            for result in loaded.results:
+            if predictions is not None:
+                records = iter(self.model.task.decode(predictions, top_k))
+            for result in results:
                 if isinstance(result, SampleError):
                     yield Prediction(source=result.sample_id, error=result.reason)
                 else:
                     yield Prediction(source=result, record=next(records))
 
-    def _load(self, data: PreparedSplit) -> Any:
+    @torch.no_grad()
+    def outputs(
+        self, split: Split, *, in_order: bool = True
+    ) -> Iterator[tuple[list[str | SampleError], Any]]:
+        """Predict the samples of a split, a batch at a time.
+
+        Args:
+            in_order: else samples of like sizes come together, which is faster.
+
+        Yields:
+            for each sample its id or why it cannot be read, and the task's predictions for those
+            that can; None where none can.
+        """
+        task = self.model.task
+        data = PreparedSplit(_Inputs(split), task.processors, task.codec, train=False)
         # Starting processes takes longer than a few files.
         workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
-        return evaluation_loader(data, self.config.batch_size, workers=workers)
+        loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
+        for batch, results in outcomes(loader):
+            predictions = None
+            if batch is not None:
+                with self.accelerator.autocast():
+                    predictions = task(batch.to(self.accelerator.device)).predictions
+            yield results, predictions
 
     def evaluate(
         self, dataset: Dataset, split: str, metrics: Mapping[str, Metric], sink: Sink
@@ -153,3 +168,6 @@ class _Inputs(Split):
 
     def __getitem__(self, index: int) -> Sample:
         return replace(self.split[index], target=None)
+
+    def sizes(self) -> Sequence[int] | None:
+        return self.split.sizes()

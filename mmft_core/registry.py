@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from mmft_core.errors import (
     AmbiguousNameError,
-    MissingExtraError,
     UnknownComponentError,
     did_you_mean,
 )
+from mmft_core.extras import extra_installed, missing_error
 from mmft_core.specs import (
     KINDS,
     BackboneSpec,
@@ -56,7 +55,7 @@ class Component(Generic[S]):
 
     def missing_extras(self) -> tuple[str, ...]:
         """The extras that the component needs and that are not (wholly) installed."""
-        return tuple(e for e in self.spec.extras if not _extra_installed(self.distribution, e))
+        return tuple(e for e in self.spec.extras if not extra_installed(self.distribution, e))
 
     def options_type(self) -> type[Any]:
         """The dataclass of the component's options."""
@@ -70,10 +69,7 @@ class Component(Generic[S]):
         """
         missing = self.missing_extras()
         if missing:
-            raise MissingExtraError(
-                f"{self.kind} '{self.name}' needs packages that are not installed.",
-                hint=f"Install them with: pip install '{self.distribution}[{','.join(missing)}]'",
-            )
+            raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
         return resolve(self.spec.build)(options, context)
 
 
@@ -157,25 +153,3 @@ class Registry:
             broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
             text += f" It may belong to a plugin that did not load: {broken}"
         return text
-
-
-def _extra_installed(distribution: str, extra: str) -> bool:
-    """Whether every requirement that `distribution` lists under `extra` is installed."""
-    from packaging.requirements import Requirement  # Slow to import, and seldom needed.
-
-    try:
-        lines = importlib.metadata.requires(distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        return True
-    for requirement in map(Requirement, lines):
-        if requirement.marker is None or "extra" not in str(requirement.marker):
-            continue
-        if not requirement.marker.evaluate({"extra": extra}):
-            continue
-        try:
-            installed = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            return False
-        if not requirement.specifier.contains(installed, prereleases=True):
-            return False
-    return True

@@ -54,6 +54,20 @@ def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
             raise DataError(f"{argument}: found no such file or folder.")
 
 
+def typed(stream: Iterable[str], processor: Processor) -> Iterator[Source]:
+    """Turn lines into sources as they come: texts where the model reads texts, else file names.
+
+    Raises:
+        DataError: what comes is not text.
+    """
+    try:
+        for line in stream:
+            text = line.rstrip("\r\n")
+            yield text if processor.parse(text) is not None else Path(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"Standard input is not {error.encoding}: {error.reason}.") from None
+
+
 def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
     """The files that an argument names; None if it names nothing."""
     if not argument or len(argument) > _LONGEST_NAME or "\0" in argument or "\n" in argument:

@@ -14,12 +14,16 @@ COMMANDS = {
     "run": "mmft_core.cli.run:run",
     "eval": "mmft_core.cli.eval:evaluate",
     "predict": "mmft_core.cli.predict:predict",
+    "index": "mmft_core.cli.index:index",
+    "search": "mmft_core.cli.search:search",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
     "eval": "Evaluate a finished run, on its own test data or on other data.",
-    "predict": "Let a finished run predict files and folders.",
+    "predict": "Let a finished run predict files, folders and texts.",
+    "index": "Embed a library of files, to be searched in milliseconds.",
+    "search": "Find what in an index is most like a file or a text.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }
 

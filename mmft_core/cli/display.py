@@ -20,7 +20,7 @@ from rich.table import Table
 from mmft_core.tracking import Evaluated, Sink, Start, Step
 
 _LINE_SECONDS = 10.0
-"""Seconds between plain lines about the steps."""
+"""Seconds between plain lines about what is going on."""
 
 _COLUMNS = 4
 """Figures of an evaluation that fit on one line beside step and loss."""
@@ -94,7 +94,7 @@ class LiveDisplay(Sink):
 
 
 class LineDisplay(Sink):
-    """One line for each evaluation, and one every ten seconds of steps."""
+    """One line for each evaluation, and one every ten seconds of work."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -120,6 +120,11 @@ class LineDisplay(Sink):
                 f"step {event.step}/{self.total_steps}  loss {event.loss:.4f}  "
                 f"lr {event.lr:.1e}  {rate:.1f} samples/s  {left} left"
             )
+
+    def evaluating(self, split: str, done: int, total: int) -> None:
+        if done < total and time.monotonic() - self.last >= _LINE_SECONDS:
+            self.last = time.monotonic()
+            self._print(f"{split:5} {done:,} of {total:,}")
 
     def evaluated(self, event: Evaluated) -> None:
         figures = event.evaluation.figures

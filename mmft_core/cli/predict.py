@@ -14,14 +14,13 @@ import click
 
 from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
-from mmft_core.errors import ConfigError, DataError
+from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from mmft_core.contracts import Processor, Split
+    from mmft_core.contracts import Split
     from mmft_core.inference import Prediction, Predictor
-    from mmft_core.sources import Source
 
 
 @click.command()
@@ -73,7 +72,7 @@ def predict(
     model = artifacts.load(run_dir, registry, settings)
     predictor = Predictor(model, EngineConfig(batch_size=batch_size))
     if dataset is not None:
-        chosen = _split(run_dir, dataset, split, registry, settings)
+        chosen = split_of_dataset(run_dir, dataset, split, registry, settings)
         predictions = predictor.predict_split(chosen, top_k)
     else:
         predictions = _predictions(predictor, inputs, top_k)
@@ -87,36 +86,25 @@ def predict(
     if counted.failed:
         raise DataError(
             f"{len(counted.failed)} of {counted.number} inputs could not be read: "
-            f"{_some(counted.failed)}"
+            f"{some_of(counted.failed)}"
         )
 
 
 def _predictions(predictor: Predictor, inputs: tuple[str, ...], top_k: int) -> Iterator[Prediction]:
     """Predict the inputs; those from standard input as they come, a batch at a time."""
-    from mmft_core.sources import expand
+    from mmft_core.sources import expand, typed
 
     if inputs != ("-",):
         yield from predictor.predict(list(expand(inputs, predictor.processor)), top_k)
         return
-    lines = (line.rstrip("\r\n") for line in _stdin())
+    lines = typed(sys.stdin, predictor.processor)
     while batch := list(itertools.islice(lines, predictor.config.batch_size)):
-        sources = [_line_source(line, predictor.processor) for line in batch]
-        yield from predictor.predict(sources, top_k)
+        yield from predictor.predict(batch, top_k)
 
 
-def _line_source(line: str, processor: Processor) -> Source:
-    """A line of standard input: a text where the model reads texts, else the name of a file."""
-    return line if processor.parse(line) is not None else Path(line)
-
-
-def _stdin() -> Iterator[str]:
-    try:
-        yield from sys.stdin
-    except UnicodeDecodeError as error:
-        raise DataError(f"Standard input is not {error.encoding}: {error.reason}.") from None
-
-
-def _split(run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree) -> Split:
+def split_of_dataset(
+    run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree
+) -> Split:
     """The samples of a data set, read as the run's task reads them."""
     from mmft_core.inference import choose_split
     from mmft_core.parts import build_dataset
@@ -192,11 +180,6 @@ def _flat(record: Any) -> dict[str, Any]:
             items = alternative.items() if isinstance(alternative, dict) else [("", alternative)]
             flat |= {f"{key}_{number}": value for key, value in items}
     return flat
-
-
-def _some(failed: list[str]) -> str:
-    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return "; ".join(failed[:5]) + more + "."
 
 
 WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "table": _write_table}

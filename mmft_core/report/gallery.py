@@ -88,7 +88,7 @@ def gallery(content: ReportContent) -> dict[str, list[Card]]:
 def _size(example: ReportExample) -> int:
     """The bytes of its previews, and of those of what belongs beside it."""
     previews = [example.previews, *(related.previews for related in example.related)]
-    return sum(len(preview.data) for shown in previews for preview in shown.values())
+    return sum(len(preview.data) for each in previews for preview in each.values())
 
 
 def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:
@@ -147,10 +147,11 @@ def _plain(value: Any) -> str:
 
 
 def _all_shown(previews: Mapping[str, Preview]) -> list[Shown]:
-    return [s for m, p in previews.items() if (s := _shown(m, p)) is not None]
+    return [s for m, p in previews.items() if (s := shown(m, p)) is not None]
 
 
-def _shown(modality: str, preview: Preview) -> Shown | None:
+def shown(modality: str, preview: Preview) -> Shown | None:
+    """A preview as a page shows it; None if it is of no kind that pages show."""
     mime = preview.mime.partition(";")[0].strip()
     if mime.startswith("text/"):
         text = preview.data.decode("utf-8", "replace")

@@ -7,9 +7,6 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from mmft_core.files import write_text
 from mmft_core.report import wording
 from mmft_core.report.classes import class_table
@@ -19,8 +16,7 @@ from mmft_core.report.facts import facts, settings, tiles
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.gallery import gallery
 from mmft_core.report.matrices import heat_maps
-
-_TEMPLATES = PackageLoader("mmft_core.report")
+from mmft_core.report.templating import asset, render
 
 
 def write_report(run: Path, content: ReportContent) -> None:
@@ -34,17 +30,9 @@ def write_report(run: Path, content: ReportContent) -> None:
 
 def render_report(run: Path, content: ReportContent) -> str:
     """The report as a string."""
-    environment = Environment(
-        loader=_TEMPLATES,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"title": wording.title, "count": wording.count}
-    style, script = (_asset(environment, name) for name in ("report.css", "report.js"))
-    html = environment.get_template("report.html.j2").render(
-        style=style,
+    script = asset("report.js")
+    html = render(
+        "report.html.j2",
         script=script,
         policy=_policy(script),
         content=content,
@@ -67,11 +55,6 @@ def render_report(run: Path, content: ReportContent) -> str:
 def folder(run: Path) -> str:
     """The run directory as a command names it; without the places above it that are nobody's."""
     return shlex.quote(run.name if run.is_absolute() else str(run))
-
-
-def _asset(environment: Environment, name: str) -> Markup:
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])
 
 
 def _policy(script: str) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from transformers import BitsAndBytesConfig
-from transformers.utils.import_utils import is_bitsandbytes_available
 
-from mmft_core.errors import ConfigError, MissingExtraError
+from mmft_core.errors import ConfigError
+from mmft_core.extras import require_extra
 
 
 def check_bits(bits: int | None, choice: str) -> None:
@@ -35,11 +35,7 @@ def check_bits(bits: int | None, choice: str) -> None:
             f"{option} needs a CUDA GPU, which this machine does not have.",
             hint="Leave it out to load in 32 bits.",
         )
-    if not is_bitsandbytes_available():
-        raise MissingExtraError(
-            f"{option} needs bitsandbytes, which is not installed.",
-            hint="Install it with: pip install 'mmft[quantize]'",
-        )
+    require_extra(option, "quantize")
 
 
 def check_full(bits: int | None, run: Path) -> None:

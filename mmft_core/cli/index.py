@@ -1,0 +1,211 @@
+"""`mmft index`: a library of files, embedded to be searched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmft_core.discovery import discover
+from mmft_core.errors import (
+    ConfigError,
+    DataError,
+    IncompatibleError,
+    RunDirectoryError,
+    some_of,
+)
+from mmft_core.extras import require_extra
+from mmft_core.registry import Registry
+
+if TYPE_CHECKING:
+    from mmft_core.artifacts import LoadedModel
+    from mmft_core.index import Change, Identity, Library, Nearest, VectorStore
+    from mmft_core.inference import Predictor
+
+FOLDER = "index"
+"""An index lies in its run's directory, unless another place is named."""
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("library", nargs=-1)
+@click.option("--dataset", metavar="NAME|PATH", help="Index the samples of a data set.")
+@click.option("--split", default="all", show_default=True, help="Of the data set.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: RUN_DIR/index.")
+@click.option(
+    "--kind",
+    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
+    default="auto",
+    show_default=True,
+    help="flat is exact; hnsw and ivf are for many. auto goes by size.",
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--on-bad-sample",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="The exit code, where files cannot be read; the others are indexed either way.",
+)
+@click.option("--rebuild", is_flag=True, help="Remove an index that is there, and begin anew.")
+def index(
+    run_dir: Path,
+    library: tuple[str, ...],
+    dataset: str | None,
+    split: str,
+    output: Path | None,
+    kind: str,
+    batch_size: int,
+    on_bad_sample: str,
+    rebuild: bool,
+) -> None:
+    """Embed files, folders or a data set, for `mmft search` to find.
+
+    Called again, it embeds what is new or has changed and drops what is gone; interrupted, it
+    goes on.
+
+    \b
+    mmft index runs/photos ./album
+    mmft index runs/sentences --dataset texts.csv
+    """
+    if bool(library) == (dataset is not None):
+        raise ConfigError("Give either a LIBRARY or --dataset.")
+    require_extra("mmft index", "index")
+
+    from rich.console import Console
+
+    from mmft_core.cli.display import make_display
+    from mmft_core.index import nearest, update
+
+    folder = output or run_dir / FOLDER
+    registry = discover()
+    model, predictor = load_embedder(run_dir, registry, batch_size)
+    libraries = _libraries(run_dir, predictor, registry, library, dataset, split)
+    store = _store(folder, identify(run_dir, model), rebuild)
+    display = make_display(Console(stderr=True))
+    try:
+        changes = [
+            update(
+                store, one, predictor, lambda done, total: display.evaluating("embed", done, total)
+            )
+            for one in libraries
+        ]
+        found = None
+        if len(store):
+            found = nearest.refresh(store, kind, display.say)
+    finally:
+        display.close()
+    _tell(run_dir, folder, output, store, changes, found)
+    failed = [f"{e.sample_id} ({e.reason})" for change in changes for e in change.failed]
+    if failed:
+        message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
+        if on_bad_sample == "fail":
+            raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
+        click.echo(f"! {message}", err=True)
+
+
+def load_embedder(
+    run_dir: Path, registry: Registry, batch_size: int
+) -> tuple[LoadedModel, Predictor]:
+    """Load the model of a run, which must give embeddings of one modality.
+
+    Raises:
+        IncompatibleError: it does not.
+        RunDirectoryError: there is none.
+    """
+    from mmft_core import artifacts
+    from mmft_core.config import EngineConfig
+    from mmft_core.inference import Predictor
+
+    model = artifacts.load(run_dir, registry)
+    if model.component.spec.predicts != "embeddings":
+        raise IncompatibleError(
+            f"{run_dir} is a run of '{model.component.name}', which gives "
+            f"{model.component.spec.predicts} and no embeddings to compare.",
+            hint="Train with --task image-retrieval or --task text-retrieval.",
+        )
+    predictor = Predictor(model, EngineConfig(batch_size=batch_size))
+    predictor.processor  # noqa: B018  It says so where there are several.
+    return model, predictor
+
+
+def identify(run_dir: Path, model: LoadedModel) -> Identity:
+    """Of what model an index of this run is."""
+    from mmft_core.artifacts import fingerprint
+    from mmft_core.index import Identity
+
+    (modality,) = model.processors
+    return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)
+
+
+def check_model(store: VectorStore, wanted: Identity, hint: str) -> None:
+    """Raises:
+    RunDirectoryError: the index is of another model, whose numbers mean something else.
+    """
+    if store.identity.model != wanted.model:
+        same = store.identity.run == wanted.run
+        of = "this run had at another time" if same else f"{store.identity.run} had"
+        raise RunDirectoryError(
+            f"The index in {store.folder} was built by another model, which {of}.", hint=hint
+        )
+
+
+def _libraries(
+    run_dir: Path,
+    predictor: Predictor,
+    registry: Registry,
+    arguments: tuple[str, ...],
+    dataset: str | None,
+    split: str,
+) -> list[Library]:
+    from mmft_core.cli.predict import split_of_dataset
+    from mmft_core.index import DatasetLibrary, FileLibrary
+
+    (modality,) = predictor.model.processors
+    if dataset is None:
+        return [FileLibrary(argument, modality, predictor.processor) for argument in arguments]
+    chosen = split_of_dataset(run_dir, dataset, split, registry, {})
+    return [DatasetLibrary(dataset, chosen, modality, predictor.processor)]
+
+
+def _store(folder: Path, identity: Identity, rebuild: bool) -> VectorStore:
+    import shutil
+
+    from mmft_core.index import VectorStore
+
+    if rebuild and VectorStore.exists(folder):
+        shutil.rmtree(folder)
+    if not VectorStore.exists(folder):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunDirectoryError(
+                f"{folder} is not empty, and no index.", hint="Choose another --output."
+            )
+        return VectorStore.create(folder, identity)
+    store = VectorStore.open(folder, mend=True)
+    check_model(store, identity, "Add --rebuild to make it anew, or choose another --output.")
+    return store
+
+
+def _tell(
+    run_dir: Path,
+    folder: Path,
+    output: Path | None,
+    store: VectorStore,
+    changes: list[Change],
+    found: Nearest | None,
+) -> None:
+    added, seconds = sum(c.added for c in changes), sum(c.seconds for c in changes)
+    click.echo(
+        f"{added:,} new, {sum(c.unchanged for c in changes):,} unchanged, "
+        f"{sum(c.removed for c in changes):,} removed"
+        + (f"; {added / seconds:.1f} items/s" if added else "")
+    )
+    if found is None:
+        return
+    facts = found.facts
+    how = "exact" if facts.kind == "flat" else f"recall@10 {facts.recall:.3f} of an exact search"
+    click.echo(f"index   {folder}: {len(store):,} items, {facts.kind}")
+    click.echo(f"search  {facts.milliseconds:.2f} ms a query, {how}")
+    place = "" if output is None else f" --index {output}"
+    click.echo(f"use it  mmft search {run_dir} QUERY...{place}")

@@ -1,0 +1,122 @@
+"""`mmft search`: what in an index is most like a file or a text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError, DataError, some_of
+from mmft_core.extras import require_extra
+
+if TYPE_CHECKING:
+    from mmft_core.index import Answer, Nearest, Searcher
+
+_EXCERPT = 100
+"""Characters of a text that a row shows."""
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("queries", metavar="QUERY...", nargs=-1)
+@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--index", "place", type=click.Path(path_type=Path), help="Default: that of RUN_DIR.")
+@click.option("--exact", is_flag=True, help="Compare with every item, without the index.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "jsonl"]),
+    help="Default: table in a terminal, jsonl elsewhere.",
+)
+@click.option("--html", type=click.Path(path_type=Path), help="A contact sheet to look at.")
+def search(
+    run_dir: Path,
+    queries: tuple[str, ...],
+    top_k: int,
+    place: Path | None,
+    exact: bool,
+    form: str | None,
+    html: Path | None,
+) -> None:
+    """Find what in an index is most like each query: a file, a folder of files, a text.
+
+    \b
+    mmft search runs/photos holiday.jpg --html found.html
+    mmft search runs/sentences 'how to save a file' --top-k 3
+    mmft search runs/sentences - < questions.txt       one query a line
+    """
+    if not queries:
+        raise ConfigError("No query was given.", hint="Give files or texts, or - for lines.")
+    require_extra("mmft search", "index")
+
+    from mmft_core.index import Nearest, Searcher, VectorStore, sheet
+    from mmft_core.sources import expand, typed
+
+    store = VectorStore.open(place or run_dir / FOLDER)
+    model, predictor = load_embedder(run_dir, discover(), batch_size=32)
+    hint = "Build one with `mmft index`, or name the index of this model with --index."
+    check_model(store, identify(run_dir, model), hint)
+    nearest = None if exact else Nearest.open(store)
+    searcher = Searcher(store, nearest, predictor)
+    processor = predictor.processor
+    sources = list(typed(sys.stdin, processor) if queries == ("-",) else expand(queries, processor))
+    answers = searcher.answer(sources, top_k)
+    if html is not None:
+        sheet.write_sheet(html, searcher, answers)
+    if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
+        _print_tables(searcher, answers)
+        _tell(len(store), nearest, answers, html)
+    else:
+        _print_jsonl(answers)
+    failed = [f"{answer.query} ({answer.error})" for answer in answers if answer.error]
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}"
+        )
+
+
+def _print_jsonl(answers: Sequence[Answer]) -> None:
+    """A JSON object a line: {"query", "found": [{"id", "score"}, ...]} or {"query", "error"}."""
+    for answer in answers:
+        found = [{"id": hit.id, "score": round(hit.score, 6)} for hit in answer.hits]
+        record = {"error": answer.error} if answer.error else {"found": found}
+        click.echo(json.dumps({"query": answer.query, **record}, ensure_ascii=False))
+
+
+def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for answer in answers:
+        if answer.error:
+            continue
+        console.print(Text(answer.query, style="bold"))
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for hit in answer.hits:
+            preview = searcher.preview(hit)
+            excerpt = ""
+            if preview is not None and preview.mime.startswith("text/"):
+                excerpt = " ".join(preview.data.decode("utf-8", "replace").split())[:_EXCERPT]
+            table.add_row(f"{hit.score:7.4f}", Text(hit.id), Text(excerpt, style="dim"))
+        console.print(table)
+
+
+def _tell(size: int, nearest: Nearest | None, answers: Sequence[Answer], html: Path | None) -> None:
+    times = [answer.milliseconds for answer in answers if not answer.error]
+    if times:
+        how = "every item compared"
+        if nearest is not None and nearest.facts.kind != "flat":
+            facts = nearest.facts
+            how = f"{facts.kind}, recall@10 {facts.recall:.3f} of an exact search"
+        mean = sum(times) / len(times)
+        click.echo(f"{size:,} items searched in {mean:.2f} ms ({how})")
+    if html is not None:
+        click.echo(f"sheet  {html}")

@@ -1,0 +1,51 @@
+"""Extras: packages that not everybody needs, named where they are missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+
+from mmft_core.errors import MissingExtraError
+
+
+def require_extra(what: str, extra: str, distribution: str = "mmft") -> None:
+    """Check that the packages of an extra are installed.
+
+    Args:
+        what: needs them.
+
+    Raises:
+        MissingExtraError: they are not.
+    """
+    if not extra_installed(distribution, extra):
+        raise missing_error(what, [extra], distribution)
+
+
+def missing_error(what: str, extras: Sequence[str], distribution: str) -> MissingExtraError:
+    """What is to be said where extras are missing."""
+    return MissingExtraError(
+        f"{what} needs packages that are not installed.",
+        hint=f"Install them with: pip install '{distribution}[{','.join(extras)}]'",
+    )
+
+
+def extra_installed(distribution: str, extra: str) -> bool:
+    """Whether every requirement that `distribution` lists under `extra` is installed."""
+    from packaging.requirements import Requirement  # Slow to import, and seldom needed.
+
+    try:
+        lines = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None or "extra" not in str(requirement.marker):
+            continue
+        if not requirement.marker.evaluate({"extra": extra}):
+            continue
+        try:
+            installed = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        if not requirement.specifier.contains(installed, prereleases=True):
+            return False
+    return True

@@ -1,0 +1,267 @@
+"""The nearest vectors to a query, by FAISS: exactly, or approximately with a measured recall.
+
+Few vectors are compared one by one ("flat"), more are found along a graph of neighbours ("hnsw";
+Malkov and Yashunin, 2016), and very many in the cells nearest to the query ("ivf"; Jégou et al.,
+2011). How far these two look is raised until they find what an exact search finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import faiss
+import msgspec
+import numpy as np
+
+from mmft_core.errors import RunDirectoryError, first_line
+from mmft_core.files import replacing_folder
+from mmft_core.index.store import Vectors, VectorStore
+
+Kind: TypeAlias = Literal["flat", "hnsw", "ivf"]
+Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+KINDS: tuple[str, ...] = get_args(Kind)
+FLAT_UNTIL = 20_000
+HNSW_UNTIL = 200_000
+
+TARGET_RECALL = 0.95
+MEASURED_AT = 10
+"""Recall is of the first ten."""
+
+_PROBES = 200
+"""So many of the vectors are looked for to measure recall."""
+
+_LINKS, _BREADTH = 32, 80
+_ROWS_PER_CELL = 64
+_ITERATIONS = 10
+_SEED = 0
+_GROWTH = 2.0
+"""Cells are laid out anew when there are so many times the vectors that they were laid out for."""
+
+_AGAIN = "Run `mmft index` again, with the same library: only the index is made anew."
+_FOLDER, _INDEX, _FACTS = "nearest", "index.faiss", "facts.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of an index.
+
+    Attributes:
+        contents: the store's files that it is of, with their lengths.
+        bytes: of the index's file.
+        trained_on: how many vectors there were when cells were laid out.
+        effort: how far a search looks: cells, or candidates along the graph; 0 where at all.
+        recall: share of the truly first ten that are among the ten found.
+        milliseconds: median, of one query on one thread.
+    """
+
+    kind: Kind
+    contents: list[tuple[str, int]]
+    bytes: int = 0
+    trained_on: int = 0
+    effort: int = 0
+    recall: float = 1.0
+    milliseconds: float = 0.0
+
+
+class Nearest:
+    """An index of all vectors of a store."""
+
+    def __init__(self, index: Any, facts: Facts) -> None:
+        self.index, self.facts = index, facts
+
+    @classmethod
+    def open(cls, store: VectorStore) -> Nearest:
+        """Open the index of a store.
+
+        Raises:
+            RunDirectoryError: there is none of all its vectors, or it is damaged.
+        """
+        nearest = _load(store.folder, store.width)
+        if nearest.facts.contents != store.contents:
+            raise RunDirectoryError(
+                f"The index in {store.folder} is not of all that was embedded.", hint=_AGAIN
+            )
+        return nearest
+
+    def search(self, queries: Vectors, number: int) -> tuple[Vectors, Positions]:
+        """Find the nearest vectors.
+
+        Args:
+            queries: (Q, D) float32, of length one.
+
+        Returns:
+            similarities (Q, k), the highest first, and positions in the store (Q, k), with k no
+            more than there are vectors; -1 where an approximate search found fewer.
+        """
+        number = min(number, self.index.ntotal)
+        found = self.index.search(queries, number, params=_parameters(self.facts))
+        return found[0], found[1]
+
+
+def kind_for(size: int) -> Kind:
+    """The kind of index that so many vectors are best found with."""
+    return "flat" if size <= FLAT_UNTIL else "hnsw" if size <= HNSW_UNTIL else "ivf"
+
+
+def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Nearest:
+    """Bring the index up to the store: unchanged, added to, or made anew.
+
+    Args:
+        wanted: one of `KINDS`, or "auto" to go by size.
+        say: told what takes long.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    kind = kind_for(len(store)) if wanted == "auto" else msgspec.convert(wanted, Kind)
+    with contextlib.suppress(RunDirectoryError):
+        current = _load(store.folder, store.width)
+        known, facts = current.facts.contents, current.facts
+        if facts.kind == kind and known == store.contents:
+            return current
+        laid_out = kind != "ivf" or len(store) <= _GROWTH * facts.trained_on
+        if facts.kind == kind and laid_out and known == store.contents[: len(known)]:
+            # A mapped index cannot be added to.
+            index = faiss.read_index(str(store.folder / _FOLDER / _INDEX))
+            return _finish(index, facts, store, len(known), say)
+    index, trained_on = _empty(store, kind, say)
+    return _finish(index, Facts(kind=kind, contents=[], trained_on=trained_on), store, 0, say)
+
+
+def search_exactly(store: VectorStore, queries: Vectors, number: int) -> tuple[Vectors, Positions]:
+    """Compare queries (Q, D) with every vector of a store, without an index.
+
+    Returns:
+        similarities and positions as `Nearest.search` gives them.
+    """
+    best = np.empty((len(queries), 0), np.float32)
+    where = np.empty((len(queries), 0), np.int64)
+    start = 0
+    for shard in store.shards:
+        size = min(number, len(shard))
+        near, rows = faiss.knn(queries, shard.vectors, size, metric=faiss.METRIC_INNER_PRODUCT)
+        best, where = np.hstack([best, near]), np.hstack([where, rows + start])
+        order = np.argsort(-best, axis=1, kind="stable")[:, :number]
+        best = np.take_along_axis(best, order, 1)
+        where = np.take_along_axis(where, order, 1)
+        start += len(shard)
+    return best, where
+
+
+def _load(folder: Path, width: int) -> Nearest:
+    """Open the index that is there, of whatever part of the store."""
+    folder = folder / _FOLDER
+    if not (folder / _FACTS).is_file():
+        raise RunDirectoryError(f"The index in {folder.parent} is unfinished.", hint=_AGAIN)
+    try:
+        content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = msgspec.convert(content, Facts)
+        file = folder / _INDEX
+        if file.stat().st_size != facts.bytes:
+            raise ValueError(f"it has {file.stat().st_size} bytes and not {facts.bytes}")
+        index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+        if (index.d, index.ntotal) != (width, sum(size for _, size in facts.contents)):
+            raise ValueError("it holds other vectors than it says")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunDirectoryError(
+            f"{folder} is damaged: {first_line(error)}.", hint=_AGAIN
+        ) from error
+    return Nearest(index, facts)
+
+
+def _empty(store: VectorStore, kind: Kind, say: Callable[[str], None]) -> tuple[Any, int]:
+    """An index without vectors, its cells laid out by a sample of the store's."""
+    width = store.width
+    if kind == "flat":
+        return faiss.IndexFlatIP(width), 0
+    if kind == "hnsw":
+        index = faiss.IndexHNSWFlat(width, _LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = _BREADTH
+        return index, 0
+    cells = max(1, min(int(4 * len(store) ** 0.5), len(store) // 39))
+    say(f"laying out {cells:,} cells")
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
+    index.cp.spherical, index.cp.niter, index.cp.seed = True, _ITERATIONS, _SEED
+    index.train(_sample(store, cells * _ROWS_PER_CELL))
+    return index, len(store)
+
+
+def _finish(
+    index: Any, facts: Facts, store: VectorStore, first: int, say: Callable[[str], None]
+) -> Nearest:
+    """Add the shards from the `first`, measure, and write."""
+    if len(store) > FLAT_UNTIL:
+        say(f"adding {len(store) - index.ntotal:,} vectors to the {facts.kind} index")
+    for shard in store.shards[first:]:
+        index.add(shard.vectors)
+    facts = _measured(index, replace(facts, contents=store.contents), store)
+    with replacing_folder(store.folder / _FOLDER) as temporary:
+        faiss.write_index(index, str(temporary / _INDEX))
+        facts = replace(facts, bytes=(temporary / _INDEX).stat().st_size)
+        (temporary / _FACTS).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
+    return Nearest(index, facts)
+
+
+def _measured(index: Any, facts: Facts, store: VectorStore) -> Facts:
+    """Find the least effort that reaches the recall aimed at, and time it.
+
+    Vectors of the store are the queries; each finds others than itself.
+    """
+    if not len(store):
+        return facts
+    probes = _sample(store, _PROBES)
+    number = min(MEASURED_AT + 1, len(store))
+    if facts.kind != "flat":
+        _, truth = search_exactly(store, probes, number)
+        most = index.nlist if facts.kind == "ivf" else 4096
+        effort = 1 if facts.kind == "ivf" else 16
+        while True:
+            facts = replace(facts, effort=effort)
+            _, found = index.search(probes, number, params=_parameters(facts))
+            facts = replace(facts, recall=round(_overlap(truth, found), 4))
+            if facts.recall >= TARGET_RECALL or effort >= most:
+                break
+            effort = min(2 * effort, most)
+    return replace(facts, milliseconds=round(_milliseconds(index, facts, probes, number), 3))
+
+
+def _overlap(truth: Positions, found: Positions) -> float:
+    """Mean share of the true rows (Q, k) that were found, apart from the query's own."""
+    # A query's own vector is its nearest, so that the first column is left out.
+    rows = zip(truth[:, 1:].tolist(), found.tolist(), strict=True)
+    shares = [len(set(true) & set(got)) / len(true) for true, got in rows if true]
+    return statistics.fmean(shares) if shares else 1.0
+
+
+def _milliseconds(index: Any, facts: Facts, probes: Vectors, number: int) -> float:
+    parameters, seconds = _parameters(facts), []
+    for row in range(min(50, len(probes))):
+        start = time.perf_counter()
+        index.search(probes[row : row + 1], number, params=parameters)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
+
+
+def _parameters(facts: Facts) -> Any:
+    if facts.kind == "ivf":
+        return faiss.SearchParametersIVF(nprobe=facts.effort)
+    return faiss.SearchParametersHNSW(efSearch=facts.effort) if facts.kind == "hnsw" else None
+
+
+def _sample(store: VectorStore, number: int) -> Vectors:
+    """Some vectors (n, D), the same each time."""
+    size = len(store)
+    chosen = np.random.default_rng(_SEED).choice(size, min(number, size), replace=False)
+    parts = [
+        shard.vectors[chosen[(chosen >= end - len(shard)) & (chosen < end)] - (end - len(shard))]
+        for shard, end in zip(store.shards, store.ends.tolist(), strict=True)
+    ]
+    return np.ascontiguousarray(np.concatenate(parts))

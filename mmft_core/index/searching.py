@@ -1,0 +1,99 @@
+"""Answering queries from an index."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmft_core.contracts import Preview, Processor
+from mmft_core.errors import SampleError
+from mmft_core.index.nearest import Nearest, search_exactly
+from mmft_core.index.store import VectorStore
+from mmft_core.inference import Predictor
+from mmft_core.sources import Source, Sources
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item that was found; `score` is its cosine similarity with the query."""
+
+    id: str
+    score: float
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found for a query, the most similar first, or why nothing could be.
+
+    Attributes:
+        preview: the query, as a reader can be shown it.
+        milliseconds: that the search took, apart from embedding the query.
+    """
+
+    query: str
+    hits: Sequence[Hit] = ()
+    preview: Preview | None = None
+    milliseconds: float = 0.0
+    error: str | None = None
+
+
+class Searcher:
+    """Embeds queries, and looks for what is nearest."""
+
+    def __init__(self, store: VectorStore, nearest: Nearest | None, predictor: Predictor) -> None:
+        """Args:
+        nearest: None compares each query with every vector.
+        """
+        self.store, self.nearest, self.predictor = store, nearest, predictor
+
+    @property
+    def processor(self) -> Processor:
+        return self.predictor.processor
+
+    def answer(self, sources: Sequence[Source], top_k: int) -> list[Answer]:
+        """Answer queries, in their order. One that cannot be read is told of."""
+        queries = Sources(self.store.identity.modality, sources, self.processor)
+        answers: list[Answer] = []
+        for results, vectors in self.predictor.outputs(queries):
+            rows = iter(() if vectors is None else vectors.float().cpu().numpy())
+            for result in results:
+                if isinstance(result, SampleError):
+                    answers.append(Answer(query=result.sample_id, error=result.reason))
+                else:
+                    raw = queries[len(answers)].inputs[queries.modality]
+                    preview = self.processor.preview(raw)
+                    answers.append(self._answer(result, next(rows), top_k, preview))
+        return answers
+
+    def preview(self, hit: Hit) -> Preview | None:
+        """Show an item; None if its file is gone."""
+        shard, row = self.store.locate(hit.position)
+        stored = shard.preview(row)
+        if stored is None:
+            with contextlib.suppress(SampleError, OSError, ValueError):
+                return self.processor.preview(self.processor.read(Path(hit.id)))
+        return stored
+
+    def _answer(
+        self, query: str, vector: np.ndarray, top_k: int, preview: Preview | None
+    ) -> Answer:
+        started = time.perf_counter()
+        wanted = np.ascontiguousarray(vector[None])
+        if self.nearest is None:
+            scores, positions = search_exactly(self.store, wanted, top_k)
+        else:
+            scores, positions = self.nearest.search(wanted, top_k)
+        milliseconds = 1000 * (time.perf_counter() - started)
+        found = zip(scores[0].tolist(), positions[0].tolist(), strict=True)
+        hits = [self._hit(position, score) for score, position in found if position >= 0]
+        return Answer(query=query, hits=hits, preview=preview, milliseconds=milliseconds)
+
+    def _hit(self, position: int, score: float) -> Hit:
+        shard, row = self.store.locate(position)
+        return Hit(shard.id(row), score, position)
