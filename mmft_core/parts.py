@@ -27,21 +27,26 @@ from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
-def build_dataset(plan: Plan, *, training: bool = True) -> Dataset:
+def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
     """Build the dataset.
 
     Args:
-        training: to learn from; else a model that was trained on others is judged on it.
+        training: to learn from; else a model that was trained on others is used on it.
+        targets: whether they are needed; without, a data set need not have any if it can do so.
 
     Raises:
         DataError: it is missing or cannot be used.
     """
-    dataset = plan.dataset.component.build(
+    component = plan.dataset.component
+    target = plan.task.spec.target
+    if not targets and "none" in component.spec.targets:
+        target = "none"
+    dataset = component.build(
         plan.dataset.options,
-        DatasetContext(target=plan.task.spec.target, seed=plan.engine.seed, training=training),
+        DatasetContext(target=target, seed=plan.engine.seed, training=training),
     )
     if not isinstance(dataset, Dataset):
-        raise _wrong_type(plan.dataset.component, dataset, Dataset)
+        raise _wrong_type(component, dataset, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     return dataset

@@ -111,7 +111,7 @@ def split_of_dataset(
     from mmft_core.plan import resolve
 
     tree = RunDirectory(run_dir).open() | {"dataset": {"name": dataset}}
-    data = build_dataset(resolve(merge(tree, settings), registry), training=False)
+    data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)
     return choose_split(data, split)
 
 

@@ -19,10 +19,12 @@ class Library(ABC):
 
     Attributes:
         name: items that a store has by this name, and the library no longer, are dropped.
-        split: the items; a file's id is its path.
+        files: whether its items are files, whose ids are their paths.
+        split: the items.
     """
 
     name: str
+    files: bool
     split: Split
 
     @abstractmethod
@@ -37,6 +39,8 @@ class Library(ABC):
 class FileLibrary(Library):
     """The files of a folder, or those that a pattern names."""
 
+    files = True
+
     def __init__(self, argument: str, modality: str, processor: Processor) -> None:
         """Args:
         argument: a file, a folder (searched at any depth) or a pattern.
@@ -45,14 +49,14 @@ class FileLibrary(Library):
             DataError: it names nothing that can be read.
         """
         found = list(expand([argument], processor))
-        self.files = [_absolute(source) for source in found if isinstance(source, Path)]
-        if len(self.files) < len(found):
+        self._paths = [_absolute(source) for source in found if isinstance(source, Path)]
+        if len(self._paths) < len(found):
             raise DataError(f"{argument}: found no such file or folder.")
         self.name = str(_absolute(argument))
-        self.split = _Files(modality, self.files, processor)
+        self.split = _Files(modality, self._paths, processor)
 
     def stamps(self) -> list[str]:
-        return [f"{s.st_size}-{s.st_mtime_ns}" if s else "" for s in map(_stat, self.files)]
+        return [f"{s.st_size}-{s.st_mtime_ns}" if s else "" for s in map(_stat, self._paths)]
 
     def preview(self, index: int) -> None:
         return None
@@ -61,8 +65,11 @@ class FileLibrary(Library):
 class DatasetLibrary(Library):
     """The samples of a data set."""
 
+    files = False
+
     def __init__(self, name: str, split: Split, modality: str, processor: Processor) -> None:
-        self.name, self.split = name, split
+        self.name = str(_absolute(name)) if Path(name).exists() else name
+        self.split = split
         self.modality, self.processor = modality, processor
 
     def stamps(self) -> list[str]:

@@ -26,7 +26,8 @@ Vectors: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 FORMAT = 1
-_STORE, _FOLDER, _LIBRARY = "store.json", "vectors", b"library"
+_STORE, _FOLDER = "store.json", "vectors"
+_LIBRARY, _FILES = b"library", b"files"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,15 @@ class Items:
 
     Attributes:
         library: what they belong to.
-        ids: unique in a store; a path, where the item is a file.
+        files: whether ids are paths; else they are unique in their library only.
+        ids: of the items.
         stamps: that change when the item does.
         vectors: (n, D) float32, of length one.
         previews: how to show an item; None where its id names a file that can.
     """
 
     library: str
+    files: bool
     ids: Sequence[str]
     stamps: Sequence[str]
     vectors: Vectors
@@ -75,6 +78,7 @@ class Shard:
         with pa.memory_map(str(file)) as source:
             table = pa.ipc.open_file(source).read_all().combine_chunks()
         self.library = table.schema.metadata[_LIBRARY].decode()
+        self.files = table.schema.metadata[_FILES] == b"yes"
         self._columns = {name: table.column(name) for name in ("id", "stamp", "mime", "preview")}
         vectors = table.column("vector")
         flat = vectors.chunk(0).flatten().to_numpy(zero_copy_only=True)
@@ -104,6 +108,7 @@ class Shard:
         ids, stamps = self.ids, self.stamps
         return Items(
             library=self.library,
+            files=self.files,
             ids=[ids[row] for row in rows],
             stamps=[stamps[row] for row in rows],
             vectors=self.vectors[keep],
@@ -235,7 +240,9 @@ def _write(file: Path, items: Items) -> None:
             "mime": pa.array([p and p.mime for p in items.previews], pa.string()),
             "preview": pa.array([p and p.data for p in items.previews], pa.binary()),
         }
-    ).replace_schema_metadata({_LIBRARY: items.library.encode()})
+    ).replace_schema_metadata(
+        {_LIBRARY: items.library.encode(), _FILES: b"yes" if items.files else b"no"}
+    )
     with (
         replacing(file) as temporary,
         pa.OSFile(str(temporary), "wb") as stream,

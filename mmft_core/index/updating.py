@@ -47,7 +47,7 @@ def update(
     started, change = time.monotonic(), Change()
     ids = [library.split.sample_id(i) for i in range(len(library.split))]
     stamps = library.stamps()
-    new = _compare(store, library.name, dict(zip(ids, stamps, strict=True)), change)
+    new = _compare(store, library, dict(zip(ids, stamps, strict=True)), change)
     missing = np.array([i for i, item in enumerate(ids) if item in new], dtype=np.int64)
     rows = _Rows(store, library, {ids[i]: i for i in missing.tolist()}, stamps)
     done = 0
@@ -65,16 +65,21 @@ def update(
     return change
 
 
-def _compare(store: VectorStore, name: str, wanted: dict[str, str], change: Change) -> set[str]:
+def _compare(
+    store: VectorStore, library: Library, wanted: dict[str, str], change: Change
+) -> set[str]:
     """Drop what is gone or has changed; give the ids that are left to be embedded."""
     new = set(wanted)
     for shard in list(store.shards):
+        own = shard.library == library.name
+        if not own and not (shard.files and library.files):
+            continue
         keep = np.ones(len(shard), dtype=np.bool_)
         for row, (item, stamp) in enumerate(zip(shard.ids, shard.stamps, strict=True)):
             if item in new and wanted[item] == stamp:
                 new.remove(item)
                 change.unchanged += 1
-            elif item in wanted or shard.library == name:
+            elif item in wanted or own:
                 keep[row] = False
         if not keep.all():
             change.removed += int((~keep).sum())
@@ -109,6 +114,7 @@ class _Rows:
         places = [self.places[item] for item in self.ids]
         items = Items(
             library=self.library.name,
+            files=self.library.files,
             ids=self.ids,
             stamps=[self.stamps[place] for place in places],
             vectors=np.concatenate(self.vectors),
