@@ -59,9 +59,12 @@ def class_folder_dataset(
                 f"There is no train/ in {root}, only {', '.join(scans)}/.",
                 hint="Give a folder with train/, or one folder of class folders.",
             )
-        check_classes(scans, root, _ALL if _ALL in scans else "train")
-    classes = sorted({name for found in scans.values() for name in found.by_class})
-    named = {name: name for name in classes}
+        train = _ALL if _ALL in scans else "train"
+        check_classes(scans, root, train, unseen=context.unseen_classes)
+        classes = list(scans[train].by_class)
+    else:
+        classes = sorted({name for found in scans.values() for name in found.by_class})
+    named = {name: name for found in scans.values() for name in found.by_class}
     files = {name: make_split(split_type, root, found, named) for name, found in scans.items()}
     splits, notes = _divide(files, shares, context)
     return Dataset(

@@ -104,11 +104,14 @@ def visible(folder: Path | str) -> Iterator[os.DirEntry[str]]:
         yield from (entry for entry in entries if not entry.name.startswith("."))
 
 
-def check_classes(scans: Mapping[str, ClassFolders], root: Path, train: str) -> None:
+def check_classes(
+    scans: Mapping[str, ClassFolders], root: Path, train: str, *, unseen: bool = False
+) -> None:
     """Check that there is something to learn, and nothing in val and test that is not learned.
 
     Args:
         train: the key of the scan that is to be learned from.
+        unseen: whether val and test may hold other classes.
 
     Raises:
         DataError: there is one class only, or one without files or missing from train.
@@ -121,7 +124,7 @@ def check_classes(scans: Mapping[str, ClassFolders], root: Path, train: str) -> 
                     hint="Fill or remove it.",
                 )
         missing = sorted(found.by_class.keys() - scans[train].by_class.keys())
-        if missing:
+        if missing and not unseen:
             raise DataError(
                 f"Class '{missing[0]}' is in {name}/ but not in {train}/"
                 + (f", nor are {len(missing) - 1} more." if missing[1:] else "."),

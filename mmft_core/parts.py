@@ -43,7 +43,12 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
         target = "none"
     dataset = component.build(
         plan.dataset.options,
-        DatasetContext(target=target, seed=plan.engine.seed, training=training),
+        DatasetContext(
+            target=target,
+            seed=plan.engine.seed,
+            unseen_classes=plan.task.spec.unseen_classes,
+            training=training,
+        ),
     )
     if not isinstance(dataset, Dataset):
         raise _wrong_type(component, dataset, Dataset)

@@ -131,6 +131,7 @@ class TaskSpec(Spec):
     Attributes:
         modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
         target: what it learns from; compare `DatasetSpec.targets`.
+        unseen_classes: whether it can be judged on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
         predicts: what its predictions are: "classes", "text", "likelihoods", "embeddings" (see
             `mmft_core.contracts.Outputs`), or a word of the plugin's own; metrics go by it.
@@ -144,6 +145,7 @@ class TaskSpec(Spec):
     modalities: tuple[str, ...]
     target: str
     predicts: str
+    unseen_classes: bool = False
     needs: tuple[str, ...] = ("pooled",)
     default_dataset: str | None = None
     default_metrics: tuple[str, ...] = ()

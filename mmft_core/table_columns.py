@@ -69,7 +69,7 @@ def divide_rows(
     of_row = np.array([SPLIT_NAMES[text] for text in texts])
     chosen = {name: np.flatnonzero(of_row == name) for name in ("train", "val", "test")}
     if context.training:
-        _check_train(table, split, labels, chosen)
+        _check_train(table, split, labels, chosen, unseen=context.unseen_classes)
     splits: dict[str, Split] = {n: Subset(split, rows) for n, rows in chosen.items() if len(rows)}
     notes = [f"splits from column '{column}'"]
     if "test" not in splits:
@@ -82,10 +82,12 @@ def divide_rows(
 
 
 def _check_train(
-    table: Table, split: Split, labels: Indices, chosen: Mapping[str, Indices]
+    table: Table, split: Split, labels: Indices, chosen: Mapping[str, Indices], *, unseen: bool
 ) -> None:
     if not len(chosen["train"]):
         raise DataError(f"No row of {table.path} belongs to the train split.")
+    if unseen:
+        return
     known = np.append(labels[chosen["train"]], NO_LABEL)
     for rows in chosen.values():
         strange = rows[~np.isin(labels[rows], known)]

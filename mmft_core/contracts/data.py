@@ -144,10 +144,12 @@ class DatasetContext:
     Attributes:
         target: which of its spec's targets the task learns from.
         seed: of any random split.
+        unseen_classes: whether val and test may hold classes that train does not.
         training: whether it is to be learned from. Otherwise a trained model is judged on it,
             and one class, or no training split, is enough.
     """
 
     target: str = "class"
     seed: int = 0
+    unseen_classes: bool = False
     training: bool = True

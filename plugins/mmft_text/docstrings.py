@@ -1,8 +1,8 @@
 """The embedded text data: documentation strings of the packages that mmft itself needs.
 
 Real prose that a fresh machine has: its class is the package that it comes from, its summary the
-first line. Near duplicates are left out, and splits are made of whole modules, so that nothing of
-the test data is trained on.
+first line; what is summarized is the rest, below the name of what it documents. Near duplicates are
+left out, and splits are made of whole modules, so that nothing of the test data is trained on.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError, StorageError
 from mmft_core.files import replacing
 from mmft_core.order import Indices
@@ -44,10 +45,14 @@ PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "huggingface_hub": ("huggingface_hub", ("hub",)),
 }
 
-PER_PACKAGE = 600
-"""At most so many of each, so that no class is most of the data."""
+PER_PACKAGE = 2000
+"""At most so many are collected of each."""
 
-_FORMAT = 2  # Of the cache; other code gives other texts.
+PER_CLASS = 600
+"""At most so many are used of each where the package is the class, so that none is most of them."""
+
+_SPLITS = ("train", "val", "test")
+_FORMAT = 3  # Of the cache; other code gives other texts.
 _MASK = "PACKAGE"
 _NAMES = re.compile(
     r"(?<![a-z])(?:"
@@ -66,11 +71,15 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     versions = _installed()
     if len(versions) < 2:
         raise DataError("Of the packages whose documentation is read, none is installed.")
-    table = _usable(_load(versions), context.target, options.samples)
+    table = _load(versions)
+    # Divided before anything is left out, so that one task's test texts are no other's to learn.
+    table = table.append_column("split", _divide(table, options, context.seed))
+    table = _usable(table, context.target, options.samples)
     names = list(versions)
     labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
     rows = _rows(table, labels, tuple(names), context.target)
-    splits = _by_module(rows, table, labels, options, context.seed)
+    parts = table["split"].to_numpy()
+    splits = {p: Subset(rows, np.flatnonzero(parts == p)) for p in _SPLITS if (parts == p).any()}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     masked = "the names of the packages are masked, "
     return Dataset(
@@ -95,11 +104,14 @@ def mask_names(text: str) -> str:
 
 def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: str) -> TextRows:
     if target == "text":
-        return TextRows("docstrings", table["body"], table["summary"], ids=table["id"])
+        parts = zip(table["heading"].to_pylist(), table["body"].to_pylist(), strict=True)
+        texts = pa.chunked_array([[f"{heading}\n\n{body}" for heading, body in parts]])
+        return TextRows("docstrings", texts, table["summary"], ids=table["id"])
     summaries, bodies = table["summary"].to_pylist(), table["body"].to_pylist()
     texts = [f"{s}\n\n{b}" if s else b for s, b in zip(summaries, bodies, strict=True)]
     if target == "none":
-        return TextRows("docstrings", pa.chunked_array([texts]), ids=table["id"])
+        headed = [f"{h}\n\n{t}" for h, t in zip(table["heading"].to_pylist(), texts, strict=True)]
+        return TextRows("docstrings", pa.chunked_array([headed]), ids=table["id"])
     masked = pa.chunked_array([[mask_names(text) for text in texts]])
     return TextRows("docstrings", masked, labels, classes, table["id"])
 
@@ -108,34 +120,34 @@ def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:
     """The rows that have the target, no more than asked for, evenly spread."""
     if target == "text":
         table = table.filter(pc.not_equal(table["summary"], ""))
+    elif target == "class":
+        table = table.filter(_ordinals(table["package"].to_numpy()) < PER_CLASS)
     if most is not None and most < len(table):
         table = table.take(np.linspace(0, len(table) - 1, most).astype(np.int64))
     return table
 
 
-def _by_module(
-    rows: TextRows, table: pa.Table, labels: Indices, options: DocstringOptions, seed: int
-) -> dict[str, Split]:
-    """Divide whole modules, in proportion within each package."""
-    modules = np.array(table["module"].to_pylist())
-    shares = {"val": options.val, "test": options.test}
-    chosen: dict[str, list[Indices]] = {"train": [], "val": [], "test": []}
+def _ordinals(names: np.ndarray[Any, Any]) -> Indices:
+    """How many equal names come before each, where equal ones stand together."""
+    _, first, place = np.unique(names, return_index=True, return_inverse=True)
+    return np.arange(len(names)) - first[place]
+
+
+def _divide(table: pa.Table, options: DocstringOptions, seed: int) -> pa.Array:
+    """The split of each row: whole modules, in proportion within each package."""
+    packages, modules = table["package"].to_numpy(), table["module"].to_numpy()
+    parts = np.full(len(table), "train", dtype=object)
     random = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        names = random.permutation(np.unique(modules[members]))
-        wanted = {part: share * len(members) for part, share in shares.items()}
-        for name in names:
-            own = members[modules[members] == name]
-            part = next((p for p, left in wanted.items() if left >= len(own) / 2), "train")
-            chosen[part].append(own)
-            if part in wanted:
-                wanted[part] -= len(own)
-    return {
-        part: Subset(rows, np.sort(np.concatenate(groups)))
-        for part, groups in chosen.items()
-        if groups
-    }
+    for package in dict.fromkeys(packages.tolist()):
+        members = np.flatnonzero(packages == package)
+        left = {"val": options.val * len(members), "test": options.test * len(members)}
+        for module in random.permutation(np.unique(modules[members])):
+            own = members[modules[members] == module]
+            part = next((p for p, wanted in left.items() if wanted >= len(own) / 2), "train")
+            parts[own] = part
+            if part in left:
+                left[part] -= len(own)
+    return pa.array(parts, pa.string())
 
 
 def _installed() -> dict[str, str]:
@@ -172,5 +184,5 @@ def _collect(versions: Mapping[str, str]) -> pa.Table:
         folder = package_folder(package)
         assert folder is not None
         found += docstrings(package, folder, PER_PACKAGE, known)
-    columns = ("package", "module", "id", "summary", "body")
+    columns = ("package", "module", "id", "heading", "summary", "body")
     return pa.table({c: pa.array([getattr(d, c) for d in found], pa.string()) for c in columns})

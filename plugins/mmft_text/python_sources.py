@@ -14,6 +14,7 @@ from pathlib import Path
 
 _TESTS = re.compile(r"(^|/)(tests?|_?vendor(ed)?|externals?|extern|conftest)(/|\.py$|_)")
 _WORDS = re.compile(r"\w+")
+_NAME_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SHINGLE, _KEPT = 6, 4
 _SHARED = 0.5
 
@@ -25,6 +26,7 @@ class Docstring:
     Attributes:
         module: its file, relative to where packages are installed.
         id: "torch/nn/modules/linear.py:53 Linear".
+        heading: the name of what it documents, in words: "linear regression fit".
         summary: the first paragraph, if it is one sentence on a line or two (PEP 257); or "".
         body: what follows it, or everything if there is no such summary.
     """
@@ -32,6 +34,7 @@ class Docstring:
     package: str
     module: str
     id: str
+    heading: str
     summary: str
     body: str
 
@@ -100,7 +103,7 @@ def _of_file(package: str, file: Path, folder: Path) -> Iterator[Docstring]:
         summary, body = split_docstring(text)
         if _is_prose(body):
             where = f"{module}:{getattr(node, 'lineno', 1)} {name}".rstrip()
-            yield Docstring(package, module, where, summary, body)
+            yield Docstring(package, module, where, _heading(name or file.stem), summary, body)
 
 
 def _documented(
@@ -127,6 +130,11 @@ def split_docstring(text: str) -> tuple[str, str]:
     if not is_line or not re.search(r"[.!?]$", summary) or re.search(r"[.!?] ", summary[:-1]):
         return "", f"{paragraphs[0]}\n\n{body}"
     return summary, body
+
+
+def _heading(name: str) -> str:
+    """The words of a dotted name, whose parts begin with capitals or stand between underscores."""
+    return " ".join(_NAME_WORDS.findall(name)).lower()
 
 
 def _is_prose(body: str) -> bool:

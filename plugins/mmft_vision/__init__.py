@@ -143,6 +143,7 @@ def register_task() -> list[TaskSpec]:
             modalities=("image",),
             target="class",
             predicts="embeddings",
+            unseen_classes=True,
             build="mmft_vision.retrieval:build",
             options="mmft_vision.options:ImageRetrievalOptions",
             defaults={"engine.batch_size": 64},

@@ -13,6 +13,7 @@ from mmft_retrieval.neighbours import RIGHT, WRONG, Neighbours
 from mmft_retrieval.task import UNKNOWN, ClassRetrieval, GroupCodec
 from mmft_vision.options import ImageRetrievalOptions
 from mmft_vision.retrieval import build
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -22,6 +23,7 @@ from mmft_core.data import PreparedSplit, evaluation_loader
 from mmft_core.device import make_accelerator
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.registry import NoOptions
+from tests.conftest import make_photo_folder
 from tests.engine.toy import CLASSES, Layered, Points
 
 LOSSES = ("supcon", "triplet", "arcface", "proxy")
@@ -176,6 +178,37 @@ def test_a_run_learns_digits_and_shows_neighbours(tmp_path: Path, mmft) -> None:
     assert judged["retrieval-recall/at-1"] == pytest.approx(
         figures["retrieval-recall/at-1"], abs=0.02
     )
+
+
+@pytest.mark.parametrize("form", ["folder", "table"])
+@pytest.mark.parametrize("loss", ["supcon", "arcface"])
+def test_classes_of_the_test_split_need_not_be_learned(
+    form: str, loss: str, photographs: dict[str, Image.Image], tmp_path: Path, mmft
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    halves = {
+        f"{name}-{half}": image.crop((320 * half, 0, 320 * half + 320, 427))
+        for name, image in photographs.items()
+        for half in (0, 1)
+    }
+    seen = {name: image for name, image in halves.items() if name.endswith("0")}
+    unseen = {name: image for name, image in halves.items() if name.endswith("1")}
+    make_photo_folder(data / "train", seen, 12)
+    make_photo_folder(data / "test", unseen, 6)
+    if form == "table":
+        files = sorted(data.rglob("*.jpg"))
+        rows = [f"{f.relative_to(data)},{f.parent.name},{f.parent.parent.name}" for f in files]
+        (data / "all.csv").write_text("\n".join(["image,label,split", *rows]))
+    source = data if form == "folder" else data / "all.csv"
+    common = ("--backbone", "resnet18", "--weights", "none", "--dataset", source)
+    settings = ("backbone.image_size=32", "engine.steps=2", "engine.workers=0")
+    more = [a for s in settings for a in ("--set", s)]
+    retrieval = ("run", "--task", "image-retrieval", "--set", f"task.loss={loss}")
+    assert mmft(*retrieval, *common, *more, "-o", run).code == 0
+    figures = json.loads((run / "results.json").read_text())["metrics"]["test"]
+    assert 0 < figures["retrieval-recall/at-1"] <= 1
+    refused = mmft("run", "--task", "image-cls", *common, *more, "-o", tmp_path / "other")
+    assert refused.code == 2 and "-1'" in refused.err and "train" in refused.err
 
 
 def test_normalised_in_float32_under_autocast() -> None:
