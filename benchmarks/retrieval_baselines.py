@@ -1,48 +1,55 @@
-"""What a training for image retrieval brought: against the same network untrained, and pixels.
+"""What a training for retrieval brought: against the network that it started from, and raw data.
 
     python benchmarks/retrieval_baselines.py runs/NAME
 
-Judges on the run's test split (or val) the trained model, the network that the run started from
-with its seed and random weights, and the pictures' own pixels as the network would get them.
+Judges on the run's test split (or val) the trained model, the network that the run started from,
+the same with random weights, and what needs no network: the pictures' own pixels as the network
+would get them, or the words of the texts, weighed by TF-IDF.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core import artifacts
-from mmft_core.contracts import Batch, Dataset, Task
+from mmft_core.contracts import Batch, Dataset, Split, Task
 from mmft_core.data import PreparedSplit, batches, evaluation_loader
 from mmft_core.discovery import discover
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan, resolve
 from mmft_core.run_directory import RunDirectory
 
-Embed = Callable[[Batch], Tensor]
+Judged = Iterator[tuple[Any, Any]]
+"""Predictions and targets, as metrics take them."""
 
 
 def main(run: Path) -> None:
     registry = discover()
     plan = resolve(RunDirectory(run).open(), registry)
     dataset = build_dataset(plan)
+    split = dataset.splits.get("test") or dataset.splits["val"]
     trained = artifacts.load(run, registry).task
-    untrained = build_task(_from_random_weights(plan), dataset, say=print).eval()
-    rows = {
-        "trained": _judge(plan, dataset, trained, lambda batch: trained(batch).predictions),
-        "untrained": _judge(plan, dataset, untrained, lambda batch: untrained(batch).predictions),
-        "pixels": _judge(plan, dataset, trained, _pixels),
-    }
-    names = list(rows["trained"])
-    print(f"{'':12}" + "".join(f"{name:>26}" for name in names))
-    for title, figures in rows.items():
-        print(f"{title:12}" + "".join(f"{figures[name]:26.4f}" for name in names))
+    rows = {"trained": _predicted(trained, split)}
+    if any(part.weights != "none" for part in plan.backbones.values()):
+        rows["at the start"] = _predicted(build_task(plan, dataset, say=print), split)
+    random = build_task(_from_random_weights(plan), dataset, say=print)
+    rows["random"] = _predicted(random, split)
+    if "image" in plan.backbones:
+        rows["pixels"] = _pixels(trained, split)
+    elif plan.task.spec.target == "text":
+        rows["TF-IDF"] = _words(trained, dataset.splits["train"], split)
+    judged = {title: _judge(plan, dataset, pairs) for title, pairs in rows.items()}
+    names = list(judged["trained"])
+    print(f"{'':14}" + "".join(f"{name:>26}" for name in names))
+    for title, figures in judged.items():
+        print(f"{title:14}" + "".join(f"{figures[name]:26.4f}" for name in names))
 
 
 def _from_random_weights(plan: Plan) -> Plan:
@@ -50,20 +57,46 @@ def _from_random_weights(plan: Plan) -> Plan:
     return replace(plan, backbones=parts)
 
 
-def _pixels(batch: Batch) -> Tensor:
-    pixels = batch.inputs["image"]["pixels"].float().flatten(1)
-    return F.normalize(pixels - pixels.mean(1, keepdim=True), dim=-1)
+def _batches(task: Task, split: Split) -> Iterator[Batch]:
+    data = PreparedSplit(split, task.processors, task.codec, train=False)
+    return batches(evaluation_loader(data, 64, workers=0))
+
+
+def _predicted(task: Task, split: Split) -> Judged:
+    task.eval()
+    for batch in _batches(task, split):
+        outputs = task(batch)
+        yield outputs.predictions, batch.targets if outputs.targets is None else outputs.targets
+
+
+def _pixels(task: Task, split: Split) -> Judged:
+    for batch in _batches(task, split):
+        pixels = batch.inputs["image"]["pixels"].float().flatten(1)
+        yield F.normalize(pixels - pixels.mean(1, keepdim=True), dim=-1), batch.targets
+
+
+def _words(task: Task, train: Split, split: Split) -> Judged:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    weigh = TfidfVectorizer(sublinear_tf=True).fit(_texts(train))
+    items, queries = (
+        torch.from_numpy(weigh.transform(texts).toarray()).float()
+        for texts in (_texts(split), [split.target(i) for i in range(len(split))])
+    )
+    groups = torch.cat([batch.targets["group"] for batch in _batches(task, split)])
+    yield items, {"group": groups, "query": queries}
+
+
+def _texts(split: Split) -> list[str]:
+    return [split[i].inputs["text"] for i in range(len(split))]
 
 
 @torch.no_grad()
-def _judge(plan: Plan, dataset: Dataset, task: Task, embed: Embed) -> Mapping[str, float]:
+def _judge(plan: Plan, dataset: Dataset, pairs: Judged) -> Mapping[str, float]:
     metrics = build_metrics(plan.metrics, dataset.info)
-    split = dataset.splits.get("test") or dataset.splits["val"]
-    data = PreparedSplit(split, task.processors, task.codec, train=False)
-    for batch in batches(evaluation_loader(data, plan.engine.batch_size, workers=0)):
-        embeddings = embed(batch)
+    for predictions, targets in pairs:
         for metric in metrics.values():
-            metric.update(embeddings, batch.targets)
+            metric.update(predictions, targets)
     return {
         f"{name}/{part}" if part else name: float(value)
         for name, metric in metrics.items()

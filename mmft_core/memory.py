@@ -3,12 +3,14 @@
 A training step frees what the next one allocates again. glibc returns large blocks to the system at
 once, which then has to clear each page anew; without that, ResNet-50 trains 1.1 to 1.2 times as
 fast on a CPU (see docs/results.md). The price is that the process keeps its peak memory until it
-ends.
+ends. Blocks beyond 32 MB, such as the logits of a large vocabulary, are returned all the same; huge
+pages make them cheap to have again, for there are 512 times fewer to clear.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 # Parameters of mallopt(3).
@@ -19,12 +21,15 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc accepts no larger one
 
 
 def tune_allocator() -> None:
-    """Tell glibc's malloc to keep freed memory. Call it before torch allocates.
+    """Tell glibc's malloc to keep freed memory, and torch to ask for huge pages.
+
+    Call it before torch allocates.
 
     Does nothing where malloc is another one: on macOS and Windows, and with musl.
     """
     if not sys.platform.startswith("linux"):
         return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt") and hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)

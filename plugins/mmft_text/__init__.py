@@ -7,7 +7,7 @@ from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 """What pretrained transformers are usually fine-tuned with (Devlin et al., 2018)."""
 
-_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 10}
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
 """Random weights have further to go."""
 
 _ENCODERS = {
@@ -144,6 +144,7 @@ def register_task() -> list[TaskSpec]:
             needs=("generation",),
             build="mmft_text.summarization:build",
             options="mmft_text.options:SummarizationOptions",
+            scratch={"engine.batch_size": 16},  # A summary is few tokens to learn from.
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",
             **common,

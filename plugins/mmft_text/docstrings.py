@@ -48,8 +48,9 @@ PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 PER_PACKAGE = 2000
 """At most so many are collected of each."""
 
-PER_CLASS = 600
-"""At most so many are used of each where the package is the class, so that none is most of them."""
+PER_TARGET = {"class": 600, "none": 300}
+"""At most so many are used of each, so that no class is most of the data, and what is learned from
+every token is learned in minutes."""
 
 _SPLITS = ("train", "val", "test")
 _FORMAT = 3  # Of the cache; other code gives other texts.
@@ -120,8 +121,8 @@ def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:
     """The rows that have the target, no more than asked for, evenly spread."""
     if target == "text":
         table = table.filter(pc.not_equal(table["summary"], ""))
-    elif target == "class":
-        table = table.filter(_ordinals(table["package"].to_numpy()) < PER_CLASS)
+    if target in PER_TARGET:
+        table = table.filter(_ordinals(table["package"].to_numpy()) < PER_TARGET[target])
     if most is not None and most < len(table):
         table = table.take(np.linspace(0, len(table) - 1, most).astype(np.int64))
     return table
