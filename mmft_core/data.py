@@ -27,6 +27,10 @@ from mmft_core.windows import EvaluationKeys, Key, TrainingKeys
 Loader: TypeAlias = "DataLoader[Any]"
 
 
+UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
+"""What decoders raise on bytes that they cannot decode (PIL: SyntaxError too)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedSample:
     inputs: dict[str, Tensors]
@@ -92,8 +96,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
                 modality: processor.prepare(sample.inputs[modality], train=self.train)
                 for modality, processor in self.processors.items()
             }
-        except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error) as error:
-            # What decoders raise on bytes that they cannot decode (PIL: SyntaxError too).
+        except UNDECODABLE as error:
             raise SampleError(sample.id, f"cannot be decoded: {error}") from None
 
     def _target(self, sample: Sample) -> Any:

@@ -138,9 +138,10 @@ class Engine:
                 self._step(stream)
                 progress.seconds = time.perf_counter() - started
                 if self._checkpoint_is_due():
-                    self.state.save(self.folder)
+                    self._save()
+            self._report_losses()
         if ending == "interrupted":
-            self.state.save(self.folder)
+            self._save()
         return Outcome(
             ending=ending,
             progress=progress,
@@ -167,6 +168,11 @@ class Engine:
     def _checkpoint_is_due(self) -> bool:
         every = self.config.checkpoint_every
         return every is not None and self.state.progress.step % every == 0
+
+    def _save(self) -> None:
+        """Write a checkpoint, but none of weights that a loss which is no number has spoilt."""
+        self._report_losses()
+        self.state.save(self.folder)
 
     # --- one optimizer step ---------------------------------------------------------------------
 

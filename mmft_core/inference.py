@@ -103,25 +103,34 @@ class Predictor:
             yield results, predictions
 
     def evaluate(
-        self, dataset: Dataset, split: str, metrics: Mapping[str, Metric], sink: Sink
+        self,
+        dataset: Dataset,
+        split: str,
+        metrics: Mapping[str, Metric],
+        sink: Sink,
+        *,
+        skip_bad: bool = False,
     ) -> Evaluation:
-        """Judge the model on a split of a data set, all of whose samples must be sound.
+        """Judge the model on a split of a data set.
 
         Args:
             split: its name, or "all".
+            skip_bad: leave out samples that cannot be used, and say so.
 
         Raises:
             DataError: there is no such split, or samples cannot be used.
         """
         chosen = choose_split(dataset, split)
         total = len(chosen)
-        findings = soundness.inspect(
-            Dataset(info=dataset.info, splits={split: chosen}),
-            self.model.processors,
-            self.model.task.codec,
-        )
+        judged = Dataset(info=dataset.info, splits={split: chosen})
+        findings = soundness.inspect(judged, self.model.processors, self.model.task.codec)
         if findings.faults:
-            raise soundness.refuse(findings.faults, total)
+            refusal = soundness.refuse(findings.faults, total)
+            if not skip_bad or len(findings.faults) == total:
+                raise refusal
+            sink.say(f"Left out: {refusal.message}")
+            chosen = soundness.without(judged, findings.faulty()).splits[split]
+            total = len(chosen)
         for remark in findings.remarks():
             sink.say(remark)
         done = 0

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mmft_core.config import merge, parse_set
 from mmft_core.discovery import discover
+from mmft_core.errors import DataError
 from mmft_core.plan import resolve
 from mmft_core.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from mmft_core.contracts import Dataset
 
 
 @click.command("eval")
@@ -19,6 +24,7 @@ from mmft_core.run_directory import RunDirectory
 @click.option("--split", help="train, val, test or all. Default: test; of other data, all.")
 @click.option("--metric", multiple=True, help="A metric; repeatable. Default: the run's.")
 @click.option("--batch-size", type=int)
+@click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: the run's.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(
@@ -27,6 +33,7 @@ def evaluate(
     split: str | None,
     metric: tuple[str, ...],
     batch_size: int | None,
+    on_bad_sample: str | None,
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -40,11 +47,14 @@ def evaluate(
     tree = RunDirectory(run_dir).open()
     if dataset is not None:
         tree["dataset"] = {"name": dataset}
-    tree = merge(tree, parse_set(assignments))
+    settings = parse_set(assignments)
+    tree = merge(tree, settings)
     if metric:
         tree["metrics"] = list(metric)
     if batch_size is not None:
         tree = merge(tree, {"engine": {"batch_size": batch_size}})
+    if on_bad_sample is not None:
+        tree["on_bad_sample"] = on_bad_sample
     plan = resolve(tree, registry)
 
     from rich.console import Console
@@ -55,13 +65,15 @@ def evaluate(
     from mmft_core.inference import Predictor
     from mmft_core.parts import build_dataset, build_metrics
 
-    model = artifacts.load(run_dir, registry)
+    model = artifacts.load(run_dir, registry, settings)
     data = build_dataset(plan, training=dataset is None)
-    name = split or ("all" if dataset else next(s for s in ("test", "val") if s in data.splits))
+    name = split or ("all" if dataset else _judged(data))
     display = make_display(Console(stderr=True))
     try:
         metrics = build_metrics(plan.metrics, model.info)
-        evaluation = Predictor(model, plan.engine).evaluate(data, name, metrics, display)
+        evaluation = Predictor(model, plan.engine).evaluate(
+            data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"
+        )
     finally:
         display.close()
     values = {"loss": evaluation.loss, **evaluation.values}
@@ -71,3 +83,18 @@ def evaluate(
     console = Console()
     console.print(figures_table({name: values}))
     console.print(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s", highlight=False)
+
+
+def _judged(data: Dataset) -> str:
+    """The split that a run is judged on.
+
+    Raises:
+        DataError: all its data were learned from.
+    """
+    for name in ("test", "val"):
+        if name in data.splits:
+            return name
+    raise DataError(
+        f"Dataset '{data.info.name}' has neither test nor val.",
+        hint="Give --split train, or other data with --dataset.",
+    )

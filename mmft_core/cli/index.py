@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.config import Tree, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -16,6 +19,7 @@ from mmft_core.errors import (
     some_of,
 )
 from mmft_core.extras import require_extra
+from mmft_core.labelled_files import printable
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -40,6 +44,9 @@ FOLDER = "index"
     show_default=True,
     help="flat is exact; hnsw and ivf are for many. auto goes by size.",
 )
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As dataset.text_column=title."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
     "--on-bad-sample",
@@ -48,7 +55,7 @@ FOLDER = "index"
     show_default=True,
     help="The exit code, where files cannot be read; the others are indexed either way.",
 )
-@click.option("--rebuild", is_flag=True, help="Remove an index that is there, and begin anew.")
+@click.option("--rebuild", is_flag=True, help="Begin anew, in place of the index that is there.")
 def index(
     run_dir: Path,
     library: tuple[str, ...],
@@ -56,6 +63,7 @@ def index(
     split: str,
     output: Path | None,
     kind: str,
+    assignments: tuple[str, ...],
     batch_size: int,
     on_bad_sample: str,
     rebuild: bool,
@@ -76,28 +84,25 @@ def index(
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
-    from mmft_core.index import nearest, update
+    from mmft_core.index import FileLibrary, VectorStore, nearest, update
 
     folder = output or run_dir / FOLDER
     registry = discover()
     model, predictor = load_embedder(run_dir, registry, batch_size)
-    libraries = _libraries(run_dir, predictor, registry, library, dataset, split)
-    store = _store(folder, identify(run_dir, model), rebuild)
+    if dataset is None:
+        (modality,) = model.processors
+        wanted: Library = FileLibrary(library, modality, predictor.processor)
+    else:
+        wanted = _dataset(run_dir, predictor, registry, dataset, split, parse_set(assignments))
     display = make_display(Console(stderr=True))
-    try:
-        changes = [
-            update(
-                store, one, predictor, lambda done, total: display.evaluating("embed", done, total)
-            )
-            for one in libraries
-        ]
-        found = None
-        if len(store):
-            found = nearest.refresh(store, kind, display.say)
-    finally:
-        display.close()
-    _tell(run_dir, folder, output, store, changes, found)
-    failed = [f"{e.sample_id} ({e.reason})" for change in changes for e in change.failed]
+    with VectorStore.locked(folder), contextlib.closing(display):
+        store = _store(folder, identify(run_dir, model), rebuild)
+        change = update(
+            store, wanted, predictor, lambda done, total: display.evaluating("embed", done, total)
+        )
+        found = nearest.refresh(store, kind, display.say)
+    _tell(run_dir, folder, output, len(store), change, found)
+    failed = [f"{printable(e.sample_id)} ({e.reason})" for e in change.failed]
     if failed:
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
@@ -151,36 +156,29 @@ def check_model(store: VectorStore, wanted: Identity, hint: str) -> None:
         )
 
 
-def _libraries(
+def _dataset(
     run_dir: Path,
     predictor: Predictor,
     registry: Registry,
-    arguments: tuple[str, ...],
-    dataset: str | None,
+    name: str,
     split: str,
-) -> list[Library]:
+    settings: Tree,
+) -> Library:
+    """A data set as a library, whose name tells it and its parts from others."""
     from mmft_core.cli.predict import split_of_dataset
-    from mmft_core.index import DatasetLibrary, FileLibrary
+    from mmft_core.index import DatasetLibrary
 
     (modality,) = predictor.model.processors
-    if dataset is None:
-        return [FileLibrary(argument, modality, predictor.processor) for argument in arguments]
-    chosen = split_of_dataset(run_dir, dataset, split, registry, {})
-    return [DatasetLibrary(dataset, chosen, modality, predictor.processor)]
+    chosen = split_of_dataset(run_dir, name, split, registry, settings)
+    place = str(Path(name).resolve()) if Path(name).exists() else name
+    which = json.dumps({"dataset": place, "split": split, **settings}, sort_keys=True)
+    return DatasetLibrary(which, chosen, modality, predictor.processor)
 
 
 def _store(folder: Path, identity: Identity, rebuild: bool) -> VectorStore:
-    import shutil
-
     from mmft_core.index import VectorStore
 
-    if rebuild and VectorStore.exists(folder):
-        shutil.rmtree(folder)
-    if not VectorStore.exists(folder):
-        if folder.is_dir() and any(folder.iterdir()):
-            raise RunDirectoryError(
-                f"{folder} is not empty, and no index.", hint="Choose another --output."
-            )
+    if rebuild or not VectorStore.exists(folder):
         return VectorStore.create(folder, identity)
     store = VectorStore.open(folder, mend=True)
     check_model(store, identity, "Add --rebuild to make it anew, or choose another --output.")
@@ -191,21 +189,20 @@ def _tell(
     run_dir: Path,
     folder: Path,
     output: Path | None,
-    store: VectorStore,
-    changes: list[Change],
+    size: int,
+    change: Change,
     found: Nearest | None,
 ) -> None:
-    added, seconds = sum(c.added for c in changes), sum(c.seconds for c in changes)
     click.echo(
-        f"{added:,} new, {sum(c.unchanged for c in changes):,} unchanged, "
-        f"{sum(c.removed for c in changes):,} removed"
-        + (f"; {added / seconds:.1f} items/s" if added else "")
+        f"{change.added:,} new, {change.unchanged:,} unchanged, {change.removed:,} removed"
+        + (f"; {change.added / change.seconds:.1f} items/s" if change.added else "")
     )
     if found is None:
+        click.echo(f"index   {folder}: empty")
         return
     facts = found.facts
     how = "exact" if facts.kind == "flat" else f"recall@10 {facts.recall:.3f} of an exact search"
-    click.echo(f"index   {folder}: {len(store):,} items, {facts.kind}")
+    click.echo(f"index   {folder}: {size:,} items, {facts.kind}")
     click.echo(f"search  {facts.milliseconds:.2f} ms a query, {how}")
     place = "" if output is None else f" --index {output}"
     click.echo(f"use it  mmft search {run_dir} QUERY...{place}")

@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import click
 from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
+from mmft_core.labelled_files import printable
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 
@@ -91,12 +93,18 @@ def predict(
 
 
 def _predictions(predictor: Predictor, inputs: tuple[str, ...], top_k: int) -> Iterator[Prediction]:
-    """Predict the inputs; those from standard input as they come, a batch at a time."""
-    from mmft_core.sources import expand, typed
+    """Predict the inputs, which are looked up at once; or the lines of standard input."""
+    from mmft_core.sources import expand
 
     if inputs != ("-",):
-        yield from predictor.predict(list(expand(inputs, predictor.processor)), top_k)
-        return
+        return predictor.predict(list(expand(inputs, predictor.processor)), top_k)
+    return _predict_lines(predictor, top_k)
+
+
+def _predict_lines(predictor: Predictor, top_k: int) -> Iterator[Prediction]:
+    """Predict standard input as it comes, a batch at a time."""
+    from mmft_core.sources import typed
+
     lines = typed(sys.stdin, predictor.processor)
     while batch := list(itertools.islice(lines, predictor.config.batch_size)):
         yield from predictor.predict(batch, top_k)
@@ -125,9 +133,11 @@ class _Counted:
     def __iter__(self) -> Iterator[Prediction]:
         for prediction in self.predictions:
             self.number += 1
-            if prediction.record is None:
-                self.failed.append(f"{prediction.source} ({prediction.error})")
-            yield prediction
+            # A file's name need not be UTF-8, and what is written must.
+            shown = replace(prediction, source=printable(prediction.source))
+            if shown.record is None:
+                self.failed.append(f"{shown.source} ({shown.error})")
+            yield shown
 
 
 def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:
@@ -173,12 +183,19 @@ def _write_table(predictions: Iterable[Prediction], stream: Any) -> None:
 
 
 def _flat(record: Any) -> dict[str, Any]:
-    """Flatten {"label": x, "top": [{"label": x}, ...]}; a list of one says nothing new."""
+    """Flatten {"label": x, "top": [{"label": x}, ...]}; a list of one says nothing new.
+
+    Of alternatives the first is the record itself; numbers are columns like "embedding_1".
+    """
     flat = {k: v for k, v in record.items() if not isinstance(v, list)}
-    for alternatives in (v for v in record.values() if isinstance(v, list)):
-        for number, alternative in enumerate(alternatives[1:], start=2):
-            items = alternative.items() if isinstance(alternative, dict) else [("", alternative)]
-            flat |= {f"{key}_{number}": value for key, value in items}
+    for name, values in record.items():
+        if not isinstance(values, list):
+            continue
+        for number, value in enumerate(values, start=1):
+            if not isinstance(value, dict):
+                flat[f"{name}_{number}"] = value
+            elif number > 1:
+                flat |= {f"{key}_{number}": item for key, item in value.items()}
     return flat
 
 

@@ -14,6 +14,7 @@ from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.extras import require_extra
+from mmft_core.labelled_files import printable
 
 if TYPE_CHECKING:
     from mmft_core.index import Answer, Nearest, Searcher
@@ -74,7 +75,7 @@ def search(
         _tell(len(store), nearest, answers, html)
     else:
         _print_jsonl(answers)
-    failed = [f"{answer.query} ({answer.error})" for answer in answers if answer.error]
+    failed = [f"{printable(answer.query)} ({answer.error})" for answer in answers if answer.error]
     if failed:
         raise DataError(
             f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}"
@@ -84,9 +85,9 @@ def search(
 def _print_jsonl(answers: Sequence[Answer]) -> None:
     """A JSON object a line: {"query", "found": [{"id", "score"}, ...]} or {"query", "error"}."""
     for answer in answers:
-        found = [{"id": hit.id, "score": round(hit.score, 6)} for hit in answer.hits]
+        found = [{"id": printable(hit.id), "score": round(hit.score, 6)} for hit in answer.hits]
         record = {"error": answer.error} if answer.error else {"found": found}
-        click.echo(json.dumps({"query": answer.query, **record}, ensure_ascii=False))
+        click.echo(json.dumps({"query": printable(answer.query), **record}, ensure_ascii=False))
 
 
 def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
@@ -98,14 +99,14 @@ def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
     for answer in answers:
         if answer.error:
             continue
-        console.print(Text(answer.query, style="bold"))
+        console.print(Text(printable(answer.query), style="bold"))
         table = Table(box=None, pad_edge=False, show_header=False)
         for hit in answer.hits:
             preview = searcher.preview(hit)
             excerpt = ""
             if preview is not None and preview.mime.startswith("text/"):
                 excerpt = " ".join(preview.data.decode("utf-8", "replace").split())[:_EXCERPT]
-            table.add_row(f"{hit.score:7.4f}", Text(hit.id), Text(excerpt, style="dim"))
+            table.add_row(f"{hit.score:7.4f}", Text(printable(hit.id)), Text(excerpt, style="dim"))
         console.print(table)
 
 

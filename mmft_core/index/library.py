@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmft_core.contracts import Preview, Processor, Sample, Split
+from mmft_core.data import UNDECODABLE
 from mmft_core.errors import DataError, SampleError
 from mmft_core.sources import Sources, expand
 
@@ -18,7 +19,7 @@ class Library(ABC):
     """Items that are to be found.
 
     Attributes:
-        name: items that a store has by this name, and the library no longer, are dropped.
+        name: of a data set.
         files: whether its items are files, whose ids are their paths.
         split: the items.
     """
@@ -28,8 +29,15 @@ class Library(ABC):
     split: Split
 
     @abstractmethod
+    def owns(self, item: str, library: str) -> bool:
+        """Whether an item that a store has by a library's name is, or was, one of this library.
+
+        If it no longer is, the store drops it.
+        """
+
+    @abstractmethod
     def stamps(self) -> list[str]:
-        """What changes when an item does, for each."""
+        """What changes when an item does, for each; "" where that is not known."""
 
     @abstractmethod
     def preview(self, index: int) -> Preview | None:
@@ -37,23 +45,28 @@ class Library(ABC):
 
 
 class FileLibrary(Library):
-    """The files of a folder, or those that a pattern names."""
+    """Files, and those of folders and patterns."""
 
     files = True
 
-    def __init__(self, argument: str, modality: str, processor: Processor) -> None:
+    def __init__(self, arguments: Sequence[str], modality: str, processor: Processor) -> None:
         """Args:
-        argument: a file, a folder (searched at any depth) or a pattern.
+        arguments: files, folders (searched at any depth) and patterns.
 
         Raises:
-            DataError: it names nothing that can be read.
+            DataError: one names nothing that can be read.
         """
-        found = list(expand([argument], processor))
-        self._paths = [_absolute(source) for source in found if isinstance(source, Path)]
-        if len(self._paths) < len(found):
-            raise DataError(f"{argument}: found no such file or folder.")
-        self.name = str(_absolute(argument))
+        found = list(expand(arguments, processor))
+        self._paths = list(dict.fromkeys(_absolute(s) for s in found if isinstance(s, Path)))
+        typed = next((source for source in found if isinstance(source, str)), None)
+        if typed is not None:
+            raise DataError(f"{typed}: found no such file or folder.")
+        self.name = ""
         self.split = _Files(modality, self._paths, processor)
+        self._folders = [_absolute(a) for a in arguments if Path(a).expanduser().is_dir()]
+
+    def owns(self, item: str, library: str) -> bool:
+        return any(Path(item).is_relative_to(folder) for folder in self._folders)
 
     def stamps(self) -> list[str]:
         return [f"{s.st_size}-{s.st_mtime_ns}" if s else "" for s in map(_stat, self._paths)]
@@ -68,9 +81,15 @@ class DatasetLibrary(Library):
     files = False
 
     def __init__(self, name: str, split: Split, modality: str, processor: Processor) -> None:
-        self.name = str(_absolute(name)) if Path(name).exists() else name
+        """Args:
+        name: which data set, and which part of it.
+        """
+        self.name = name
         self.split = split
         self.modality, self.processor = modality, processor
+
+    def owns(self, item: str, library: str) -> bool:
+        return library == self.name
 
     def stamps(self) -> list[str]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -83,9 +102,9 @@ class DatasetLibrary(Library):
     def _stamp(self, index: int) -> str:
         try:
             preview = self.preview(index)
-        except (SampleError, OSError):  # Embedding it will say what is wrong.
+        except (SampleError, *UNDECODABLE):  # Embedding it will say what is wrong.
             return ""
-        return hashlib.blake2b(preview.data if preview else b"", digest_size=16).hexdigest()
+        return hashlib.blake2b(preview.data, digest_size=16).hexdigest() if preview else ""
 
 
 class _Files(Sources):
@@ -97,7 +116,7 @@ class _Files(Sources):
 
 def _absolute(path: Path | str) -> Path:
     """The one spelling of a path; links stay links, for by these names users know their files."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
 
 
 def _stat(file: Path) -> os.stat_result | None:

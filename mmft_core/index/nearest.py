@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -20,9 +21,9 @@ import faiss
 import msgspec
 import numpy as np
 
-from mmft_core.errors import RunDirectoryError, first_line
+from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import replacing_folder
-from mmft_core.index.store import Vectors, VectorStore
+from mmft_core.index.store import DERIVED, Vectors, VectorStore
 
 Kind: TypeAlias = Literal["flat", "hnsw", "ivf"]
 Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -38,6 +39,9 @@ MEASURED_AT = 10
 _PROBES = 200
 """So many of the vectors are looked for to measure recall."""
 
+_TIE = 1e-6
+"""Similarities that differ by less are equal as far as float32 can tell."""
+
 _LINKS, _BREADTH = 32, 80
 _ROWS_PER_CELL = 64
 _ITERATIONS = 10
@@ -46,7 +50,7 @@ _GROWTH = 2.0
 """Cells are laid out anew when there are so many times the vectors that they were laid out for."""
 
 _AGAIN = "Run `mmft index` again, with the same library: only the index is made anew."
-_FOLDER, _INDEX, _FACTS = "nearest", "index.faiss", "facts.json"
+_FOLDER, _INDEX, _FACTS = DERIVED[0], "index.faiss", "facts.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,10 @@ class Nearest:
         Raises:
             RunDirectoryError: there is none of all its vectors, or it is damaged.
         """
+        if not len(store):
+            raise RunDirectoryError(
+                f"The index in {store.folder} is empty.", hint="Give `mmft index` a library."
+            )
         nearest = _load(store.folder, store.width)
         if nearest.facts.contents != store.contents:
             raise RunDirectoryError(
@@ -99,11 +107,16 @@ class Nearest:
 
         Returns:
             similarities (Q, k), the highest first, and positions in the store (Q, k), with k no
-            more than there are vectors; -1 where an approximate search found fewer.
+            more than there are vectors.
         """
-        number = min(number, self.index.ntotal)
-        found = self.index.search(queries, number, params=_parameters(self.facts))
-        return found[0], found[1]
+        number, facts = min(number, self.index.ntotal), self.facts
+        if facts.kind != "flat":  # The effort is one that finds so many.
+            facts = replace(facts, effort=facts.effort * -(-number // MEASURED_AT))
+        while True:
+            found = self.index.search(queries, number, params=_parameters(facts))
+            if facts.effort >= self.index.ntotal or not (found[1] < 0).any():
+                return found[0], found[1]
+            facts = replace(facts, effort=2 * facts.effort)
 
 
 def kind_for(size: int) -> Kind:
@@ -111,8 +124,8 @@ def kind_for(size: int) -> Kind:
     return "flat" if size <= FLAT_UNTIL else "hnsw" if size <= HNSW_UNTIL else "ivf"
 
 
-def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Nearest:
-    """Bring the index up to the store: unchanged, added to, or made anew.
+def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Nearest | None:
+    """Bring the index up to the store: unchanged, added to, or made anew; None of an empty one.
 
     Args:
         wanted: one of `KINDS`, or "auto" to go by size.
@@ -121,6 +134,9 @@ def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Near
     Raises:
         StorageError: it cannot be written.
     """
+    if not len(store):
+        shutil.rmtree(store.folder / _FOLDER, ignore_errors=True)
+        return None
     kind = kind_for(len(store)) if wanted == "auto" else msgspec.convert(wanted, Kind)
     with contextlib.suppress(RunDirectoryError):
         current = _load(store.folder, store.width)
@@ -204,7 +220,13 @@ def _finish(
         index.add(shard.vectors)
     facts = _measured(index, replace(facts, contents=store.contents), store)
     with replacing_folder(store.folder / _FOLDER) as temporary:
-        faiss.write_index(index, str(temporary / _INDEX))
+        try:
+            faiss.write_index(index, str(temporary / _INDEX))
+        except RuntimeError as error:  # The system's reason is in its words alone.
+            raise StorageError(
+                f"The index in {store.folder} cannot be written: {first_line(error)}.",
+                hint="The embeddings are kept; free some space and run `mmft index` again.",
+            ) from error
         facts = replace(facts, bytes=(temporary / _INDEX).stat().st_size)
         (temporary / _FACTS).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     return Nearest(index, facts)
@@ -213,32 +235,32 @@ def _finish(
 def _measured(index: Any, facts: Facts, store: VectorStore) -> Facts:
     """Find the least effort that reaches the recall aimed at, and time it.
 
-    Vectors of the store are the queries; each finds others than itself.
+    Vectors of the store are the queries; each finds itself, which is one more to look for.
     """
-    if not len(store):
-        return facts
     probes = _sample(store, _PROBES)
     number = min(MEASURED_AT + 1, len(store))
     if facts.kind != "flat":
-        _, truth = search_exactly(store, probes, number)
+        truth, _ = search_exactly(store, probes, number)
         most = index.nlist if facts.kind == "ivf" else 4096
         effort = 1 if facts.kind == "ivf" else 16
         while True:
             facts = replace(facts, effort=effort)
-            _, found = index.search(probes, number, params=_parameters(facts))
-            facts = replace(facts, recall=round(_overlap(truth, found), 4))
+            found, _ = index.search(probes, number, params=_parameters(facts))
+            facts = replace(facts, recall=round(_recall(truth, found), 4))
             if facts.recall >= TARGET_RECALL or effort >= most:
                 break
             effort = min(2 * effort, most)
     return replace(facts, milliseconds=round(_milliseconds(index, facts, probes, number), 3))
 
 
-def _overlap(truth: Positions, found: Positions) -> float:
-    """Mean share of the true rows (Q, k) that were found, apart from the query's own."""
-    # A query's own vector is its nearest, so that the first column is left out.
-    rows = zip(truth[:, 1:].tolist(), found.tolist(), strict=True)
-    shares = [len(set(true) & set(got)) / len(true) for true, got in rows if true]
-    return statistics.fmean(shares) if shares else 1.0
+def _recall(truth: Vectors, found: Vectors) -> float:
+    """The share of what was found that is no less similar than the last of what is to be found.
+
+    Args:
+        truth, found: similarities (Q, k), the highest first. Which vectors they are does not
+            matter: of equal ones, an exact search too finds any.
+    """
+    return float(np.mean(found >= truth[:, -1:] - _TIE))
 
 
 def _milliseconds(index: Any, facts: Facts, probes: Vectors, number: int) -> float:
@@ -253,7 +275,9 @@ def _milliseconds(index: Any, facts: Facts, probes: Vectors, number: int) -> flo
 def _parameters(facts: Facts) -> Any:
     if facts.kind == "ivf":
         return faiss.SearchParametersIVF(nprobe=facts.effort)
-    return faiss.SearchParametersHNSW(efSearch=facts.effort) if facts.kind == "hnsw" else None
+    if facts.kind == "hnsw":
+        return faiss.SearchParametersHNSW(efSearch=facts.effort)
+    return None
 
 
 def _sample(store: VectorStore, number: int) -> Vectors:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.contracts import Preview, Processor
+from mmft_core.data import UNDECODABLE
 from mmft_core.errors import SampleError
 from mmft_core.index.nearest import Nearest, search_exactly
 from mmft_core.index.store import VectorStore
@@ -66,8 +67,7 @@ class Searcher:
                 if isinstance(result, SampleError):
                     answers.append(Answer(query=result.sample_id, error=result.reason))
                 else:
-                    raw = queries[len(answers)].inputs[queries.modality]
-                    preview = self.processor.preview(raw)
+                    preview = self._shown(queries, len(answers))
                     answers.append(self._answer(result, next(rows), top_k, preview))
         return answers
 
@@ -76,9 +76,14 @@ class Searcher:
         shard, row = self.store.locate(hit.position)
         stored = shard.preview(row)
         if stored is None:
-            with contextlib.suppress(SampleError, OSError, ValueError):
+            with contextlib.suppress(SampleError, *UNDECODABLE):
                 return self.processor.preview(self.processor.read(Path(hit.id)))
         return stored
+
+    def _shown(self, queries: Sources, index: int) -> Preview | None:
+        with contextlib.suppress(SampleError, *UNDECODABLE):
+            return self.processor.preview(queries[index].inputs[queries.modality])
+        return None
 
     def _answer(
         self, query: str, vector: np.ndarray, top_k: int, preview: Preview | None
@@ -90,8 +95,8 @@ class Searcher:
         else:
             scores, positions = self.nearest.search(wanted, top_k)
         milliseconds = 1000 * (time.perf_counter() - started)
-        found = zip(scores[0].tolist(), positions[0].tolist(), strict=True)
-        hits = [self._hit(position, score) for score, position in found if position >= 0]
+        found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
+        hits = [self._hit(position, score) for position, score in found]
         return Answer(query=query, hits=hits, preview=preview, milliseconds=milliseconds)
 
     def _hit(self, position: int, score: float) -> Hit:

@@ -8,8 +8,11 @@ a killed process loses the vectors of one file at most, and a library may exceed
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,16 +20,21 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from mmft_core.contracts import Preview
-from mmft_core.errors import RunDirectoryError
-from mmft_core.files import clear_temporaries, replacing, write_json
+from mmft_core.errors import RunDirectoryError, first_line
+from mmft_core.files import clear_temporaries, replacing, storage_errors, write_json
+from mmft_core.labelled_files import printable
 
 Vectors: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 FORMAT = 1
 _STORE, _FOLDER = "store.json", "vectors"
+DERIVED = ("nearest",)
+"""Folders beside it that are made of it."""
+_LOCK = ".lock"
 _LIBRARY, _FILES = b"library", b"files"
 
 
@@ -89,14 +97,14 @@ class Shard:
 
     @property
     def ids(self) -> list[str]:
-        return self._list("id")
+        return [os.fsdecode(item) for item in self._list("id")]
 
     @property
     def stamps(self) -> list[str]:
         return self._list("stamp")
 
     def id(self, row: int) -> str:
-        return str(self._columns["id"][row].as_py())
+        return os.fsdecode(self._columns["id"][row].as_py())
 
     def preview(self, row: int) -> Preview | None:
         mime = self._columns["mime"][row].as_py()
@@ -115,8 +123,8 @@ class Shard:
             previews=[self.preview(row) for row in rows],
         )
 
-    def _list(self, column: str) -> list[str]:
-        found: list[str] = self._columns[column].to_pylist()
+    def _list(self, column: str) -> list[Any]:
+        found: list[Any] = self._columns[column].to_pylist()
         return found
 
 
@@ -128,17 +136,53 @@ class VectorStore:
 
     @classmethod
     def create(cls, folder: Path, identity: Identity) -> VectorStore:
-        """Begin an empty store.
+        """Begin an empty store, in place of what is there of another.
 
         Raises:
             StorageError: it cannot be written.
         """
+        with storage_errors(folder):
+            clear_temporaries(folder)
+            for name in (_FOLDER, *DERIVED):
+                shutil.rmtree(folder / name, ignore_errors=True)
         write_json(folder / _STORE, {"format": FORMAT, **asdict(identity)})
         return cls(folder, identity, [])
 
     @staticmethod
     def exists(folder: Path) -> bool:
         return (folder / _STORE).is_file()
+
+    @staticmethod
+    @contextmanager
+    def locked(folder: Path) -> Iterator[None]:
+        """Keep other processes from writing to a store, or to the place of a new one.
+
+        Raises:
+            RunDirectoryError: another one does, or there is something else in the folder.
+            StorageError: the folder cannot be written.
+        """
+        known = {_STORE, _FOLDER, *DERIVED}
+        found = (e.name for e in folder.glob("*")) if folder.is_dir() else ()
+        strange = [name for name in found if name not in known and not name.startswith(".")]
+        if strange:
+            raise RunDirectoryError(
+                f"{folder} holds {printable(strange[0])}, and is no index.",
+                hint="Choose another --output.",
+            )
+        lock = FileLock(folder / _LOCK)
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                raise RunDirectoryError(
+                    f"Another process is writing to the index in {folder}.",
+                    hint="Wait for it, or choose another --output.",
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @classmethod
     def open(cls, folder: Path, *, mend: bool = False) -> VectorStore:
@@ -159,9 +203,9 @@ class VectorStore:
             if content.pop("format") != FORMAT:
                 raise ValueError("another version of mmft made it")
             identity = msgspec.convert(content, Identity)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunDirectoryError(
-                f"{folder / _STORE} cannot be read: {error}.",
+                f"{folder / _STORE} cannot be read: {first_line(error)}.",
                 hint=f"Remove {folder} and run `mmft index` again.",
             ) from error
         if mend:
@@ -202,7 +246,7 @@ class VectorStore:
             # A new name: who has the old file mapped goes on reading it.
             self.append(shard.kept(mask))
         self.shards.remove(shard)
-        shard.file.unlink()
+        shard.file.unlink(missing_ok=True)
 
     def locate(self, position: int) -> tuple[Shard, int]:
         """The shard of an item, and its row in it."""
@@ -234,7 +278,8 @@ def _write(file: Path, items: Items) -> None:
     flat = pa.array(np.ascontiguousarray(items.vectors, np.float32).reshape(-1))
     table = pa.table(
         {
-            "id": pa.array(items.ids, pa.string()),
+            # As the system has them: a file's name need not be UTF-8.
+            "id": pa.array([os.fsencode(item) for item in items.ids], pa.binary()),
             "stamp": pa.array(items.stamps, pa.string()),
             "vector": pa.FixedSizeListArray.from_arrays(flat, width),
             "mime": pa.array([p and p.mime for p in items.previews], pa.string()),

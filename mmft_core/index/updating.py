@@ -71,15 +71,14 @@ def _compare(
     """Drop what is gone or has changed; give the ids that are left to be embedded."""
     new = set(wanted)
     for shard in list(store.shards):
-        own = shard.library == library.name
-        if not own and not (shard.files and library.files):
+        if shard.files != library.files or not (library.files or shard.library == library.name):
             continue
         keep = np.ones(len(shard), dtype=np.bool_)
         for row, (item, stamp) in enumerate(zip(shard.ids, shard.stamps, strict=True)):
-            if item in new and wanted[item] == stamp:
+            if item in new and stamp and wanted[item] == stamp:
                 new.remove(item)
                 change.unchanged += 1
-            elif item in wanted or own:
+            elif item in wanted or library.owns(item, shard.library):
                 keep[row] = False
         if not keep.all():
             change.removed += int((~keep).sum())

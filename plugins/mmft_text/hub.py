@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,31 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
             "The dataset hub-text needs an id.", hint="Give --set dataset.id=stanfordnlp/imdb."
         )
     loaded = _load(options)
-    named = {SPLIT_NAMES[n.lower()]: part for n, part in loaded.items() if n.lower() in SPLIT_NAMES}
+    # To be used alone, splits of other names serve as well.
+    named = {
+        SPLIT_NAMES.get(name.lower(), name): part
+        for name, part in loaded.items()
+        if name.lower() in SPLIT_NAMES or not context.training
+    }
     if "train" not in named and context.training:
         raise DataError(
             f"'{options.id}' has no training split, only {', '.join(loaded)}.",
             hint="Choose another configuration with dataset.config.",
         )
-    first = next(iter(named.values()), None) or next(iter(loaded.values()))
+    first = named["train"] if "train" in named else next(iter(named.values()))
     text = _column(first, options.text_column, "text_column", TEXT_NAMES, options.id)
     target, classes = None, ()
     if context.target != "none":
         names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
         target = _column(first, options.target_column, "target_column", names, options.id)
-        if context.target == "class":
-            classes = _classes(named, target)
+    _check_columns(named, [text] if target is None else [text, target], options.id)
+    if target is not None and context.target == "class":
+        classes = _classes(named, target)
     rows = {n: _rows(f"{options.id} {n}", p, text, target, classes) for n, p in named.items()}
     splits, notes = _complete(rows, options, context)
+    passed_over = [name for name in loaded if SPLIT_NAMES.get(name.lower(), name) not in rows]
+    if passed_over:
+        notes = [*notes, f"not used: {', '.join(passed_over)}"]
     return Dataset(
         info=DatasetInfo(
             name=options.id,
@@ -104,6 +113,16 @@ def _column(part: Any, given: str | None, option: str, usual: tuple[str, ...], n
             f"{', '.join(columns)}.",
         )
     return found
+
+
+def _check_columns(parts: Mapping[str, Any], columns: Sequence[str], name: str) -> None:
+    for split, part in parts.items():
+        for column in columns:
+            if column not in part.column_names:
+                raise DataError(
+                    f"The split '{split}' of '{name}' has no column '{column}'.",
+                    hint=f"Its columns are: {', '.join(part.column_names)}.",
+                )
 
 
 def _classes(parts: Mapping[str, Any], column: str) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from mmft_core.contracts import Preview, Processor, Tensors
 from mmft_text.processing import TextProcessor
 from mmft_text.text_files import SUFFIXES
 
+MOST_ROWS = 64
+"""A text that fills more rows is too long for one pass through a network."""
+
 
 @dataclass(frozen=True)
 class PackingProcessor(Processor):
@@ -84,7 +87,12 @@ class PackingProcessor(Processor):
         return text
 
     def inspect(self, raw: str) -> None:
-        self.plain.vocabulary.words(raw)
+        tokens = len(self.plain.vocabulary.words(raw))
+        if tokens > MOST_ROWS * self.length:
+            raise ValueError(
+                f"it is {tokens:,} tokens long, which would fill more than {MOST_ROWS} rows of "
+                f"{self.length} at once; give it as a text file, which is cut into passages"
+            )
 
     def preview(self, raw: str) -> Preview:
         return self.plain.preview(raw)

@@ -110,20 +110,41 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _passages(file: Path) -> Iterator[tuple[int, int, int]]:
-    """Cut a file at the ends of lines into (first byte, end, line) of passages."""
+    """Cut a file at the ends of lines into (first byte, end, line) of passages.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     start = at = 0
     first = line = 1
     blank = True
-    with file.open("rb") as stream:
-        for text in stream:
-            if at > start and at + len(text) - start > PASSAGE:
-                if not blank:
-                    yield start, at, first
-                start, first, blank = at, line, True
-            at, line = at + len(text), line + 1
-            blank = blank and not text.strip()
+    try:
+        with file.open("rb") as stream:
+            for text in stream:
+                for piece in _pieces(text):
+                    if at > start and at + len(piece) - start > PASSAGE:
+                        if not blank:
+                            yield start, at, first
+                        start, first, blank = at, line, True
+                    at += len(piece)
+                    blank = blank and not piece.strip()
+                line += 1
+    except OSError as error:
+        raise DataError(f"{file}: {what_failed(error)}.") from None
     if at > start and not blank:
         yield start, at, first
+
+
+def _pieces(line: bytes) -> Iterator[bytes]:
+    """Cut a line that is longer than a passage, between characters."""
+    start = 0
+    while len(line) - start > PASSAGE:
+        end = start + PASSAGE
+        while end > start + 1 and 0x80 <= line[end] < 0xC0:  # Inside a character of UTF-8.
+            end -= 1
+        yield line[start:end]
+        start = end
+    yield line[start:]
 
 
 def _by_file(

@@ -171,6 +171,26 @@ def test_predict_tells_of_bad_files_and_does_the_others(
     assert all("label" in line for line in lines[1:])
 
 
+def test_a_mistake_leaves_an_earlier_output_alone(
+    finished_run: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text("earlier")
+    assert mmft("predict", finished_run, tmp_path / "absent.jpg", "-o", output).code == 2
+    assert output.read_text() == "earlier"
+
+
+def test_eval_leaves_bad_samples_out_when_told(
+    finished_run: Path, tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    folder = photo_folder("more", 4)
+    (folder / "china" / "broken.jpg").write_text("no picture")
+    refused = mmft("eval", finished_run, "--dataset", folder)
+    assert refused.code == 2 and "broken.jpg" in refused.err
+    judged = mmft("eval", finished_run, "--dataset", folder, "--on-bad-sample", "skip", "--json")
+    assert json.loads(judged.out)["samples"] == 8 and "broken.jpg" in judged.err
+
+
 def test_bad_pictures_stop_a_run_by_path_or_are_left_out(
     tmp_path: Path, photo_folder: Make, mmft: Mmft
 ) -> None:

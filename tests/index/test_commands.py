@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from mmft_core.cli import main
+from mmft_core.index import VectorStore
 from tests.conftest import make_photo_folder
 
 TEXTS = {
@@ -114,6 +116,37 @@ def test_an_index_follows_its_library(
     assert index("--rebuild").startswith("20 new, 0 unchanged")
 
 
+def test_what_is_gone_is_dropped_whichever_folder_brought_it(
+    pictures: Path, library: Path, tmp_path: Path, mmft: Callable
+) -> None:
+    place = tmp_path / "index"
+    mmft("index", pictures, library / "china", "-o", place)
+    assert "10 new, 10 unchanged" in mmft("index", pictures, library, "-o", place).out
+    (library / "china" / "000.jpg").unlink()
+    assert "19 unchanged, 1 removed" in mmft("index", pictures, library, "-o", place).out
+    single = sorted(library.rglob("*.jpg"))[:3]
+    assert "3 unchanged, 0 removed" in mmft("index", pictures, *single, "-o", place).out
+
+
+def test_a_name_that_is_not_utf8(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
+    place, odd = tmp_path / "index", os.fsencode(library) + b"/caf\xe9.jpg"
+    (library / "china" / "000.jpg").rename(os.fsdecode(odd))
+    assert "20 new" in mmft("index", pictures, library, "-o", place).out
+    told = mmft("search", pictures, library / "china" / "001.jpg", "--index", place, "--top-k=20")
+    assert f"{library}/caf\ufffd.jpg" in {hit["id"] for hit in found(told.out)[0]["found"]}
+    asked = mmft("search", pictures, os.fsdecode(odd), "--index", place)
+    assert found(asked.out)[0]["found"][0]["score"] == pytest.approx(1, abs=1e-3)
+    assert "20 unchanged" in mmft("index", pictures, library, "-o", place).out
+
+
+def test_one_process_writes_at_a_time(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
+    place = tmp_path / "index"
+    with VectorStore.locked(place):
+        told = mmft("index", pictures, library, "-o", place)
+    assert told.code == 2 and "Another process is writing" in told.err
+    assert mmft("index", pictures, library, "-o", place).code == 0
+
+
 def test_an_interrupted_index_goes_on(pictures: Path, tmp_path: Path, mmft) -> None:
     library, place = tmp_path / "many", tmp_path / "index"
     library.mkdir()
@@ -172,7 +205,7 @@ def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
     text = mmft("index", pictures, "some words", "-o", place)
     assert text.code == 2 and not place.exists()
     other = mmft("index", pictures, library, "-o", library)
-    assert other.code == 2 and "is not empty, and no index" in other.err
+    assert other.code == 2 and "and is no index" in other.err
 
 
 def test_an_index_of_another_model(
@@ -235,6 +268,25 @@ def test_rows_of_a_table_are_found_and_shown(sentences: Path, tmp_path: Path, mm
     other.write_text("text\nAnother text of another table.\n")
     more = mmft("index", sentences, "--dataset", other, "-o", place)
     assert "1 new, 0 unchanged, 0 removed" in more.out, "of a table of the same name"
+
+
+def test_columns_are_named_and_parts_kept_apart(sentences: Path, tmp_path: Path, mmft) -> None:
+    table, place = tmp_path / "library.csv", tmp_path / "index"
+    lines = [f'"{text}",{("train", "test")[i % 2]}' for i, text in enumerate(TEXTS.values())]
+    table.write_text("\n".join(["words,split", *lines]))
+    command = ("index", sentences, "--dataset", table, "-o", place, "--set", "dataset.val=0.0")
+    assert mmft(*command, "--set", "dataset.text_column=word").code == 2
+    command = (*command, "--set", "dataset.text_column=words")
+    assert "2 new" in mmft(*command, "--split", "train").out
+    assert "2 new, 0 unchanged, 0 removed" in mmft(*command, "--split", "test").out
+
+
+def test_an_embedding_is_written_whole(sentences: Path, tmp_path: Path, mmft) -> None:
+    (line,) = mmft("predict", sentences, "some words").out.splitlines()
+    header, row = mmft("predict", sentences, "some words", "--format", "csv").out.splitlines()
+    names, numbers = header.split(","), [float(cell) for cell in row.split(",")[1:]]
+    assert names == ["input", *(f"embedding_{i}" for i in range(1, 385))]
+    assert numbers == pytest.approx(json.loads(line)["embedding"], abs=1e-6)
 
 
 def test_a_sheet_shows_pictures(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,37 @@ def test_effort_is_raised_until_the_recall_is_reached(
     monkeypatch.setattr(nearest_module, "TARGET_RECALL", 1.0)
     most = refresh(store, "ivf", silent).facts
     assert least.effort == 1 < most.effort and least.recall < most.recall == 1.0
+
+
+def test_equal_vectors_are_as_good_as_each_other(tmp_path: Path) -> None:
+    store = VectorStore.create(tmp_path / "index", IDENTITY)
+    few = items(40)
+    store.append(
+        replace(
+            few,
+            ids=[str(i) for i in range(800)],
+            stamps=["1"] * 800,
+            vectors=np.tile(few.vectors, (20, 1)),
+            previews=[None] * 800,
+        )
+    )
+    facts = refresh(store, "hnsw", silent).facts
+    assert facts.recall >= 0.95 and facts.effort < 4096
+
+
+def test_many_are_found_where_many_are_asked_for(store: VectorStore) -> None:
+    refresh(store, "ivf", silent)
+    _, positions = Nearest.open(store).search(vectors(5, 7), 500)
+    assert all(len(set(row)) == 500 and min(row) >= 0 for row in positions.tolist())
+
+
+def test_an_empty_index_is_told(store: VectorStore) -> None:
+    refresh(store, "flat", silent)
+    for shard in list(store.shards):
+        store.keep(shard, np.zeros(len(shard), dtype=np.bool_))
+    assert refresh(store, "flat", silent) is None
+    with pytest.raises(RunDirectoryError, match="is empty"):
+        Nearest.open(VectorStore.open(store.folder))
 
 
 @pytest.mark.parametrize("how", ["shortened", "facts", "gone", "swapped"])

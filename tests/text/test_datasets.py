@@ -151,6 +151,14 @@ class TestFolder:
         line = int(passages[1].id.rpartition(":")[2])
         assert passages[1].inputs["text"].startswith(f"Line {line - 1} ")
 
+    def test_a_long_line_is_cut_between_characters(self, tmp_path: Path) -> None:
+        text = "é€𝄞a" * 2000
+        (tmp_path / "long.txt").write_text(text, encoding="utf-8")
+        split = build("text-folder", "none", path=str(tmp_path), val=0.0, test=0.0).splits["train"]
+        passages = [split[i].inputs["text"] for i in range(len(split))]
+        assert "".join(passages) == text
+        assert max(len(passage.encode()) for passage in passages) <= 2000
+
     def test_files_are_set_aside_as_wholes(self, tmp_path: Path) -> None:
         for i in range(30):
             (tmp_path / f"{i}.md").write_text("words and words\n" * 300)
@@ -252,6 +260,27 @@ class TestHub:
         assert samples(swapped)["val"][0].inputs["text"] == ROWS[30]["summary"]
         with pytest.raises(DataError, match="has no column 'titel'. Did you mean 'title'"):
             build("hub-text", "text", id=folder, target_column="titel")
+
+    def test_a_split_without_the_column_is_named(self, tmp_path: Path) -> None:
+        import datasets
+
+        parts = {
+            "train": datasets.Dataset.from_dict({"text": ["a b", "c d"], "label": ["x", "y"]}),
+            "test": datasets.Dataset.from_dict({"text": ["e f"]}),
+        }
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / "d")
+        with pytest.raises(DataError, match="split 'test' .* no column 'label'"):
+            build("hub-text", id=str(tmp_path / "d"))
+
+    def test_splits_of_other_names_serve_where_nothing_is_learned(self, tmp_path: Path) -> None:
+        import datasets
+
+        parts = {n: datasets.Dataset.from_dict({"text": [f"of {n}"]}) for n in ("corpus", "test")}
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / "d")
+        found = build("hub-text", "none", training=False, id=str(tmp_path / "d"))
+        assert set(found.splits) == {"corpus", "test"}
+        with pytest.raises(DataError, match="no training split"):
+            build("hub-text", "none", id=str(tmp_path / "d"))
 
     def test_an_unreachable_hub_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from huggingface_hub import constants

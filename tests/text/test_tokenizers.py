@@ -239,3 +239,10 @@ def test_rows_are_filled_the_longest_first() -> None:
     apart = PackingProcessor(processor("causal"), 10, join=False)
     batch = apart.collate([{"tokens": torch.arange(n)} for n in lengths])
     assert len(batch["samples"]) == len(lengths)
+
+
+def test_a_text_of_too_many_rows_is_refused() -> None:
+    packing = PackingProcessor(processor("causal"), length=16)
+    packing.inspect("word " * 300)
+    with pytest.raises(ValueError, match="more than 64 rows"):
+        packing.inspect("word " * 5000)
