@@ -42,6 +42,7 @@ def hf_trainer_tuned(table: Path, batch_size: int, max_length: int) -> float:
 
 def _trainer(table: Path, batch_size: int, max_length: int, **more: Any) -> float:
     import datasets
+    import torch
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
@@ -78,6 +79,7 @@ def _trainer(table: Path, batch_size: int, max_length: int, **more: Any) -> floa
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
+                use_cpu=not torch.cuda.is_available(),  # Else it refuses bf16.
                 **more,
             ),
             train_dataset=encoded,
