@@ -79,7 +79,7 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    require_extra("mmft index", "index")
+    require_extra("`mmft index`", "index")
 
     from rich.console import Console
 

@@ -54,7 +54,7 @@ def search(
     """
     if not queries:
         raise ConfigError("No query was given.", hint="Give files or texts, or - for lines.")
-    require_extra("mmft search", "index")
+    require_extra("`mmft search`", "index")
 
     from mmft_core.index import Nearest, Searcher, VectorStore, sheet
     from mmft_core.sources import expand, typed
