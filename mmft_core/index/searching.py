@@ -33,13 +33,13 @@ class Answer:
     """What was found for a query, the most similar first, or why nothing could be.
 
     Attributes:
-        preview: the query, as a reader can be shown it.
+        source: the query's file or text, where it could be read.
         milliseconds: that the search took, apart from embedding the query.
     """
 
     query: str
     hits: Sequence[Hit] = ()
-    preview: Preview | None = None
+    source: Source | None = None
     milliseconds: float = 0.0
     error: str | None = None
 
@@ -67,9 +67,19 @@ class Searcher:
                 if isinstance(result, SampleError):
                     answers.append(Answer(query=result.sample_id, error=result.reason))
                 else:
-                    preview = self._shown(queries, len(answers))
-                    answers.append(self._answer(result, next(rows), top_k, preview))
+                    source = queries.sources[len(answers)]
+                    answers.append(self._answer(result, next(rows), top_k, source))
         return answers
+
+    def preview_query(self, answer: Answer) -> Preview | None:
+        """Show a query; None if it cannot be."""
+        if answer.source is None:
+            return None
+        modality = self.store.identity.modality
+        with contextlib.suppress(SampleError, *UNDECODABLE):
+            raw = Sources(modality, [answer.source], self.processor)[0].inputs[modality]
+            return self.processor.preview(raw)
+        return None
 
     def preview(self, hit: Hit) -> Preview | None:
         """Show an item; None if its file is gone."""
@@ -80,14 +90,7 @@ class Searcher:
                 return self.processor.preview(self.processor.read(Path(hit.id)))
         return stored
 
-    def _shown(self, queries: Sources, index: int) -> Preview | None:
-        with contextlib.suppress(SampleError, *UNDECODABLE):
-            return self.processor.preview(queries[index].inputs[queries.modality])
-        return None
-
-    def _answer(
-        self, query: str, vector: np.ndarray, top_k: int, preview: Preview | None
-    ) -> Answer:
+    def _answer(self, query: str, vector: np.ndarray, top_k: int, source: Source) -> Answer:
         started = time.perf_counter()
         wanted = np.ascontiguousarray(vector[None])
         if self.nearest is None:
@@ -97,7 +100,7 @@ class Searcher:
         milliseconds = 1000 * (time.perf_counter() - started)
         found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
         hits = [self._hit(position, score) for position, score in found]
-        return Answer(query=query, hits=hits, preview=preview, milliseconds=milliseconds)
+        return Answer(query=query, hits=hits, source=source, milliseconds=milliseconds)
 
     def _hit(self, position: int, score: float) -> Hit:
         shard, row = self.store.locate(position)

@@ -30,7 +30,8 @@ def write_sheet(file: Path, searcher: Searcher, answers: Sequence[Answer]) -> No
             left -= len(preview.data) if preview is not None else 0
             picture = None if preview is None else shown(modality, preview)
             hits.append((hit.id, f"{hit.score:.4f}", picture))
-        query = None if answer.preview is None else shown(modality, answer.preview)
+        asked = searcher.preview_query(answer)
+        query = None if asked is None else shown(modality, asked)
         rows.append({"answer": answer, "query": query, "hits": hits})
     items = len(searcher.store)
     write_text(file, encodable(render("sheet.html.j2", rows=rows, items=items)))
