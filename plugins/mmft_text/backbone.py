@@ -8,6 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmft_transformers.checkpoints import (
+    Checkpoint,
+    fill_from_run,
+    find_checkpoint,
+    load_network,
+    make_network,
+)
+from mmft_transformers.depth import depth_order
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig, PreTrainedConfig
@@ -17,19 +25,11 @@ from mmft_core.contracts import PADDING, Backbone, BackboneContext
 from mmft_core.roles import find_roles
 from mmft_core.splits import Joined
 from mmft_core.weights import LoadedWeights
-from mmft_text.checkpoints import (
-    Checkpoint,
-    check_fits,
-    fill_from_run,
-    find_checkpoint,
-    load_network,
-    make_network,
-)
-from mmft_text.depth import depth_order
+from mmft_text.checkpoints import check_fits
 from mmft_text.families import SIZES, Family, Kind, positions, resized
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TextProcessor, Vocabulary
-from mmft_text.quantization import check_bits, check_full
+from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_text.tokenizers import train_tokenizer
 
 
@@ -98,7 +98,7 @@ def builder(
             backbone.loaded = LoadedWeights(source="run")
             return backbone
         check_bits(options.load_bits, context.weights.choice)
-        checkpoint, loaded = find_checkpoint(context, family)
+        checkpoint, loaded = find_checkpoint(context, family.hub_id)
         if checkpoint is None:
             return _random(kind, family, options, context, loaded)
         config, tokenizer = checkpoint.config(), checkpoint.tokenizer()
@@ -106,9 +106,9 @@ def builder(
         if checkpoint.run is not None:
             check_full(options.load_bits, checkpoint.run)
             backbone = kind(make_network(kind.auto, config), tokenizer, options)
-            fill_from_run(backbone, checkpoint.run)
+            fill_from_run(backbone, checkpoint.run, "text")
         else:
-            network = load_network(kind.auto, checkpoint, config, options.load_bits)
+            network = load_network(kind.auto, checkpoint, config, quantization(options.load_bits))
             backbone = kind(network, tokenizer, options)
             backbone.quantized = options.load_bits is not None
         backbone.loaded = loaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from mmft_transformers.quiet import quietly
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForCausalLM
@@ -23,7 +24,6 @@ from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
 from mmft_text.processing import TokenCodec
-from mmft_text.quiet import quietly
 from mmft_text.writing import write
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmft_transformers.quiet import quietly
 from torch import Tensor
 from transformers import GenerationConfig
 
 from mmft_core.contracts import Tensors
 from mmft_core.generation import Generation
 from mmft_text.backbone import TextBackbone
-from mmft_text.quiet import quietly
 
 
 @torch.no_grad()

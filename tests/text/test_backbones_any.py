@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_text.depth import depth_order
 from mmft_text.tokenizers import train_tokenizer
+from mmft_transformers.depth import depth_order
 from safetensors.torch import save_model
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM

@@ -11,14 +11,17 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import ensure_reachable
-from mmft_text.quiet import quietly
+from mmft_transformers.quiet import quietly
 
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _NOT_THESE = ("*/*", "consolidated*")  # Other formats of the same weights.
 
 
-def fetch(hub_id: str) -> Path:
+def fetch(hub_id: str, tokenizer: bool = True) -> Path:
     """Download a network from the Hub, or find it in the cache.
+
+    Args:
+        tokenizer: whether it has one.
 
     Returns:
         the folder of its config.json, tokenizer and safetensors.
@@ -38,7 +41,7 @@ def fetch(hub_id: str) -> Path:
 
     with contextlib.suppress(LocalEntryNotFoundError):
         cached = download(local=True)
-        if _is_whole(cached):
+        if _is_whole(cached, tokenizer):
             return cached
     # Asked for is what is needed: a mirror need not have a front page.
     ensure_reachable(f"{constants.ENDPOINT}/{hub_id}/resolve/main/config.json")
@@ -49,13 +52,12 @@ def fetch(hub_id: str) -> Path:
         raise WeightsError(f"{hub_id} cannot be downloaded: {first_line(error)}.") from None
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, tokenizer: bool) -> bool:
     """Whether a folder of the cache holds all that is needed; a download may have been cut off."""
     index = folder / "model.safetensors.index.json"
     shards = {"model.safetensors"}
     if index.is_file():
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     tokenizers = ("tokenizer*", "vocab*", "spiece.model")
-    return all((folder / name).is_file() for name in {"config.json", *shards}) and any(
-        any(folder.glob(name)) for name in tokenizers
-    )
+    there = all((folder / name).is_file() for name in {"config.json", *shards})
+    return there and (not tokenizer or any(any(folder.glob(name)) for name in tokenizers))

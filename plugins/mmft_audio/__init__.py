@@ -1,0 +1,182 @@
+"""Speech and sound: Whisper, CTC networks and audio classifiers; audio data sets; tasks."""
+
+from typing import Any
+
+from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+
+_FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
+
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 10}
+"""Random weights have further to go."""
+
+_WHISPER = {
+    "whisper-tiny": "Whisper tiny (Radford et al., 2022), 39 M parameters",
+    "whisper-tiny.en": "Whisper tiny, English alone (Radford et al., 2022), 39 M parameters",
+    "whisper-base": "Whisper base (Radford et al., 2022), 74 M parameters",
+    "whisper-base.en": "Whisper base, English alone (Radford et al., 2022), 74 M parameters",
+    "whisper-small": "Whisper small (Radford et al., 2022), 244 M parameters",
+    "whisper-medium": "Whisper medium (Radford et al., 2022), 769 M parameters",
+    "whisper-large-v3": "Whisper large v3 (Radford et al., 2022), 1.5 G parameters",
+    "whisper-large-v3-turbo": "Whisper large v3 with 4 decoder layers, 809 M parameters",
+    "whisper": "Any Whisper of transformers: a folder or a Hub id as --weights",
+}
+
+_CTC = {
+    "wav2vec2-base": "wav2vec 2.0 base with CTC (Baevski et al., 2020), 95 M parameters",
+    "wav2vec2-large": "wav2vec 2.0 large with CTC (Baevski et al., 2020), 317 M parameters",
+    "hubert-large": "HuBERT large with CTC (Hsu et al., 2021), 317 M parameters",
+    "ctc": "Any wav2vec 2.0 or HuBERT of transformers: a folder or a Hub id as --weights",
+}
+
+_CLASSIFICATION_METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "confusion-matrix",
+    "roc-auc",
+    "calibration-error",
+)
+
+
+@hookimpl
+def register_backbone() -> list[BackboneSpec]:
+    families = [
+        ("whisper", _WHISPER, ("pooled", "sequence", "transcription")),
+        ("ctc", _CTC, ("pooled", "sequence", "transcription")),
+        (
+            "spectrogram",
+            {"ast-base": "Audio Spectrogram Transformer (Gong et al., 2021), 86 M parameters"},
+            ("pooled", "sequence"),
+        ),
+    ]
+    return [
+        BackboneSpec(
+            name=name,
+            summary=summary,
+            modality="audio",
+            provides=provides,
+            build=f"mmft_audio.{module}:build_{name.replace('-', '_').replace('.', '_')}",
+            options=f"mmft_audio.options:{module.capitalize()}Options",
+            defaults=_FINE_TUNING,
+            scratch=_SCRATCH,
+        )
+        for module, names, provides in families
+        for name, summary in names.items()
+    ]
+
+
+@hookimpl
+def register_dataset() -> list[DatasetSpec]:
+    audio: dict[str, Any] = {"modalities": ("audio",)}
+    speech: dict[str, Any] = {"modalities": ("audio",), "targets": ("class", "text", "none")}
+    return [
+        DatasetSpec(
+            name="spoken-commands",
+            summary="Numbers and commands, spoken by synthetic voices",
+            build="mmft_audio.spoken_commands:build",
+            options="mmft_audio.dataset_options:SpokenCommandsOptions",
+            extras=("speech",),
+            bundled=True,
+            **speech,
+        ),
+        DatasetSpec(
+            name="audio-table",
+            summary="A CSV, JSONL or Parquet table: a column of audio files, one of texts or labels",
+            build="mmft_audio.audio_table:build",
+            options="mmft_audio.dataset_options:AudioTableOptions",
+            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            **speech,
+        ),
+        DatasetSpec(
+            name="audio-folder",
+            summary="A folder of audio files: class folders, or a text file beside each",
+            build="mmft_audio.audio_folder:build",
+            options="mmft_audio.dataset_options:AudioFolderOptions",
+            opens=("/",),
+            **speech,
+        ),
+        DatasetSpec(
+            name="librispeech",
+            summary="LibriSpeech, read English (Panayotov et al., 2015)",
+            build="mmft_audio.published:build_librispeech",
+            options="mmft_audio.dataset_options:LibriSpeechOptions",
+            targets=("text", "none"),
+            **audio,
+        ),
+        DatasetSpec(
+            name="speech-commands",
+            summary="Speech Commands, one of 35 words in a second (Warden, 2018)",
+            build="mmft_audio.published:build_speech_commands",
+            options="mmft_audio.dataset_options:SpeechCommandsOptions",
+            targets=("class", "text", "none"),
+            **audio,
+        ),
+        DatasetSpec(
+            name="common-voice",
+            summary="Common Voice as it is downloaded: a folder with train.tsv and clips/",
+            build="mmft_audio.common_voice:build",
+            options="mmft_audio.dataset_options:CommonVoiceOptions",
+            targets=("text", "none"),
+            **audio,
+        ),
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    common: dict[str, Any] = {"modalities": ("audio",), "default_dataset": "spoken-commands"}
+    return [
+        TaskSpec(
+            name="asr",
+            summary="Speech recognition: what is said, in writing",
+            target="text",
+            predicts="transcripts",
+            needs=("transcription",),
+            build="mmft_audio.recognition:build",
+            options="mmft_audio.options:RecognitionOptions",
+            default_metrics=("wer", "cer", "real-time-factor"),
+            monitor="wer",
+            **common,
+        ),
+        TaskSpec(
+            name="audio-cls",
+            summary="Audio classification: one class for each recording",
+            target="class",
+            predicts="classes",
+            build="mmft_audio.classification:build",
+            options="mmft_audio.options:AudioClassificationOptions",
+            default_metrics=_CLASSIFICATION_METRICS,
+            monitor="accuracy",
+            **common,
+        ),
+    ]
+
+
+@hookimpl
+def register_metric() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="wer",
+            summary="Word error rate, as it stands and normalized; insertions, deletions, ...",
+            build="mmft_audio.metrics:build_wer",
+            options="mmft_audio.metric_options:ErrorRateOptions",
+            measures="transcripts",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            name="cer",
+            summary="Character error rate, as it stands and normalized",
+            build="mmft_audio.metrics:build_cer",
+            options="mmft_audio.metric_options:ErrorRateOptions",
+            measures="transcripts",
+            higher_is_better=False,
+        ),
+        MetricSpec(
+            name="real-time-factor",
+            summary="Seconds of computing for each second of audio",
+            build="mmft_audio.metrics:build_real_time_factor",
+            measures="transcripts",
+            higher_is_better=False,
+        ),
+    ]
