@@ -137,7 +137,7 @@ def load(
         info = msgspec.convert(content["info"], DatasetInfo)
         component = registry.task(content["task"]["name"])
         backbones = {
-            modality: _rebuild(registry, modality, part, info, folder)
+            modality: _rebuild(registry, modality, part, info, component.spec.needs, folder)
             for modality, part in content["backbones"].items()
         }
         given = {**content["task"]["options"], **(settings or {}).get("task", {})}
@@ -152,13 +152,18 @@ def load(
 
 
 def _rebuild(
-    registry: Registry, modality: str, part: Mapping[str, Any], info: DatasetInfo, folder: Path
+    registry: Registry,
+    modality: str,
+    part: Mapping[str, Any],
+    info: DatasetInfo,
+    needs: tuple[str, ...],
+    folder: Path,
 ) -> Backbone:
     component = registry.backbone(part["name"])
     options = convert(part["options"], component.options_type(), f"backbone.{modality}")
     backbone = rebuild(
         Part(component=component, options=options),
-        BackboneContext(weights=WeightsRequest("run", modality), info=info),
+        BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),
         LoadedWeights(**part.get("loaded", {"source": "run"})),
         folder / _ASSETS / modality,
     )

@@ -47,7 +47,9 @@ class LoraConfig:
 class EngineConfig:
     """How to train. The same for every task."""
 
-    epochs: Annotated[int, Meta(ge=1, description="Passes over the training split.")] = 10
+    epochs: Annotated[
+        int, Meta(ge=0, description="Passes over the training split; 0 keeps the model as it is.")
+    ] = 10
     steps: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Optimizer steps, in place of epochs."),

@@ -12,11 +12,12 @@ from accelerate import Accelerator
 from mmft_core import soundness
 from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig
-from mmft_core.contracts import Dataset, Metric, Processor, Sample, Split
+from mmft_core.contracts import Dataset, Metric, Processor, Sample, Split, Task
 from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader, outcomes
 from mmft_core.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.pieces import Pieces
 from mmft_core.sources import Source, Sources
 from mmft_core.splits import Joined
 from mmft_core.tracking import Sink
@@ -67,6 +68,21 @@ class Predictor:
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""
+        dividing = [m for m, p in self.model.processors.items() if p.divides]
+        if not dividing:
+            yield from self._predict(split, top_k)
+            return
+        modality = dividing[0]
+        divided = Pieces(split, modality, self.model.processors[modality])
+        task, pieces, done = self.model.task, [], []
+        for piece, prediction in zip(divided.pieces, self._predict(divided, top_k), strict=True):
+            pieces.append(piece.raw)
+            done.append(prediction)
+            if piece.last:
+                yield _joined(task, pieces, done)
+                pieces, done = [], []
+
+    def _predict(self, split: Split, top_k: int) -> Iterator[Prediction]:
         for results, predictions in self.outputs(split):
             records: Iterator[dict[str, Any]] = iter(())
             if predictions is not None:
@@ -148,6 +164,13 @@ class Predictor:
             in_order=False,
         )
         return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
+
+
+def _joined(task: Task, pieces: Sequence[Any], done: Sequence[Prediction]) -> Prediction:
+    """What was predicted for an input, from its pieces. One that cannot be read spoils it all."""
+    failed = next((prediction for prediction in done if prediction.record is None), None)
+    records = [dict(prediction.record or {}) for prediction in done]
+    return failed or Prediction(source=done[0].source, record=task.join(pieces, records))
 
 
 def choose_split(dataset: Dataset, name: str) -> Split:

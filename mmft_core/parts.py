@@ -85,6 +85,7 @@ def build_task(
         context = BackboneContext(
             weights=WeightsRequest(part.weights, modality),
             info=dataset.info,
+            needs=plan.task.spec.needs,
             train=dataset.splits["train"],
         )
         if loaded is not None:

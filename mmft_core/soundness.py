@@ -124,7 +124,7 @@ def _inspect_chunk(
     stop = min(start + _CHUNK, len(split))
     for index in range(start, stop):
         try:
-            for change in _inspect_sample(split, index, inspected, codec):
+            for change in _inspect_sample(split, index, inspected, codec, name == "train"):
                 findings.changes[name, change] += 1
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
@@ -133,7 +133,11 @@ def _inspect_chunk(
 
 
 def _inspect_sample(
-    split: Split, index: int, inspected: Mapping[str, Processor], codec: TargetCodec
+    split: Split,
+    index: int,
+    inspected: Mapping[str, Processor],
+    codec: TargetCodec,
+    train: bool,
 ) -> Iterator[str]:
     """Check one sample; yield what will be done to it.
 
@@ -146,7 +150,7 @@ def _inspect_sample(
         changes = [codec.inspect(target)] if target is not None else []
         if inspected:
             inputs = split[index].inputs
-            changes += [processor.inspect(inputs[m]) for m, processor in inspected.items()]
+            changes += [p.inspect(inputs[m], train=train) for m, p in inspected.items()]
         yield from filter(None, changes)
     except ValueError as error:
         raise SampleError(split.sample_id(index), str(error)) from None

@@ -13,7 +13,8 @@ def show_plan(plan: Plan) -> None:
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
     """
-    counts = {m: _parameters(part, plan.engine) for m, part in plan.backbones.items()}
+    needs = plan.task.spec.needs
+    counts = {m: _parameters(p, plan.engine, needs) for m, p in plan.backbones.items()}
     click.echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
@@ -33,7 +34,9 @@ def show_plan(plan: Plan) -> None:
     click.echo(dump_toml(plan.tree()), nl=False)
 
 
-def _parameters(part: BackbonePart, config: EngineConfig) -> tuple[int, int]:
+def _parameters(
+    part: BackbonePart, config: EngineConfig, needs: tuple[str, ...]
+) -> tuple[int, int]:
     """Count parameters on torch's meta device, which allocates none."""
     import torch
 
@@ -42,7 +45,9 @@ def _parameters(part: BackbonePart, config: EngineConfig) -> tuple[int, int]:
     from mmft_core.weights import WeightsRequest
 
     how = tuning.Tuning.of(config)
-    context = BackboneContext(weights=WeightsRequest("none"), info=DatasetInfo(name="dry run"))
+    context = BackboneContext(
+        weights=WeightsRequest("none"), info=DatasetInfo(name="dry run"), needs=needs
+    )
     with torch.device("meta"):
         backbone = part.component.build(part.options, context)
     if how.mode == "lora":

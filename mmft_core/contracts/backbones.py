@@ -31,10 +31,12 @@ class Processor(ABC):
     Attributes:
         suffixes: of the files that `read` opens, in lower case with the dot.
         inspects: whether `inspect` is worth calling for every sample before training.
+        divides: whether `pieces` may cut an input that is to be predicted.
     """
 
     suffixes: tuple[str, ...] = ()
     inspects: bool = False
+    divides: bool = False
 
     @abstractmethod
     def prepare(self, raw: Any, *, train: bool) -> Tensors:
@@ -60,8 +62,19 @@ class Processor(ABC):
         """Take what a user typed, and what names no file, as a raw input; None if it is none."""
         return None
 
-    def inspect(self, raw: Any) -> str | None:
+    def pieces(self, raw: Any) -> Sequence[Any]:
+        """Cut a raw input that is too long to be predicted at once; see `Task.join`.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+        return [raw]
+
+    def inspect(self, raw: Any, *, train: bool = False) -> str | None:
         """Look at a raw input before training, when it would only be changed silently later.
+
+        Args:
+            train: whether it is to be learned from.
 
         Returns:
             what will be done to it ("longer than 128 tokens, so its end is cut off"), to be
@@ -213,6 +226,7 @@ class BackboneContext:
     Attributes:
         weights: which weights are asked for; `weights.load(...)` finds them.
         info: of the data set.
+        needs: what the task asks of the backbone, of all that it provides (`TaskSpec.needs`).
         train: the training split, for what is fitted to data (a tokenizer); None on reloading,
             and in a dry run, which only asks how large the backbone is.
         assets: the folder that `save_assets` filled, on reloading; else None.
@@ -220,5 +234,6 @@ class BackboneContext:
 
     weights: WeightsRequest
     info: DatasetInfo
+    needs: tuple[str, ...] = ("pooled",)
     train: Split | None = None
     assets: Path | None = None

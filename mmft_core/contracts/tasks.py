@@ -130,6 +130,10 @@ class Task(nn.Module, ABC):
     def decode(self, predictions: Any, top_k: int = 1) -> list[dict[str, Any]]:
         """Turn the predictions of a batch into one JSON-ready record for each sample."""
 
+    def join(self, pieces: Sequence[Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Make one record of those of the pieces that `Processor.pieces` cut an input into."""
+        return records[0]
+
     def rank(self, predictions: Any, targets: Any) -> dict[str, Tensor]:
         """Score samples (B,) by what is worth looking at: {"Most wrong": wrongness}.
 

@@ -83,12 +83,14 @@ class Workbench:
         weights: str = "none",
         assets: Path | None = None,
         dataset: Dataset | None = None,
+        needs: tuple[str, ...] | None = None,
     ) -> Backbone:
         dataset = dataset or self.data_for(component)
         seed_everything(seed)
         context = BackboneContext(
             weights=WeightsRequest(weights, component.spec.modality),
             info=dataset.info,
+            needs=component.spec.provides if needs is None else needs,
             train=dataset.splits["train"] if assets is None else None,
             assets=assets,
         )
@@ -118,7 +120,9 @@ class Workbench:
     ) -> Task:
         data = self.data_for(component)
         backbones = {
-            m: self.new_backbone(chosen, seed, weights, assets and assets / m, data)
+            m: self.new_backbone(
+                chosen, seed, weights, assets and assets / m, data, component.spec.needs
+            )
             for m, chosen in self._backbones_for(component).items()
         }
         context = TaskContext(backbones=backbones, info=data.info)

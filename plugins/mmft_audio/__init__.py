@@ -42,10 +42,11 @@ _CLASSIFICATION_METRICS = (
 @hookimpl
 def register_backbone() -> list[BackboneSpec]:
     families = [
-        ("whisper", _WHISPER, ("pooled", "sequence", "transcription")),
-        ("ctc", _CTC, ("pooled", "sequence", "transcription")),
+        ("whisper_building", "Whisper", _WHISPER, ("pooled", "sequence", "transcription")),
+        ("ctc_building", "Ctc", _CTC, ("pooled", "sequence", "transcription")),
         (
             "spectrogram",
+            "Spectrogram",
             {"ast-base": "Audio Spectrogram Transformer (Gong et al., 2021), 86 M parameters"},
             ("pooled", "sequence"),
         ),
@@ -57,11 +58,11 @@ def register_backbone() -> list[BackboneSpec]:
             modality="audio",
             provides=provides,
             build=f"mmft_audio.{module}:build_{name.replace('-', '_').replace('.', '_')}",
-            options=f"mmft_audio.options:{module.capitalize()}Options",
+            options=f"mmft_audio.options:{options}Options",
             defaults=_FINE_TUNING,
             scratch=_SCRATCH,
         )
-        for module, names, provides in families
+        for module, options, names, provides in families
         for name, summary in names.items()
     ]
 
@@ -82,7 +83,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="audio-table",
-            summary="A CSV, JSONL or Parquet table: a column of audio files, one of texts or labels",
+            summary="A CSV, JSONL or Parquet table: audio files, and texts or labels",
             build="mmft_audio.audio_table:build",
             options="mmft_audio.dataset_options:AudioTableOptions",
             opens=(".csv", ".tsv", ".jsonl", ".parquet"),

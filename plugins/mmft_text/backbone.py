@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,25 +15,24 @@ from mmft_transformers.checkpoints import (
     load_network,
     make_network,
 )
-from mmft_transformers.depth import depth_order
+from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.sizes import SIZES, resized
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from transformers import GenerationConfig, PreTrainedConfig
-from transformers.pytorch_utils import Conv1D
+from transformers import GenerationConfig
 
-from mmft_core.contracts import PADDING, Backbone, BackboneContext
-from mmft_core.roles import find_roles
+from mmft_core.contracts import PADDING, BackboneContext
 from mmft_core.splits import Joined
 from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import check_fits
-from mmft_text.families import SIZES, Family, Kind, positions, resized
+from mmft_text.families import Family, Kind, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TextProcessor, Vocabulary
 from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_text.tokenizers import train_tokenizer
 
 
-class TextBackbone(Backbone):
+class TextBackbone(TransformersBackbone):
     """A network of transformers with its tokenizer."""
 
     auto: Any
@@ -55,34 +54,8 @@ class TextBackbone(Backbone):
             overlong=options.overlong,
         )
 
-    @property
-    def config(self) -> PreTrainedConfig:
-        config: PreTrainedConfig = self.network.config  # type: ignore[assignment]
-        return config
-
-    def layers(self) -> Sequence[nn.Module]:
-        return depth_order(self.network)
-
-    def roles(self) -> Mapping[str, Sequence[str]]:
-        network: Any = self.network
-        output = network.get_output_embeddings()  # It names words, and is no layer of its own.
-        found = find_roles(self, (nn.Linear, Conv1D))  # GPT-2 calls its linear layers so.
-        return {
-            role: [name for name in names if self.get_submodule(name) is not output]
-            for role, names in found.items()
-        }
-
-    def enable_checkpointing(self) -> None:
-        network: Any = self.network
-        if not network.supports_gradient_checkpointing:
-            super().enable_checkpointing()
-        network.config.use_cache = False  # Of training; writing has its own setting.
-        # transformers has renamed it.
-        new = getattr(network, "activation_checkpointing_enable", None)
-        (new or network.gradient_checkpointing_enable)({"use_reentrant": False})
-
     def save_assets(self, folder: Path) -> None:
-        self.config.save_pretrained(folder)
+        super().save_assets(folder)
         self.tokenizer.save_pretrained(folder)
 
 

@@ -86,7 +86,7 @@ class PackingProcessor(Processor):
     def parse(self, text: str) -> str:
         return text
 
-    def inspect(self, raw: str) -> None:
+    def inspect(self, raw: str, *, train: bool = False) -> None:
         tokens = len(self.plain.vocabulary.words(raw))
         if tokens > MOST_ROWS * self.length:
             raise ValueError(

@@ -157,7 +157,7 @@ class TextProcessor(Processor):
     def parse(self, text: str) -> str:
         return text
 
-    def inspect(self, raw: str) -> str | None:
+    def inspect(self, raw: str, *, train: bool = False) -> str | None:
         ids = self.vocabulary.words(raw)
         if len(ids) <= self._room:
             return None

@@ -5,61 +5,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from mmft_transformers.tokenizers import Kind, train
 from transformers import PreTrainedTokenizerFast
 
 from mmft_core.contracts import Split
 from mmft_core.errors import SampleError
-from mmft_text.families import Kind
-
-_PAD, _START, _END, _UNKNOWN, _MASK = "<pad>", "<s>", "</s>", "<unk>", "<mask>"
-
-_FRAMES = {
-    "encoder": f"{_START} $A {_END}",
-    "causal": "$A",
-    "seq2seq": f"$A {_END}",
-}
-"""What a text stands between."""
 
 
 def train_tokenizer(
     split: Split, vocabulary: int, kind: Kind, *, targets: bool = True
 ) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE (Sennrich et al., 2015; Radford et al., 2019) on a split's texts.
-
-    Bytes leave no text unknown, whatever its language. The same texts give the same tokenizer,
-    which those for WordPiece and Unigram do not: they differ from process to process.
+    """Train a tokenizer on a split's texts.
 
     Args:
         vocabulary: the number of tokens, at most; few texts give fewer.
         kind: of network, which decides what a text stands between.
         targets: whether targets that are strings are texts as well, rather than classes.
     """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[_PAD, _START, _END, _UNKNOWN, _MASK],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_texts(split, targets), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=_FRAMES[kind],
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (_START, _END)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=_PAD,
-        bos_token=_START,
-        eos_token=_END,
-        unk_token=_UNKNOWN,
-        mask_token=_MASK,
-        cls_token=_START,
-        sep_token=_END,
-        clean_up_tokenization_spaces=False,
-    )
+    return train(_texts(split, targets), vocabulary, kind)
 
 
 def _texts(split: Split, targets: bool) -> Iterator[str]:
@@ -67,11 +30,6 @@ def _texts(split: Split, targets: bool) -> Iterator[str]:
     for index in range(len(split)):
         with contextlib.suppress(SampleError):
             sample = split[index]
-            yield _characters(sample.inputs["text"])
+            yield sample.inputs["text"]
             if targets and isinstance(sample.target, str):
-                yield _characters(sample.target)
-
-
-def _characters(text: str) -> str:
-    """A text without halves of surrogate pairs, which tokenizers cannot take."""
-    return text.encode(errors="ignore").decode()
+                yield sample.target

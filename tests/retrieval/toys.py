@@ -40,7 +40,7 @@ class Words(Processor):
     def parse(self, text: str) -> str:
         return text
 
-    def inspect(self, raw: Any) -> str | None:
+    def inspect(self, raw: Any, *, train: bool = False) -> str | None:
         return f"longer than {LENGTH} words" if len(raw.split()) > LENGTH else None
 
     def preview(self, raw: Any) -> Preview:

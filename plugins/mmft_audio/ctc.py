@@ -1,0 +1,166 @@
+"""Networks that label each moment with a character: wav2vec 2.0 and HuBERT with CTC.
+
+Connectionist temporal classification: Graves et al., 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmft_transformers.network import TransformersBackbone
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.rnn import pad_sequence
+
+from mmft_audio.augmentation import WaveAugmentation
+from mmft_audio.characters import Alphabet, CharacterCodec
+from mmft_audio.options import CtcOptions
+from mmft_audio.processing import AudioProcessor
+from mmft_audio.transcriber import Transcriber, Transcript, Word
+from mmft_core.contracts import PADDING, Features, Tensors
+from mmft_core.generation import Generation
+
+RATE = 16_000
+_SILENCE = 1e-7
+
+
+class CtcBackbone(TransformersBackbone, Transcriber):
+    """The pooled features are the mean over the recording.
+
+    Writing takes the most probable label of each moment, whatever the settings of generation say.
+    """
+
+    network: Any
+    codec: CharacterCodec
+
+    def __init__(self, network: Any, alphabet: Alphabet | None, options: CtcOptions) -> None:
+        """Args:
+        network: with a head of as many labels as the alphabet has, or without one.
+        alphabet: None for a network without a head.
+        """
+        super().__init__()
+        self.network, self.alphabet = network, alphabet
+        self.width = self.config.hidden_size
+        self.hop = 1
+        for stride in self.config.conv_stride:
+            self.hop *= stride
+        self.config.layerdrop = 0.0  # Several processes need the gradients of all layers.
+        # Masks spans of its features by itself, as it did when it was trained before.
+        self.config.apply_spec_augment = options.spec_augment
+        self.processor = AudioProcessor(
+            rate=RATE,
+            window=options.window,
+            augmentation=WaveAugmentation(options.speed, options.noise),
+            least=2 * self.hop + 400,
+        )
+        if alphabet is not None:
+            self.codec = CharacterCodec(alphabet)
+
+    @property
+    def body(self) -> Any:
+        """The network without its head."""
+        return self.network if self.alphabet is None else self.network.base_model
+
+    def encode(self, inputs: Tensors) -> Features:
+        """Encode {"waves": (B, T), "lengths": (B,)}."""
+        waves, lengths = self._normalized(inputs), inputs["lengths"]
+        frames = self.body._get_feat_extract_output_lengths(lengths).long()
+        sequence = self._encoded(waves, lengths, frames)
+        mask = torch.arange(sequence.shape[1], device=frames.device) < frames[:, None]
+        weights = mask.unsqueeze(-1).to(sequence.dtype)
+        return Features((sequence * weights).sum(1) / weights.sum(1), sequence, mask)
+
+    def _normalized(self, inputs: Tensors) -> Tensor:
+        """Waves of mean 0 and variance 1, with 0 behind them, as the networks were trained."""
+        waves, lengths = inputs["waves"], inputs["lengths"][:, None]
+        there = torch.arange(waves.shape[1], device=waves.device) < lengths
+        mean = waves.sum(1, keepdim=True) / lengths
+        centred = (waves - mean) * there
+        variance = centred.square().sum(1, keepdim=True) / lengths
+        return centred / (variance + _SILENCE).sqrt()
+
+    def _encoded(self, waves: Tensor, lengths: Tensor, frames: Tensor) -> Tensor:
+        body, config = self.body, self.config
+        if config.feat_extract_norm == "group":
+            # The norm is over all of a row, so that padding would change what it holds.
+            rows = [
+                body.feature_extractor(wave[None, :length])[0].T
+                for wave, length in zip(waves, lengths.tolist(), strict=True)
+            ]
+            features = pad_sequence(rows, batch_first=True)
+        else:
+            features = body.feature_extractor(waves).transpose(1, 2)
+        mask = torch.arange(features.shape[1], device=frames.device) < frames[:, None]
+        projected = body.feature_projection(features)
+        states = projected[0] if isinstance(projected, tuple) else projected
+        if self.training:
+            states = body._mask_hidden_states(states, attention_mask=mask.long())
+        encoded: Tensor = body.encoder(states, attention_mask=mask).last_hidden_state
+        return encoded
+
+    def _log_probabilities(self, features: Features) -> Tensor:
+        """Of the labels (B, T, V) at each moment, in full precision."""
+        logits = self.network.lm_head(self.network.dropout(features.sequence))
+        return logits.float().log_softmax(-1)
+
+    def transcript_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+        features = self.encode(inputs)
+        assert features.mask is not None
+        assert self.alphabet is not None
+        with torch.autocast(targets.device.type, enabled=False):
+            return F.ctc_loss(
+                self._log_probabilities(features).transpose(0, 1),
+                targets.clamp(min=0),
+                features.mask.sum(1),
+                (targets != PADDING).sum(1),
+                blank=self.alphabet.blank,
+                reduction="none",
+                # A transcript with more letters than there are moments has no path.
+                zero_infinity=True,
+            )
+
+    def transcribe(
+        self, inputs: Tensors, settings: Generation, *, words: bool = False
+    ) -> list[Transcript]:
+        assert self.alphabet is not None
+        with torch.no_grad():
+            features = self.encode(inputs)
+            assert features.mask is not None
+            best = self._log_probabilities(features).argmax(-1)
+        found = []
+        for labels, mask in zip(best.tolist(), features.mask.sum(1).tolist(), strict=True):
+            spoken = list(_words(labels[:mask], self.alphabet, self.hop / RATE))
+            text = " ".join(word["word"] for word in spoken)
+            found.append(Transcript(text, tuple(spoken) if words else ()))
+        return found
+
+    def save_assets(self, folder: Path) -> None:
+        super().save_assets(folder)
+        if self.alphabet is not None:
+            self.alphabet.save(folder)
+
+
+def _words(labels: Sequence[int], alphabet: Alphabet, hop: float) -> Iterator[Word]:
+    """Read labels of moments as words: what repeats is one letter, and blanks are none."""
+    letters, start, at = "", 0, 0
+    for label, run in groupby(labels):
+        length = len(list(run))
+        letter = alphabet.letter(label)
+        if letter == " " and letters:
+            yield _word(letters, start, at, hop)
+            letters = ""
+        elif letter.strip():
+            start = start if letters else at
+            letters += letter
+            end = at + length
+        at += length
+    if letters:
+        yield _word(letters, start, end, hop)
+
+
+def _word(letters: str, start: int, end: int, hop: float) -> Word:
+    return Word(word=letters, start=round(start * hop, 2), end=round(end * hop, 2))

@@ -1,0 +1,86 @@
+"""Cutting long recordings at quiet places into pieces that a network hears at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from mmft_audio.recordings import Recording, seconds
+from mmft_core.errors import SampleError
+
+_HOP = 0.02
+"""Seconds over which the power of a recording is taken."""
+
+_HOPS = 1000
+"""So many of them are read at a time."""
+
+_PAUSE = 0.3
+"""Seconds over which it is to be low."""
+
+
+def pieces(recording: Recording, longest: float) -> list[Recording]:
+    """Cut a recording into pieces of at most `longest` seconds.
+
+    Each is cut where it is quietest in the second half of what a piece may hold, so that words
+    stay whole. Memory stays small however long the recording is.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    if seconds(recording) <= longest:
+        return [recording]
+    cuts = [0.0, *_quiet_places(_power(recording), longest), math.inf]
+    end = recording.start + seconds(recording)
+    return [
+        replace(recording, start=recording.start + first, end=min(recording.start + last, end))
+        for first, last in itertools.pairwise(cuts)
+    ]
+
+
+def _quiet_places(power: npt.NDArray[np.float32], longest: float) -> Iterator[float]:
+    """Yield where to cut, in seconds from the start."""
+    width = round(_PAUSE / _HOP)
+    quiet = np.convolve(power, np.ones(width) / width, mode="same")
+    most, start = int(longest / _HOP), 0
+    while len(power) - start > most:
+        half = start + most // 2
+        start = half + int(np.argmin(quiet[half : start + most]))
+        yield start * _HOP
+
+
+def _power(recording: Recording) -> npt.NDArray[np.float32]:
+    """The mean square of each `_HOP` of a recording."""
+    found = []
+    for samples, rate in blocks(recording, _HOPS * _HOP):
+        bounds = (np.arange(math.ceil(len(samples) / rate / _HOP)) * _HOP * rate).astype(np.int64)
+        counts = np.diff(bounds, append=len(samples))
+        found.append(np.add.reduceat(np.square(samples), bounds) / counts)
+    return np.concatenate(found)
+
+
+def blocks(recording: Recording, length: float) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
+    """Yield a recording in blocks of so many seconds: (n,) samples and their rate.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    try:
+        with soundfile.SoundFile(recording.path) as file:
+            file.seek(round(recording.start * file.samplerate))
+            left = round(seconds(recording) * file.samplerate)
+            while left > 0:
+                block = file.read(
+                    min(left, round(length * file.samplerate)), dtype="float32", always_2d=True
+                )
+                if not len(block):
+                    return
+                left -= len(block)
+                yield block.mean(1), file.samplerate
+    except (OSError, soundfile.SoundFileError) as error:
+        raise SampleError(recording.id, f"cannot be decoded: {error}") from None

@@ -1,0 +1,118 @@
+"""From an audio file to a waveform of the network's rate: decoding, augmentation, padding."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from mmft_audio.augmentation import WaveAugmentation, decibels
+from mmft_audio.pieces import blocks, pieces
+from mmft_audio.recordings import SUFFIXES, Recording, load, seconds
+from mmft_core.contracts import Processor, Tensors
+
+_SILENT = -60.0
+"""Decibels of the peak below which there is nothing to be heard."""
+
+
+@dataclass(frozen=True)
+class AudioProcessor(Processor):
+    """Recordings as {"waves": (N, T) float32, "lengths": (N,), "pieces": (B,)}.
+
+    Features are computed from the waves by the backbone, on its device. A recording that is too
+    long for the network is cut at quiet places into pieces, each of them a row, where all of it
+    counts; elsewhere into one piece, at random in training.
+
+    Attributes:
+        rate: samples a second.
+        window: seconds that the network hears at once, at most.
+        least: samples without which the network has no frame.
+        whole: whether all of a recording counts, and a silent one is of no use.
+        padded: whether waves are padded to the window, rather than to the longest of a batch.
+        margin: samples of silence behind the longest of a batch.
+        multiple: of samples that a padded wave is long.
+    """
+
+    rate: int
+    window: float
+    augmentation: WaveAugmentation | None = None
+    least: int = 400
+    whole: bool = False
+    padded: bool = False
+    margin: int = 0
+    multiple: int = 1
+
+    suffixes = SUFFIXES
+    inspects = True
+    divides = True
+
+    def for_transcripts(self) -> AudioProcessor:
+        """The same for a task to which all of a recording counts."""
+        return replace(self, whole=True)
+
+    def prepare(self, raw: Recording, *, train: bool) -> Tensors:
+        if train:
+            wave = load(self._heard(raw, train), self.rate)
+            changed = wave if self.augmentation is None else self.augmentation(wave)
+            # What has become too long would lose its end.
+            waves = [changed if len(changed) <= self._most else wave]
+        else:
+            parts = self.pieces(raw) if self.whole else [self._heard(raw, train)]
+            waves = [load(part, self.rate)[: self._most] for part in parts]
+        rows = [torch.nn.functional.pad(w, (0, max(0, self.least - len(w)))) for w in waves]
+        return {
+            "waves": torch.cat(rows),
+            "lengths": torch.tensor([len(row) for row in rows]),
+        }
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        lengths = torch.cat([item["lengths"] for item in items])
+        rows = [r for item in items for r in item["waves"].split(item["lengths"].tolist())]
+        waves = pad_sequence(rows, batch_first=True)
+        length = self._most if self.padded else waves.shape[1] + self.margin
+        length = math.ceil(length / self.multiple) * self.multiple
+        waves = torch.nn.functional.pad(waves, (0, length - waves.shape[1]))
+        count = torch.tensor([len(item["lengths"]) for item in items])
+        return {"waves": waves, "lengths": lengths, "pieces": count}
+
+    def read(self, source: Path) -> Recording:
+        return Recording(source, id=str(source))
+
+    def pieces(self, raw: Recording) -> list[Recording]:
+        return pieces(raw, self.window) if self.whole else [raw]
+
+    def inspect(self, raw: Recording, *, train: bool = False) -> str | None:
+        length = seconds(raw)
+        if length > self.window:
+            if not self.whole:
+                return f"longer than {self.window:g} s, of which a part is heard"
+            if train:
+                raise ValueError(
+                    f"it is {length:.1f} s long, and the network learns from {self.window:g} s"
+                )
+        if self.whole and _is_silent(raw):
+            raise ValueError("it holds nothing but silence")
+        return None
+
+    @property
+    def _most(self) -> int:
+        return round(self.window * self.rate)
+
+    def _heard(self, raw: Recording, train: bool) -> Recording:
+        """The part that is heard of a recording: all, or as much as the network hears at once."""
+        length = seconds(raw)
+        if length <= self.window:
+            return raw
+        spare = length - self.window
+        start = raw.start + (random.uniform(0, spare) if train else spare / 2)
+        return replace(raw, start=start, end=start + self.window)
+
+
+def _is_silent(raw: Recording) -> bool:
+    """Whether there is nothing to be heard; mostly the first block tells."""
+    return all(decibels(torch.from_numpy(samples)) < _SILENT for samples, _ in blocks(raw, 10.0))

@@ -1,0 +1,168 @@
+"""Speech recognition: a recording in, what is said in writing, by whatever backbone writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmft_audio.options import RecognitionOptions
+from mmft_audio.processing import AudioProcessor
+from mmft_audio.transcriber import Transcriber, Transcript, Word, rows_of
+from mmft_core.contracts import (
+    PADDING,
+    Batch,
+    Outputs,
+    Processor,
+    TargetCodec,
+    Task,
+    TaskContext,
+)
+
+
+class TranscriptCodec(TargetCodec):
+    """Transcripts as {"tokens": (B, T), "text": list of B}."""
+
+    def __init__(self, tokens: TargetCodec) -> None:
+        self.tokens = tokens
+
+    def encode(self, target: str) -> tuple[str, Tensor]:
+        return target, self.tokens.encode(target)
+
+    def inspect(self, target: str) -> str | None:
+        return self.tokens.inspect(target)
+
+    def collate(self, targets: Sequence[tuple[str, Tensor]]) -> dict[str, Any]:
+        texts, tokens = zip(*targets, strict=True)
+        return {"tokens": self.tokens.collate(tokens), "text": list(texts)}
+
+
+class Recognition(Task):
+    """Predictions are {"text", "words", "duration"} of each recording.
+
+    A recording that the network cannot hear at once is written down in pieces; there is no loss
+    for it.
+    """
+
+    def __init__(self, backbone: Transcriber, options: RecognitionOptions) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleDict({"audio": backbone})
+        self.options = options
+        self.codec = TranscriptCodec(backbone.codec)
+        self.processor = backbone.processor.for_transcripts()
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        return {"audio": self.processor}
+
+    @property
+    def writer(self) -> Transcriber:
+        writer = self.backbone("audio")
+        assert isinstance(writer, Transcriber)
+        return writer
+
+    def weight(self, batch: Batch) -> int:
+        """The number of tokens to be written."""
+        if batch.targets is None:
+            return len(batch)
+        whole = batch.inputs["audio"]["pieces"] == 1
+        return int((batch.targets["tokens"][whole] != PADDING).sum())
+
+    def forward(self, batch: Batch) -> Outputs:
+        inputs = batch.inputs["audio"]
+        loss = None if batch.targets is None else self._loss(inputs, batch.targets["tokens"])
+        if self.training:
+            return Outputs(loss)
+        started = time.perf_counter()
+        words = self.options.timestamps == "words"
+        written = self.writer.transcribe(inputs, self.options, words=words)
+        predictions = self._joined(written, inputs)
+        targets = None
+        if batch.targets is not None:
+            seconds = torch.tensor([p["duration"] for p in predictions])
+            share = seconds / seconds.sum().clamp(min=1e-9)
+            elapsed = share * (time.perf_counter() - started)
+            targets = {"text": batch.targets["text"], "seconds": seconds, "elapsed": elapsed}
+        return Outputs(loss, predictions, targets)
+
+    def _loss(self, inputs: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+        """The mean over all tokens of the recordings that are of one piece."""
+        whole = inputs["pieces"] == 1
+        rows = whole.repeat_interleave(inputs["pieces"])
+        if not bool(rows.any()):
+            return torch.zeros((), device=tokens.device)
+        alone = dict(inputs) if bool(rows.all()) else rows_of(inputs, rows)
+        wanted = tokens[whole]
+        losses = self.writer.transcript_losses(alone, wanted)
+        return losses.sum() / (wanted != PADDING).sum().clamp(min=1)
+
+    def _joined(
+        self, written: Sequence[Transcript], inputs: Mapping[str, Tensor]
+    ) -> list[dict[str, Any]]:
+        """A prediction for each recording, of one piece or of several."""
+        rate = self.processor.rate
+        durations = (inputs["lengths"] / rate).tolist()
+        joined, at = [], 0
+        for count in inputs["pieces"].tolist():
+            pieces = written[at : at + count]
+            starts = [sum(durations[at : at + k]) for k in range(count)]
+            joined.append(
+                {
+                    "text": " ".join(p.text for p in pieces if p.text),
+                    "words": [
+                        _later(word, start)
+                        for piece, start in zip(pieces, starts, strict=True)
+                        for word in piece.words
+                    ],
+                    "duration": sum(durations[at : at + count]),
+                }
+            )
+            at += count
+        return joined
+
+    def decode(
+        self, predictions: Sequence[Mapping[str, Any]], top_k: int = 1
+    ) -> list[dict[str, Any]]:
+        """Give each recording {"text", "duration", "segments", "words" if they were asked for}."""
+        records = []
+        for prediction in predictions:
+            text, duration = prediction["text"], round(prediction["duration"], 2)
+            segments = [{"start": 0.0, "end": duration, "text": text}] if text else []
+            record = {"text": text, "duration": duration, "segments": segments}
+            if self.options.timestamps == "words":
+                record["words"] = prediction["words"]
+            records.append(record)
+        return records
+
+    def join(self, pieces: Sequence[Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """One record of those of a recording's pieces, timed from its start."""
+        starts = [piece.start - pieces[0].start for piece in pieces]
+        timed = list(zip(records, starts, strict=True))
+        joined = {
+            "text": " ".join(r["text"] for r in records if r["text"]),
+            "duration": round(sum(r["duration"] for r in records), 2),
+            "segments": [_later(s, start) for r, start in timed for s in r["segments"]],
+        }
+        if all("words" in record for record in records):
+            joined["words"] = [_later(w, start) for r, start in timed for w in r["words"]]
+        return joined
+
+
+def _later(timed: Mapping[str, Any] | Word, by: float) -> dict[str, Any]:
+    """The same, by so many seconds later."""
+    return {
+        **timed,
+        "start": round(timed["start"] + by, 2),
+        "end": round(timed["end"] + by, 2),
+    }
+
+
+def build(options: RecognitionOptions, context: TaskContext) -> Recognition:
+    """Build the task on an audio backbone that writes."""
+    backbone = context.backbones["audio"]
+    assert isinstance(backbone, Transcriber)
+    assert isinstance(backbone.processor, AudioProcessor)
+    return Recognition(backbone, options)

@@ -1,0 +1,187 @@
+"""Whisper (Radford et al., 2022, "Robust Speech Recognition via Large-Scale Weak Supervision")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmft_transformers.network import TransformersBackbone
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import GenerationConfig
+from transformers.modeling_outputs import BaseModelOutput
+
+from mmft_audio.augmentation import WaveAugmentation, spec_augment
+from mmft_audio.options import WhisperOptions
+from mmft_audio.processing import AudioProcessor
+from mmft_audio.spectra import HOP, RATE, LogMel
+from mmft_audio.transcriber import Transcriber, Transcript
+from mmft_audio.whisper_text import Prompt, WhisperCodec
+from mmft_audio.whisper_words import words_of
+from mmft_audio.whisper_writing import write
+from mmft_core.contracts import PADDING, Features, Tensors
+from mmft_core.generation import Generation
+
+_STRIDE = 2
+"""Frames of the spectrogram for each position of the encoder."""
+
+
+class WhisperBackbone(TransformersBackbone, Transcriber):
+    """The pooled features are the mean of the encoder's over the recording.
+
+    Where recordings are padded to the longest of a batch, the padding is masked: as keys of the
+    encoder's attention, and of the decoder's on the encoder. What comes of a recording does not
+    depend on its batch.
+    """
+
+    network: Any
+    codec: WhisperCodec
+
+    def __init__(self, network: Any, tokenizer: Any, options: WhisperOptions) -> None:
+        """Args:
+        network: `WhisperForConditionalGeneration`, or an encoder alone.
+        tokenizer: None for an encoder alone.
+        """
+        super().__init__()
+        self.network, self.tokenizer, self.options = network, tokenizer, options
+        self.width = self.config.d_model
+        self.positions: int = self.config.max_source_positions
+        _fix_positions(self.encoder.embed_positions)
+        self.log_mel = LogMel(self.config.num_mel_bins)
+        self.spec_augment = spec_augment(options)
+        self.processor = AudioProcessor(
+            rate=RATE,
+            window=self.positions * _STRIDE * HOP / RATE,
+            augmentation=WaveAugmentation(options.speed, options.noise),
+            padded=options.padding == "window",
+            # The last transforms then see silence, and not a mirror image of the recording.
+            margin=0 if options.padding == "window" else 2 * _STRIDE * HOP,
+            multiple=_STRIDE * HOP,
+        )
+        self._masked: Tensor | None = None
+        if tokenizer is not None:
+            self._prepare_decoder(options)
+
+    def _prepare_decoder(self, options: WhisperOptions) -> None:
+        network = self.network
+        own = network.generation_config
+        self.advice: GenerationConfig = own if own is not None else GenerationConfig()
+        # A checkpoint's own would fill in what the settings of a task leave open.
+        network.generation_config = GenerationConfig()
+        self.prompt = Prompt.of(self.tokenizer, self.config, options)
+        self.codec = WhisperCodec(self.tokenizer, self.config, len(self.prompt.tokens))
+        for layer in network.model.decoder.layers:
+            layer.encoder_attn.register_forward_pre_hook(self._mask_keys, with_kwargs=True)
+
+    @property
+    def encoder(self) -> Any:
+        model: Any = getattr(self.network, "model", None)
+        return self.network if model is None else model.encoder
+
+    def encode(self, inputs: Tensors) -> Features:
+        """Encode {"waves": (B, T), "lengths": (B,)}."""
+        lengths = (inputs["lengths"] / HOP).ceil().long()  # of frames
+        features = self.log_mel(inputs["waves"])
+        if self.training and self.spec_augment is not None:
+            features = self.spec_augment(features, lengths)
+        heard = (lengths / _STRIDE).ceil().long()  # positions of the encoder
+        mask = torch.arange(features.shape[2] // _STRIDE, device=heard.device) < heard[:, None]
+        padded = self.processor.padded
+        sequence = self._encoded(features, None if padded else mask)
+        weights = mask.unsqueeze(-1).to(sequence.dtype)
+        return Features((sequence * weights).sum(1) / weights.sum(1), sequence, mask)
+
+    def _encoded(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """The encoder's forward pass, which in transformers takes 30 seconds and no mask."""
+        encoder = self.encoder
+        states = F.gelu(encoder.conv2(F.gelu(encoder.conv1(features)))).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        states = F.dropout(states, encoder.dropout, self.training)
+        keys = None if mask is None else _additive(mask, states)
+        for layer in encoder.layers:
+            states = layer(states, keys)
+        normed: Tensor = encoder.layer_norm(states)
+        return normed
+
+    def transcript_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+        prompt = torch.tensor(self.prompt.tokens, device=targets.device).expand(len(targets), -1)
+        given = targets.masked_fill(targets == PADDING, self.codec.pad)
+        tokens = torch.cat([prompt, given[:, :-1]], 1)
+        features = self.encode(inputs)
+        with self._hearing(features):
+            logits = self._logits(features, tokens)[:, prompt.shape[1] - 1 :]
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
+        )
+        return losses.view(targets.shape).sum(1)
+
+    def transcribe(
+        self, inputs: Tensors, settings: Generation, *, words: bool = False
+    ) -> list[Transcript]:
+        features = self.encode(inputs)
+        with torch.no_grad(), self._hearing(features):
+            rows = write(self, features, settings)
+            texts = [self.codec.decode(row) for row in rows]
+            if not words:
+                return [Transcript(text) for text in texts]
+            found = words_of(self, features, rows)
+        return [Transcript(t, w) for t, w in zip(texts, found, strict=True)]
+
+    def save_assets(self, folder: Path) -> None:
+        super().save_assets(folder)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+            self.advice.save_pretrained(folder)
+
+    def _logits(self, features: Features, tokens: Tensor) -> Tensor:
+        """The logits (B, T, V) of the tokens that follow each of these, in full precision."""
+        logits: Tensor = self.network(
+            encoder_outputs=BaseModelOutput(last_hidden_state=features.sequence),
+            decoder_input_ids=tokens,
+            use_cache=False,
+        ).logits
+        return logits.float()
+
+    @contextmanager
+    def _hearing(self, features: Features) -> Iterator[None]:
+        """While the decoder attends to these features."""
+        assert features.sequence is not None and features.mask is not None
+        if not self.processor.padded:
+            self._masked = _additive(features.mask, features.sequence)
+        try:
+            yield
+        finally:
+            self._masked = None
+
+    def _mask_keys(
+        self, module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Give the attention on the encoder the mask that transformers' decoder has no way for."""
+        if self._masked is None:
+            return args, kwargs
+        states: Tensor = args[0] if args else kwargs["hidden_states"]
+        # Beams of one recording stand together.
+        mask = self._masked.repeat_interleave(len(states) // len(self._masked), 0)
+        return args, {**kwargs, "attention_mask": mask}
+
+
+def _fix_positions(table: nn.Module) -> None:
+    """Keep the encoder's sinusoids out of what is trained, under the name that they have."""
+    weight = table.weight
+    assert isinstance(weight, Tensor)
+    del table.weight
+    table.register_buffer("weight", weight.detach())
+
+
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask of keys (B, T) as what is added to the logits (B, 1, 1, T) of attention."""
+    dtype = torch.get_autocast_dtype(like.device.type) if _autocast(like) else like.dtype
+    added = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return added.masked_fill(~mask, torch.finfo(dtype).min)[:, None, None, :]
+
+
+def _autocast(like: Tensor) -> bool:
+    return torch.is_autocast_enabled(like.device.type)

@@ -1,0 +1,67 @@
+"""Transcripts by transformers' generation: batched, with a key-value cache, greedy or by beams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmft_transformers.quiet import quietly
+from transformers import GenerationConfig, GenerationMixin
+from transformers.modeling_outputs import BaseModelOutput
+
+from mmft_core.contracts import Features
+from mmft_core.generation import Generation
+
+if TYPE_CHECKING:
+    from mmft_audio.whisper import WhisperBackbone
+
+
+def write(backbone: WhisperBackbone, features: Features, settings: Generation) -> list[list[int]]:
+    """Write the tokens of a transcript for each recording, without prompt and end.
+
+    Sampling draws by a seed that follows from the recordings, so that it can be repeated.
+    """
+    sequence = features.sequence
+    assert sequence is not None
+    tokens = torch.tensor(backbone.prompt.tokens, device=sequence.device)
+    prompt = tokens.expand(len(sequence), -1)
+    cuda = [sequence.device] if sequence.device.type == "cuda" else []
+    with quietly(), torch.random.fork_rng(devices=cuda, enabled=settings.sample):
+        if settings.sample:
+            torch.manual_seed(int(sequence.double().abs().sum() * 1000) % 2**31)
+        # Not the network's own `generate`, which takes windows of 30 seconds and nothing else.
+        written: Any = GenerationMixin.generate(
+            backbone.network,
+            encoder_outputs=BaseModelOutput(last_hidden_state=sequence),
+            decoder_input_ids=prompt,
+            generation_config=_config(backbone, settings),
+        )
+    end = backbone.codec.end
+    rows = written[:, prompt.shape[1] :].tolist()
+    return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+def _config(backbone: WhisperBackbone, settings: Generation) -> GenerationConfig:
+    """transformers' settings for ours, and what the network's makers advise it not to write."""
+    advice = backbone.advice
+    drawing = {
+        "temperature": settings.temperature,
+        "top_k": settings.top_k,
+        "top_p": settings.top_p,
+    }
+    beams = {"length_penalty": settings.length_penalty} if settings.num_beams > 1 else {}
+    return GenerationConfig(
+        max_new_tokens=min(settings.max_new_tokens, backbone.codec.most),
+        num_beams=settings.num_beams,
+        do_sample=settings.sample,
+        repetition_penalty=settings.repetition_penalty,
+        no_repeat_ngram_size=settings.no_repeat_ngram,
+        suppress_tokens=advice.suppress_tokens,
+        begin_suppress_tokens=advice.begin_suppress_tokens,
+        pad_token_id=backbone.codec.pad,
+        eos_token_id=backbone.codec.end,
+        bos_token_id=backbone.codec.end,
+        decoder_start_token_id=backbone.prompt.tokens[0],
+        **(drawing if settings.sample else {}),
+        **beams,
+    )
