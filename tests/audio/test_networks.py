@@ -1,0 +1,224 @@
+"""The audio backbones: features, losses and transcripts that the batch does not change; reloading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_model, save_model
+
+from mmft_core.contracts import PADDING
+from mmft_core.errors import ConfigError, WeightsError
+from mmft_core.generation import Generation
+from tests.audio.networks import Recordings, collated, make_backbone
+
+WRITERS = [
+    ("whisper-tiny", {"padding": "batch"}),
+    ("whisper-tiny", {"padding": "window"}),
+    ("wav2vec2-base", {}),
+    ("hubert-large", {}),
+    ("ctc", {}),
+]
+WRITER_IDS = [f"{name} {options.get('padding', '')}".strip() for name, options in WRITERS]
+LISTENERS = [*WRITERS, ("ast-base", {})]
+FEW = Generation(max_new_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    return Recordings(tmp_path_factory.mktemp("recordings"))
+
+
+@pytest.mark.parametrize(("name", "options"), LISTENERS, ids=[*WRITER_IDS, "ast-base"])
+@torch.no_grad()
+def test_the_batch_does_not_change_a_recordings_features(
+    name: str, options: dict[str, str], recordings: Recordings
+) -> None:
+    backbone = make_backbone(name, recordings, needs=("pooled",), **options)
+    together = backbone.encode(collated(backbone, recordings)).pooled
+    assert together.shape == (len(recordings), backbone.width)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+    for i, pooled in enumerate(together):
+        alone = backbone.encode(collated(backbone, recordings, [i])).pooled[0]
+        torch.testing.assert_close(pooled, alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_nor_where_a_norm_is_over_all_of_a_row(recordings: Recordings) -> None:
+    backbone = make_backbone("wav2vec2-base", recordings)
+    backbone.config.feat_extract_norm = "group"  # As published; the random ones have none such.
+    from transformers import AutoModelForCTC
+
+    backbone.network = AutoModelForCTC.from_config(backbone.config).eval()
+    together = backbone.encode(collated(backbone, recordings)).pooled
+    alone = backbone.encode(collated(backbone, recordings, [3])).pooled[0]
+    torch.testing.assert_close(together[3], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options"), WRITERS, ids=WRITER_IDS)
+@torch.no_grad()
+def test_nor_its_loss_nor_its_transcript(
+    name: str, options: dict[str, str], recordings: Recordings
+) -> None:
+    backbone = make_backbone(name, recordings, **options)
+    rows = [backbone.codec.encode(text) for text in recordings.texts]
+    targets = backbone.codec.collate(rows)
+    assert (targets == PADDING).any()
+    losses = backbone.transcript_losses(collated(backbone, recordings), targets)
+    assert losses.shape == (len(recordings),) and (losses > 0).all()
+    written = backbone.transcribe(collated(backbone, recordings), FEW)
+    for i, row in enumerate(rows):
+        inputs = collated(backbone, recordings, [i])
+        alone = backbone.transcript_losses(inputs, backbone.codec.collate([row]))
+        torch.testing.assert_close(losses[i], alone[0], rtol=1e-4, atol=1e-3)
+        assert backbone.transcribe(inputs, FEW) == [written[i]]
+
+
+@torch.no_grad()
+def test_beams_hear_their_own_recording(recordings: Recordings) -> None:
+    backbone = make_backbone("whisper-tiny", recordings, padding="batch")
+    beams = Generation(max_new_tokens=6, num_beams=3)
+    together = backbone.transcribe(collated(backbone, recordings), beams)
+    alone = [
+        backbone.transcribe(collated(backbone, recordings, [i]), beams)[0]
+        for i in range(len(recordings))
+    ]
+    assert together == alone
+
+
+@pytest.mark.parametrize(("name", "options"), WRITERS[::2], ids=WRITER_IDS[::2])
+def test_a_recording_is_learned_by_heart(
+    name: str, options: dict[str, str], recordings: Recordings
+) -> None:
+    backbone = make_backbone(name, recordings, **options)
+    inputs = collated(backbone, recordings, [0, 3])
+    texts = [recordings.texts[0], recordings.texts[3]]
+    targets = backbone.codec.collate([backbone.codec.encode(text) for text in texts])
+    optimizer = torch.optim.Adam(backbone.parameters(), lr=1e-3)
+    for _ in range(150):
+        loss = backbone.transcript_losses(inputs, targets).sum()
+        if float(loss.detach()) < 0.1:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
+        optimizer.step()
+    written = backbone.transcribe(inputs, Generation(max_new_tokens=20), words=True)
+    assert [transcript.text for transcript in written] == texts
+    for transcript, length in zip(written, (1.3, 0.5), strict=True):
+        words = transcript.words
+        assert [word["word"] for word in words] == transcript.text.split()
+        assert all(0 <= w["start"] <= w["end"] <= length + 0.1 for w in words)
+        assert [w["start"] for w in words] == sorted(w["start"] for w in words)
+
+
+@pytest.mark.parametrize("needs", [("pooled",), ("transcription",)])
+@pytest.mark.parametrize("name", ["whisper-tiny", "wav2vec2-base", "ast-base"])
+def test_reloading(
+    name: str, needs: tuple[str, ...], recordings: Recordings, tmp_path: Path
+) -> None:
+    if name == "ast-base" and needs != ("pooled",):
+        return
+    backbone = make_backbone(name, recordings, needs=needs)
+    backbone.save_assets(tmp_path)
+    save_model(backbone, str(tmp_path / "weights.safetensors"))
+    again = make_backbone(name, None, needs=needs, assets=tmp_path)
+    load_model(again, tmp_path / "weights.safetensors")
+    with torch.no_grad():
+        inputs = collated(backbone, recordings)
+        here, there = (b.encode(inputs).pooled for b in (backbone, again))
+        torch.testing.assert_close(here, there)
+        if "transcription" in needs:
+            assert again.transcribe(inputs, FEW) == backbone.transcribe(inputs, FEW)
+
+
+def test_a_decoder_is_there_only_where_it_is_needed(recordings: Recordings) -> None:
+    sizes = [
+        sum(p.numel() for p in make_backbone("whisper-tiny", recordings, needs=n).parameters())
+        for n in (("pooled",), ("transcription",))
+    ]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ["whisper-tiny", "ctc"])
+def test_transcripts_that_cannot_be_learned(name: str, recordings: Recordings) -> None:
+    codec = make_backbone(name, recordings).codec
+    for empty in ("", "  "):
+        with pytest.raises(ValueError, match="empty"):
+            codec.encode(empty)
+    assert codec.inspect("set a timer") is None
+
+
+def test_a_transcript_longer_than_the_model_writes(recordings: Recordings) -> None:
+    codec = make_backbone("whisper-tiny", recordings).codec
+    with pytest.raises(ValueError, match=r"is \d+ tokens long, and the model writes 446"):
+        codec.inspect("light timer " * 400)
+
+
+def test_characters_that_the_model_does_not_write_are_told(recordings: Recordings) -> None:
+    codec = make_backbone("ctc", recordings).codec
+    assert codec.inspect("zap") == "character 'z', which the model does not write"
+
+
+def test_an_unknown_language_names_the_nearest(recordings: Recordings) -> None:
+    with pytest.raises(ConfigError, match="none of the network's 0 languages"):
+        from mmft_audio.options import WhisperOptions
+        from mmft_audio.whisper_text import Prompt
+
+        backbone = make_backbone("whisper-tiny", recordings)
+        Prompt.of(backbone.tokenizer, backbone.config, WhisperOptions(language="xx"))
+
+
+def test_weights_of_another_architecture_are_refused(
+    recordings: Recordings, tmp_path: Path
+) -> None:
+    backbone = make_backbone("wav2vec2-base", recordings)
+    backbone.network.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for name in ("whisper", "ast-base"):
+        with pytest.raises(WeightsError, match="of type wav2vec2"):
+            make_backbone(name, recordings, weights=str(tmp_path))
+
+
+class TestCheckpointsOfCtc:
+    """A head is kept, widened, or made."""
+
+    def save(self, folder: Path, recordings: Recordings, letters: str) -> torch.Tensor:
+        import json
+
+        backbone = make_backbone("ctc", recordings)
+        labels = ["<pad>", "<s>", "</s>", "<unk>", "|", *letters]
+        config = backbone.config
+        config.vocab_size = len(labels)
+        from transformers import AutoModelForCTC
+
+        network = AutoModelForCTC.from_config(config)
+        network.save_pretrained(folder)
+        (folder / "vocab.json").write_text(json.dumps({c: i for i, c in enumerate(labels)}))
+        return network.lm_head.weight.detach()
+
+    def test_upper_case_labels_write_lower_case_texts(
+        self, recordings: Recordings, tmp_path: Path
+    ) -> None:
+        weight = self.save(tmp_path, recordings, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        backbone = make_backbone("ctc", recordings, weights=str(tmp_path))
+        torch.testing.assert_close(backbone.network.lm_head.weight.detach(), weight)
+        labels = backbone.codec.encode("set a timer").tolist()
+        assert "".join(backbone.alphabet.letter(i) for i in labels) == "set a timer"
+
+    def test_missing_characters_are_added(self, recordings: Recordings, tmp_path: Path) -> None:
+        weight = self.save(tmp_path, recordings, "abcdefghijklm")
+        backbone = make_backbone("ctc", recordings, weights=str(tmp_path))
+        head = backbone.network.lm_head.weight.detach()
+        torch.testing.assert_close(head[: len(weight)], weight)
+        assert len(head) > len(weight) and "more characters: n" in backbone.loaded.detail
+        assert all(backbone.codec.inspect(text) is None for text in recordings.texts)
+
+    def test_a_network_without_head_gets_one(self, recordings: Recordings, tmp_path: Path) -> None:
+        body = make_backbone("ctc", recordings, needs=("pooled",)).network
+        body.save_pretrained(tmp_path)
+        backbone = make_backbone("ctc", recordings, weights=str(tmp_path))
+        assert backbone.loaded.detail == "Its head is new."
+        own, given = backbone.body.state_dict(), body.state_dict()
+        assert all(torch.equal(own[name], given[name]) for name in given)
