@@ -147,7 +147,7 @@ def _pipeline(name: str, folder: Path, weights: Path, batch_size: int, work: Pat
         device=0 if torch.cuda.is_available() else "cpu",
     )
     started = time.perf_counter()
-    waves = ({"array": w, "sampling_rate": r} for w, r in map(_mono, files))
+    waves = [{"array": w, "sampling_rate": r} for w, r in map(_mono, files)]
     texts = [found["text"].strip() for found in recognizer(waves, batch_size=batch_size)]
     elapsed = time.perf_counter() - started
     _write(work / f"{name}.json", dict(zip(map(str, files), texts, strict=True)))

@@ -104,6 +104,16 @@ class RecognitionOptions(Generation):
     max_new_tokens: Annotated[
         int, Meta(ge=1, description="Longest transcript of 30 seconds, in tokens.")
     ] = 224
+    num_beams: Annotated[
+        int, Meta(ge=1, description="Alternatives that beam search follows; 1 for greedy search.")
+    ] = 5
+    exact: Annotated[
+        bool,
+        Meta(
+            description="Write in full precision, so that transcripts do not depend on the device; "
+            "false is faster, and now and then writes another word."
+        ),
+    ] = True
     timestamps: Annotated[
         Literal["none", "words"], Meta(description="Also find when each word is said.")
     ] = "none"

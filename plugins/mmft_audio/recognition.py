@@ -73,6 +73,13 @@ class Recognition(Task):
 
     def forward(self, batch: Batch) -> Outputs:
         inputs = batch.inputs["audio"]
+        if not self.training and self.options.exact:
+            with torch.autocast(inputs["waves"].device.type, enabled=False):
+                return self._outputs(batch)
+        return self._outputs(batch)
+
+    def _outputs(self, batch: Batch) -> Outputs:
+        inputs = batch.inputs["audio"]
         loss = None if batch.targets is None else self._loss(inputs, batch.targets["tokens"])
         if self.training:
             return Outputs(loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,16 @@ from mmft_transformers.network import TransformersBackbone
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig
-from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_audio.augmentation import WaveAugmentation, spec_augment
 from mmft_audio.options import WhisperOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.spectra import HOP, RATE, LogMel
 from mmft_audio.transcriber import Transcriber, Transcript
+from mmft_audio.whisper_attention import Heard, SourceAttention
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_audio.whisper_words import words_of
-from mmft_audio.whisper_writing import write
+from mmft_audio.whisper_writing import unheard, write
 from mmft_core.contracts import PADDING, Features, Tensors
 from mmft_core.generation import Generation
 
@@ -61,7 +61,6 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
             margin=0 if options.padding == "window" else 2 * _STRIDE * HOP,
             multiple=_STRIDE * HOP,
         )
-        self._masked: Tensor | None = None
         if tokenizer is not None:
             self._prepare_decoder(options)
 
@@ -74,7 +73,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         self.prompt = Prompt.of(self.tokenizer, self.config, options)
         self.codec = WhisperCodec(self.tokenizer, self.config, len(self.prompt.tokens))
         for layer in network.model.decoder.layers:
-            layer.encoder_attn.register_forward_pre_hook(self._mask_keys, with_kwargs=True)
+            layer.encoder_attn = SourceAttention(layer.encoder_attn)
 
     @property
     def encoder(self) -> Any:
@@ -111,7 +110,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         given = targets.masked_fill(targets == PADDING, self.codec.pad)
         tokens = torch.cat([prompt, given[:, :-1]], 1)
         features = self.encode(inputs)
-        with self._hearing(features):
+        with self.hearing(features):
             logits = self._logits(features, tokens)[:, prompt.shape[1] - 1 :]
         losses = F.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
@@ -122,7 +121,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         self, inputs: Tensors, settings: Generation, *, words: bool = False
     ) -> list[Transcript]:
         features = self.encode(inputs)
-        with torch.no_grad(), self._hearing(features):
+        with torch.no_grad():
             rows = write(self, features, settings)
             texts = [self.codec.decode(row) for row in rows]
             if not words:
@@ -139,33 +138,28 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
     def _logits(self, features: Features, tokens: Tensor) -> Tensor:
         """The logits (B, T, V) of the tokens that follow each of these, in full precision."""
         logits: Tensor = self.network(
-            encoder_outputs=BaseModelOutput(last_hidden_state=features.sequence),
-            decoder_input_ids=tokens,
-            use_cache=False,
+            encoder_outputs=unheard(features), decoder_input_ids=tokens, use_cache=False
         ).logits
         return logits.float()
 
     @contextmanager
-    def _hearing(self, features: Features) -> Iterator[None]:
-        """While the decoder attends to these features."""
-        assert features.sequence is not None and features.mask is not None
-        if not self.processor.padded:
-            self._masked = _additive(features.mask, features.sequence)
-        try:
-            yield
-        finally:
-            self._masked = None
+    def hearing(self, features: Features, *, record: bool = False) -> Iterator[Heard]:
+        """While the decoder listens to these recordings.
 
-    def _mask_keys(
-        self, module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Give the attention on the encoder the mask that transformers' decoder has no way for."""
-        if self._masked is None:
-            return args, kwargs
-        states: Tensor = args[0] if args else kwargs["hidden_states"]
-        # Beams of one recording stand together.
-        mask = self._masked.repeat_interleave(len(states) // len(self._masked), 0)
-        return args, {**kwargs, "attention_mask": mask}
+        Args:
+            record: whether to keep the weights of its attention.
+        """
+        heard = Heard(features, masked=not self.processor.padded, record=record)
+        layers: list[SourceAttention] = [
+            layer.encoder_attn for layer in self.network.model.decoder.layers
+        ]
+        try:
+            for attention in layers:
+                attention.heard = heard
+            yield heard
+        finally:
+            for attention in layers:
+                attention.heard = None
 
 
 def _fix_positions(table: nn.Module) -> None:

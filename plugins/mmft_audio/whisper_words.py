@@ -7,17 +7,17 @@ The weights of attention heads that follow the speech are aligned with time by d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_audio.spectra import HOP, RATE
 from mmft_audio.transcriber import Word
+from mmft_audio.whisper_writing import unheard
 from mmft_core.contracts import Features
 
 if TYPE_CHECKING:
@@ -62,18 +62,11 @@ def _attention(
         [[*backbone.prompt.tokens, *row, *[end] * (longest - len(row))] for row in rows],
         device=features.pooled.device,
     )
-    network: Any = backbone.network
-    usual = network.config._attn_implementation
-    network.set_attn_implementation("eager")  # The others do not give their weights away.
-    try:
-        layers = network(
-            encoder_outputs=BaseModelOutput(last_hidden_state=features.sequence),
-            decoder_input_ids=tokens,
-            use_cache=False,
-            output_attentions=True,
-        ).cross_attentions
-    finally:
-        network.set_attn_implementation(usual)
+    with backbone.hearing(features, record=True) as heard:
+        backbone.network(
+            encoder_outputs=unheard(features), decoder_input_ids=tokens, use_cache=False
+        )
+    layers = heard.weights
     heads = getattr(backbone.advice, "alignment_heads", None)
     if not heads:
         half, count = len(layers) // 2, layers[0].shape[1]

@@ -26,19 +26,26 @@ def write(backbone: WhisperBackbone, features: Features, settings: Generation) -
     tokens = torch.tensor(backbone.prompt.tokens, device=sequence.device)
     prompt = tokens.expand(len(sequence), -1)
     cuda = [sequence.device] if sequence.device.type == "cuda" else []
-    with quietly(), torch.random.fork_rng(devices=cuda, enabled=settings.sample):
+    listening = backbone.hearing(features)
+    with quietly(), listening, torch.random.fork_rng(devices=cuda, enabled=settings.sample):
         if settings.sample:
             torch.manual_seed(int(sequence.double().abs().sum() * 1000) % 2**31)
         # Not the network's own `generate`, which takes windows of 30 seconds and nothing else.
         written: Any = GenerationMixin.generate(
             backbone.network,
-            encoder_outputs=BaseModelOutput(last_hidden_state=sequence),
+            encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
             generation_config=_config(backbone, settings),
         )
     end = backbone.codec.end
     rows = written[:, prompt.shape[1] :].tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+def unheard(features: Features) -> BaseModelOutput:
+    """What transformers is told of the encoder: next to nothing, for attention has the rest."""
+    assert features.sequence is not None
+    return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
 def _config(backbone: WhisperBackbone, settings: Generation) -> GenerationConfig:

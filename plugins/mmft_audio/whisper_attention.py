@@ -1,0 +1,96 @@
+"""The decoder's attention on the recording: with a mask, and without a copy for each beam."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from mmft_core.contracts import Features
+
+
+class Heard:
+    """What a decoder listens to while it writes.
+
+    Attributes:
+        features: of a batch of recordings.
+        weights: of each layer's attention (B, heads, T, S), where they are recorded.
+    """
+
+    def __init__(self, features: Features, *, masked: bool, record: bool = False) -> None:
+        """Args:
+        masked: whether there is padding that is not to be heard.
+        record: whether to keep the weights of attention.
+        """
+        self.features = features
+        self.mask = (
+            features.mask[:, None, None, :] if masked and features.mask is not None else None
+        )
+        self.record, self.weights = record, list[Tensor]()
+        self._projected: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def projected(self, attention: SourceAttention) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, S, D), computed once for a text that is being written."""
+        assert self.features.sequence is not None
+        if torch.is_grad_enabled():
+            return attention.project(self.features.sequence)
+        key = id(attention)
+        if key not in self._projected:
+            self._projected[key] = attention.project(self.features.sequence)
+        return self._projected[key]
+
+
+class SourceAttention(nn.Module):
+    """Takes the place of a decoder layer's attention on the encoder, with the same weights.
+
+    transformers' own has no way for a mask to get in, and copies keys and values of a recording
+    for every beam, at every step. Here the beams of a recording, which stand together, are queries
+    to the same keys.
+    """
+
+    def __init__(self, attention: Any) -> None:
+        """Args:
+        attention: transformers' `WhisperAttention`.
+        """
+        super().__init__()
+        self.heads, self.scaling = attention.num_heads, attention.scaling
+        self.dropout = attention.dropout
+        self.k_proj, self.v_proj = attention.k_proj, attention.v_proj
+        self.q_proj, self.out_proj = attention.q_proj, attention.out_proj
+        self.heard: Heard | None = None
+
+    def project(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, S, D) of the encoder's states."""
+        return self._split(self.k_proj(sequence)), self._split(self.v_proj(sequence))
+
+    def forward(
+        self, hidden_states: Tensor, output_attentions: bool = False, **_: Any
+    ) -> tuple[Tensor, None]:
+        """Attend with states (B * beams, T, width); the other arguments are for transformers'."""
+        heard = self.heard
+        assert heard is not None, "nothing is to be heard"
+        keys, values = heard.projected(self)
+        rows, length, width = hidden_states.shape
+        together = hidden_states.reshape(len(keys), -1, width)
+        queries = self._split(self.q_proj(together) * self.scaling)
+        if heard.record:
+            logits = queries @ keys.transpose(2, 3)
+            if heard.mask is not None:
+                logits = logits.masked_fill(~heard.mask, -torch.inf)
+            heard.weights.append(logits.float().softmax(-1))
+        mixed = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=heard.mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=1.0,
+        )
+        output: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(rows, length, width))
+        return output, None
+
+    def _split(self, states: Tensor) -> Tensor:
+        """(B, T, width) to (B, heads, T, D)."""
+        return states.unflatten(2, (self.heads, -1)).transpose(1, 2)
