@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-
 from mmft_audio.recordings import Recording
+
 from mmft_core.contracts import Backbone, BackboneContext, DatasetInfo, Sample, Split, Tensors
 from mmft_core.data import seed_everything
 from mmft_core.discovery import discover

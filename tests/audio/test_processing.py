@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-
 from mmft_audio.augmentation import SpecAugment, WaveAugmentation
 from mmft_audio.pieces import pieces
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
+
 from mmft_core.data import seed_everything
 from tests.audio.networks import RATE, sound
 
@@ -44,7 +45,7 @@ class TestPieces:
         recording = write(tmp_path / "talk.wav", *talk, rate=rate)
         found = pieces(recording, 10.0)
         assert found[0].start == 0.0 and found[-1].end == pytest.approx(108.0, abs=0.01)
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in itertools.pairwise(found):
             assert one.end == other.start
             # Within the silence that each 2.7 s end with.
             assert 2.2 - 0.03 <= one.end % 2.7 <= 2.7 + 0.03
