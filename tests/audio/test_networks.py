@@ -1,4 +1,4 @@
-"""The audio backbones: features, losses and transcripts that the batch does not change; reloading."""
+"""The audio backbones: features, losses and transcripts whatever the batch; reloading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from mmft_core.contracts import PADDING
-from mmft_core.errors import ConfigError, WeightsError
+from mmft_core.errors import WeightsError
 from mmft_core.generation import Generation
 from tests.audio.networks import Recordings, collated, make_backbone
 
@@ -159,15 +159,6 @@ def test_a_transcript_longer_than_the_model_writes(recordings: Recordings) -> No
 def test_characters_that_the_model_does_not_write_are_told(recordings: Recordings) -> None:
     codec = make_backbone("ctc", recordings).codec
     assert codec.inspect("zap") == "character 'z', which the model does not write"
-
-
-def test_an_unknown_language_names_the_nearest(recordings: Recordings) -> None:
-    with pytest.raises(ConfigError, match="none of the network's 0 languages"):
-        from mmft_audio.options import WhisperOptions
-        from mmft_audio.whisper_text import Prompt
-
-        backbone = make_backbone("whisper-tiny", recordings)
-        Prompt.of(backbone.tokenizer, backbone.config, WhisperOptions(language="xx"))
 
 
 def test_weights_of_another_architecture_are_refused(
