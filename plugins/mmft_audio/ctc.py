@@ -107,8 +107,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         logits = self.network.lm_head(self.network.dropout(features.sequence))
         return logits.float().log_softmax(-1)
 
-    def transcript_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
-        features = self.encode(inputs)
+    def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         assert features.mask is not None
         assert self.alphabet is not None
         with torch.autocast(targets.device.type, enabled=False):
@@ -124,11 +123,10 @@ class CtcBackbone(TransformersBackbone, Transcriber):
             )
 
     def transcribe(
-        self, inputs: Tensors, settings: Generation, *, words: bool = False
+        self, features: Features, settings: Generation, *, words: bool = False
     ) -> list[Transcript]:
         assert self.alphabet is not None
         with torch.no_grad():
-            features = self.encode(inputs)
             assert features.mask is not None
             best = self._log_probabilities(features).argmax(-1)
         found = []

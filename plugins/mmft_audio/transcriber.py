@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.processing import AudioProcessor
-from mmft_core.contracts import PADDING, Backbone, TargetCodec, Tensors
+from mmft_core.contracts import PADDING, Backbone, Features, TargetCodec
 from mmft_core.generation import Generation
 
 
@@ -44,20 +43,22 @@ class Transcriber(Backbone):
     codec: TargetCodec
 
     @abstractmethod
-    def transcript_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+    def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         """The negative log-likelihood (B,) in nats of each transcript given its recording.
 
         Args:
+            features: of the recordings, as `encode` gives them.
             targets: (B, T), as `codec` collates them.
         """
 
     @abstractmethod
     def transcribe(
-        self, inputs: Tensors, settings: Generation, *, words: bool = False
+        self, features: Features, settings: Generation, *, words: bool = False
     ) -> list[Transcript]:
         """Write down each recording.
 
         Args:
+            features: of the recordings, as `encode` gives them.
             words: also find when each word is said.
         """
 
@@ -67,14 +68,15 @@ def collate_tokens(rows: Sequence[Tensor]) -> Tensor:
     return pad_sequence(list(rows), batch_first=True, padding_value=PADDING)
 
 
-def rows_of(inputs: Tensors, rows: Tensor) -> Tensors:
-    """Some of the recordings of a batch.
+def rows_of(features: Features, rows: Tensor) -> Features:
+    """Those of some recordings of a batch.
 
     Args:
         rows: (N,) bool.
     """
-    return {name: tensor[rows] for name, tensor in inputs.items() if len(tensor) == len(rows)}
-
-
-def all_rows(inputs: Tensors) -> Tensor:
-    return torch.ones(len(inputs["waves"]), dtype=torch.bool, device=inputs["waves"].device)
+    sequence, mask = features.sequence, features.mask
+    return Features(
+        features.pooled[rows],
+        None if sequence is None else sequence[rows],
+        None if mask is None else mask[rows],
+    )

@@ -29,6 +29,10 @@ _STRIDE = 2
 """Frames of the spectrogram for each position of the encoder."""
 
 
+CTC_SHARE = 0.3
+"""Of the loss of a network that starts from random weights."""
+
+
 class WhisperBackbone(TransformersBackbone, Transcriber):
     """The pooled features are the mean of the encoder's over the recording.
 
@@ -105,22 +109,43 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         normed: Tensor = encoder.layer_norm(states)
         return normed
 
-    def transcript_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
+    def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         prompt = torch.tensor(self.prompt.tokens, device=targets.device).expand(len(targets), -1)
         given = targets.masked_fill(targets == PADDING, self.codec.pad)
         tokens = torch.cat([prompt, given[:, :-1]], 1)
-        features = self.encode(inputs)
         with self.hearing(features):
             logits = self._logits(features, tokens)[:, prompt.shape[1] - 1 :]
         losses = F.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
         )
-        return losses.view(targets.shape).sum(1)
+        total = losses.view(targets.shape).sum(1)
+        if not self.training or not self.joint:
+            return total
+        return (1 - CTC_SHARE) * total + CTC_SHARE * self._ctc_losses(features, targets)
+
+    @property
+    def joint(self) -> bool:
+        """Whether the encoder labels each moment as well, in training (see `add_labels`)."""
+        return getattr(self.network, "labels", None) is not None
+
+    def _ctc_losses(self, features: Features, targets: Tensor) -> Tensor:
+        """The losses (B,) of the encoder's labels by CTC (Graves et al., 2006)."""
+        assert features.mask is not None
+        with torch.autocast(targets.device.type, enabled=False):
+            labels = self.network.labels(features.sequence.float()).log_softmax(-1)  # type: ignore
+            return F.ctc_loss(
+                labels.transpose(0, 1),
+                targets.clamp(min=0),
+                features.mask.sum(1),
+                (targets != PADDING).sum(1) - 1,  # The end is no word.
+                blank=self.codec.pad,
+                reduction="none",
+                zero_infinity=True,
+            )
 
     def transcribe(
-        self, inputs: Tensors, settings: Generation, *, words: bool = False
+        self, features: Features, settings: Generation, *, words: bool = False
     ) -> list[Transcript]:
-        features = self.encode(inputs)
         with torch.no_grad():
             rows = write(self, features, settings)
             texts = [self.codec.decode(row) for row in rows]
@@ -160,6 +185,16 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         finally:
             for attention in layers:
                 attention.heard = None
+
+
+def add_labels(network: Any) -> None:
+    """Let the encoder of a random network label each moment with a token, for training alone.
+
+    Without it, attention takes many times longer to find the words in a recording (Watanabe et al.,
+    2017, "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition").
+    """
+    network.labels = nn.Linear(network.config.d_model, network.config.vocab_size)
+    network.config.mmft_labels = True
 
 
 def _fix_positions(table: nn.Module) -> None:

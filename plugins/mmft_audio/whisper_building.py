@@ -24,7 +24,7 @@ from transformers import (
 
 from mmft_audio.options import WhisperOptions
 from mmft_audio.transcripts import transcripts
-from mmft_audio.whisper import WhisperBackbone
+from mmft_audio.whisper import WhisperBackbone, add_labels
 from mmft_audio.whisper_language import hear_language
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError
@@ -73,6 +73,8 @@ def _empty(
     network = _network(checkpoint.config())
     if not _writes(context):
         return WhisperBackbone(network.get_encoder(), None, options)
+    if getattr(network.config, "mmft_labels", False):
+        add_labels(network)
     if (checkpoint.folder / "generation_config.json").is_file():
         network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
     return WhisperBackbone(network, checkpoint.tokenizer(), _spoken(options, network))
@@ -120,6 +122,7 @@ def _random(
     config.bos_token_id = config.decoder_start_token_id = tokenizer.bos_token_id
     network = _network(config)
     if _writes(context):
+        add_labels(network)
         backbone = WhisperBackbone(network, tokenizer, replace(options, language="auto"))
     else:
         backbone = WhisperBackbone(network.get_encoder(), None, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_core.contracts import Features
 from mmft_core.generation import Generation
+
+_SPARE = 16
+"""Tokens that even a short recording may have."""
 
 if TYPE_CHECKING:
     from mmft_audio.whisper import WhisperBackbone
@@ -35,11 +39,21 @@ def write(backbone: WhisperBackbone, features: Features, settings: Generation) -
             backbone.network,
             encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
-            generation_config=_config(backbone, settings),
+            generation_config=_config(backbone, settings, _most(backbone, features, settings)),
         )
     end = backbone.codec.end
     rows = written[:, prompt.shape[1] :].tolist()
     return [row[: row.index(end)] if end in row else row for row in rows]
+
+
+def _most(backbone: WhisperBackbone, features: Features, settings: Generation) -> int:
+    """Most tokens: in proportion to the longest recording, for a text may go round in circles."""
+    most = min(settings.max_new_tokens, backbone.codec.most)
+    if backbone.processor.padded:
+        return most
+    assert features.mask is not None
+    share = int(features.mask.sum(1).max()) / backbone.positions
+    return min(most, math.ceil(share * most) + _SPARE)
 
 
 def unheard(features: Features) -> BaseModelOutput:
@@ -48,7 +62,7 @@ def unheard(features: Features) -> BaseModelOutput:
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
-def _config(backbone: WhisperBackbone, settings: Generation) -> GenerationConfig:
+def _config(backbone: WhisperBackbone, settings: Generation, most: int) -> GenerationConfig:
     """transformers' settings for ours, and what the network's makers advise it not to write."""
     advice = backbone.advice
     drawing = {
@@ -58,7 +72,7 @@ def _config(backbone: WhisperBackbone, settings: Generation) -> GenerationConfig
     }
     beams = {"length_penalty": settings.length_penalty} if settings.num_beams > 1 else {}
     return GenerationConfig(
-        max_new_tokens=min(settings.max_new_tokens, backbone.codec.most),
+        max_new_tokens=most,
         num_beams=settings.num_beams,
         do_sample=settings.sample,
         repetition_penalty=settings.repetition_penalty,

@@ -12,7 +12,15 @@ import pytest
 import soundfile
 from mmft_audio.recordings import Recording
 
-from mmft_core.contracts import Backbone, BackboneContext, DatasetInfo, Sample, Split, Tensors
+from mmft_core.contracts import (
+    Backbone,
+    BackboneContext,
+    DatasetInfo,
+    Features,
+    Sample,
+    Split,
+    Tensors,
+)
 from mmft_core.data import seed_everything
 from mmft_core.discovery import discover
 from mmft_core.options import convert
@@ -88,6 +96,12 @@ def collated(backbone: Any, split: Recordings, rows: Sequence[int] | None = None
         [processor.prepare(split.raw(i), train=False) for i in chosen]
     )
     return inputs
+
+
+def heard(backbone: Any, split: Recordings, rows: Sequence[int] | None = None) -> Features:
+    """The features of recordings."""
+    features: Features = backbone.encode(collated(backbone, split, rows))
+    return features
 
 
 def real_whisper() -> Path:
