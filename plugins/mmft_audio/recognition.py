@@ -15,6 +15,7 @@ from mmft_audio.transcriber import Transcriber, Transcript, Word, rows_of
 from mmft_core.contracts import (
     PADDING,
     Batch,
+    Features,
     Outputs,
     Processor,
     TargetCodec,
@@ -79,29 +80,36 @@ class Recognition(Task):
         return self._outputs(batch)
 
     def _outputs(self, batch: Batch) -> Outputs:
+        started = time.perf_counter()
         inputs = batch.inputs["audio"]
-        loss = None if batch.targets is None else self._loss(inputs, batch.targets["tokens"])
+        features = self.writer.encode(inputs)
+        heard = time.perf_counter()
+        loss = None
+        if batch.targets is not None:
+            loss = self._loss(features, inputs["pieces"], batch.targets["tokens"])
         if self.training:
             return Outputs(loss)
-        started = time.perf_counter()
+        listening, writing = heard - started, time.perf_counter()
         words = self.options.timestamps == "words"
-        written = self.writer.transcribe(inputs, self.options, words=words)
+        written = self.writer.transcribe(features, self.options, words=words)
         predictions = self._joined(written, inputs)
-        targets = None
-        if batch.targets is not None:
-            seconds = torch.tensor([p["duration"] for p in predictions])
-            share = seconds / seconds.sum().clamp(min=1e-9)
-            elapsed = share * (time.perf_counter() - started)
-            targets = {"text": batch.targets["text"], "seconds": seconds, "elapsed": elapsed}
-        return Outputs(loss, predictions, targets)
+        if batch.targets is None:
+            return Outputs(None, predictions)
+        seconds = torch.tensor([p["duration"] for p in predictions])
+        elapsed = listening + time.perf_counter() - writing
+        share = seconds / seconds.sum().clamp(min=1e-9)
+        text = batch.targets["text"]
+        return Outputs(
+            loss, predictions, {"text": text, "seconds": seconds, "elapsed": share * elapsed}
+        )
 
-    def _loss(self, inputs: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+    def _loss(self, features: Features, pieces: Tensor, tokens: Tensor) -> Tensor:
         """The mean over all tokens of the recordings that are of one piece."""
-        whole = inputs["pieces"] == 1
-        rows = whole.repeat_interleave(inputs["pieces"])
+        whole = pieces == 1
+        rows = whole.repeat_interleave(pieces)
         if not bool(rows.any()):
             return torch.zeros((), device=tokens.device)
-        alone = dict(inputs) if bool(rows.all()) else rows_of(inputs, rows)
+        alone = features if bool(rows.all()) else rows_of(features, rows)
         wanted = tokens[whole]
         losses = self.writer.transcript_losses(alone, wanted)
         return losses.sum() / (wanted != PADDING).sum().clamp(min=1)

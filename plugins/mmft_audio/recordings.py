@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
-import torch
-import torchaudio.functional as AF  # noqa: N812
+import numpy as np
 import soundfile
+import torch
+from scipy.signal import resample_poly
 from torch import Tensor
 
+from mmft_audio.wholeness import data_chunk, shortfall
 from mmft_core.errors import SampleError
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus")
+
+RATES = (4_000, 192_000)
+"""Least and most samples a second."""
+
+_BLOCK = 1 << 18
+"""Frames that are decoded at a time."""
+
+_LENIENT_END = 0.1
+"""Seconds by which a given end may lie beyond the file's, for it was rounded."""
+
+_LENIENT_MP3 = 2 * 1152
+"""Samples that an MP3 may hold less than its header says: decoders differ over the first and the
+last frame."""
+
+_UNKNOWN = 1 << 62
+"""So many frames stand for a header that does not say how many."""
+
+Samples: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +55,11 @@ class Recording:
     end: float | None = None
     id: str = ""
 
+    @property
+    def name(self) -> str:
+        """What messages call it, an id or not."""
+        return self.id or str(self.path)
+
 
 def load(recording: Recording, rate: int) -> Tensor:
     """Decode a recording.
@@ -39,12 +70,10 @@ def load(recording: Recording, rate: int) -> Tensor:
     Raises:
         SampleError: it is missing, no audio, empty or damaged.
     """
-    with soundfile.SoundFile(recording.path) as file:
-        first = round(recording.start * file.samplerate)
-        last = file.frames if recording.end is None else round(recording.end * file.samplerate)
-        file.seek(first)
-        samples = torch.from_numpy(file.read(last - first, dtype="float32", always_2d=True))
-        return AF.resample(samples.mean(1), file.samplerate, rate)
+    with _opened(recording) as (file, first, last):
+        samples = np.concatenate(list(_decoded(recording, file, first, last, _BLOCK)))
+        own = file.samplerate
+    return torch.from_numpy(_resampled(samples, own, rate))
 
 
 def seconds(recording: Recording) -> float:
@@ -53,9 +82,8 @@ def seconds(recording: Recording) -> float:
     Raises:
         SampleError: it is missing or no audio.
     """
-    info = soundfile.info(str(recording.path))
-    whole = info.frames / info.samplerate
-    return (whole if recording.end is None else recording.end) - recording.start
+    with _opened(recording) as (file, first, last):
+        return float((last - first) / file.samplerate)
 
 
 def check(recording: Recording) -> None:
@@ -64,4 +92,156 @@ def check(recording: Recording) -> None:
     Raises:
         SampleError: it is not; says what is wrong.
     """
-    raise SampleError(recording.id, "not written yet")
+    if recording.end is None:  # Else it is enough that the part is there.
+        with _explained(recording):
+            missing = shortfall(recording.path)
+        if missing:
+            raise SampleError(recording.name, missing)
+    for _ in blocks(recording):
+        pass
+
+
+def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[Samples, int]]:
+    """Yield a recording in blocks of so many seconds: (n,), the mean of the channels, and the rate.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    with _opened(recording) as (file, first, last):
+        count = _BLOCK if length is None else max(1, round(length * file.samplerate))
+        for samples in _decoded(recording, file, first, last, count):
+            yield samples, file.samplerate
+
+
+@contextlib.contextmanager
+def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, int]]:
+    """Open the file; yield it, with the first frame of the recording and the one after its last.
+
+    Raises:
+        SampleError: it is missing, no audio or without any.
+    """
+    with contextlib.ExitStack() as stack:
+        with _explained(recording):
+            status = recording.path.stat()
+            if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
+                folder = stat.S_ISDIR(status.st_mode)
+                raise SampleError(recording.name, "is a folder" if folder else "is not a file")
+            if not status.st_size:
+                raise SampleError(recording.name, "the file is empty")
+            # Opened here, for the system's reasons and for names that are not UTF-8.
+            stream = stack.enter_context(recording.path.open("rb"))
+            file = stack.enter_context(soundfile.SoundFile(stream.fileno(), closefd=False))
+            if not file.frames and file.format.startswith("WAV"):
+                file = _of_a_stream(stream.fileno(), file, stack)
+        yield file, *_span(recording, file)
+
+
+def _of_a_stream(
+    descriptor: int, file: soundfile.SoundFile, stack: contextlib.ExitStack
+) -> soundfile.SoundFile:
+    """A WAV whose header says 0 for its size, as of a stream: all that follows is audio."""
+    header = stack.enter_context(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+    chunk = data_chunk(header)  # type: ignore[arg-type]
+    if chunk is None or chunk.size is not None or chunk.start >= len(header):
+        return file
+    header[4:8] = header[chunk.size_at : chunk.size_at + 4] = b"\xff" * 4
+    header.seek(0)
+    return stack.enter_context(soundfile.SoundFile(header))
+
+
+def _span(recording: Recording, file: soundfile.SoundFile) -> tuple[int, int]:
+    """First frame and end of a recording.
+
+    Raises:
+        SampleError: the file does not hold it.
+    """
+    rate, frames = file.samplerate, file.frames
+    start, end = recording.start, recording.end
+    reason = None
+    if not RATES[0] <= rate <= RATES[1]:
+        reason = f"has {rate:,} samples a second, not {RATES[0]:,} to {RATES[1]:,}"
+    elif frames >= _UNKNOWN:
+        reason = "its header does not say how long it is"
+    elif not frames:
+        reason = "holds no audio"
+    elif not 0 <= start < (math.inf if end is None else end):
+        reason = f"from {start:g} s to {'its end' if end is None else f'{end:g} s'} is no part"
+    elif start * rate >= frames:
+        reason = f"starts at {start:g} s of a file of {frames / rate:.2f} s"
+    elif end is not None and end > frames / rate + _LENIENT_END:
+        reason = f"ends at {end:g} s of a file of {frames / rate:.2f} s"
+    if reason:
+        raise SampleError(recording.name, reason)
+    first = min(round(start * rate), frames - 1)
+    return first, frames if end is None else max(first + 1, min(round(end * rate), frames))
+
+
+def _decoded(
+    recording: Recording, file: soundfile.SoundFile, first: int, last: int, count: int
+) -> Iterator[Samples]:
+    """Yield the mean of the channels (n,) from one frame to another, `count` frames at a time.
+
+    Raises:
+        SampleError: it is damaged, or ends before its header says.
+    """
+    at = first
+    lenient = _LENIENT_MP3 if file.format == "MP3" else 0
+    while at < last:
+        try:
+            if at == first:
+                file.seek(first)
+            block = file.read(min(count, last - at), dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError):
+            block = np.zeros((0, 1), dtype=np.float32)
+        if not len(block):
+            if at > first and last - at <= lenient:
+                return
+            place = f"after {at / file.samplerate:.1f} s"
+            raise SampleError(recording.name, f"is damaged or cut short {place}")
+        samples: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(1)
+        if not np.isfinite(samples).all():
+            place = f"at {at / file.samplerate:.1f} s"
+            raise SampleError(recording.name, f"holds samples that are no numbers {place}")
+        yield samples
+        at += len(block)
+
+
+def _resampled(samples: Samples, own: int, rate: int) -> Samples:
+    """Filter and resample (n,).
+
+    In phases, since torchaudio's kernel for rates without a common factor is as long as one is
+    times the other: 12 s of work for one of 11,127 per second.
+    """
+    if own == rate:
+        return samples
+    common = math.gcd(own, rate)
+    found: Samples = resample_poly(samples, rate // common, own // common)
+    return found.astype(np.float32, copy=False)
+
+
+@contextlib.contextmanager
+def _explained(recording: Recording) -> Iterator[None]:
+    """Turn what goes wrong in opening a file into a SampleError that says it plainly."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, soundfile.SoundFileError) as error:
+        raise SampleError(recording.name, _reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "may not be read"
+    if isinstance(error, OSError):
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+    if isinstance(error, soundfile.LibsndfileError):
+        # Of a file that is there, "no such file" (2) means that it is no MP3 within.
+        if error.code in (1, 2):
+            return "is not audio that can be decoded"
+        return "is damaged or cut short" if error.code == 3 else _plain(error.error_string)
+    return _plain(str(error))
+
+
+def _plain(words: str) -> str:
+    return f"cannot be decoded: {words.removeprefix('Error : ').strip().rstrip('.')}"

@@ -1,0 +1,122 @@
+"""A table with a column of audio files, and one of transcripts or of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmft_audio.audio_rows import AudioRows, Seconds, Spans
+from mmft_audio.dataset_options import AudioTableOptions
+from mmft_audio.recordings import SUFFIXES
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.errors import DataError
+from mmft_core.labelled_files import pack
+from mmft_core.table_columns import (
+    LABEL_NAMES,
+    SPLIT_COLUMNS,
+    class_labels,
+    divide_rows,
+    text_of,
+    texts_of,
+)
+from mmft_core.tables import Table
+
+AUDIO_NAMES = (
+    "audio", "audio_path", "audio_file", "recording", "path", "filepath", "file", "file_name",
+    "filename", "wav",
+)  # fmt: skip
+TEXT_NAMES = ("transcript", "transcription", "text", "sentence", "normalized_text", "utterance")
+_STARTS, _ENDS = ("start", "begin", "start_time", "offset"), ("end", "stop", "end_time")
+
+_LOOKED_AT = 20
+"""So many rows decide whether a column holds paths of recordings."""
+
+
+def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
+    """Read the table. Paths are relative to it.
+
+    Raises:
+        DataError: the table or a column is missing, or there are too few classes.
+    """
+    if not options.path:
+        raise DataError("The dataset audio-table needs a table.", hint="Give --dataset PATH.")
+    table = Table(Path(options.path).expanduser())
+    audio = _audio_column(table, options)
+    notes, classes, targets = [f"recordings from column '{audio}'"], (), None
+    labels = np.zeros(len(table), dtype=np.int64)
+    if context.target != "none":
+        names = LABEL_NAMES if context.target == "class" else TEXT_NAMES
+        column = table.find_column(options.target_column, "target_column", names)
+        if column is None or column == audio:
+            what = "class" if context.target == "class" else "transcript"
+            raise table.missing_column(what, "target_column")
+        notes.append(f"targets from column '{column}'")
+        if context.target == "class":
+            labels, classes = class_labels(table, column, context)
+            targets = labels
+        else:
+            targets = pa.chunked_array([texts_of(table, column)], pa.string())
+    rows = AudioRows(
+        table.path.parent,
+        pack(texts_of(table, audio)),
+        targets,
+        classes,
+        table.path.name,
+        _spans(table, options),
+    )
+    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    shares = {"val": options.val, "test": options.test}
+    splits, more = divide_rows(table, rows, labels, split_column, shares, context)
+    return Dataset(
+        info=DatasetInfo(
+            name=str(table.path), classes=classes, source=str(table.path), notes=(*notes, *more)
+        ),
+        splits=splits,
+    )
+
+
+def _audio_column(table: Table, options: AudioTableOptions) -> str:
+    """The given column, one with a usual name, or the only one that holds paths of recordings."""
+    column = table.find_column(options.audio_column, "audio_column", AUDIO_NAMES)
+    if column is not None:
+        return column
+    rows = range(min(_LOOKED_AT, len(table)))
+    likely = []
+    for column in table.columns:
+        cells = [text for text in (text_of(table.cell(i, column)) for i in rows) if text]
+        if cells and all(cell.lower().endswith(SUFFIXES) for cell in cells):
+            likely.append(column)
+    if len(likely) != 1:
+        raise table.missing_column("path of the recording", "audio_column")
+    return likely[0]
+
+
+def _spans(table: Table, options: AudioTableOptions) -> Spans | None:
+    """Which parts of their files recordings are, if columns say so."""
+    starts = table.find_column(options.start_column, "start_column", _STARTS)
+    ends = table.find_column(options.end_column, "end_column", _ENDS)
+    if starts is None and ends is None:
+        return None
+    return Spans(_seconds(table, starts), _seconds(table, ends))
+
+
+def _seconds(table: Table, column: str | None) -> Seconds:
+    """A column of seconds (n,), NaN where there are none.
+
+    Raises:
+        DataError: a cell is no number of seconds; names its row.
+    """
+    found = np.full(len(table), np.nan)
+    cells: list[Any] = [] if column is None else texts_of(table, column)
+    for row, cell in enumerate(cells):
+        try:
+            found[row] = float(cell) if cell else np.nan
+        except ValueError:
+            raise DataError(
+                f"{table.row_id(row)}: {cell!r} in column '{column}' is no number of seconds.",
+                hint="Mend the cell, or name another column.",
+            ) from None
+    return found
