@@ -49,8 +49,6 @@ def write(backbone: WhisperBackbone, features: Features, settings: Generation) -
 def _most(backbone: WhisperBackbone, features: Features, settings: Generation) -> int:
     """Most tokens: in proportion to the longest recording, for a text may go round in circles."""
     most = min(settings.max_new_tokens, backbone.codec.most)
-    if backbone.processor.padded:
-        return most
     assert features.mask is not None
     share = int(features.mask.sum(1).max()) / backbone.positions
     return min(most, math.ceil(share * most) + _SPARE)
