@@ -79,6 +79,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_audio.dataset_options:SpokenCommandsOptions",
             extras=("speech",),
             bundled=True,
+            defaults={"backbone.random_size": "tiny", "backbone.padding": "batch"},
             **speech,
         ),
         DatasetSpec(

@@ -51,7 +51,7 @@ def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
     if context.target == "class":
         return class_folder_dataset(options.path, RECORDINGS, AudioFiles, shares, context)
     root = data_folder(options.path, RECORDINGS.noun)
-    rows = {name: _rows(root, folder, context) for name, folder in _layout(root).items()}
+    rows = {name: rows_of_folder(root, folder, context) for name, folder in _layout(root).items()}
     splits: dict[str, Split] = {name: split for name, split in rows.items() if len(split)}
     if not splits:
         raise DataError(
@@ -84,7 +84,7 @@ def _one_class(split: Split) -> Indices:
     return np.zeros(len(split), dtype=np.int64)
 
 
-def _rows(root: Path, folder: Path, context: DatasetContext) -> AudioRows:
+def rows_of_folder(root: Path, folder: Path, context: DatasetContext) -> AudioRows:
     """The recordings of a folder, at any depth, with their transcripts if these are wanted."""
     files = sorted(_files(folder))
     names = pack(str(file.relative_to(root)) for file in files)

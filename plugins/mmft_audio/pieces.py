@@ -9,10 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
-from mmft_audio.recordings import Recording, seconds
-from mmft_core.errors import SampleError
+from mmft_audio.recordings import Recording, blocks, seconds
 
 _HOP = 0.02
 """Seconds over which the power of a recording is taken."""
@@ -62,25 +60,3 @@ def _power(recording: Recording) -> npt.NDArray[np.float32]:
         counts = np.diff(bounds, append=len(samples))
         found.append(np.add.reduceat(np.square(samples), bounds) / counts)
     return np.concatenate(found)
-
-
-def blocks(recording: Recording, length: float) -> Iterator[tuple[npt.NDArray[np.float32], int]]:
-    """Yield a recording in blocks of so many seconds: (n,) samples and their rate.
-
-    Raises:
-        SampleError: it cannot be read.
-    """
-    try:
-        with soundfile.SoundFile(recording.path) as file:
-            file.seek(round(recording.start * file.samplerate))
-            left = round(seconds(recording) * file.samplerate)
-            while left > 0:
-                block = file.read(
-                    min(left, round(length * file.samplerate)), dtype="float32", always_2d=True
-                )
-                if not len(block):
-                    return
-                left -= len(block)
-                yield block.mean(1), file.samplerate
-    except (OSError, soundfile.SoundFileError) as error:
-        raise SampleError(recording.id, f"cannot be decoded: {error}") from None

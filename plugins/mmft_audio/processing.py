@@ -12,8 +12,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.augmentation import WaveAugmentation, decibels
-from mmft_audio.pieces import blocks, pieces
-from mmft_audio.recordings import SUFFIXES, Recording, load, seconds
+from mmft_audio.pieces import pieces
+from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Processor, Tensors
 
 _SILENT = -60.0

@@ -16,6 +16,7 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 from torch import Tensor
+from torchaudio.functional import resample
 
 from mmft_audio.wholeness import data_chunk, shortfall
 from mmft_core.errors import SampleError
@@ -37,6 +38,9 @@ last frame."""
 
 _UNKNOWN = 1 << 62
 """So many frames stand for a header that does not say how many."""
+
+_LARGEST_RATIO = 1000
+"""Of the reduced ratio of two rates, for torchaudio."""
 
 Samples: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -209,13 +213,17 @@ def _decoded(
 def _resampled(samples: Samples, own: int, rate: int) -> Samples:
     """Filter and resample (n,).
 
-    In phases, since torchaudio's kernel for rates without a common factor is as long as one is
-    times the other: 12 s of work for one of 11,127 per second.
+    By torchaudio, as everybody does; but its kernel for rates without a common factor is as long as
+    one is times the other, which is 12 s of work for 11,127 a second.
     """
     if own == rate:
         return samples
     common = math.gcd(own, rate)
-    found: Samples = resample_poly(samples, rate // common, own // common)
+    up, down = rate // common, own // common
+    if max(up, down) <= _LARGEST_RATIO:
+        resampled: Samples = resample(torch.from_numpy(samples), own, rate).numpy()
+        return resampled
+    found: Samples = resample_poly(samples, up, down)
     return found.astype(np.float32, copy=False)
 
 

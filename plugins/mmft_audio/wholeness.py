@@ -1,4 +1,4 @@
-"""Whether an audio file holds what its header promises. libsndfile plays what there is, silently."""
+"""Whether an audio file holds what its header promises: libsndfile plays what there is."""
 
 from __future__ import annotations
 

@@ -1,0 +1,162 @@
+"""The embedded speech: numbers and commands by synthetic voices, kept in the user's cache.
+
+Made once, as a table of FLAC files that anybody can listen to, and read as any other such table.
+No voice and no phrase of val or test is in another split.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import multiprocessing
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from mmft_audio import audio_table
+from mmft_audio.dataset_options import AudioTableOptions, SpokenCommandsOptions
+from mmft_audio.espeak import Voice, synthesizer
+from mmft_audio.phrases import PHRASES
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.extras import require_extra
+from mmft_core.files import storage_errors
+from mmft_core.splits import Subset
+
+RATE = 16_000
+SIZES = {"train": 3000, "val": 300, "test": 400}
+
+_LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
+_VARIANTS = ("m1", "m3", "m4", "m7", "f1", "f2", "f4", "f5", "Andy", "Annie", "steph", "john")
+_HELD_OUT = {"val": 8, "test": 12}
+"""Voices of the splits that are not learned from."""
+
+_TABLE = "spoken-commands.csv"
+_FORMAT = 1  # Of the cache; other code makes other speech.
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A row of the table, with how it is spoken."""
+
+    audio: str
+    text: str
+    label: str
+    split: str
+    voice: str
+    rate: int
+    pitch: int
+
+
+def build(options: SpokenCommandsOptions, context: DatasetContext) -> Dataset:
+    """Speak the commands, or find those that were spoken before.
+
+    Raises:
+        MissingExtraError: espeakng-loader is not installed.
+        StorageError: they cannot be written.
+    """
+    require_extra("The dataset spoken-commands", "speech")
+    table = AudioTableOptions(path=str(_folder() / _TABLE))
+    dataset = audio_table.build(table, context)
+    splits = dict(dataset.splits)
+    most, train = options.samples, splits["train"]
+    if most is not None and most < len(train):
+        splits["train"] = Subset(train, np.linspace(0, len(train) - 1, most).astype(np.int64))
+    return Dataset(
+        info=DatasetInfo(
+            name="spoken-commands",
+            classes=dataset.info.classes,
+            source=f"synthetic speech by espeak-ng {importlib.metadata.version('espeakng-loader')}",
+            licence="made by this program",
+            synthetic=True,
+            notes=("no voice and no phrase of val or test is in another split",),
+        ),
+        splits=splits,
+    )
+
+
+def corpus() -> Iterator[Utterance]:
+    """All utterances, the same whenever it is called."""
+    draw = random.Random(0)
+    voices = [f"{language}+{variant}" for language in _LANGUAGES for variant in _VARIANTS]
+    draw.shuffle(voices)
+    val, test = _HELD_OUT["val"], _HELD_OUT["val"] + _HELD_OUT["test"]
+    own = {"val": voices[:val], "test": voices[val:test], "train": voices[test:]}
+    number = 0
+    for split, size in SIZES.items():
+        for k in range(size):
+            label = list(PHRASES)[k % len(PHRASES)]
+            yield Utterance(
+                audio=f"{split}/{number:05}.flac",
+                text=_phrase(label, split, draw),
+                label=label,
+                split=split,
+                voice=draw.choice(own[split]),
+                rate=draw.randint(130, 190),
+                pitch=draw.randint(30, 70),
+            )
+            number += 1
+
+
+def _phrase(label: str, split: str, draw: random.Random) -> str:
+    """Draw a phrase that belongs to a split, as its digest tells."""
+    while True:
+        text = PHRASES[label](draw)
+        part = hashlib.sha256(text.encode()).digest()[0] % 8
+        if split == {0: "test", 1: "val"}.get(part, "train"):
+            return text
+
+
+def _folder() -> Path:
+    """The folder of the speech, made if it is not there."""
+    utterances = list(corpus())
+    version = importlib.metadata.version("espeakng-loader")
+    key = hashlib.sha256(repr((_FORMAT, version, utterances)).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    folder = cache / f"spoken-commands-{key}"
+    if (folder / _TABLE).is_file():
+        return folder
+    with storage_errors(folder):
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        try:
+            _speak_all(utterances, temporary)
+            temporary.rename(folder)
+        except FileExistsError:  # Another process was faster.
+            pass
+        except OSError:
+            if not (folder / _TABLE).is_file():
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _speak_all(utterances: Sequence[Utterance], folder: Path) -> None:
+    """Write the files, on all cores, and then the table."""
+    for split in SIZES:
+        (folder / split).mkdir()
+    processes = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    jobs = [(folder, utterances[start::64]) for start in range(64)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        pool.starmap(_speak, jobs, chunksize=1)
+    with (folder / _TABLE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(utterances[0])))
+        writer.writeheader()
+        writer.writerows(asdict(utterance) for utterance in utterances)
+
+
+def _speak(folder: Path, utterances: Sequence[Utterance]) -> None:
+    speaker = synthesizer()
+    for utterance in utterances:
+        voice = Voice(utterance.voice, utterance.rate, utterance.pitch)
+        samples = resample_poly(speaker.speak(utterance.text, voice), RATE, speaker.rate)
+        soundfile.write(folder / utterance.audio, samples, RATE)
