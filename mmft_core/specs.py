@@ -138,6 +138,8 @@ class TaskSpec(Spec):
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
+        captions: settings under which its records have timed "segments" or "words", from which
+            captions can be made; None if they have no times.
     """
 
     kind = "task"
@@ -150,6 +152,7 @@ class TaskSpec(Spec):
     default_dataset: str | None = None
     default_metrics: tuple[str, ...] = ()
     monitor: str = "loss"
+    captions: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def modality_names(self) -> tuple[str, ...]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.config import Tree, merge, parse_set
+from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
+from mmft_core.cli.stdin import holds_file, predict_stdin
+from mmft_core.cli.writers import WRITERS
+from mmft_core.config import Tree, merge, nest, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.labelled_files import printable
@@ -22,7 +22,7 @@ from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Split
-    from mmft_core.inference import Prediction, Predictor
+    from mmft_core.inference import Prediction
 
 
 @click.command()
@@ -34,14 +34,19 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "jsonl", "csv"]),
+    type=click.Choice([*WRITERS, *CAPTIONS]),
     help="Default: table in a terminal, jsonl elsewhere.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.num_beams=4."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file for the output.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A file for the output; a folder for the captions of several inputs.",
+)
 def predict(
     run_dir: Path,
     inputs: tuple[str, ...],
@@ -58,29 +63,40 @@ def predict(
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
     mmft predict runs/topics 'A text as it is' letter.txt
-    mmft predict runs/topics - < texts.txt             one input a line
+    mmft predict runs/topics - < texts.txt             one input a line, or one file
     mmft predict runs/topics --dataset texts.csv
+    mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
     from mmft_core import artifacts
     from mmft_core.config import EngineConfig
     from mmft_core.files import storage_errors
     from mmft_core.inference import Predictor
+    from mmft_core.sources import expand
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
             "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
         )
     registry, settings = discover(), parse_set(assignments)
+    if form in CAPTIONS:
+        settings = merge(nest(_timed(run_dir, registry)), settings)
     model = artifacts.load(run_dir, registry, settings)
     predictor = Predictor(model, EngineConfig(batch_size=batch_size))
+    form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if dataset is not None:
         chosen = split_of_dataset(run_dir, dataset, split, registry, settings)
-        predictions = predictor.predict_split(chosen, top_k)
+        several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)
+    elif inputs == ("-",):
+        several, predictions = not holds_file(predictor), predict_stdin(predictor, top_k)
     else:
-        predictions = _predictions(predictor, inputs, top_k)
-    form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
+        sources = list(expand(inputs, predictor.processor))
+        several, predictions = len(sources) > 1, predictor.predict(sources, top_k)
+    if form in CAPTIONS:
+        check_output(form, output, several=several)
     counted = _Counted(predictions)
-    if output is None:
+    if form in CAPTIONS:
+        write_captions(counted, form, output)
+    elif output is None:
         WRITERS[form](counted, sys.stdout)
     else:
         with storage_errors(output), output.open("w", encoding="utf-8", newline="") as stream:
@@ -90,24 +106,6 @@ def predict(
             f"{len(counted.failed)} of {counted.number} inputs could not be read: "
             f"{some_of(counted.failed)}"
         )
-
-
-def _predictions(predictor: Predictor, inputs: tuple[str, ...], top_k: int) -> Iterator[Prediction]:
-    """Predict the inputs, which are looked up at once; or the lines of standard input."""
-    from mmft_core.sources import expand
-
-    if inputs != ("-",):
-        return predictor.predict(list(expand(inputs, predictor.processor)), top_k)
-    return _predict_lines(predictor, top_k)
-
-
-def _predict_lines(predictor: Predictor, top_k: int) -> Iterator[Prediction]:
-    """Predict standard input as it comes, a batch at a time."""
-    from mmft_core.sources import typed
-
-    lines = typed(sys.stdin, predictor.processor)
-    while batch := list(itertools.islice(lines, predictor.config.batch_size)):
-        yield from predictor.predict(batch, top_k)
 
 
 def split_of_dataset(
@@ -121,6 +119,22 @@ def split_of_dataset(
     tree = RunDirectory(run_dir).open() | {"dataset": {"name": dataset}}
     data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)
     return choose_split(data, split)
+
+
+def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
+    """The settings under which a run's model tells times.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    name = RunDirectory(run_dir).open()["task"]["name"]
+    captions = registry.task(name).spec.captions
+    if captions is None:
+        raise ConfigError(
+            f"Captions need times, which a {name} model does not tell.",
+            hint="Give --format text, jsonl, csv or table.",
+        )
+    return captions
 
 
 class _Counted:
@@ -138,65 +152,3 @@ class _Counted:
             if shown.record is None:
                 self.failed.append(f"{shown.source} ({shown.error})")
             yield shown
-
-
-def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:
-    """A JSON object a line, as predictions are made: {"input", ...record} or {"input", "error"}."""
-    for prediction in predictions:
-        record = {"error": prediction.error} if prediction.record is None else prediction.record
-        stream.write(json.dumps({"input": prediction.source, **record}, ensure_ascii=False) + "\n")
-        stream.flush()
-
-
-def _write_csv(predictions: Iterable[Prediction], stream: Any) -> None:
-    """A row for each prediction; lists of alternatives become numbered columns."""
-    writer = None
-    for prediction in predictions:
-        if prediction.record is None:
-            continue
-        row = {"input": prediction.source, **_flat(prediction.record)}
-        if writer is None:
-            writer = csv.DictWriter(stream, list(row))
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def _write_table(predictions: Iterable[Prediction], stream: Any) -> None:
-    """A table with a column for each alternative."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table: Table | None = None
-    for prediction in predictions:
-        if prediction.record is None:
-            continue
-        row = _flat(prediction.record)
-        if table is None:
-            table = Table("input", *row, box=None, pad_edge=False)
-            table.columns[0].overflow = "fold"
-        table.add_row(
-            prediction.source,
-            *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()),
-        )
-    if table is not None:
-        Console(file=stream).print(table)
-
-
-def _flat(record: Any) -> dict[str, Any]:
-    """Flatten {"label": x, "top": [{"label": x}, ...]}; a list of one says nothing new.
-
-    Of alternatives the first is the record itself; numbers are columns like "embedding_1".
-    """
-    flat = {k: v for k, v in record.items() if not isinstance(v, list)}
-    for name, values in record.items():
-        if not isinstance(values, list):
-            continue
-        for number, value in enumerate(values, start=1):
-            if not isinstance(value, dict):
-                flat[f"{name}_{number}"] = value
-            elif number > 1:
-                flat |= {f"{key}_{number}": item for key, item in value.items()}
-    return flat
-
-
-WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "table": _write_table}

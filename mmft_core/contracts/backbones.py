@@ -58,6 +58,10 @@ class Processor(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} reads no files")
 
+    def sniff(self, head: bytes) -> bool:
+        """Whether a file that begins so is one that `read` opens, by whatever name."""
+        return False
+
     def parse(self, text: str) -> Any | None:
         """Take what a user typed, and what names no file, as a raw input; None if it is none."""
         return None

@@ -139,6 +139,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_audio.options:RecognitionOptions",
             default_metrics=("wer", "cer", "real-time-factor"),
             monitor="wer",
+            captions={"task.timestamps": "words"},
             **common,
         ),
         TaskSpec(

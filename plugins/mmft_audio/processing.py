@@ -83,6 +83,10 @@ class AudioProcessor(Processor):
     def read(self, source: Path) -> Recording:
         return Recording(source, id=str(source))
 
+    def sniff(self, head: bytes) -> bool:
+        mpeg = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE0 == 0xE0
+        return head.startswith((b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3")) or mpeg
+
     def pieces(self, raw: Recording) -> list[Recording]:
         return pieces(raw, self.window) if self.whole else [raw]
 

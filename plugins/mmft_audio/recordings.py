@@ -96,11 +96,6 @@ def check(recording: Recording) -> None:
     Raises:
         SampleError: it is not; says what is wrong.
     """
-    if recording.end is None:  # Else it is enough that the part is there.
-        with _explained(recording):
-            missing = shortfall(recording.path)
-        if missing:
-            raise SampleError(recording.name, missing)
     for _ in blocks(recording):
         pass
 
@@ -132,6 +127,10 @@ def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, in
                 raise SampleError(recording.name, "is a folder" if folder else "is not a file")
             if not status.st_size:
                 raise SampleError(recording.name, "the file is empty")
+            # Of a part it is enough that it is there.
+            missing = shortfall(recording.path) if recording.end is None else None
+            if missing:
+                raise SampleError(recording.name, missing)
             # Opened here, for the system's reasons and for names that are not UTF-8.
             stream = stack.enter_context(recording.path.open("rb"))
             file = stack.enter_context(soundfile.SoundFile(stream.fileno(), closefd=False))
