@@ -93,6 +93,11 @@ class Processor(ABC):
         """Render a raw input for a report, or None where that is not possible."""
         return None
 
+    def views(self, raw: Any) -> Sequence[Preview]:
+        """All that a report shows of a raw input: its preview, and what else there is to see."""
+        preview = self.preview(raw)
+        return () if preview is None else (preview,)
+
 
 class TargetCodec(ABC):
     """Turns targets into tensors. It travels to worker processes, so it holds no weights."""

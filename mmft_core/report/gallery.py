@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -22,9 +22,14 @@ _MIME = re.compile(r"(image|audio)/[\w.+-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A preview as the page shows it: a data address, or text."""
+    """A preview as the page shows it: a data address, or text.
+
+    Attributes:
+        label: what stands above it, where there are several modalities.
+    """
 
     modality: str
+    label: str = ""
     kind: Literal["image", "audio", "text"]
     content: str
 
@@ -53,6 +58,8 @@ class Card:
         prediction: the main value of the task's record; "" for an empty one.
         right: whether it is right; None where that is not a matter of yes and no.
         details: the record's other plain values.
+        alignment: (what is the matter, true words, predicted words) of runs of words, for a record
+            that has an "alignment"; the first is "equal", "insert", "delete" or "substitute".
         bars: (name, share, whether it is the true one) of the alternatives.
         related: samples that belong beside it, the nearest first.
     """
@@ -62,6 +69,7 @@ class Card:
     prediction: str
     right: bool | None
     details: list[tuple[str, str]]
+    alignment: list[tuple[str, str, str]]
     bars: list[tuple[str, float, bool]]
     previews: list[Shown]
     related: list[Neighbour]
@@ -106,6 +114,7 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
         prediction=prediction,
         right=example.related[0].right if example.related else right,
         details=[(k, _plain(v)) for k, v in plain.items() if k != main and v not in first],
+        alignment=[(kind, true, found) for kind, true, found in record.get("alignment", ())],
         bars=[(name, share, name == example.target) for name, share in bars],
         previews=_all_shown(example.previews) if with_previews else [],
         related=[_neighbour(r, classes, with_previews) for r in example.related],
@@ -147,7 +156,9 @@ def _plain(value: Any) -> str:
 
 
 def _all_shown(previews: Mapping[str, Preview]) -> list[Shown]:
-    return [s for m, p in previews.items() if (s := shown(m, p)) is not None]
+    found = [s for m, p in previews.items() if (s := shown(m, p)) is not None]
+    several = len({s.modality.partition(" ")[0] for s in found}) > 1  # "audio 2" is a further view.
+    return [replace(s, label=s.modality) for s in found] if several else found
 
 
 def shown(modality: str, preview: Preview) -> Shown | None:

@@ -140,6 +140,7 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("wer", "cer", "real-time-factor"),
             monitor="wer",
             captions={"task.timestamps": "words"},
+            scratch={"engine.batch_size": 12},  # A transcript is few tokens to learn from.
             **common,
         ),
         TaskSpec(

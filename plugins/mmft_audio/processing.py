@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from mmft_audio import previews
 from mmft_audio.augmentation import WaveAugmentation, decibels
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
-from mmft_core.contracts import Processor, Tensors
+from mmft_core.contracts import Preview, Processor, Tensors
 
 _SILENT = -60.0
 """Decibels of the peak below which there is nothing to be heard."""
@@ -102,6 +103,15 @@ class AudioProcessor(Processor):
         if self.whole and _is_silent(raw):
             raise ValueError("it holds nothing but silence")
         return None
+
+    def preview(self, raw: Recording) -> Preview:
+        return self.views(raw)[0]
+
+    def views(self, raw: Recording) -> Sequence[Preview]:
+        """A player and a spectrogram."""
+        end = min(raw.start + seconds(raw), raw.start + previews.SECONDS)
+        wave = load(replace(raw, end=end), previews.RATE)
+        return previews.player(wave, previews.RATE), previews.spectrogram(wave, previews.RATE)
 
     @property
     def _most(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmft_audio.alignment import TranscriptGallery
 from mmft_audio.options import RecognitionOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word, rows_of
@@ -16,6 +17,7 @@ from mmft_core.contracts import (
     PADDING,
     Batch,
     Features,
+    Gallery,
     Outputs,
     Processor,
     TargetCodec,
@@ -137,6 +139,9 @@ class Recognition(Task):
             )
             at += count
         return joined
+
+    def gallery(self, size: int) -> Gallery:
+        return TranscriptGallery(size)
 
     def decode(
         self, predictions: Sequence[Mapping[str, Any]], top_k: int = 1

@@ -139,6 +139,19 @@ def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, in
         yield file, *_span(recording, file)
 
 
+def _ensure_file(recording: Recording) -> None:
+    """Raises:
+    SampleError: it is no file, or an empty one.
+    OSError: it is not there.
+    """
+    status = recording.path.stat()
+    if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
+        folder = stat.S_ISDIR(status.st_mode)
+        raise SampleError(recording.name, "is a folder" if folder else "is not a file")
+    if not status.st_size:
+        raise SampleError(recording.name, "the file is empty")
+
+
 def _of_a_stream(
     descriptor: int, file: soundfile.SoundFile, stack: contextlib.ExitStack
 ) -> soundfile.SoundFile:
@@ -243,8 +256,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be read: {(error.strerror or str(error)).lower()}"
     if isinstance(error, soundfile.LibsndfileError):
-        # Of a file that is there, "no such file" (2) means that it is no MP3 within.
-        if error.code in (1, 2):
+        # It says "does not exist" of an MP3 without a single frame.
+        if error.code == 1 or "does not exist" in error.error_string:
             return "is not audio that can be decoded"
         return "is damaged or cut short" if error.code == 3 else _plain(error.error_string)
     return _plain(str(error))

@@ -33,7 +33,7 @@ class Words(Split):
         return f"words[{index}]"
 
 
-PROCESSOR = SimpleNamespace(preview=lambda raw: Preview("text/plain", raw.encode()))
+PROCESSOR = SimpleNamespace(views=lambda raw: [Preview("text/plain", raw.encode())])
 TASK: Any = SimpleNamespace(
     backbones={"text": None}, backbone=lambda modality: SimpleNamespace(processor=PROCESSOR)
 )

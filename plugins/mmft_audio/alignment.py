@@ -1,0 +1,82 @@
+"""Which words of a transcript are wrong, and the recordings with the most of them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jiwer
+
+from mmft_core.contracts import Batch, Example, Gallery
+
+Alignment: TypeAlias = list[list[str]]
+"""Runs of words: [what is the matter, words of the reference, words of the transcript]."""
+
+HEADING = "Most errors"
+
+
+def align(prediction: str, reference: str) -> Alignment:
+    """Align the words of a transcript with its reference's.
+
+    Returns:
+        runs that are each "equal", "insert", "delete" or "substitute".
+    """
+    if not reference.split():
+        return [["insert", "", prediction]] if prediction.split() else []
+    found = jiwer.process_words(reference, prediction)
+    said, written = found.references[0], found.hypotheses[0]
+    return [
+        [
+            run.type,
+            " ".join(said[run.ref_start_idx : run.ref_end_idx]),
+            " ".join(written[run.hyp_start_idx : run.hyp_end_idx]),
+        ]
+        for run in found.alignments[0]
+    ]
+
+
+def count_wrong(alignment: Alignment) -> int:
+    """The words that are inserted, deleted or substituted."""
+    return sum(
+        max(len(said.split()), len(written.split()))
+        for kind, said, written in alignment
+        if kind != "equal"
+    )
+
+
+class TranscriptGallery(Gallery):
+    """Keeps the recordings with the most wrong words, in bounded memory."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._heap: list[Example] = []
+
+    def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
+        pairs = zip(predictions, targets["text"], strict=True)
+        for number, (prediction, reference) in enumerate(pairs):
+            alignment = align(prediction["text"], reference)
+            wrong, length = count_wrong(alignment), len(reference.split())
+            # Of as many wrong words, those are worse that are a greater part of what is said.
+            score = wrong + wrong / (1 + wrong + length)
+            if not wrong or (len(self._heap) >= self.size and score <= self._heap[0].score):
+                continue
+            record = {
+                "text": prediction["text"],
+                "errors": f"{wrong} of {length} words",
+                "alignment": alignment,
+            }
+            self._push(Example(score, batch.ids[number], record))
+
+    def state(self) -> Sequence[Example]:
+        return self._heap
+
+    def merge(self, state: Sequence[Example]) -> None:
+        for example in state:
+            self._push(example)
+
+    def examples(self) -> dict[str, list[Example]]:
+        return {HEADING: sorted(self._heap, reverse=True)}
+
+    def _push(self, example: Example) -> None:
+        (heapq.heappush if len(self._heap) < self.size else heapq.heappushpop)(self._heap, example)
