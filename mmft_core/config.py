@@ -57,6 +57,13 @@ class EngineConfig:
     batch_size: Annotated[
         int, Meta(ge=1, description="Samples of one forward pass, over all processes.")
     ] = 32
+    batch_total: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(
+            description="In place of batch_size: what a forward pass holds in all, padding "
+            "counted, in seconds of audio or characters of text."
+        ),
+    ] = None
     accumulate: Annotated[int, Meta(ge=1, description="Forward passes of one optimizer step.")] = 1
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd"], Meta(description="sgd is with Nesterov momentum 0.9.")

@@ -22,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
 from mmft_core.errors import DataError, SampleError
+from mmft_core.order import Indices
+from mmft_core.sized import pack
 from mmft_core.windows import EvaluationKeys, Key, TrainingKeys
 
 Loader: TypeAlias = "DataLoader[Any]"
@@ -73,7 +75,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self.seed = seed
 
     @cached_property
-    def sizes(self) -> Sequence[int] | None:
+    def sizes(self) -> Sequence[float] | None:
         """The samples' sizes, asked for once: a split may have to look at every file for them."""
         return self.split.sizes()
 
@@ -138,15 +140,26 @@ def evaluation_loader(
     rank: int = 0,
     world: int = 1,
     in_order: bool = True,
+    batch_total: float | None = None,
 ) -> Loader:
     """Load every sample once; of several processes, each every world-th.
 
     Args:
         in_order: else samples of like sizes come together, the largest first.
+        batch_total: what a batch holds at most, where samples have sizes (see
+            `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
     """
-    sizes = None if in_order else data.sizes
-    order = range(len(data)) if sizes is None else np.argsort(-np.asarray(sizes), kind="stable")
-    return _loader(data, EvaluationKeys(order[rank::world], batch_size), workers, pin)
+    order: Indices = np.arange(len(data))
+    sizes = data.sizes if batch_total is not None or not in_order else None
+    if sizes is not None and not in_order:
+        order = np.argsort(-np.asarray(sizes), kind="stable")
+    own = order[rank::world]
+    if sizes is None or batch_total is None:
+        cuts = [slice(k, k + batch_size) for k in range(0, len(own), batch_size)]
+    else:
+        most = batch_size if in_order else None
+        cuts = list(pack(np.asarray(sizes)[own], batch_total / world, most))
+    return _loader(data, EvaluationKeys(own, cuts), workers, pin)
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:

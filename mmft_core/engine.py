@@ -36,6 +36,7 @@ from mmft_core.interrupt import StopRequest
 from mmft_core.losses import Losses
 from mmft_core.monitor import Monitor
 from mmft_core.order import arrangement
+from mmft_core.sized import SizedWindows, check_sizes
 from mmft_core.state import Progress, TrainingState
 from mmft_core.tracking import Evaluated, Sink, Start, Step
 from mmft_core.windows import TrainingKeys, Windows
@@ -79,15 +80,7 @@ class Engine:
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
         self.workers = choose_workers(config.workers, accelerator.num_processes)
-        self.windows = Windows(
-            len(train),
-            config.batch_size,
-            config.accumulate,
-            config.seed,
-            accelerator.process_index,
-            accelerator.num_processes,
-            arrangement(train.split, task.codec, task.group_size),
-        )
+        self.windows = choose_windows(train, task, config, accelerator)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
@@ -281,6 +274,7 @@ class Engine:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
             in_order=False,
+            batch_total=self.config.batch_total,
         )
         return evaluate(
             self.state.judged,
@@ -291,3 +285,20 @@ class Engine:
             on_batch=on_batch,
             stop=stop,
         )
+
+
+def choose_windows(
+    train: PreparedSplit, task: Task, config: EngineConfig, accelerator: Accelerator
+) -> Windows:
+    """Which samples each step sees: so many of them, or so much.
+
+    Raises:
+        ConfigError: it is to be so much, and the samples have no sizes or go by class.
+    """
+    rank, world = accelerator.process_index, accelerator.num_processes
+    if config.batch_total is not None:
+        sizes = check_sizes(train.sizes, task.group_size)
+        return SizedWindows(sizes, config.batch_total, config.accumulate, config.seed, rank, world)
+    together = arrangement(train.split, task.codec, task.group_size)
+    size, batch_size = len(train), config.batch_size
+    return Windows(size, batch_size, config.accumulate, config.seed, rank, world, together)

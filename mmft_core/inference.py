@@ -162,6 +162,7 @@ class Predictor:
             self.config.batch_size,
             workers=choose_workers(self.config.workers) if total > self.config.batch_size else 0,
             in_order=False,
+            batch_total=self.config.batch_total,
         )
         return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
 
@@ -201,5 +202,5 @@ class _Inputs(Split):
     def __getitem__(self, index: int) -> Sample:
         return replace(self.split[index], target=None)
 
-    def sizes(self) -> Sequence[int] | None:
+    def sizes(self) -> Sequence[float] | None:
         return self.split.sizes()

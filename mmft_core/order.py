@@ -41,7 +41,7 @@ class BySize(Arrangement):
     pool come in random order.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[float]) -> None:
         """Args:
         sizes: (n,) of each sample.
         """

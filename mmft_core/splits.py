@@ -43,7 +43,7 @@ class Subset(_View):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def sizes(self) -> Sequence[int] | None:
+    def sizes(self) -> Sequence[float] | None:
         sizes = self.split.sizes()
         return None if sizes is None else np.asarray(sizes)[self.indices].tolist()
 
@@ -61,7 +61,7 @@ class Joined(_View):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def sizes(self) -> Sequence[int] | None:
+    def sizes(self) -> Sequence[float] | None:
         parts = [split.sizes() for split in self.splits]
         known = [part for part in parts if part is not None]
         return [size for part in known for size in part] if len(known) == len(parts) else None

@@ -6,7 +6,7 @@ without replaying data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from mmft_core.errors import DataError
@@ -99,12 +99,15 @@ class TrainingKeys:
 class EvaluationKeys:
     """The batch sampler of an evaluation: every index once, in the given order."""
 
-    def __init__(self, indices: Sequence[int] | Indices, batch_size: int) -> None:
-        self.indices, self.batch_size = indices, batch_size
+    def __init__(self, indices: Sequence[int] | Indices, cuts: Iterable[slice]) -> None:
+        """Args:
+        cuts: where in the order each batch lies.
+        """
+        self.indices, self.cuts = indices, list(cuts)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for start in range(0, len(self.indices), self.batch_size):
-            yield [(EVALUATION, int(i)) for i in self.indices[start : start + self.batch_size]]
+        for cut in self.cuts:
+            yield [(EVALUATION, int(i)) for i in self.indices[cut]]
 
 
 def _cut(size: int, pieces: int, k: int) -> slice:

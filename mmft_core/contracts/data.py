@@ -62,10 +62,11 @@ class Split(ABC):
         """
         self[index]
 
-    def sizes(self) -> Sequence[int] | None:
-        """How large each sample is (characters, audio frames), or None where all are alike.
+    def sizes(self) -> Sequence[float] | None:
+        """How large each sample is (characters, seconds), or None where all are alike.
 
-        Samples of like sizes share a batch, so that little of it is padding. Rough figures do.
+        Samples of like sizes share a batch, so that little of it is padding. Rough figures do,
+        in the unit in which a user gives `engine.batch_total`.
         """
         return None
 

@@ -110,7 +110,7 @@ class DatasetLibrary(Library):
 class _Files(Sources):
     """Files by their size, which is roughly what they cost."""
 
-    def sizes(self) -> Sequence[int]:
+    def sizes(self) -> Sequence[float]:
         return [s.st_size if s else 0 for s in map(_stat, map(Path, self.sources))]
 
 

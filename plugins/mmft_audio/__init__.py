@@ -79,7 +79,13 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_audio.dataset_options:SpokenCommandsOptions",
             extras=("speech",),
             bundled=True,
-            defaults={"backbone.random_size": "tiny", "backbone.padding": "batch"},
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.padding": "batch",
+                # It is clean speech, and little of it.
+                "backbone.noise": 0.0,
+                "backbone.spec_augment": False,
+            },
             **speech,
         ),
         DatasetSpec(

@@ -63,7 +63,7 @@ class TextRows(Split):
             raise SampleError(self.sample_id(index), "its text is empty")
         return Sample({"text": text}, self.target(index), self.sample_id(index))
 
-    def sizes(self) -> Sequence[int]:
+    def sizes(self) -> Sequence[float]:
         lengths = _lengths(self.texts)
         if isinstance(self.targets, pa.ChunkedArray):
             lengths = lengths + _lengths(self.targets)

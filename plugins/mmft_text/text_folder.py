@@ -34,7 +34,7 @@ class TextFiles(LabelledFiles):
             raise SampleError(sample_id, "the file is empty")
         return Sample({"text": text}, self.target(index), sample_id)
 
-    def sizes(self) -> Sequence[int]:
+    def sizes(self) -> Sequence[float]:
         return [_size(self.path(index)) for index in range(len(self))]
 
 
@@ -69,7 +69,7 @@ class Passages(Split):
             raise SampleError(sample_id, what_failed(error)) from None
         return Sample({"text": text}, None, sample_id)
 
-    def sizes(self) -> Sequence[int]:
+    def sizes(self) -> Sequence[float]:
         return (self.spans[:, 2] - self.spans[:, 1]).tolist()  # type: ignore[no-any-return]
 
 

@@ -197,3 +197,24 @@ def test_classification(backbone: str, tmp_path: Path, mmft: Mmft) -> None:
     file = tmp_path / "sounds" / "low" / "0.flac"
     (record,) = lines(mmft("predict", output, file))
     assert record["label"] in ("low", "high")
+
+
+def test_batches_of_so_many_seconds(data: Path, tmp_path: Path, mmft: Mmft, photo_folder) -> None:
+    more = ("--set=engine.batch_total=4", "--epochs", "2", "--set=engine.log_every=1")
+    assert mmft(*run_arguments(data, tmp_path / "run", *more)).code == 0
+    records = [json.loads(r) for r in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [record for record in records if "split" not in record]
+    # 12 recordings of 0.6 to 1.15 s, 10.5 s in all: three or four passes of 4 s at most.
+    assert len(steps) in (6, 8)
+    both = [
+        json.loads(mmft("eval", tmp_path / "run", "--json", *how).out)
+        for how in ((), ("--set=engine.batch_total=none", "--batch-size", "3"))
+    ]
+    assert both[0]["samples"] == both[1]["samples"] == 4
+    assert both[0]["wer"] == both[1]["wer"] and both[0]["loss"] == pytest.approx(both[1]["loss"])
+    arguments = ("run", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none")
+    refused = mmft(
+        *arguments, "--dataset", photo_folder(), "--set=engine.batch_total=4", "-o", tmp_path / "x"
+    )
+    assert refused.code == 2 and "samples of this data set have no sizes" in refused.err
+    assert not (tmp_path / "x").exists()
