@@ -32,6 +32,10 @@ from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 
 
+_TRIED = {"pooled", "sequence", "generation", "likelihoods"}
+"""What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
+
+
 class Workbench:
     """What checks build their parts with. Parts that no check changes are kept for the next one."""
 
@@ -90,7 +94,7 @@ class Workbench:
         context = BackboneContext(
             weights=WeightsRequest(weights, component.spec.modality),
             info=dataset.info,
-            needs=component.spec.provides if needs is None else needs,
+            needs=tuple(_TRIED & set(component.spec.provides)) if needs is None else needs,
             train=dataset.splits["train"] if assets is None else None,
             assets=assets,
         )
