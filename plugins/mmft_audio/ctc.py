@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from mmft_transformers.network import TransformersBackbone
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.rnn import pad_sequence
 
@@ -57,6 +57,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
             augmentation=WaveAugmentation(options.speed, options.noise),
             least=2 * self.hop + 400,
         )
+        _fix_mask(self.body)
         if alphabet is not None:
             self.codec = CharacterCodec(alphabet)
 
@@ -140,6 +141,14 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         super().save_assets(folder)
         if self.alphabet is not None:
             self.alphabet.save(folder)
+
+
+def _fix_mask(body: Any) -> None:
+    """Keep what masked spans are filled with as it is: few batches would have a gradient for it."""
+    filling = getattr(body, "masked_spec_embed", None)
+    if isinstance(filling, nn.Parameter):
+        del body.masked_spec_embed
+        body.register_buffer("masked_spec_embed", filling.detach())
 
 
 def _words(labels: Sequence[int], alphabet: Alphabet, hop: float) -> Iterator[Word]:
