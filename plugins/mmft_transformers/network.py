@@ -19,6 +19,8 @@ class TransformersBackbone(Backbone):
     """A network of transformers, with all that can be told from it alone."""
 
     network: Any
+    base_model_prefix = "network"
+    """Asked for by transformers where PEFT adapts a network that it has renamed layers of."""
 
     @property
     def config(self) -> PreTrainedConfig:

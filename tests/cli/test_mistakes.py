@@ -32,7 +32,7 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         (("--task", "image-cls", "--backbone", "text=resnet18"), "reads image, not text"),
         ((*TASK, "--set", "engine.lrr=1"), "no option 'engine.lrr'. Did you mean 'lr'?"),
         ((*TASK, "--set", "engine.lr=fast"), "engine.lr = 'fast' is not valid: expected float > 0"),
-        ((*TASK, "--set", "engine.epochs=0"), "engine.epochs = 0 is not valid"),
+        ((*TASK, "--set", "engine.epochs=-1"), "engine.epochs = -1 is not valid"),
         ((*TASK, "--set", "enigne.lr=1"), "no setting 'enigne'. Did you mean 'engine'?"),
         ((*TASK, "--set", "engine.lr"), "is not KEY=VALUE"),
         ((*TASK, "--tune", "haed"), "engine.tune = 'haed' is not valid"),

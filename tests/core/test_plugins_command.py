@@ -120,7 +120,7 @@ class TestList:
         "arguments, shown, hidden",
         [
             (["--kind", "task"], {"acme-data", "image-cls"}, {LONG, "acme-metric"}),
-            (["--modality", "audio"], {LONG, "acme-data", "acme-metric"}, {"digits", "accuracy"}),
+            (["--modality", "audio"], {LONG, "acme-data", "acme-metric"}, {"digits", "perplexity"}),
             (["--modality", "image"], {"accuracy", "acme-metric", "digits"}, {LONG}),
             (["--modality", "audio", "--kind", "backbone"], {LONG}, {"resnet50", "acme-data"}),
         ],
