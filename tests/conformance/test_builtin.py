@@ -24,7 +24,10 @@ SMALL = {"backbone.size": "tiny", "backbone.vocabulary": 500, "backbone.max_leng
 @pytest.mark.parametrize(
     "check",
     plugin_checks(
-        "mmft", settings=SMALL, slow=LARGE, prefer=["resnet18", "distilbert", "distilgpt2"]
+        "mmft",
+        settings=SMALL,
+        slow=LARGE,
+        prefer=["resnet18", "distilbert", "distilgpt2", "whisper-tiny"],
     ),
 )
 def test_conformance(check) -> None:
