@@ -146,6 +146,8 @@ def _pipeline(name: str, folder: Path, weights: Path, batch_size: int, work: Pat
         dtype=torch.float32,
         device=0 if torch.cuda.is_available() else "cpu",
     )
+    # Without it the pipeline refuses batches.
+    recognizer.tokenizer.pad_token_id = recognizer.model.config.pad_token_id
     started = time.perf_counter()
     waves = [{"array": w, "sampling_rate": r} for w, r in map(_mono, files)]
     texts = [found["text"].strip() for found in recognizer(waves, batch_size=batch_size)]
