@@ -87,7 +87,9 @@ def _made(
     if not _writes(context):
         return WhisperBackbone(network.get_encoder(), None, options)
     own = options
-    if options.language == "auto" and context.train is not None:
+    # Networks of English alone have the same tokenizer, and no use for its languages.
+    several = getattr(network.generation_config, "is_multilingual", True)
+    if options.language == "auto" and context.train is not None and several:
         language = hear_language(network, tokenizer, context.train)
         network.config.mmft_language = language  # Kept with the network's other facts.
         own = _spoken(options, network)
