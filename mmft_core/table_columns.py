@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,58 @@ def class_labels(
         )
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index.get(text, NO_LABEL) for text in texts], dtype=np.int64), classes
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the rows of a table are to be learned with.
+
+    Attributes:
+        values: (n,) strings, or (n,) indices into `classes`, or None.
+        labels: (n,) class indices; all the same where there are no classes.
+        notes: which column they are from.
+    """
+
+    values: Any
+    labels: Indices
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_targets(
+    table: Table,
+    given: str | None,
+    inputs: str,
+    context: DatasetContext,
+    *,
+    noun: str,
+    names: Sequence[str],
+    read: Callable[[Table, str], Any],
+) -> Targets:
+    """The targets that a task learns from.
+
+    Args:
+        given: the column that the user named; None to find it.
+        inputs: the column of the inputs, which are no targets.
+        noun: what a target that is a text is called.
+        names: usual ones of the columns of such targets.
+        read: takes a column of them from the table.
+
+    Raises:
+        DataError: there is no such column, or there are too few classes.
+    """
+    none = np.zeros(len(table), dtype=np.int64)
+    if context.target == "none":
+        return Targets(None, none)
+    by_class = context.target == "class"
+    column = table.find_column(given, "target_column", LABEL_NAMES if by_class else names)
+    if column is None or column == inputs:
+        raise table.missing_column("class" if by_class else noun, "target_column")
+    notes = (f"targets from column '{column}'",)
+    if not by_class:
+        return Targets(read(table, column), none, notes=notes)
+    labels, classes = class_labels(table, column, context)
+    return Targets(labels, labels, classes, notes)
 
 
 def divide_rows(

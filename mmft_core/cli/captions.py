@@ -166,5 +166,4 @@ def _clock(seconds: float, separator: str) -> str:
 
 def _escaped(line: str) -> str:
     """Without what WebVTT takes for markup or for times."""
-    plain = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return plain.replace("-->", "--&gt;")
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

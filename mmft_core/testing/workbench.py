@@ -31,7 +31,6 @@ from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpe
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 
-
 _TRIED = {"pooled", "sequence", "generation", "likelihoods"}
 """What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mmft_classification import DEFAULT_METRICS
+
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
@@ -27,16 +29,6 @@ _CTC = {
     "hubert-large": "HuBERT large with CTC (Hsu et al., 2021), 317 M parameters",
     "ctc": "Any wav2vec 2.0 or HuBERT of transformers: a folder or a Hub id as --weights",
 }
-
-_CLASSIFICATION_METRICS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "confusion-matrix",
-    "roc-auc",
-    "calibration-error",
-)
 
 
 @hookimpl
@@ -156,7 +148,7 @@ def register_task() -> list[TaskSpec]:
             predicts="classes",
             build="mmft_audio.classification:build",
             options="mmft_audio.options:AudioClassificationOptions",
-            default_metrics=_CLASSIFICATION_METRICS,
+            default_metrics=DEFAULT_METRICS,
             monitor="accuracy",
             **common,
         ),

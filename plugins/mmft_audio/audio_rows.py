@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
-from mmft_core.contracts import Sample, Split
+from mmft_core.contracts import Sample
 from mmft_core.errors import SampleError
 from mmft_core.labelled_files import printable
 from mmft_core.order import Indices
-from mmft_core.table_columns import NO_LABEL
+from mmft_core.target_rows import TargetRows
 
 Seconds = npt.NDArray[np.float64]
 
@@ -31,7 +30,7 @@ class Spans:
     ends: Seconds
 
 
-class AudioRows(Split):
+class AudioRows(TargetRows):
     """Recordings as rows. A row without file or target stays in, so that the check reports it.
 
     Args:
@@ -40,6 +39,8 @@ class AudioRows(Split):
         targets: (n,) strings, or (n,) indices into `classes`, or None.
         table: its name, for ids; "" where a file is an id.
     """
+
+    target_noun = "transcript"
 
     def __init__(
         self,
@@ -65,19 +66,6 @@ class AudioRows(Split):
             return printable(str(self.root / name))
         return f"{self.table}, row {index + 1}" + (f" ({name})" if name else "")
 
-    def target(self, index: int) -> Any:
-        if self.targets is None:
-            return None
-        if isinstance(self.targets, np.ndarray):
-            label = int(self.targets[index])
-            if label == NO_LABEL:
-                raise SampleError(self.sample_id(index), "it has no label")
-            return self.classes[label]
-        text = self.targets[index].as_py()
-        if not (text or "").strip():
-            raise SampleError(self.sample_id(index), "it has no transcript")
-        return text
-
     def recording(self, index: int) -> Recording:
         """Raises:
         SampleError: the row names no file.
@@ -102,15 +90,11 @@ class AudioRows(Split):
 
     def sizes(self) -> Sequence[float]:
         """Seconds; 0 of a file that cannot be read, which the check reports."""
-        return self._given_seconds() if self._are_given() else _from_headers(self)
-
-    def _are_given(self) -> bool:
-        return self.spans is not None and not np.isnan(self.spans.ends).any()
-
-    def _given_seconds(self) -> list[float]:
-        assert self.spans is not None
-        found: list[float] = (self.spans.ends - np.nan_to_num(self.spans.starts)).tolist()
-        return found
+        spans = self.spans
+        if spans is None or np.isnan(spans.ends).any():
+            return _from_headers(self)
+        given: list[float] = (spans.ends - np.nan_to_num(spans.starts)).tolist()
+        return given
 
 
 def _from_headers(rows: AudioRows) -> list[float]:

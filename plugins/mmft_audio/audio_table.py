@@ -15,10 +15,10 @@ from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError
 from mmft_core.labelled_files import pack
 from mmft_core.table_columns import (
-    LABEL_NAMES,
     SPLIT_COLUMNS,
-    class_labels,
+    Targets,
     divide_rows,
+    find_targets,
     text_of,
     texts_of,
 )
@@ -44,38 +44,51 @@ def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
     if not options.path:
         raise DataError("The dataset audio-table needs a table.", hint="Give --dataset PATH.")
     table = Table(Path(options.path).expanduser())
-    audio = _audio_column(table, options)
-    notes, classes, targets = [f"recordings from column '{audio}'"], (), None
-    labels = np.zeros(len(table), dtype=np.int64)
-    if context.target != "none":
-        names = LABEL_NAMES if context.target == "class" else TEXT_NAMES
-        column = table.find_column(options.target_column, "target_column", names)
-        if column is None or column == audio:
-            what = "class" if context.target == "class" else "transcript"
-            raise table.missing_column(what, "target_column")
-        notes.append(f"targets from column '{column}'")
-        if context.target == "class":
-            labels, classes = class_labels(table, column, context)
-            targets = labels
-        else:
-            targets = pa.chunked_array([texts_of(table, column)], pa.string())
-    rows = AudioRows(
-        table.path.parent,
-        pack(texts_of(table, audio)),
-        targets,
-        classes,
-        table.path.name,
-        _spans(table, options),
-    )
+    rows, found, note = table_rows(table, options, context, table.path.parent)
     split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
     shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, labels, split_column, shares, context)
+    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
     return Dataset(
         info=DatasetInfo(
-            name=str(table.path), classes=classes, source=str(table.path), notes=(*notes, *more)
+            name=str(table.path),
+            classes=found.classes,
+            source=str(table.path),
+            notes=(note, *found.notes, *more),
         ),
         splits=splits,
     )
+
+
+def table_rows(
+    table: Table, options: AudioTableOptions, context: DatasetContext, root: Path
+) -> tuple[AudioRows, Targets, str]:
+    """The rows of a table, their targets, and a note on where the recordings are from.
+
+    Args:
+        root: that paths are relative to.
+
+    Raises:
+        DataError: a column is missing, or there are too few classes.
+    """
+    audio = _audio_column(table, options)
+    found = find_targets(
+        table,
+        options.target_column,
+        audio,
+        context,
+        noun="transcript",
+        names=TEXT_NAMES,
+        read=lambda table, column: pa.chunked_array([texts_of(table, column)], pa.string()),
+    )
+    rows = AudioRows(
+        root,
+        pack(texts_of(table, audio)),
+        found.values,
+        found.classes,
+        table.path.name,
+        _spans(table, options),
+    )
+    return rows, found, f"recordings from column '{audio}'"
 
 
 def _audio_column(table: Table, options: AudioTableOptions) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmft_audio import audio_table
 from mmft_audio.audio_rows import AudioRows
+from mmft_audio.audio_table import table_rows
 from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.errors import DataError
+from mmft_core.tables import Table
 
 _TABLES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 
@@ -43,9 +44,6 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
 
 def _rows(root: Path, table: str, context: DatasetContext) -> AudioRows:
     """One of the tables, whose files are in clips/."""
-    options = AudioTableOptions(path=str(root / table), audio_column="path", val=0.0, test=0.0)
-    rows = audio_table.build(options, context).splits["train"]
-    rows = getattr(rows, "split", rows)  # All of them, however they were divided.
-    assert isinstance(rows, AudioRows)
-    rows.root = root / "clips"
+    options = AudioTableOptions(audio_column="path")
+    rows, _, _ = table_rows(Table(root / table), options, context, root / "clips")
     return rows

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmft_transformers.network import TransformersBackbone
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from mmft_transformers.masked import masked_mean
+from mmft_transformers.network import TransformersBackbone, fix_parameter
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.augmentation import WaveAugmentation
 from mmft_audio.characters import Alphabet, CharacterCodec
+from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word
@@ -57,7 +58,8 @@ class CtcBackbone(TransformersBackbone, Transcriber):
             augmentation=WaveAugmentation(options.speed, options.noise),
             least=2 * self.hop + 400,
         )
-        _fix_mask(self.body)
+        # What masked spans are filled with: few batches would have a gradient for it.
+        fix_parameter(self.body, "masked_spec_embed")
         if alphabet is not None:
             self.codec = CharacterCodec(alphabet)
 
@@ -72,8 +74,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         frames = self.body._get_feat_extract_output_lengths(lengths).long()
         sequence = self._encoded(waves, lengths, frames)
         mask = torch.arange(sequence.shape[1], device=frames.device) < frames[:, None]
-        weights = mask.unsqueeze(-1).to(sequence.dtype)
-        return Features((sequence * weights).sum(1) / weights.sum(1), sequence, mask)
+        return Features(masked_mean(sequence, mask), sequence, mask)
 
     def _normalized(self, inputs: Tensors) -> Tensor:
         """Waves of mean 0 and variance 1, with 0 behind them, as the networks were trained."""
@@ -103,25 +104,18 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         encoded: Tensor = body.encoder(states, attention_mask=mask).last_hidden_state
         return encoded
 
-    def _log_probabilities(self, features: Features) -> Tensor:
-        """Of the labels (B, T, V) at each moment, in full precision."""
-        logits = self.network.lm_head(self.network.dropout(features.sequence))
-        return logits.float().log_softmax(-1)
+    def _logits(self, features: Features) -> Tensor:
+        """Of the labels (B, T, V) at each moment."""
+        logits: Tensor = self.network.lm_head(self.network.dropout(features.sequence))
+        return logits
 
     def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         assert features.mask is not None
         assert self.alphabet is not None
         with torch.autocast(targets.device.type, enabled=False):
-            return F.ctc_loss(
-                self._log_probabilities(features).transpose(0, 1),
-                targets.clamp(min=0),
-                features.mask.sum(1),
-                (targets != PADDING).sum(1),
-                blank=self.alphabet.blank,
-                reduction="none",
-                # A transcript with more letters than there are moments has no path.
-                zero_infinity=True,
-            )
+            logits = self._logits(features)
+        lengths = (targets != PADDING).sum(1)
+        return ctc_losses(logits, features.mask, targets, lengths, self.alphabet.blank)
 
     def transcribe(
         self, features: Features, settings: Generation, *, words: bool = False
@@ -129,7 +123,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         assert self.alphabet is not None
         with torch.no_grad():
             assert features.mask is not None
-            best = self._log_probabilities(features).argmax(-1)
+            best = self._logits(features).float().argmax(-1)
         found = []
         for labels, mask in zip(best.tolist(), features.mask.sum(1).tolist(), strict=True):
             spoken = list(_words(labels[:mask], self.alphabet, self.hop / RATE))
@@ -141,14 +135,6 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         super().save_assets(folder)
         if self.alphabet is not None:
             self.alphabet.save(folder)
-
-
-def _fix_mask(body: Any) -> None:
-    """Keep what masked spans are filled with as it is: few batches would have a gradient for it."""
-    filling = getattr(body, "masked_spec_embed", None)
-    if isinstance(filling, nn.Parameter):
-        del body.masked_spec_embed
-        body.register_buffer("masked_spec_embed", filling.detach())
 
 
 def _words(labels: Sequence[int], alphabet: Alphabet, hop: float) -> Iterator[Word]:

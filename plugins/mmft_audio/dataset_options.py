@@ -7,19 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-Share = Annotated[float, Meta(ge=0, lt=1)]
+from mmft_core.split_options import SplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioSplitOptions:
-    """How samples without a split of their own are divided."""
-
-    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
-    test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioTableOptions(AudioSplitOptions):
+class AudioTableOptions(SplitOptions):
     """Options of `audio-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
@@ -44,7 +36,7 @@ class AudioTableOptions(AudioSplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioFolderOptions(AudioSplitOptions):
+class AudioFolderOptions(SplitOptions):
     """Options of `audio-folder`."""
 
     path: Annotated[str, Meta(description="The folder.")] = ""

@@ -31,10 +31,11 @@ def pieces(recording: Recording, longest: float) -> list[Recording]:
     Raises:
         SampleError: it cannot be read.
     """
-    if seconds(recording) <= longest:
+    length = seconds(recording)
+    if length <= longest:
         return [recording]
     cuts = [0.0, *_quiet_places(_power(recording), longest), math.inf]
-    end = recording.start + seconds(recording)
+    end = recording.start + length
     return [
         replace(recording, start=recording.start + first, end=min(recording.start + last, end))
         for first, last in itertools.pairwise(cuts)

@@ -50,7 +50,10 @@ class AudioProcessor(Processor):
 
     suffixes = SUFFIXES
     inspects = True
-    divides = True
+
+    @property
+    def divides(self) -> bool:  # type: ignore[override]
+        return self.whole
 
     def for_transcripts(self) -> AudioProcessor:
         """The same for a task to which all of a recording counts."""

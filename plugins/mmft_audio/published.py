@@ -22,6 +22,7 @@ from mmft_core.weights import ensure_reachable
 _LIBRISPEECH = "https://www.openslr.org/resources/12"
 _COMMANDS = "https://storage.googleapis.com/download.tensorflow.org/data"
 _VERSION = "speech_commands_v0.02"
+_LISTS = {"val": "validation", "test": "testing"}
 
 # As published: https://www.openslr.org/12, and torchaudio's for Speech Commands.
 _DIGESTS = {
@@ -94,9 +95,6 @@ def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContex
             for name in ("train", "val", "test")
         },
     )
-
-
-_LISTS = {"val": "validation", "test": "testing"}
 
 
 def _listing(file: Path) -> set[str]:

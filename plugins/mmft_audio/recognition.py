@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from mmft_audio.alignment import TranscriptGallery
 from mmft_audio.options import RecognitionOptions
 from mmft_audio.processing import AudioProcessor
-from mmft_audio.transcriber import Transcriber, Transcript, Word, rows_of
+from mmft_audio.transcriber import Transcriber, Transcript, rows_of
 from mmft_core.contracts import (
     PADDING,
     Batch,
@@ -120,24 +121,16 @@ class Recognition(Task):
         self, written: Sequence[Transcript], inputs: Mapping[str, Tensor]
     ) -> list[dict[str, Any]]:
         """A prediction for each recording, of one piece or of several."""
-        rate = self.processor.rate
-        durations = (inputs["lengths"] / rate).tolist()
-        joined, at = [], 0
+        durations = (inputs["lengths"] / self.processor.rate).tolist()
+        pieces = (
+            {"text": transcript.text, "words": transcript.words, "duration": duration}
+            for transcript, duration in zip(written, durations, strict=True)
+        )
+        joined = []
         for count in inputs["pieces"].tolist():
-            pieces = written[at : at + count]
-            starts = [sum(durations[at : at + k]) for k in range(count)]
-            joined.append(
-                {
-                    "text": " ".join(p.text for p in pieces if p.text),
-                    "words": [
-                        _later(word, start)
-                        for piece, start in zip(pieces, starts, strict=True)
-                        for word in piece.words
-                    ],
-                    "duration": sum(durations[at : at + count]),
-                }
-            )
-            at += count
+            own = list(itertools.islice(pieces, count))
+            ends = itertools.accumulate(piece["duration"] for piece in own)
+            joined.append(_together(own, [0.0, *ends][:count]))
         return joined
 
     def gallery(self, size: int) -> Gallery:
@@ -159,19 +152,24 @@ class Recognition(Task):
 
     def join(self, pieces: Sequence[Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """One record of those of a recording's pieces, timed from its start."""
-        starts = [piece.start - pieces[0].start for piece in pieces]
-        timed = list(zip(records, starts, strict=True))
-        joined = {
-            "text": " ".join(r["text"] for r in records if r["text"]),
-            "duration": round(sum(r["duration"] for r in records), 2),
-            "segments": [_later(s, start) for r, start in timed for s in r["segments"]],
-        }
-        if all("words" in record for record in records):
-            joined["words"] = [_later(w, start) for r, start in timed for w in r["words"]]
-        return joined
+        joined = _together(records, [piece.start - pieces[0].start for piece in pieces])
+        return joined | {"duration": round(joined["duration"], 2)}
 
 
-def _later(timed: Mapping[str, Any] | Word, by: float) -> dict[str, Any]:
+def _together(parts: Sequence[Mapping[str, Any]], starts: Sequence[float]) -> dict[str, Any]:
+    """One record of those of parts, of which each starts so many seconds after the first."""
+    joined: dict[str, Any] = {
+        "text": " ".join(part["text"] for part in parts if part["text"]),
+        "duration": sum(part["duration"] for part in parts),
+    }
+    for name in ("segments", "words"):
+        if all(name in part for part in parts):
+            timed = zip(parts, starts, strict=True)
+            joined[name] = [_later(each, start) for part, start in timed for each in part[name]]
+    return joined
+
+
+def _later(timed: Mapping[str, Any], by: float) -> dict[str, Any]:
     """The same, by so many seconds later."""
     return {
         **timed,

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from mmft_transformers.checkpoints import (
-    Checkpoint,
-    fill_from_run,
-    find_checkpoint,
-    load_network,
-    make_network,
-)
+from mmft_transformers.building import Builder
+from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.network import TransformersBackbone
-from mmft_transformers.sizes import SIZES, resized
+from mmft_transformers.sizes import chosen_size
 from torch import Tensor, nn
 from torchaudio.compliance.kaldi import fbank
 from transformers import ASTConfig, AutoModel
@@ -84,46 +79,42 @@ class SpectrogramBackbone(TransformersBackbone):
         return Features(output.pooler_output, output.last_hidden_state)
 
 
+@dataclass(frozen=True)
+class SpectrogramBuilder(Builder[SpectrogramBackbone]):
+    """How a spectrogram transformer is built."""
+
+    options: SpectrogramOptions
+
+    tokenizer = False
+
+    def check(self, checkpoint: Checkpoint) -> None:
+        kind = checkpoint.config().model_type
+        if kind != "audio-spectrogram-transformer":
+            raise WeightsError(
+                f"{checkpoint.folder} holds a network of type {kind}, "
+                "not an audio spectrogram transformer."
+            )
+
+    def empty(self, checkpoint: Checkpoint) -> SpectrogramBackbone:
+        return SpectrogramBackbone(make_network(AutoModel, checkpoint.config()), self.options)
+
+    def filled(
+        self, checkpoint: Checkpoint, loaded: LoadedWeights
+    ) -> tuple[SpectrogramBackbone, LoadedWeights]:
+        network = load_network(AutoModel, checkpoint, checkpoint.config())
+        return SpectrogramBackbone(network, self.options), loaded
+
+    def random(self, loaded: LoadedWeights) -> tuple[SpectrogramBackbone, LoadedWeights]:
+        called = "transformer ({layers} layers, width {width})"
+        config, loaded = chosen_size(ASTConfig(), self.options, loaded, called)
+        return SpectrogramBackbone(make_network(AutoModel, config), self.options), loaded
+
+
 def build_ast_base(options: SpectrogramOptions, context: BackboneContext) -> SpectrogramBackbone:
     """Build the backbone.
 
     Raises:
         WeightsError: the weights that were asked for cannot be had.
     """
-    if context.weights.choice == "run" and context.assets is not None:
-        network = make_network(AutoModel, Checkpoint(context.assets).config())
-        return _with(network, options, LoadedWeights(source="run"))
     hub_id = "MIT/ast-finetuned-audioset-10-10-0.4593"
-    checkpoint, loaded = find_checkpoint(context, hub_id, tokenizer=False)
-    if checkpoint is None:
-        return _random(options, loaded)
-    config = checkpoint.config()
-    if config.model_type != "audio-spectrogram-transformer":
-        raise WeightsError(
-            f"{checkpoint.folder} holds a network of type {config.model_type}, "
-            "not an audio spectrogram transformer."
-        )
-    if checkpoint.run is not None:
-        backbone = _with(make_network(AutoModel, config), options, loaded)
-        fill_from_run(backbone, checkpoint.run, context.weights.modality)
-        return backbone
-    return _with(load_network(AutoModel, checkpoint, config), options, loaded)
-
-
-def _random(options: SpectrogramOptions, loaded: LoadedWeights) -> SpectrogramBackbone:
-    config = ASTConfig()
-    size = options.random_size if options.size == "auto" else options.size
-    if size != "published":
-        config = resized(config, SIZES[size])
-        remark = f"A {size} transformer ({SIZES[size].layers} layers, width {SIZES[size].width})"
-        remark += " is trained in its place." if loaded.fell_back else " is trained."
-        loaded = replace(loaded, detail=f"{loaded.detail} {remark}".strip())
-    return _with(make_network(AutoModel, config), options, loaded)
-
-
-def _with(
-    network: nn.Module, options: SpectrogramOptions, loaded: LoadedWeights
-) -> SpectrogramBackbone:
-    backbone = SpectrogramBackbone(network, options)
-    backbone.loaded = loaded
-    return backbone
+    return SpectrogramBuilder(hub_id, options, context).build()

@@ -1,10 +1,10 @@
-"""The transcripts of a split, for what is fitted to them."""
+"""Transcripts: whether they are wanted, and those of a split, for what is fitted to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmft_core.contracts import Split
+from mmft_core.contracts import BackboneContext, Split
 from mmft_core.errors import SampleError
 
 
@@ -18,3 +18,8 @@ def transcripts(split: Split | None) -> Iterator[str]:
             continue
         if isinstance(target, str):
             yield target.strip()
+
+
+def writes(context: BackboneContext) -> bool:
+    """Whether a backbone is to write transcripts."""
+    return "transcription" in context.needs

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.masked import cross_entropies, masked_mean
+from mmft_transformers.network import TransformersBackbone, fix_parameter
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig
 
 from mmft_audio.augmentation import WaveAugmentation, spec_augment
+from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import WhisperOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.spectra import HOP, RATE, LogMel
@@ -53,7 +55,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         self.network, self.tokenizer, self.options = network, tokenizer, options
         self.width = self.config.d_model
         self.positions: int = self.config.max_source_positions
-        _fix_positions(self.encoder.embed_positions)
+        fix_parameter(self.encoder.embed_positions, "weight")  # Sinusoids.
         self.log_mel = LogMel(self.config.num_mel_bins)
         self.spec_augment = spec_augment(options)
         self.processor = AudioProcessor(
@@ -94,8 +96,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         mask = torch.arange(features.shape[2] // _STRIDE, device=heard.device) < heard[:, None]
         padded = self.processor.padded
         sequence = self._encoded(features, None if padded else mask)
-        weights = mask.unsqueeze(-1).to(sequence.dtype)
-        return Features((sequence * weights).sum(1) / weights.sum(1), sequence, mask)
+        return Features(masked_mean(sequence, mask), sequence, mask)
 
     def _encoded(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """The encoder's forward pass, which in transformers takes 30 seconds and no mask."""
@@ -115,10 +116,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         tokens = torch.cat([prompt, given[:, :-1]], 1)
         with self.hearing(features):
             logits = self._logits(features, tokens)[:, prompt.shape[1] - 1 :]
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
-        )
-        total = losses.view(targets.shape).sum(1)
+        total = cross_entropies(logits, targets).sum(1)
         if not self.training or not self.joint:
             return total
         return (1 - CTC_SHARE) * total + CTC_SHARE * self._ctc_losses(features, targets)
@@ -129,19 +127,12 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         return getattr(self.network, "labels", None) is not None
 
     def _ctc_losses(self, features: Features, targets: Tensor) -> Tensor:
-        """The losses (B,) of the encoder's labels by CTC (Graves et al., 2006)."""
-        assert features.mask is not None
+        """The losses (B,) of the encoder's labels."""
+        assert features.mask is not None and features.sequence is not None
         with torch.autocast(targets.device.type, enabled=False):
-            labels = self.network.labels(features.sequence.float()).log_softmax(-1)  # type: ignore
-            return F.ctc_loss(
-                labels.transpose(0, 1),
-                targets.clamp(min=0),
-                features.mask.sum(1),
-                (targets != PADDING).sum(1) - 1,  # The end is no word.
-                blank=self.codec.pad,
-                reduction="none",
-                zero_infinity=True,
-            )
+            logits = self.network.labels(features.sequence.float())
+        lengths = (targets != PADDING).sum(1) - 1  # The end is no word.
+        return ctc_losses(logits, features.mask, targets, lengths, self.codec.pad)
 
     def transcribe(
         self, features: Features, settings: Generation, *, words: bool = False
@@ -195,14 +186,6 @@ def add_labels(network: Any) -> None:
     """
     network.labels = nn.Linear(network.config.d_model, network.config.vocab_size)
     network.config.mmft_labels = True
-
-
-def _fix_positions(table: nn.Module) -> None:
-    """Keep the encoder's sinusoids out of what is trained, under the name that they have."""
-    weight = table.weight
-    assert isinstance(weight, Tensor)
-    del table.weight
-    table.register_buffer("weight", weight.detach())
 
 
 def _additive(mask: Tensor, like: Tensor) -> Tensor:

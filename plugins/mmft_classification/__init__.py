@@ -2,6 +2,17 @@
 
 from mmft_core import MetricSpec, hookimpl
 
+DEFAULT_METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "confusion-matrix",
+    "roc-auc",
+    "calibration-error",
+)
+"""Of a classification task, whatever its modality."""
+
 _SINGLE = [
     ("accuracy", "Share of samples whose most probable class is right", True),
     ("top5-accuracy", "Share of samples whose class is among the five most probable", True),

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mmft_classification import DEFAULT_METRICS
+
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
@@ -35,16 +37,6 @@ _SEQ2SEQ = {
     "t5-base": "T5 base (Raffel et al., 2019), 223 M parameters",
     "seq2seq-lm": "Any encoder-decoder of transformers: a folder or a Hub id as --weights",
 }
-
-_CLASSIFICATION_METRICS = (
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "confusion-matrix",
-    "roc-auc",
-    "calibration-error",
-)
 
 
 @hookimpl
@@ -121,7 +113,7 @@ def register_task() -> list[TaskSpec]:
             predicts="classes",
             build="mmft_text.classification:build",
             options="mmft_text.options:TextClassificationOptions",
-            default_metrics=_CLASSIFICATION_METRICS,
+            default_metrics=DEFAULT_METRICS,
             monitor="accuracy",
             **common,
         ),

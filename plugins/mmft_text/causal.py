@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,7 +18,6 @@ from mmft_text.backbone import (
     TextBackbone,
     accepted,
     builder,
-    cross_entropies,
     position_ids,
 )
 from mmft_text.families import Family

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from mmft_transformers.masked import masked_mean
 from torch import nn
 from transformers import AutoModel
 
 from mmft_core.contracts import Features, Tensors
-from mmft_text.backbone import TextBackbone, builder, masked_mean
+from mmft_text.backbone import TextBackbone, builder
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 

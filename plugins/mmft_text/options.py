@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_core.generation import Generation
-
-Share = Annotated[float, Meta(ge=0, lt=1)]
+from mmft_core.split_options import SplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +48,7 @@ class TextBackboneOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextSplitOptions:
-    """How samples without a split of their own are divided."""
-
-    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
-    test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DocstringOptions(TextSplitOptions):
+class DocstringOptions(SplitOptions):
     """Options of `docstrings`."""
 
     samples: Annotated[
@@ -66,7 +57,7 @@ class DocstringOptions(TextSplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(TextSplitOptions):
+class TextTableOptions(SplitOptions):
     """Options of `text-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
@@ -81,14 +72,14 @@ class TextTableOptions(TextSplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextFolderOptions(TextSplitOptions):
+class TextFolderOptions(SplitOptions):
     """Options of `text-folder`."""
 
     path: Annotated[str, Meta(description="The folder, or one text file.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubTextOptions(TextSplitOptions):
+class HubTextOptions(SplitOptions):
     """Options of `hub-text`."""
 
     id: Annotated[str, Meta(description="The data set's id, as stanfordnlp/imdb.")] = ""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.contracts import Sample, Split
+from mmft_core.contracts import Sample
 from mmft_core.errors import SampleError
 from mmft_core.order import Indices
-from mmft_core.table_columns import NO_LABEL
+from mmft_core.target_rows import TargetRows
 
 
-class TextRows(Split):
+class TextRows(TargetRows):
     """Texts as rows. A row without text or target stays in, so that the check can report it.
 
     Args:
@@ -43,19 +42,6 @@ class TextRows(Split):
         if self.ids is not None:
             return str(self.ids[index].as_py())
         return f"{self.name}, row {index + 1}"
-
-    def target(self, index: int) -> Any:
-        if self.targets is None:
-            return None
-        if isinstance(self.targets, np.ndarray):
-            label = int(self.targets[index])
-            if label == NO_LABEL:
-                raise SampleError(self.sample_id(index), "it has no label")
-            return self.classes[label]
-        text = self.targets[index].as_py()
-        if not (text or "").strip():
-            raise SampleError(self.sample_id(index), "it has no target text")
-        return text
 
     def __getitem__(self, index: int) -> Sample:
         text = self.texts[index].as_py()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mmft_transformers.masked import cross_entropies, masked_mean
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
 
 from mmft_core.contracts import PADDING, Features, Generator, Tensors
 from mmft_core.generation import Generation
-from mmft_text.backbone import TextBackbone, builder, cross_entropies, masked_mean
+from mmft_text.backbone import TextBackbone, builder
 from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TokenCodec

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError
 from mmft_core.table_columns import (
-    LABEL_NAMES,
     SPLIT_COLUMNS,
-    class_labels,
     divide_rows,
+    find_targets,
     texts_of,
 )
 from mmft_core.tables import Table
@@ -49,27 +47,25 @@ def table_dataset(table: Table, options: TextTableOptions, context: DatasetConte
     if text_column is None:
         raise table.missing_column("text", "text_column")
     texts = strings(table, text_column)
-    notes, classes, targets = [f"texts from column '{text_column}'"], (), None
-    labels = np.zeros(len(table), dtype=np.int64)
-    if context.target != "none":
-        names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
-        column = table.find_column(options.target_column, "target_column", names)
-        if column is None or column == text_column:
-            what = "class" if context.target == "class" else "target text"
-            raise table.missing_column(what, "target_column")
-        notes.append(f"targets from column '{column}'")
-        if context.target == "class":
-            labels, classes = class_labels(table, column, context)
-            targets = labels
-        else:
-            targets = strings(table, column)
-    rows = TextRows(table.path.name, texts, targets, classes)
+    found = find_targets(
+        table,
+        options.target_column,
+        text_column,
+        context,
+        noun="target text",
+        names=TARGET_NAMES,
+        read=strings,
+    )
+    rows = TextRows(table.path.name, texts, found.values, found.classes)
     split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
     shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, labels, split_column, shares, context)
+    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
     return Dataset(
         info=DatasetInfo(
-            name=str(table.path), classes=classes, source=str(table.path), notes=(*notes, *more)
+            name=str(table.path),
+            classes=found.classes,
+            source=str(table.path),
+            notes=(f"texts from column '{text_column}'", *found.notes, *more),
         ),
         splits=splits,
     )

@@ -49,3 +49,14 @@ class TransformersBackbone(Backbone):
 
     def save_assets(self, folder: Path) -> None:
         self.config.save_pretrained(folder)
+
+
+def fix_parameter(module: nn.Module, name: str) -> None:
+    """Keep a parameter out of what is trained, under the name that it has; none is left alone.
+
+    What no loss reaches must not want a gradient, for several processes wait for all of them.
+    """
+    parameter = getattr(module, name, None)
+    if isinstance(parameter, nn.Parameter):
+        delattr(module, name)
+        module.register_buffer(name, parameter.detach())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from transformers import PreTrainedConfig
+
+from mmft_core.weights import LoadedWeights
 
 
 @dataclass(frozen=True)
@@ -50,3 +53,32 @@ def resized(config: PreTrainedConfig, size: Size) -> PreTrainedConfig:
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = config.layer_types[: size.layers]
     return config
+
+
+def size_name(options: Any) -> str:
+    """Which size random weights have, by a backbone's options `size` and `random_size`."""
+    name: str = options.random_size if options.size == "auto" else options.size
+    return name
+
+
+def chosen_size(
+    config: Any,
+    options: Any,
+    loaded: LoadedWeights,
+    called: str = "{type} ({layers} layers, width {width})",
+) -> tuple[Any, LoadedWeights]:
+    """Give an architecture the size that the options name, and say so.
+
+    Args:
+        config: of the published size.
+        loaded: why the weights are random, to which a remark is added.
+        called: how the remark names the network.
+    """
+    name = size_name(options)
+    if name == "published":
+        return config, loaded
+    size = SIZES[name]
+    config = resized(config, size)
+    network = called.format(type=config.model_type, layers=size.layers, width=size.width)
+    remark = f"A {name} {network} is trained{' in its place' if loaded.fell_back else ''}."
+    return config, replace(loaded, detail=f"{loaded.detail} {remark}".strip())

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
 from mmft_core.set_aside import set_aside
-from mmft_vision.options import SplitOptions
+from mmft_core.split_options import SplitOptions
 
 
 class Pictures(Split):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-Share = Annotated[float, Meta(ge=0, lt=1)]
+from mmft_core.split_options import Share, SplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,6 @@ class ImageBackboneOptions:
         bool,
         Meta(description="Mirror training pictures at random; not for digits or letters."),
     ] = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitOptions:
-    """How samples without a split of their own are divided."""
-
-    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
-    test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

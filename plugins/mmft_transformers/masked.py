@@ -1,0 +1,22 @@
+"""Means and losses that pass over padding."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from mmft_core.contracts import PADDING
+
+
+def masked_mean(sequence: Tensor, mask: Tensor) -> Tensor:
+    """The mean of a sequence (B, T, D) where the mask (B, T) is True."""
+    weights = mask.unsqueeze(-1).to(sequence.dtype)
+    return (sequence * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """The losses (B, T) in nats of targets (B, T) by logits (B, T, V); 0 at `PADDING`."""
+    flat = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
+    )
+    return flat.view(targets.shape)
