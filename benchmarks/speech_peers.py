@@ -34,24 +34,16 @@ def seq2seq_trainer_tuned(table: Path, weights: Path, batch_size: int) -> float:
 
 def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
     import torch
+    from trainer_clock import Clock
     from transformers import (
         Seq2SeqTrainer,
         Seq2SeqTrainingArguments,
-        TrainerCallback,
         WhisperFeatureExtractor,
         WhisperForConditionalGeneration,
         WhisperTokenizerFast,
     )
 
-    marks: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            marks.append(time.perf_counter())
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            marks.append(time.perf_counter())
-
+    clock = Clock()
     rows = read_table(table)
     extractor = WhisperFeatureExtractor.from_pretrained(weights)
     tokenizer = WhisperTokenizerFast.from_pretrained(weights)
@@ -87,9 +79,9 @@ def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
             ),
             train_dataset=rows,
             data_collator=collate,
-            callbacks=[Clock()],
+            callbacks=[clock],
         ).train()
-    return seconds_of([path for path, _ in rows]) / (marks[-1] - marks[0])
+    return seconds_of([path for path, _ in rows]) / clock.seconds
 
 
 def mmft_window(table: Path, weights: Path, batch_size: int) -> float:

@@ -12,7 +12,6 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,24 +42,16 @@ def hf_trainer_tuned(table: Path, batch_size: int, max_length: int) -> float:
 def _trainer(table: Path, batch_size: int, max_length: int, **more: Any) -> float:
     import datasets
     import torch
+    from trainer_clock import Clock
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
         DataCollatorWithPadding,
         Trainer,
-        TrainerCallback,
         TrainingArguments,
     )
 
-    marks: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            marks.append(time.perf_counter())
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            marks.append(time.perf_counter())
-
+    clock = Clock()
     tokenizer = AutoTokenizer.from_pretrained(minilm())
     rows = datasets.Dataset.from_json(str(table)).class_encode_column("label")
     encoded = rows.map(
@@ -84,9 +75,9 @@ def _trainer(table: Path, batch_size: int, max_length: int, **more: Any) -> floa
             ),
             train_dataset=encoded,
             data_collator=DataCollatorWithPadding(tokenizer),
-            callbacks=[Clock()],
+            callbacks=[clock],
         ).train()
-    return sum(map(len, encoded["input_ids"])) / (marks[-1] - marks[0])
+    return sum(map(len, encoded["input_ids"])) / clock.seconds
 
 
 def mmft(table: Path, batch_size: int, max_length: int) -> float:

@@ -35,11 +35,10 @@ from mmft_core.files import replacing
 from mmft_core.interrupt import StopRequest
 from mmft_core.losses import Losses
 from mmft_core.monitor import Monitor
-from mmft_core.order import arrangement
-from mmft_core.sized import SizedWindows, check_sizes
 from mmft_core.state import Progress, TrainingState
 from mmft_core.tracking import Evaluated, Sink, Start, Step
-from mmft_core.windows import TrainingKeys, Windows
+from mmft_core.window_choice import choose_windows
+from mmft_core.windows import TrainingKeys
 
 Ending = Literal["finished", "early", "interrupted"]
 
@@ -285,20 +284,3 @@ class Engine:
             on_batch=on_batch,
             stop=stop,
         )
-
-
-def choose_windows(
-    train: PreparedSplit, task: Task, config: EngineConfig, accelerator: Accelerator
-) -> Windows:
-    """Which samples each step sees: so many of them, or so much.
-
-    Raises:
-        ConfigError: it is to be so much, and the samples have no sizes or go by class.
-    """
-    rank, world = accelerator.process_index, accelerator.num_processes
-    if config.batch_total is not None:
-        sizes = check_sizes(train.sizes, task.group_size)
-        return SizedWindows(sizes, config.batch_total, config.accumulate, config.seed, rank, world)
-    together = arrangement(train.split, task.codec, task.group_size)
-    size, batch_size = len(train), config.batch_size
-    return Windows(size, batch_size, config.accumulate, config.seed, rank, world, together)

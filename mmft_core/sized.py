@@ -13,7 +13,7 @@ import numpy as np
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.order import Indices
-from mmft_core.windows import Key, Windows
+from mmft_core.windows import Windows
 
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -25,10 +25,7 @@ LEAST = 8
 
 
 class SizedWindows(Windows):
-    """Which samples each optimizer step sees, where a forward pass holds a total of sizes.
-
-    Like `Windows`, it is a function of the seed and the step.
-    """
+    """So much at a time: a forward pass holds a total of sizes."""
 
     def __init__(
         self,
@@ -46,42 +43,19 @@ class SizedWindows(Windows):
         """
         if not len(sizes):
             raise DataError("The training split is empty.")
-        super().__init__(len(sizes), 1, 1, seed, rank, world)
+        super().__init__(rank, world)
         self.sizes, self.total = np.asarray(sizes, dtype=np.float64), total
-        self.accumulate = accumulate
+        self.accumulate, self.seed = accumulate, seed
         self.buckets = list(_buckets(self.sizes, max(LEAST, world)))
         self._pass_counts = [self._count(bucket) for bucket in self.buckets]
         self.steps_per_epoch = -(-sum(self._pass_counts) // accumulate)
-        self._epochs: dict[int, list[list[Indices]]] = {}
-
-    def passes(self, step: int) -> int:
-        return len(self._step(step))
-
-    def window_size(self, step: int) -> int:
-        return sum(map(len, self._step(step)))
-
-    def micro_batches(self, step: int) -> list[list[Key]]:
-        epoch = self.epoch_of(step)
-        return [
-            [(epoch, int(i)) for i in members[self.rank :: self.world]]
-            for members in self._step(step)
-        ]
 
     def _count(self, bucket: Indices) -> int:
         """How many passes a bucket takes, with a sample for each process at least."""
         fitting = max(self.world, int(self.total / max(self.sizes[bucket].max(), 1e-9)))
         return max(1, min(-(-len(bucket) // fitting), len(bucket) // self.world))
 
-    def _step(self, step: int) -> list[Indices]:
-        """The members of each forward pass of a step."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch not in self._epochs:
-            # The loader is ahead, in the next epoch, while the last steps of one are taken.
-            kept = {k: plan for k, plan in self._epochs.items() if k == epoch - 1}
-            self._epochs = kept | {epoch: self._plan(epoch)}
-        return self._epochs[epoch][position]
-
-    def _plan(self, epoch: int) -> list[list[Indices]]:
+    def plan(self, epoch: int) -> list[list[Indices]]:
         """An epoch's passes in random order, put together to steps."""
         random = np.random.default_rng((self.seed, epoch))
         passes = [

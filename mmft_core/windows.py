@@ -6,6 +6,7 @@ without replaying data.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -18,13 +19,58 @@ Key: TypeAlias = tuple[int, int]
 EVALUATION = 0  # the epoch of keys that are not for training
 
 
-class Windows:
-    """Which samples each optimizer step sees.
+class Windows(ABC):
+    """Which samples each optimizer step sees: one forward pass or several of them.
+
+    Each epoch sees every sample once, in as many steps as any other. Of each forward pass, process
+    `rank` of `world` takes every world-th sample.
+    """
+
+    steps_per_epoch: int
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+        self._epochs: dict[int, list[list[Indices]]] = {}
+
+    @abstractmethod
+    def plan(self, epoch: int) -> list[list[Indices]]:
+        """The samples of each forward pass of each step, the same whenever it is asked for."""
+
+    def epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def passes(self, step: int) -> int:
+        """How many forward passes a step takes."""
+        return len(self._step(step))
+
+    def window_size(self, step: int) -> int:
+        """How many samples a step sees, on all processes together."""
+        return sum(map(len, self._step(step)))
+
+    def micro_batches(self, step: int) -> list[list[Key]]:
+        """This process's share of each forward pass of a step, which counts from 0."""
+        epoch = self.epoch_of(step)
+        return [
+            [(epoch, int(i)) for i in members[self.rank :: self.world]]
+            for members in self._step(step)
+        ]
+
+    def _step(self, step: int) -> list[Indices]:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch not in self._epochs:
+            # The loader is ahead, in the next epoch, while the last steps of one are taken.
+            kept = {k: plan for k, plan in self._epochs.items() if k == epoch - 1}
+            self._epochs = kept | {epoch: self.plan(epoch)}
+        return self._epochs[epoch][position]
+
+
+class CountedWindows(Windows):
+    """So many samples at a time.
 
     An epoch's random order is cut into windows of `batch_size * accumulate` samples, one window
     for each step, and a window into forward passes. The cuts are even, so that no epoch ends on a
-    tiny batch and none of its samples is left out. Of each forward pass, process `rank` of `world`
-    takes every world-th sample. An arrangement says which samples share a forward pass.
+    tiny batch and none of its samples is left out. An arrangement says which samples share a
+    forward pass.
     """
 
     def __init__(
@@ -39,32 +85,16 @@ class Windows:
     ) -> None:
         if size == 0:
             raise DataError("The training split is empty.")
+        super().__init__(rank, world)
+        self.size, self.batch_size, self.seed = size, batch_size, seed
         self.arrangement = arrangement
-        self._orders: dict[int, Indices] = {}
-        self.size, self.seed, self.rank, self.world = size, seed, rank, world
-        self.batch_size = batch_size
         self.steps_per_epoch = -(-size // (batch_size * accumulate))
 
-    def epoch_of(self, step: int) -> int:
-        return step // self.steps_per_epoch
-
-    def passes(self, step: int) -> int:
-        """How many forward passes a step takes."""
-        return len(self._cuts(step % self.steps_per_epoch))
-
-    def window_size(self, step: int) -> int:
-        """How many samples a step sees, on all processes together."""
-        window = _cut(self.size, self.steps_per_epoch, step % self.steps_per_epoch)
-        return int(window.stop - window.start)
-
-    def micro_batches(self, step: int) -> list[list[Key]]:
-        """This process's share of each forward pass of a step, which counts from 0."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = self._order(epoch)
-        return [
-            [(epoch, int(i)) for i in order[cut][self.rank :: self.world]]
-            for cut in self._cuts(position)
-        ]
+    def plan(self, epoch: int) -> list[list[Indices]]:
+        steps = [self._cuts(position) for position in range(self.steps_per_epoch)]
+        cuts = [cut for step in steps for cut in step]
+        order = epoch_order(self.size, self.seed, epoch, cuts, self.arrangement)
+        return [[order[cut] for cut in step] for step in steps]
 
     def _cuts(self, position: int) -> list[slice]:
         """Where in an epoch's order the forward passes of its step at `position` lie."""
@@ -73,13 +103,6 @@ class Windows:
         passes = -(-length // self.batch_size)
         cuts = (_cut(length, passes, k) for k in range(passes))
         return [slice(window.start + c.start, window.start + c.stop) for c in cuts]
-
-    def _order(self, epoch: int) -> Indices:
-        if epoch not in self._orders:
-            cuts = [cut for p in range(self.steps_per_epoch) for cut in self._cuts(p)]
-            order = epoch_order(self.size, self.seed, epoch, cuts, self.arrangement)
-            self._orders = {epoch: order}
-        return self._orders[epoch]
 
 
 class TrainingKeys:

@@ -22,7 +22,7 @@ from mmft_core.data import (
     training_loader,
 )
 from mmft_core.errors import DataError, SampleError
-from mmft_core.windows import TrainingKeys, Windows
+from mmft_core.windows import CountedWindows, TrainingKeys
 
 SIZES = {
     "size": st.integers(1, 200),
@@ -32,7 +32,7 @@ SIZES = {
 }
 
 
-def epoch_keys(windows: Windows, epoch: int) -> list:
+def epoch_keys(windows: CountedWindows, epoch: int) -> list:
     first = epoch * windows.steps_per_epoch
     return list(chain.from_iterable(TrainingKeys(windows, first, first + windows.steps_per_epoch)))
 
@@ -40,13 +40,13 @@ def epoch_keys(windows: Windows, epoch: int) -> list:
 class TestWindows:
     @given(**SIZES, epoch=st.integers(0, 3))
     def test_each_epoch_takes_every_sample_once(self, epoch, **sizes) -> None:
-        windows = Windows(**sizes)
+        windows = CountedWindows(**sizes)
         keys = epoch_keys(windows, epoch)
         assert sorted(keys) == [(epoch, i) for i in range(sizes["size"])]
 
     @given(**SIZES)
     def test_cuts_are_even_and_within_bounds(self, **sizes) -> None:
-        windows = Windows(**sizes)
+        windows = CountedWindows(**sizes)
         steps = range(windows.steps_per_epoch)
         window_sizes = [windows.window_size(step) for step in steps]
         assert sum(window_sizes) == sizes["size"]
@@ -61,30 +61,32 @@ class TestWindows:
 
     @given(**SIZES, first=st.integers(0, 50))
     def test_from_any_step_the_rest_is_the_same(self, first, **sizes) -> None:
-        whole = Windows(**sizes)
+        whole = CountedWindows(**sizes)
         passes_before = sum(whole.passes(step) for step in range(first))
-        rest = list(TrainingKeys(Windows(**sizes), first, first + 10))
+        rest = list(TrainingKeys(CountedWindows(**sizes), first, first + 10))
         assert rest == list(TrainingKeys(whole, 0, first + 10))[passes_before:]
 
     @given(**SIZES, world=st.integers(1, 5), step=st.integers(0, 20))
     def test_processes_share_each_forward_pass(self, world, step, **sizes) -> None:
-        alone = Windows(**sizes).micro_batches(step)
-        ranks = [Windows(**sizes, rank=r, world=world).micro_batches(step) for r in range(world)]
+        alone = CountedWindows(**sizes).micro_batches(step)
+        ranks = [
+            CountedWindows(**sizes, rank=r, world=world).micro_batches(step) for r in range(world)
+        ]
         for number, keys in enumerate(alone):
             shares = [rank[number] for rank in ranks]
             assert sorted(chain.from_iterable(shares)) == sorted(keys)
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
     def test_order_differs_by_epoch_and_seed_and_is_no_order_of_the_data(self) -> None:
-        windows = Windows(100, 10, 1, seed=0)
+        windows = CountedWindows(100, 10, 1, seed=0)
         orders = [[i for _, i in epoch_keys(windows, epoch)] for epoch in (0, 1)]
-        orders.append([i for _, i in epoch_keys(Windows(100, 10, 1, seed=1), 0)])
+        orders.append([i for _, i in epoch_keys(CountedWindows(100, 10, 1, seed=1), 0)])
         orders.append(list(range(100)))
         assert len(set(map(tuple, orders))) == 4
 
     def test_an_empty_split(self) -> None:
         with pytest.raises(DataError, match="training split is empty"):
-            Windows(0, 1, 1, 0)
+            CountedWindows(0, 1, 1, 0)
 
 
 class Numbers(Split):
@@ -134,7 +136,7 @@ def prepared(train: bool = False, bad: dict[int, str] | None = None, seed: int =
 
 
 def read(data: PreparedSplit, first: int = 0, workers: int = 0) -> list:
-    keys = TrainingKeys(Windows(10, 3, 1, seed=0), first, 8)
+    keys = TrainingKeys(CountedWindows(10, 3, 1, seed=0), first, 8)
     return [(b.ids, b.inputs["number"]["x"]) for b in batches(_loader(data, keys, workers))]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmft_core.order import BySize
-from mmft_core.windows import Windows
+from mmft_core.windows import CountedWindows
 
 SHAPES = {
     "sizes": st.lists(st.integers(0, 500), min_size=1, max_size=300),
@@ -20,7 +20,7 @@ SHAPES = {
 def passes(sizes, batch_size, accumulate, seed, *, epoch=0, arranged=True) -> list[list[int]]:
     """The indices of each forward pass of an epoch."""
     arrangement = BySize(sizes) if arranged else None
-    windows = Windows(len(sizes), batch_size, accumulate, seed, arrangement=arrangement)
+    windows = CountedWindows(len(sizes), batch_size, accumulate, seed, arrangement=arrangement)
     first = epoch * windows.steps_per_epoch
     steps = range(first, first + windows.steps_per_epoch)
     return [[i for _, i in keys] for step in steps for keys in windows.micro_batches(step)]

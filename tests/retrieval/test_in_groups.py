@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmft_core.order import InGroups
-from mmft_core.windows import Windows
+from mmft_core.windows import CountedWindows
 
 SHAPES = {
     "labels": st.lists(st.integers(0, 12), min_size=1, max_size=300),
@@ -22,7 +22,7 @@ SHAPES = {
 def passes(labels, batch_size, group_size, seed=0, *, epoch=0, accumulate=1) -> list[list[int]]:
     """The indices of each forward pass of an epoch."""
     arrangement = InGroups(labels, group_size)
-    windows = Windows(len(labels), batch_size, accumulate, seed, arrangement=arrangement)
+    windows = CountedWindows(len(labels), batch_size, accumulate, seed, arrangement=arrangement)
     first = epoch * windows.steps_per_epoch
     steps = range(first, first + windows.steps_per_epoch)
     return [[i for _, i in keys] for step in steps for keys in windows.micro_batches(step)]
