@@ -47,6 +47,7 @@ def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
     rows = read_table(table)
     extractor = WhisperFeatureExtractor.from_pretrained(weights)
     tokenizer = WhisperTokenizerFast.from_pretrained(weights)
+    tokenizer.pad_token = tokenizer.eos_token  # Padding is masked out of the labels.
     network = WhisperForConditionalGeneration.from_pretrained(weights, dtype=torch.float32)
     start = network.config.decoder_start_token_id
 
