@@ -109,7 +109,7 @@ def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> float:
             "backbone.padding": padding,
             "backbone.speed": 0.0,
             "backbone.noise": 0.0,
-            "backbone.spec_augment": False,
+            "backbone.spec_augment": "false",
             "dataset.val": 0.0,
             "dataset.test": 0.0,
         }
