@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mmft_classification import DEFAULT_METRICS
+
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 
 _TRANSFORMER = {"engine.lr": 1e-4}
@@ -125,16 +127,7 @@ def register_task() -> list[TaskSpec]:
             build="mmft_vision.classification:build",
             options="mmft_vision.options:ImageClassificationOptions",
             default_dataset="digits",
-            default_metrics=(
-                "accuracy",
-                "top5-accuracy",
-                "precision",
-                "recall",
-                "f1",
-                "confusion-matrix",
-                "roc-auc",
-                "calibration-error",
-            ),
+            default_metrics=("accuracy", "top5-accuracy", *DEFAULT_METRICS[1:]),
             monitor="accuracy",
         ),
         TaskSpec(
