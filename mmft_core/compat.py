@@ -47,7 +47,10 @@ def dataset_fits(dataset: object, task: TaskSpec) -> bool:
     return (
         isinstance(dataset, DatasetSpec)
         and task.target in dataset.targets
-        and (task.modalities == ANY_MODALITIES or set(task.modalities) <= set(dataset.modalities))
+        and (
+            ANY_MODALITIES in (task.modalities, dataset.modalities)
+            or set(task.modalities) <= set(dataset.modalities)
+        )
     )
 
 
@@ -55,7 +58,9 @@ def _check_backbones(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry
 ) -> None:
     wanted = set(task.modalities)
-    if task.modalities != ANY_MODALITIES:
+    if task.modalities == ANY_MODALITIES:
+        _check_count(task, backbones, registry)
+    else:
         for modality, spec in backbones.items():
             if modality not in wanted:
                 raise IncompatibleError(
@@ -85,12 +90,25 @@ def _check_backbones(
             )
 
 
+def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry) -> None:
+    least, most = task.count
+    if least <= len(backbones) <= most:
+        return
+    wanted = str(least) if least == most else f"{least} to {most}"
+    known = {m for c in registry.of_kind("backbone") for m in c.spec.modality_names}
+    raise IncompatibleError(
+        f"Task '{task.name}' takes backbones of {wanted} modalities, not of {len(backbones)} "
+        f"({_list(backbones)}).",
+        hint=f"Give --backbone MODALITY=NAME for each; there are {', '.join(sorted(known))}.",
+    )
+
+
 def _check_dataset(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
 ) -> None:
     fitting = [c.name for c in registry.of_kind("dataset") if dataset_fits(c.spec, task)]
     lacking = sorted(set(backbones) - set(dataset.modalities))
-    if lacking:
+    if lacking and dataset.modalities != ANY_MODALITIES:
         raise IncompatibleError(
             f"Task '{task.name}' reads {_list(backbones)}, "
             f"but dataset '{dataset.name}' holds {_list(dataset.modalities)}.",

@@ -91,7 +91,8 @@ class EngineConfig:
         str,
         Meta(
             description="What is trained: full, head, last:N (the last N backbone layers), "
-            "gradual (one more layer each epoch), gradual:N (every N epochs), or lora (adapters)."
+            "gradual (one more layer each epoch), gradual:N (every N epochs), or lora (adapters); "
+            "by modality as image=head,text=lora."
         ),
     ] = "full"
     lora: Annotated[LoraConfig, Meta(description="How tune=lora does it.")] = field(

@@ -95,8 +95,9 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
     def _inputs(self, sample: Sample) -> dict[str, Tensors]:
         try:
             return {
-                modality: processor.prepare(sample.inputs[modality], train=self.train)
+                modality: processor.prepare(raw, train=self.train)
                 for modality, processor in self.processors.items()
+                if (raw := sample.inputs[modality]) is not None
             }
         except UNDECODABLE as error:
             raise SampleError(sample.id, f"cannot be decoded: {error}") from None
@@ -116,13 +117,19 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
 
     def _batch(self, samples: Sequence[PreparedSample]) -> Batch:
         targets = [s.target for s in samples]
+        inputs: dict[str, Tensors] = {}
+        present: Tensors = {}
+        for modality, processor in self.processors.items():
+            there = [s.inputs[modality] for s in samples if modality in s.inputs]
+            if there:
+                inputs[modality] = processor.collate(there)
+            if len(there) < len(samples):
+                present[modality] = torch.tensor([modality in s.inputs for s in samples])
         return Batch(
-            inputs={
-                modality: processor.collate([s.inputs[modality] for s in samples])
-                for modality, processor in self.processors.items()
-            },
+            inputs=inputs,
             targets=None if any(t is None for t in targets) else self.codec.collate(targets),
             ids=[s.id for s in samples],
+            present=present,
         )
 
 

@@ -9,20 +9,24 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from mmft_core.config import EngineConfig
 from mmft_core.errors import ConfigError
-from mmft_core.tuning import Tuning
+from mmft_core.tuning import Tunings
 
 
-def make_accelerator(config: EngineConfig) -> Accelerator:
-    """Make the Accelerator, which knows device, precision and processes."""
+def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelerator:
+    """Make the Accelerator, which knows device, precision and processes.
+
+    Args:
+        partial: whether a batch may lack whole modalities, so that a backbone is not used.
+    """
     cpu = config.device == "cpu"
-    gradual = Tuning.parse(config.tune).changes
+    gradual = Tunings.parse(config.tune).changes
     # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
     AcceleratorState._reset_state()
     return Accelerator(
         cpu=cpu,
         mixed_precision=choose_precision(config.precision, PartialState(cpu=cpu).device),
         rng_types=[],
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual or partial)],
     )
 
 

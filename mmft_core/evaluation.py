@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor
 
 from mmft_core.contracts import (
     Batch,
@@ -18,6 +17,7 @@ from mmft_core.contracts import (
     Gallery,
     Metric,
     MetricValue,
+    Outputs,
     Task,
     map_tensors,
 )
@@ -105,7 +105,7 @@ def evaluate(
             batch = batch.to(accelerator.device)
             with accelerator.autocast():
                 outputs = task(batch)
-            sums.add(batch, outputs.loss, task.weight(batch))
+            sums.add(batch, outputs, task.weight(batch))
             predictions = map_tensors(outputs.predictions, _to_float)
             targets = batch.targets if outputs.targets is None else outputs.targets
             if targets is not None:
@@ -121,7 +121,7 @@ def evaluate(
     _merge(accelerator, sums, metrics, gallery)
     return Evaluation(
         loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
-        values=_values(metrics),
+        values={**_values(metrics), **sums.means()},
         examples=gallery.examples() if gallery is not None else {},
         samples=sums.samples,
         seconds=time.perf_counter() - started,
@@ -136,14 +136,20 @@ class _Sums:
     weight: int = 0
     samples: int = 0
     has_loss: bool = True
+    figures: dict[str, float] = field(default_factory=dict)
 
-    def add(self, batch: Batch, loss: Tensor | None, weight: int) -> None:
+    def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
         self.samples += len(batch)
-        if loss is None:
+        for name, values in outputs.figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + float(values.double().sum())
+        if outputs.loss is None:
             self.has_loss = False
         else:
-            self.loss += float(loss.double()) * weight
+            self.loss += float(outputs.loss.double()) * weight
             self.weight += weight
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.samples for name, total in self.figures.items()}
 
 
 def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
@@ -167,6 +173,10 @@ def _merge(
     sums.weight = sum(e[0]["weight"] for e in everyone)
     sums.samples = sum(e[0]["samples"] for e in everyone)
     sums.has_loss = all(e[0]["has_loss"] for e in everyone)
+    names = {name for e in everyone for name in e[0]["figures"]}
+    sums.figures = {
+        n: math.fsum(e[0]["figures"].get(n, 0.0) for e in everyone) for n in sorted(names)
+    }
     for rank, (_, others, shown) in enumerate(everyone):
         if rank != accelerator.process_index:
             for name, metric in metrics.items():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmft_core import base, tuning
 from mmft_core.contracts import (
@@ -20,7 +23,7 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.data import seed_everything
-from mmft_core.errors import DataError, PluginError, WeightsError
+from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
@@ -38,23 +41,39 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
         DataError: it is missing or cannot be used.
     """
     component = plan.dataset.component
-    target = plan.task.spec.target
-    if not targets and "none" in component.spec.targets:
-        target = "none"
-    dataset = component.build(
-        plan.dataset.options,
-        DatasetContext(
-            target=target,
-            seed=plan.engine.seed,
-            unseen_classes=plan.task.spec.unseen_classes,
-            training=training,
-        ),
-    )
+    context = dataset_context(plan, training=training, targets=targets)
+    dataset = component.build(plan.dataset.options, context)
     if not isinstance(dataset, Dataset):
         raise _wrong_type(component, dataset, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
-    return dataset
+    return _scaled(dataset) if training and context.target == "number" else dataset
+
+
+def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:
+    """What the dataset is built with; see `build_dataset`."""
+    target = plan.task.spec.target
+    if not targets and "none" in plan.dataset.spec.targets:
+        target = "none"
+    return DatasetContext(
+        target=target,
+        modalities=tuple(plan.backbones),
+        partial=plan.task.spec.partial,
+        seed=plan.engine.seed,
+        unseen_classes=plan.task.spec.unseen_classes,
+        training=training,
+    )
+
+
+def _scaled(dataset: Dataset) -> Dataset:
+    """With the scale of its numbers, whichever data set they are from."""
+    train = dataset.splits["train"]
+    numbers = []
+    for index in range(len(train)):
+        with contextlib.suppress(SampleError):  # The check of the samples reports it.
+            numbers.append(float(train.target(index)))
+    scale = (float(np.mean(numbers)), float(np.std(numbers))) if numbers else (0.0, 0.0)
+    return replace(dataset, info=replace(dataset.info, target_scale=scale))
 
 
 def build_task(
@@ -78,7 +97,7 @@ def build_task(
         WeightsError: the weights that were asked for cannot be had.
         ConfigError, IncompatibleError: a backbone cannot be trained as the plan has it.
     """
-    tuning.Tuning.of(plan.engine)  # A mistake shows before weights are downloaded.
+    tuning.Tunings.of(plan.engine, plan.backbones)  # A mistake shows before weights are downloaded.
     seed_everything(plan.engine.seed)
     backbones: dict[str, Backbone] = {}
     for modality, part in plan.backbones.items():

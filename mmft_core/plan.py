@@ -13,7 +13,14 @@ from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_core.layers import combine
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.specs import (
+    ANY_MODALITIES,
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    Spec,
+    TaskSpec,
+)
 
 S = TypeVar("S", bound=Spec)
 OnBadSample = Literal["fail", "skip"]
@@ -214,7 +221,13 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
         )
     form = "/" if path.is_dir() else path.suffix.lower()
     datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
-    fitting = [c for c in datasets if compat.dataset_fits(c.spec, task)]
+    # A table of any columns is for tasks of any modalities; the others have tables of their own.
+    mixed = task.modalities == ANY_MODALITIES
+    fitting = [
+        c
+        for c in datasets
+        if compat.dataset_fits(c.spec, task) and (c.spec.modalities == ANY_MODALITIES) == mixed
+    ]
     openers = [c for c in fitting if form in c.spec.opens]
     if len(openers) == 1:
         return openers[0]

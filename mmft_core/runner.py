@@ -119,7 +119,7 @@ class _Run:
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
         self.directory, self.command = directory, command
         self.sink = Sinks([MetricsFile(directory.metrics, plan.engine.log_every), sink])
-        self.accelerator = make_accelerator(plan.engine)
+        self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
         val = dataset.splits.get("val")
         self.engine = Engine(
             task,

@@ -150,7 +150,8 @@ def _inspect_sample(
         changes = [codec.inspect(target)] if target is not None else []
         if inspected:
             inputs = split[index].inputs
-            changes += [p.inspect(inputs[m], train=train) for m, p in inspected.items()]
+            there = {m: p for m, p in inspected.items() if inputs[m] is not None}
+            changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
         yield from filter(None, changes)
     except ValueError as error:
         raise SampleError(split.sample_id(index), str(error)) from None

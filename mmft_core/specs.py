@@ -25,7 +25,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 ANY_MODALITIES = ("*",)
-"""For `TaskSpec.modalities`: the task takes whatever mix of modalities it is given."""
+"""For `TaskSpec.modalities`: the task takes whatever mix of modalities it is given. For
+`DatasetSpec.modalities`: samples hold what the context asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class Spec:
             raise PluginError(
                 f"{self.kind} name {self.name!r} is not lower-case letters, digits, '.', '-', '_'."
             )
-        for path in (self.build, self.options):
+        for path in (self.build, self.options, getattr(self, "describe", None)):
             if path is not None and not (isinstance(path, str) and _PATH.fullmatch(path)):
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
@@ -104,12 +105,14 @@ class DatasetSpec(Spec):
     """A source of samples.
 
     Attributes:
-        modalities: what the inputs of its samples hold.
+        modalities: what the inputs of its samples hold, or `ANY_MODALITIES`.
         targets: what it can give to be predicted: "class", "text", "number", "none". Its context
             says which of them the task learns from.
         opens: what paths it reads when a user gives one in place of a name: file suffixes
             (".csv"), "/" for a folder. Such a dataset has an option `path`.
         bundled: whether it works on a fresh machine without any download.
+        describe: path of a `describe(options, context)` that returns lines on how the data were
+            understood, such as what each column was taken for; `--dry-run` shows them.
     """
 
     kind = "dataset"
@@ -118,6 +121,7 @@ class DatasetSpec(Spec):
     targets: tuple[str, ...]
     opens: tuple[str, ...] = ()
     bundled: bool = False
+    describe: str | None = None
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -130,11 +134,14 @@ class TaskSpec(Spec):
 
     Attributes:
         modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
+        count: of a task of any modalities, how many it takes at least and at most.
+        partial: whether samples may lack some of the modalities.
         target: what it learns from; compare `DatasetSpec.targets`.
         unseen_classes: whether it can be judged on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
-        predicts: what its predictions are: "classes", "text", "likelihoods", "embeddings" (see
-            `mmft_core.contracts.Outputs`), or a word of the plugin's own; metrics go by it.
+        predicts: what its predictions are: "classes", "numbers", "text", "likelihoods",
+            "embeddings" (see `mmft_core.contracts.Outputs`), or a word of the plugin's own;
+            metrics go by it.
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
@@ -147,6 +154,8 @@ class TaskSpec(Spec):
     modalities: tuple[str, ...]
     target: str
     predicts: str
+    count: tuple[int, int] = (1, 8)
+    partial: bool = False
     unseen_classes: bool = False
     needs: tuple[str, ...] = ("pooled",)
     default_dataset: str | None = None

@@ -25,6 +25,10 @@ class _View(Split):
         split, at = self._locate(index)
         return split.target(at)
 
+    def input(self, index: int, modality: str) -> Any:
+        split, at = self._locate(index)
+        return split.input(at, modality)
+
     def sample_id(self, index: int) -> str:
         split, at = self._locate(index)
         return split.sample_id(at)

@@ -59,12 +59,12 @@ class TrainingState:
         self, task: Task, config: EngineConfig, accelerator: Accelerator, total_steps: int
     ) -> None:
         self.accelerator, self.progress = accelerator, Progress()
-        self.tuning = tuning.Tuning.parse(config.tune)
+        self.tunings = tuning.Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
         # A copy of the task, so made before Accelerate wraps its forward pass.
         self.ema = AveragedModel(task, avg_fn=_average(config.ema)) if config.ema else None
-        if not self.tuning.changes:
-            tuning.apply(task, self.tuning, 0)  # DDP looks at it when it wraps the task.
+        if not self.tunings.changes:
+            tuning.apply(task, self.tunings, 0)  # DDP looks at it when it wraps the task.
         self.raw_optimizer = build_optimizer(task, config)
         self.schedule = build_schedule(self.raw_optimizer, config, total_steps)
         self.model, self.optimizer = accelerator.prepare(task, self.raw_optimizer)
@@ -79,7 +79,7 @@ class TrainingState:
     def train(self, epoch: int) -> None:
         """Put the task in training mode, with the layers that the epoch trains."""
         self.model.train()
-        tuning.apply(self.task, self.tuning, epoch)
+        tuning.apply(self.task, self.tunings, epoch)
 
     def update(self) -> None:
         """Take the optimizer step for which the gradients are there."""

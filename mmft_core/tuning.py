@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from mmft_core import base, lora
 from mmft_core.config import EngineConfig, LoraConfig
 from mmft_core.contracts import Backbone, Task
-from mmft_core.errors import ConfigError, IncompatibleError
+from mmft_core.errors import ConfigError, IncompatibleError, did_you_mean
 
 _FORM = re.compile(r"(?P<mode>full|head|last|gradual|lora)(?::(?P<number>[1-9]\d*))?")
 _ALONE = ("full", "head", "lora")
@@ -31,24 +31,6 @@ class Tuning:
     number: int = 1
 
     @classmethod
-    def of(cls, config: EngineConfig) -> Tuning:
-        """Read the settings of a run.
-
-        Raises:
-            ConfigError: they are wrong, or do not go together.
-        """
-        tuning = cls.parse(config.tune)
-        if tuning.mode != "lora" and config.lora != LoraConfig():
-            default = LoraConfig()
-            names = [n for n, v in vars(config.lora).items() if v != getattr(default, n)]
-            raise ConfigError(
-                f"engine.lora.{names[0]} is set, but engine.tune = '{config.tune}' uses no "
-                "adapters.",
-                hint="Give --tune lora, or leave the setting out.",
-            )
-        return tuning
-
-    @classmethod
     def parse(cls, text: str) -> Tuning:
         """Read "full", "head", "last:N", "gradual", "gradual:N" or "lora".
 
@@ -60,11 +42,7 @@ class Tuning:
         if not match or (match["mode"] in _ALONE and number):
             match = None
         if match is None or (match["mode"] == "last" and number is None):
-            raise ConfigError(
-                f"engine.tune = {text!r} is not valid."
-                + (" Adapters are not combined with another way." if "lora" in text else ""),
-                hint="Give full, head, last:N, gradual, gradual:N or lora.",
-            )
+            raise _invalid(text)
         return cls(match["mode"], int(number or 1))  # type: ignore[arg-type]
 
     def trained_layers(self, depth: int, epoch: int) -> int:
@@ -79,6 +57,80 @@ class Tuning:
         return self.mode == "gradual"
 
 
+@dataclass(frozen=True)
+class Tunings:
+    """The tuning of every backbone: one for all, or some modalities their own."""
+
+    shared: Tuning = field(default_factory=Tuning)
+    own: Mapping[str, Tuning] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Tunings:
+        """Read "head", "image=head,text=lora" (others fully), or "head,text=lora".
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        own: dict[str, Tuning] = {}
+        for entry in text.split(","):
+            modality, equals, way = entry.rpartition("=")
+            if modality.strip() in own or (equals and not modality.strip()):
+                raise _invalid(text)
+            own[modality.strip()] = Tuning.parse(way.strip())
+        return cls(own.pop("", Tuning()), own)
+
+    @classmethod
+    def of(cls, config: EngineConfig, modalities: Iterable[str] | None = None) -> Tunings:
+        """Read the settings of a run.
+
+        Args:
+            modalities: those of the run's backbones, none of which another may be named.
+
+        Raises:
+            ConfigError: they are wrong, or do not go together.
+        """
+        tunings = cls.parse(config.tune)
+        if not tunings.adapts and config.lora != LoraConfig():
+            default = LoraConfig()
+            names = [n for n, v in vars(config.lora).items() if v != getattr(default, n)]
+            raise ConfigError(
+                f"engine.lora.{names[0]} is set, but engine.tune = '{config.tune}' uses no "
+                "adapters.",
+                hint="Give --tune lora, or leave the setting out.",
+            )
+        known = list(tunings.own if modalities is None else modalities)
+        strange = [modality for modality in tunings.own if modality not in known]
+        if strange:
+            raise ConfigError(
+                f"engine.tune = '{config.tune}' names {strange[0]}, of which there is no backbone."
+                f"{did_you_mean(strange[0], known)}",
+                hint=f"The run's backbones read {', '.join(known)}.",
+            )
+        return tunings
+
+    def __getitem__(self, modality: str) -> Tuning:
+        return self.own.get(modality, self.shared)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the trained layers of a backbone change from epoch to epoch."""
+        return any(tuning.changes for tuning in (self.shared, *self.own.values()))
+
+    @property
+    def adapts(self) -> bool:
+        """Whether any backbone gets adapters."""
+        return any(tuning.mode == "lora" for tuning in (self.shared, *self.own.values()))
+
+
+def _invalid(text: str) -> ConfigError:
+    return ConfigError(
+        f"engine.tune = {text!r} is not valid."
+        + (" Adapters are not combined with another way." if "lora" in text else ""),
+        hint="Give full, head, last:N, gradual, gradual:N or lora; for several backbones also "
+        "MODALITY=WAY,MODALITY=WAY.",
+    )
+
+
 def prepare(task: Task, config: EngineConfig) -> None:
     """Make a task's backbones ready for the way they are to be trained.
 
@@ -88,9 +140,9 @@ def prepare(task: Task, config: EngineConfig) -> None:
         ConfigError: the settings are wrong, or do not suit a backbone.
         IncompatibleError: a backbone cannot be trained so.
     """
-    tuning = Tuning.of(config)
+    tunings = Tunings.of(config, task.backbones)
     for modality in task.backbones:
-        backbone = task.backbone(modality)
+        backbone, tuning = task.backbone(modality), tunings[modality]
         if backbone.quantized:
             _check_quantized(modality, tuning, config)
         if config.gradient_checkpointing:
@@ -118,13 +170,13 @@ def _check_quantized(modality: str, tuning: Tuning, config: EngineConfig) -> Non
         )
 
 
-def apply(task: Task, tuning: Tuning, epoch: int) -> None:
+def apply(task: Task, tunings: Tunings, epoch: int) -> None:
     """Set which parameters require gradients, and freeze the statistics of frozen layers.
 
     Call it after `task.train()`, which puts every module into training mode.
     """
     for modality in task.backbones:
-        apply_to(task.backbone(modality), tuning, epoch, task.training)
+        apply_to(task.backbone(modality), tunings[modality], epoch, task.training)
 
 
 def apply_to(backbone: Backbone, tuning: Tuning, epoch: int, training: bool) -> None:

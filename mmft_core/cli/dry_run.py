@@ -1,11 +1,12 @@
-"""`mmft run --dry-run`: what would be done, without data or weights."""
+"""`mmft run --dry-run`: what would be done, without training or weights."""
 
 from __future__ import annotations
 
 import click
 
-from mmft_core.config import EngineConfig, dump_toml
-from mmft_core.plan import BackbonePart, Plan
+from mmft_core.config import dump_toml
+from mmft_core.plan import Plan
+from mmft_core.specs import resolve
 
 
 def show_plan(plan: Plan) -> None:
@@ -13,8 +14,7 @@ def show_plan(plan: Plan) -> None:
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
     """
-    needs = plan.task.spec.needs
-    counts = {m: _parameters(p, plan.engine, needs) for m, p in plan.backbones.items()}
+    counts = _counts(plan)
     click.echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
@@ -24,6 +24,8 @@ def show_plan(plan: Plan) -> None:
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
             f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"
         )
+    for line in _described(plan):
+        click.echo(f"# {line}")
     missing = [c for c in plan.components if c.missing_extras()]
     for component in missing:
         extras = ",".join(component.missing_extras())
@@ -34,23 +36,34 @@ def show_plan(plan: Plan) -> None:
     click.echo(dump_toml(plan.tree()), nl=False)
 
 
-def _parameters(
-    part: BackbonePart, config: EngineConfig, needs: tuple[str, ...]
-) -> tuple[int, int]:
-    """Count parameters on torch's meta device, which allocates none."""
+def _described(plan: Plan) -> list[str]:
+    """How the data were understood, where the data set can tell."""
+    from mmft_core.parts import dataset_context
+
+    path = plan.dataset.spec.describe
+    return resolve(path)(plan.dataset.options, dataset_context(plan)) if path else []
+
+
+def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Count each backbone's parameters, on torch's meta device, which allocates none."""
     import torch
 
     from mmft_core import lora, tuning
     from mmft_core.contracts import BackboneContext, DatasetInfo
     from mmft_core.weights import WeightsRequest
 
-    how = tuning.Tuning.of(config)
     context = BackboneContext(
-        weights=WeightsRequest("none"), info=DatasetInfo(name="dry run"), needs=needs
+        weights=WeightsRequest("none"),
+        info=DatasetInfo(name="dry run"),
+        needs=plan.task.spec.needs,
     )
-    with torch.device("meta"):
-        backbone = part.component.build(part.options, context)
-    if how.mode == "lora":
-        lora.inject(backbone, config.lora)
-    tuning.apply_to(backbone, how, epoch=0, training=True)
-    return tuning.count_parameters(backbone)
+    tunings = tuning.Tunings.of(plan.engine, plan.backbones)
+    counts = {}
+    for modality, part in plan.backbones.items():
+        with torch.device("meta"):
+            backbone = part.component.build(part.options, context)
+        if tunings[modality].mode == "lora":
+            lora.inject(backbone, plan.engine.lora)
+        tuning.apply_to(backbone, tunings[modality], epoch=0, training=True)
+        counts[modality] = tuning.count_parameters(backbone)
+    return counts

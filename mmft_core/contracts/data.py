@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 import torch
@@ -19,7 +19,8 @@ class Sample:
 
     Attributes:
         inputs: the raw input of each modality, lazily decoded where it can be (a PIL image that
-            is opened but not loaded, a path of an audio file, a string).
+            is opened but not loaded, a path of an audio file, a string); None where the sample
+            lacks one, which it may if `DatasetContext.partial` says so.
         target: as the data set knows it (a class name, a text, a number), or None.
         id: what messages and reports point at: the file, or the table and its row.
     """
@@ -46,6 +47,10 @@ class Split(ABC):
     def target(self, index: int) -> Any:
         """The target alone; override where that is cheaper than the whole sample."""
         return self[index].target
+
+    def input(self, index: int, modality: str) -> Any:
+        """One input alone; override where that is cheaper than the whole sample."""
+        return self[index].inputs.get(modality)
 
     def sample_id(self, index: int) -> str:
         """The id alone; override where that is cheaper than the whole sample."""
@@ -82,6 +87,8 @@ class DatasetInfo:
         licence: theirs, as far as it is known.
         synthetic: generated rather than collected.
         notes: remarks that a reader of the report should see (how it was split, ...).
+        target_scale: mean and standard deviation of the training split's targets, where these
+            are numbers. The core works it out.
     """
 
     name: str
@@ -90,6 +97,7 @@ class DatasetInfo:
     licence: str = "unknown"
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    target_scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,26 +113,32 @@ class Batch:
     """A collated batch.
 
     Attributes:
-        inputs: modality -> what the backbone's processor collated.
+        inputs: modality -> what the backbone's processor collated of the samples that have one;
+            modalities that none of them has are left out.
         targets: what the task's codec collated, or None where there are no targets.
         ids: sample ids, in order.
+        present: modality -> (B,) bool, which samples have one; modalities that all of them have
+            are left out.
     """
 
     inputs: dict[str, Tensors]
     targets: Any
     ids: list[str]
+    present: Tensors = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device) -> Self:
         """Move the tensors to a device, asynchronously from pinned memory."""
-        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
-        return type(self)(map_tensors(self.inputs, move), map_tensors(self.targets, move), self.ids)
+        return self._mapped(lambda t: t.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
-        pin = Tensor.pin_memory
-        return type(self)(map_tensors(self.inputs, pin), map_tensors(self.targets, pin), self.ids)
+        return self._mapped(Tensor.pin_memory)
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
+        names = ("inputs", "targets", "present")
+        return replace(self, **{n: map_tensors(getattr(self, n), function) for n in names})
 
 
 def map_tensors(tree: Any, function: Any) -> Any:
@@ -144,6 +158,9 @@ class DatasetContext:
 
     Attributes:
         target: which of its spec's targets the task learns from.
+        modalities: which inputs it reads; others that a data set holds need not come. Empty for
+            all that it declares.
+        partial: whether samples may lack some of them.
         seed: of any random split.
         unseen_classes: whether val and test may hold classes that train does not.
         training: whether it is to be learned from. Otherwise a trained model is judged on it,
@@ -151,6 +168,8 @@ class DatasetContext:
     """
 
     target: str = "class"
+    modalities: tuple[str, ...] = ()
+    partial: bool = False
     seed: int = 0
     unseen_classes: bool = False
     training: bool = True

@@ -22,11 +22,14 @@ class Outputs:
         predictions: tensors (or lists) whose first dimension is the batch; None in training,
             where nobody reads them.
         targets: what metrics compare predictions with, where that is not `Batch.targets`.
+        figures: in eval mode, what else is worth knowing of each sample, (B,) by name; an
+            evaluation gives the means ("modality-weight/image").
 
     What metrics are given, by what the task predicts (`TaskSpec.predicts`):
 
         predicts        predictions                         targets
         "classes"       probabilities (B, C)                class indices (B,)
+        "numbers"       (B,)                                (B,)
         "text"          list of B texts                     list of B texts
         "likelihoods"   nats of each sample's tokens (B,)   numbers of these tokens (B,)
         "embeddings"    of length one (B, D)                {"group": (B,) int64, equal where one
@@ -37,6 +40,7 @@ class Outputs:
     loss: Tensor | None
     predictions: Any = None
     targets: Any = None
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

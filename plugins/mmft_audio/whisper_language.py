@@ -29,8 +29,11 @@ def hear_language(network: Any, tokenizer: Any, split: Split) -> str:
     codes, votes = list(known), Counter[str]()
     for index in torch.linspace(0, len(split) - 1, min(_HEARD, len(split))).long().tolist():
         try:
-            wave = load(split[index].inputs["audio"], RATE)[:length]
+            recording = split.input(index, "audio")
+            wave = load(recording, RATE)[:length] if recording is not None else None
         except SampleError:  # Of which the check of the data tells.
+            continue
+        if wave is None:
             continue
         features = log_mel(F.pad(wave, (0, length - len(wave)))[None])
         logits = network(input_features=features, decoder_input_ids=start).logits[0, -1]

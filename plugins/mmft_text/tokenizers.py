@@ -29,7 +29,8 @@ def _texts(split: Split, targets: bool) -> Iterator[str]:
     """All texts of a split but those of bad samples, of which the check of the data tells."""
     for index in range(len(split)):
         with contextlib.suppress(SampleError):
-            sample = split[index]
-            yield sample.inputs["text"]
-            if targets and isinstance(sample.target, str):
-                yield sample.target
+            text, target = split.input(index, "text"), split.target(index)
+            if text is not None:
+                yield text
+            if targets and isinstance(target, str):
+                yield target

@@ -18,7 +18,7 @@ from mmft_core.config import EngineConfig, LoraConfig
 from mmft_core.contracts import Backbone, Batch, Features, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
 from mmft_core.roles import find_roles
-from mmft_core.tuning import Tuning, apply, count_parameters, parameter_groups, prepare
+from mmft_core.tuning import Tunings, apply, count_parameters, parameter_groups, prepare
 from mmft_core.weights import LoadedWeights
 from tests.engine.test_fit import StopAt
 from tests.engine.toy import CLASSES, Layered, make_engine, same, weights
@@ -68,7 +68,7 @@ def test_adapters_learn_like_layers() -> None:
     torch.manual_seed(0)
     task = Classification("point", Layered(), CLASSES)
     prepare(task, replace(LORA, lora=LoraConfig(rank=8)))
-    apply(task.train(), Tuning("lora"), 0)
+    apply(task.train(), Tunings.parse("lora"), 0)
     optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], 0.01)
     values = torch.randn(64, 2)
     batch = Batch({"point": {"values": values}}, (values.prod(1) > 0).long(), [""] * 64)
@@ -84,7 +84,7 @@ def test_the_count_is_of_what_learns() -> None:
     task = Classification("point", Layered(), CLASSES)
     all_before, _ = count_parameters(task)
     prepare(task, LORA)
-    apply(task.train(), Tuning.of(LORA), 0)
+    apply(task.train(), Tunings.of(LORA), 0)
     total, trained = count_parameters(task)
     adapters = 2 * (2 + 8) + 2 * 2 * (8 + 8)
     assert total == all_before + adapters
@@ -94,10 +94,10 @@ def test_the_count_is_of_what_learns() -> None:
 def test_dropout_is_on_in_training_and_running_statistics_are_off() -> None:
     task = Classification("point", Layered(), CLASSES)
     prepare(task, LORA)
-    apply(task.train(), Tuning.of(LORA), 0)
+    apply(task.train(), Tunings.of(LORA), 0)
     training = {type(m).__name__: m.training for m in task.modules()}
     assert training["Dropout"] and not training["BatchNorm1d"]
-    apply(task.eval(), Tuning.of(LORA), 0)
+    apply(task.eval(), Tunings.of(LORA), 0)
     assert not any(m.training for m in task.modules())
 
 
@@ -270,13 +270,13 @@ def test_a_random_base_must_be_kept() -> None:
 
 def test_settings_of_adapters_without_adapters_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"engine.lora.rank is set, but engine.tune = 'full'"):
-        Tuning.of(EngineConfig(lora=LoraConfig(rank=4)))
+        Tunings.of(EngineConfig(lora=LoraConfig(rank=4)))
 
 
 @pytest.mark.parametrize("text", ["gradual+lora", "lora:2", "lora,gradual"])
 def test_adapters_are_not_combined_with_unfreezing(text: str) -> None:
     with pytest.raises(ConfigError, match="not combined with another way"):
-        Tuning.parse(text)
+        Tunings.parse(text)
 
 
 class Quantized(Layered):
@@ -302,7 +302,7 @@ def test_weights_of_few_bits_cannot_be_trained(config: EngineConfig, message: st
 def test_weights_of_few_bits_are_not_kept(config: EngineConfig) -> None:
     task = Classification("point", Quantized(), CLASSES)
     prepare(task, config)
-    apply(task.train(), Tuning.of(config), 0)
+    apply(task.train(), Tunings.of(config), 0)
     assert task.backbone("point").loaded.digest
     keys = {key for key in task.state_dict() if base.kept(task)(key)}
     assert keys == {k for k in task.state_dict() if "lora_" in k or k.startswith("head.")}

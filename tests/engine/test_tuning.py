@@ -14,7 +14,7 @@ from mmft_core.config import EngineConfig
 from mmft_core.errors import ConfigError
 from mmft_core.optim import build_optimizer, lr_factor
 from mmft_core.tracking import Step
-from mmft_core.tuning import Tuning, apply, count_parameters, parameter_groups
+from mmft_core.tuning import Tuning, Tunings, apply, count_parameters, parameter_groups
 from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights
 
 FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)
@@ -65,7 +65,7 @@ def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "heads", "last", "last:0", "last:x", "full:2", "gradual:0"])
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="engine.tune"):
-        Tuning.parse(text)
+        Tunings.parse(text)
 
 
 def test_layer_decay_gives_lower_layers_lower_rates() -> None:
@@ -87,7 +87,7 @@ def test_layer_decay_gives_lower_layers_lower_rates() -> None:
 
 def test_parameters_are_counted_as_they_are_trained() -> None:
     task = Classification("point", Layered(), CLASSES)
-    apply(task.train(), Tuning.parse("head"), 0)
+    apply(task.train(), Tunings.parse("head"), 0)
     total, trained = count_parameters(task)
     assert trained == 8 * 2 + 2
     assert total > trained
@@ -119,3 +119,23 @@ def test_schedules_rise_to_one_and_end_where_they_should(
     assert values[100] == pytest.approx(end, abs=1e-9)
     assert all(a <= b + 1e-9 for a, b in itertools.pairwise(values[: top + 1]))
     assert all(a >= b - 1e-9 for a, b in itertools.pairwise(values[top:]))
+
+
+def test_each_modality_may_be_tuned_its_own_way() -> None:
+    tunings = Tunings.parse("image=head, text=last:2")
+    assert (tunings["image"], tunings["text"]) == (Tuning("head"), Tuning("last", 2))
+    assert tunings["audio"] == Tuning("full")
+    assert Tunings.parse("head,text=gradual")["audio"] == Tuning("head")
+    assert Tunings.parse("head,text=gradual").changes
+    assert not Tunings.parse("head").changes
+
+
+@pytest.mark.parametrize("text", ["image=head,image=full", "head,full", "=head", "image="])
+def test_a_tuning_that_says_two_things_or_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"engine\.tune = .* is not valid"):
+        Tunings.parse(text)
+
+
+def test_a_modality_without_a_backbone_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"names imag, of which .* 'image'"):
+        Tunings.of(EngineConfig(tune="imag=head"), ["image", "text"])
