@@ -69,6 +69,13 @@ class EngineConfig:
         Literal["adamw", "adam", "sgd"], Meta(description="sgd is with Nesterov momentum 0.9.")
     ] = "adamw"
     lr: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-4
+    fresh_lr: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(
+            description="Of what starts from random weights: the head, and backbones without "
+            "pretrained ones; unset for lr."
+        ),
+    ] = None
     weight_decay: Annotated[
         float, Meta(ge=0, description="Of weights; biases and norms have none.")
     ] = 0.05

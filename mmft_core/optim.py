@@ -15,7 +15,9 @@ from mmft_core.tuning import parameter_groups
 
 def build_optimizer(task: Task, config: EngineConfig) -> Optimizer:
     """Make the optimizer over all parameters; those that are frozen get no gradient."""
-    groups = parameter_groups(task, config.lr, config.weight_decay, config.layer_decay)
+    groups = parameter_groups(
+        task, config.lr, config.weight_decay, config.layer_decay, config.fresh_lr
+    )
     if config.optimizer == "sgd":
         return SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
     kind = AdamW if config.optimizer == "adamw" else Adam

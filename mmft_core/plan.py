@@ -89,6 +89,12 @@ class Plan:
         """The plan for a start from random weights, which may want other engine settings."""
         return replace(self, engine=self.engine_from_scratch)
 
+    def with_data_options(self, options: Any) -> Plan:
+        """The plan with the options that a data set found out, if it did (`Dataset.options`)."""
+        if options is None:
+            return self
+        return replace(self, dataset=replace(self.dataset, options=options))
+
     def tree(self) -> Tree:
         """The resolved configuration: running it again repeats the run."""
         options = {part.component.qualified: asdict(part.options) for part in self.metrics}
@@ -154,6 +160,22 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
     )
+
+
+def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
+    """The configuration of a run with other data.
+
+    Where these are of the same kind as the run's own, they are read with the same options.
+
+    Args:
+        name: of a data set, or a path.
+    """
+    own = _table(tree, "dataset")
+    others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
+    found = resolve(others, registry).dataset.component.qualified
+    if found != own.get("name") or "path" not in _table(others, "dataset"):
+        return others
+    return others | {"dataset": merge(own, _table(others, "dataset"))}
 
 
 def _table(tree: Mapping[str, Any], key: str) -> Tree:

@@ -56,8 +56,9 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     directory.ensure_usable()
     monitor = choose_monitor(plan)
     dataset = build_dataset(plan)
+    plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
-    if any(task.backbone(m).loaded.source == "random" for m in task.backbones):
+    if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)
     directory.ensure_usable(_needed_bytes(task))

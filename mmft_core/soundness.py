@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -103,7 +103,7 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         gone = [name for name in dataset.info.classes if name not in left]
         if gone:
             raise DataError(f"No sample of class '{gone[0]}' can be used to train on.")
-    return Dataset(info=dataset.info, splits=splits)
+    return replace(dataset, splits=splits)
 
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:

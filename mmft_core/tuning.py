@@ -193,36 +193,47 @@ def apply_to(backbone: Backbone, tuning: Tuning, epoch: int, training: bool) -> 
 
 
 def parameter_groups(
-    task: Task, lr: float, weight_decay: float, layer_decay: float
+    task: Task,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float,
+    fresh_lr: float | None = None,
 ) -> list[dict[str, object]]:
     """Group parameters by learning rate and weight decay, for an optimizer.
 
     The k-th layer from the top of a backbone learns with `lr * layer_decay**k`, the head with
     `lr`. Parameters of at most one dimension (biases, norms) get no weight decay.
+
+    Args:
+        fresh_lr: in place of `lr` for the head and for backbones that start from random weights.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for factor, parameter in _with_factors(task, layer_decay):
+    for rate, parameter in _with_rates(task, lr, layer_decay, fresh_lr or lr):
         decay = weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((lr * factor, decay), []).append(parameter)
+        groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
 
 
-def _with_factors(task: Task, layer_decay: float) -> Iterator[tuple[float, nn.Parameter]]:
+def _with_rates(
+    task: Task, lr: float, layer_decay: float, fresh_lr: float
+) -> Iterator[tuple[float, nn.Parameter]]:
     seen: set[int] = set()
     for modality in task.backbones:
-        layers = list(task.backbone(modality).layers())
+        backbone = task.backbone(modality)
+        top = lr if fresh_lr == lr or backbone.loaded.source != "random" else fresh_lr
+        layers = list(backbone.layers())
         for depth, layer in enumerate(layers):
-            factor = layer_decay ** (len(layers) - depth)
+            rate = top * layer_decay ** (len(layers) - depth)
             for parameter in layer.parameters():
                 if id(parameter) not in seen:
                     seen.add(id(parameter))
-                    yield factor, parameter
+                    yield rate, parameter
     for parameter in task.parameters():
         if id(parameter) not in seen:
-            yield 1.0, parameter
+            yield fresh_lr, parameter
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import click
 from mmft_core.config import merge, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
-from mmft_core.plan import resolve
+from mmft_core.plan import resolve, with_data
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def evaluate(
     registry = discover()
     tree = RunDirectory(run_dir).open()
     if dataset is not None:
-        tree["dataset"] = {"name": dataset}
+        tree = with_data(tree, dataset, registry)
     settings = parse_set(assignments)
     tree = merge(tree, settings)
     if metric:

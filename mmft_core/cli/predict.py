@@ -114,9 +114,9 @@ def split_of_dataset(
     """The samples of a data set, read as the run's task reads them."""
     from mmft_core.inference import choose_split
     from mmft_core.parts import build_dataset
-    from mmft_core.plan import resolve
+    from mmft_core.plan import resolve, with_data
 
-    tree = RunDirectory(run_dir).open() | {"dataset": {"name": dataset}}
+    tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
     data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)
     return choose_split(data, split)
 

@@ -102,10 +102,17 @@ class DatasetInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Named splits: "train", and where there are any "val" (chooses the model) and "test"."""
+    """Named splits: "train", and where there are any "val" (chooses the model) and "test".
+
+    Attributes:
+        options: those that it was built with, with what was found out filled in (such as what each
+            column holds). A run keeps them, so that other data are read as its own were. None
+            where nothing was found out.
+    """
 
     info: DatasetInfo
     splits: Mapping[str, Split]
+    options: Any = None
 
 
 @dataclass(slots=True)

@@ -12,10 +12,9 @@ import importlib.metadata
 import multiprocessing
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +25,9 @@ from mmft_audio import audio_table
 from mmft_audio.dataset_options import AudioTableOptions, SpokenCommandsOptions
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_audio.phrases import PHRASES
+from mmft_core.cache import cached_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.extras import require_extra
-from mmft_core.files import storage_errors
 from mmft_core.splits import Subset
 
 RATE = 16_000
@@ -119,25 +118,8 @@ def _folder() -> Path:
     """The folder of the speech, made if it is not there."""
     utterances = list(corpus())
     version = importlib.metadata.version("espeakng-loader")
-    key = hashlib.sha256(repr((_FORMAT, version, utterances)).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
-    folder = cache / f"spoken-commands-{key}"
-    if (folder / _TABLE).is_file():
-        return folder
-    with storage_errors(folder):
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
-        try:
-            _speak_all(utterances, temporary)
-            temporary.rename(folder)
-        except FileExistsError:  # Another process was faster.
-            pass
-        except OSError:
-            if not (folder / _TABLE).is_file():
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    recipe = (_FORMAT, version, utterances)
+    return cached_folder("spoken-commands", recipe, partial(_speak_all, utterances))
 
 
 def _speak_all(utterances: Sequence[Utterance], folder: Path) -> None:

@@ -5,14 +5,10 @@ Predictions are probabilities (B, C), targets are class indices (B,).
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torchmetrics
-from torch import Tensor
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassAUROC,
@@ -23,8 +19,9 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from mmft_core.contracts import Metric, MetricContext, MetricValue
+from mmft_core.contracts import Metric, MetricContext
 from mmft_core.registry import NoOptions
+from mmft_core.torch_metrics import TorchMetrics
 
 # Thresholds of the ROC curve, denser towards 0 and 1 where trained networks put most of their
 # probabilities. With fixed thresholds the curve takes constant memory however many samples there
@@ -34,34 +31,6 @@ _THRESHOLDS = torch.cat(
 )
 
 Build = Callable[[NoOptions, MetricContext], Metric]
-
-
-class TorchMetrics(Metric):
-    """One or several torchmetrics, by the part of the result that each gives."""
-
-    def __init__(self, parts: Mapping[str, torchmetrics.Metric]) -> None:
-        self.parts = dict(parts)
-
-    def update(self, predictions: Any, targets: Any) -> None:
-        for part in self.parts.values():
-            part.to(predictions.device).update(predictions, targets)
-
-    def compute(self) -> dict[str, MetricValue]:
-        with warnings.catch_warnings():
-            # torchmetrics warns of classes without samples; their figures are NaN, which tells.
-            warnings.simplefilter("ignore")
-            return {name: _plain(part.compute()) for name, part in self.parts.items()}
-
-    def state(self) -> Any:
-        return {name: _to_cpu(part.metric_state) for name, part in self.parts.items()}
-
-    def merge(self, state: Any) -> None:
-        for name, part in self.parts.items():
-            part.to("cpu").merge_state(state[name])
-
-    def reset(self) -> None:
-        for part in self.parts.values():
-            part.reset()
 
 
 def build_accuracy(options: NoOptions, context: MetricContext) -> Metric:
@@ -112,14 +81,3 @@ def build_calibration_error(options: NoOptions, context: MetricContext) -> Metri
 
 def _classes(context: MetricContext) -> int:
     return max(2, len(context.info.classes))
-
-
-def _plain(value: Tensor) -> MetricValue:
-    numbers = value.tolist()
-    if isinstance(numbers, float | int):
-        return math.nan if numbers is None else float(numbers)
-    return numbers  # type: ignore[no-any-return]
-
-
-def _to_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: [t.cpu() for t in v] if isinstance(v, list) else v.cpu() for k, v in state.items()}

@@ -1,4 +1,4 @@
-"""The classification task: a linear head on pooled features of one modality."""
+"""Classification: what all such tasks share, and a linear head on features of one modality."""
 
 from __future__ import annotations
 
@@ -31,34 +31,21 @@ class ClassCodec(TargetCodec):
         return torch.tensor(targets, dtype=torch.int64)
 
 
-class Classification(Task):
-    """One class for each sample.
+class Classifier(Task):
+    """One class for each sample, however it is found.
 
     Predictions are probabilities (B, C).
     """
 
-    def __init__(
-        self,
-        modality: str,
-        backbone: Backbone,
-        classes: Sequence[str],
-        *,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.modality = modality
-        self.backbones = nn.ModuleDict({modality: backbone})
-        self.codec: ClassCodec = ClassCodec(classes)
-        self.label_smoothing = label_smoothing
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.width, len(self.codec.classes))
+    codec: ClassCodec
 
-    def forward(self, batch: Batch) -> Outputs:
-        features = self.backbone(self.modality).encode(batch.inputs[self.modality])
-        # In full precision: in bf16 the probabilities of two classes are often the same number.
-        with torch.autocast(features.pooled.device.type, enabled=False):
-            logits = self.head(self.dropout(features.pooled.float()))
+    def __init__(self, classes: Sequence[str], label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.codec = ClassCodec(classes)
+        self.label_smoothing = label_smoothing
+
+    def judged(self, logits: Tensor, batch: Batch) -> Outputs:
+        """Loss and probabilities of logits (B, C), which are float32."""
         loss = None
         if batch.targets is not None:
             smoothing = self.label_smoothing if self.training else 0.0
@@ -85,3 +72,29 @@ class Classification(Task):
             "Most wrong": (1 - true).masked_fill(right, -math.inf),
             "Most confident": confidence.masked_fill(~right, -math.inf),
         }
+
+
+class Classification(Classifier):
+    """A linear head on the pooled features of one modality."""
+
+    def __init__(
+        self,
+        modality: str,
+        backbone: Backbone,
+        classes: Sequence[str],
+        *,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(classes, label_smoothing)
+        self.modality = modality
+        self.backbones = nn.ModuleDict({modality: backbone})
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(backbone.width, len(self.codec.classes))
+
+    def forward(self, batch: Batch) -> Outputs:
+        features = self.backbone(self.modality).encode(batch.inputs[self.modality])
+        # In full precision: in bf16 the probabilities of two classes are often the same number.
+        with torch.autocast(features.pooled.device.type, enabled=False):
+            logits = self.head(self.dropout(features.pooled.float()))
+        return self.judged(logits, batch)

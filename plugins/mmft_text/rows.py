@@ -50,11 +50,11 @@ class TextRows(TargetRows):
         return Sample({"text": text}, self.target(index), self.sample_id(index))
 
     def sizes(self) -> Sequence[float]:
-        lengths = _lengths(self.texts)
+        lengths = text_lengths(self.texts)
         if isinstance(self.targets, pa.ChunkedArray):
-            lengths = lengths + _lengths(self.targets)
+            lengths = lengths + text_lengths(self.targets)
         return lengths.tolist()  # type: ignore[no-any-return]
 
 
-def _lengths(texts: pa.ChunkedArray) -> Any:
+def text_lengths(texts: pa.ChunkedArray) -> Any:
     return pc.fill_null(pc.utf8_length(texts), 0).to_numpy()

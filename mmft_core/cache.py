@@ -1,0 +1,42 @@
+"""Folders of generated data that are made once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmft_core.files import storage_errors
+
+
+def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
+    """A folder of the user's cache, made as a whole or not at all.
+
+    Args:
+        recipe: what its content follows from; another one has another folder.
+        fill: writes the content into a folder.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    folder = cache / f"{name}-{key}"
+    if folder.is_dir():
+        return folder
+    with storage_errors(folder):
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        try:
+            fill(temporary)
+            temporary.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # Or else another process was faster.
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,52 @@
+"""Metrics of torchmetrics as metrics of a plugin."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torchmetrics
+from torch import Tensor
+
+from mmft_core.contracts import Metric, MetricValue
+
+
+class TorchMetrics(Metric):
+    """One or several torchmetrics, by the part of the result that each gives."""
+
+    def __init__(self, parts: Mapping[str, torchmetrics.Metric]) -> None:
+        self.parts = dict(parts)
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        for part in self.parts.values():
+            part.to(predictions.device).update(predictions, targets)
+
+    def compute(self) -> dict[str, MetricValue]:
+        with warnings.catch_warnings():
+            # torchmetrics warns of classes without samples; their figures are NaN, which tells.
+            warnings.simplefilter("ignore")
+            return {name: _plain(part.compute()) for name, part in self.parts.items()}
+
+    def state(self) -> Any:
+        return {name: _to_cpu(part.metric_state) for name, part in self.parts.items()}
+
+    def merge(self, state: Any) -> None:
+        for name, part in self.parts.items():
+            part.to("cpu").merge_state(state[name])
+
+    def reset(self) -> None:
+        for part in self.parts.values():
+            part.reset()
+
+
+def _plain(value: Tensor) -> MetricValue:
+    numbers = value.tolist()
+    if isinstance(numbers, float | int):
+        return math.nan if numbers is None else float(numbers)
+    return numbers
+
+
+def _to_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: [t.cpu() for t in v] if isinstance(v, list) else v.cpu() for k, v in state.items()}

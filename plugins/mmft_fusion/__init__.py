@@ -1,0 +1,80 @@
+"""Fusion: a class or a number from pictures, texts, recordings and columns together."""
+
+from typing import Any
+
+from mmft_classification import DEFAULT_METRICS as CLASS_METRICS
+from mmft_regression import DEFAULT_METRICS as NUMBER_METRICS
+
+from mmft_core import DatasetSpec, TaskSpec, hookimpl
+from mmft_core.specs import ANY_MODALITIES
+
+
+@hookimpl
+def register_dataset() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="mixed-table",
+            summary="A table with columns of pictures, recordings, texts, categories and numbers",
+            build="mmft_fusion.mixed_table:build",
+            describe="mmft_fusion.mixed_table:describe",
+            options="mmft_fusion.options:MixedTableOptions",
+            modalities=ANY_MODALITIES,
+            targets=("class", "number", "none"),
+            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+        ),
+        DatasetSpec(
+            name="noisy-digits",
+            summary="Digits as picture, spoken word, written word and columns, each with noise",
+            build="mmft_fusion.noisy_digits:build",
+            options="mmft_fusion.options:NoisyDigitsOptions",
+            modalities=("image", "text", "audio", "tabular"),
+            targets=("class", "number"),
+            bundled=True,
+            defaults={
+                "backbone.image.image_size": 32,
+                "backbone.image.flip": False,
+                "backbone.image.augment": "none",
+                "backbone.random_size": "tiny",
+                "backbone.text.max_length": 16,
+                "backbone.audio.padding": "batch",
+                "backbone.audio.noise": 0.0,
+                "backbone.audio.spec_augment": False,
+                "engine.epochs": 10,
+            },
+        ),
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    common: dict[str, Any] = {
+        "modalities": ANY_MODALITIES,
+        "partial": True,
+        "default_dataset": "noisy-digits",
+        "defaults": {"engine.lr": 1e-4, "engine.fresh_lr": 1e-3, "engine.weight_decay": 0.01},
+        "scratch": {"engine.lr": 1e-3, "engine.fresh_lr": "none"},
+    }
+    return [
+        TaskSpec(
+            name="fusion-cls",
+            summary="Classification of several modalities together",
+            target="class",
+            predicts="classes",
+            build="mmft_fusion.tasks:build_classification",
+            options="mmft_fusion.options:FusionClassificationOptions",
+            default_metrics=CLASS_METRICS,
+            monitor="accuracy",
+            **common,
+        ),
+        TaskSpec(
+            name="fusion-reg",
+            summary="Regression: a number from several modalities together",
+            target="number",
+            predicts="numbers",
+            build="mmft_fusion.tasks:build_regression",
+            options="mmft_fusion.options:FusionRegressionOptions",
+            default_metrics=NUMBER_METRICS,
+            monitor="mae",
+            **common,
+        ),
+    ]

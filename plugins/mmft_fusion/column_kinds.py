@@ -1,0 +1,137 @@
+"""What the columns of a table hold, told from their cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
+from mmft_vision.images import SUFFIXES as IMAGE_SUFFIXES
+
+from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_core.table_columns import text_of
+from mmft_core.tables import Table
+from mmft_fusion.options import ColumnKind
+
+_LOOKED_AT = 1000
+"""So many rows, spread over the table, decide what a column holds."""
+
+_MOST = 0.9
+"""Of its cells must be paths of one kind, for a column of them."""
+
+_WORDS = 4.0
+"""Categories have no more words than this, on average."""
+
+_CODE = re.compile(r"0\d+")
+_KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, and what it holds.
+
+    Attributes:
+        reason: why it is thought to hold that; "" where the user said so.
+    """
+
+    name: str
+    kind: ColumnKind
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.kind} ({self.reason or 'as told'})"
+
+
+def find_kinds(
+    table: Table, given: Mapping[str, ColumnKind], passed_over: Sequence[str], *, guess: bool
+) -> list[Column]:
+    """Tell what each column holds.
+
+    Args:
+        given: what the user said of some.
+        passed_over: columns of targets and splits, which are no inputs.
+        guess: look at the cells of columns of which nothing was said; else they are ignored.
+
+    Raises:
+        ConfigError: there is no such column.
+        DataError: a column holds lists, records or bytes.
+    """
+    for name in given:
+        if name not in table.columns:
+            raise ConfigError(
+                f"dataset.columns.{name} is set, but {table.path} has no such column."
+                f"{did_you_mean(name, table.columns)}",
+                hint=f"Its columns are: {', '.join(table.columns)}.",
+            )
+    columns = []
+    for name in table.columns:
+        if name in given:
+            columns.append(Column(name, given[name]))
+        elif name not in passed_over:
+            columns.append(Column(name, *(_kind(table, name) if guess else _UNNAMED)))
+    return columns
+
+
+_UNNAMED: tuple[ColumnKind, str] = "ignored", "it is not named"
+
+
+def _kind(table: Table, name: str) -> tuple[ColumnKind, str]:
+    """What a column holds, and why that is thought."""
+    rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
+    cells = [table.cell(int(row), name) for row in np.unique(rows)]
+    if any(isinstance(cell, list | dict | bytes) for cell in cells):
+        return "ignored", "its cells are lists, records or bytes"
+    texts = [text for text in map(text_of, cells) if text]
+    distinct = len(set(texts))
+    if not texts:
+        return "ignored", "it is empty"
+    for kind, suffixes in _FILES.items():
+        if sum(text.lower().endswith(suffixes) for text in texts) >= _MOST * len(texts):
+            return kind, f"paths such as {texts[0]}"
+    if distinct == 1:
+        return "ignored", f"it is always {texts[0]!r}"
+    if _are_numbers(texts, cells):
+        if distinct == len(texts) and _KEY.fullmatch(name):
+            return "ignored", "every row has another number, by its name a key"
+        return "number", f"{distinct} different numbers in {len(texts)} rows"
+    return _kind_of_words(texts, distinct)
+
+
+def _kind_of_words(texts: Sequence[str], distinct: int) -> tuple[ColumnKind, str]:
+    words = sum(len(text.split()) for text in texts) / len(texts)
+    told = f"{distinct} different in {len(texts)} rows, {words:.1f} words each"
+    if words <= _WORDS and distinct <= max(2, len(texts) / 2):
+        return "category", told
+    if words < 1.5:
+        return "ignored", f"{told}: single words that hardly repeat"
+    return "text", told
+
+
+_FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
+
+
+def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
+    if any(isinstance(cell, bool) for cell in cells) or any(map(_CODE.fullmatch, texts)):
+        return False  # 007 is a name.
+    try:
+        return all(np.isfinite(float(text)) for text in texts)
+    except ValueError:
+        return False
+
+
+def only_column(columns: Sequence[Column], kind: ColumnKind, table: Table) -> str | None:
+    """The one column of a kind, if there is any.
+
+    Raises:
+        DataError: there are several.
+    """
+    names = [column.name for column in columns if column.kind == kind]
+    if len(names) > 1:
+        raise DataError(
+            f"{table.path} has several columns of kind {kind}: {', '.join(names)}.",
+            hint=f"Leave out all but one: --set dataset.columns.{names[1]}=ignored",
+        )
+    return names[0] if names else None

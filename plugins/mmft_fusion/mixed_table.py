@@ -1,0 +1,189 @@
+"""A table whose columns are inputs of several modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from mmft_text.text_table import strings
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.errors import DataError
+from mmft_core.labelled_files import pack
+from mmft_core.table_columns import (
+    LABEL_NAMES,
+    SPLIT_COLUMNS,
+    divide_rows,
+    find_targets,
+    texts_of,
+)
+from mmft_core.tables import Table
+from mmft_fusion.column_kinds import Column, find_kinds, only_column
+from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
+from mmft_fusion.options import ColumnKind, MixedTableOptions
+
+NUMBER_NAMES = ("target", "value", "y", "price", "score", "rating", "label")
+
+
+def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
+    """Read the table. Paths are relative to it.
+
+    Raises:
+        ConfigError: an option names a column that is not there.
+        DataError: the table or a column is missing, a cell is no number, or there are too few
+            classes.
+    """
+    table = _table(options)
+    found = find_targets(
+        table,
+        options.target_column,
+        "",
+        context,
+        noun="number to predict",
+        names=NUMBER_NAMES,
+        read=strings,
+    )
+    columns = _columns(table, options, context)
+    inputs = _inputs(table, columns, context.modalities)
+    rows = MixedRows(
+        table.path.name, len(table), inputs, found.values, found.classes, partial=context.partial
+    )
+    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    shares = {"val": options.val, "test": options.test}
+    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
+    return Dataset(
+        info=DatasetInfo(
+            name=str(table.path),
+            classes=found.classes,
+            source=str(table.path),
+            notes=(f"columns: {'; '.join(map(str, columns))}", *found.notes, *more),
+        ),
+        splits=splits,
+        options=replace(options, columns=_used(columns, inputs), others="ignored"),
+    )
+
+
+def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
+    """Say what each column was taken for.
+
+    Raises:
+        ConfigError, DataError: as `build`.
+    """
+    table = _table(options)
+    columns = _columns(table, options, context)
+    width = max((len(column.name) for column in columns), default=0)
+    lines = [
+        f"column {column.name:{width}}  {column.kind:8}  {column.reason or 'as told'}"
+        for column in columns
+    ]
+    return [*lines, "a wrong guess is mended by --set dataset.columns.NAME=KIND"]
+
+
+def _table(options: MixedTableOptions) -> Table:
+    if not options.path:
+        raise DataError("The dataset mixed-table needs a table.", hint="Give --dataset PATH.")
+    return Table(Path(options.path).expanduser())
+
+
+def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
+    """The columns of inputs: all but those of targets and splits."""
+    names: Sequence[str] = LABEL_NAMES if context.target == "class" else NUMBER_NAMES
+    # Where nothing is to be predicted, a column of targets is none of the inputs either.
+    if context.target == "none":
+        names = (*LABEL_NAMES, *NUMBER_NAMES)
+    target = table.find_column(options.target_column, "target_column", names)
+    split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    others = [name for name in (target, split) if name is not None]
+    return find_kinds(table, options.columns, others, guess=options.others == "guess")
+
+
+def _inputs(
+    table: Table, columns: Sequence[Column], modalities: Sequence[str]
+) -> dict[str, Inputs]:
+    """The inputs of each modality that is asked for.
+
+    Raises:
+        DataError: there is no column of one.
+    """
+    inputs: dict[str, Inputs] = {}
+    for modality in modalities or _READERS:
+        own = _READERS[modality](table, columns) if modality in _READERS else None
+        if own is not None:
+            inputs[modality] = own
+        elif modalities:
+            kinds = " or ".join(_KINDS.get(modality, (modality,)))
+            raise DataError(
+                f"{table.path} has no column of kind {kinds}, which the {modality} backbone needs. "
+                f"Its columns were taken for: {'; '.join(map(str, columns))}.",
+                hint="Say what a column holds with --set dataset.columns.NAME=KIND.",
+            )
+    return inputs
+
+
+def _used(columns: Sequence[Column], modalities: Iterable[str]) -> dict[str, ColumnKind]:
+    """The kinds of the columns that go into these modalities."""
+    kinds = {kind for modality in modalities for kind in _KINDS[modality]}
+    return {column.name: column.kind for column in columns if column.kind in kinds}
+
+
+def _pictures(table: Table, columns: Sequence[Column]) -> Inputs | None:
+    name = only_column(columns, "image", table)
+    return None if name is None else Pictures(table.path.parent, pack(texts_of(table, name)))
+
+
+def _recordings(table: Table, columns: Sequence[Column]) -> Inputs | None:
+    name = only_column(columns, "audio", table)
+    return None if name is None else Recordings(table.path.parent, pack(texts_of(table, name)))
+
+
+def _texts(table: Table, columns: Sequence[Column]) -> Inputs | None:
+    names = [column.name for column in columns if column.kind == "text"]
+    return Texts({name: strings(table, name) for name in names}) if names else None
+
+
+def _cells(table: Table, columns: Sequence[Column]) -> Inputs | None:
+    numbers = [column.name for column in columns if column.kind == "number"]
+    categories = [column.name for column in columns if column.kind == "category"]
+    if not numbers and not categories:
+        return None
+    return Cells(
+        {name: _numbers(table, name) for name in numbers},
+        {name: pa.chunked_array([texts_of(table, name)], pa.string()) for name in categories},
+    )
+
+
+_READERS: Mapping[str, Callable[[Table, Sequence[Column]], Inputs | None]] = {
+    "image": _pictures,
+    "text": _texts,
+    "audio": _recordings,
+    "tabular": _cells,
+}
+
+_KINDS: Mapping[str, tuple[ColumnKind, ...]] = {
+    "image": ("image",),
+    "text": ("text",),
+    "audio": ("audio",),
+    "tabular": ("number", "category"),
+}
+
+
+def _numbers(table: Table, name: str) -> Any:
+    """A column of numbers (n,), NaN where a cell is empty.
+
+    Raises:
+        DataError: a cell is no number; names its row.
+    """
+    found = np.full(len(table), np.nan)
+    for row, text in enumerate(texts_of(table, name)):
+        try:
+            found[row] = float(text) if text else np.nan
+        except ValueError:
+            raise DataError(
+                f"{table.row_id(row)}: {text!r} in column '{name}' is no number.",
+                hint=f"Mend the cell, or give --set dataset.columns.{name}=category",
+            ) from None
+    return found

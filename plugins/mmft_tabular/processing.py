@@ -1,0 +1,95 @@
+"""From a row's cells to tensors: standardised numbers, numbered categories."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_tabular.columns import Cells, Columns
+
+FARTHEST = 5.0
+"""Standard deviations that a number may lie off the mean; what is farther is moved there."""
+
+EMPTY, UNKNOWN = 0, 1
+"""The numbers of an empty cell and of a category that training did not know; others follow."""
+
+
+class TabularProcessor(Processor):
+    """Turns cells into "numbers" (N,), "given" (N,) and "categories" (C,).
+
+    An empty cell, or a column that the row lacks, is a number of 0 (the mean) that is not given,
+    or the category `EMPTY`.
+    """
+
+    inspects = True
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self._index = {
+            name: {category: k for k, category in enumerate(categories, start=UNKNOWN + 1)}
+            for name, categories in columns.categories.items()
+        }
+
+    def prepare(self, raw: Cells, *, train: bool) -> Tensors:
+        numbers = [self._number(raw, name) for name in self.columns.numbers]
+        return {
+            "numbers": torch.tensor([n or 0.0 for n in numbers], dtype=torch.float32),
+            "given": torch.tensor([n is not None for n in numbers], dtype=torch.bool),
+            "categories": torch.tensor(
+                [self._category(raw, name) for name in self._index], dtype=torch.int64
+            ),
+        }
+
+    def _number(self, raw: Cells, name: str) -> float | None:
+        cell = raw.get(name)
+        if cell is None:
+            return None
+        mean, deviation = self.columns.numbers[name]
+        return max(-FARTHEST, min(FARTHEST, (float(cell) - mean) / deviation))
+
+    def _category(self, raw: Cells, name: str) -> int:
+        cell = raw.get(name)
+        return EMPTY if cell is None else self._index[name].get(str(cell), UNKNOWN)
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        def stacked(name: str) -> Tensor:
+            return torch.stack([item[name] for item in items])
+
+        return {name: stacked(name) for name in ("numbers", "given", "categories")}
+
+    def inspect(self, raw: Cells, *, train: bool = False) -> str | None:
+        for name in self.columns.numbers:
+            cell = raw.get(name)
+            try:
+                sound = cell is None or math.isfinite(float(cell))
+            except ValueError:
+                sound = False
+            if not sound:
+                raise ValueError(f"its {cell!r} in column '{name}' is no finite number")
+        for name, known in self._index.items():
+            cell = raw.get(name)
+            if cell is not None and str(cell) not in known:
+                return f"a rare category in column '{name}', which counts as unknown"
+        return None
+
+    def preview(self, raw: Cells) -> Preview:
+        shown = {name: cell for name, cell in raw.items() if cell is not None}
+        lines = [f"{name}: {_plain(cell)}" for name, cell in shown.items()]
+        return Preview("text/plain", "\n".join(lines).encode("utf-8", "replace"))
+
+    def parse(self, text: str) -> Cells | None:
+        """A JSON object is a row."""
+        try:
+            cells = json.loads(text)
+        except ValueError:
+            return None
+        return cells if isinstance(cells, dict) else None
+
+
+def _plain(cell: float | str) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.6g}"
