@@ -201,21 +201,28 @@ def _name(table: Mapping[str, Any], key: str, flag: str) -> str:
 def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
     """Give every backbone its whole table: {modality: {name, weights, options}}.
 
-    A table below `backbone` belongs to that modality; plain values beside it are for all backbones.
+    A table below `backbone` belongs to that modality; plain values beside it are for all backbones
+    that have such an option.
     """
     table = _table(tree, "backbone")
     by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
     shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
     if not by_modality:
         _name({}, "backbone", "--backbone")
+    known: dict[str, frozenset[str]] = {}
     for modality, own in by_modality.items():
         component = registry.backbone(_name(own, "backbone", f"--backbone {modality}="))
+        known[modality] = option_names(component.options_type()) | {"weights"}
         if component.spec.modality != modality:
             raise ConfigError(
                 f"Backbone '{component.name}' reads {component.spec.modality}, not {modality}.",
                 hint=f"Write it as {component.spec.modality}={component.name}.",
             )
-    return {m: merge(shared, own) for m, own in by_modality.items()}
+    strange = shared.keys() - frozenset().union(*known.values())  # Each of them will be refused.
+    return {
+        m: merge({k: v for k, v in shared.items() if k in known[m] | strange}, own)
+        for m, own in by_modality.items()
+    }
 
 
 def _dataset(

@@ -23,10 +23,11 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         + f", {results['parameters']['trained_share']:.2%} of the parameters",
         highlight=False,
     )
+    alone = len(results["backbones"]) == 1
     for line in (
         f"report  {path / 'report.html'}",
         f"model   {path / 'model'}",
-        f"use it  mmft predict {path} FILES...",
+        f"use it  mmft predict {path} {'FILES...' if alone else '--dataset TABLE'}",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     headline = headline_of(results)

@@ -36,6 +36,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.image.augment": "none",
                 "backbone.random_size": "tiny",
                 "backbone.text.max_length": 16,
+                "backbone.text.vocabulary": 300,  # About one for each letter.
                 "backbone.audio.padding": "batch",
                 "backbone.audio.noise": 0.0,
                 "backbone.audio.spec_augment": False,

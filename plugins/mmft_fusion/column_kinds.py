@@ -62,7 +62,7 @@ def find_kinds(
     for name in given:
         if name not in table.columns:
             raise ConfigError(
-                f"dataset.columns.{name} is set, but {table.path} has no such column."
+                f"{table.path} has no column '{name}', which dataset.columns names."
                 f"{did_you_mean(name, table.columns)}",
                 hint=f"Its columns are: {', '.join(table.columns)}.",
             )

@@ -74,7 +74,7 @@ def _features(task: Task, modality: str, inputs: Tensors) -> Features:
 def _spread(rows: Tensor, held: Tensor) -> Tensor:
     """Rows (P, ...) of the samples that are there, among zeros (B, ...) for the others."""
     spread = rows.new_zeros(len(held), *rows.shape[1:])
-    return spread.masked_scatter(held.view(-1, *[1] * (rows.dim() - 1)), rows)
+    return spread.index_put((held.nonzero().squeeze(1),), rows)
 
 
 def _dropped(held: dict[str, Tensor], dropout: float) -> dict[str, Tensor]:

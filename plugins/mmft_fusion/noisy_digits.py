@@ -44,7 +44,7 @@ _FORMAT = 1  # Of the cached speech; other code makes other speech.
 
 # Tuned so that a small network is right in about three of four cases on each modality alone.
 _PIXEL_NOISE = (4.0, 10.0)  # Standard deviations, of 16 levels of grey.
-_SPEECH_NOISE = (-20.0, -4.0)  # Decibels of the speech over the noise.
+_SPEECH_NOISE = (-9.0, 7.0)  # Decibels of the speech over the noise.
 _SPELLING = (0.3, 0.9)  # Share of the letters that are another one.
 _INK_NOISE = 6.0  # Standard deviation, in levels of grey summed over eight pixels.
 

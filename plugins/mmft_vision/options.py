@@ -14,8 +14,10 @@ from mmft_core.split_options import Share, SplitOptions
 class ImageBackboneOptions:
     """Options of every image backbone."""
 
+    # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
+    # strided convolution that has a single pixel left.
     image_size: Annotated[
-        int, Meta(ge=16, description="Side of the square that pictures are scaled to, in pixels.")
+        int, Meta(ge=32, description="Side of the square that pictures are scaled to, in pixels.")
     ] = 224
     augment: Annotated[
         Literal["none", "light", "randaugment"],

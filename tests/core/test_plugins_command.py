@@ -157,7 +157,7 @@ class TestShow:
     def test_options_with_types_defaults_and_docs(self, mmft) -> None:
         code, out, _ = astuple(mmft("plugins", "show", "vision/resnet50"))
         assert code == 0
-        assert "image_size = 224  (int >= 16)" in out
+        assert "image_size = 224  (int >= 32)" in out
         assert "Side of the square" in out
         assert "augment = light  ('none' | 'light' | 'randaugment')" in out
         assert "provides  pooled, sequence" in out
