@@ -106,8 +106,9 @@ class DatasetSpec(Spec):
 
     Attributes:
         modalities: what the inputs of its samples hold, or `ANY_MODALITIES`.
-        targets: what it can give to be predicted: "class", "text", "number", "none". Its context
-            says which of them the task learns from.
+        targets: what it can give to be predicted: "class", "text", "number", "pair" (a string that
+            is the same for inputs that belong together), "none". Its context says which of them
+            the task learns from.
         opens: what paths it reads when a user gives one in place of a name: file suffixes
             (".csv"), "/" for a folder. Such a dataset has an option `path`.
         bundled: whether it works on a fresh machine without any download.
@@ -140,8 +141,8 @@ class TaskSpec(Spec):
         unseen_classes: whether it can be judged on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
         predicts: what its predictions are: "classes", "numbers", "text", "likelihoods",
-            "embeddings" (see `mmft_core.contracts.Outputs`), or a word of the plugin's own;
-            metrics go by it.
+            "embeddings", "pairs" (see `mmft_core.contracts.Outputs`), or a word of the plugin's
+            own; metrics go by it.
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".

@@ -35,6 +35,8 @@ class Outputs:
         "embeddings"    of length one (B, D)                {"group": (B,) int64, equal where one
                                                             is to find the other; "query": (B, D),
                                                             where items are not their own queries}
+        "pairs"         by modality, two (B, D) of length   {"group": as above}
+                        one
     """
 
     loss: Tensor | None

@@ -20,7 +20,13 @@ Spec = Component[DatasetSpec]
 MOST = 5000
 """So many samples of a split are looked at, at most."""
 
-_TARGETS: dict[str, Any] = {"class": str, "text": str, "number": (int, float), "none": type(None)}
+_TARGETS: dict[str, Any] = {
+    "class": str,
+    "text": str,
+    "number": (int, float),
+    "pair": str,
+    "none": type(None),
+}
 
 
 def builds_offline(bench: Workbench, component: Spec) -> None:

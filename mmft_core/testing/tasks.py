@@ -51,7 +51,7 @@ def loss_is_finite(bench: Workbench, component: Spec) -> None:
 
 def loss_is_the_mean_over_the_batch(bench: Workbench, component: Spec) -> None:
     """A batch that holds every sample twice has the same loss (unless samples are compared)."""
-    if component.spec.predicts == "embeddings":
+    if component.spec.predicts in ("embeddings", "pairs"):
         return
     task = bench.task(component)
     once, twice = (bench.batch(component, task, 4, times) for times in (1, 2))

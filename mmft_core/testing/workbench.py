@@ -157,7 +157,7 @@ class Workbench:
     def _backbones_for(self, task: Component[TaskSpec]) -> dict[str, Component[BackboneSpec]]:
         wanted = task.spec.modalities
         if wanted == ANY_MODALITIES:
-            wanted = self.dataset_for(task).spec.modalities
+            wanted = self.dataset_for(task).spec.modalities[: task.spec.count[1]]
         return {modality: self._backbone_for(task, modality) for modality in wanted}
 
     def _backbone_for(self, task: Component[TaskSpec], modality: str) -> Component[BackboneSpec]:

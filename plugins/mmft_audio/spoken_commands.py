@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import importlib.metadata
-import multiprocessing
-import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -18,19 +16,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
 
 from mmft_audio import audio_table
 from mmft_audio.dataset_options import AudioTableOptions, SpokenCommandsOptions
-from mmft_audio.espeak import Voice, synthesizer
+from mmft_audio.espeak import Voice
 from mmft_audio.phrases import PHRASES
-from mmft_core.cache import cached_folder
+from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.extras import require_extra
 from mmft_core.splits import Subset
 
-RATE = 16_000
 SIZES = {"train": 3000, "val": 300, "test": 400}
 
 _LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
@@ -39,7 +33,6 @@ _HELD_OUT = {"val": 8, "test": 12}
 """Voices of the splits that are not learned from."""
 
 _TABLE = "spoken-commands.csv"
-_FORMAT = 1  # Of the cache; other code makes other speech.
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,6 @@ def build(options: SpokenCommandsOptions, context: DatasetContext) -> Dataset:
         MissingExtraError: espeakng-loader is not installed.
         StorageError: they cannot be written.
     """
-    require_extra("The dataset spoken-commands", "speech")
     table = AudioTableOptions(path=str(_folder() / _TABLE))
     dataset = audio_table.build(table, context)
     splits = dict(dataset.splits)
@@ -117,28 +109,12 @@ def _phrase(label: str, split: str, draw: random.Random) -> str:
 def _folder() -> Path:
     """The folder of the speech, made if it is not there."""
     utterances = list(corpus())
-    version = importlib.metadata.version("espeakng-loader")
-    recipe = (_FORMAT, version, utterances)
-    return cached_folder("spoken-commands", recipe, partial(_speak_all, utterances))
+    spoken = [Spoken(u.audio, u.text, Voice(u.voice, u.rate, u.pitch)) for u in utterances]
+    return spoken_folder("spoken-commands", spoken, partial(_write_table, utterances))
 
 
-def _speak_all(utterances: Sequence[Utterance], folder: Path) -> None:
-    """Write the files, on all cores, and then the table."""
-    for split in SIZES:
-        (folder / split).mkdir()
-    processes = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    jobs = [(folder, utterances[start::64]) for start in range(64)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.starmap(_speak, jobs, chunksize=1)
+def _write_table(utterances: Sequence[Utterance], folder: Path) -> None:
     with (folder / _TABLE).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(asdict(utterances[0])))
         writer.writeheader()
         writer.writerows(asdict(utterance) for utterance in utterances)
-
-
-def _speak(folder: Path, utterances: Sequence[Utterance]) -> None:
-    speaker = synthesizer()
-    for utterance in utterances:
-        voice = Voice(utterance.voice, utterance.rate, utterance.pitch)
-        samples = resample_poly(speaker.speak(utterance.text, voice), RATE, speaker.rate)
-        soundfile.write(folder / utterance.audio, samples, RATE)

@@ -1,4 +1,5 @@
-"""Fusion: a class or a number from pictures, texts, recordings and columns together."""
+"""Fusion: a class or a number from pictures, texts, recordings and columns together; and data of
+several modalities."""
 
 from typing import Any
 
@@ -19,8 +20,28 @@ def register_dataset() -> list[DatasetSpec]:
             describe="mmft_fusion.mixed_table:describe",
             options="mmft_fusion.options:MixedTableOptions",
             modalities=ANY_MODALITIES,
-            targets=("class", "number", "none"),
+            targets=("class", "number", "pair", "none"),
             opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+        ),
+        DatasetSpec(
+            name="digit-scenes",
+            summary="Scenes of handwritten digits in colours, with captions, written and spoken",
+            build="mmft_fusion.digit_scenes:build",
+            options="mmft_fusion.options:DigitScenesOptions",
+            modalities=("image", "text", "audio"),
+            targets=("pair", "text", "none"),
+            bundled=True,
+            defaults={
+                "backbone.image.image_size": 64,
+                "backbone.image.flip": False,
+                "backbone.image.augment": "none",
+                "backbone.random_size": "tiny",
+                "backbone.text.max_length": 32,
+                "backbone.audio.padding": "batch",
+                "backbone.audio.noise": 0.0,
+                "backbone.audio.spec_augment": False,
+                "engine.epochs": 20,
+            },
         ),
         DatasetSpec(
             name="noisy-digits",

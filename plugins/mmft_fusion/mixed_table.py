@@ -17,6 +17,7 @@ from mmft_core.labelled_files import pack
 from mmft_core.table_columns import (
     LABEL_NAMES,
     SPLIT_COLUMNS,
+    Targets,
     divide_rows,
     find_targets,
     texts_of,
@@ -28,6 +29,14 @@ from mmft_fusion.options import ColumnKind, MixedTableOptions
 
 NUMBER_NAMES = ("target", "value", "y", "price", "score", "rating", "label")
 
+_TARGET_NAMES: Mapping[str, tuple[str, ...]] = {
+    "class": LABEL_NAMES,
+    "number": NUMBER_NAMES,
+    "pair": (),
+    # Where nothing is to be predicted, a column of targets is none of the inputs either.
+    "none": (*LABEL_NAMES, *NUMBER_NAMES),
+}
+
 
 def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
     """Read the table. Paths are relative to it.
@@ -38,16 +47,8 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
             classes.
     """
     table = _table(options)
-    found = find_targets(
-        table,
-        options.target_column,
-        "",
-        context,
-        noun="number to predict",
-        names=NUMBER_NAMES,
-        read=strings,
-    )
     columns = _columns(table, options, context)
+    found = _targets(table, columns, options, context)
     inputs = _inputs(table, columns, context.modalities)
     rows = MixedRows(
         table.path.name, len(table), inputs, found.values, found.classes, partial=context.partial
@@ -91,14 +92,32 @@ def _table(options: MixedTableOptions) -> Table:
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
     """The columns of inputs: all but those of targets and splits."""
-    names: Sequence[str] = LABEL_NAMES if context.target == "class" else NUMBER_NAMES
-    # Where nothing is to be predicted, a column of targets is none of the inputs either.
-    if context.target == "none":
-        names = (*LABEL_NAMES, *NUMBER_NAMES)
+    names = _TARGET_NAMES[context.target]
     target = table.find_column(options.target_column, "target_column", names)
     split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
     others = [name for name in (target, split) if name is not None]
     return find_kinds(table, options.columns, others, guess=options.others == "guess")
+
+
+def _targets(
+    table: Table, columns: Sequence[Column], options: MixedTableOptions, context: DatasetContext
+) -> Targets:
+    """What is to be predicted; of pairs, what tells that inputs belong together."""
+    if context.target == "pair" and options.target_column is None:
+        # Rows with the same text are each other's partners; without one each has but its own.
+        texts = _texts(table, columns) if "text" in (context.modalities or _READERS) else None
+        own = [(texts.read(k, "") if texts else None) or f"row {k + 1}" for k in range(len(table))]
+        none = np.zeros(len(table), dtype=np.int64)
+        return Targets(pa.chunked_array([pa.array(own, pa.string())]), none)
+    return find_targets(
+        table,
+        options.target_column,
+        "",
+        context,
+        noun="number to predict" if context.target == "number" else "name of what belongs together",
+        names=NUMBER_NAMES if context.target == "number" else (),
+        read=strings,
+    )
 
 
 def _inputs(

@@ -6,41 +6,32 @@ as words and summed up in columns, each with noise of its own.
 
 from __future__ import annotations
 
-import importlib.metadata
-import multiprocessing
-import os
 import random
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-from mmft_audio.espeak import Voice, synthesizer
+from mmft_audio.espeak import Voice
 from mmft_audio.recordings import Recording
+from mmft_audio.speaking import Spoken, spoken_folder
 from PIL import Image
-from scipy.signal import resample_poly
 from sklearn.datasets import load_digits
 
-from mmft_core.cache import cached_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
 from mmft_core.errors import SampleError
-from mmft_core.extras import require_extra
 from mmft_core.order import Indices
 from mmft_core.set_aside import set_aside
 from mmft_fusion.options import NoisyDigitsOptions
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-RATE = 16_000
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_VOICES = [
+VOICES = [
     f"{language}+{variant}"
     for language in ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029")
     for variant in ("m1", "m3", "m7", "f1", "f2", "f4", "Annie", "john")
 ]
-_FORMAT = 1  # Of the cached speech; other code makes other speech.
 
 # Tuned so that a small network is right in about three of four cases on each modality alone.
 _PIXEL_NOISE = (4.0, 10.0)  # Standard deviations, of 16 levels of grey.
@@ -174,26 +165,10 @@ def _lacking(count: int, share: float, context: DatasetContext) -> npt.NDArray[n
 
 def _recordings(labels: Indices) -> Path:
     """The folder of the recordings, made if it is not there."""
-    require_extra("Speech of the dataset noisy-digits", "speech")
-    version = importlib.metadata.version("espeakng-loader")
-    recipe = (_FORMAT, version, _SPEECH_NOISE, _VOICES, labels.tolist())
-    return cached_folder("noisy-digits", recipe, partial(_speak_all, labels))
+    return spoken_folder("noisy-digits", [_spoken(k, int(label)) for k, label in enumerate(labels)])
 
 
-def _speak_all(labels: Indices, folder: Path) -> None:
-    processes = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    jobs = [(labels, folder, range(start, len(labels), 16)) for start in range(16)]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.starmap(_speak, jobs, chunksize=1)
-
-
-def _speak(labels: Indices, folder: Path, indices: range) -> None:
-    speaker = synthesizer()
-    for index in indices:
-        draw, noise = random.Random(index), np.random.default_rng(index)
-        voice = Voice(draw.choice(_VOICES), draw.randint(130, 190), draw.randint(30, 70))
-        samples = resample_poly(speaker.speak(WORDS[int(labels[index])], voice), RATE, speaker.rate)
-        ratio = 10 ** (draw.uniform(*_SPEECH_NOISE) / 20)
-        samples = samples / np.sqrt(np.mean(samples**2)) * ratio + noise.normal(0, 1, len(samples))
-        samples *= 0.5 / np.abs(samples).max()
-        soundfile.write(folder / f"{index:04}.flac", samples, RATE)
+def _spoken(index: int, label: int) -> Spoken:
+    draw = random.Random(index)
+    voice = Voice(draw.choice(VOICES), draw.randint(130, 190), draw.randint(30, 70))
+    return Spoken(f"{index:04}.flac", WORDS[label], voice, draw.uniform(*_SPEECH_NOISE))

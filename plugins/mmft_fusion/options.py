@@ -89,6 +89,16 @@ class MixedTableOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DigitScenesOptions:
+    """Options of `digit-scenes`."""
+
+    samples: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="At most so many of train; unset for all 3,000."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoisyDigitsOptions(SplitOptions):
     """Options of `noisy-digits`."""
 

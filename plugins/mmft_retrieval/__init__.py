@@ -1,6 +1,7 @@
 """Retrieval, whatever the modality: metrics, losses, and the tasks that others build on."""
 
-from mmft_core import MetricSpec, hookimpl
+from mmft_core import MetricSpec, TaskSpec, hookimpl
+from mmft_core.specs import ANY_MODALITIES
 
 _METRICS = [
     ("retrieval-recall", "Share of queries with a relevant item among the first 1, 5 and 10"),
@@ -20,4 +21,38 @@ def register_metric() -> list[MetricSpec]:
             measures="embeddings",
         )
         for name, summary in _METRICS
+    ] + [
+        MetricSpec(
+            name="pair-recall",
+            summary="Share that finds its partner of the other modality: first 1, 5, 10; both ways",
+            build="mmft_retrieval.metrics:build_pair_recall",
+            measures="pairs",
+        )
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="contrastive",
+            summary="Two modalities in one space, as in CLIP: each finds the other",
+            modalities=ANY_MODALITIES,
+            count=(2, 2),
+            target="pair",
+            predicts="pairs",
+            unseen_classes=True,
+            build="mmft_retrieval.contrastive:build",
+            options="mmft_retrieval.options:ContrastiveOptions",
+            defaults={
+                "engine.lr": 5e-5,
+                "engine.fresh_lr": 1e-3,
+                "engine.weight_decay": 0.05,
+                "engine.batch_size": 128,
+            },
+            scratch={"engine.lr": 1e-3, "engine.fresh_lr": "none"},
+            default_dataset="digit-scenes",
+            default_metrics=("pair-recall",),
+            monitor="pair-recall/at-1",
+        )
     ]

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mmft_retrieval.gathering import gathered
+
 
 def similarities(a: Tensor, b: Tensor) -> Tensor:
     """Cosines (A, B) of vectors (A, D) and (B, D) of length one, in float32."""
@@ -107,23 +109,28 @@ class ProxyAnchor(nn.Module):
 
 
 def symmetric_info_nce(
-    queries: Tensor, items: Tensor, groups: Tensor, temperature: float
+    queries: Tensor, items: Tensor, groups: Tensor, temperature: float | Tensor
 ) -> Tensor:
     """Each query is to find its item among the batch's, and each item its query.
 
     In-batch negatives (Henderson et al., 2017) with a temperature (van den Oord et al., 2018), in
-    both directions (Radford et al., 2021).
+    both directions (Radford et al., 2021). In training the negatives are those of all processes.
 
     Args:
         queries: (B, D) of length one.
         items: (B, D) of length one, in the order of their queries.
         groups: (B,) pairs of the same group are no negatives of each other.
     """
-    logits = similarities(queries, items) / temperature
-    order = torch.arange(len(groups), device=groups.device)
-    alike = (groups[:, None] == groups) & (order[:, None] != order)
-    logits = logits.masked_fill(alike, -math.inf)
-    return (F.cross_entropy(logits, order) + F.cross_entropy(logits.T, order)) / 2
+    (all_queries, all_items, all_groups), start = gathered(queries, items, groups)
+    place = torch.arange(len(all_groups), device=groups.device)
+    own = place[start : start + len(groups)]
+    alike = (groups[:, None] == all_groups) & (own[:, None] != place)
+
+    def one_way(mine: Tensor, others: Tensor) -> Tensor:
+        logits = similarities(mine, others) / temperature
+        return F.cross_entropy(logits.masked_fill(alike, -math.inf), own)
+
+    return (one_way(queries, all_items) + one_way(items, all_queries)) / 2
 
 
 def _log_one_plus(exponents: Tensor, chosen: Tensor) -> Tensor:

@@ -119,6 +119,45 @@ def build_retrieval_recall(options: NoOptions, context: MetricContext) -> Metric
     return RetrievalMetric({name: name for name in ("at-1", "at-5", "at-10", LEFT_OUT)})
 
 
+class PairRecall(Metric):
+    """Recall between two modalities, each way and on average.
+
+    Predictions are embeddings (B, D) by modality, targets {"group": (B,)}.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._seen: dict[tuple[str, str], list[Seen]] = {}
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        first, second = predictions
+        for query, item in ((first, second), (second, first)):
+            both = {"group": targets["group"], "query": predictions[query]}
+            self._seen.setdefault((query, item), []).append(taken_in(predictions[item], both))
+
+    def compute(self) -> dict[str, MetricValue]:
+        ways = {f"{q}-to-{i}": _means(joined(seen)) for (q, i), seen in self._seen.items()}
+        parts = [f"at-{k}" for k in (1, 5, 10)]
+        means: dict[str, MetricValue] = {
+            part: sum(way[part] for way in ways.values()) / max(1, len(ways)) for part in parts
+        }
+        return means | {f"{name}-{part}": way[part] for name, way in ways.items() for part in parts}
+
+    def state(self) -> Any:
+        return dict(self._seen)
+
+    def merge(self, state: Any) -> None:
+        for way, seen in state.items():
+            self._seen.setdefault(way, []).extend(seen)
+
+
+def build_pair_recall(options: NoOptions, context: MetricContext) -> Metric:
+    """Share of samples that find their partner of the other modality among the first 1, 5, 10."""
+    return PairRecall()
+
+
 def build_map_r(options: NoOptions, context: MetricContext) -> Metric:
     """Mean average precision at R."""
     return RetrievalMetric({"": "map-r"})

@@ -243,13 +243,13 @@ class TestSpokenCommands:
     def test_a_generation_that_is_cut_off_leaves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from mmft_audio import spoken_commands
+        from mmft_audio import speaking
 
         def fail(*_: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(spoken_commands, "_speak_all", fail)
+        monkeypatch.setattr(speaking, "_speak_all", fail)
         with pytest.raises(KeyboardInterrupt):
             build("spoken-commands")
         assert not list((tmp_path / "mmft").iterdir())
