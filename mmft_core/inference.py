@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,21 +34,36 @@ class Prediction:
 
 
 class Predictor:
-    """A loaded model on its device."""
+    """A loaded model on its device.
+
+    Attributes:
+        processors: the preprocessing of the modalities that it is given.
+    """
 
     def __init__(self, model: LoadedModel, config: EngineConfig) -> None:
         self.model, self.config = model, config
+        self.processors: Mapping[str, Processor] = model.processors
         self.accelerator: Accelerator = make_accelerator(config)
         self.model.task.to(self.accelerator.device).eval()
 
+    def of(self, modality: str) -> Predictor:
+        """The same model, given this modality alone.
+
+        It must do so with one alone, as one that embeds pairs does; its predictions are then those
+        of that modality.
+        """
+        alone = copy.copy(self)
+        alone.processors = {modality: self.model.processors[modality]}
+        return alone
+
     @property
     def processor(self) -> Processor:
-        """The preprocessing of the one modality that the model reads.
+        """The preprocessing of the one modality that it is given.
 
         Raises:
-            IncompatibleError: it reads several, so a file alone says too little.
+            IncompatibleError: it is given several, so a file alone says too little.
         """
-        processor, *others = self.model.processors.values()
+        processor, *others = self.processors.values()
         if others:
             raise IncompatibleError(
                 f"A {self.model.component.name} model reads {', '.join(self.model.processors)} "
@@ -107,7 +123,7 @@ class Predictor:
             that can; None where none can.
         """
         task = self.model.task
-        data = PreparedSplit(_Inputs(split), task.processors, task.codec, train=False)
+        data = PreparedSplit(_Inputs(split), self.processors, task.codec, train=False)
         # Starting processes takes longer than a few files.
         workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
         loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
@@ -116,6 +132,9 @@ class Predictor:
             if batch is not None:
                 with self.accelerator.autocast():
                     predictions = task(batch.to(self.accelerator.device)).predictions
+            if isinstance(predictions, Mapping) and len(self.processors) == 1:
+                (modality,) = self.processors
+                predictions = predictions[modality]
             yield results, predictions
 
     def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,6 +52,38 @@ def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
             yield argument
         else:
             raise DataError(f"{argument}: found no such file or folder.")
+
+
+def assign(
+    arguments: Iterable[str], processors: Mapping[str, Processor]
+) -> Iterator[tuple[str, Source]]:
+    """Turn arguments into sources, each of the first modality that can read it.
+
+    Raises:
+        DataError: one names nothing that any can read.
+    """
+    if len(processors) == 1:
+        ((modality, processor),) = processors.items()
+        yield from ((modality, source) for source in expand(arguments, processor))
+        return
+    for argument in arguments:
+        readers = [m for m, processor in processors.items() if _reads(argument, processor)]
+        if not readers:
+            raise DataError(
+                f"{argument}: found no such file or folder that a model of "
+                f"{' and '.join(processors)} reads."
+            )
+        yield from ((readers[0], s) for s in expand([argument], processors[readers[0]]))
+
+
+def _reads(argument: str, processor: Processor) -> bool:
+    path = Path(argument).expanduser()
+    if len(argument) <= _LONGEST_NAME and "\0" not in argument and path.exists():
+        files = path.rglob("*") if path.is_dir() else [path]
+        return any(file.suffix.lower() in processor.suffixes for file in files)
+    if any(c in argument for c in "*?[") and path.suffix.lower() in processor.suffixes:
+        return True
+    return _is_text(argument, processor)
 
 
 def typed(stream: Iterable[str], processor: Processor) -> Iterator[Source]:

@@ -36,6 +36,9 @@ FOLDER = "index"
 @click.argument("library", nargs=-1)
 @click.option("--dataset", metavar="NAME|PATH", help="Index the samples of a data set.")
 @click.option("--split", default="all", show_default=True, help="Of the data set.")
+@click.option(
+    "--modality", help="Of a model of two: which is indexed. Default: what the files are."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: RUN_DIR/index.")
 @click.option(
     "--kind",
@@ -61,6 +64,7 @@ def index(
     library: tuple[str, ...],
     dataset: str | None,
     split: str,
+    modality: str | None,
     output: Path | None,
     kind: str,
     assignments: tuple[str, ...],
@@ -89,14 +93,15 @@ def index(
     folder = output or run_dir / FOLDER
     registry = discover()
     model, predictor = load_embedder(run_dir, registry, batch_size)
+    modality = _modality(model, modality, library)
+    predictor = predictor.of(modality)
     if dataset is None:
-        (modality,) = model.processors
         wanted: Library = FileLibrary(library, modality, predictor.processor)
     else:
         wanted = _dataset(run_dir, predictor, registry, dataset, split, parse_set(assignments))
     display = make_display(Console(stderr=True))
     with VectorStore.locked(folder), contextlib.closing(display):
-        store = _store(folder, identify(run_dir, model), rebuild)
+        store = _store(folder, identify(run_dir, modality), rebuild)
         change = update(
             store, wanted, predictor, lambda done, total: display.evaluating("embed", done, total)
         )
@@ -113,7 +118,7 @@ def index(
 def load_embedder(
     run_dir: Path, registry: Registry, batch_size: int
 ) -> tuple[LoadedModel, Predictor]:
-    """Load the model of a run, which must give embeddings of one modality.
+    """Load the model of a run, which must give embeddings of each modality alone.
 
     Raises:
         IncompatibleError: it does not.
@@ -124,23 +129,39 @@ def load_embedder(
     from mmft_core.inference import Predictor
 
     model = artifacts.load(run_dir, registry)
-    if model.component.spec.predicts != "embeddings":
+    if model.component.spec.predicts not in ("embeddings", "pairs"):
         raise IncompatibleError(
             f"{run_dir} is a run of '{model.component.name}', which gives "
             f"{model.component.spec.predicts} and no embeddings to compare.",
-            hint="Train with --task image-retrieval or --task text-retrieval.",
+            hint="Train with --task image-retrieval, text-retrieval or contrastive.",
         )
-    predictor = Predictor(model, EngineConfig(batch_size=batch_size))
-    predictor.processor  # noqa: B018  It says so where there are several.
-    return model, predictor
+    return model, Predictor(model, EngineConfig(batch_size=batch_size))
 
 
-def identify(run_dir: Path, model: LoadedModel) -> Identity:
+def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -> str:
+    """What of a model's modalities is indexed: as given, as the files are, or else the first.
+
+    Raises:
+        ConfigError: the model does not read it.
+        DataError: there are no files that it reads.
+    """
+    from mmft_core.sources import assign
+
+    if given is not None and given not in model.processors:
+        raise ConfigError(
+            f"The model embeds {' and '.join(model.processors)}, not {given}.",
+            hint="Leave --modality out, or give one of these.",
+        )
+    if given is None and library and len(model.processors) > 1:
+        given, _ = next(assign(library, model.processors))
+    return given or next(iter(model.processors))
+
+
+def identify(run_dir: Path, modality: str) -> Identity:
     """Of what model an index of this run is."""
     from mmft_core.artifacts import fingerprint
     from mmft_core.index import Identity
 
-    (modality,) = model.processors
     return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)
 
 
@@ -168,7 +189,7 @@ def _dataset(
     from mmft_core.cli.predict import split_of_dataset
     from mmft_core.index import DatasetLibrary
 
-    (modality,) = predictor.model.processors
+    (modality,) = predictor.processors
     chosen = split_of_dataset(run_dir, name, split, registry, settings)
     place = str(Path(name).resolve()) if Path(name).exists() else name
     which = json.dumps({"dataset": place, "split": split, **settings}, sort_keys=True)

@@ -12,12 +12,14 @@ import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
 from mmft_core.discovery import discover
-from mmft_core.errors import ConfigError, DataError, some_of
+from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
 from mmft_core.extras import require_extra
 from mmft_core.labelled_files import printable
 
 if TYPE_CHECKING:
+    from mmft_core.artifacts import LoadedModel
     from mmft_core.index import Answer, Nearest, Searcher
+    from mmft_core.sources import Source
 
 _EXCERPT = 100
 """Characters of a text that a row shows."""
@@ -26,6 +28,7 @@ _EXCERPT = 100
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("queries", metavar="QUERY...", nargs=-1)
+@click.option("--text", "texts", multiple=True, help="A query that is a text; repeatable.")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--index", "place", type=click.Path(path_type=Path), help="Default: that of RUN_DIR.")
 @click.option("--exact", is_flag=True, help="Compare with every item, without the index.")
@@ -39,6 +42,7 @@ _EXCERPT = 100
 def search(
     run_dir: Path,
     queries: tuple[str, ...],
+    texts: tuple[str, ...],
     top_k: int,
     place: Path | None,
     exact: bool,
@@ -51,23 +55,21 @@ def search(
     mmft search runs/photos holiday.jpg --html found.html
     mmft search runs/sentences 'how to save a file' --top-k 3
     mmft search runs/sentences - < questions.txt       one query a line
+    mmft search runs/clip --text 'a red bicycle'       among pictures
     """
-    if not queries:
+    if not queries and not texts:
         raise ConfigError("No query was given.", hint="Give files or texts, or - for lines.")
     require_extra("`mmft search`", "index")
 
     from mmft_core.index import Nearest, Searcher, VectorStore, sheet
-    from mmft_core.sources import expand, typed
 
     store = VectorStore.open(place or run_dir / FOLDER)
     model, predictor = load_embedder(run_dir, discover(), batch_size=32)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
-    check_model(store, identify(run_dir, model), hint)
+    check_model(store, identify(run_dir, store.identity.modality), hint)
     nearest = None if exact else Nearest.open(store)
     searcher = Searcher(store, nearest, predictor)
-    processor = predictor.processor
-    sources = list(typed(sys.stdin, processor) if queries == ("-",) else expand(queries, processor))
-    answers = searcher.answer(sources, top_k)
+    answers = searcher.answer(_asked(queries, texts, model), top_k)
     if html is not None:
         sheet.write_sheet(html, searcher, answers)
     if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
@@ -80,6 +82,31 @@ def search(
         raise DataError(
             f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}"
         )
+
+
+def _asked(
+    queries: tuple[str, ...], texts: tuple[str, ...], model: LoadedModel
+) -> list[tuple[str, Source]]:
+    """The modality and the source of each query: files and texts, then what is surely a text.
+
+    Raises:
+        DataError: one names nothing that can be read.
+        IncompatibleError: a text is given to a model that reads none.
+    """
+    from mmft_core.sources import assign, typed
+
+    readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
+    if texts and not readers:
+        raise IncompatibleError(
+            f"The model embeds {' and '.join(model.processors)}, and no texts.",
+            hint="Give files, or train with --task contrastive on pictures and texts.",
+        )
+    if queries == ("-",):
+        modality = readers[0] if readers else next(iter(model.processors))
+        found = [(modality, line) for line in typed(sys.stdin, model.processors[modality])]
+    else:
+        found = list(assign(queries, model.processors))
+    return [*found, *((readers[0], text) for text in texts)]
 
 
 def _print_jsonl(answers: Sequence[Answer]) -> None:

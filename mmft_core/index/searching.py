@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +34,20 @@ class Answer:
 
     Attributes:
         source: the query's file or text, where it could be read.
+        modality: the query's.
         milliseconds: that the search took, apart from embedding the query.
     """
 
     query: str
     hits: Sequence[Hit] = ()
     source: Source | None = None
+    modality: str = ""
     milliseconds: float = 0.0
     error: str | None = None
 
 
 class Searcher:
-    """Embeds queries, and looks for what is nearest."""
+    """Embeds queries, of whichever modality the model reads, and looks for what is nearest."""
 
     def __init__(self, store: VectorStore, nearest: Nearest | None, predictor: Predictor) -> None:
         """Args:
@@ -55,30 +57,45 @@ class Searcher:
 
     @property
     def processor(self) -> Processor:
-        return self.predictor.processor
+        """Of the items."""
+        return self.predictor.processors[self.store.identity.modality]
 
-    def answer(self, sources: Sequence[Source], top_k: int) -> list[Answer]:
-        """Answer queries, in their order. One that cannot be read is told of."""
-        queries = Sources(self.store.identity.modality, sources, self.processor)
+    def answer(self, queries: Sequence[tuple[str, Source]], top_k: int) -> list[Answer]:
+        """Answer queries, in their order. One that cannot be read is told of.
+
+        Args:
+            queries: the modality of each, and its file or text.
+        """
+        answers: dict[int, Answer] = {}
+        for modality in dict.fromkeys(modality for modality, _ in queries):
+            places = [place for place, query in enumerate(queries) if query[0] == modality]
+            found = self._answers(modality, [queries[place][1] for place in places], top_k)
+            answers |= dict(zip(places, found, strict=True))
+        return [answers[place] for place in range(len(queries))]
+
+    def _answers(self, modality: str, sources: Sequence[Source], top_k: int) -> list[Answer]:
+        predictor = self.predictor.of(modality)
+        queries = Sources(modality, sources, predictor.processor)
         answers: list[Answer] = []
-        for results, vectors in self.predictor.outputs(queries):
+        for results, vectors in predictor.outputs(queries):
             rows = iter(() if vectors is None else vectors.float().cpu().numpy())
             for result in results:
                 if isinstance(result, SampleError):
                     answers.append(Answer(query=result.sample_id, error=result.reason))
                 else:
+                    found = self._answer(result, next(rows), top_k)
                     source = queries.sources[len(answers)]
-                    answers.append(self._answer(result, next(rows), top_k, source))
+                    answers.append(replace(found, source=source, modality=modality))
         return answers
 
     def preview_query(self, answer: Answer) -> Preview | None:
         """Show a query; None if it cannot be."""
         if answer.source is None:
             return None
-        modality = self.store.identity.modality
+        processor = self.predictor.processors[answer.modality]
         with contextlib.suppress(SampleError, *UNDECODABLE):
-            raw = Sources(modality, [answer.source], self.processor)[0].inputs[modality]
-            return self.processor.preview(raw)
+            sources = Sources(answer.modality, [answer.source], processor)
+            return processor.preview(sources[0].inputs[answer.modality])
         return None
 
     def preview(self, hit: Hit) -> Preview | None:
@@ -90,7 +107,7 @@ class Searcher:
                 return self.processor.preview(self.processor.read(Path(hit.id)))
         return stored
 
-    def _answer(self, query: str, vector: np.ndarray, top_k: int, source: Source) -> Answer:
+    def _answer(self, query: str, vector: np.ndarray, top_k: int) -> Answer:
         started = time.perf_counter()
         wanted = np.ascontiguousarray(vector[None])
         if self.nearest is None:
@@ -100,7 +117,7 @@ class Searcher:
         milliseconds = 1000 * (time.perf_counter() - started)
         found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
         hits = [self._hit(position, score) for position, score in found]
-        return Answer(query=query, hits=hits, source=source, milliseconds=milliseconds)
+        return Answer(query=query, hits=hits, milliseconds=milliseconds)
 
     def _hit(self, position: int, score: float) -> Hit:
         shard, row = self.store.locate(position)

@@ -31,7 +31,7 @@ def write_sheet(file: Path, searcher: Searcher, answers: Sequence[Answer]) -> No
             picture = None if preview is None else shown(modality, preview)
             hits.append((hit.id, f"{hit.score:.4f}", picture))
         asked = searcher.preview_query(answer)
-        query = None if asked is None else shown(modality, asked)
+        query = None if asked is None else shown(answer.modality, asked)
         rows.append({"answer": answer, "query": query, "hits": hits})
     items = len(searcher.store)
     write_text(file, encodable(render("sheet.html.j2", rows=rows, items=items)))
