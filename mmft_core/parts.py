@@ -21,6 +21,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.data import seed_everything
 from mmft_core.errors import DataError, PluginError, WeightsError
+from mmft_core.folds import in_folds
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
@@ -28,7 +29,7 @@ from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
 def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
-    """Build the dataset.
+    """Build the dataset; what is learned from comes in the plan's folds.
 
     Args:
         training: to learn from; else a model that was trained on others is used on it.
@@ -54,6 +55,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
         raise _wrong_type(component, dataset, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
+    if training and plan.folds is not None:
+        return in_folds(dataset, plan.folds, plan.engine.seed)
     return dataset
 
 

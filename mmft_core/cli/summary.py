@@ -34,6 +34,30 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         console.print(f"[bold green]{headline}[/]", highlight=False)
 
 
+def print_folds(record: Mapping[str, Any], path: Path) -> None:
+    """Print mean and spread of every figure over the folds, and where everything is."""
+    from mmft_core.report.folds import headline, plus_minus
+
+    console = Console()
+    table = Table("figure", *record["figures"], box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in dict.fromkeys(name for values in record["figures"].values() for name in values):
+        spreads = [values.get(name) for values in record["figures"].values()]
+        table.add_row(name, *("" if s is None else plus_minus(s) for s in spreads))
+    console.print()
+    console.print(table)
+    console.print(
+        f"mean ± standard deviation of {record['folds']} folds\nreport  {path / 'report.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    main = headline(record)
+    if main is not None:
+        name, split, spread = main
+        console.print(f"[bold green]{split} {name} {plus_minus(spread)}[/]", highlight=False)
+
+
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each single figure, a column for each split."""
     table = Table("figure", *metrics, box=None, pad_edge=False)
