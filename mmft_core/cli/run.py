@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import read_settings, refuse_contradictions, setting_options
+from mmft_core.cli.settings import (
+    read_settings,
+    refuse_contradictions,
+    setting_options,
+    take_output,
+)
 from mmft_core.config import Tree
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, RunDirectoryError
@@ -128,18 +133,6 @@ def _conclude(outcome: RunOutcome) -> None:
 def _stop(what: str, path: Path) -> None:
     click.echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
     sys.exit(130)
-
-
-def take_output(tree: Tree, output: Path | None) -> Path | None:
-    """Take the setting `output` out of the tree; the option goes before it.
-
-    Raises:
-        ConfigError: it is no path.
-    """
-    value = tree.pop("output", None)
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f"output = {value!r} is not a path.")
-    return output or (Path(value).expanduser() if value else None)
 
 
 def _resumed_tree(path: Path, given: Tree) -> Tree:

@@ -104,6 +104,18 @@ def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
     return merge(tree, metrics), parse_set(given["assignments"])
 
 
+def take_output(tree: Tree, output: Path | None) -> Path | None:
+    """Take the setting `output` out of the tree; the option goes before it.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    value = tree.pop("output", None)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"output = {value!r} is not a path.")
+    return output or (Path(value).expanduser() if value else None)
+
+
 def refuse_contradictions(path: Path, stored: Tree, given: Tree) -> None:
     """Check that what is given says nothing else than the configuration of a run.
 
