@@ -225,7 +225,7 @@ def parse_set(assignments: Iterable[str]) -> Tree:
             raise ConfigError(
                 f"--set '{assignment}' is not KEY=VALUE.", hint="For example: --set engine.lr=3e-4"
             )
-        dotted[key.strip()] = _toml_value(text.strip())
+        dotted[key.strip()] = toml_value(text.strip())
     return nest(dotted)
 
 
@@ -235,7 +235,8 @@ def _wrap(tables: list[str], tree: Tree) -> Tree:
     return tree
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """A value as TOML writes it; what is not TOML is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -38,6 +38,14 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     return merged
 
 
+def means(key: str, stored: str) -> bool:
+    """Whether a key means a stored one: "backbone.weights" means that of any modality."""
+    if key == stored:
+        return True
+    first, _, last = key.partition(".")
+    return first == "backbone" and stored.startswith("backbone.") and stored.endswith(f".{last}")
+
+
 def _named(value: str | Mapping[str, Any]) -> Tree:
     return {"name": value} if isinstance(value, str) else dict(value)
 

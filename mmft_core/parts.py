@@ -24,6 +24,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.data import seed_everything
 from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
+from mmft_core.folds import in_folds
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
@@ -31,7 +32,7 @@ from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
 def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
-    """Build the dataset.
+    """Build the dataset; what is learned from comes in the plan's folds.
 
     Args:
         training: to learn from; else a model that was trained on others is used on it.
@@ -47,6 +48,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
         raise _wrong_type(component, dataset, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
+    if training and plan.folds is not None:
+        dataset = in_folds(dataset, plan.folds, plan.engine.seed)
     return _scaled(dataset) if training and context.target == "number" else dataset
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from mmft_core import compat
 from mmft_core.config import EngineConfig, Tree, merge, nest
 from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_core.fold_choice import Folds
 from mmft_core.layers import combine
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component, Registry
@@ -34,6 +35,8 @@ TOP_LEVEL = (
     "engine",
     "output",
     "on_bad_sample",
+    "folds",
+    "fold",
 )
 
 
@@ -74,6 +77,7 @@ class Plan:
     # Not compared, for a written plan holds the settings that it was run with, and these alone.
     engine_from_scratch: EngineConfig = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
+    folds: Folds | None = None
 
     @property
     def monitor(self) -> str:
@@ -102,6 +106,7 @@ class Plan:
             "metrics": list(options),
             "metric": {name: table for name, table in options.items() if table},
             "on_bad_sample": self.on_bad_sample,
+            **(self.folds.tree() if self.folds else {}),
             "task": self.task.tree(),
             "backbone": {m: part.tree() for m, part in self.backbones.items()},
             "dataset": self.dataset.tree(),
@@ -159,6 +164,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         engine=engine_from_scratch if weights == {"none"} else engine,
         engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
+        folds=Folds.of(tree),
     )
 
 

@@ -12,6 +12,7 @@ from mmft_core.errors import MmftError
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
+    "sweep": "mmft_core.cli.sweep:sweep",
     "eval": "mmft_core.cli.eval:evaluate",
     "predict": "mmft_core.cli.predict:predict",
     "index": "mmft_core.cli.index:index",
@@ -20,6 +21,7 @@ COMMANDS = {
 }
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+    "sweep": "Tune settings: run many trials, guided by Optuna, and keep the best.",
     "eval": "Evaluate a finished run, on its own test data or on other data.",
     "predict": "Let a finished run predict files, folders and texts.",
     "index": "Embed a library of files, to be searched in milliseconds.",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+_TRIALS = 10
+"""Of a sweep that are printed."""
 
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
@@ -35,6 +40,30 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         console.print(f"[bold green]{headline}[/]", highlight=False)
 
 
+def print_folds(record: Mapping[str, Any], path: Path) -> None:
+    """Print mean and spread of every figure over the folds, and where everything is."""
+    from mmft_core.report.folds import headline, plus_minus
+
+    console = Console()
+    table = Table("figure", *record["figures"], box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in dict.fromkeys(name for values in record["figures"].values() for name in values):
+        spreads = [values.get(name) for values in record["figures"].values()]
+        table.add_row(name, *("" if s is None else plus_minus(s) for s in spreads))
+    console.print()
+    console.print(table)
+    console.print(
+        f"mean ± standard deviation of {record['folds']} folds\nreport  {path / 'report.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    main = headline(record)
+    if main is not None:
+        name, split, spread = main
+        console.print(f"[bold green]{split} {name} {plus_minus(spread)}[/]", highlight=False)
+
+
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each single figure, a column for each split."""
     table = Table("figure", *metrics, box=None, pad_edge=False)
@@ -56,3 +85,37 @@ def headline_of(results: Mapping[str, Any]) -> str:
         if isinstance(value, float | int):
             return f"{split} {name} {value:.4f}"
     return ""
+
+
+def print_sweep(record: Mapping[str, Any], path: Path) -> None:
+    """Print the best trials, what mattered, and how the best is run again."""
+    from mmft_core.sweep.record import ranked
+
+    console = Console()
+    best = ranked(record)
+    states = Counter(trial["state"] for trial in record["trials"])
+    console.print()
+    if best:
+        console.print(_trials_table(record, best[:_TRIALS]))
+    for key, share in sorted((record["importance"] or {}).items(), key=lambda item: -item[1]):
+        console.print(f"importance of {key}: {share:.1%}", highlight=False)
+    words = {"complete": "complete", "pruned": "stopped early", "failed": "failed"}
+    told = ", ".join(f"{states[state]} {word}" for state, word in words.items() if states[state])
+    console.print(f"{len(record['trials'])} trials: {told}", highlight=False)
+    console.print(f"report  {path / 'report.html'}", highlight=False, soft_wrap=True)
+    if best:
+        again = f"mmft run -c {shlex.quote(str(path / 'best.toml'))}"
+        console.print(f"again   {again}", highlight=False, soft_wrap=True)
+        line = f"best {record['monitor']} {best[0]['value']:.4f} on val, trial {best[0]['number']}"
+        console.print(f"[bold green]{line}[/]", highlight=False)
+
+
+def _trials_table(record: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("trial", record["monitor"], *record["vary"], box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for trial in trials:
+        params = (trial["params"][key] for key in record["vary"])
+        cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in params)
+        table.add_row(str(trial["number"]), f"{trial['value']:.4f}", *cells)
+    return table

@@ -34,7 +34,7 @@ def render_report(run: Path, content: ReportContent) -> str:
     html = render(
         "report.html.j2",
         script=script,
-        policy=_policy(script),
+        policy=policy(script),
         content=content,
         data=content.section("dataset"),
         headline=headline(content),
@@ -57,7 +57,7 @@ def folder(run: Path) -> str:
     return shlex.quote(run.name if run.is_absolute() else str(run))
 
 
-def _policy(script: str) -> str:
+def policy(script: str) -> str:
     """Tell the browser to fetch nothing and to run this script only, whatever names may hold.
 
     The digest is of the whole element, which begins with a line break.

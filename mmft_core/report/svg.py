@@ -12,8 +12,8 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-_WIDTH, _HEIGHT = 400, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 24
+WIDTH, HEIGHT = 400, 220
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24
 _BUCKETS = 160
 """Into so many columns a long line is gathered, each drawn from its lowest to its highest."""
 
@@ -45,7 +45,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Maps values to coordinates."""
 
     low: float
@@ -68,13 +68,13 @@ def draw(title: str, lines: Sequence[Line], best: float | None = None) -> Chart 
         return None
     framed = [line for line in lines if line.style != "raw"] or lines
     steps = [x for line in lines for x, _ in line.points]
-    x = _axis(min(0, *steps), max(steps), _LEFT, _WIDTH - _RIGHT, pad=0.0)
+    x = axis(min(0, *steps), max(steps), LEFT, WIDTH - RIGHT, pad=0.0)
     heights = [y for line in framed for _, y in line.points]
-    y = _axis(min(heights), max(heights), _HEIGHT - _BOTTOM, _TOP, pad=0.06)
+    y = axis(min(heights), max(heights), HEIGHT - BOTTOM, TOP, pad=0.06)
     parts = [*_grid(x, y), *(_line(line, x, y) for line in lines)]
     if best is not None and x.low <= best <= x.high:
         at = f"{x(best):.1f}"
-        frame = f'x1="{at}" x2="{at}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
+        frame = f'x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
         parts.append(f'<line class="best" {frame}><title>the model that was kept</title></line>')
     return Chart(title=title, lines=lines, svg=_svg(title, x, y, parts))
 
@@ -101,36 +101,44 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return kept if kept[-1] == points[-1] else [*kept, points[-1]]
 
 
-def _axis(low: float, high: float, start: float, end: float, pad: float) -> _Axis:
+def axis(low: float, high: float, start: float, end: float, pad: float) -> Axis:
+    """An axis that shows from `low` to `high`, and a share of `pad` more at either end."""
     if high - low <= 1e-12 * max(abs(low), abs(high)):
         pad, slack = 0.0, abs(low) * 0.1 or 1.0
         low, high = low - slack, high + slack
     slack = (high - low) * pad
-    return _Axis(low - slack, high + slack, start, end)
+    return Axis(low - slack, high + slack, start, end)
 
 
-def _grid(x: _Axis, y: _Axis) -> list[str]:
-    parts = []
-    for value in ticks(y.low, y.high):
-        at, right = f"{y(value):.1f}", _WIDTH - _RIGHT
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at}" y2="{at}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{at}" dy=".32em" class="end">{_tick(value)}</text>')
+def _grid(x: Axis, y: Axis) -> list[str]:
+    parts = levels(y)
     for value in ticks(x.low, x.high):
         if value == int(value):
-            middle = min(x(value), _WIDTH - _RIGHT - 8)
-            text = f'<text x="{middle:.1f}" y="{_HEIGHT - 7}" class="mid">{_tick(value)}</text>'
+            middle = min(x(value), WIDTH - RIGHT - 8)
+            text = f'<text x="{middle:.1f}" y="{HEIGHT - 7}" class="mid">{tick(value)}</text>'
             parts.append(text)
     return parts
 
 
-def _tick(value: float) -> str:
+def levels(y: Axis) -> list[str]:
+    """Lines across, at round numbers."""
+    parts = []
+    for value in ticks(y.low, y.high):
+        at, right = f"{y(value):.1f}", WIDTH - RIGHT
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{at}" y2="{at}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{at}" dy=".32em" class="end">{tick(value)}</text>')
+    return parts
+
+
+def tick(value: float) -> str:
+    """A number beside an axis."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"
     return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:g}"
 
 
-def _line(line: Line, x: _Axis, y: _Axis) -> str:
-    placed = [(x(a), min(max(y(b), _TOP), _HEIGHT - _BOTTOM)) for a, b in thin(line.points)]
+def _line(line: Line, x: Axis, y: Axis) -> str:
+    placed = [(x(a), min(max(y(b), TOP), HEIGHT - BOTTOM)) for a, b in thin(line.points)]
     spots = [(f"{a:.1f}", f"{b:.1f}") for a, b in placed]
     points = " ".join(f"{a},{b}" for a, b in spots)
     drawn = (
@@ -143,9 +151,9 @@ def _line(line: Line, x: _Axis, y: _Axis) -> str:
     return drawn
 
 
-def _svg(title: str, x: _Axis, y: _Axis, parts: Sequence[str]) -> Markup:
+def _svg(title: str, x: Axis, y: Axis, parts: Sequence[str]) -> Markup:
     scale = " ".join(f"{v:.8g}" for a in (x, y) for v in (a.low, a.high, a.start, a.end))
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}" data-scale="{scale}">{"".join(parts)}</svg>'
     )

@@ -34,7 +34,7 @@ for (const table of all("table.sortable")) {
 }
 
 // Charts tell the values under the pointer in their legend.
-for (const svg of all("svg.chart")) {
+for (const svg of all("svg.chart[data-scale]")) {
   const [x0, x1, left, right, y0, y1, bottom, top] = svg.dataset.scale.split(" ").map(Number);
   const lines = all("polyline", svg).map(line =>
     line.getAttribute("points").split(" ").map(pair => pair.split(",").map(Number)));

@@ -1,0 +1,140 @@
+"""The options that name parts and settings of a run, which several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mmft_core.config import Tree, flatten, merge, nest, parse_set, read_toml
+from mmft_core.errors import ConfigError
+from mmft_core.layers import combine, means
+from mmft_core.registry import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Flags that are short for a setting of the configuration.
+_FLAGS = {
+    "epochs": "engine.epochs",
+    "batch_size": "engine.batch_size",
+    "lr": "engine.lr",
+    "tune": "engine.tune",
+    "seed": "engine.seed",
+    "weights": "backbone.weights",
+    "data_root": "dataset.root",
+    "on_bad_sample": "on_bad_sample",
+    "folds": "folds",
+    "task": "task.name",
+    "dataset": "dataset.name",
+}
+
+_OPTIONS = (
+    click.option(
+        "-c", "--config", type=click.Path(path_type=Path), help="A TOML file of settings."
+    ),
+    click.option("--task", help="What to learn: image-cls, ..."),
+    click.option(
+        "--backbone", multiple=True, metavar="[MODALITY=]NAME", help="The network to start from."
+    ),
+    click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table."),
+    click.option("--metric", multiple=True, help="A metric; repeatable. Default: the task's."),
+    click.option("--weights", metavar="auto|pretrained|none|PATH", help="Weights to start from."),
+    click.option("--tune", metavar="full|head|last:N|gradual|lora", help="What is trained."),
+    click.option("--epochs", type=int, help="Passes over the training data."),
+    click.option("--batch-size", type=int),
+    click.option("--lr", type=float, help="Peak learning rate."),
+    click.option("--seed", type=int),
+    click.option("--data-root", metavar="DIR", help="Where published data sets are kept."),
+    click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: fail."),
+    click.option(
+        "--folds", type=int, metavar="K", help="Cross-validate: divide train and val into K folds."
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Any setting: engine.lr=3e-4, backbone.image_size=128, task.mixup=0.2.",
+    ),
+)
+
+
+def setting_options(command: F) -> F:
+    """Add the options; the command hands them on to `read_settings` and `flag_settings`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
+    """The settings of the TOML file, the flags and `--set`, later ones winning.
+
+    Args:
+        given: the values of the options, by parameter.
+
+    Raises:
+        ConfigError: one cannot be read.
+        UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
+    """
+    file = read_toml(given["config"]) if given["config"] else {}
+    return combine((file, *_flag_layers(given)), registry)
+
+
+def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
+    """The settings of the flags and `--set` alone."""
+    return combine(_flag_layers(given), registry)
+
+
+def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
+    tree = nest({key: given[flag] for flag, key in _FLAGS.items() if given[flag] is not None})
+    backbones: tuple[str, ...] = given["backbone"]
+    for choice in backbones:
+        modality, equals, name = choice.rpartition("=")
+        below = {modality: {"name": name}} if equals else {"name": name}
+        tree = merge(tree, {"backbone": below})
+    plain = [choice for choice in backbones if "=" not in choice]
+    if len(plain) > 1:
+        raise ConfigError(
+            f"Several backbones were given without their modality: {', '.join(plain)}.",
+            hint="Write --backbone image=NAME --backbone text=NAME.",
+        )
+    metrics = {"metrics": list(given["metric"])} if given["metric"] else {}
+    return merge(tree, metrics), parse_set(given["assignments"])
+
+
+def take_output(tree: Tree, output: Path | None) -> Path | None:
+    """Take the setting `output` out of the tree; the option goes before it.
+
+    Raises:
+        ConfigError: it is no path.
+    """
+    value = tree.pop("output", None)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"output = {value!r} is not a path.")
+    return output or (Path(value).expanduser() if value else None)
+
+
+def refuse_contradictions(path: Path, stored: Tree, given: Tree) -> None:
+    """Check that what is given says nothing else than the configuration of a run.
+
+    Raises:
+        ConfigError: it does; names the setting and both values.
+    """
+    known = flatten(stored)
+    for key, value in flatten(given).items():
+        if not _same_setting(key, value, known):
+            now = next((v for k, v in known.items() if means(key, k)), "not set")
+            raise ConfigError(
+                f"{key} is {now!r} in {path} and {value!r} on the command line.",
+                hint="Resuming repeats the run's own configuration: leave the option out, or "
+                "start a new run.",
+            )
+
+
+def _same_setting(key: str, value: Any, known: Tree) -> bool:
+    return any(
+        means(key, k) and (v == value or str(v).rpartition("/")[2] == value)
+        for k, v in known.items()
+    )

@@ -1,0 +1,227 @@
+"""`mmft sweep`: the best settings, by trying many."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmft_core.cli.settings import (
+    flag_settings,
+    read_settings,
+    refuse_contradictions,
+    setting_options,
+    take_output,
+)
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+from mmft_core.extras import missing_error, require_extra
+from mmft_core.registry import Registry
+from mmft_core.run_directory import default_output
+from mmft_core.sweep.fitting import fit, plan_trial, refuse_fixed, refuse_set
+from mmft_core.sweep.folder import SweepFolder, SweepSettings
+from mmft_core.sweep.space import Space, parse_space, space_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmft_core.plan import Plan
+    from mmft_core.sweep.study import Study
+    from mmft_core.tracking import Sink
+
+
+@click.command()
+@setting_options
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="KEY=RANGE",
+    help="What to tune: engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, task.mixup=0,0.2.",
+)
+@click.option("--trials", type=click.IntRange(min=1), help="How many in all. Default: 20.")
+@click.option(
+    "--pruner",
+    type=click.Choice(["none", "median", "hyperband"]),
+    help="What ends hopeless trials early. Default: median.",
+)
+@click.option("--keep", type=click.Choice(["all", "best"]), help="Whose models. Default: best.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at once."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The sweep's folder.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with, or join, a sweep."
+)
+@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error.")
+def sweep(
+    vary: tuple[str, ...],
+    trials: int | None,
+    pruner: str | None,
+    keep: str | None,
+    jobs: int,
+    output: Path | None,
+    resume: Path | None,
+    strict_plugins: bool,
+    **given: Any,
+) -> None:
+    """Tune settings: run many trials, guided by Optuna, and keep the best.
+
+    \b
+    mmft sweep --task image-cls --backbone resnet18 --trials 20 \\
+        --vary engine.lr=1e-5..1e-2:log --vary engine.batch_size=16,32,64 -o sweeps/digits
+    mmft sweep --resume sweeps/digits --trials 40    goes on, or joins from another terminal
+
+    Trials are compared by the monitored figure on val; with --folds K by its mean over the folds.
+    """
+    _require_optuna()
+    registry = discover(strict=strict_plugins)
+    changes: dict[str, Any] = {
+        name: value
+        for name, value in (("trials", trials), ("pruner", pruner), ("keep", keep))
+        if value is not None
+    }
+    if resume is not None:
+        if output is not None:
+            raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
+        folder = SweepFolder(resume)
+        settings = _resumed(folder, vary, given, registry)
+    else:
+        folder, settings = _started(vary, given, output, registry)
+    settings = replace(settings, **changes)
+    space = fit(space_of(settings.vary), settings.base, registry)
+    _sweep(folder, settings, space, jobs, registry)
+
+
+def _require_optuna() -> None:
+    """Raises:
+    MissingExtraError: it is not installed.
+    """
+    require_extra("`mmft sweep`", "sweep")
+    if importlib.util.find_spec("optuna") is None:  # The installation knows of no such extra.
+        raise missing_error("`mmft sweep`", ["sweep"], "mmft")
+
+
+def _started(
+    vary: tuple[str, ...], given: Mapping[str, Any], output: Path | None, registry: Registry
+) -> tuple[SweepFolder, SweepSettings]:
+    """The sweep of the command line, which may be there already."""
+    space = parse_space(vary)
+    refuse_fixed(space)
+    refuse_set(space, flag_settings(given, registry))
+    base = read_settings(given, registry)
+    output = take_output(base, output)
+    settings = SweepSettings(base=base, vary=space.texts())
+    if output is None:
+        plan = plan_trial(base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
+        names = [part.component.name for part in plan.backbones.values()]
+        output = Path("sweeps") / default_output(plan.task.component.name, names).name
+    folder = SweepFolder(output)
+    if not folder.exists():
+        folder.ensure_usable()
+        return folder, settings
+    folder.check_same(settings)
+    return folder, folder.read()
+
+
+def _resumed(
+    folder: SweepFolder, vary: tuple[str, ...], given: Mapping[str, Any], registry: Registry
+) -> SweepSettings:
+    """The sweep of the folder, which nothing on the command line may contradict."""
+    stored = folder.read()
+    refuse_contradictions(folder.path, stored.base, read_settings(given, registry))
+    if vary:
+        folder.check_same(replace(stored, vary=parse_space(vary).texts()))
+    return stored
+
+
+def _sweep(
+    folder: SweepFolder, settings: SweepSettings, space: Space, jobs: int, registry: Registry
+) -> None:
+    """Join the study with as many processes as are wanted, then show what came of it."""
+    from mmft_core.memory import tune_allocator
+
+    tune_allocator()  # Before torch allocates anything.
+    from rich.console import Console
+
+    from mmft_core.monitor import choose_monitor
+    from mmft_core.sweep.study import Study
+    from mmft_core.sweep.trial import TrialStoppedError
+
+    first = plan_trial(settings.base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
+    _check_data(first)
+    monitor = choose_monitor(first)
+    if not folder.exists() or folder.read() != settings:
+        folder.write(settings)
+    study = Study(folder, space, monitor, settings.pruner, first.engine.seed)
+    console = Console()
+    try:
+        _work(folder, settings, study, jobs, registry, console)
+    except (TrialStoppedError, KeyboardInterrupt):
+        _show(folder, settings, study, console)
+        where = shlex.quote(str(folder.path))
+        click.echo(f"Stopped. Go on with: mmft sweep --resume {where}")
+        sys.exit(130)
+    _show(folder, settings, study, console)
+
+
+def _work(
+    folder: SweepFolder,
+    settings: SweepSettings,
+    study: Study,
+    jobs: int,
+    registry: Registry,
+    console: Console,
+) -> None:
+    from mmft_core.cli.display import make_display
+    from mmft_core.sweep.jobs import Jobs
+    from mmft_core.sweep.trial import TrialRunner
+    from mmft_core.sweep.work import Worker
+
+    def display(heading: str) -> Sink:
+        if heading:
+            tell(heading)
+        return make_display(console)
+
+    def tell(text: str) -> None:
+        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+    runner = TrialRunner(
+        folder=folder,
+        registry=registry,
+        monitor=study.monitor.name,
+        display=display,
+        command=shlex.join(["mmft", *sys.argv[1:]]),
+    )
+    with Jobs(folder, jobs) as others:
+        worker = Worker(
+            study=study, runner=runner, base=settings.base, tell=tell, check=others.check
+        )
+        worker.work()
+        others.wait()
+        worker.work()  # What a killed one has left.
+
+
+def _check_data(plan: Plan) -> None:
+    """Check that there are data, and some to compare trials on, before anything is written."""
+    from mmft_core.parts import build_dataset
+    from mmft_core.sweep.trial import no_val
+
+    if "val" not in build_dataset(plan).splits:
+        raise no_val(plan)
+
+
+def _show(folder: SweepFolder, settings: SweepSettings, study: Study, console: Console) -> None:
+    from mmft_core.cli.summary import print_sweep
+    from mmft_core.sweep.page import write_page
+    from mmft_core.sweep.record import write_record
+
+    with study.alone():
+        record = write_record(folder, study, settings.base, importance=True)
+        write_page(folder, record)
+    print_sweep(record, folder.path)

@@ -1,0 +1,194 @@
+"""Cross-validation: a run for each fold, and what their figures are on average.
+
+OUTPUT/config.toml      the settings; running them again repeats all of it
+OUTPUT/fold-1 …         an ordinary run directory each
+OUTPUT/folds.json       the figures of all folds, with mean and standard deviation
+OUTPUT/report.html      the same to look at
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from mmft_core.config import dump_toml
+from mmft_core.errors import MmftError, RunDirectoryError
+from mmft_core.files import storage_errors, write_json, write_text
+from mmft_core.monitor import choose_monitor
+from mmft_core.parts import build_dataset
+from mmft_core.plan import Plan
+from mmft_core.registry import Registry
+from mmft_core.report.wording import is_figure
+from mmft_core.run_directory import RunDirectory
+from mmft_core.tracking import Sink
+from mmft_core.unfinished import bring_to_end
+
+FORMAT = 1
+
+MakeSink: TypeAlias = Callable[[str], Sink]
+"""Makes the listener of a run, given a heading for it."""
+
+
+@dataclass(frozen=True)
+class FoldsDirectory:
+    """Paths of a cross-validation's files."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "folds.json"
+
+    def fold(self, number: int) -> Path:
+        return self.path / f"fold-{number}"
+
+    def finished(self) -> bool:
+        return self.record.is_file() and bool(self.read().get("finished"))
+
+    def read(self) -> dict[str, Any]:
+        """Read `folds.json`.
+
+        Raises:
+            RunDirectoryError: it is missing or damaged.
+        """
+        try:
+            content = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"{self.record} cannot be read: {error}.") from None
+        assert isinstance(content, dict)
+        return content
+
+
+def cross_validate(
+    plan: Plan,
+    output: Path,
+    registry: Registry,
+    make_sink: MakeSink,
+    command: str = "",
+    *,
+    resume: bool = False,
+) -> dict[str, Any] | None:
+    """Train once for each fold of the plan, from the same start.
+
+    Args:
+        plan: with folds, of which none is chosen.
+        resume: go on in the folder. Folds that are finished stay as they are.
+
+    Returns:
+        What `folds.json` holds; None if it was interrupted, after which `resume` goes on.
+
+    Raises:
+        MmftError: see the tree in `mmft_core.errors`.
+    """
+    assert plan.folds is not None
+    directory = FoldsDirectory(output)
+    if not resume:
+        RunDirectory(output).ensure_usable()
+    choose_monitor(plan)
+    build_dataset(plan)  # Data that are too few for the folds show before anything is written.
+    results: list[dict[str, Any]] = []
+    with _begun(directory, plan):
+        for folds in plan.folds.each():
+            number = folds.chosen or 0
+            sink = make_sink(f"Fold {number} of {folds.count}")
+            try:
+                found = bring_to_end(
+                    replace(plan, folds=folds), directory.fold(number), registry, sink, command
+                )
+            finally:
+                sink.close()
+            if found is None:
+                return None
+            results.append(found)
+            record = collect_folds(plan, results, command)
+            if folds.count > number:  # The last is written below, when the page is there.
+                write_json(directory.record, record)
+    _write_page(directory, plan, record, results)
+    write_json(directory.record, record)
+    return record
+
+
+@contextlib.contextmanager
+def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
+    """Write what can be resumed, and take it back if the first fold cannot even be started."""
+    new = not directory.path.exists()
+    with storage_errors(directory.path):
+        directory.path.mkdir(parents=True, exist_ok=True)
+    write_text(directory.config, dump_toml(plan.tree()))
+    try:
+        yield
+    except MmftError:
+        if [file.name for file in directory.path.iterdir()] == [directory.config.name]:
+            directory.config.unlink()
+            if new:
+                directory.path.rmdir()
+        raise
+
+
+def collect_folds(
+    plan: Plan, results: Sequence[Mapping[str, Any]], command: str = ""
+) -> dict[str, Any]:
+    """Put the results of the folds that are finished into one record.
+
+    "std" is the standard deviation of the folds' figures as a sample (with n - 1), so it is null
+    for a single one.
+    """
+    assert plan.folds is not None
+    first = results[0]
+    splits = dict.fromkeys(split for result in results for split in result["metrics"])
+    return {
+        "format": FORMAT,
+        "task": first["task"],
+        "backbones": [part["name"] for part in first["backbones"].values()],
+        "dataset": first["dataset"]["name"],
+        "folds": plan.folds.count,
+        "finished": len(results) == plan.folds.count,
+        "monitor": first["monitor"]["name"],
+        "figures": {split: _figures(results, split) for split in splits},
+        "runs": [
+            {
+                "fold": number,
+                "folder": f"fold-{number}",
+                "samples": result["dataset"]["samples"],
+                "steps": result["steps"],
+                "ending": result["ending"],
+                "total_seconds": result["timings"]["total_seconds"],
+            }
+            for number, result in enumerate(results, start=1)
+        ],
+        "command": command,
+    }
+
+
+def _figures(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, Any]]:
+    """Each single figure of a split that all folds have."""
+    found = {}
+    for name in results[0]["metrics"].get(split, {}):
+        values = [result["metrics"].get(split, {}).get(name) for result in results]
+        if all(is_figure(value) for value in values):
+            found[name] = {
+                "mean": statistics.fmean(values),
+                "std": statistics.stdev(values) if len(values) > 1 else None,
+                "folds": values,
+            }
+    return found
+
+
+def _write_page(
+    directory: FoldsDirectory,
+    plan: Plan,
+    record: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+) -> None:
+    from mmft_core.report.folds import write_folds_report  # Its templates are slow to import.
+
+    write_folds_report(directory.path, record, results, plan.tree())

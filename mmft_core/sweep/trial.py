@@ -1,0 +1,154 @@
+"""One trial: an ordinary run, or one for each fold, whose validations a pruner hears of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from mmft_core.cross_validation import FoldsDirectory, cross_validate
+from mmft_core.errors import DataError
+from mmft_core.plan import Plan
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
+from mmft_core.sweep.folder import SweepFolder
+from mmft_core.sweep.study import Attempt
+from mmft_core.tracking import Evaluated, Sink, Sinks, Start, read_metrics
+from mmft_core.unfinished import bring_to_end
+
+
+class TrialPrunedError(Exception):
+    """The trial is worse than others, so it is not worth going on with."""
+
+
+class TrialStoppedError(Exception):
+    """Ctrl-C or SIGTERM ended the trial; a checkpoint is written."""
+
+
+class PruningSink(Sink):
+    """Tells Optuna of every validation, and ends the training where it says that it is hopeless.
+
+    Validations are counted, not their steps, for with another batch size an epoch has others. In
+    cross-validation the counting goes on from fold to fold, and what is told of is the mean of the
+    folds so far.
+    """
+
+    def __init__(
+        self, trial: optuna.Trial, monitor: str, run: Path, before: Sequence[Path]
+    ) -> None:
+        """Args:
+        run: the run directory.
+        before: those of the folds before it, which are finished.
+        """
+        self.trial, self.monitor, self.run = trial, monitor, run
+        self.count = sum(len(_validations(path, monitor)) for path in before)
+        bests = [RunDirectory(path).read_results()["monitor"]["best"] for path in before]
+        self.before = [best for best in bests if best is not None]
+        self.last_step = 0
+
+    def start(self, event: Start) -> None:
+        """Tell of what an interrupted run has already reached."""
+        self.last_step = event.total_steps
+        for value in _validations(self.run, self.monitor):
+            self._report(value)
+
+    def evaluated(self, event: Evaluated) -> None:
+        """Raises:
+        TrialPrunedError: the pruner says so.
+        """
+        if event.split != "val":
+            return
+        self._report(event.evaluation.figure(self.monitor))
+        if event.step < self.last_step and self.trial.should_prune():
+            raise TrialPrunedError
+
+    def _report(self, value: float) -> None:
+        self.count += 1
+        if math.isfinite(value):
+            values = [*self.before, value]
+            self.trial.report(sum(values) / len(values), self.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRunner:
+    """Runs trials of one sweep.
+
+    Attributes:
+        monitor: the figure that is tuned.
+        display: makes what a user sees of a run, given a heading for it.
+        command: by which the sweep was started.
+    """
+
+    folder: SweepFolder
+    registry: Registry
+    monitor: str
+    display: Callable[[str], Sink]
+    command: str
+
+    def run(self, attempt: Attempt, plan: Plan) -> float:
+        """Train as the plan says.
+
+        Returns:
+            The monitored figure of the kept model on val; the folds' mean where there are folds.
+
+        Raises:
+            TrialPrunedError: it is not worth going on.
+            TrialStoppedError: it was asked to stop.
+            MmftError: as `runner.train` does.
+        """
+        path = self.folder.trial(attempt.number)
+        if attempt.continues is not None and not path.exists():
+            earlier = self.folder.trial(attempt.continues)
+            if earlier.is_dir():
+                earlier.rename(path)
+        if plan.folds is not None and plan.folds.chosen is None:
+            return self._folds(attempt, plan, path)
+        sink = self._sink(attempt, path, (), "")
+        try:
+            results = bring_to_end(plan, path, self.registry, sink, self.command)
+        finally:
+            sink.close()
+        if results is None:
+            raise TrialStoppedError
+        if "val" not in results["metrics"]:
+            raise no_val(plan)
+        return float(results["metrics"]["val"][self.monitor])
+
+    def _folds(self, attempt: Attempt, plan: Plan, path: Path) -> float:
+        directory, begun = FoldsDirectory(path), 0
+        resume = directory.config.is_file()
+        numbers = [f.chosen or 0 for f in plan.folds.each()] if plan.folds else []
+
+        def make_sink(heading: str) -> Sink:
+            nonlocal begun
+            begun += 1
+            before = [directory.fold(n) for n in numbers[: begun - 1]]
+            return self._sink(attempt, directory.fold(numbers[begun - 1]), before, heading)
+
+        record = cross_validate(plan, path, self.registry, make_sink, self.command, resume=resume)
+        if record is None:
+            raise TrialStoppedError
+        return float(record["figures"]["val"][self.monitor]["mean"])
+
+    def _sink(self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str) -> Sink:
+        pruning = PruningSink(attempt.trial, self.monitor, run, before)
+        return Sinks([self.display(heading), pruning])
+
+
+def no_val(plan: Plan) -> DataError:
+    """The error of data that trials cannot be compared on."""
+    return DataError(
+        f"Dataset '{plan.dataset.component.name}' has no val split, by which trials are compared.",
+        hint="Set a share of the training data aside for it, with --set dataset.val=0.15, or "
+        "cross-validate each trial with --folds 5.",
+    )
+
+
+def _validations(run: Path, monitor: str) -> list[float]:
+    """The monitored figure of every validation that `metrics.jsonl` tells of."""
+    file = RunDirectory(run).metrics
+    records = read_metrics(file) if file.exists() else []
+    return [r[monitor] for r in records if r.get("split") == "val" and monitor in r]

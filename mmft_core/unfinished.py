@@ -1,0 +1,37 @@
+"""A run that may have been begun before: kept, gone on with, or started."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mmft_core import runner
+from mmft_core.plan import Plan, resolve
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
+from mmft_core.tracking import Sink
+
+
+def bring_to_end(
+    plan: Plan, path: Path, registry: Registry, sink: Sink, command: str = ""
+) -> dict[str, Any] | None:
+    """Do whatever is left to do of a run in a folder that holds nothing else.
+
+    A finished run is kept. One with a checkpoint goes on from it, with the settings that it was
+    begun with; one that was killed before its first checkpoint is begun anew.
+
+    Returns:
+        Its results; None if it was interrupted by Ctrl-C or SIGTERM.
+
+    Raises:
+        MmftError: as `runner.train` and `runner.resume` do.
+    """
+    directory = RunDirectory(path)
+    if directory.results.is_file():
+        return directory.read_results()
+    if directory.config.is_file() and any(directory.checkpoints.glob("step-*")):
+        begun = resolve(directory.open(), registry)
+        return runner.resume(path, begun, sink, command).results
+    shutil.rmtree(path, ignore_errors=True)
+    return runner.train(plan, path, sink, command).results
