@@ -112,6 +112,8 @@ def print_sweep(record: Mapping[str, Any], path: Path) -> None:
 
 def _trials_table(record: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
     table = Table("trial", record["monitor"], *record["vary"], box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
     for trial in trials:
