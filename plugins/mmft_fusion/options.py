@@ -30,6 +30,15 @@ class FusionOptions:
     layers: Annotated[int, Meta(ge=1, description="Of cross-attention.")] = 2
     heads: Annotated[int, Meta(ge=1, description="Of cross-attention; a divisor of the width.")] = 4
     dropout: Annotated[float, Meta(ge=0, lt=1, description="In what fuses.")] = 0.1
+    alone: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Weight of a further loss in training: of what each modality says alone, "
+            "so that none is neglected for another that is learned faster. 0 for none; late "
+            "fusion has no need of it.",
+        ),
+    ] = 0.5
     modality_dropout: Annotated[
         float,
         Meta(

@@ -8,17 +8,64 @@ from dataclasses import replace
 import torch
 from mmft_classification.task import Classifier
 from mmft_regression.task import Regressor
-from torch import nn
+from torch import Tensor, nn
 
-from mmft_core.contracts import Backbone, Batch, Outputs, Task, TaskContext
+from mmft_core.contracts import Backbone, Batch, Outputs, TaskContext
 from mmft_core.errors import ConfigError
-from mmft_fusion.encoding import encode
-from mmft_fusion.fusers import Fused, Fuser, build_fuser
+from mmft_fusion.encoding import Encoded, encode
+from mmft_fusion.fusers import Fused, build_fuser
 from mmft_fusion.options import (
     FusionClassificationOptions,
     FusionOptions,
     FusionRegressionOptions,
 )
+
+
+class Fusion(nn.Module):
+    """Fuses what a task's backbones yield, and listens to each of them alone in training.
+
+    Modalities that are learned together compete: one that is learned fast leaves the others little
+    to be right about (Wang, Tran and Feiszli, 2019, "What Makes Training Multi-Modal Networks
+    Hard?"). A loss of each one's own keeps them learning.
+    """
+
+    def __init__(
+        self, backbones: Mapping[str, Backbone], outputs: int, options: FusionOptions
+    ) -> None:
+        super().__init__()
+        self.fuser = build_fuser(backbones, outputs, options)
+        self.dropout, self.weight = options.modality_dropout, options.alone
+        self.alone = nn.ModuleDict()
+        if options.alone and options.fusion != "late" and len(backbones) > 1:
+            self.alone.update({m: nn.Linear(b.width, outputs) for m, b in backbones.items()})
+
+    def judged(self, task: Classifier | Regressor, batch: Batch) -> Outputs:
+        """The task's loss and predictions of all modalities together."""
+        encoded = encode(task, batch, self.dropout)
+        # In full precision: in bf16 the probabilities of two classes are often the same number.
+        device = next(iter(encoded.values())).present.device
+        with torch.autocast(device.type, enabled=False):
+            fused: Fused = self.fuser(encoded)
+            outputs = task.judged(fused.outputs, batch)
+            if task.training and outputs.loss is not None and self.alone:
+                losses = self._losses_alone(task, encoded, batch)
+                outputs = replace(outputs, loss=outputs.loss + self.weight * losses)
+        weights = {f"modality-weight/{m}": weight for m, weight in fused.weights.items()}
+        return replace(outputs, figures=weights)
+
+    def _losses_alone(
+        self, task: Classifier | Regressor, encoded: Mapping[str, Encoded], batch: Batch
+    ) -> Tensor:
+        """The mean of the modalities' own losses, each over the samples that have it."""
+        losses = []
+        for modality, one in encoded.items():
+            outputs = self.alone[modality](one.pooled.float())
+            own = replace(batch, targets=batch.targets[one.present])
+            loss = task.judged(outputs[one.present], own).loss
+            assert loss is not None
+            # Of no sample the mean is NaN; the head stays in the graph all the same.
+            losses.append(loss if one.present.any() else 0.0 * outputs.sum())
+        return torch.stack(losses).mean()
 
 
 class FusionClassification(Classifier):
@@ -32,12 +79,10 @@ class FusionClassification(Classifier):
     ) -> None:
         super().__init__(classes, options.label_smoothing)
         self.backbones = nn.ModuleDict(backbones)
-        self.fuser = build_fuser(backbones, len(classes), options)
-        self.modality_dropout = options.modality_dropout
+        self.fusion = Fusion(backbones, len(classes), options)
 
     def forward(self, batch: Batch) -> Outputs:
-        fused = _fuse(self, self.fuser, batch, self.modality_dropout)
-        return _with_weights(self.judged(fused.outputs, batch), fused)
+        return self.fusion.judged(self, batch)
 
 
 class FusionRegression(Regressor):
@@ -51,27 +96,10 @@ class FusionRegression(Regressor):
     ) -> None:
         super().__init__(scale, options.huber)
         self.backbones = nn.ModuleDict(backbones)
-        self.fuser = build_fuser(backbones, 1, options)
-        self.modality_dropout = options.modality_dropout
+        self.fusion = Fusion(backbones, 1, options)
 
     def forward(self, batch: Batch) -> Outputs:
-        fused = _fuse(self, self.fuser, batch, self.modality_dropout)
-        return _with_weights(self.judged(fused.outputs, batch), fused)
-
-
-def _fuse(task: Task, fuser: Fuser, batch: Batch, dropout: float) -> Fused:
-    encoded = encode(task, batch, dropout)
-    # In full precision: in bf16 the probabilities of two classes are often the same number.
-    device = next(iter(encoded.values())).present.device
-    with torch.autocast(device.type, enabled=False):
-        fused: Fused = fuser(encoded)
-    return fused
-
-
-def _with_weights(outputs: Outputs, fused: Fused) -> Outputs:
-    return replace(
-        outputs, figures={f"modality-weight/{m}": weight for m, weight in fused.weights.items()}
-    )
+        return self.fusion.judged(self, batch)
 
 
 def _checked(options: FusionOptions) -> None:

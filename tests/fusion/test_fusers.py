@@ -138,7 +138,7 @@ def test_numbers_are_learned_in_their_own_unit() -> None:
     )
     assert isinstance(model, FusionRegression)
     with torch.no_grad():
-        for parameter in model.fuser.parameters():
+        for parameter in model.fusion.parameters():
             parameter.zero_()
         targets = torch.tensor([5010.0, 4990.0, 5000.0])
         outputs = model.eval()(Batch({"image": {"x": torch.randn(3, 3)}}, targets, list("abc")))
@@ -161,3 +161,19 @@ def test_what_is_no_number_is_no_target(target: Any) -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ConfigError, match=r"task\.heads = 5 does not divide task\.width = 32"):
         task("cross-attention", heads=5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_modality_is_listened_to_alone_unless_it_is_not_there(way: str) -> None:
+    image, text = torch.randn(4, 3), torch.randn(4, 3)
+    whole = batch(image, text)
+    some = batch(image, text, {"image": [False] * 4})
+    model, plain = task(way, modality_dropout=0.0), task(way, modality_dropout=0.0, alone=0.0)
+    for one in (whole, some):
+        loss = model.train()(one).loss
+        loss.backward()
+        assert torch.isfinite(loss)
+        with torch.no_grad():
+            assert torch.isfinite(model.eval()(one).loss)
+    heads = len(model.fusion.alone)
+    assert heads == (0 if way == "late" else 2) and not plain.fusion.alone
