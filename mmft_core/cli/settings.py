@@ -22,7 +22,6 @@ _FLAGS = {
     "lr": "engine.lr",
     "tune": "engine.tune",
     "seed": "engine.seed",
-    "weights": "backbone.weights",
     "data_root": "dataset.root",
     "on_bad_sample": "on_bad_sample",
     "folds": "folds",
@@ -40,8 +39,17 @@ _OPTIONS = (
     ),
     click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table."),
     click.option("--metric", multiple=True, help="A metric; repeatable. Default: the task's."),
-    click.option("--weights", metavar="auto|pretrained|none|PATH", help="Weights to start from."),
-    click.option("--tune", metavar="full|head|last:N|gradual|lora", help="What is trained."),
+    click.option(
+        "--weights",
+        multiple=True,
+        metavar="[MODALITY=]WHAT",
+        help="Weights to start from: auto, pretrained, none, or a path.",
+    ),
+    click.option(
+        "--tune",
+        metavar="full|head|last:N|gradual|lora",
+        help="What is trained; by modality as image=head,text=lora.",
+    ),
     click.option("--epochs", type=int, help="Passes over the training data."),
     click.option("--batch-size", type=int),
     click.option("--lr", type=float, help="Peak learning rate."),
@@ -100,8 +108,30 @@ def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
             f"Several backbones were given without their modality: {', '.join(plain)}.",
             hint="Write --backbone image=NAME --backbone text=NAME.",
         )
+    tree = merge(tree, *_weights(given["weights"], backbones))
     metrics = {"metrics": list(given["metric"])} if given["metric"] else {}
     return merge(tree, metrics), parse_set(given["assignments"])
+
+
+def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]:
+    """The weights of all backbones, or of those of a modality that was given one by name.
+
+    Raises:
+        ConfigError: two are for the same.
+    """
+    named = {choice.rpartition("=")[0] for choice in backbones if "=" in choice}
+    chosen: dict[str, str] = {}
+    for choice in choices:
+        modality, equals, what = choice.partition("=")
+        own = bool(equals) and modality in named  # Else it is a path that holds one.
+        key = f"backbone.{modality}.weights" if own else "backbone.weights"
+        if key in chosen:
+            raise ConfigError(
+                f"--weights was given twice: {chosen[key]} and {what if own else choice}.",
+                hint="Write --weights image=PATH --weights text=PATH for several backbones.",
+            )
+        chosen[key] = what if own else choice
+    return [nest(chosen)]
 
 
 def take_output(tree: Tree, output: Path | None) -> Path | None:

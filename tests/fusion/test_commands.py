@@ -145,3 +145,14 @@ def test_mistakes_end_in_one_sentence(mistake: str, data: Path, tmp_path: Path, 
     assert sentence in found.err
     assert "Traceback" not in found.err
     assert not output.exists()
+
+
+def test_weights_are_given_to_all_or_by_modality(data: Path, mmft: Mmft) -> None:
+    parts = ("--backbone=image=resnet18", "--backbone=text=minilm", "--dry-run")
+    arguments = ("run", "--task=fusion-cls", *parts, "--dataset", data)
+    out = mmft(*arguments, "--weights=none", "--weights=text=a/b.safetensors").out
+    chosen = [line for line in out.splitlines() if line.startswith("weights")]
+    assert chosen == ['weights = "none"', 'weights = "a/b.safetensors"']
+    assert 'weights = "x=y.pt"' in mmft(*arguments, "--weights=x=y.pt").out  # A path.
+    twice = mmft(*arguments, "--weights=none", "--weights=auto")
+    assert twice.code == 2 and "--weights was given twice: none and auto" in twice.err
