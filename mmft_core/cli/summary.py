@@ -17,6 +17,8 @@ _TRIALS = 10
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
     """Print the figures of every judged split, and where everything is."""
+    from mmft_core.report.wording import inputs_of
+
     console = Console()
     console.print()
     console.print(figures_table(results["metrics"]))
@@ -28,11 +30,10 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         + f", {results['parameters']['trained_share']:.2%} of the parameters",
         highlight=False,
     )
-    alone = len(results["backbones"]) == 1
     for line in (
         f"report  {path / 'report.html'}",
         f"model   {path / 'model'}",
-        f"use it  mmft predict {path} {'FILES...' if alone else '--dataset TABLE'}",
+        f"use it  mmft predict {path} {inputs_of(results['backbones'])}",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     headline = headline_of(results)

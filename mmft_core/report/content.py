@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmft_core.contracts import DatasetInfo, MetricValue, Preview
+from mmft_core.report import wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,11 @@ class ReportContent:
     def metrics(self) -> Mapping[str, Mapping[str, MetricValue]]:
         """The metrics of every judged split."""
         return self.section("metrics")
+
+    @property
+    def inputs(self) -> str:
+        """What `mmft predict` is given."""
+        return wording.inputs_of(self.section("backbones"))
 
     @property
     def split(self) -> str | None:

@@ -1,8 +1,9 @@
-"""Numbers as a reader likes them."""
+"""Numbers and commands as a reader likes them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sized
 from typing import Any, TypeGuard
 
 
@@ -75,3 +76,8 @@ def title(name: str) -> str:
 def encodable(text: str) -> str:
     """Text without what UTF-8 cannot hold: file names that are not UTF-8 have such characters."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def inputs_of(backbones: Sized) -> str:
+    """What `mmft predict` is given: files, or samples of several modalities."""
+    return "FILES..." if len(backbones) < 2 else "--dataset TABLE"
