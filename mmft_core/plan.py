@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from mmft_core import compat
 from mmft_core.config import EngineConfig, Tree, merge, nest
-from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_core.dataset_choice import choose_dataset, chosen_name
+from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.fold_choice import Folds
 from mmft_core.layers import combine
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import (
-    ANY_MODALITIES,
     BackboneSpec,
     DatasetSpec,
     MetricSpec,
@@ -130,10 +129,10 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
             )
     tree = combine([tree], registry)
     task_table = _table(tree, "task")
-    task = registry.task(_name(task_table, "task", "--task"))
+    task = registry.task(chosen_name(task_table, "task", "--task"))
     backbone_tables = _backbone_tables(tree, registry)
     backbones = {m: registry.backbone(t["name"]) for m, t in backbone_tables.items()}
-    dataset, dataset_table = _dataset(_table(tree, "dataset"), task.spec, registry)
+    dataset, dataset_table = choose_dataset(_table(tree, "dataset"), task.spec, registry)
     metrics = _metrics(tree, task.spec, registry)
     compat.check(
         task.spec,
@@ -194,16 +193,6 @@ def _table(tree: Mapping[str, Any], key: str) -> Tree:
     return dict(value)
 
 
-def _name(table: Mapping[str, Any], key: str, flag: str) -> str:
-    name = table.get("name")
-    if not isinstance(name, str) or not name:
-        raise ConfigError(
-            f"No {key} was chosen.",
-            hint=f"Give {flag} NAME; `mmft plugins --kind {key}` lists them.",
-        )
-    return name
-
-
 def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
     """Give every backbone its whole table: {modality: {name, weights, options}}.
 
@@ -214,10 +203,10 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
     by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
     shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
     if not by_modality:
-        _name({}, "backbone", "--backbone")
+        chosen_name({}, "backbone", "--backbone")
     known: dict[str, frozenset[str]] = {}
     for modality, own in by_modality.items():
-        component = registry.backbone(_name(own, "backbone", f"--backbone {modality}="))
+        component = registry.backbone(chosen_name(own, "backbone", f"--backbone {modality}="))
         known[modality] = option_names(component.options_type()) | {"weights"}
         if component.spec.modality != modality:
             raise ConfigError(
@@ -229,55 +218,6 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
         m: merge({k: v for k, v in shared.items() if k in known[m] | strange}, own)
         for m, own in by_modality.items()
     }
-
-
-def _dataset(
-    table: Tree, task: TaskSpec, registry: Registry
-) -> tuple[Component[DatasetSpec], Tree]:
-    """Find the dataset by name, by a path that it opens, or by the task's default."""
-    if "name" in table:
-        return registry.dataset(_name(table, "dataset", "--dataset")), table
-    if "path" in table:
-        path = Path(str(table["path"])).expanduser()
-        return _opener(path, task, registry), merge(table, {"path": str(path)})
-    if task.default_dataset is None:
-        raise ConfigError(
-            f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
-        )
-    return registry.dataset(task.default_dataset), table
-
-
-def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:
-    """The one dataset that fits the task and opens this kind of path."""
-    if not path.exists():
-        raise DataError(
-            f"There is no file or folder {path}.",
-            hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
-        )
-    form = "/" if path.is_dir() else path.suffix.lower()
-    datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
-    # A table of any columns is for tasks of any modalities; the others have tables of their own.
-    mixed = task.modalities == ANY_MODALITIES
-    fitting = [
-        c
-        for c in datasets
-        if compat.dataset_fits(c.spec, task) and (c.spec.modalities == ANY_MODALITIES) == mixed
-    ]
-    openers = [c for c in fitting if form in c.spec.opens]
-    if len(openers) == 1:
-        return openers[0]
-    if openers:
-        names = ", ".join(c.qualified for c in openers)
-        raise ConfigError(
-            f"Several datasets open {path}: {names}.",
-            hint="Say which: --dataset NAME --set dataset.path=PATH",
-        )
-    readable = sorted({o for c in fitting for o in c.spec.opens})
-    words = ", ".join("a folder" if o == "/" else o for o in readable) or "no path"
-    raise DataError(
-        f"No dataset for task '{task.name}' opens {path}{' (a folder)' if form == '/' else ''}.",
-        hint=f"The task reads {words}.",
-    )
 
 
 def _metrics(

@@ -11,13 +11,12 @@ import pyarrow as pa
 from mmft_audio.audio_rows import AudioRows, Seconds, Spans
 from mmft_audio.dataset_options import AudioTableOptions
 from mmft_audio.recordings import SUFFIXES
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.divided_table import divided_table
 from mmft_core.errors import DataError
 from mmft_core.labelled_files import pack
 from mmft_core.table_columns import (
-    SPLIT_COLUMNS,
     Targets,
-    divide_rows,
     find_targets,
     text_of,
     texts_of,
@@ -45,18 +44,7 @@ def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
         raise DataError("The dataset audio-table needs a table.", hint="Give --dataset PATH.")
     table = Table(Path(options.path).expanduser())
     rows, found, note = table_rows(table, options, context, table.path.parent)
-    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
-    shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
-    return Dataset(
-        info=DatasetInfo(
-            name=str(table.path),
-            classes=found.classes,
-            source=str(table.path),
-            notes=(note, *found.notes, *more),
-        ),
-        splits=splits,
-    )
+    return divided_table(table, rows, found, options, context, notes=[note])
 
 
 def table_rows(

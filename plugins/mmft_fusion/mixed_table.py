@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 from mmft_text.text_table import strings
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.divided_table import divided_table
 from mmft_core.errors import DataError
 from mmft_core.labelled_files import pack
 from mmft_core.table_columns import (
     LABEL_NAMES,
     SPLIT_COLUMNS,
     Targets,
-    divide_rows,
     find_targets,
     texts_of,
 )
@@ -53,18 +53,14 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
     rows = MixedRows(
         table.path.name, len(table), inputs, found.values, found.classes, partial=context.partial
     )
-    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
-    shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
-    return Dataset(
-        info=DatasetInfo(
-            name=str(table.path),
-            classes=found.classes,
-            source=str(table.path),
-            notes=(f"columns: {'; '.join(map(str, columns))}", *found.notes, *more),
-        ),
-        splits=splits,
-        options=replace(options, columns=_used(columns, inputs), others="ignored"),
+    return divided_table(
+        table,
+        rows,
+        found,
+        options,
+        context,
+        notes=[f"columns: {'; '.join(map(str, columns))}"],
+        found=replace(options, columns=_used(columns, inputs), others="ignored"),
     )
 
 

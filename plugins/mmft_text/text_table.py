@@ -7,11 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.divided_table import divided_table
 from mmft_core.errors import DataError
 from mmft_core.table_columns import (
-    SPLIT_COLUMNS,
-    divide_rows,
     find_targets,
     texts_of,
 )
@@ -36,11 +35,7 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
     """
     if not options.path:
         raise DataError("The dataset text-table needs a table.", hint="Give --dataset PATH.")
-    return table_dataset(Table(Path(options.path).expanduser()), options, context)
-
-
-def table_dataset(table: Table, options: TextTableOptions, context: DatasetContext) -> Dataset:
-    """The texts of a table as a data set."""
+    table = Table(Path(options.path).expanduser())
     text_column = table.find_column(options.text_column, "text_column", TEXT_NAMES)
     if text_column is None:
         text_column = _only_long_texts(table)
@@ -57,18 +52,8 @@ def table_dataset(table: Table, options: TextTableOptions, context: DatasetConte
         read=strings,
     )
     rows = TextRows(table.path.name, texts, found.values, found.classes)
-    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
-    shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, found.labels, split_column, shares, context)
-    return Dataset(
-        info=DatasetInfo(
-            name=str(table.path),
-            classes=found.classes,
-            source=str(table.path),
-            notes=(f"texts from column '{text_column}'", *found.notes, *more),
-        ),
-        splits=splits,
-    )
+    notes = [f"texts from column '{text_column}'"]
+    return divided_table(table, rows, found, options, context, notes=notes)
 
 
 def strings(table: Table, column: str) -> pa.ChunkedArray:

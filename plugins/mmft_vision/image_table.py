@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.divided_table import divided_table
 from mmft_core.errors import DataError, SampleError
 from mmft_core.labelled_files import pack, printable
 from mmft_core.order import Indices
 from mmft_core.table_columns import (
     LABEL_NAMES,
     NO_LABEL,
-    SPLIT_COLUMNS,
+    Targets,
     class_labels,
-    divide_rows,
     text_of,
     texts_of,
 )
@@ -79,18 +79,11 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     image_column = _image_column(table, options, label_column)
     if label_column is None:
         raise table.missing_column("label", "label_column")
-    split_column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
     labels, classes = class_labels(table, label_column, context)
     files = ImageTable(table, pack(texts_of(table, image_column)), labels, classes)
-    notes = [f"pictures from column '{image_column}', classes from column '{label_column}'"]
-    shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, files, labels, split_column, shares, context)
-    return Dataset(
-        info=DatasetInfo(
-            name=str(table.path), classes=classes, source=str(table.path), notes=(*notes, *more)
-        ),
-        splits=splits,
-    )
+    note = f"pictures from column '{image_column}', classes from column '{label_column}'"
+    targets = Targets(labels, labels, classes)
+    return divided_table(table, files, targets, options, context, notes=[note])
 
 
 def _image_column(table: Table, options: ImageTableOptions, label_column: str | None) -> str:
