@@ -137,7 +137,9 @@ def load(
         info = msgspec.convert(content["info"], DatasetInfo)
         component = registry.task(content["task"]["name"])
         backbones = {
-            modality: _rebuild(registry, modality, part, info, component.spec.needs, folder)
+            modality: _rebuild(
+                registry, modality, part, info, component.spec.needs_of(modality), folder
+            )
             for modality, part in content["backbones"].items()
         }
         given = {**content["task"]["options"], **(settings or {}).get("task", {})}

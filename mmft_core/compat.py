@@ -60,6 +60,7 @@ def _check_backbones(
     wanted = set(task.modalities)
     if task.modalities == ANY_MODALITIES:
         _check_count(task, backbones, registry)
+        wanted = set(task.writes)
     else:
         for modality, spec in backbones.items():
             if modality not in wanted:
@@ -72,22 +73,29 @@ def _check_backbones(
                         if set(c.spec.modality_names) <= wanted
                     ),
                 )
-        for modality in sorted(wanted - set(backbones)):
-            raise IncompatibleError(
-                f"Task '{task.name}' needs a backbone for {modality}.",
-                hint=_would_fit(
-                    c.name
-                    for c in registry.of_kind("backbone")
-                    if modality in c.spec.modality_names
-                ),
-            )
-    for spec in backbones.values():
-        lacking = [need for need in task.needs if need not in spec.provides]
+    for modality in sorted(wanted - set(backbones)):
+        raise IncompatibleError(
+            f"Task '{task.name}' needs a backbone for {modality}.",
+            hint=_would_fit(_backbones_for(task, modality, registry)),
+        )
+    for modality, spec in backbones.items():
+        lacking = [need for need in task.needs_of(modality) if need not in spec.provides]
         if lacking:
             raise IncompatibleError(
-                f"Task '{task.name}' needs {_list(lacking)} from its backbone, "
-                f"but '{spec.name}' provides {_list(spec.provides)}."
+                f"Task '{task.name}' needs {_list(lacking)} from its {modality} backbone, "
+                f"but '{spec.name}' provides {_list(spec.provides)}.",
+                hint=_would_fit(_backbones_for(task, modality, registry)),
             )
+
+
+def _backbones_for(task: TaskSpec, modality: str, registry: Registry) -> list[str]:
+    return [
+        c.name
+        for c in registry.of_kind("backbone")
+        if isinstance(c.spec, BackboneSpec)
+        and c.spec.modality == modality
+        and set(task.needs_of(modality)) <= set(c.spec.provides)
+    ]
 
 
 def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry) -> None:
@@ -107,10 +115,11 @@ def _check_dataset(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
 ) -> None:
     fitting = [c.name for c in registry.of_kind("dataset") if dataset_fits(c.spec, task)]
-    lacking = sorted(set(backbones) - set(dataset.modalities))
+    read = set(backbones) - set(task.writes)
+    lacking = sorted(read - set(dataset.modalities))
     if lacking and dataset.modalities != ANY_MODALITIES:
         raise IncompatibleError(
-            f"Task '{task.name}' reads {_list(backbones)}, "
+            f"Task '{task.name}' reads {_list(read)}, "
             f"but dataset '{dataset.name}' holds {_list(dataset.modalities)}.",
             hint=_would_fit(fitting),
         )

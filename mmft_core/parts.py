@@ -60,7 +60,7 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
         target = "none"
     return DatasetContext(
         target=target,
-        modalities=tuple(plan.backbones),
+        modalities=tuple(m for m in plan.backbones if m not in plan.task.spec.writes),
         partial=plan.task.spec.partial,
         seed=plan.engine.seed,
         unseen_classes=plan.task.spec.unseen_classes,
@@ -107,7 +107,7 @@ def build_task(
         context = BackboneContext(
             weights=WeightsRequest(part.weights, modality),
             info=dataset.info,
-            needs=plan.task.spec.needs,
+            needs=plan.task.spec.needs_of(modality),
             train=dataset.splits["train"],
         )
         if loaded is not None:

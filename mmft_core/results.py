@@ -61,6 +61,7 @@ def collect_results(
         "format": FORMAT,
         "task": plan.task.component.name,
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
+        "reads": list(task.processors),
         "parameters": _parameters(task),
         "dataset": {
             "name": info.name,

@@ -87,7 +87,8 @@ class BackboneSpec(Spec):
     Attributes:
         modality: what it reads: "image", "text", "audio", ...
         provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
-            "generation" of text (then it is a `Generator`).
+            "generation" of text (then it is a `Generator`), "prefix": it writes also after vectors
+            in place of tokens.
     """
 
     kind = "backbone"
@@ -140,6 +141,8 @@ class TaskSpec(Spec):
         target: what it learns from; compare `DatasetSpec.targets`.
         unseen_classes: whether it can be judged on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
+        writes: modalities whose backbones write what is predicted and read no input, with what it
+            asks of these in place of `needs`.
         predicts: what its predictions are: "classes", "numbers", "text", "likelihoods",
             "embeddings", "pairs" (see `mmft_core.contracts.Outputs`), or a word of the plugin's
             own; metrics go by it.
@@ -159,6 +162,7 @@ class TaskSpec(Spec):
     partial: bool = False
     unseen_classes: bool = False
     needs: tuple[str, ...] = ("pooled",)
+    writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     default_dataset: str | None = None
     default_metrics: tuple[str, ...] = ()
     monitor: str = "loss"
@@ -167,6 +171,10 @@ class TaskSpec(Spec):
     @property
     def modality_names(self) -> tuple[str, ...]:
         return self.modalities
+
+    def needs_of(self, modality: str) -> tuple[str, ...]:
+        """What it asks of the backbone of a modality."""
+        return self.writes.get(modality, self.needs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,14 +52,14 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     from mmft_core.contracts import BackboneContext, DatasetInfo
     from mmft_core.weights import WeightsRequest
 
-    context = BackboneContext(
-        weights=WeightsRequest("none"),
-        info=DatasetInfo(name="dry run"),
-        needs=plan.task.spec.needs,
-    )
     tunings = tuning.Tunings.of(plan.engine, plan.backbones)
     counts = {}
     for modality, part in plan.backbones.items():
+        context = BackboneContext(
+            weights=WeightsRequest("none"),
+            info=DatasetInfo(name="dry run"),
+            needs=plan.task.spec.needs_of(modality),
+        )
         with torch.device("meta"):
             backbone = part.component.build(part.options, context)
         if tunings[modality].mode == "lora":

@@ -114,23 +114,15 @@ def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
 
 
 def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]:
-    """The weights of all backbones, or of those of a modality that was given one by name.
-
-    Raises:
-        ConfigError: two are for the same.
-    """
+    """The weights of all backbones, or of those of a modality that was given one by name."""
     named = {choice.rpartition("=")[0] for choice in backbones if "=" in choice}
-    chosen: dict[str, str] = {}
+    chosen: dict[str, str] = {}  # Of two for the same the later one counts, as of any option.
     for choice in choices:
         modality, equals, what = choice.partition("=")
-        own = bool(equals) and modality in named  # Else it is a path that holds one.
-        key = f"backbone.{modality}.weights" if own else "backbone.weights"
-        if key in chosen:
-            raise ConfigError(
-                f"--weights was given twice: {chosen[key]} and {what if own else choice}.",
-                hint="Write --weights image=PATH --weights text=PATH for several backbones.",
-            )
-        chosen[key] = what if own else choice
+        if equals and modality in named:  # Else it is a path that holds one.
+            chosen[f"backbone.{modality}.weights"] = what
+        else:
+            chosen["backbone.weights"] = choice
     return [nest(chosen)]
 
 

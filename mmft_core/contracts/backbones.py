@@ -203,6 +203,9 @@ PADDING = -100
 class Generator(Backbone):
     """A backbone that writes text.
 
+    Its inputs are what its processor collates or, if it provides "prefix", {"prefix": (B, P, D)}:
+    vectors of its width that stand before the text.
+
     Attributes:
         codec: of the texts that it writes: `encode` gives token ids (T,) that end with the end of
             text, `collate` gives (B, T) with `PADDING` behind shorter ones.

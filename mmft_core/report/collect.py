@@ -118,9 +118,9 @@ def _shown(split: Split, index: int, task: Task) -> _Shown:
 def _previews(sample: Sample, task: Task) -> dict[str, Preview]:
     """By modality; further views of one are numbered."""
     previews = {}
-    for modality in task.backbones:
+    for modality, processor in task.processors.items():
         raw = sample.inputs.get(modality)
-        views = () if raw is None else task.backbone(modality).processor.views(raw)
+        views = () if raw is None else processor.views(raw)
         for number, view in enumerate(views, start=1):
             previews[modality if number == 1 else f"{modality} {number}"] = view
     return previews

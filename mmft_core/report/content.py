@@ -77,7 +77,7 @@ class ReportContent:
     @property
     def inputs(self) -> str:
         """What `mmft predict` is given."""
-        return wording.inputs_of(self.section("backbones"))
+        return wording.inputs_of(self.results.get("reads", ()))
 
     @property
     def split(self) -> str | None:

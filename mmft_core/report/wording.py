@@ -78,6 +78,6 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def inputs_of(backbones: Sized) -> str:
+def inputs_of(modalities: Sized) -> str:
     """What `mmft predict` is given: files, or samples of several modalities."""
-    return "FILES..." if len(backbones) < 2 else "--dataset TABLE"
+    return "FILES..." if len(modalities) < 2 else "--dataset TABLE"

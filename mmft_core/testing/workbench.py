@@ -124,7 +124,7 @@ class Workbench:
         data = self.data_for(component)
         backbones = {
             m: self.new_backbone(
-                chosen, seed, weights, assets and assets / m, data, component.spec.needs
+                chosen, seed, weights, assets and assets / m, data, component.spec.needs_of(m)
             )
             for m, chosen in self._backbones_for(component).items()
         }
@@ -157,11 +157,13 @@ class Workbench:
     def _backbones_for(self, task: Component[TaskSpec]) -> dict[str, Component[BackboneSpec]]:
         wanted = task.spec.modalities
         if wanted == ANY_MODALITIES:
-            wanted = self.dataset_for(task).spec.modalities[: task.spec.count[1]]
+            writes = tuple(task.spec.writes)
+            held = [m for m in self.dataset_for(task).spec.modalities if m not in writes]
+            wanted = (*held[: task.spec.count[1] - len(writes)], *writes)
         return {modality: self._backbone_for(task, modality) for modality in wanted}
 
     def _backbone_for(self, task: Component[TaskSpec], modality: str) -> Component[BackboneSpec]:
-        needs = set(task.spec.needs)
+        needs = set(task.spec.needs_of(modality))
         for component in self._of_kind("backbone", task):
             spec = component.spec
             if spec.modality == modality and needs <= set(spec.provides):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmft_core.contracts import Backbone
 from mmft_fusion.encoding import Encoded
 from mmft_fusion.options import FusionOptions
+from mmft_fusion.resampler import Resampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ class Gated(Fuser):
 class CrossAttention(Fuser):
     """A few learned queries that attend to the sequences of all modalities.
 
-    A small transformer as in Perceiver (Jaegle et al., 2021), whose work grows with the length of
-    the sequences, not with its square. Each modality's pooled features stand beside its sequence.
+    Each modality's pooled features stand beside its sequence.
     """
 
     QUERIES = 8
@@ -105,28 +105,18 @@ class CrossAttention(Fuser):
         width = options.width
         self.projections = Projections(widths, width)
         self.kinds = nn.ParameterDict({m: torch.randn(width) * 0.02 for m in widths})
-        self.queries = nn.Parameter(torch.randn(self.QUERIES, width) * 0.02)
-        layer = nn.TransformerDecoderLayer(
-            width,
-            options.heads,
-            dim_feedforward=2 * width,
-            dropout=options.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
+        self.resampler = Resampler(
+            width, self.QUERIES, options.layers, options.heads, options.dropout
         )
-        self.layers = nn.TransformerDecoder(layer, options.layers, nn.LayerNorm(width))
         self.head = nn.Linear(width, outputs)
 
     def forward(self, encoded: Mapping[str, Encoded]) -> Fused:
         tokens, masks = [], []
         for modality, one in encoded.items():
-            together, mask = _with_pooled(one)
+            together, mask = with_pooled(one)
             tokens.append(self.projections.project(modality, together) + self.kinds[modality])
             masks.append(mask & one.present[:, None])
-        memory, mask = torch.cat(tokens, dim=1), torch.cat(masks, dim=1)
-        queries = self.queries.expand(len(memory), -1, -1)
-        found = self.layers(queries, memory, memory_key_padding_mask=~mask)
+        found = self.resampler(torch.cat(tokens, dim=1), torch.cat(masks, dim=1))
         return Fused(self.head(found.mean(1)))
 
 
@@ -177,7 +167,7 @@ def _perceptron(width: int, outputs: int, options: FusionOptions) -> nn.Sequenti
     )
 
 
-def _with_pooled(one: Encoded) -> tuple[Tensor, Tensor]:
+def with_pooled(one: Encoded) -> tuple[Tensor, Tensor]:
     """The pooled features and the sequence as one, (B, 1 + T, D), and their mask (B, 1 + T)."""
     pooled = one.pooled.unsqueeze(1)
     if one.sequence is None:

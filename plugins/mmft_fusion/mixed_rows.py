@@ -167,7 +167,8 @@ class MixedRows(TargetRows):
         return Sample(inputs, self.target(index), self.sample_id(index))
 
     def input(self, index: int, modality: str) -> Any:
-        return self.inputs[modality].read(index, self.sample_id(index))
+        own = self.inputs.get(modality)
+        return None if own is None else own.read(index, self.sample_id(index))
 
     def check(self, index: int) -> None:
         sample_id = self.sample_id(index)

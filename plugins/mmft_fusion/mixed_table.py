@@ -29,9 +29,14 @@ from mmft_fusion.options import ColumnKind, MixedTableOptions
 
 NUMBER_NAMES = ("target", "value", "y", "price", "score", "rating", "label")
 
+TEXT_NAMES = ("caption", "description", "text", "title", "transcript")
+
+_NOUNS = {"number": "number to predict", "text": "text to write"}
+
 _TARGET_NAMES: Mapping[str, tuple[str, ...]] = {
     "class": LABEL_NAMES,
     "number": NUMBER_NAMES,
+    "text": TEXT_NAMES,
     "pair": (),
     # Where nothing is to be predicted, a column of targets is none of the inputs either.
     "none": (*LABEL_NAMES, *NUMBER_NAMES),
@@ -110,8 +115,8 @@ def _targets(
         options.target_column,
         "",
         context,
-        noun="number to predict" if context.target == "number" else "name of what belongs together",
-        names=NUMBER_NAMES if context.target == "number" else (),
+        noun=_NOUNS.get(context.target, "name of what belongs together"),
+        names=_TARGET_NAMES[context.target],
         read=strings,
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_core.generation import Generation
 from mmft_core.split_options import Share, SplitOptions
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "ignored"]
@@ -70,6 +71,23 @@ class FusionRegressionOptions(FusionOptions):
             "unset for the squared error."
         ),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptioningOptions(Generation):
+    """Options of `captioning`."""
+
+    max_target_length: Annotated[
+        int, Meta(ge=2, description="Most tokens of a caption to learn from; longer ones are cut.")
+    ] = 64
+    prefix_length: Annotated[
+        int, Meta(ge=1, description="Vectors that stand for the picture or recording.")
+    ] = 10
+    layers: Annotated[int, Meta(ge=1, description="Of what makes them.")] = 2
+    heads: Annotated[
+        int, Meta(ge=1, description="Of these; a divisor of the language model's width.")
+    ] = 4
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Within these.")] = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ _SEQ2SEQ = {
 def register_backbone() -> list[BackboneSpec]:
     families = [
         ("encoders", _ENCODERS, ("pooled", "sequence")),
-        ("causal", _CAUSAL, ("pooled", "sequence", "generation", "likelihoods")),
+        ("causal", _CAUSAL, ("pooled", "sequence", "generation", "likelihoods", "prefix")),
         ("seq2seq", _SEQ2SEQ, ("pooled", "sequence", "generation")),
     ]
     return [

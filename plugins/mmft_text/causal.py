@@ -53,10 +53,16 @@ class CausalBackbone(TextBackbone, Generator):
 
     def token_losses(self, inputs: Tensors, targets: Tensor) -> Tensor:
         given = targets != PADDING
-        tokens = torch.cat([inputs["tokens"], targets.masked_fill(~given, self.vocabulary.pad)], 1)
-        mask = torch.cat([inputs["mask"], given], 1)
+        tokens = targets.masked_fill(~given, self.vocabulary.pad)
+        if "prefix" in inputs:
+            source, known = inputs["prefix"], given.new_ones(inputs["prefix"].shape[:2])
+            embed: nn.Module = self.network.get_input_embeddings()  # type: ignore[operator]
+            whole = torch.cat([source, embed(tokens).to(source.dtype)], 1)
+        else:
+            known, whole = inputs["mask"], torch.cat([inputs["tokens"], tokens], 1)
+        mask = torch.cat([known, given], 1)
         # Of the sources only the last position predicts a target.
-        logits = self._logits(tokens, mask.long(), position_ids(mask), keep=targets.shape[1] + 1)
+        logits = self._logits(whole, mask.long(), position_ids(mask), keep=targets.shape[1] + 1)
         return cross_entropies(logits[:, :-1], targets)
 
     def packed_losses(self, inputs: Tensors) -> Tensor:
@@ -70,7 +76,7 @@ class CausalBackbone(TextBackbone, Generator):
         return F.pad(cross_entropies(logits[:, :-1], wanted), (1, 0))
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
-        taken = inputs["tokens"].shape[1]
+        taken = inputs["prefix" if "prefix" in inputs else "tokens"].shape[1]
         most = None if self.positions is None else self.positions - taken
         return write(self, inputs, settings, most=most)
 
@@ -106,11 +112,16 @@ class CausalBackbone(TextBackbone, Generator):
         rounding = 1e-2 if self.quantized else 1e-4
         return bool((behind - before).abs().max() <= rounding * behind.abs().max())
 
-    def _logits(self, tokens: Tensor, mask: Tensor | None, positions: Tensor, keep: int) -> Tensor:
-        """The logits (B, keep, V) at the last positions, in full precision."""
+    def _logits(self, whole: Tensor, mask: Tensor | None, positions: Tensor, keep: int) -> Tensor:
+        """The logits (B, keep, V) at the last positions, in full precision.
+
+        Args:
+            whole: tokens (B, T), or vectors (B, T, D) in their place.
+        """
         more = accepted(self.network.forward, position_ids=positions, logits_to_keep=keep)
+        more["inputs_embeds" if whole.is_floating_point() else "input_ids"] = whole
         with quietly():  # Packed rows have padding without a mask, and it belongs to no text.
-            output = self.network(tokens, attention_mask=mask, use_cache=False, **more)
+            output = self.network(attention_mask=mask, use_cache=False, **more)
         logits: Tensor = output.logits[:, -keep:]
         return logits.float()
 

@@ -31,18 +31,22 @@ def write(
         most: tokens, for which the network has positions; None for any number.
         start: what a decoder's text begins with; None for a network that continues its input.
     """
-    tokens = inputs["tokens"]
     network: Any = backbone.network
     config = _config(backbone, settings, most, start)
-    cuda = [tokens.device] if tokens.device.type == "cuda" else []
+    if "prefix" in inputs:
+        source = inputs["prefix"]
+        mask = torch.ones(source.shape[:2], dtype=torch.int64, device=source.device)
+        given = {"inputs_embeds": source}
+    else:
+        source, mask = inputs["tokens"], inputs["mask"].long()
+        given = {"input_ids": source}
+    cuda = [source.device] if source.device.type == "cuda" else []
     with quietly(), torch.random.fork_rng(devices=cuda, enabled=settings.sample):
         if settings.sample:
-            torch.manual_seed(int(tokens.sum()))
-        written: Tensor = network.generate(
-            tokens, attention_mask=inputs["mask"].long(), generation_config=config
-        )
-    if start is None:
-        written = written[:, tokens.shape[1] :]
+            torch.manual_seed(int(source.double().abs().sum()))
+        written: Tensor = network.generate(**given, attention_mask=mask, generation_config=config)
+    if start is None and "prefix" not in inputs:  # Vectors are not given back.
+        written = written[:, source.shape[1] :]
     texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [text.strip() for text in texts]
 

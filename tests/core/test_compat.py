@@ -92,7 +92,7 @@ def test_what_fits(task: Task, backbones, dataset) -> None:
             task("image", needs=("pooled", "sequence")),
             [IMAGE],
             dataset("image"),
-            "needs sequence from its backbone, but 'imagenet' provides pooled",
+            "needs sequence from its image backbone, but 'imagenet' provides pooled",
         ),
         (
             task("image"),

@@ -34,9 +34,7 @@ class Words(Split):
 
 
 PROCESSOR = SimpleNamespace(views=lambda raw: [Preview("text/plain", raw.encode())])
-TASK: Any = SimpleNamespace(
-    backbones={"text": None}, backbone=lambda modality: SimpleNamespace(processor=PROCESSOR)
-)
+TASK: Any = SimpleNamespace(processors={"text": PROCESSOR})
 PLAN: Any = SimpleNamespace(
     task=SimpleNamespace(component=SimpleNamespace(name="text-cls")),
     backbones={"text": SimpleNamespace(component=SimpleNamespace(name="bert"))},

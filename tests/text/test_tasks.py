@@ -110,7 +110,7 @@ class TestSummarization:
 
     def test_what_is_refused(self, mmft, tmp_path: Path, table: Path) -> None:
         ended = run(mmft, tmp_path / "a", "summarization", "bert-base", table)
-        assert ended.code == 2 and "needs generation from its backbone" in ended.err
+        assert ended.code == 2 and "needs generation from its text backbone" in ended.err
         ended = run(
             mmft, tmp_path / "b", "summarization", "gpt2", table, "--set=task.prompt=Sum up:"
         )
