@@ -27,6 +27,8 @@ _WORDS = 4.0
 
 _CODE = re.compile(r"0\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
+_FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
+_UNNAMED: tuple[ColumnKind, str] = "ignored", "it is not named"
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,6 @@ def find_kinds(
     return columns
 
 
-_UNNAMED: tuple[ColumnKind, str] = "ignored", "it is not named"
-
-
 def _kind(table: Table, name: str) -> tuple[ColumnKind, str]:
     """What a column holds, and why that is thought."""
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
@@ -108,9 +107,6 @@ def _kind_of_words(texts: Sequence[str], distinct: int) -> tuple[ColumnKind, str
     if words < 1.5:
         return "ignored", f"{told}: single words that hardly repeat"
     return "text", told
-
-
-_FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
 
 
 def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:

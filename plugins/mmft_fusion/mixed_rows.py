@@ -99,7 +99,9 @@ class Texts(Inputs):
     columns: Mapping[str, pa.ChunkedArray]
 
     def read(self, index: int, sample_id: str) -> str | None:
-        cells = {name: (column[index].as_py() or "").strip() for name, column in self._items()}
+        cells = {
+            name: (column[index].as_py() or "").strip() for name, column in self.columns.items()
+        }
         found = {name: text for name, text in cells.items() if text}
         if len(self.columns) == 1:
             return next(iter(found.values()), None)
@@ -108,9 +110,6 @@ class Texts(Inputs):
     def sizes(self) -> Sequence[float]:
         lengths = [text_lengths(column) for column in self.columns.values()]
         return np.sum(lengths, axis=0).tolist()  # type: ignore[no-any-return]
-
-    def _items(self) -> Any:
-        return self.columns.items()
 
 
 @dataclass(frozen=True)
