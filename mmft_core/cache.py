@@ -1,4 +1,4 @@
-"""Folders of generated data that are made once and kept."""
+"""What is made once and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from typing import Any
 from mmft_core.files import storage_errors
 
 
+def cache_root() -> Path:
+    """The folder of all that mmft keeps beside runs; removing it loses nothing but time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+
+
 def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
     """A folder of the user's cache, made as a whole or not at all.
 
@@ -24,7 +29,7 @@ def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
         StorageError: it cannot be written.
     """
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    cache = cache_root()
     folder = cache / f"{name}-{key}"
     if folder.is_dir():
         return folder

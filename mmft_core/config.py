@@ -105,6 +105,13 @@ class EngineConfig:
     lora: Annotated[LoraConfig, Meta(description="How tune=lora does it.")] = field(
         default_factory=LoraConfig
     )
+    cache_features: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(
+            description="Compute the features of frozen backbones once and keep them, for this "
+            "and other runs; auto: where nothing changes them at random."
+        ),
+    ] = "auto"
     gradient_checkpointing: Annotated[
         bool, Meta(description="Compute activations twice instead of keeping them: less memory.")
     ] = False

@@ -99,6 +99,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def stamp(path: Path) -> bytes:
+    """What changes when a file does: its path, size and time of change.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = path.stat()
+    return f"{path.absolute()}|{found.st_size}|{found.st_mtime_ns}".encode(errors="surrogateescape")
+
+
 def clear_temporaries(folder: Path) -> None:
     """Remove what killed processes left of `replacing` and `replacing_folder`."""
     for leftover in folder.glob(".*.????????"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,14 +13,14 @@ from accelerate import Accelerator
 from mmft_core import soundness
 from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig
-from mmft_core.contracts import Dataset, Metric, Processor, Sample, Split, Task
+from mmft_core.contracts import Dataset, Metric, Processor, Split, Task
 from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader, outcomes
 from mmft_core.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.pieces import Pieces
 from mmft_core.sources import Source, Sources
-from mmft_core.splits import Joined
+from mmft_core.splits import Joined, Unlabelled
 from mmft_core.tracking import Sink
 
 
@@ -123,7 +123,7 @@ class Predictor:
             that can; None where none can.
         """
         task = self.model.task
-        data = PreparedSplit(_Inputs(split), self.processors, task.codec, train=False)
+        data = PreparedSplit(Unlabelled(split), self.processors, task.codec, train=False)
         # Starting processes takes longer than a few files.
         workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
         loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
@@ -207,19 +207,3 @@ def choose_split(dataset: Dataset, name: str) -> Split:
             hint=f"It has {', '.join(dataset.splits)}; `all` takes them together.",
         )
     return dataset.splits[name]
-
-
-class _Inputs(Split):
-    """A split without its targets, which may be none that the model knows."""
-
-    def __init__(self, split: Split) -> None:
-        self.split = split
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, index: int) -> Sample:
-        return replace(self.split[index], target=None)
-
-    def sizes(self) -> Sequence[float] | None:
-        return self.split.sizes()

@@ -23,6 +23,7 @@ from mmft_core.device import make_accelerator
 from mmft_core.engine import Engine, Outcome
 from mmft_core.errors import CheckpointError
 from mmft_core.evaluation import Evaluation
+from mmft_core.features import feed
 from mmft_core.files import storage_errors, write_json
 from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
@@ -121,12 +122,13 @@ class _Run:
         self.directory, self.command = directory, command
         self.sink = Sinks([MetricsFile(directory.metrics, plan.engine.log_every), sink])
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
-        val = dataset.splits.get("val")
+        self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
+        val = self.fed.splits.get("val")
         self.engine = Engine(
             task,
-            self._prepared_split(dataset.splits["train"], train=True),
+            self._prepared_split(self.fed.splits["train"], train=True),
             self._prepared_split(val) if val is not None else None,
-            plan.engine,
+            self.fed.config,
             metrics=build_metrics(plan.metrics, dataset.info),
             monitor=monitor,
             accelerator=self.accelerator,
@@ -136,7 +138,7 @@ class _Run:
 
     def rehearse(self) -> None:
         """Evaluate a few samples, so that a wrong monitor shows now and not after an epoch."""
-        split = self.dataset.splits.get("val")
+        split = self.fed.splits.get("val")
         if split is None:
             return
         few = Subset(split, torch.arange(min(2, len(split))).numpy())
@@ -157,7 +159,7 @@ class _Run:
 
         evaluations: dict[str, Evaluation] = {}
         for name in ("val", "test"):
-            split = self.dataset.splits.get(name)
+            split = self.fed.splits.get(name)
             if split is not None:
                 evaluations[name] = self.engine.evaluate(
                     self._prepared_split(split), name, examples=EXAMPLES
@@ -198,7 +200,7 @@ class _Run:
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(
             split,
-            self.task.processors,
+            self.fed.processors,
             self.task.codec,
             train=train,
             seed=self.plan.engine.seed,

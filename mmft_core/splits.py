@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,25 @@ class Subset(_View):
 
     def _locate(self, index: int) -> tuple[Split, int]:
         return self.split, int(self.indices[index])
+
+
+class Unlabelled(_View):
+    """A split without its targets, which may be none that a model knows."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.split[index], target=None)
+
+    def sizes(self) -> Sequence[float] | None:
+        return self.split.sizes()
+
+    def _locate(self, index: int) -> tuple[Split, int]:
+        return self.split, index
 
 
 class Joined(_View):

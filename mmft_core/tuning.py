@@ -186,6 +186,9 @@ def apply_to(backbone: Backbone, tuning: Tuning, epoch: int, training: bool) -> 
         return
     layers = list(backbone.layers())
     trained = tuning.trained_layers(len(layers), epoch)
+    if not trained:
+        for part in backbone.children():
+            part.eval()  # What has no parameters belongs to no layer: dropout of embeddings.
     for depth, layer in enumerate(layers):
         on = depth >= len(layers) - trained
         layer.requires_grad_(on)

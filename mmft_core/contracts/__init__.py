@@ -11,7 +11,7 @@ returns:
 
 Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
 `Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
-target; both collate them into a `Batch`. `Task.forward(batch)` calls `Backbone.encode` and gives
+target; both collate them into a `Batch`. `Task.forward(batch)` calls its backbones and gives
 `Outputs`, which metrics and `Task.decode` read.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +33,14 @@ class Processor(ABC):
         suffixes: of the files that `read` opens, in lower case with the dot.
         inspects: whether `inspect` is worth calling for every sample before training.
         divides: whether `pieces` may cut an input that is to be predicted.
+        augments: what `prepare` changes at random in training, and the setting for it, in words
+            for a message; "" only if training samples are prepared exactly as others are.
     """
 
     suffixes: tuple[str, ...] = ()
     inspects: bool = False
     divides: bool = False
+    augments: str = ""
 
     @abstractmethod
     def prepare(self, raw: Any, *, train: bool) -> Tensors:
@@ -57,6 +61,14 @@ class Processor(ABC):
             SampleError: it is not a file of this modality.
         """
         raise NotImplementedError(f"{type(self).__name__} reads no files")
+
+    def stamp(self, raw: Any) -> bytes:
+        """What changes whenever a raw input does, by which its features are found again.
+
+        Override it where a raw input stands for a file that is read later: by its path, size and
+        time of change (`mmft_core.files.stamp`).
+        """
+        return pickle.dumps(raw)
 
     def sniff(self, head: bytes) -> bool:
         """Whether a file that begins so is one that `read` opens, by whatever name."""
@@ -138,6 +150,21 @@ class Features:
     sequence: Tensor | None = None
     mask: Tensor | None = None
 
+    def tensors(self) -> Tensors:
+        """The same as inputs that a backbone hands on when it is called with them."""
+        named = zip(_STORED, (self.pooled, self.sequence, self.mask), strict=True)
+        return {name: tensor for name, tensor in named if tensor is not None}
+
+    @classmethod
+    def stored(cls, inputs: Tensors) -> Features | None:
+        """What `tensors` gave; None if the inputs are others."""
+        if _STORED[0] not in inputs:
+            return None
+        return cls(*(inputs.get(name) for name in _STORED))  # type: ignore[arg-type]
+
+
+_STORED = ("features.pooled", "features.sequence", "features.mask")
+
 
 class Backbone(nn.Module, ABC):
     """An encoder of one modality, which owns its preprocessing.
@@ -155,9 +182,20 @@ class Backbone(nn.Module, ABC):
     loaded: LoadedWeights
     quantized: bool = False
 
+    @property
+    def augments(self) -> str:
+        """What differs at random in training of the features of a sample: its processor's
+        `augments`, and what `encode` itself changes. "" for nothing."""
+        return self.processor.augments
+
+    def forward(self, inputs: Tensors) -> Features:
+        """Encode inputs, or hand on features that were computed before (`mmft_core.features`)."""
+        stored = Features.stored(inputs)
+        return self.encode(inputs) if stored is None else stored
+
     @abstractmethod
     def encode(self, inputs: Tensors) -> Features:
-        """Encode what `processor.collate` returned."""
+        """Encode what `processor.collate` returned. Tasks call the backbone instead."""
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:

@@ -108,11 +108,17 @@ class Task(nn.Module, ABC):
         codec: of its targets.
         group_size: how many samples of one class are to stand together in training batches, for
             losses that compare samples; 1 for any order.
+        reads: what it looks at of its backbones' features: "pooled", "sequence". The rest is not
+            kept where features are computed once.
+        augments: what it changes at random of training inputs before a backbone encodes them, and
+            the setting for it, in words for a message; "" for nothing.
     """
 
     backbones: nn.ModuleDict
     codec: TargetCodec
     group_size: int = 1
+    reads: tuple[str, ...] = ("pooled", "sequence")
+    augments: str = ""
 
     def backbone(self, modality: str) -> Backbone:
         module = self.backbones[modality]

@@ -67,6 +67,37 @@ def prepares_for_training_by_the_seed(bench: Workbench, component: Spec) -> None
     )
 
 
+def prepares_all_alike_unless_it_augments(bench: Workbench, component: Spec) -> None:
+    """Features that are kept may be used in training if `augments` says that nothing is random."""
+    processor = bench.backbone(component).processor
+    if processor.augments:
+        return
+    for index in range(3):
+        plain, train = (
+            processor.prepare(bench.raw(component, 3)[index], train=t) for t in (False, True)
+        )
+        assert equal(plain, train), (
+            "prepare(train=True) gives something else, and `augments` says nothing of it"
+        )
+
+
+def stamps_tell_inputs_apart(bench: Workbench, component: Spec) -> None:
+    """By its stamp a sample's features are found again, so others have others."""
+    processor = bench.backbone(component).processor
+    once, again = ([processor.stamp(raw) for raw in bench.raw(component, 3)] for _ in range(2))
+    assert all(isinstance(stamp, bytes) for stamp in once), "a stamp is no bytes"
+    assert once == again, "the same sample has another stamp when it is read again"
+    assert len(set(once)) == len(once), "different samples have the same stamp"
+
+
+def hands_stored_features_on(bench: Workbench, component: Spec) -> None:
+    """Called with features that were computed before, it gives these."""
+    features = _encode(bench, component, bench.inputs(component))
+    again = bench.backbone(component)(features.tensors())
+    for name in ("pooled", "sequence", "mask"):
+        assert equal(getattr(again, name), getattr(features, name)), f"it changes stored {name}"
+
+
 def collates_batches(bench: Workbench, component: Spec) -> None:
     """A batch is named tensors whose first dimension is the number of samples."""
     processor = bench.backbone(component).processor
@@ -262,6 +293,9 @@ CHECKS = (
     processor_is_picklable_and_light,
     prepares_the_same_for_evaluation,
     prepares_for_training_by_the_seed,
+    prepares_all_alike_unless_it_augments,
+    stamps_tell_inputs_apart,
+    hands_stored_features_on,
     collates_batches,
     features_have_their_shapes,
     samples_do_not_mix,

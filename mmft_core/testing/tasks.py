@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmft_core.contracts import Batch, Outputs, TargetCodec, Task
+from mmft_core.contracts import Batch, Features, Outputs, TargetCodec, Task
 from mmft_core.data import seed_everything
+from mmft_core.features import KEPT
 from mmft_core.registry import Component
 from mmft_core.specs import TaskSpec
 from mmft_core.testing.tools import equal, reload_weights
@@ -105,6 +106,31 @@ def rankings_score_every_sample(bench: Workbench, component: Spec) -> None:
         assert not scores.isnan().any(), f"the ranking '{name}' holds NaN"
 
 
+def reads_no_more_than_it_says(bench: Workbench, component: Spec) -> None:
+    """From kept features it predicts the same, whether or not they hold more than it `reads`."""
+    task = bench.task(component)
+    batch = bench.batch(component, task, 4)
+    inputs = dict(batch.inputs)
+    with torch.no_grad():
+        for modality, processor in task.processors.items():
+            needs = set(component.spec.needs_of(modality))
+            if not needs <= set(KEPT) or processor is not task.backbone(modality).processor:
+                return  # It needs more of its backbones than features.
+            features = task.backbone(modality)(inputs[modality])
+            if "sequence" not in task.reads:
+                features = Features(features.pooled)
+            inputs[modality] = features.tensors()
+        wanted = _outputs(task, batch).predictions
+        try:
+            got = _outputs(task, dataclasses.replace(batch, inputs=inputs)).predictions
+        except (KeyError, TypeError) as error:
+            raise AssertionError(
+                f"it cannot work from kept features ({error!r}); let it call the backbone, and not "
+                "its `encode`"
+            ) from error
+    assert equal(wanted, got, 1e-4), "from kept features its predictions are others"
+
+
 def one_batch_is_overfitted(bench: Workbench, component: Spec) -> None:
     """On one batch over and over the loss falls far."""
     task = bench.new_task(component)
@@ -174,6 +200,7 @@ CHECKS = (
     gradients_reach_its_own_parameters,
     predictions_decode_to_records,
     rankings_score_every_sample,
+    reads_no_more_than_it_says,
     one_batch_is_overfitted,
     same_seed_same_result,
     predictions_survive_saving,

@@ -30,6 +30,11 @@ class WaveAugmentation:
     speed: float
     noise: float
 
+    @classmethod
+    def of(cls, speed: float, noise: float) -> WaveAugmentation | None:
+        """None where nothing is to be changed."""
+        return cls(speed, noise) if speed or noise else None
+
     def __call__(self, wave: Tensor) -> Tensor:
         """Change a waveform (T,), whose length changes with its speed."""
         if self.speed:
@@ -98,6 +103,11 @@ def decibels(wave: Tensor) -> float:
     """The peak of a waveform below the loudest possible one; -inf for digital silence."""
     peak = float(wave.abs().max()) if len(wave) else 0.0
     return 20 * math.log10(peak) if peak else -math.inf
+
+
+def masking(on: bool) -> str:
+    """What it changes at random, in words; "" if it is off."""
+    return "bands of time and frequency are blanked at random (backbone.spec_augment)" if on else ""
 
 
 def spec_augment(options: Any) -> SpecAugment | None:

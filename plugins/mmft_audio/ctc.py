@@ -16,7 +16,7 @@ from mmft_transformers.network import TransformersBackbone, fix_parameter
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_audio.augmentation import WaveAugmentation
+from mmft_audio.augmentation import WaveAugmentation, masking
 from mmft_audio.characters import Alphabet, CharacterCodec
 from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
@@ -55,7 +55,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         self.processor = AudioProcessor(
             rate=RATE,
             window=options.window,
-            augmentation=WaveAugmentation(options.speed, options.noise),
+            augmentation=WaveAugmentation.of(options.speed, options.noise),
             least=2 * self.hop + 400,
         )
         # What masked spans are filled with: few batches would have a gradient for it.
@@ -67,6 +67,10 @@ class CtcBackbone(TransformersBackbone, Transcriber):
     def body(self) -> Any:
         """The network without its head."""
         return self.network if self.alphabet is None else self.network.base_model
+
+    @property
+    def augments(self) -> str:
+        return self.processor.augments or masking(bool(self.config.apply_spec_augment))
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"waves": (B, T), "lengths": (B,)}."""

@@ -16,6 +16,7 @@ from mmft_audio.augmentation import WaveAugmentation, decibels
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.files import stamp
 
 _SILENT = -60.0
 """Decibels of the peak below which there is nothing to be heard."""
@@ -27,7 +28,7 @@ class AudioProcessor(Processor):
 
     Features are computed from the waves by the backbone, on its device. A recording that is too
     long for the network is cut at quiet places into pieces, each of them a row, where all of it
-    counts; elsewhere into one piece, at random in training.
+    counts; elsewhere one piece is heard, at random in training if it is augmented.
 
     Attributes:
         rate: samples a second.
@@ -55,12 +56,18 @@ class AudioProcessor(Processor):
     def divides(self) -> bool:  # type: ignore[override]
         return self.whole
 
+    @property
+    def augments(self) -> str:  # type: ignore[override]
+        if self.augmentation is None:
+            return ""
+        return "speed, noise and which part is heard change at random (backbone.speed and .noise)"
+
     def for_transcripts(self) -> AudioProcessor:
         """The same for a task to which all of a recording counts."""
         return replace(self, whole=True)
 
     def prepare(self, raw: Recording, *, train: bool) -> Tensors:
-        if train:
+        if train and (self.augmentation is not None or self.whole):
             wave = load(self._heard(raw, train), self.rate)
             changed = wave if self.augmentation is None else self.augmentation(wave)
             # What has become too long would lose its end.
@@ -83,6 +90,9 @@ class AudioProcessor(Processor):
         waves = torch.nn.functional.pad(waves, (0, length - waves.shape[1]))
         count = torch.tensor([len(item["lengths"]) for item in items])
         return {"waves": waves, "lengths": lengths, "pieces": count}
+
+    def stamp(self, raw: Recording) -> bytes:
+        return stamp(raw.path) + f"|{raw.start}|{raw.end}".encode()
 
     def read(self, source: Path) -> Recording:
         return Recording(source, id=str(source))

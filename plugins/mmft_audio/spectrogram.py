@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchaudio.compliance.kaldi import fbank
 from transformers import ASTConfig, AutoModel
 
-from mmft_audio.augmentation import WaveAugmentation, spec_augment
+from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.options import SpectrogramOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
@@ -64,10 +64,14 @@ class SpectrogramBackbone(TransformersBackbone):
         self.processor = SpectrogramProcessor(
             rate=RATE,
             window=(frames * 160 + 240) / RATE,
-            augmentation=WaveAugmentation(options.speed, options.noise),
+            augmentation=WaveAugmentation.of(options.speed, options.noise),
             frames=frames,
             channels=self.config.num_mel_bins,
         )
+
+    @property
+    def augments(self) -> str:
+        return self.processor.augments or masking(self.spec_augment is not None)
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"features": (B, frames, channels), "lengths": (B,)}."""

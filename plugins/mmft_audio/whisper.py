@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig
 
-from mmft_audio.augmentation import WaveAugmentation, spec_augment
+from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import WhisperOptions
 from mmft_audio.processing import AudioProcessor
@@ -61,7 +61,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         self.processor = AudioProcessor(
             rate=RATE,
             window=self.positions * _STRIDE * HOP / RATE,
-            augmentation=WaveAugmentation(options.speed, options.noise),
+            augmentation=WaveAugmentation.of(options.speed, options.noise),
             padded=options.padding == "window",
             # The last transforms then see silence, and not a mirror image of the recording.
             margin=0 if options.padding == "window" else 2 * _STRIDE * HOP,
@@ -86,6 +86,10 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         model: Any = getattr(self.network, "model", None)
         return self.network if model is None else model.encoder
 
+    @property
+    def augments(self) -> str:
+        return self.processor.augments or masking(self.spec_augment is not None)
+
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"waves": (B, T), "lengths": (B,)}."""
         lengths = (inputs["lengths"] / HOP).ceil().long()  # of frames
@@ -103,7 +107,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         encoder = self.encoder
         states = F.gelu(encoder.conv2(F.gelu(encoder.conv1(features)))).transpose(1, 2)
         states = states + encoder.embed_positions.weight[: states.shape[1]]
-        states = F.dropout(states, encoder.dropout, self.training)
+        states = F.dropout(states, encoder.dropout, encoder.training)
         keys = None if mask is None else _additive(mask, states)
         for layer in encoder.layers:
             states = layer(states, keys)

@@ -77,6 +77,8 @@ class Classifier(Task):
 class Classification(Classifier):
     """A linear head on the pooled features of one modality."""
 
+    reads = ("pooled",)
+
     def __init__(
         self,
         modality: str,
@@ -93,7 +95,7 @@ class Classification(Classifier):
         self.head = nn.Linear(backbone.width, len(self.codec.classes))
 
     def forward(self, batch: Batch) -> Outputs:
-        features = self.backbone(self.modality).encode(batch.inputs[self.modality])
+        features = self.backbone(self.modality)(batch.inputs[self.modality])
         # In full precision: in bf16 the probabilities of two classes are often the same number.
         with torch.autocast(features.pooled.device.type, enabled=False):
             logits = self.head(self.dropout(features.pooled.float()))

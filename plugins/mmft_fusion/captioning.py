@@ -51,7 +51,7 @@ class Captioning(Written):
 
     def source(self, batch: Batch) -> Tensors:
         """Give {"prefix": (B, P, D)}."""
-        features = self.backbone(self.modality).encode(batch.inputs[self.modality])
+        features = self.backbone(self.modality)(batch.inputs[self.modality])
         there = torch.ones(len(batch), dtype=torch.bool, device=features.pooled.device)
         seen, mask = with_pooled(Encoded(features.pooled, features.sequence, features.mask, there))
         with torch.autocast(seen.device.type, enabled=False):

@@ -60,9 +60,9 @@ def _features(task: Task, modality: str, inputs: Tensors) -> Features:
     """Encode; in training a single sample goes in twice, for norms over the batch need two."""
     alone = task.training and len(next(iter(inputs.values()))) == 1
     if not alone:
-        return task.backbone(modality).encode(inputs)
+        return task.backbone(modality)(inputs)
     doubled = map_tensors(inputs, lambda t: torch.cat([t, t]))
-    found = task.backbone(modality).encode(doubled)
+    found = task.backbone(modality)(doubled)
     sequence, mask = found.sequence, found.mask
     return Features(
         found.pooled[:1],

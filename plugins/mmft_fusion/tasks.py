@@ -79,6 +79,7 @@ class FusionClassification(Classifier):
     ) -> None:
         super().__init__(classes, options.label_smoothing)
         self.backbones = nn.ModuleDict(backbones)
+        self.reads = _reads(options)
         self.fusion = Fusion(backbones, len(classes), options)
 
     def forward(self, batch: Batch) -> Outputs:
@@ -96,10 +97,16 @@ class FusionRegression(Regressor):
     ) -> None:
         super().__init__(scale, options.huber)
         self.backbones = nn.ModuleDict(backbones)
+        self.reads = _reads(options)
         self.fusion = Fusion(backbones, 1, options)
 
     def forward(self, batch: Batch) -> Outputs:
         return self.fusion.judged(self, batch)
+
+
+def _reads(options: FusionOptions) -> tuple[str, ...]:
+    """What of the features a way of fusing looks at."""
+    return ("pooled", "sequence") if options.fusion == "cross-attention" else ("pooled",)
 
 
 def _checked(options: FusionOptions) -> None:

@@ -29,6 +29,7 @@ class Contrastive(Task):
     """
 
     codec: GroupCodec
+    reads = ("pooled",)
 
     def __init__(self, backbones: Mapping[str, Backbone], dim: int, temperature: float) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class Contrastive(Task):
         return Outputs(loss, None if self.training else embeddings)
 
     def _embed(self, modality: str, inputs: Tensors) -> Tensor:
-        features = self.backbone(modality).encode(inputs).pooled
+        features = self.backbone(modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(self.projections[modality](features.float()), dim=-1)

@@ -50,6 +50,8 @@ class Embedding(Task):
     Predictions are embeddings (B, D) of length one.
     """
 
+    reads = ("pooled",)
+
     def __init__(self, modality: str, backbone: Backbone, dim: int | None = None) -> None:
         """Args:
         dim: D, to which a linear layer projects the features; None leaves them as they are.
@@ -62,7 +64,7 @@ class Embedding(Task):
 
     def embed(self, inputs: Tensors) -> Tensor:
         """Embed what the modality's processor collated: (B, D), float32, of length one."""
-        features = self.backbone(self.modality).encode(inputs).pooled
+        features = self.backbone(self.modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(self.head(features.float()), dim=-1)

@@ -23,6 +23,8 @@ class ImageClassification(Classification):
             self.mixings.append(v2.MixUp(alpha=options.mixup, num_classes=classes))
         if options.cutmix:
             self.mixings.append(v2.CutMix(alpha=options.cutmix, num_classes=classes))
+        if self.mixings:
+            self.augments = "pictures of a batch are mixed (task.mixup, task.cutmix)"
 
     def forward(self, batch: Batch) -> Outputs:
         if self.training and self.mixings and batch.targets is not None:

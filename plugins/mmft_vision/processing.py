@@ -14,6 +14,7 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as T  # noqa: N812
 
 from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.files import stamp
 from mmft_vision.images import SUFFIXES, open_image
 from mmft_vision.options import ImageBackboneOptions
 
@@ -35,14 +36,17 @@ class ImageProcessor(Processor):
     def __init__(self, options: ImageBackboneOptions) -> None:
         self.size = options.image_size
         self.augment = augmentation(options)
+        if self.augment is not None:
+            self.augments = "pictures are cropped and coloured at random (backbone.augment)"
 
     def prepare(self, raw: Image.Image, *, train: bool) -> Tensors:
         # A JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. The result is
         # never smaller than asked for, and crops are cut out before they are scaled.
-        side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if train else self.size
+        augmented = train and self.augment is not None
+        side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if augmented else self.size
         raw.draft("RGB", (side, side))
         image = to_rgb(raw)
-        if train and self.augment is not None:
+        if augmented:
             return {"pixels": self.augment(T.pil_to_tensor(image))}
         return {"pixels": _centred(T.pil_to_tensor(image), self.size)}
 
@@ -50,6 +54,12 @@ class ImageProcessor(Processor):
         """Stack to (B, 3, S, S), channels last in memory, as convolutions like it best."""
         pixels = torch.stack([item["pixels"] for item in items])
         return {"pixels": pixels.contiguous(memory_format=torch.channels_last)}
+
+    def stamp(self, raw: Image.Image) -> bytes:
+        """The file's, where it is one; else of the pixels."""
+        if getattr(raw, "filename", ""):
+            return stamp(Path(raw.filename))
+        return f"{raw.mode} {raw.size} ".encode() + raw.tobytes()
 
     def read(self, source: Path) -> Image.Image:
         return open_image(source, str(source))

@@ -49,6 +49,11 @@ EXPECTED = {
     "broken_backbones/unseeded-training": [
         ("prepares_for_training_by_the_seed", "differs although the seed is the same")
     ],
+    "broken_backbones/silent-augmentation": [
+        ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
+    ],
+    "broken_backbones/same-stamp": [("stamps_tell_inputs_apart", "samples have the same stamp")],
+    "broken_backbones/encodes-again": [("hands_stored_features_on", "changes stored pooled")],
     "broken_backbones/wrong-batch": [("collates_batches", r"of a batch of \d has shape")],
     "broken_backbones/wrong-width": [("features_have_their_shapes", r"\(1, 8\), not \(1, 9\)")],
     "broken_backbones/no-sequence": [("features_have_their_shapes", "declares a sequence and")],
@@ -133,6 +138,12 @@ EXPECTED = {
         ("rankings_score_every_sample", "'Most wrong' does not score each sample")
     ],
     "broken_tasks/learns-nothing": [("one_batch_is_overfitted", "fell from 1 to 1 only")],
+    "broken_tasks/encodes-itself": [
+        ("reads_no_more_than_it_says", "call the backbone, and not its `encode`")
+    ],
+    "broken_tasks/reads-in-secret": [
+        ("reads_no_more_than_it_says", "from kept features its predictions are others")
+    ],
     "broken_tasks/unseeded-noise": [("same_seed_same_result", "with the same seed the losses")],
     "broken_tasks/forgetful": [("predictions_survive_saving", "task predicts something else")],
     # Metrics.

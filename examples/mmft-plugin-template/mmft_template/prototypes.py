@@ -38,7 +38,7 @@ class PrototypeClassification(Task):
         self.prototypes = nn.Parameter(torch.randn(len(self.codec.classes), width))
 
     def forward(self, batch: Batch) -> Outputs:
-        features = self.backbone("image").encode(batch.inputs["image"]).pooled
+        features = self.backbone("image")(batch.inputs["image"]).pooled
         directions = functional.normalize(self.prototypes, dim=-1)
         similarities = functional.normalize(features, dim=-1) @ directions.T
         logits = similarities.float() / self.temperature

@@ -19,6 +19,7 @@ class Thumbnails(Processor):
     """Pictures to float tensors; mirrored at random in training."""
 
     suffixes = (".jpg", ".jpeg", ".png")
+    augments = "pictures are mirrored at random"
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -55,6 +55,25 @@ class Unpicklable(_WithProcessor):
             self.function = lambda x: x
 
 
+class SilentAugmentation(_WithProcessor):
+    class processor_type(Padder):  # noqa: N801
+        def __init__(self, noise) -> None:
+            super().__init__(noise)
+            self.augments = ""
+
+
+class SameStamp(_WithProcessor):
+    class processor_type(Padder):  # noqa: N801
+        def stamp(self, raw):
+            return b"the same"
+
+
+class EncodesAgain(MeanNet):
+    def forward(self, inputs):
+        features = super().forward(inputs)
+        return dataclasses.replace(features, pooled=features.pooled + 1)
+
+
 class _Random(Padder):
     def prepare(self, raw, *, train):
         return super().prepare(raw, train=True)

@@ -87,6 +87,23 @@ class Peeking(SignTask):
         return Outputs(outputs.loss, F.one_hot(batch.targets, 2).float())
 
 
+class EncodesItself(SignTask):
+    def forward(self, batch):
+        encode = self.backbone("numbers").encode
+        logits = self.head(encode(batch.inputs["numbers"]).pooled)
+        loss = None if batch.targets is None else F.cross_entropy(logits, batch.targets)
+        return Outputs(loss, None if self.training else logits.softmax(-1))
+
+
+class ReadsInSecret(SignTask):
+    def forward(self, batch):
+        features = self.backbone("numbers")(batch.inputs["numbers"])
+        last = features.pooled if features.sequence is None else features.sequence[:, 0]
+        logits = self.head(last)
+        loss = None if batch.targets is None else F.cross_entropy(logits, batch.targets)
+        return Outputs(loss, None if self.training else logits.softmax(-1))
+
+
 class TooFewRecords(SignTask):
     def decode(self, predictions, top_k=1):
         return super().decode(predictions)[:1]

@@ -19,6 +19,8 @@ NAMES = (
     "nan-in-record",
     "short-ranking",
     "learns-nothing",
+    "encodes-itself",
+    "reads-in-secret",
     "unseeded-noise",
     "forgetful",
 )

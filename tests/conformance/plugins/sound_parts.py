@@ -30,6 +30,7 @@ CLASSES = ("negative", "positive")
 class Padder(Processor):
     def __init__(self, noise: float) -> None:
         self.noise = noise
+        self.augments = "numbers get noise"
 
     def prepare(self, raw, *, train):
         numbers = torch.tensor(raw)
@@ -103,6 +104,8 @@ class SignCodec(TargetCodec):
 
 
 class SignTask(Task):
+    reads = ("pooled",)
+
     def __init__(self, options, context) -> None:
         super().__init__()
         self.backbones = nn.ModuleDict(dict(context.backbones))
@@ -110,7 +113,7 @@ class SignTask(Task):
         self.head = nn.Linear(self.backbone("numbers").width, len(CLASSES))
 
     def forward(self, batch):
-        logits = self.head(self.backbone("numbers").encode(batch.inputs["numbers"]).pooled)
+        logits = self.head(self.backbone("numbers")(batch.inputs["numbers"]).pooled)
         loss = None if batch.targets is None else F.cross_entropy(logits, batch.targets)
         return Outputs(loss, None if self.training else logits.softmax(-1))
 

@@ -1,0 +1,178 @@
+"""Computing the features of samples that a store does not have."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from mmft_core.config import EngineConfig
+from mmft_core.contracts import Backbone, Features, NoTargets, Split
+from mmft_core.data import PreparedSplit, batches, choose_workers, evaluation_loader
+from mmft_core.errors import PluginError
+from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
+from mmft_core.order import Indices
+from mmft_core.splits import Subset, Unlabelled
+
+FILE_SAMPLES = 4096
+FILE_BYTES = 1 << 28
+"""A file is written when it holds so many; no more work than that is lost."""
+
+_PROBES = 2
+_AGREEMENT = 0.02
+"""Largest difference, as a share of the largest feature, between stored features and new ones;
+reduced precision and other batches cause less, other preprocessing much more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A frozen backbone, ready to compute.
+
+    Attributes:
+        keeps_sequence: whether sequences are kept beside pooled features.
+    """
+
+    modality: str
+    backbone: Backbone
+    keeps_sequence: bool
+    accelerator: Accelerator
+    config: EngineConfig
+
+    @torch.no_grad()
+    def features(self, split: Split) -> Iterator[Features]:
+        """The features of a split's samples in their order, in batches, on the CPU.
+
+        Raises:
+            SampleError: one cannot be read.
+        """
+        self.backbone.to(self.accelerator.device).eval()
+        data = PreparedSplit(
+            Unlabelled(split), {self.modality: self.backbone.processor}, NoTargets(), train=False
+        )
+        config = self.config
+        workers = choose_workers(config.workers, self.accelerator.num_processes)
+        loader = evaluation_loader(
+            data,
+            config.batch_size,
+            workers=workers if len(data) > config.batch_size else 0,
+            pin=self.accelerator.device.type == "cuda",
+            batch_total=config.batch_total,
+        )
+        for batch in batches(loader):
+            inputs = batch.to(self.accelerator.device).inputs[self.modality]
+            with self.accelerator.autocast():
+                features = self.backbone.encode(inputs)
+            if not self.keeps_sequence:
+                features = Features(features.pooled)
+            yield Features(
+                features.pooled.cpu(),
+                None if features.sequence is None else features.sequence.cpu(),
+                None if features.mask is None else features.mask.cpu(),
+            )
+
+
+def keys_of(encoder: Encoder, split: Split) -> Keys:
+    """The key of each sample's input (n,)."""
+    processor, modality = encoder.backbone.processor, encoder.modality
+
+    def key(index: int) -> bytes:
+        raw = split.input(index, modality)
+        if raw is None:
+            return NO_KEY
+        return hashlib.blake2b(processor.stamp(raw), digest_size=KEY_BYTES).digest()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(key, range(len(split)), chunksize=256))
+    return np.array(found, dtype=f"S{KEY_BYTES}")
+
+
+def complete(
+    store: FeatureStore,
+    encoder: Encoder,
+    split: Split,
+    keys: Keys,
+    on_progress: Callable[[int, int], None],
+) -> int:
+    """Compute the features that a store lacks, every process its share.
+
+    Returns:
+        how many samples were lacking.
+    """
+    missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
+    _, first = np.unique(keys[missing], return_index=True)  # Equal inputs are computed once.
+    missing = _by_size(split, missing[np.sort(first)])
+    accelerator = encoder.accelerator
+    own = missing[accelerator.process_index :: accelerator.num_processes]
+    waiting: list[Features] = []
+    done = 0
+    for features in encoder.features(Subset(split, own)) if len(own) else ():
+        waiting.append(features)
+        count = sum(len(f.pooled) for f in waiting)
+        on_progress(done + count, len(own))
+        if count >= FILE_SAMPLES or sum(map(_size, waiting)) >= FILE_BYTES:
+            store.write(keys[own[done : done + count]], waiting)
+            done, waiting = done + count, []
+    if waiting:
+        store.write(keys[own[done:]], waiting)
+    accelerator.wait_for_everyone()
+    store.reload()
+    return len(missing)
+
+
+def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Indices) -> bool:
+    """Whether stored features are what the backbone computes now, by the first of them.
+
+    A store's identity names everything that features follow from but the plugin's code.
+    """
+    known = np.flatnonzero(places != MISSING)[:_PROBES]
+    if not len(known):
+        return True
+    new = torch.cat([f.pooled for f in encoder.features(Subset(split, known))])
+    stored = torch.stack([store[int(place)]["pooled"] for place in places[known]])
+    return new.shape == stored.shape and _close(new, stored)
+
+
+def check_plain(encoder: Encoder, split: Split, keys: Keys) -> None:
+    """Check that training inputs are prepared as others are, by the first sample.
+
+    Raises:
+        PluginError: they are not, although the processor says so.
+    """
+    index = next(iter(np.flatnonzero(keys != NO_KEY)), None)
+    if index is None:
+        return
+    processor = encoder.backbone.processor
+    plain, train = (
+        processor.prepare(split.input(int(index), encoder.modality), train=train)
+        for train in (False, True)
+    )
+    if plain.keys() != train.keys() or any(not torch.equal(plain[k], train[k]) for k in plain):
+        raise PluginError(
+            f"{type(processor).__name__} prepares training samples otherwise than others, which "
+            "its `augments` does not say.",
+            hint="Set engine.cache_features=never; its author should mend it.",
+        )
+
+
+def _by_size(split: Split, indices: Indices) -> Indices:
+    """Samples of like sizes together, so that little of a batch is padding."""
+    sizes = split.sizes()
+    if sizes is None:
+        return indices
+    return indices[np.argsort(-np.asarray(sizes)[indices], kind="stable")]
+
+
+def _size(features: Features) -> int:
+    return sum(t.nbytes for t in (features.pooled, features.sequence) if t is not None)
+
+
+def _close(new: Tensor, stored: Tensor) -> bool:
+    scale = stored.float().abs().max().clamp(min=1e-6)
+    return float((new.float() - stored.float()).abs().max()) <= _AGREEMENT * float(scale)

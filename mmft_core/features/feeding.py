@@ -1,0 +1,173 @@
+"""Which backbones of a run have their features kept, and what training is fed with instead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+
+from mmft_core.cache import cache_root
+from mmft_core.config import EngineConfig
+from mmft_core.contracts import Dataset, Processor, Split, Task
+from mmft_core.errors import IncompatibleError
+from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
+from mmft_core.features.identity import identify
+from mmft_core.features.reading import StoredFeatures, StoredSplit
+from mmft_core.features.store import NO_KEY, FeatureStore
+from mmft_core.order import Indices
+from mmft_core.plan import Plan
+from mmft_core.splits import Joined
+from mmft_core.tracking import Sink
+from mmft_core.tuning import Tunings
+
+KEPT = ("pooled", "sequence")
+"""What of a backbone's features can be kept; a task that needs more computes them itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """What a task is trained and judged on.
+
+    Attributes:
+        splits: with stored features in place of the inputs of frozen backbones.
+        processors: by modality.
+        config: of the engine; without worker processes where nothing is left for them to do.
+    """
+
+    splits: Mapping[str, Split]
+    processors: Mapping[str, Processor]
+    config: EngineConfig
+
+
+def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sink: Sink) -> Fed:
+    """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
+
+    Raises:
+        IncompatibleError: it is "always", and some features differ each time.
+        SampleError: a sample cannot be read any more.
+        StorageError: features cannot be written.
+    """
+    processors = dict(task.processors)
+    stored: dict[str, tuple[FeatureStore, Indices]] = {}
+    whole = Joined(dataset.splits.values())
+    for modality in _chosen(task, plan, len(dataset.splits["train"]), sink):
+        encoder = Encoder(
+            modality=modality,
+            backbone=task.backbone(modality),
+            keeps_sequence="sequence" in task.reads,
+            accelerator=accelerator,
+            config=plan.engine,
+        )
+        identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
+        stored[modality] = _stored(
+            encoder, FeatureStore.open(features_root(), identity), whole, sink
+        )
+        processors[modality] = StoredFeatures()
+    if not stored:
+        return Fed(splits=dataset.splits, processors=processors, config=plan.engine)
+    idle = stored.keys() == processors.keys() and plan.engine.workers is None
+    return Fed(
+        splits=_divided(dataset, processors, stored),
+        processors=processors,
+        config=replace(plan.engine, workers=0) if idle else plan.engine,
+    )
+
+
+def features_root() -> Path:
+    """The folder of the user's cache that holds a folder of features for each backbone."""
+    return cache_root() / "features"
+
+
+def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
+    """The modalities whose features are to be kept."""
+    config = plan.engine
+    if config.cache_features == "never":
+        return []
+    tunings = Tunings.of(config, plan.backbones)
+    frozen = [m for m in task.processors if tunings[m].mode == "head"]
+    obstacles = {m: _obstacle(task, plan, m) for m in frozen}
+    if config.cache_features == "always":
+        if not frozen:
+            raise IncompatibleError(
+                f"engine.cache_features = 'always', but engine.tune = '{config.tune}' freezes no "
+                "backbone whose features could be kept.",
+                hint="Give --tune head, or leave the setting out.",
+            )
+        for modality, obstacle in obstacles.items():
+            if obstacle:
+                raise IncompatibleError(
+                    f"engine.cache_features = 'always', but the {modality} features of a sample "
+                    f"are not the same each time: {obstacle}.",
+                    hint="Turn that off, or leave the setting out.",
+                )
+        return frozen
+    seen = config.steps and config.steps * config.batch_size * config.accumulate
+    if seen and seen < samples:  # Most samples would be encoded for nothing.
+        return []
+    for modality, obstacle in obstacles.items():
+        if obstacle:
+            sink.say(
+                f"The frozen {modality} backbone computes its features anew each epoch, for "
+                f"{obstacle}. Without that they would be computed once, and epochs be much faster."
+            )
+    return [m for m in frozen if not obstacles[m]]
+
+
+def _obstacle(task: Task, plan: Plan, modality: str) -> str:
+    """Why the features of a sample are not the same each time, or cannot be kept; else ""."""
+    backbone = task.backbone(modality)
+    if not set(plan.task.spec.needs_of(modality)) <= set(KEPT):
+        return f"task '{plan.task.spec.name}' needs more of it than features"
+    if task.processors[modality] is not backbone.processor:
+        return f"task '{plan.task.spec.name}' prepares its inputs in a way of its own"
+    return backbone.augments or task.augments
+
+
+def _stored(
+    encoder: Encoder, store: FeatureStore, whole: Split, sink: Sink
+) -> tuple[FeatureStore, Indices]:
+    """The store with the features of all samples, and where in it they are."""
+    modality, accelerator, started = encoder.modality, encoder.accelerator, time.perf_counter()
+    keys = keys_of(encoder, whole)
+    check_plain(encoder, whole, keys)
+    if not still_agree(store, encoder, whole, store.find(keys)):
+        sink.say(f"The {modality} features in {store.folder} are no longer right; computed anew.")
+        if accelerator.is_main_process:
+            store.clear()
+        accelerator.wait_for_everyone()
+        store.reload()
+    lacking = complete(
+        store,
+        encoder,
+        whole,
+        keys,
+        lambda done, total: sink.evaluating(f"{modality} features", done, total),
+    )
+    kept = int((keys != NO_KEY).sum())
+    how = f"computed in {time.perf_counter() - started:.1f} s" if lacking else "found"
+    sink.say(
+        f"Features of the frozen {modality} backbone: {kept:,} samples, {lacking:,} of them new, "
+        f"{how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
+    )
+    return store, store.find(keys)
+
+
+def _divided(
+    dataset: Dataset,
+    processors: Mapping[str, Processor],
+    stored: Mapping[str, tuple[FeatureStore, Indices]],
+) -> dict[str, Split]:
+    """The splits again, each with its own part of what is stored."""
+    ends = np.cumsum([len(split) for split in dataset.splits.values()])
+    return {
+        name: StoredSplit(
+            split,
+            tuple(processors),
+            {m: (store, places[end - len(split) : end]) for m, (store, places) in stored.items()},
+        )
+        for (name, split), end in zip(dataset.splits.items(), ends, strict=True)
+    }

@@ -1,0 +1,63 @@
+"""Of which network, weights and preprocessing features are: what must be equal to share them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from mmft_core import base
+from mmft_core.contracts import Backbone
+from mmft_core.files import storage_errors
+from mmft_core.plan import BackbonePart
+
+FORMAT = 1
+
+
+def identify(
+    part: BackbonePart, backbone: Backbone, keeps: Sequence[str], accelerator: Accelerator
+) -> dict[str, Any]:
+    """Everything that a sample's features follow from, but the sample.
+
+    Args:
+        keeps: what is kept of the features: "pooled", "sequence".
+
+    Raises:
+        StorageError: there is no room for what the backbone saves beside its weights.
+    """
+    return {
+        "format": FORMAT,
+        "backbone": part.component.qualified,
+        "version": f"{part.component.distribution} {part.component.version}",
+        "options": asdict(part.options),
+        "weights": base.digest(backbone),
+        "assets": _assets(backbone),
+        "keeps": sorted(keeps),
+        "device": accelerator.device.type,
+        "precision": accelerator.mixed_precision,
+    }
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """A short name for it."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _assets(backbone: Backbone) -> str:
+    """The digest of what the backbone saves beside its weights, such as a tokenizer."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with storage_errors(folder):
+            backbone.save_assets(folder)
+        total = hashlib.sha256()
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            total.update(str(file.relative_to(folder)).encode())
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()

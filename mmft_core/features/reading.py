@@ -1,0 +1,70 @@
+"""Stored features as a split and a processor, in the place of what they were computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from mmft_core.contracts import Features, Processor, Sample, Split, Tensors
+from mmft_core.features.store import MISSING, FeatureStore
+from mmft_core.order import Indices
+
+
+class StoredSplit(Split):
+    """A split with stored features in place of some of its inputs."""
+
+    def __init__(
+        self,
+        split: Split,
+        modalities: Sequence[str],
+        stored: Mapping[str, tuple[FeatureStore, Indices]],
+    ) -> None:
+        """Args:
+        modalities: that are read.
+        stored: of some of them the store and where in it the samples (n,) are.
+        """
+        self.split, self.stored = split, stored
+        self.others = [m for m in modalities if m not in stored]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        inputs: dict[str, Any] = {}
+        for modality, (store, places) in self.stored.items():
+            place = int(places[index])
+            inputs[modality] = None if place == MISSING else store[place]
+        if self.others:
+            sample = self.split[index]
+            rest = {m: sample.inputs[m] for m in self.others}
+            return Sample({**rest, **inputs}, sample.target, sample.id)
+        return Sample(inputs, self.split.target(index), self.split.sample_id(index))
+
+    def target(self, index: int) -> Any:
+        return self.split.target(index)
+
+    def sample_id(self, index: int) -> str:
+        return self.split.sample_id(index)
+
+    def sizes(self) -> Sequence[float] | None:
+        return self.split.sizes()
+
+
+class StoredFeatures(Processor):
+    """Collates stored features as `Features.stored` takes them."""
+
+    def prepare(self, raw: Tensors, *, train: bool) -> Tensors:
+        return raw
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        pooled = torch.stack([item["pooled"] for item in items])
+        if "sequence" not in items[0]:
+            return Features(pooled).tensors()
+        rows = [item["sequence"] for item in items]
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        sequence = pad_sequence(rows, batch_first=True)
+        return Features(pooled, sequence, None if mask.all() else mask).tensors()

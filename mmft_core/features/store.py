@@ -1,0 +1,137 @@
+"""Features on disk: files that are written once, whole, and memory-mapped to be read.
+
+A store is a folder of safetensors files of a few thousand samples each. A sample is found by its
+key, a digest of its input. So any data set may share a store with any other, however they are
+divided, and processes may add to it side by side: what two of them computed is there twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmft_core.contracts import Features, Tensors
+from mmft_core.features.identity import digest
+from mmft_core.files import replacing, write_json
+from mmft_core.order import Indices
+
+Keys: TypeAlias = np.ndarray[Any, np.dtype[np.bytes_]]
+"""(n,) of 16 bytes each; `NO_KEY` for a sample that has no such input."""
+
+KEY_BYTES = 16
+NO_KEY = b""
+MISSING = -1
+_IDENTITY = "identity.json"
+
+
+class FeatureStore:
+    """The features of one backbone, by sample.
+
+    Attributes:
+        folder: that holds them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reload()
+
+    @classmethod
+    def open(cls, root: Path, identity: Mapping[str, Any]) -> FeatureStore:
+        """The store of a backbone below `root`, made if there is none.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        folder = root / digest(identity)
+        if not (folder / _IDENTITY).is_file():
+            write_json(folder / _IDENTITY, identity)
+        return cls(folder)
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        return type(self), (self.folder,)  # Another process maps the files itself.
+
+    def reload(self) -> None:
+        """Look for files anew."""
+        self._files = [
+            file for file in map(_read, sorted(self.folder.glob("*.safetensors"))) if file
+        ]
+        self._starts = np.cumsum([0, *(len(file["keys"]) for file in self._files)])
+        found = [_as_keys(file["keys"]) for file in self._files]
+        keys = np.concatenate(found) if found else np.empty(0, dtype=f"S{KEY_BYTES}")
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def clear(self) -> None:
+        """Drop everything."""
+        for file in self.folder.glob("*.safetensors"):
+            file.unlink(missing_ok=True)
+        self.reload()
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+
+    def find(self, keys: Keys) -> Indices:
+        """Where the samples are (n,), `MISSING` for those that are not."""
+        if not len(self._keys):
+            return np.full(len(keys), MISSING, dtype=np.int64)
+        near = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
+        return np.where(self._keys[near] == keys, self._order[near], MISSING)
+
+    def __getitem__(self, place: int) -> Tensors:
+        """The features of one sample: "pooled" (D,) and, if they are kept, "sequence" (T, D)."""
+        number = int(np.searchsorted(self._starts, place, side="right")) - 1
+        file, row = self._files[number], place - int(self._starts[number])
+        features = {"pooled": file["pooled"][row]}
+        if "sequence" in file:
+            first = int(file["ends"][row - 1]) if row else 0
+            features["sequence"] = file["sequence"][first : int(file["ends"][row])]
+        return features
+
+    def write(self, keys: Keys, features: Sequence[Features]) -> None:
+        """Add samples as a file of their own; `reload` finds them.
+
+        Args:
+            features: in batches, one after the other; sequences are kept if they have any.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        tensors = {
+            "keys": torch.from_numpy(np.frombuffer(keys.tobytes(), np.uint8).copy()),
+            "pooled": torch.cat([f.pooled for f in features]),
+        }
+        tensors["keys"] = tensors["keys"].reshape(len(keys), KEY_BYTES)
+        if features[0].sequence is not None:
+            rows = [row for f in features for row in _rows(f)]
+            tensors["sequence"] = torch.cat(rows)
+            tensors["ends"] = torch.tensor([len(row) for row in rows]).cumsum(0)
+        with replacing(self.folder / f"{secrets.token_hex(8)}.safetensors") as temporary:
+            save_file(tensors, temporary)
+
+
+def _rows(features: Features) -> list[torch.Tensor]:
+    """Each sample's sequence (T, D), without padding."""
+    assert features.sequence is not None
+    if features.mask is None:
+        return list(features.sequence)
+    return [row[mask] for row, mask in zip(features.sequence, features.mask, strict=True)]
+
+
+def _read(file: Path) -> Tensors | None:
+    """Map a file; one that is damaged, or has just gone, is passed over, and computed again."""
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError):
+        return None
+
+
+def _as_keys(rows: torch.Tensor) -> Keys:
+    return np.frombuffer(rows.numpy().tobytes(), dtype=f"S{KEY_BYTES}")
