@@ -12,6 +12,7 @@ from mmft_core.errors import MmftError
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
+    "suggest": "mmft_core.cli.suggest:suggest",
     "sweep": "mmft_core.cli.sweep:sweep",
     "eval": "mmft_core.cli.eval:evaluate",
     "predict": "mmft_core.cli.predict:predict",
@@ -21,6 +22,7 @@ COMMANDS = {
 }
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+    "suggest": "Compare backbones on your own data: what they know, how fast they train.",
     "sweep": "Tune settings: run many trials, guided by Optuna, and keep the best.",
     "eval": "Evaluate a finished run, on its own test data or on other data.",
     "predict": "Let a finished run predict files, folders and texts.",

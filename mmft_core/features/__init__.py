@@ -11,8 +11,18 @@ inputs. A task notices nothing, for a backbone that is called with stored featur
     feeding.py      which backbones of a run it is done for
 """
 
-from mmft_core.features.feeding import KEPT, Fed, features_root, feed
+from mmft_core.features.computing import Encoder
+from mmft_core.features.feeding import KEPT, Fed, features_of, features_root, feed
 from mmft_core.features.identity import identify
 from mmft_core.features.store import FeatureStore
 
-__all__ = ["KEPT", "FeatureStore", "Fed", "features_root", "feed", "identify"]
+__all__ = [
+    "KEPT",
+    "Encoder",
+    "FeatureStore",
+    "Fed",
+    "features_of",
+    "features_root",
+    "feed",
+    "identify",
+]

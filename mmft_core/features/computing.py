@@ -99,12 +99,8 @@ def complete(
     split: Split,
     keys: Keys,
     on_progress: Callable[[int, int], None],
-) -> int:
-    """Compute the features that a store lacks, every process its share.
-
-    Returns:
-        how many samples were lacking.
-    """
+) -> None:
+    """Compute the features that a store lacks, every process its share."""
     missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
     _, first = np.unique(keys[missing], return_index=True)  # Equal inputs are computed once.
     missing = _by_size(split, missing[np.sort(first)])
@@ -123,7 +119,6 @@ def complete(
         store.write(keys[own[done:]], waiting)
     accelerator.wait_for_everyone()
     store.reload()
-    return len(missing)
 
 
 def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Indices) -> bool:
@@ -139,18 +134,19 @@ def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Ind
     return new.shape == stored.shape and _close(new, stored)
 
 
-def check_plain(encoder: Encoder, split: Split, keys: Keys) -> None:
+def check_plain(encoder: Encoder, split: Split) -> None:
     """Check that training inputs are prepared as others are, by the first sample.
 
     Raises:
         PluginError: they are not, although the processor says so.
     """
-    index = next(iter(np.flatnonzero(keys != NO_KEY)), None)
+    held = (k for k in range(len(split)) if split.input(k, encoder.modality) is not None)
+    index = next(held, None)
     if index is None:
         return
     processor = encoder.backbone.processor
     plain, train = (
-        processor.prepare(split.input(int(index), encoder.modality), train=train)
+        processor.prepare(split.input(index, encoder.modality), train=train)
         for train in (False, True)
     )
     if plain.keys() != train.keys() or any(not torch.equal(plain[k], train[k]) for k in plain):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from mmft_core.errors import IncompatibleError
 from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
-from mmft_core.features.store import NO_KEY, FeatureStore
+from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.order import Indices
 from mmft_core.plan import Plan
 from mmft_core.splits import Joined
@@ -48,6 +48,7 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
 
     Raises:
         IncompatibleError: it is "always", and some features differ each time.
+        PluginError: a backbone's processor augments, and does not say so.
         SampleError: a sample cannot be read any more.
         StorageError: features cannot be written.
     """
@@ -63,9 +64,8 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
             config=plan.engine,
         )
         identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
-        stored[modality] = _stored(
-            encoder, FeatureStore.open(features_root(), identity), whole, sink
-        )
+        store = FeatureStore.open(features_root(), identity)
+        stored[modality] = store, _kept(encoder, store, whole, sink)
         processors[modality] = StoredFeatures()
     if not stored:
         return Fed(splits=dataset.splits, processors=processors, config=plan.engine)
@@ -127,33 +127,41 @@ def _obstacle(task: Task, plan: Plan, modality: str) -> str:
     return backbone.augments or task.augments
 
 
-def _stored(
-    encoder: Encoder, store: FeatureStore, whole: Split, sink: Sink
-) -> tuple[FeatureStore, Indices]:
-    """The store with the features of all samples, and where in it they are."""
-    modality, accelerator, started = encoder.modality, encoder.accelerator, time.perf_counter()
-    keys = keys_of(encoder, whole)
-    check_plain(encoder, whole, keys)
-    if not still_agree(store, encoder, whole, store.find(keys)):
-        sink.say(f"The {modality} features in {store.folder} are no longer right; computed anew.")
-        if accelerator.is_main_process:
+def features_of(
+    encoder: Encoder, store: FeatureStore, split: Split, on_progress: Callable[[int, int], None]
+) -> Indices:
+    """See to it that a store has the features of a split's samples; give where they are (n,).
+
+    Raises:
+        SampleError, StorageError: see `feed`.
+    """
+    keys = keys_of(encoder, split)
+    if not still_agree(store, encoder, split, store.find(keys)):
+        if encoder.accelerator.is_main_process:
             store.clear()
-        accelerator.wait_for_everyone()
+        encoder.accelerator.wait_for_everyone()
         store.reload()
-    lacking = complete(
-        store,
-        encoder,
-        whole,
-        keys,
-        lambda done, total: sink.evaluating(f"{modality} features", done, total),
-    )
-    kept = int((keys != NO_KEY).sum())
-    how = f"computed in {time.perf_counter() - started:.1f} s" if lacking else "found"
+    complete(store, encoder, split, keys, on_progress)
+    return store.find(keys)
+
+
+def _kept(encoder: Encoder, store: FeatureStore, whole: Split, sink: Sink) -> Indices:
+    """Do this for all samples of a run, and tell of it."""
+    started, modality, new = time.perf_counter(), encoder.modality, 0
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal new
+        new = total
+        sink.evaluating(f"{modality} features", done, total)
+
+    check_plain(encoder, whole)
+    places = features_of(encoder, store, whole, on_progress)
+    how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
     sink.say(
-        f"Features of the frozen {modality} backbone: {kept:,} samples, {lacking:,} of them new, "
-        f"{how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
+        f"Features of the frozen {modality} backbone: {int((places != MISSING).sum()):,} samples, "
+        f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
     )
-    return store, store.find(keys)
+    return places
 
 
 def _divided(

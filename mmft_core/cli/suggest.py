@@ -1,0 +1,201 @@
+"""`mmft suggest`: which backbone to choose, measured on one's own data and machine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmft_core.config import merge, nest, parse_set
+from mmft_core.discovery import discover
+from mmft_core.errors import MmftError, WeightsError, first_line
+
+if TYPE_CHECKING:
+    from mmft_core.suggest import Candidate, Measured
+
+_FLAGS = {
+    "task": "task.name",
+    "dataset": "dataset.name",
+    "tune": "engine.tune",
+    "epochs": "engine.epochs",
+    "batch_size": "engine.batch_size",
+    "seed": "engine.seed",
+}
+
+
+@click.command()
+@click.option("--task", required=True, help="What to learn: image-cls, ...")
+@click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table.")
+@click.option("--backbone", multiple=True, metavar="NAME", help="Compare these; default: all.")
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="[BACKBONE=]WHAT",
+    help="Of one backbone, or of all: pretrained (the default), none, or a path.",
+)
+@click.option("--samples", type=click.IntRange(min=20), default=500, show_default=True)
+@click.option("--tune", metavar="full|head|last:N|lora", help="How the run would train.")
+@click.option("--epochs", type=int, help="Passes over the training data, for the time.")
+@click.option("--batch-size", type=int)
+@click.option("--seed", type=int, help="Of the choice of samples.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting of the run."
+)
+@click.option(
+    "--json", "file", type=click.Path(path_type=Path), help="Write everything here as well."
+)
+def suggest(
+    backbone: tuple[str, ...],
+    weights: tuple[str, ...],
+    samples: int,
+    assignments: tuple[str, ...],
+    file: Path | None,
+    **given: Any,
+) -> None:
+    """Compare backbones on your own data: what they know, how fast they train.
+
+    Each computes the features of a sample of the training data; a linear model is cross-validated
+    on them. Then it is trained for some steps, for its speed and memory. What is computed is kept
+    for runs with frozen backbones.
+
+    \b
+    mmft suggest --task image-cls --dataset ./photos
+    mmft suggest --task text-cls --dataset reviews.csv --backbone minilm --backbone distilbert
+    """
+    from mmft_core.files import write_json
+    from mmft_core.suggest import candidates
+
+    registry = discover()
+    flags = {key: given[flag] for flag, key in _FLAGS.items() if given[flag] is not None}
+    tree = merge(nest(flags), parse_set(assignments))
+    found = candidates(tree, backbone, _weights(weights), registry)
+    left = _with_weights(found, explicit=bool(backbone))
+    measured = sorted(_measured(left, samples), key=_worth, reverse=True)
+    if not measured:
+        raise MmftError("None of the backbones could be measured.", hint="The reasons are above.")
+    commands = {m.name: _command(m, given, _weights(weights), assignments) for m in measured}
+    _show(measured, commands)
+    if file is not None:
+        write_json(file, [asdict(m) | {"command": commands[m.name]} for m in measured])
+
+
+def _weights(choices: Sequence[str]) -> dict[str, str]:
+    """By backbone; "" for all."""
+    pairs = (choice.rpartition("=") for choice in choices)
+    return {name: what for name, _, what in pairs}
+
+
+def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
+    """The candidates whose weights can be had.
+
+    Raises:
+        WeightsError: those of one that was named cannot, or no one's can.
+    """
+    from mmft_core.suggest import find_weights
+
+    click.echo(f"Looking for the weights of {len(found)} backbones ...", err=True)
+    with _process() as pool:
+        missing = pool.submit(find_weights, found).result()
+    left = [candidate for candidate in found if candidate.name not in missing]
+    for name, reason in missing.items():
+        if explicit or not left:
+            raise WeightsError(
+                f"{name}: {reason}" if left or explicit else f"No backbone has weights: {reason}",
+                hint="Give --weights BACKBONE=PATH, or --weights none to compare them untrained.",
+            )
+    if missing:
+        names = ", ".join(missing)
+        reason = first_line(WeightsError(next(iter(missing.values()))))
+        told = f"{len(missing)} are left out for want of weights: {names} ({reason})."
+        click.echo(f"! {told}", err=True)
+    return left
+
+
+def _measured(found: list[Candidate], samples: int) -> Iterator[Measured]:
+    from mmft_core.suggest import measure
+
+    for number, candidate in enumerate(found, start=1):
+        click.echo(f"[{number}/{len(found)}] {candidate.name}", err=True)
+        with _process() as pool:
+            try:
+                yield pool.submit(measure, candidate, samples).result()
+            except MmftError as error:
+                if len(found) == 1:
+                    raise
+                click.echo(f"! {candidate.name}: {error}", err=True)
+            except Exception as error:  # Of memory, mostly; the others are measured all the same.
+                click.echo(f"! {candidate.name} failed: {first_line(error)}", err=True)
+
+
+@contextmanager
+def _process() -> Iterator[ProcessPoolExecutor]:
+    """A process for one piece of work; its memory is measured, and freed by its end."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def _worth(measured: Measured) -> tuple[float, float]:
+    return (measured.score.mean if measured.score else 0.0, measured.rate)
+
+
+def _command(
+    measured: Measured, given: dict[str, Any], weights: dict[str, str], assignments: Sequence[str]
+) -> str:
+    """The run with this backbone."""
+    words = ["mmft", "run", "--task", given["task"]]
+    words += ["--backbone", measured.name]
+    chosen = weights.get(measured.name, weights.get(""))
+    optional = {
+        "--dataset": given["dataset"],
+        "--weights": chosen,
+        "--tune": given["tune"],
+        "--epochs": given["epochs"],
+        "--batch-size": given["batch_size"],
+        "--seed": given["seed"],
+    }
+    for flag, value in optional.items():
+        words += [] if value is None else [flag, str(value)]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    return shlex.join(words)
+
+
+def _show(measured: list[Measured], commands: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    score = next((m.score for m in measured if m.score), None)
+    headings = ["backbone", "size", score.name if score else "score", "samples/s"]
+    for number, heading in enumerate([*headings, "memory", "time", "weights"]):
+        table.add_column(
+            heading, justify="left" if number in (0, 6) else "right", no_wrap=number != 6
+        )
+    for m in measured:
+        shown = f"{m.score.mean:.3f} ± {m.score.deviation:.3f}" if m.score else "-"
+        table.add_row(
+            m.name, f"{m.parameters / 1e6:,.1f} M", shown, f"{m.rate:,.1f}",
+            f"{m.peak_bytes / 1e6:,.0f} MB", _duration(m.seconds), Path(m.weights).name,
+        )  # fmt: skip
+    Console().print(table)
+    if score is None:
+        click.echo("What it learns is neither a class nor a number, so there is no linear probe.")
+    else:
+        click.echo(
+            f"{score.name}: of a linear model on frozen features; guessing scores "
+            f"{score.guess:.3f}. time: to train as the command below would."
+        )
+    click.echo(f"run it  {commands[measured[0].name]}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
