@@ -115,6 +115,8 @@ class DatasetSpec(Spec):
         bundled: whether it works on a fresh machine without any download.
         describe: path of a `describe(options, context)` that returns lines on how the data were
             understood, such as what each column was taken for; `--dry-run` shows them.
+        inspectors: by modality the path of an `Inspector` of the raw inputs that it gives, for
+            `mmft data check`.
     """
 
     kind = "dataset"
@@ -124,6 +126,7 @@ class DatasetSpec(Spec):
     opens: tuple[str, ...] = ()
     bundled: bool = False
     describe: str | None = None
+    inspectors: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def modality_names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "mmft_core.cli.predict:predict",
     "index": "mmft_core.cli.index:index",
     "search": "mmft_core.cli.search:search",
+    "data": "mmft_core.cli.data:data",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
 SUMMARIES = {
@@ -28,6 +29,7 @@ SUMMARIES = {
     "predict": "Let a finished run predict files, folders and texts.",
     "index": "Embed a library of files, to be searched in milliseconds.",
     "search": "Find what in an index is most like a file or a text.",
+    "data": "Check a data set before anything is trained, and clean it.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }
 

@@ -35,6 +35,7 @@ from mmft_core.contracts.data import (
     Tensors,
     map_tensors,
 )
+from mmft_core.contracts.inspection import Bytes, Floats, Inspector, Traits
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
@@ -55,13 +56,16 @@ __all__ = [
     "Backbone",
     "BackboneContext",
     "Batch",
+    "Bytes",
     "Dataset",
     "DatasetContext",
     "DatasetInfo",
     "Example",
     "Features",
+    "Floats",
     "Gallery",
     "Generator",
+    "Inspector",
     "Metric",
     "MetricContext",
     "MetricValue",
@@ -76,5 +80,6 @@ __all__ = [
     "Task",
     "TaskContext",
     "Tensors",
+    "Traits",
     "map_tensors",
 ]

@@ -61,8 +61,11 @@ def register_backbone() -> list[BackboneSpec]:
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
-    audio: dict[str, Any] = {"modalities": ("audio",)}
-    speech: dict[str, Any] = {"modalities": ("audio",), "targets": ("class", "text", "none")}
+    audio: dict[str, Any] = {
+        "modalities": ("audio",),
+        "inspectors": {"audio": "mmft_audio.inspection:AudioInspector"},
+    }
+    speech: dict[str, Any] = {**audio, "targets": ("class", "text", "none")}
     return [
         DatasetSpec(
             name="spoken-commands",

@@ -12,11 +12,17 @@ from mmft_core.specs import ANY_MODALITIES
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
+    inspectors = {
+        "image": "mmft_vision.inspection:ImageInspector",
+        "text": "mmft_text.inspection:TextInspector",
+        "audio": "mmft_audio.inspection:AudioInspector",
+    }
     return [
         DatasetSpec(
             name="mixed-table",
             summary="A table with columns of pictures, recordings, texts, categories and numbers",
             build="mmft_fusion.mixed_table:build",
+            inspectors=inspectors,
             describe="mmft_fusion.mixed_table:describe",
             options="mmft_fusion.options:MixedTableOptions",
             modalities=ANY_MODALITIES,
@@ -27,6 +33,7 @@ def register_dataset() -> list[DatasetSpec]:
             name="digit-scenes",
             summary="Scenes of handwritten digits in colours, with captions, written and spoken",
             build="mmft_fusion.digit_scenes:build",
+            inspectors=inspectors,
             options="mmft_fusion.options:DigitScenesOptions",
             modalities=("image", "text", "audio"),
             targets=("pair", "text", "none"),
@@ -47,6 +54,7 @@ def register_dataset() -> list[DatasetSpec]:
             name="noisy-digits",
             summary="Digits as picture, spoken word, written word and columns, each with noise",
             build="mmft_fusion.noisy_digits:build",
+            inspectors=inspectors,
             options="mmft_fusion.options:NoisyDigitsOptions",
             modalities=("image", "text", "audio", "tabular"),
             targets=("class", "number"),

@@ -64,7 +64,12 @@ def register_backbone() -> list[BackboneSpec]:
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
-    texts: dict[str, Any] = {"modalities": ("text",), "targets": ("class", "text", "none")}
+    inspectors = {"text": "mmft_text.inspection:TextInspector"}
+    texts: dict[str, Any] = {
+        "modalities": ("text",),
+        "targets": ("class", "text", "none"),
+        "inspectors": inspectors,
+    }
     return [
         DatasetSpec(
             name="docstrings",
@@ -90,6 +95,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_text.options:TextFolderOptions",
             modalities=("text",),
             targets=("class", "none"),
+            inspectors=inspectors,
             opens=("/", ".txt"),
         ),
         DatasetSpec(

@@ -74,7 +74,11 @@ def register_backbone() -> list[BackboneSpec]:
 
 @hookimpl
 def register_dataset() -> list[DatasetSpec]:
-    images: dict[str, Any] = {"modalities": ("image",), "targets": ("class",)}
+    images: dict[str, Any] = {
+        "modalities": ("image",),
+        "targets": ("class",),
+        "inspectors": {"image": "mmft_vision.inspection:ImageInspector"},
+    }
     return [
         DatasetSpec(
             name="digits",

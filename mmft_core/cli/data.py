@@ -1,0 +1,167 @@
+"""`mmft data`: what is wrong with a data set, and the same without it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmft_core.config import Tree, merge, parse_set
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmft_core.data_check import Report
+    from mmft_core.data_check.choosing import Chosen
+
+_NAMED = 5
+"""Findings of a kind that the terminal shows."""
+
+
+@click.group()
+def data() -> None:
+    """Check a data set before anything is trained, and clean it."""
+
+
+_dataset = click.argument("dataset")
+_task = click.option("--task", help="What it is for, where that does not show: text-cls, asr, ...")
+_set = click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="dataset.label_column=kind"
+)
+
+
+@data.command()
+@_dataset
+@_task
+@_set
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="All of it, for programs."
+)
+@click.option("--html", type=click.Path(path_type=Path), help="All of it, to be looked at.")
+def check(
+    dataset: str,
+    task: str | None,
+    assignments: tuple[str, ...],
+    json_file: Path | None,
+    html: Path | None,
+) -> None:
+    """Look at every sample of DATASET, a name or a path, and report what is wrong.
+
+    Found are unreadable files, exact and near copies, copies across splits, contradicting and
+    suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
+    characters and missing values. Ends with 0 if there is nothing, and with 1 otherwise.
+
+    \b
+    mmft data check ./photos --html check.html
+    mmft data check reviews.csv --task text-cls
+    """
+    from mmft_core.data_check.page import write_page
+    from mmft_core.files import write_json
+
+    chosen, report = _checked(dataset, task, assignments)
+    _show(report)
+    if json_file is not None:
+        write_json(json_file, asdict(report))
+    if html is not None:
+        write_page(html, report, chosen.dataset, chosen.inspectors)
+        click.echo(f"report  {html}")
+    sys.exit(1 if report.findings else 0)
+
+
+@data.command()
+@_dataset
+@_task
+@_set
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
+)
+@click.option(
+    "--remove",
+    multiple=True,
+    metavar="KIND",
+    help="Kinds of findings whose samples go; `mmft data check` names them in its JSON. Default: "
+    "unreadable, unlabelled, empty, silent and blank ones, and copies.",
+)
+def clean(
+    dataset: str,
+    task: str | None,
+    assignments: tuple[str, ...],
+    output: Path,
+    remove: tuple[str, ...],
+) -> None:
+    """Write a table of DATASET without what is wrong with it; the data stay as they are.
+
+    Beside OUTPUT.csv comes OUTPUT.removed.csv with the reason for each sample that is left out.
+
+    \b
+    mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...
+    """
+    from mmft_core.data_check.cleaning import BY_DEFAULT, removals, write_manifest, write_removals
+
+    if output.suffix != ".csv":
+        raise ConfigError(f"--output {output} is no .csv file.")
+    if Path(dataset).exists() and output.exists() and output.samefile(dataset):
+        raise ConfigError(
+            f"--output {output} is the data set itself, which stays as it is.",
+            hint="Choose another name.",
+        )
+    chosen, report = _checked(dataset, task, assignments)
+    removed = removals(report.findings, remove or BY_DEFAULT)
+    left = write_manifest(output, chosen.dataset, chosen.inspectors, chosen.target, removed)
+    write_removals(output.with_suffix(".removed.csv"), removed)
+    kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
+    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    click.echo(f"{left:,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
+    click.echo(f"table    {output}")
+    click.echo(f"removed  {output.with_suffix('.removed.csv')}")
+
+
+def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:
+    from rich.console import Console
+
+    from mmft_core.cli.display import make_display
+    from mmft_core.data_check import check as run_check
+    from mmft_core.data_check.choosing import choose
+
+    registry = discover()
+    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    own: Tree = parse_set(assignments)
+    if set(own) - {"dataset"}:
+        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
+    table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
+    chosen = choose(table, task, registry)
+    display = make_display(Console(stderr=True))
+    with contextlib.closing(display):
+        report = run_check(
+            chosen.dataset,
+            chosen.inspectors,
+            lambda done, total: display.evaluating("data check", done, total),
+        )
+    return chosen, report
+
+
+def _show(report: Report) -> None:
+    from mmft_core.data_check import KINDS
+
+    for name, facts in report.splits.items():
+        sizes = "; ".join(
+            f"{modality} {low:.4g} to {high:.4g} {unit}, median {middle:.4g}"
+            for modality, (unit, low, middle, high) in facts.sizes.items()
+        )
+        classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
+        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{sizes}")
+    for note in report.notes:
+        click.echo(f"! {note}")
+    for kind, findings in report.by_kind().items():
+        click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
+        for finding in findings[:_NAMED]:
+            click.echo(f"  {finding.split}  {finding.id} {finding.text}")
+        if len(findings) > _NAMED:
+            click.echo(f"  and {len(findings) - _NAMED:,} more")
+    count = len(report.findings)
+    what = "nothing is wrong" if not count else f"{count:,} finding{'s' if count > 1 else ''}"
+    click.echo(f"\n{what}, after {report.seconds:.1f} s")

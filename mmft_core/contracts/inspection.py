@@ -1,0 +1,71 @@
+"""Inspection: what `mmft data check` learns of a raw input, whatever its modality."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mmft_core.contracts.backbones import Preview
+
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What is kept of an input: little enough that a million of them fit into memory.
+
+    Attributes:
+        digest: of its content, equal for exact copies only.
+        bands: parts of a hash of what it looks or sounds like; of two that are alike at least
+            one is equal. Empty for inputs that are not to be compared.
+        profile: (P,) what `Inspector.similarity` compares; P is the same for all.
+        features: (F,) by which a simple model may tell classes apart.
+        size: in the inspector's unit.
+        faults: what is wrong with it alone: a sentence by kind ("silent", "blank").
+    """
+
+    digest: bytes
+    bands: Sequence[int]
+    profile: Bytes
+    features: Floats
+    size: float
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+class Inspector(ABC):
+    """Inspects the raw inputs of a data set's modality. It travels to worker processes.
+
+    Attributes:
+        unit: of `Traits.size`: "words", "seconds", "pixels".
+        least_long: a size up to which nothing is too long, whatever the others are.
+        alike: the similarity from which on two inputs count as near duplicates.
+    """
+
+    unit: str
+    least_long: float
+    alike: float
+
+    @abstractmethod
+    def inspect(self, raw: Any) -> Traits:
+        """Look at a raw input.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
+
+    @abstractmethod
+    def similarity(self, one: Bytes, others: Bytes) -> Floats:
+        """How alike the profile (P,) is to others (n, P): (n,), 1 for the same."""
+
+    @abstractmethod
+    def cells(self, raw: Any) -> Mapping[str, str]:
+        """A raw input as cells of a table, by column; empty if it is in memory alone."""
+
+    def preview(self, raw: Any) -> Preview | None:
+        """Render a raw input for a report, or None where that is not possible."""
+        return None

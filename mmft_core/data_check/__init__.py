@@ -1,0 +1,15 @@
+"""`mmft data check`, `clean` and `split`: what is wrong with data, before anything is trained.
+
+choosing.py     which data set a path is, without a task
+looking.py      every sample's traits, in worker processes
+duplicates.py   exact and near duplicates, leaks between splits, contradicting labels
+labels.py       missing and rare classes, and labels that a simple model contradicts
+sizes.py        inputs that are far longer than the others
+checking.py     all of it, in the order of its report
+cleaning.py     what is to be removed, and why; the manifest that is left
+"""
+
+from mmft_core.data_check.checking import check
+from mmft_core.data_check.findings import KINDS, Finding, Report
+
+__all__ = ["KINDS", "Finding", "Report", "check"]

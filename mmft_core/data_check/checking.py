@@ -1,0 +1,95 @@
+"""Checking a data set: every sample is looked at once, and all of them are compared."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mmft_core.contracts import Dataset, Inspector
+from mmft_core.data_check.duplicates import find_duplicates
+from mmft_core.data_check.findings import Finding, Report, SplitFacts
+from mmft_core.data_check.labels import find_suspects, find_uneven
+from mmft_core.data_check.looking import Look, look
+from mmft_core.data_check.sizes import find_long
+
+
+def check(
+    dataset: Dataset,
+    inspectors: Mapping[str, Inspector],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Check all samples of a data set.
+
+    Args:
+        inspectors: by modality; inputs of others are only looked for.
+    """
+    started = time.perf_counter()
+    looks = list(look(dataset.splits, inspectors, on_progress))
+    counts = {
+        name: Counter(s.target for s in looks if s.split == name and isinstance(s.target, str))
+        for name in dataset.splits
+    }
+    findings = [*_of_single(looks), *find_long(looks, inspectors)]
+    findings += find_duplicates(looks, inspectors)
+    if dataset.info.classes:
+        twice = [f for f in findings if f.kind == "conflict"]  # One label or the other is wrong.
+        known = {f.id for f in twice} | {f.other for f in twice}
+        findings += find_suspects([s for s in looks if s.id not in known])
+        findings += find_uneven(counts)
+    named = set(dataset.info.classes)
+    return Report(
+        name=dataset.info.name,
+        splits={
+            name: SplitFacts(
+                samples=len(split),
+                classes=dict(sorted(counts[name].items())) if named else {},
+                sizes=_sizes([s for s in looks if s.split == name], inspectors),
+            )
+            for name, split in dataset.splits.items()
+        },
+        findings=findings,
+        notes=_notes(looks, inspectors),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
+    """What is wrong with single samples."""
+    modalities = {modality for sample in looks for modality in sample.held}
+    labelled = any(sample.target is not None for sample in looks)
+    for sample in looks:
+        faults: list[tuple[str, str]] = []
+        if sample.error:
+            faults.append(("unreadable", sample.error))
+        else:
+            lacking = sorted(modalities - set(sample.held))
+            if lacking:
+                faults.append(("missing", f"has no {' and no '.join(lacking)}"))
+            if labelled and sample.target is None:
+                faults.append(("no-label", "has no label"))
+            for traits in sample.traits.values():
+                faults += traits.faults.items()
+        for kind, text in faults:
+            yield Finding(
+                kind=kind, split=sample.split, index=sample.index, id=sample.id, text=text
+            )
+
+
+def _sizes(
+    looks: Sequence[Look], inspectors: Mapping[str, Inspector]
+) -> dict[str, tuple[str, float, float, float]]:
+    found = {}
+    for modality, inspector in inspectors.items():
+        sizes = [s.traits[modality].size for s in looks if modality in s.traits]
+        if sizes:
+            low, middle, high = (float(q) for q in np.quantile(sizes, (0.0, 0.5, 1.0)))
+            found[modality] = (inspector.unit, low, middle, high)
+    return found
+
+
+def _notes(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> list[str]:
+    bare = sorted({m for sample in looks for m in sample.held} - inspectors.keys())
+    return [f"{', '.join(bare)}: only looked for, not compared"] if bare else []

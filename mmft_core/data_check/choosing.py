@@ -1,0 +1,113 @@
+"""Which data set a name or a path is, when no task says what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmft_core.config import Tree, merge
+from mmft_core.contracts import Dataset, DatasetContext, Inspector
+from mmft_core.dataset_choice import choose_dataset
+from mmft_core.errors import ConfigError, DataError, MmftError
+from mmft_core.options import convert, option_names
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec, resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A data set that was built, and what inspects it.
+
+    Attributes:
+        target: what its targets are.
+    """
+
+    dataset: Dataset
+    inspectors: Mapping[str, Inspector]
+    target: str
+
+
+def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
+    """Build the data set that is meant.
+
+    Args:
+        table: its settings; its "name", or the "path" that it opens.
+        task_name: the task that it is for; None to find out what it holds.
+
+    Raises:
+        DataError: nothing opens it; says why.
+        ConfigError: several data sets read it as different things.
+    """
+    if task_name is not None:
+        task = registry.task(task_name).spec
+        component, own = choose_dataset(table, task, registry)
+        return _built(component, own, task.target, task)
+    if "path" not in table:
+        component, own = choose_dataset(table, _any_task(), registry)
+        return _built(component, own, component.spec.targets[0], None)
+    path = Path(str(table["path"])).expanduser()
+    if not path.exists():
+        raise DataError(f"There is no file or folder {path}.")
+    found, reasons = _openers(path, table, registry)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise ConfigError(
+            f"{path} can be read as {' or '.join(found)}.",
+            hint="Say what it is for: --task TASK, or --set dataset.name=NAME.",
+        )
+    raise DataError(
+        f"No data set can be made of {path}: {reasons[0] if reasons else 'nothing opens it'}",
+        hint="Say what it is for: --task TASK.",
+    )
+
+
+def _openers(path: Path, table: Tree, registry: Registry) -> tuple[dict[str, Chosen], list[str]]:
+    """The data sets that can be made of a path, by name; and why others cannot."""
+    form = "/" if path.is_dir() else path.suffix.lower()
+    components = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
+    opening = [c for c in components if form in c.spec.opens]
+    # A table of any columns reads whatever the others read, and more of it.
+    mixed = [c for c in opening if c.spec.modalities == ANY_MODALITIES]
+    found, reasons = {}, []
+    for component in mixed or opening:
+        for target in component.spec.targets:
+            try:
+                found[component.name] = _built(
+                    component, merge(table, {"path": str(path)}), target, None
+                )
+                break
+            except MmftError as error:
+                reasons.append(error.message)
+    return found, reasons
+
+
+def _built(
+    component: Component[DatasetSpec], table: Mapping[str, Any], target: str, task: TaskSpec | None
+) -> Chosen:
+    own = {key: value for key, value in table.items() if key != "name"}
+    # Only splits that the data have themselves; a run draws others from train at random.
+    drawn = {"val", "test"} & option_names(component.options_type())
+    options = convert(dict.fromkeys(drawn, 0.0) | own, component.options_type(), "dataset")
+    partial = component.spec.modalities == ANY_MODALITIES
+    modalities = task.modalities if task and task.modalities != ANY_MODALITIES else ()
+    context = DatasetContext(target=target, modalities=modalities, partial=partial, training=False)
+    dataset = component.build(options, context)
+    if not dataset.splits or not any(map(len, dataset.splits.values())):
+        raise DataError(f"{dataset.info.name} holds no samples.")
+    inspectors = {m: resolve(p)() for m, p in component.spec.inspectors.items()}
+    return Chosen(dataset=dataset, inspectors=inspectors, target=target)
+
+
+def _any_task() -> TaskSpec:
+    """What `choose_dataset` asks for where there is no task: nothing in particular."""
+    return TaskSpec(
+        name="check",
+        summary="",
+        modalities=ANY_MODALITIES,
+        target="class",
+        predicts="",
+        build="mmft_core.data_check:check",
+    )

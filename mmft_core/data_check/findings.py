@@ -1,0 +1,84 @@
+"""What is found, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+KINDS: Mapping[str, str] = {
+    "unreadable": "cannot be read",
+    "no-label": "without a label",
+    "missing": "without one of their inputs",
+    "empty": "empty",
+    "silent": "silent",
+    "clipped": "clipped",
+    "blank": "blank",
+    "extreme-shape": "of an extreme shape",
+    "encoding": "with broken characters",
+    "too-long": "far longer than the others",
+    "conflict": "copies with contradicting labels",
+    "leak": "copies in other splits",
+    "duplicate": "exact copies",
+    "near-leak": "nearly the same in other splits",
+    "near-duplicate": "nearly the same",
+    "suspect": "perhaps wrongly labelled",
+    "absent-class": "classes that a split lacks",
+    "rare-class": "classes that are rare beside others",
+}
+"""Every kind of finding with its heading, the gravest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: of `KINDS`.
+        split: where.
+        id: of the sample, its file or row; of a class its name.
+        text: what is wrong with it, as the end of a sentence that begins with the id.
+        index: of the sample in its split; None where it is about no single sample.
+        other: id of another sample that it is about, too.
+    """
+
+    kind: str
+    split: str
+    id: str
+    text: str
+    index: int | None = None
+    other: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """A split in figures.
+
+    Attributes:
+        classes: how many samples each has.
+        sizes: by modality: unit, smallest, median, largest.
+    """
+
+    samples: int
+    classes: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[str, float, float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that was found.
+
+    Attributes:
+        name: of the data set.
+        notes: what the report does not cover, and why.
+    """
+
+    name: str
+    splits: Mapping[str, SplitFacts]
+    findings: Sequence[Finding]
+    notes: Sequence[str] = ()
+    seconds: float = 0.0
+
+    def by_kind(self) -> dict[str, list[Finding]]:
+        """The findings of each kind that there are any of, the gravest first."""
+        grouped = {kind: [f for f in self.findings if f.kind == kind] for kind in KINDS}
+        return {kind: found for kind, found in grouped.items() if found}

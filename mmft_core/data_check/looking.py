@@ -1,0 +1,95 @@
+"""Looking at every sample once, in worker processes on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mmft_core.contracts import Inspector, Split, Traits
+from mmft_core.data import UNDECODABLE
+from mmft_core.errors import SampleError
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen of a sample.
+
+    Attributes:
+        traits: of each modality that it has and that there is an inspector for.
+        held: the modalities that it has.
+        error: why it cannot be read.
+    """
+
+    split: str
+    index: int
+    id: str
+    target: Any
+    traits: Mapping[str, Traits] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
+    error: str = ""
+
+
+class _Looks(Dataset[Look]):
+    def __init__(self, name: str, split: Split, inspectors: Mapping[str, Inspector]) -> None:
+        self.name, self.split, self.inspectors = name, split, inspectors
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Look:
+        try:
+            sample = self.split[index]
+        except SampleError as error:
+            return Look(
+                split=self.name, index=index, id=error.sample_id, target=None, error=error.reason
+            )
+        try:
+            held = {m: raw for m, raw in sample.inputs.items() if raw is not None}
+            traits = {m: i.inspect(held[m]) for m, i in self.inspectors.items() if m in held}
+        except UNDECODABLE as error:
+            reason = f"cannot be decoded: {error}"
+        except SampleError as error:
+            reason = error.reason
+        else:
+            return Look(
+                split=self.name,
+                index=index,
+                id=sample.id,
+                target=sample.target,
+                traits=traits,
+                held=tuple(held),
+            )
+        return Look(split=self.name, index=index, id=sample.id, target=sample.target, error=reason)
+
+
+def look(
+    splits: Mapping[str, Split],
+    inspectors: Mapping[str, Inspector],
+    on_progress: Callable[[int, int], None],
+) -> Iterator[Look]:
+    """Look at every sample of every split, in order."""
+    done, total = 0, sum(len(split) for split in splits.values())
+    for name, split in splits.items():
+        workers = (os.cpu_count() or 1) if len(split) > 4 * _CHUNK else 0
+        loader: DataLoader[Look] = DataLoader(
+            _Looks(name, split, inspectors),
+            batch_size=_CHUNK,
+            num_workers=workers,
+            collate_fn=list,
+            worker_init_fn=_start if workers else None,
+        )
+        for looks in loader:
+            yield from looks
+            done += len(looks)
+            on_progress(done, total)
+
+
+def _start(_: int) -> None:
+    torch.set_num_threads(1)

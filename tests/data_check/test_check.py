@@ -1,0 +1,126 @@
+"""`mmft data check` finds every planted fault, and nothing in the clean copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Finished
+from tests.data_check import corpus
+
+Call = Callable[..., Finished]
+CORPORA = {
+    "images": (corpus.images, "pictures"),
+    "texts": (corpus.texts, "texts.csv"),
+    "sounds": (corpus.sounds, "sounds"),
+    "mixed": (corpus.mixed, "mixed.csv"),
+}
+
+
+def found(mmft: Call, path: Path, tmp_path: Path) -> tuple[Finished, set[tuple[str, str]]]:
+    ended = mmft("data", "check", path, "--json", tmp_path / "found.json")
+    assert ended.code in (0, 1), ended.err
+    report = json.loads((tmp_path / "found.json").read_text())
+    ids = {(f["kind"], f["id"].removeprefix(f"{path}/")) for f in report["findings"]}
+    return ended, {(kind, Path(i).name if "row" in i else i) for kind, i in ids}
+
+
+def test_there_are_more_than_fifty_planted_faults_of_all_kinds(tmp_path: Path) -> None:
+    from mmft_core.data_check import KINDS
+
+    planted = {
+        (name, *fault)
+        for name, (make, place) in CORPORA.items()
+        for fault in make(tmp_path / place, True)
+    }
+    assert len(planted) > 50
+    assert {kind for _, kind, _ in planted} >= set(KINDS) - {"no-label", "empty"}
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_every_planted_fault_is_found_and_nothing_else(
+    mmft: Call, name: str, tmp_path: Path
+) -> None:
+    make, place = CORPORA[name]
+    planted = make(tmp_path / place, True)
+    ended, got = found(mmft, tmp_path / place, tmp_path)
+    assert ended.code == 1
+    assert got == planted
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_there_is_no_false_alarm_on_the_clean_copy(mmft: Call, name: str, tmp_path: Path) -> None:
+    make, place = CORPORA[name]
+    make(tmp_path / place, False)
+    ended, got = found(mmft, tmp_path / place, tmp_path)
+    assert got == set() and ended.code == 0
+    assert "nothing is wrong" in ended.out
+
+
+def test_the_page_shows_what_was_found(mmft: Call, tmp_path: Path) -> None:
+    corpus.images(tmp_path / "pictures", True)
+    mmft("data", "check", tmp_path / "pictures", "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "perhaps wrongly labelled" in page and "moved0.png" in page
+    assert page.count("data:image/") > 20 and "http" not in page.split("<body>")[1]
+
+
+@pytest.mark.parametrize("name", ["images", "sounds", "texts"])
+def test_a_cleaned_table_is_clean_and_the_data_stay_as_they_are(
+    mmft: Call, name: str, tmp_path: Path
+) -> None:
+    make, place = CORPORA[name]
+    make(tmp_path / place, True)
+    root = tmp_path / place
+    before = {f: f.stat().st_mtime_ns for f in (root.rglob("*") if root.is_dir() else [root])}
+    kinds = (
+        "unreadable", "silent", "clipped", "blank", "extreme-shape", "encoding", "too-long",
+        "conflict", "leak", "duplicate", "near-leak", "near-duplicate", "suspect",
+    )  # fmt: skip
+    remove = [word for kind in kinds for word in ("--remove", kind)]
+    ended = mmft("data", "clean", root, "-o", tmp_path / "clean.csv", *remove)
+    assert ended.code == 0, ended.err
+    assert {f: f.stat().st_mtime_ns for f in before} == before
+    removed = (tmp_path / "clean.removed.csv").read_text().splitlines()
+    assert len(removed) > 10 and removed[0] == "split,id,kind,reason"
+    _, left = found(mmft, tmp_path / "clean.csv", tmp_path)
+    assert {kind for kind, _ in left} <= {"rare-class", "absent-class"}
+
+
+def test_a_run_reads_a_cleaned_table(mmft: Call, tmp_path: Path) -> None:
+    corpus.images(tmp_path / "pictures", True)
+    assert mmft("data", "clean", tmp_path / "pictures", "-o", tmp_path / "clean.csv").code == 0
+    run = mmft(
+        "run", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none", "--dataset",
+        tmp_path / "clean.csv", "--set", "engine.steps=1", "--set", "backbone.image_size=32",
+        "-o", tmp_path / "run",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("check", "nowhere"), "no file or folder nowhere"),
+        (("check", "digits", "--task", "image-clss"), "no task named"),
+        (("check", "digits", "--set", "engine.lr=1"), "only dataset.KEY"),
+        (("check", "digits", "--set", "dataset.tset=0.2"), "tset"),
+        (("clean", "digits", "-o", "x.txt"), "no .csv file"),
+        (("clean", "digits", "-o", "x.csv"), "is in no file"),
+        (("clean", "digits", "-o", "x.csv", "--remove", "ugly"), "ugly"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    mmft: Call,
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = mmft("data", *arguments)
+    assert ended.code == 2 and said in " ".join(ended.err.split()), ended.err
+    assert not list(tmp_path.iterdir())
