@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "mmft_core.cli.predict:predict",
     "index": "mmft_core.cli.index:index",
     "search": "mmft_core.cli.search:search",
+    "serve": "mmft_core.cli.serve:serve",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
 SUMMARIES = {
@@ -26,6 +27,7 @@ SUMMARIES = {
     "predict": "Let a finished run predict files, folders and texts.",
     "index": "Embed a library of files, to be searched in milliseconds.",
     "search": "Find what in an index is most like a file or a text.",
+    "serve": "Serve a finished run over HTTP, with a page to try it on.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }
 
