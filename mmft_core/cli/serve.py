@@ -104,7 +104,7 @@ def serve(
     )
     model = artifacts.load(run_dir, discover(), parse_set(assignments))
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
-    searcher = _searcher(run_dir, predictor)
+    searcher = open_index(run_dir, predictor)
     app = create_app(run_dir.resolve().name, predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
@@ -138,7 +138,7 @@ def _extents(limits: Sequence[str]) -> dict[str, float]:
     return EXTENTS | given
 
 
-def _searcher(run_dir: Path, predictor: Predictor) -> Searcher | None:
+def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:
     """What searches the index beside a run; None where there is none.
 
     Raises:

@@ -19,7 +19,7 @@ from mmft_core.serve import schema
 from mmft_core.serve.gates import KeyGate, SizeGate
 from mmft_core.serve.inputs import Inputs
 from mmft_core.serve.metrics import Measured, Metrics
-from mmft_core.serve.model import ServedModel
+from mmft_core.serve.model import Compute, ServedModel
 from mmft_core.serve.page import HEADERS, render_page
 from mmft_core.serve.refused import RefusedError
 from mmft_core.serve.service import Service
@@ -38,18 +38,24 @@ _REFUSALS = {
 
 
 def create_app(
-    name: str, predictor: Predictor, settings: ServeSettings, searcher: Searcher | None = None
+    name: str,
+    predictor: Predictor,
+    settings: ServeSettings,
+    searcher: Searcher | None = None,
+    compute: Compute | None = None,
 ) -> FastAPI:
     """Make the application that serves a model.
 
     Args:
         name: of the run.
         searcher: of its index, if it has one.
+        compute: in place of the predictor's network.
     """
     metrics = Metrics()
     partial = schema.takes_some(predictor)
     inputs = Inputs(predictor.model.processors, partial, settings.extents)
-    service = Service(ServedModel(predictor, settings.top_k, searcher), inputs, settings, metrics)
+    model = ServedModel(predictor, settings.top_k, searcher, compute)
+    service = Service(model, inputs, settings, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
