@@ -14,6 +14,8 @@ from mmft_core.errors import ConfigError
 _HEADERS = 16 * 1024
 """Bytes of a request's headers; more is answered 400."""
 
+_BACKLOG = 2048
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Open a socket to listen on; port 0 takes a free one.
@@ -28,6 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_BACKLOG)  # Who comes before uvicorn has started waits.
     except OSError as error:
         raise ConfigError(
             f"The server cannot listen at {host}, port {port}: {(error.strerror or '').lower()}.",

@@ -33,7 +33,11 @@ def chromium() -> str | None:
 
 
 class Page:
-    """A page in the browser."""
+    """A page in the browser.
+
+    Attributes:
+        told: what the browser said of errors in scripts, and of what it blocked.
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._numbers = connection, itertools.count(1)
@@ -50,7 +54,9 @@ class Page:
             if message.get("id") == number:
                 assert "error" not in message, message["error"]
                 return message["result"]
-            if message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            failed = message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")
+            # That a request was refused is told to the person, too.
+            if failed and message["params"].get("entry", {}).get("source") != "network":
                 self.told.append(json.dumps(message["params"]))
 
     def run(self, script: str) -> Any:
@@ -71,13 +77,11 @@ class Page:
             const look = () => {{
                 const found = ({condition});
                 if (found) done(found);
-                return found;
+                else if (performance.now() > last) fail(new Error(document.body.innerText));
+                else setTimeout(look, 20);
             }};
-            if (look()) return;
-            const watcher = new MutationObserver(() => look() && watcher.disconnect());
-            watcher.observe(document, {{subtree: true, childList: true, attributes: true,
-                characterData: true}});
-            setTimeout(() => fail(new Error("in vain: " + document.body.innerText)), 20000);
+            const last = performance.now() + 20000;
+            look();
         }})""")
 
     def open(self, address: str, width: int, height: int = 900) -> None:

@@ -66,7 +66,6 @@ def serving(
     config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    listener.listen()  # Requests wait until it has started.
     thread.start()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     limits = httpx.Limits(max_connections=200)
