@@ -2,8 +2,8 @@
 
     python benchmarks/serving.py RUN MODALITY=FILE_OR_TEXT [--clients 1 16] [--seconds 8]
 
-`mmft serve` runs in a process of its own with `--max-batch 1` and `--max-batch 16`; each client asks
-again as soon as it is answered. Requests that are turned away are counted apart.
+`mmft serve` runs in a process of its own with `--max-batch 1` and `--max-batch 16`; each client
+asks again as soon as it is answered.
 """
 
 from __future__ import annotations
@@ -83,9 +83,7 @@ def main() -> None:
         modality, _, value = given.partition("=")
         file = Path(value)
         parts[modality] = (file.name, file.read_bytes()) if file.is_file() else (None, value)
-    print(
-        f"max-batch {'clients':>8} {'requests/s':>12} {'p50 ms':>10} {'p95 ms':>10} {'batch':>10}"
-    )
+    print("max-batch  clients   requests/s     p50 ms     p95 ms      batch")
     for most in (1, 16):
         with server(arguments.run, "--max-batch", str(most)) as address:
             for clients in arguments.clients:

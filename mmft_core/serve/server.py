@@ -55,11 +55,13 @@ def run(app: FastAPI, listener: socket.socket, grace: float) -> None:
         h11_max_incomplete_event_size=_HEADERS,
         timeout_graceful_shutdown=max(1, round(grace)),
     )
-    # uvicorn raises the signal once more when it has ended, which would end the process by it.
+    server = uvicorn.Server(config)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # uvicorn has its own handlers while it runs. When it has ended it restores these and raises
+    # the signal once more, by which the process would end with an error.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _ended)
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-def _ended(number: int, frame: FrameType | None) -> None:
-    """The server has ended in good order."""
+        signal.signal(number, end)
+    server.run(sockets=[listener])
