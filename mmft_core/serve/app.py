@@ -52,8 +52,8 @@ def create_app(
         compute: in place of the predictor's network.
     """
     metrics = Metrics()
-    partial = schema.takes_some(predictor)
-    inputs = Inputs(predictor.model.processors, partial, settings.extents)
+    processors, partial = predictor.model.processors, schema.takes_some(predictor)
+    inputs = Inputs(processors, partial, settings.extents)
     model = ServedModel(predictor, settings.top_k, searcher, compute)
     service = Service(model, inputs, settings, metrics)
 
@@ -73,11 +73,7 @@ def create_app(
             Middleware(SizeGate, most=settings.max_bytes),
         ],
     )
-    library = None
-    if searcher is not None:
-        store = searcher.store
-        library = schema.Library(modality=store.identity.modality, items=len(store))
-    card = schema.card(name, predictor, settings, library)
+    card = schema.card(name, predictor, settings, searcher)
     _add_predicting(app, service, card)
     _add_telling(app, service, card, metrics)
     if searcher is not None:

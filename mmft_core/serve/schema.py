@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +11,9 @@ import mmft_core
 from mmft_core.contracts import Processor
 from mmft_core.inference import Predictor
 from mmft_core.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from mmft_core.index import Searcher
 
 _TEXT = "a text"
 
@@ -87,7 +90,9 @@ class State(BaseModel):
     status: str
 
 
-def card(name: str, predictor: Predictor, settings: ServeSettings, library: Library | None) -> Card:
+def card(
+    name: str, predictor: Predictor, settings: ServeSettings, searcher: Searcher | None
+) -> Card:
     """Describe what is served."""
     model, spec = predictor.model, predictor.model.component.spec
     return Card(
@@ -97,7 +102,7 @@ def card(name: str, predictor: Predictor, settings: ServeSettings, library: Libr
         classes=list(model.info.classes),
         inputs=[_input(m, p, model.backbones[m]) for m, p in model.processors.items()],
         partial=takes_some(predictor),
-        library=library,
+        library=_library(searcher),
         limits=Limits(
             bytes=settings.max_bytes,
             seconds_to_answer=settings.timeout,
@@ -107,6 +112,12 @@ def card(name: str, predictor: Predictor, settings: ServeSettings, library: Libr
         top_k=settings.top_k,
         mmft=mmft_core.__version__,
     )
+
+
+def _library(searcher: Searcher | None) -> Library | None:
+    if searcher is None:
+        return None
+    return Library(modality=searcher.store.identity.modality, items=len(searcher.store))
 
 
 def takes_some(predictor: Predictor) -> bool:
