@@ -45,11 +45,16 @@ _ASSETS, _ADAPTER = "assets", "adapter"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model that is ready to predict."""
+    """A model that is ready to predict.
+
+    Attributes:
+        backbones: their names by modality.
+    """
 
     task: Task
     component: Component[TaskSpec]
     info: DatasetInfo
+    backbones: Mapping[str, str]
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -150,7 +155,8 @@ def load(
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
-    return LoadedModel(task=task.eval(), component=component, info=info)
+    names = {modality: part["name"] for modality, part in content["backbones"].items()}
+    return LoadedModel(task=task.eval(), component=component, info=info, backbones=names)
 
 
 def _rebuild(

@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from mmft_core import soundness
 from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig
-from mmft_core.contracts import Dataset, Metric, Processor, Split, Task
+from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
 from mmft_core.data import PreparedSplit, choose_workers, evaluation_loader, outcomes
 from mmft_core.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
-from mmft_core.pieces import Pieces
+from mmft_core.pieces import Pieces, divided_modality
 from mmft_core.sources import Source, Sources
 from mmft_core.splits import Joined, Unlabelled
 from mmft_core.tracking import Sink
@@ -84,11 +84,10 @@ class Predictor:
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""
-        dividing = [m for m, p in self.model.processors.items() if p.divides]
-        if not dividing:
+        modality = divided_modality(self.model.processors)
+        if modality is None:
             yield from self._predict(split, top_k)
             return
-        modality = dividing[0]
         divided = Pieces(split, modality, self.model.processors[modality])
         task, pieces, done = self.model.task, [], []
         for piece, prediction in zip(divided.pieces, self._predict(divided, top_k), strict=True):
@@ -110,6 +109,11 @@ class Predictor:
                     yield Prediction(source=result, record=next(records))
 
     @torch.no_grad()
+    def compute(self, batch: Batch) -> Any:
+        """The task's predictions for a batch of what it is given."""
+        with self.accelerator.autocast():
+            return self.model.task(batch.to(self.accelerator.device)).predictions
+
     def outputs(
         self, split: Split, *, in_order: bool = True
     ) -> Iterator[tuple[list[str | SampleError], Any]]:
@@ -130,8 +134,7 @@ class Predictor:
         for batch, results in outcomes(loader):
             predictions = None
             if batch is not None:
-                with self.accelerator.autocast():
-                    predictions = task(batch.to(self.accelerator.device)).predictions
+                predictions = self.compute(batch)
             if isinstance(predictions, Mapping) and len(self.processors) == 1:
                 (modality,) = self.processors
                 predictions = predictions[modality]

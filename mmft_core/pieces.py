@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmft_core.contracts import Processor, Sample, Split
 from mmft_core.errors import SampleError
+
+
+def divided_modality(processors: Mapping[str, Processor]) -> str | None:
+    """The modality whose inputs may be cut into pieces, if there is one."""
+    return next((m for m, processor in processors.items() if processor.divides), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ COMMANDS = {
     "index": "mmft_core.cli.index:index",
     "search": "mmft_core.cli.search:search",
     "data": "mmft_core.cli.data:data",
+    "serve": "mmft_core.cli.serve:serve",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
 SUMMARIES = {
@@ -30,6 +31,7 @@ SUMMARIES = {
     "index": "Embed a library of files, to be searched in milliseconds.",
     "search": "Find what in an index is most like a file or a text.",
     "data": "Check a data set before anything is trained, and clean it.",
+    "serve": "Serve a finished run over HTTP, with a page to try it on.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }
 

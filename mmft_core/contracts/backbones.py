@@ -19,6 +19,14 @@ from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """How much there is of a raw input, in a unit such as "pixels", "seconds", "characters"."""
+
+    amount: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """A raw input as a reader can be shown it: MIME type and content."""
 
@@ -76,6 +84,22 @@ class Processor(ABC):
 
     def parse(self, text: str) -> Any | None:
         """Take what a user typed, and what names no file, as a raw input; None if it is none."""
+        return None
+
+    def fields(self) -> Mapping[str, tuple[str, ...] | None]:
+        """Of inputs that are rows, which `parse` takes as JSON objects: what each column holds.
+
+        Returns:
+            by column the names of its categories, or None for numbers; empty for what is no row.
+        """
+        return {}
+
+    def extent(self, raw: Any) -> Extent | None:
+        """How much a raw input holds, told without decoding it, for limits on what is served.
+
+        Raises:
+            SampleError: it cannot be read.
+        """
         return None
 
     def pieces(self, raw: Any) -> Sequence[Any]:

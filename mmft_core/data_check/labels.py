@@ -24,7 +24,7 @@ _FOLDS = 5
 _MOST = 20_000
 """Samples that the model is fitted to; of more a random part is judged."""
 
-_SURE, _DOUBTED = 0.95, 0.02
+_SURE, _DOUBTED = 0.9, 0.06
 """Probabilities: of another class at least, and of the given one at most."""
 
 _NEIGHBOURS, _AGREEING = 10, 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +83,17 @@ class Searcher:
                 if isinstance(result, SampleError):
                     answers.append(Answer(query=result.sample_id, error=result.reason))
                 else:
-                    found = self._answer(result, next(rows), top_k)
-                    source = queries.sources[len(answers)]
-                    answers.append(replace(found, source=source, modality=modality))
+                    started = time.perf_counter()
+                    hits = self.nearest_to(next(rows), top_k)
+                    answers.append(
+                        Answer(
+                            query=result,
+                            hits=hits,
+                            source=queries.sources[len(answers)],
+                            modality=modality,
+                            milliseconds=1000 * (time.perf_counter() - started),
+                        )
+                    )
         return answers
 
     def preview_query(self, answer: Answer) -> Preview | None:
@@ -107,18 +115,17 @@ class Searcher:
                 return self.processor.preview(self.processor.read(Path(hit.id)))
         return stored
 
-    def _answer(self, query: str, vector: np.ndarray, top_k: int) -> Answer:
-        started = time.perf_counter()
+    def nearest_to(self, vector: np.ndarray, top_k: int) -> list[Hit]:
+        """The items that are most like an embedding (D,), the most similar first."""
         wanted = np.ascontiguousarray(vector[None])
         if self.nearest is None:
             scores, positions = search_exactly(self.store, wanted, top_k)
         else:
             scores, positions = self.nearest.search(wanted, top_k)
-        milliseconds = 1000 * (time.perf_counter() - started)
         found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
-        hits = [self._hit(position, score) for position, score in found]
-        return Answer(query=query, hits=hits, milliseconds=milliseconds)
+        return [self.hit(position, score) for position, score in found]
 
-    def _hit(self, position: int, score: float) -> Hit:
+    def hit(self, position: int, score: float) -> Hit:
+        """An item by its position in the store."""
         shard, row = self.store.locate(position)
         return Hit(shard.id(row), score, position)

@@ -57,13 +57,18 @@ def folder(run: Path) -> str:
     return shlex.quote(run.name if run.is_absolute() else str(run))
 
 
-def policy(script: str) -> str:
+def policy(script: str, *, media: str = "data:", connect: str = "'none'") -> str:
     """Tell the browser to fetch nothing and to run this script only, whatever names may hold.
+
+    Args:
+        media: where pictures and recordings may come from.
+        connect: whom the script may ask.
 
     The digest is of the whole element, which begins with a line break.
     """
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     return (
-        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src {media}; media-src {media}; connect-src {connect}; "
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'"
     )

@@ -15,7 +15,7 @@ from mmft_audio import previews
 from mmft_audio.augmentation import WaveAugmentation, decibels
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
-from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.files import stamp
 
 _SILENT = -60.0
@@ -100,6 +100,9 @@ class AudioProcessor(Processor):
     def sniff(self, head: bytes) -> bool:
         mpeg = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE0 == 0xE0
         return head.startswith((b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3")) or mpeg
+
+    def extent(self, raw: Recording) -> Extent:
+        return Extent(seconds(raw), "seconds")
 
     def pieces(self, raw: Recording) -> list[Recording]:
         return pieces(raw, self.window) if self.whole else [raw]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -81,6 +81,10 @@ class TabularProcessor(Processor):
         shown = {name: cell for name, cell in raw.items() if cell is not None}
         lines = [f"{name}: {_plain(cell)}" for name, cell in shown.items()]
         return Preview("text/plain", "\n".join(lines).encode("utf-8", "replace"))
+
+    def fields(self) -> Mapping[str, tuple[str, ...] | None]:
+        numbers = dict.fromkeys(self.columns.numbers)
+        return {**numbers, **self.columns.categories}
 
     def parse(self, text: str) -> Cells | None:
         """A JSON object is a row."""

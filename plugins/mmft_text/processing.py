@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_core.contracts import PADDING, Preview, Processor, TargetCodec, Tensors
+from mmft_core.contracts import PADDING, Extent, Preview, Processor, TargetCodec, Tensors
 from mmft_core.errors import ConfigError
 from mmft_text.text_files import SUFFIXES, read_text
 
@@ -156,6 +156,9 @@ class TextProcessor(Processor):
 
     def parse(self, text: str) -> str:
         return text
+
+    def extent(self, raw: str) -> Extent:
+        return Extent(len(raw), "characters")
 
     def inspect(self, raw: str, *, train: bool = False) -> str | None:
         ids = self.vocabulary.words(raw)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as T  # noqa: N812
 
-from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.files import stamp
 from mmft_vision.images import SUFFIXES, open_image
 from mmft_vision.options import ImageBackboneOptions
@@ -63,6 +63,9 @@ class ImageProcessor(Processor):
 
     def read(self, source: Path) -> Image.Image:
         return open_image(source, str(source))
+
+    def extent(self, raw: Image.Image) -> Extent:
+        return Extent(raw.width * raw.height, "pixels")
 
     def preview(self, raw: Image.Image) -> Preview:
         """Give a small picture: lossless where the original is tiny."""
