@@ -30,7 +30,7 @@ SUMMARIES = {
     "predict": "Let a finished run predict files, folders and texts.",
     "index": "Embed a library of files, to be searched in milliseconds.",
     "search": "Find what in an index is most like a file or a text.",
-    "data": "Check a data set before anything is trained, and clean it.",
+    "data": "Check a data set before anything is trained, clean it, divide it.",
     "serve": "Serve a finished run over HTTP, with a page to try it on.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }

@@ -1,4 +1,4 @@
-"""`mmft data`: what is wrong with a data set, and the same without it."""
+"""`mmft data`: what is wrong with a data set, the same without it, and the same in splits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMED = 5
 
 @click.group()
 def data() -> None:
-    """Check a data set before anything is trained, and clean it."""
+    """Check a data set before anything is trained, clean it, divide it."""
 
 
 _dataset = click.argument("dataset")
@@ -100,8 +100,106 @@ def clean(
     \b
     mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...
     """
-    from mmft_core.data_check.cleaning import BY_DEFAULT, removals, write_manifest, write_removals
+    from mmft_core.data_check.cleaning import (
+        BY_DEFAULT,
+        removals,
+        rows_left,
+        write_removals,
+        write_rows,
+    )
 
+    _check_output(output, dataset)
+    chosen, report = _checked(dataset, task, assignments)
+    removed = removals(report.findings, remove or BY_DEFAULT)
+    rows = rows_left(
+        chosen.dataset, chosen.inspectors, chosen.target, output.absolute().parent, removed
+    )
+    write_rows(output, rows)
+    write_removals(output.with_suffix(".removed.csv"), removed)
+    kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
+    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    click.echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
+    click.echo(f"table    {output}")
+    click.echo(f"removed  {output.with_suffix('.removed.csv')}")
+
+
+_share = click.FloatRange(min=0, max=1, max_open=True)
+
+
+@data.command()
+@_dataset
+@_task
+@_set
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
+)
+@click.option("--val", type=_share, default=0.1, show_default=True, help="Share of the rows.")
+@click.option("--test", type=_share, default=0.1, show_default=True, help="Share of the rows.")
+@click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
+@click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def split(
+    dataset: str,
+    task: str | None,
+    assignments: tuple[str, ...],
+    output: Path,
+    val: float,
+    test: float,
+    group: str | None,
+    time: str | None,
+    folds: int | None,
+    seed: int,
+) -> None:
+    """Write a table of DATASET with a column that divides it anew into train, val and test.
+
+    Each class is divided in proportion, unless --group or --time says otherwise. With --folds K
+    there come K tables, OUTPUT.fold-1.csv and so on, whose val is a fold each.
+
+    \b
+    mmft data split patients.csv -o divided.csv --group patient
+    """
+    from mmft_core.data_check.splitting import divide_rows, fold_rows
+
+    _check_output(output, dataset)
+    if time is not None and (group is not None or folds is not None):
+        raise ConfigError("--time goes neither with --group nor with --folds.")
+    rows = _rows(dataset, task, assignments, output.absolute().parent)
+    if folds is None:
+        shares = {"test": test, "val": val}
+        names = divide_rows(rows, shares, group=group, time=time, seed=seed)
+        _write_split(output, rows, names)
+        return
+    numbers = fold_rows(rows, folds, group=group, seed=seed)
+    for number in range(folds):
+        names = ["val" if own == number else "train" for own in numbers.tolist()]
+        _write_split(output.with_suffix(f".fold-{number + 1}.csv"), rows, names)
+
+
+def _rows(
+    dataset: str, task: str | None, assignments: tuple[str, ...], folder: Path
+) -> list[dict[str, str]]:
+    """The rows to be divided: those of a table as they are, those of other data by sample."""
+    from mmft_core.data_check.cleaning import rows_left, rows_of_table
+    from mmft_core.tables import SUFFIXES
+
+    path = Path(dataset).expanduser()
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return rows_of_table(path, folder)
+    chosen = _chosen(dataset, task, assignments)
+    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+
+
+def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> None:
+    from mmft_core.data_check.cleaning import write_rows
+
+    divided = [{k: v for k, v in row.items() if k != "split"} for row in rows]
+    write_rows(file, [row | {"split": n} for row, n in zip(divided, names, strict=True)])
+    counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
+    click.echo(f"table  {file}: {counts}")
+
+
+def _check_output(output: Path, dataset: str) -> None:
     if output.suffix != ".csv":
         raise ConfigError(f"--output {output} is no .csv file.")
     if Path(dataset).exists() and output.exists() and output.samefile(dataset):
@@ -109,15 +207,6 @@ def clean(
             f"--output {output} is the data set itself, which stays as it is.",
             hint="Choose another name.",
         )
-    chosen, report = _checked(dataset, task, assignments)
-    removed = removals(report.findings, remove or BY_DEFAULT)
-    left = write_manifest(output, chosen.dataset, chosen.inspectors, chosen.target, removed)
-    write_removals(output.with_suffix(".removed.csv"), removed)
-    kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
-    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    click.echo(f"{left:,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
-    click.echo(f"table    {output}")
-    click.echo(f"removed  {output.with_suffix('.removed.csv')}")
 
 
 def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:
@@ -125,15 +214,8 @@ def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tu
 
     from mmft_core.cli.display import make_display
     from mmft_core.data_check import check as run_check
-    from mmft_core.data_check.choosing import choose
 
-    registry = discover()
-    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
-    own: Tree = parse_set(assignments)
-    if set(own) - {"dataset"}:
-        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
-    table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
-    chosen = choose(table, task, registry)
+    chosen = _chosen(dataset, task, assignments)
     display = make_display(Console(stderr=True))
     with contextlib.closing(display):
         report = run_check(
@@ -142,6 +224,18 @@ def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tu
             lambda done, total: display.evaluating("data check", done, total),
         )
     return chosen, report
+
+
+def _chosen(dataset: str, task: str | None, assignments: tuple[str, ...]) -> Chosen:
+    from mmft_core.data_check.choosing import choose
+
+    registry = discover()
+    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    own: Tree = parse_set(assignments)
+    if set(own) - {"dataset"}:
+        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
+    table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
+    return choose(table, task, registry)
 
 
 def _show(report: Report) -> None:

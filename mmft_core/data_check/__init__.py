@@ -6,7 +6,9 @@ duplicates.py   exact and near duplicates, leaks between splits, contradicting l
 labels.py       missing and rare classes, and labels that a simple model contradicts
 sizes.py        inputs that are far longer than the others
 checking.py     all of it, in the order of its report
-cleaning.py     what is to be removed, and why; the manifest that is left
+page.py         the report to be looked at
+cleaning.py     what is to be removed, and why; the table that is left
+splitting.py    dividing rows by class, group or time, or into folds
 """
 
 from mmft_core.data_check.checking import check

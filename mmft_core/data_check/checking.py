@@ -35,8 +35,7 @@ def check(
     findings = [*_of_single(looks), *find_long(looks, inspectors)]
     findings += find_duplicates(looks, inspectors)
     if dataset.info.classes:
-        twice = [f for f in findings if f.kind == "conflict"]  # One label or the other is wrong.
-        known = {f.id for f in twice} | {f.other for f in twice}
+        known = {f.id for f in findings if f.kind == "conflict"}  # One or the other is wrong.
         findings += find_suspects([s for s in looks if s.id not in known])
         findings += find_uneven(counts)
     named = set(dataset.info.classes)

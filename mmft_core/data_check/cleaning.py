@@ -11,6 +11,7 @@ from mmft_core.contracts import Dataset, Inspector, Sample
 from mmft_core.data_check.findings import KINDS, Finding
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.files import replacing
+from mmft_core.tables import Table
 
 BY_DEFAULT = (
     "unreadable",
@@ -51,23 +52,21 @@ def removals(findings: Iterable[Finding], kinds: Sequence[str]) -> list[Finding]
     return list(chosen.values())
 
 
-def write_manifest(
-    file: Path,
+def rows_left(
     dataset: Dataset,
     inspectors: Mapping[str, Inspector],
     target: str,
-    removed: Iterable[Finding],
-) -> int:
-    """Write the samples that are left as a CSV with a column for their split.
+    folder: Path,
+    removed: Iterable[Finding] = (),
+) -> list[dict[str, str]]:
+    """The samples that are left as rows of a table, with a column for their split.
 
-    Paths are relative to the file where they lie below its folder, else absolute.
-
-    Returns:
-        how many they are.
+    Args:
+        target: what the data set's targets are.
+        folder: to which paths below it are relative; others are absolute.
 
     Raises:
         DataError: samples are in memory alone, so that no table can name them.
-        StorageError: it cannot be written.
     """
     gone = {(finding.split, finding.index) for finding in removed}
     rows = []
@@ -75,16 +74,44 @@ def write_manifest(
         for index in range(len(split)):
             if (name, index) not in gone:
                 sample = split[index]
-                cells = dict(_cells(sample, inspectors, file.absolute().parent))
+                cells = dict(_cells(sample, inspectors, folder.absolute()))
                 if sample.target is not None:
                     cells[TARGET_COLUMNS[target]] = str(sample.target)
                 rows.append(cells | {"split": name})
+    return rows
+
+
+def rows_of_table(file: Path, folder: Path) -> list[dict[str, str]]:
+    """The rows of a table as they are, but for paths, which are found from another folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    table, own = Table(file), file.absolute().parent
+    columns = {
+        name: ["" if c is None else str(c) for c in table.column(name)] for name in table.columns
+    }
+    moved = own != folder.absolute()
+    return [
+        {
+            name: _relative(str(own / cells[k]), folder.absolute(), cells[k]) if moved else cells[k]
+            for name, cells in columns.items()
+        }
+        for k in range(len(table))
+    ]
+
+
+def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write rows as a CSV, the column of their split last.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     columns = dict.fromkeys(column for row in rows for column in row if column != "split")
     with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, [*columns, "split"])
+        writer = csv.DictWriter(out, [*columns, "split"], restval="")
         writer.writeheader()
         writer.writerows(rows)
-    return len(rows)
 
 
 def write_removals(file: Path, removed: Sequence[Finding]) -> None:
@@ -110,14 +137,14 @@ def _cells(
                 f"{sample.id}: its {modality} is in no file, so a table cannot name it.",
                 hint="Clean data sets that are made of files and texts.",
             )
-        yield from ((k, _relative(v, folder)) for k, v in cells.items())
+        yield from ((k, _relative(v, folder, v)) for k, v in cells.items())
 
 
-def _relative(cell: str, folder: Path) -> str:
-    """A path as it is found from a folder; other cells as they are."""
-    if os.sep not in cell or "\n" in cell or not _exists(cell):
+def _relative(place: str, folder: Path, cell: str) -> str:
+    """A cell that is a path, as it is found from a folder; another cell as it is."""
+    if not cell or os.path.sep not in place or "\n" in cell or not _exists(place):
         return cell
-    path = Path(cell).absolute()
+    path = Path(place).absolute()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 

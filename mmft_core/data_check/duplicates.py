@@ -37,6 +37,8 @@ def find_duplicates(
             single.append(sample)
         else:
             yield _finding(sample, known, near=False)
+            if sample.target != known.target:  # Nobody knows which of the two is right.
+                yield _finding(known, sample, near=False)
     for sample, other in _near(single, inspectors):
         yield _finding(sample, other, near=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
-    "missing": "without one of their inputs",
+    "missing": "without an input",
     "empty": "empty",
     "silent": "silent",
     "clipped": "clipped",
@@ -16,14 +16,14 @@ KINDS: Mapping[str, str] = {
     "extreme-shape": "of an extreme shape",
     "encoding": "with broken characters",
     "too-long": "far longer than the others",
-    "conflict": "copies with contradicting labels",
-    "leak": "copies in other splits",
-    "duplicate": "exact copies",
-    "near-leak": "nearly the same in other splits",
-    "near-duplicate": "nearly the same",
+    "conflict": "there twice with contradicting labels",
+    "leak": "there in another split, too",
+    "duplicate": "there twice",
+    "near-leak": "nearly the same as one in another split",
+    "near-duplicate": "nearly the same as another",
     "suspect": "perhaps wrongly labelled",
-    "absent-class": "classes that a split lacks",
-    "rare-class": "classes that are rare beside others",
+    "absent-class": "absent from a split",
+    "rare-class": "rare beside other classes",
 }
 """Every kind of finding with its heading, the gravest first."""
 

@@ -58,7 +58,8 @@ def _plant_in_images(folder: Path, train: list[Path]) -> Faults:
         source = next(free)
         other = next(p for p in (folder / "train").iterdir() if p != source.parent)
         copy = Path(shutil.copy(source, other / f"conflict{number}.png"))
-        add("conflict", max(copy, source))
+        add("conflict", copy)
+        add("conflict", source)
     changes: list[Callable[[Image.Image], Image.Image]] = [
         lambda picture: picture.resize((80, 80)),
         lambda picture: ImageEnhance.Brightness(picture).enhance(0.8),
@@ -169,6 +170,7 @@ def _plant_in_texts(rows: list[list[str]], found: Faults, name: str) -> None:
         source = next(free)
         other = "sport" if rows[source][1] == "weather" else "weather"
         add("conflict", append(rows[source][0], other, "train"))
+        add("conflict", source)
     for word in ("indeed", "however", "also"):
         source = next(free)
         add("near-duplicate", append(f"{rows[source][0]} {word}", rows[source][1], "train"))

@@ -1,0 +1,118 @@
+"""`mmft data split`: splits by class, group and time, and folds."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Finished
+
+Call = Callable[..., Finished]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    file = tmp_path / "patients.csv"
+    rows = [
+        f"note number {k} of somebody,{('ill', 'well')[k % 4 == 0]},p{k % 23},"
+        f"2026-{1 + k % 12:02}-{1 + k % 28:02}"
+        for k in range(200)
+    ]
+    file.write_text("text,label,patient,day\n" + "\n".join(rows) + "\n")
+    return file
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as source:
+        return list(csv.DictReader(source))
+
+
+def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: Path) -> None:
+    ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--test", "0.2")
+    assert ended.code == 0, ended.err
+    rows = read(tmp_path / "out.csv")
+    assert Counter(r["split"] for r in rows) == {"train": 140, "val": 20, "test": 40}
+    ill = Counter(r["split"] for r in rows if r["label"] == "ill")
+    assert ill == {"train": 105, "val": 15, "test": 30}
+    assert [r["text"] for r in rows] == [r["text"] for r in read(table)]
+    again, other = tmp_path / "again.csv", tmp_path / "other.csv"
+    mmft("data", "split", table, "-o", again, "--test", "0.2")
+    mmft("data", "split", table, "-o", other, "--test", "0.2", "--seed", 1)
+    assert read(again) == rows != read(other)
+
+
+def test_groups_stay_together(mmft: Call, table: Path, tmp_path: Path) -> None:
+    mmft("data", "split", table, "-o", tmp_path / "out.csv", "--group", "patient")
+    rows = read(tmp_path / "out.csv")
+    assert len({(r["patient"], r["split"]) for r in rows}) == 23
+    sizes = Counter(r["split"] for r in rows)
+    assert 8 <= sizes["val"] <= 22 and 8 <= sizes["test"] <= 22
+
+
+def test_the_last_are_the_test(mmft: Call, table: Path, tmp_path: Path) -> None:
+    mmft("data", "split", table, "-o", tmp_path / "out.csv", "--time", "day")
+    days: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for row in read(tmp_path / "out.csv"):
+        days[row["split"]].append(row["day"])
+    assert max(days["train"]) <= min(days["val"]) <= max(days["val"]) <= min(days["test"])
+
+
+@pytest.mark.parametrize("group", [(), ("--group", "patient")])
+def test_folds_cover_everything_once(
+    mmft: Call, table: Path, tmp_path: Path, group: tuple[str, ...]
+) -> None:
+    mmft("data", "split", table, "-o", tmp_path / "out.csv", "--folds", 4, *group)
+    held = []
+    for number in range(1, 5):
+        rows = read(tmp_path / f"out.fold-{number}.csv")
+        assert len(rows) == 200
+        own = {r["patient"] for r in rows if r["split"] == "val"}
+        rest = {r["patient"] for r in rows if r["split"] == "train"}
+        assert not group or not own & rest
+        held += [r["text"] for r in rows if r["split"] == "val"]
+    assert sorted(held) == sorted(r["text"] for r in read(table))
+
+
+def test_paths_are_found_from_where_the_table_comes_to_lie(
+    mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos = photo_folder(per_class=10)
+    (tmp_path / "elsewhere").mkdir()
+    first = tmp_path / "first.csv"
+    assert mmft("data", "split", photos, "-o", first).code == 0
+    assert read(first)[0]["image"].startswith("photos/")
+    second = tmp_path / "elsewhere" / "second.csv"
+    assert mmft("data", "split", first, "-o", second).code == 0
+    for file in (first, second):
+        ended = mmft("data", "check", file, "--task", "image-cls")
+        assert "unreadable" not in ended.out and "20" not in ended.err, ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--group", "patiemt"), "Did you mean 'patient'"),
+        (("--time", "label"), "Row 1: 'well' in 'label' is neither"),
+        (("--val", "0.5", "--test", "0.5"), "leave nothing to train on"),
+        (("--time", "day", "--folds", "3"), "--time goes neither"),
+        (("--group", "label", "--val", "0.2"), "2 groups, too few"),
+        (("--group", "label", "--folds", "5"), "fewer groups in 'label'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    mmft: Call, table: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", *arguments)
+    assert ended.code == 2 and said in " ".join(ended.err.split()), ended.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_data_set_itself_is_never_written_over(mmft: Call, table: Path) -> None:
+    before = table.read_text()
+    ended = mmft("data", "split", table, "-o", table)
+    assert ended.code == 2 and "stays as it is" in ended.err
+    assert table.read_text() == before
