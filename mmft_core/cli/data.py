@@ -242,12 +242,8 @@ def _show(report: Report) -> None:
     from mmft_core.data_check import KINDS
 
     for name, facts in report.splits.items():
-        sizes = "; ".join(
-            f"{modality} {low:.4g} to {high:.4g} {unit}, median {middle:.4g}"
-            for modality, (unit, low, middle, high) in facts.sizes.items()
-        )
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
-        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{sizes}")
+        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
     for note in report.notes:
         click.echo(f"! {note}")
     for kind, findings in report.by_kind().items():

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.data_check.duplicates import find_duplicates
-from mmft_core.data_check.findings import Finding, Report, SplitFacts
+from mmft_core.data_check.findings import ORDER, Finding, Report, SplitFacts
 from mmft_core.data_check.labels import find_suspects, find_uneven
 from mmft_core.data_check.looking import Look, look
 from mmft_core.data_check.sizes import find_long
@@ -47,7 +47,7 @@ def check(
                 classes=dict(sorted(counts[name].items())) if named else {},
                 sizes=_sizes([s for s in looks if s.split == name], inspectors),
             )
-            for name, split in dataset.splits.items()
+            for name, split in sorted(dataset.splits.items(), key=lambda s: ORDER.get(s[0], 3))
         },
         findings=findings,
         notes=_notes(looks, inspectors),

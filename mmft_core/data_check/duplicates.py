@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from mmft_core.contracts import Inspector
-from mmft_core.data_check.findings import Finding
+from mmft_core.data_check.findings import ORDER, Finding
 from mmft_core.data_check.looking import Look
-
-_ORDER = {"train": 0, "val": 1, "test": 2}
 
 
 def find_duplicates(
@@ -27,7 +25,7 @@ def find_duplicates(
     is what may go.
     """
     read = [sample for sample in looks if sample.traits]
-    read.sort(key=lambda sample: -_ORDER.get(sample.split, 3))
+    read.sort(key=lambda sample: -ORDER.get(sample.split, 3))
     first: dict[tuple[object, ...], Look] = {}
     single: list[Look] = []
     for sample in read:

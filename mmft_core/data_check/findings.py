@@ -27,6 +27,9 @@ KINDS: Mapping[str, str] = {
 }
 """Every kind of finding with its heading, the gravest first."""
 
+ORDER: Mapping[str, int] = {"train": 0, "val": 1, "test": 2}
+"""Of the splits, in a report."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -61,6 +64,17 @@ class SplitFacts:
     samples: int
     classes: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[str, float, float, float]] = field(default_factory=dict)
+
+    def described(self) -> str:
+        """The sizes in words."""
+        return "; ".join(
+            f"{modality} {_figure(low)} to {_figure(high)} {unit}, median {_figure(middle)}"
+            for modality, (unit, low, middle, high) in self.sizes.items()
+        )
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,6 @@ def find_long(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> Ite
                 split=sample.split,
                 index=sample.index,
                 id=sample.id,
-                text=f"has {sizes[place]:,.0f} {inspector.unit} of {modality}; 95% of all have at "
-                f"most {usual:,.0f}",
+                text=f"has {sizes[place]:,.4g} {inspector.unit} of {modality}; 95% of all have at "
+                f"most {usual:,.4g}",
             )
