@@ -35,7 +35,7 @@ from mmft_core.options import convert
 from mmft_core.parts import rebuild
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import TaskSpec
+from mmft_core.specs import BackboneSpec, TaskSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 FORMAT = 1
@@ -48,13 +48,13 @@ class LoadedModel:
     """A model that is ready to predict.
 
     Attributes:
-        backbones: their names by modality.
+        parts: its backbones with their options, by modality.
     """
 
     task: Task
     component: Component[TaskSpec]
     info: DatasetInfo
-    backbones: Mapping[str, str]
+    parts: Mapping[str, Part[BackboneSpec]]
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -141,11 +141,11 @@ def load(
             raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")
         info = msgspec.convert(content["info"], DatasetInfo)
         component = registry.task(content["task"]["name"])
+        saved, needs = content["backbones"], component.spec.needs_of
+        parts = {m: _part(registry, m, part) for m, part in saved.items()}
         backbones = {
-            modality: _rebuild(
-                registry, modality, part, info, component.spec.needs_of(modality), folder
-            )
-            for modality, part in content["backbones"].items()
+            m: _rebuild(m, part, saved[m].get("loaded"), info, needs(m), folder)
+            for m, part in parts.items()
         }
         given = {**content["task"]["options"], **(settings or {}).get("task", {})}
         options = convert(given, component.options_type(), "task")
@@ -155,24 +155,27 @@ def load(
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
-    names = {modality: part["name"] for modality, part in content["backbones"].items()}
-    return LoadedModel(task=task.eval(), component=component, info=info, backbones=names)
+    return LoadedModel(task=task.eval(), component=component, info=info, parts=parts)
+
+
+def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
+    component = registry.backbone(saved["name"])
+    options = convert(saved["options"], component.options_type(), f"backbone.{modality}")
+    return Part(component=component, options=options)
 
 
 def _rebuild(
-    registry: Registry,
     modality: str,
-    part: Mapping[str, Any],
+    part: Part[BackboneSpec],
+    loaded: Mapping[str, Any] | None,
     info: DatasetInfo,
     needs: tuple[str, ...],
     folder: Path,
 ) -> Backbone:
-    component = registry.backbone(part["name"])
-    options = convert(part["options"], component.options_type(), f"backbone.{modality}")
     backbone = rebuild(
-        Part(component=component, options=options),
+        part,
         BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),
-        LoadedWeights(**part.get("loaded", {"source": "run"})),
+        LoadedWeights(**(loaded or {"source": "run"})),
         folder / _ASSETS / modality,
     )
     adapter = folder / _ADAPTER / modality

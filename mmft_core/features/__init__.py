@@ -9,6 +9,7 @@ inputs. A task notices nothing, for a backbone that is called with stored featur
     reading.py      stored features as a split and a processor
     computing.py    the features that are missing
     feeding.py      which backbones of a run it is done for
+    recalling.py    what is kept, when a finished model is used
 """
 
 from mmft_core.features.computing import Encoder

@@ -78,12 +78,19 @@ class Encoder:
             )
 
 
-def keys_of(encoder: Encoder, split: Split) -> Keys:
-    """The key of each sample's input (n,)."""
+def keys_of(encoder: Encoder, split: Split, tolerant: tuple[type[Exception], ...] = ()) -> Keys:
+    """The key of each sample's input (n,).
+
+    Args:
+        tolerant: of what may be wrong with samples; such have no key.
+    """
     processor, modality = encoder.backbone.processor, encoder.modality
 
     def key(index: int) -> bytes:
-        raw = split.input(index, modality)
+        try:
+            raw = split.input(index, modality)
+        except tolerant:
+            return NO_KEY
         if raw is None:
             return NO_KEY
         return hashlib.blake2b(processor.stamp(raw), digest_size=KEY_BYTES).digest()

@@ -15,13 +15,14 @@ from accelerate import Accelerator
 from mmft_core import base
 from mmft_core.contracts import Backbone
 from mmft_core.files import storage_errors
-from mmft_core.plan import BackbonePart
+from mmft_core.plan import Part
+from mmft_core.specs import BackboneSpec
 
 FORMAT = 1
 
 
 def identify(
-    part: BackbonePart, backbone: Backbone, keeps: Sequence[str], accelerator: Accelerator
+    part: Part[BackboneSpec], backbone: Backbone, keeps: Sequence[str], accelerator: Accelerator
 ) -> dict[str, Any]:
     """Everything that a sample's features follow from, but the sample.
 

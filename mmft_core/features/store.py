@@ -54,6 +54,12 @@ class FeatureStore:
             write_json(folder / _IDENTITY, identity)
         return cls(folder)
 
+    @classmethod
+    def find_folder(cls, root: Path, identity: Mapping[str, Any]) -> FeatureStore | None:
+        """The store of a backbone, if there is one."""
+        folder = root / digest(identity)
+        return cls(folder) if (folder / _IDENTITY).is_file() else None
+
     def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
         return type(self), (self.folder,)  # Another process maps the files itself.
 

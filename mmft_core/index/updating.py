@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mmft_core.errors import SampleError
+from mmft_core.features.recalling import recall
 from mmft_core.index.library import Library
 from mmft_core.index.store import Items, Mask, Vectors, VectorStore
 from mmft_core.inference import Predictor
@@ -52,13 +53,14 @@ def update(
     rows = _Rows(store, library, {ids[i]: i for i in missing.tolist()}, stamps)
     done = 0
     try:
-        for results, vectors in predictor.outputs(Subset(library.split, missing), in_order=False):
-            change.failed += [r for r in results if isinstance(r, SampleError)]
-            if vectors is not None:
-                read = [r for r in results if isinstance(r, str)]
-                change.failed += rows.add(read, vectors.float().cpu().numpy())
-            done += len(results)
-            on_progress(done, len(missing))
+        for own, part in recall(predictor, Subset(library.split, missing)):
+            for results, vectors in own.outputs(part, in_order=False):
+                change.failed += [r for r in results if isinstance(r, SampleError)]
+                if vectors is not None:
+                    read = [r for r in results if isinstance(r, str)]
+                    change.failed += rows.add(read, vectors.float().cpu().numpy())
+                done += len(results)
+                on_progress(done, len(missing))
     finally:
         rows.flush()
     change.added, change.seconds = rows.written, time.monotonic() - started

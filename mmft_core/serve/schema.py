@@ -100,7 +100,9 @@ def card(
         task=model.component.name,
         predicts=spec.predicts,
         classes=list(model.info.classes),
-        inputs=[_input(m, p, model.backbones[m]) for m, p in model.processors.items()],
+        inputs=[
+            _input(m, p, model.parts[m].component.qualified) for m, p in model.processors.items()
+        ],
         partial=takes_some(predictor),
         library=_library(searcher),
         limits=Limits(

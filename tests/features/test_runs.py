@@ -173,3 +173,36 @@ def test_features_are_kept_below_the_users_cache(mmft: Call, photos: Path, tmp_p
     assert identity["backbone"] == "vision/resnet18"
     assert identity["keeps"] == ["pooled"]
     assert os.environ["XDG_CACHE_HOME"] in str(file)
+
+
+@pytest.mark.slow
+def test_an_index_of_the_same_pictures_finds_their_features(
+    mmft: Call, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmft_vision.backbones import TorchvisionBackbone
+
+    call = ("run", "--task", "image-retrieval", "--backbone", "resnet18", *HEAD, *PLAIN)
+    run = tmp_path / "run"
+    ended = mmft(*call, "--dataset", photos, "--set", "task.dim=8", "-o", run)
+    assert ended.code == 0, ended.err
+    (photos / "china" / "broken.jpg").write_bytes(b"no picture")
+    encode, seen = TorchvisionBackbone.encode, []
+
+    def counted(self: Any, inputs: Any) -> Any:
+        seen.append(len(inputs["pixels"]))
+        return encode(self, inputs)
+
+    monkeypatch.setattr(TorchvisionBackbone, "encode", counted)
+    skip = ("--on-bad-sample", "skip")
+    assert mmft("index", run, photos, "-o", tmp_path / "fed", *skip).code == 0
+    assert sum(seen) <= 2  # To see whether what is kept is right.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    assert mmft("index", run, photos, "-o", tmp_path / "plain", *skip).code == 0
+    assert sum(seen) >= 40
+    query = photos / "flower" / "003.jpg"
+    answers = [
+        json.loads(mmft("search", run, query, "--index", tmp_path / name, "--format", "jsonl").out)
+        for name in ("fed", "plain")
+    ]
+    hits = [{hit["id"]: hit["score"] for hit in answer["found"]} for answer in answers]
+    assert hits[0] == pytest.approx(hits[1], abs=1e-3)
