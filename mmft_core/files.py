@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmft_core.errors import StorageError
+from mmft_core.errors import RunDirectoryError, StorageError
 
 
 @contextlib.contextmanager
@@ -40,6 +40,18 @@ def _storage_error(number: int | None, reason: str, place: Path) -> StorageError
             hint="Free some, then go on with --resume, or choose another --output.",
         )
     return StorageError(f"{place} cannot be written: {reason}.", hint="Choose another --output.")
+
+
+def ensure_new(folder: Path) -> None:
+    """Check that a folder may be made.
+
+    Raises:
+        RunDirectoryError: there is something there already.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise RunDirectoryError(
+            f"There is something at {folder} already.", hint="Give --output a new folder."
+        )
 
 
 @contextlib.contextmanager

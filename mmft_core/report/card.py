@@ -32,16 +32,8 @@ def write_card(run: Path, content: ReportContent) -> None:
 
 def render_card(run: Path, content: ReportContent) -> str:
     """The model card as a string."""
-    environment = Environment(
-        loader=PackageLoader("mmft_core.report"),
-        finalize=markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["fenced"] = fenced
-    card = environment.get_template("card.md.j2").render(
+    return render(
+        "card.md.j2",
         front_matter=Markup(front_matter(content)),
         content=content,
         headline=headline(content),
@@ -51,7 +43,20 @@ def render_card(run: Path, content: ReportContent) -> str:
         command=content.results.get("command"),
         folder=folder(run),
     )
-    return wording.encodable(card)
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of Markdown; what is put into it shows as it is."""
+    environment = Environment(
+        loader=PackageLoader("mmft_core.report"),
+        finalize=markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["fenced"] = fenced
+    return wording.encodable(environment.get_template(template).render(**values))
 
 
 def markdown(value: Any) -> Markup:

@@ -1,0 +1,76 @@
+"""`mmft package`: the backbone of a finished run as a pip package."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What --backbone will be given.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="A new folder. Default: the name."
+)
+@click.option("--modality", "modalities", multiple=True, help="Of several backbones; repeatable.")
+@click.option("--version", default="0.1.0", show_default=True, help="Of the package.")
+@click.option("--licence", default="", help="SPDX, as apache-2.0. Default: none is given.")
+@click.option("--wheel", is_flag=True, help="Build the wheel as well, with hatchling.")
+def package(
+    run_dir: Path,
+    name: str,
+    output: Path | None,
+    modalities: tuple[str, ...],
+    version: str,
+    licence: str,
+    wheel: bool,
+) -> None:
+    """Make a pip package of a finished run: a plugin that registers the fine-tuned backbone.
+
+    \b
+    mmft package runs/flowers --name my-resnet --wheel
+    pip install my-resnet/dist/*.whl
+    mmft run --task image-cls --backbone my-resnet --dataset ./others
+
+    The package starts from the weights of the run (`--weights auto`). It holds nothing of the
+    task's head and nothing pickled, and needs mmft and whatever plugin the backbone was of.
+    """
+    from mmft_core.sharing import building
+    from mmft_core.sharing.licences import spdx
+    from mmft_core.sharing.package import Wanted, package
+
+    output = output or Path(name)
+    licence = spdx(licence) if licence else ""
+    wanted = Wanted(name=name, version=_version(version), licence=licence, modalities=modalities)
+    if wheel:
+        building.check_builder()
+    names = package(run_dir, output, wanted, discover())
+    click.echo(f"package  {output} ({names.distribution} {wanted.version})")
+    target = shlex.quote(str(output))
+    if wheel:
+        built = building.build_wheel(output)
+        click.echo(f"wheel    {built}")
+        target = shlex.quote(str(built))
+    click.echo(f"install  pip install {target}")
+    for modality, backbone in names.backbones.items():
+        several = f"{modality}=" if len(names.backbones) > 1 else ""
+        click.echo(f"use      mmft run --backbone {several}{backbone} ...")
+
+
+def _version(given: str) -> str:
+    """Raises:
+    ConfigError: it is none that pip takes.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return str(Version(given))
+    except InvalidVersion:
+        raise ConfigError(
+            f"--version '{given}' is none that pip takes.", hint="For example: 0.2.0"
+        ) from None
