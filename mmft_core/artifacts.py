@@ -4,7 +4,8 @@
 `model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
 beside them, such as a tokenizer). Where a backbone's own weights are not kept (see
 `mmft_core.base`), `model.json` says where they come from with their digest, and
-`adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled.
+`adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled. A folder that
+`mmft publish` made holds the same beside its card, without `model/` around it.
 """
 
 from __future__ import annotations
@@ -106,8 +107,9 @@ def save_assets(task: Task, folder: Path) -> None:
 def fingerprint(folder: Path) -> str:
     """The digest of a model's files, given its folder or its run's."""
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    total = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+    total, parts = hashlib.sha256(), (_MODEL, _WEIGHTS, _ASSETS, _ADAPTER)
+    own = [f for f in folder.rglob("*") if f.relative_to(folder).parts[0] in parts]
+    for file in sorted(f for f in own if f.is_file()):
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         total.update(f"{file.relative_to(folder).as_posix()} {digest}\n".encode())

@@ -20,6 +20,7 @@ from mmft_core.monitor import Monitor
 from mmft_core.plan import Plan
 from mmft_core.registry import Component
 from mmft_core.tuning import count_parameters
+from mmft_core.weights import hub_id
 
 FORMAT = 1
 _LIBRARIES = (
@@ -60,6 +61,7 @@ def collect_results(
     return {
         "format": FORMAT,
         "task": plan.task.component.name,
+        "pipeline": plan.task.spec.pipeline,
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
         "reads": list(task.processors),
         "parameters": _parameters(task),
@@ -129,6 +131,7 @@ def _backbone(plan: Plan, task: Task, modality: str) -> dict[str, Any]:
             "requested": part.weights,
             "source": loaded.source,
             "detail": loaded.detail,
+            "hub_id": hub_id(loaded),
             "fell_back": loaded.fell_back,
         },
         "parameters": parameters,

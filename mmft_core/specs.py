@@ -152,6 +152,8 @@ class TaskSpec(Spec):
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
+        pipeline: what model hubs call such a task (`pipeline_tag`), as "image-classification";
+            empty where they have no name for it.
         captions: settings under which its records have timed "segments" or "words", from which
             captions can be made; None if they have no times.
     """
@@ -169,6 +171,7 @@ class TaskSpec(Spec):
     default_dataset: str | None = None
     default_metrics: tuple[str, ...] = ()
     monitor: str = "loss"
+    pipeline: str = ""
     captions: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property

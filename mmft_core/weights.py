@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -39,6 +40,17 @@ class LoadedWeights:
     detail: str = ""
     fell_back: bool = False
     digest: str = ""
+
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def hub_id(loaded: LoadedWeights) -> str:
+    """The id that weights have on the Hugging Face Hub; empty for those from elsewhere."""
+    named = loaded.source
+    if named == "published":  # Then the detail begins with it.
+        named = loaded.detail.partition(" ")[0]
+    return named if HUB_ID.fullmatch(named) and not Path(named).exists() else ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class WeightsRequest:
             return None, LoadedWeights(source="random" if self.choice == "none" else "run")
         if self.choice not in ("auto", "pretrained"):
             path = Path(self.choice).expanduser()
-            return local(path), LoadedWeights(source=str(path))
+            return local(_published_model(path) or path), LoadedWeights(source=str(path))
         try:
             if published is None:
                 raise WeightsError("No weights are published for this backbone.")
@@ -108,6 +120,15 @@ class WeightsRequest:
                 ) from None
             return None, LoadedWeights(source="random", detail=error.message, fell_back=True)
         return found, LoadedWeights(source="published", detail=name)
+
+
+def _published_model(path: Path) -> Path | None:
+    """Where the model is that `mmft publish` pushed to the Hub under an id, if the path is one."""
+    if path.exists() or not HUB_ID.fullmatch(str(path)):
+        return None
+    from mmft_core.sharing.hub import download
+
+    return download(str(path))
 
 
 def fill(module: nn.Module, state: StateDict, source: str, head: tuple[str, ...] = ()) -> None:
@@ -203,29 +224,49 @@ def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
     """Find out in seconds whether a server answers, proxies respected.
 
     Raises:
-        WeightsError: it does not.
+        WeightsError: it does not, or has nothing there.
     """
-    answer: queue.Queue[Exception | None] = queue.Queue()
+    code = _answer(url, seconds)
+    # Some servers refuse HEAD alone.
+    if code in (404, 410) or code >= 500:
+        raise WeightsError(f"{url} cannot be reached: HTTP Error {code}.")
+
+
+def is_there(url: str, seconds: float = REACH_SECONDS) -> bool:
+    """Find out in seconds whether a server has something to show there.
+
+    Raises:
+        WeightsError: it does not answer.
+    """
+    code = _answer(url, seconds)
+    if code >= 500:
+        raise WeightsError(f"{url} cannot be reached: HTTP Error {code}.")
+    return code < 400
+
+
+def _answer(url: str, seconds: float) -> int:
+    """The status with which a server answers."""
+    answer: queue.Queue[Exception | int] = queue.Queue()
 
     def probe() -> None:
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
-            answer.put(None)
+            answer.put(200)
         except urllib.error.HTTPError as error:
-            # An answer, if only that this file is not there; some servers refuse HEAD alone.
-            answer.put(error if error.code in (404, 410) or error.code >= 500 else None)
+            answer.put(error.code)
         except Exception as error:  # No route, no such name, no HTTP, no URL: all of it is a no.
             answer.put(error)
 
     # Name resolution heeds no socket time-out, so it runs in a thread that may be left behind.
     threading.Thread(target=probe, daemon=True).start()
     try:
-        error = answer.get(timeout=seconds)
+        found = answer.get(timeout=seconds)
     except queue.Empty:
         raise WeightsError(f"{url} did not answer within {seconds:g} s.") from None
-    if error is not None:
-        # A URLError that is no HTTP answer wraps what the system said.
-        reason = getattr(error, "reason", None)
-        cause = reason if isinstance(reason, OSError) else error
-        raise WeightsError(f"{url} cannot be reached: {first_line(cause)}.") from None
+    if isinstance(found, int):
+        return found
+    # A URLError that is no HTTP answer wraps what the system said.
+    reason = getattr(found, "reason", None)
+    cause = reason if isinstance(reason, OSError) else found
+    raise WeightsError(f"{url} cannot be reached: {first_line(cause)}.")

@@ -20,6 +20,7 @@ COMMANDS = {
     "search": "mmft_core.cli.search:search",
     "data": "mmft_core.cli.data:data",
     "serve": "mmft_core.cli.serve:serve",
+    "publish": "mmft_core.cli.publish:publish",
     "package": "mmft_core.cli.package:package",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
@@ -33,6 +34,7 @@ SUMMARIES = {
     "search": "Find what in an index is most like a file or a text.",
     "data": "Check a data set before anything is trained, clean it, divide it.",
     "serve": "Serve a finished run over HTTP, with a page to try it on.",
+    "publish": "Make a folder of a finished run for a model hub, with a card, and push it.",
     "package": "Make a pip package of a finished run: its backbone, under a name of its own.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }

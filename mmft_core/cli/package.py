@@ -45,8 +45,9 @@ def package(
     from mmft_core.sharing.package import Wanted, package
 
     output = output or Path(name)
-    licence = spdx(licence) if licence else ""
-    wanted = Wanted(name=name, version=_version(version), licence=licence, modalities=modalities)
+    wanted = Wanted(
+        name=name, version=_version(version), licence=spdx(licence), modalities=modalities
+    )
     if wheel:
         building.check_builder()
     names = package(run_dir, output, wanted, discover())

@@ -84,6 +84,7 @@ class DatasetInfo:
         name: for reports: a name or a path.
         classes: the class names in the order of their indices; empty where there are none.
         source: where the data come from.
+        hub_id: of a data set of the Hugging Face Hub.
         licence: theirs, as far as it is known.
         synthetic: generated rather than collected.
         notes: remarks that a reader of the report should see (how it was split, ...).
@@ -94,6 +95,7 @@ class DatasetInfo:
     name: str
     classes: tuple[str, ...] = ()
     source: str = ""
+    hub_id: str = ""
     licence: str = "unknown"
     synthetic: bool = False
     notes: tuple[str, ...] = ()

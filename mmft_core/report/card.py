@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,29 @@ from mmft_core.report.content import ReportContent
 from mmft_core.report.facts import facts
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.page import folder
+from mmft_core.sharing import licences
+from mmft_core.sharing.carbon import Carbon
 
 _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """What is told of a model that leaves the machine it was trained on.
+
+    Attributes:
+        licence: of the model, as the Hub writes it; empty where none was given.
+        repo: its id on the Hub; empty if it has none.
+        carbon: what its training cost the climate.
+        requires: the distributions that it needs.
+        settings: the resolved configuration.
+    """
+
+    licence: str
+    repo: str
+    carbon: Carbon
+    requires: Sequence[str]
+    settings: str
 
 
 def write_card(run: Path, content: ReportContent) -> None:
@@ -30,17 +53,23 @@ def write_card(run: Path, content: ReportContent) -> None:
     write_text(run / "README.md", render_card(run, content))
 
 
-def render_card(run: Path, content: ReportContent) -> str:
-    """The model card as a string."""
+def render_card(run: Path, content: ReportContent, publication: Publication | None = None) -> str:
+    """The model card as a string.
+
+    Args:
+        publication: of a model that is passed on; None for the card of a run in its place.
+    """
     return render(
         "card.md.j2",
-        front_matter=Markup(front_matter(content)),
+        front_matter=Markup(front_matter(content, publication)),
+        publication=publication,
         content=content,
         headline=headline(content),
         banners=banners(content),
         figures=figures(content.metrics),
         facts=facts(content),
         command=content.results.get("command"),
+        backbones=_named(content),
         folder=folder(run),
     )
 
@@ -55,8 +84,16 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["fenced"] = fenced
+    environment.filters |= {"fenced": fenced, "duration": wording.duration}
     return wording.encodable(environment.get_template(template).render(**values))
+
+
+def _named(content: ReportContent) -> str:
+    """The backbones as `mmft run` takes them."""
+    parts = content.section("backbones")
+    several = len(parts) > 1
+    named = [f"{m}={part['name']}" if several else part["name"] for m, part in parts.items()]
+    return "".join(f" --backbone {name}" for name in named)
 
 
 def markdown(value: Any) -> Markup:
@@ -74,17 +111,22 @@ def fenced(text: str, language: str = "sh") -> Markup:
     return Markup(f"{fence}{language}\n{text}\n{fence}")
 
 
-def front_matter(content: ReportContent) -> str:
+def front_matter(content: ReportContent, publication: Publication | None = None) -> str:
     """The card's metadata as YAML: what Hugging Face's hub understands, and the data's licence."""
     backbones = content.section("backbones")
-    sources = [(part["name"], part["weights"]["source"]) for part in backbones.values()]
-    published = [name for name, source in sources if source == "published"]
+    weights = [part["weights"] for part in backbones.values()]
     task = str(content.results.get("task", "unknown"))
-    metadata: dict[str, Any] = {"library_name": "mmft", "license": "unknown"}
+    metadata: dict[str, Any] = {"library_name": "mmft"}
+    metadata |= licences.metadata(publication.licence if publication else "")
     metadata["data_license"] = content.info.licence
-    if published:
-        metadata["base_model"] = published
-    random = any(source == "random" for _, source in sources)
+    if content.results.get("pipeline"):
+        metadata["pipeline_tag"] = content.results["pipeline"]
+    bases = [part["hub_id"] for part in weights if part.get("hub_id")]
+    if bases:
+        metadata |= {"base_model": bases, "base_model_relation": "finetune"}
+    if content.info.hub_id:
+        metadata["datasets"] = [content.info.hub_id]
+    random = any(part["source"] == "random" for part in weights)
     tags = ["mmft", task, *backbones, *(["trained-from-scratch"] if random else [])]
     metadata["tags"] = list(dict.fromkeys(tags))
     values = {k: v for k, v in content.values.items() if wording.is_finite(v)}
@@ -92,20 +134,29 @@ def front_matter(content: ReportContent) -> str:
         families = dict.fromkeys(name.partition("/")[0] for name in values)
         metadata["metrics"] = [name for name in families if name != "loss"]
         metadata["model-index"] = [_evaluated(content, task, values)]
+    if publication:
+        kind = "pre-training" if random else "fine-tuning"
+        metadata["co2_eq_emissions"] = _emissions(publication.carbon, kind)
     text: str = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     return wording.encodable(text)
+
+
+def _emissions(carbon: Carbon, kind: str) -> dict[str, Any]:
+    source = f"an estimate from the training's time, not measured: {carbon.assumptions}"
+    return {"emissions": float(f"{carbon.grams:.3g}"), "source": source, "training_type": kind}
 
 
 def _evaluated(content: ReportContent, task: str, values: dict[str, Any]) -> dict[str, Any]:
     """The figures, as hubs list them beside a model."""
     name = content.info.name
+    data = {"name": name, "type": content.info.hub_id or name, "split": content.split}
     metrics = [{"type": k, "name": k, "value": round(float(v), 6)} for k, v in values.items()]
     return {
         "name": content.title,
         "results": [
             {
-                "task": {"type": task},
-                "dataset": {"name": name, "type": name, "split": content.split},
+                "task": {"type": content.results.get("pipeline") or task, "name": task},
+                "dataset": data,
                 "metrics": metrics,
             }
         ],

@@ -140,6 +140,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_audio.options:RecognitionOptions",
             default_metrics=("wer", "cer", "real-time-factor"),
             monitor="wer",
+            pipeline="automatic-speech-recognition",
             captions={"task.timestamps": "words"},
             scratch={"engine.batch_size": 12},  # A transcript is few tokens to learn from.
             **common,
@@ -153,6 +154,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_audio.options:AudioClassificationOptions",
             default_metrics=DEFAULT_METRICS,
             monitor="accuracy",
+            pipeline="audio-classification",
             **common,
         ),
     ]

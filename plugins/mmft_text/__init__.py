@@ -121,6 +121,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_text.options:TextClassificationOptions",
             default_metrics=DEFAULT_METRICS,
             monitor="accuracy",
+            pipeline="text-classification",
             **common,
         ),
         TaskSpec(
@@ -132,6 +133,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_text.options:TextRetrievalOptions",
             default_metrics=("retrieval-recall", "map-r", "ndcg", "mrr"),
             monitor="retrieval-recall/at-1",
+            pipeline="sentence-similarity",
             **common,
         ),
         TaskSpec(
@@ -145,6 +147,7 @@ def register_task() -> list[TaskSpec]:
             scratch={"engine.batch_size": 16},  # A summary is few tokens to learn from.
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",
+            pipeline="summarization",
             **common,
         ),
         TaskSpec(
@@ -157,6 +160,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_text.options:LanguageModelingOptions",
             default_metrics=("perplexity",),
             monitor="perplexity",
+            pipeline="text-generation",
             **common,
         ),
     ]

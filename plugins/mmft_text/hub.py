@@ -64,6 +64,7 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
             name=options.id,
             classes=classes,
             source=options.id if Path(options.id).exists() else f"Hugging Face Hub, {options.id}",
+            hub_id="" if Path(options.id).exists() else options.id,
             licence=str(getattr(first.info, "license", "") or "unknown"),
             notes=(f"texts from column '{text}'", *notes),
         ),

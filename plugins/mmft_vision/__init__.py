@@ -133,6 +133,7 @@ def register_task() -> list[TaskSpec]:
             default_dataset="digits",
             default_metrics=("accuracy", "top5-accuracy", *DEFAULT_METRICS[1:]),
             monitor="accuracy",
+            pipeline="image-classification",
         ),
         TaskSpec(
             name="image-retrieval",
@@ -147,5 +148,6 @@ def register_task() -> list[TaskSpec]:
             default_dataset="digits",
             default_metrics=("retrieval-recall", "map-r", "ndcg", "mrr"),
             monitor="retrieval-recall/at-1",
+            pipeline="image-feature-extraction",
         ),
     ]

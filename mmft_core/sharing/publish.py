@@ -1,0 +1,121 @@
+"""From a finished run to a folder as model hubs have them: weights, what they need, a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mmft_core.config import dump_toml
+from mmft_core.contracts import DatasetInfo
+from mmft_core.errors import IncompatibleError, RunDirectoryError
+from mmft_core.files import ensure_new, replacing_folder
+from mmft_core.report import ReportContent
+from mmft_core.report.card import Publication, render_card
+from mmft_core.run_directory import RunDirectory
+from mmft_core.sharing.carbon import estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the user decides about what is published.
+
+    Attributes:
+        licence: as SPDX has it; empty for none.
+        repo: the id on the Hub; empty for none.
+        watts: drawn on average; None for an assumption.
+        intensity: of the grid, in g CO2e/kWh; None for the world's average.
+    """
+
+    licence: str = ""
+    repo: str = ""
+    watts: float | None = None
+    intensity: float | None = None
+
+
+def publish(run: Path, output: Path, wanted: Wanted) -> None:
+    """Write the folder, as a whole or not at all.
+
+    Paths of this machine are shortened to their last part in all that is written.
+
+    Raises:
+        IncompatibleError: the model needs weights that only this machine has.
+        RunDirectoryError: there is no finished run, or something is in the way.
+        StorageError: it cannot be written.
+    """
+    ensure_new(output)
+    directory = RunDirectory(run)
+    config, results = shortened(directory.open()), directory.read_results()
+    model = _model(directory)
+    _check_bases(model)
+    model = shortened(model)
+    info = msgspec.convert(model["info"], DatasetInfo)
+    names = " + ".join(part["name"] for part in results["backbones"].values())
+    content = ReportContent(
+        title=f"{results['task']} · {names} · {info.name}", results=shortened(results), info=info
+    )
+    timings, device = results["timings"], results["environment"]["device"]
+    # The whole time is that since a run was last resumed.
+    trained = timings["training_seconds"] + timings["evaluation_seconds"]
+    seconds = max(timings["total_seconds"], trained)
+    publication = Publication(
+        licence=wanted.licence,
+        repo=wanted.repo,
+        carbon=estimate(seconds, device, wanted.watts, wanted.intensity),
+        requires=_distributions(directory),
+        settings=dump_toml(config).strip(),
+    )
+    with replacing_folder(output) as folder:
+        shutil.copytree(directory.model, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        texts = {
+            "model.json": json.dumps(model, indent=2) + "\n",
+            "config.toml": dump_toml(config),
+            "README.md": render_card(Path(output.name), content, publication),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def shortened(tree: Any) -> Any:
+    """The same without the folders that absolute paths in it lead through."""
+    if isinstance(tree, Mapping):
+        return {key: shortened(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [shortened(value) for value in tree]
+    if isinstance(tree, str) and Path(tree).is_absolute() and "\n" not in tree:
+        return Path(tree).name or tree
+    return tree
+
+
+def _model(directory: RunDirectory) -> dict[str, Any]:
+    """What is known of the model."""
+    file = directory.model / "model.json"
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
+    return content
+
+
+def _check_bases(model: Mapping[str, Any]) -> None:
+    """Whether base weights that are not in the model can be had by others."""
+    for modality, part in model["backbones"].items():
+        loaded = part["loaded"]
+        if loaded.get("digest") and Path(loaded["source"]).exists():
+            raise IncompatibleError(
+                f"The run keeps adapters of its {modality} backbone alone, and the weights that "
+                f"they belong to lie in {loaded['source']}, which nobody else has.",
+                hint="Repeat it with engine.lora.save = merged, or use `mmft package`, which "
+                "merges them.",
+            )
+
+
+def _distributions(directory: RunDirectory) -> list[str]:
+    """The distributions whose plugins the model was made with."""
+    suppliers = json.loads(directory.plugins.read_text(encoding="utf-8"))
+    return sorted({"mmft", *(s["distribution"] for s in suppliers)} - {"unknown"})

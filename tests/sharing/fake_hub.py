@@ -1,0 +1,138 @@
+"""A server that speaks what is needed of the Hugging Face Hub, and keeps what it is given."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_" + "x" * 34
+
+
+class FakeHub(ThreadingHTTPServer):
+    """Attributes:
+    repos: by id whether it is private.
+    files: by "USER/NAME/path" their content.
+    cards: the cards that it was asked to validate.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repos: dict[str, bool] = {}
+        self.files: dict[str, bytes] = {}
+        self.objects: dict[str, bytes] = {}
+        self.cards: list[str] = []
+        self.commits = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def fake_hub() -> Iterator[FakeHub]:
+    server = FakeHub()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path, hub = self.path.partition("?")[0], self.server
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self.answer(401, {"error": "Invalid username or password."})
+        if path == "/api/validate-yaml":
+            hub.cards.append(json.loads(body)["content"])
+            return self.answer(200, {"errors": [], "warnings": []})
+        if path == "/api/repos/create":
+            wanted = json.loads(body)
+            repo = f"{wanted['organization']}/{wanted['name']}"
+            address = {"url": f"{hub.url}/{repo}", "name": repo, "id": repo}
+            if repo in hub.repos:
+                return self.answer(409, {"error": "You already created this model repo", **address})
+            private = wanted.get("private") or wanted.get("visibility") == "private"
+            hub.repos[repo] = bool(private)
+            return self.answer(200, address)
+        if "/preupload/" in path:
+            modes = [
+                {
+                    "path": f["path"],
+                    "uploadMode": "lfs" if f["path"].endswith(".safetensors") else "regular",
+                    "shouldIgnore": False,
+                }
+                for f in json.loads(body)["files"]
+            ]
+            return self.answer(200, {"files": modes})
+        if path.endswith("/info/lfs/objects/batch"):
+            objects = [
+                {
+                    **o,
+                    "actions": {"upload": {"href": f"{hub.url}/upload/{o['oid']}", "header": {}}},
+                }
+                for o in json.loads(body)["objects"]
+            ]
+            return self.answer(200, {"transfer": "basic", "objects": objects})
+        if "/commit/" in path:
+            repo = path.removeprefix("/api/models/").partition("/commit/")[0]
+            for line in map(json.loads, body.splitlines()):
+                value = line["value"]
+                if line["key"] == "file":
+                    hub.files[f"{repo}/{value['path']}"] = base64.b64decode(value["content"])
+                elif line["key"] == "lfsFile":
+                    hub.files[f"{repo}/{value['path']}"] = hub.objects[value["oid"]]
+            hub.commits += 1
+            address = f"{hub.url}/{repo}/commit/{COMMIT}"
+            return self.answer(200, {"success": True, "commitOid": COMMIT, "commitUrl": address})
+        return self.answer(404, {"error": f"no {path}"})
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.objects[hashlib.sha256(body).hexdigest()] = body
+        self.answer(200, {})
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path, files = self.path.partition("?")[0].lstrip("/"), self.server.files
+        if path.startswith("api/whoami"):
+            return self.answer(401, {"error": "who?"})
+        if path.startswith("api/models/"):
+            repo = "/".join(path.split("/")[2:4])
+            names = [f.removeprefix(f"{repo}/") for f in files if f.startswith(f"{repo}/")]
+            siblings = [{"rfilename": name} for name in names]
+            return self.answer(200, {"id": repo, "sha": COMMIT, "siblings": siblings})
+        repo, _, rest = path.partition("/resolve/")
+        name = f"{repo}/{rest.partition('/')[2]}"
+        if name not in files:
+            return self.answer(404, {"error": "not found"}, {"X-Error-Code": "EntryNotFound"})
+        return self.answer(200, files[name])
+
+    def answer(self, status: int, content: Any, more: dict[str, str] | None = None) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        digest = hashlib.sha256(data).hexdigest()
+        headers = {"Content-Length": str(len(data)), "Content-Type": "application/json"}
+        headers |= {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT, **(more or {})}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
