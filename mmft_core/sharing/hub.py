@@ -17,7 +17,7 @@ def check_id(repo: str) -> None:
         ConfigError: it cannot.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)
@@ -92,9 +92,11 @@ def push(folder: Path, repo: str, token: str, *, private: bool, update: bool) ->
     Raises:
         HubError: the Hub refuses.
     """
-    import httpx
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError
+
+    # Of whichever HTTP library it uses; its versions differ.
+    from huggingface_hub.errors import HTTPError as NoAnswer  # type: ignore[attr-defined]
 
     api = HfApi(endpoint=constants.ENDPOINT, token=token)
     try:
@@ -114,6 +116,9 @@ def push(folder: Path, repo: str, token: str, *, private: bool, update: bool) ->
         raise HubError(
             f"The Hub refuses to take {repo} ({status}): {told.rstrip('.')}.", hint=hint
         ) from None
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        raise HubError(f"{repo} could not be pushed: {first_line(error)}.") from None
+    except (NoAnswer, OSError, ValueError) as error:
+        raise HubError(
+            f"{repo} could not be pushed: {first_line(error)}.",
+            hint=f"The folder is in {folder}; with --update it can be pushed again.",
+        ) from None
     return str(address)

@@ -117,6 +117,17 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("api/models/"):
             repo = "/".join(path.split("/")[2:4])
             names = [f.removeprefix(f"{repo}/") for f in files if f.startswith(f"{repo}/")]
+            if "/tree/" in path:
+                found = [
+                    {
+                        "type": "file",
+                        "path": name,
+                        "size": len(files[f"{repo}/{name}"]),
+                        "oid": hashlib.sha1(files[f"{repo}/{name}"]).hexdigest(),
+                    }
+                    for name in names
+                ]
+                return self.answer(200, found)
             siblings = [{"rfilename": name} for name in names]
             return self.answer(200, {"id": repo, "sha": COMMIT, "siblings": siblings})
         repo, _, rest = path.partition("/resolve/")
