@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Artifact:
 
 def make() -> ModuleType:
     module: Any = ModuleType("wandb")
+    module.__spec__ = ModuleSpec("wandb", None)  # Which other libraries ask for.
     module.runs, module.logged_in = [], False
 
     def init(**given: Any) -> Run:
