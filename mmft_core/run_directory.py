@@ -186,7 +186,8 @@ class RunDirectory:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
-        assert isinstance(content, dict)
+        if not isinstance(content, dict):
+            raise RunDirectoryError(f"{file} cannot be read: it holds no table.")
         return content
 
 
