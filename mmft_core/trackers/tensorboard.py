@@ -37,7 +37,7 @@ class TensorboardTracker(Tracker):
         plain = {k: v if isinstance(v, int | float) else str(v) for k, v in settings.items()}
         experiment, start, _ = hparams(plain, {"val/loss": 0.0, "test/loss": 0.0})  # type: ignore[no-untyped-call]
         for summary in (experiment, start):
-            self.writer.file_writer.add_summary(summary)
+            self.writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
         return folder.name
 
     def known(self) -> Mapping[str, int]:
