@@ -21,6 +21,7 @@ from mmft_core.specs import (
     Spec,
     TaskSpec,
 )
+from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
 OnBadSample = Literal["fail", "skip"]
@@ -36,6 +37,7 @@ TOP_LEVEL = (
     "on_bad_sample",
     "folds",
     "fold",
+    "tracking",
 )
 
 
@@ -77,6 +79,7 @@ class Plan:
     engine_from_scratch: EngineConfig = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property
     def monitor(self) -> str:
@@ -110,6 +113,7 @@ class Plan:
             "backbone": {m: part.tree() for m, part in self.backbones.items()},
             "dataset": self.dataset.tree(),
             "engine": asdict(self.engine),
+            "tracking": asdict(self.tracking),
         }
 
 
@@ -164,6 +168,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),
+        tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
     )
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mmft_core.config import Tree, dump_toml, read_toml
-from mmft_core.errors import RunDirectoryError, StorageError
+from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import clear_temporaries, storage_errors, write_json, write_text
+from mmft_core.tracking import StopTrainingError
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,53 @@ class RunDirectory:
     @property
     def results(self) -> Path:
         return self.path / "results.json"
+
+    @property
+    def documents(self) -> list[Path]:
+        """What tells of a finished run."""
+        return [self.path / "report.html", self.path / "README.md", self.results]
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains, as long as it lives."""
+        return self.path / "run.lock"
+
+    @property
+    def failure(self) -> Path:
+        """Why a run ended before its end; not there if it was interrupted."""
+        return self.path / "failure.json"
+
+    @contextlib.contextmanager
+    def held(self, *, main: bool = True) -> Iterator[None]:
+        """Hold the run while it is trained, and keep the reason if that fails.
+
+        Args:
+            main: of several processes only one holds it.
+
+        Raises:
+            RunDirectoryError: another process is at it.
+        """
+        if not main:
+            yield
+            return
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            raise RunDirectoryError(
+                f"Another process is training the run in {self.path}.", hint="Wait for it to end."
+            ) from None
+        try:
+            self.failure.unlink(missing_ok=True)
+            yield
+        except Exception as error:
+            state = "stopped" if isinstance(error, StopTrainingError) else "failed"
+            with contextlib.suppress(StorageError):
+                write_json(self.failure, {"state": state, "reason": first_line(error)})
+            raise
+        finally:
+            self.lock.unlink(missing_ok=True)
+            lock.release()
 
     def ensure_usable(self, needed_bytes: int = 0) -> None:
         """Check that a new run may be written here, before anything expensive happens.
@@ -134,7 +186,8 @@ class RunDirectory:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
-        assert isinstance(content, dict)
+        if not isinstance(content, dict):
+            raise RunDirectoryError(f"{file} cannot be read: it holds no table.")
         return content
 
 

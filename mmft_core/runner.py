@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from mmft_core import artifacts, base, soundness
+from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
 from mmft_core.device import make_accelerator
@@ -31,6 +32,8 @@ from mmft_core.plan import Plan
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
 from mmft_core.splits import Subset
+from mmft_core.trackers.following import Tracking
+from mmft_core.trackers.options import TrackingConfig
 from mmft_core.tracking import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.weights import LoadedWeights
 
@@ -120,8 +123,11 @@ class _Run:
         self.started = time.perf_counter()
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
         self.directory, self.command = directory, command
-        self.sink = Sinks([MetricsFile(directory.metrics, plan.engine.log_every), sink])
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
+        told = plan.tracking if self.accelerator.is_main_process else TrackingConfig()
+        self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
+        metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
+        self.sink = Sinks([metrics, sink])
         self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
         val = self.fed.splits.get("val")
         self.engine = Engine(
@@ -146,6 +152,10 @@ class _Run:
         evaluation.figure(self.engine.monitor.name)
 
     def fit(self, *, resume: bool) -> RunOutcome:
+        with self.directory.held(main=self.accelerator.is_main_process), self.tracking:
+            return self._fit(resume=resume)
+
+    def _fit(self, *, resume: bool) -> RunOutcome:
         outcome = self.engine.fit(resume=resume)
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
@@ -155,7 +165,7 @@ class _Run:
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         """Judge the kept model on val and test, and write everything that a run leaves."""
-        from mmft_core.report import write_report_and_card
+        from mmft_core.report.collect import write_report_and_card
 
         evaluations: dict[str, Evaluation] = {}
         for name in ("val", "test"):
@@ -195,6 +205,7 @@ class _Run:
             # Last, for it marks the run as finished.
             write_json(directory.results, results)
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
+            self.tracking.finished(directory.documents)
         return results
 
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:

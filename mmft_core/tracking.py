@@ -6,10 +6,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mmft_core.evaluation import Evaluation
 from mmft_core.files import storage_errors, write_text
+
+if TYPE_CHECKING:
+    from mmft_core.evaluation import Evaluation  # Which needs torch, and reading a file does not.
+
+
+class StopTrainingError(Exception):
+    """Raised by a sink that ends the training, where that is nobody's failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,18 +106,31 @@ class Sinks(Sink):
             sink.close()
 
 
+class Follower(Protocol):
+    """Told of all that `metrics.jsonl` holds."""
+
+    def begin(self, kept: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
+        """Training begins or goes on: of the lines that were told, these are kept."""
+
+    def record(self, record: dict[str, Any]) -> None:
+        """A line is written."""
+
+
 class MetricsFile(Sink):
     """Writes `metrics.jsonl`: a line for every `every` steps, and one for each evaluation."""
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int, follower: Follower | None = None) -> None:
+        self.path, self.every, self.follower = path, every, follower
         self._next = 0
 
     def start(self, event: Start) -> None:
         """Drop the lines of steps that a resumed training does again."""
-        if self.path.exists():
-            kept = [line for line in read_metrics(self.path) if line["step"] <= event.step]
+        told = read_metrics(self.path) if self.path.exists() else []
+        kept = [line for line in told if line["step"] <= event.step]
+        if told:
             write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        if self.follower is not None:
+            self.follower.begin(kept, told)
         self._next = event.step + 1
 
     def step(self, event: Step) -> None:
@@ -134,6 +153,8 @@ class MetricsFile(Sink):
     def _write(self, record: dict[str, Any]) -> None:
         with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self.follower is not None:
+            self.follower.record(record)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

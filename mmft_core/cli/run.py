@@ -80,11 +80,13 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
 
     from mmft_core import runner
     from mmft_core.cli.display import make_display
+    from mmft_core.trackers.following import check
 
     console = Console()
     command = shlex.join(["mmft", *sys.argv[1:]])
     names = [part.component.name for part in plan.backbones.values()]
     path = resume or output or default_output(plan.task.component.name, names)
+    check(plan.tracking, path)
     if plan.folds is not None and plan.folds.chosen is None:
         _cross_validate(plan, registry, path, console, command, resume=resume is not None)
         return

@@ -60,6 +60,12 @@ _OPTIONS = (
         "--folds", type=int, metavar="K", help="Cross-validate: divide train and val into K folds."
     ),
     click.option(
+        "--track",
+        multiple=True,
+        metavar="tensorboard|mlflow|wandb",
+        help="Tell such a tool of the run, too; repeatable. Default: none.",
+    ),
+    click.option(
         "--set",
         "assignments",
         multiple=True,
@@ -110,7 +116,8 @@ def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
         )
     tree = merge(tree, *_weights(given["weights"], backbones))
     metrics = {"metrics": list(given["metric"])} if given["metric"] else {}
-    return merge(tree, metrics), parse_set(given["assignments"])
+    tracking = {"tracking": {"to": list(given["track"])}} if given["track"] else {}
+    return merge(tree, metrics, tracking), parse_set(given["assignments"])
 
 
 def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]:

@@ -152,8 +152,10 @@ def _sweep(
     from mmft_core.monitor import choose_monitor
     from mmft_core.sweep.study import Study
     from mmft_core.sweep.trial import TrialStoppedError
+    from mmft_core.trackers.following import check
 
     first = plan_trial(settings.base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
+    check(first.tracking, folder.path)
     _check_data(first)
     monitor = choose_monitor(first)
     if not folder.exists() or folder.read() != settings:

@@ -6,20 +6,5 @@
 
 Both know no modality and no task: figures are shown by their shape (a number, one for each class,
 a matrix over classes), predictions by the shape of their record, inputs by the MIME type of their
-preview. What is missing is left out.
+preview. What is missing is left out. Charts and wording need no torch, so nothing is imported here.
 """
-
-from mmft_core.report.card import write_card
-from mmft_core.report.collect import collect_content, write_report_and_card
-from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
-from mmft_core.report.page import write_report
-
-__all__ = [
-    "ReportContent",
-    "ReportExample",
-    "ReportRelated",
-    "collect_content",
-    "write_card",
-    "write_report",
-    "write_report_and_card",
-]

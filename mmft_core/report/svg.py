@@ -27,12 +27,14 @@ class Line:
         style: "raw" is faint and cut where it leaves the frame of the others, "marked" has a dot
             for each point.
         colour: its number among the page's colours.
+        dash: 1 for dashes, 2 for dots, to tell more lines apart than there are colours.
     """
 
     label: str
     points: Sequence[tuple[float, float]]
     style: Literal["line", "raw", "marked"] = "line"
     colour: int = 0
+    dash: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +143,9 @@ def _line(line: Line, x: Axis, y: Axis) -> str:
     placed = [(x(a), min(max(y(b), TOP), HEIGHT - BOTTOM)) for a, b in thin(line.points)]
     spots = [(f"{a:.1f}", f"{b:.1f}") for a, b in placed]
     points = " ".join(f"{a},{b}" for a, b in spots)
+    dash = f" d{line.dash}" if line.dash else ""
     drawn = (
-        f'<polyline class="{line.style} c{line.colour}" points="{points}" '
+        f'<polyline class="{line.style} c{line.colour}{dash}" points="{points}" '
         f'data-label="{escape(line.label)}"/>'
     )
     if len(spots) == 1 or (line.style == "marked" and len(spots) <= 40):

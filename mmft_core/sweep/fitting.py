@@ -23,6 +23,7 @@ _FIXED = {
     "fold": "trials are compared on the same fold",
     "on_bad_sample": "trials are compared on the same data",
     "output": "a sweep has one folder",
+    "tracking": "trials are told of in one place",
 }
 
 

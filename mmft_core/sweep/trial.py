@@ -16,11 +16,11 @@ from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sweep.folder import SweepFolder
 from mmft_core.sweep.study import Attempt
-from mmft_core.tracking import Evaluated, Sink, Sinks, Start, read_metrics
+from mmft_core.tracking import Evaluated, Sink, Sinks, Start, StopTrainingError, read_metrics
 from mmft_core.unfinished import bring_to_end
 
 
-class TrialPrunedError(Exception):
+class TrialPrunedError(StopTrainingError):
     """The trial is worse than others, so it is not worth going on with."""
 
 

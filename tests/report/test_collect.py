@@ -10,7 +10,7 @@ from typing import Any
 from mmft_core.contracts import Dataset, DatasetInfo, Preview, Sample, Split
 from mmft_core.errors import SampleError
 from mmft_core.evaluation import Evaluation, Example
-from mmft_core.report import collect_content, write_report_and_card
+from mmft_core.report.collect import collect_content, write_report_and_card
 from mmft_core.run_directory import RunDirectory
 from tests.report.content import CONFIG, results
 

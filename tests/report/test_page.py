@@ -14,13 +14,13 @@ import pytest
 
 from mmft_core.contracts import DatasetInfo, Preview
 from mmft_core.errors import StorageError
-from mmft_core.report import ReportContent, ReportExample, write_report
 from mmft_core.report.classes import class_table
+from mmft_core.report.content import ReportContent, ReportExample
 from mmft_core.report.curves import curves, smoothed
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.gallery import gallery
 from mmft_core.report.matrices import heat_maps
-from mmft_core.report.page import render_report
+from mmft_core.report.page import render_report, write_report
 from mmft_core.report.svg import thin, ticks
 from tests.report.content import digits_content, picture, results, wide_content
 

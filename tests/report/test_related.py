@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmft_core.contracts import Dataset, DatasetInfo, Preview, Related
 from mmft_core.evaluation import Evaluation, Example
-from mmft_core.report import ReportContent, ReportExample, ReportRelated, collect_content
+from mmft_core.report.collect import collect_content
+from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 from mmft_core.report.gallery import gallery
 from mmft_core.report.page import render_report
 from mmft_core.run_directory import RunDirectory

@@ -1,0 +1,6 @@
+"""Runs that are there: found below a folder, listed and compared, without torch.
+
+finding      every run, fold and trial below a folder, and in what state each is
+differences  figures and settings of some side by side
+page         the same as HTML, with their curves laid over each other
+"""

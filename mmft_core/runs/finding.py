@@ -1,0 +1,211 @@
+"""Every run below a folder, whatever state it is in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from mmft_core.config import Tree, read_toml
+from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.run_directory import RunDirectory
+from mmft_core.tracking import read_metrics
+
+State = Literal["finished", "running", "interrupted", "stopped", "failed", "damaged"]
+Kind = Literal["run", "folds"]
+
+_INSIDE = {"model", "checkpoints", "tensorboard", "mlflow", "wandb", "locks", "workers"}
+"""Folders that hold no runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a folder tells of its run.
+
+    Attributes:
+        name: the folder, seen from where it was searched.
+        kind: "folds" is a cross-validation, whose figures are means.
+        reason: why it failed, or what is damaged.
+        monitor: the figure that chose the model.
+        figures: single figures by split, of the kept model; of an unfinished run those of its last
+            validation.
+        spreads: standard deviations of a cross-validation's figures.
+        seconds: that it took, as far as that is known.
+        size: of its files, in bytes.
+        changed: when it was begun or finished, in seconds since 1970.
+    """
+
+    path: Path
+    name: str
+    kind: Kind = "run"
+    state: State
+    reason: str = ""
+    task: str = ""
+    backbones: tuple[str, ...] = ()
+    dataset: str = ""
+    monitor: str = ""
+    figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    spreads: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    seconds: float | None = None
+    size: int = 0
+    changed: float = 0.0
+    config: Tree = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """All runs below a folder, or it alone, with the folds and trials among them.
+
+    Raises:
+        RunDirectoryError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunDirectoryError(
+            f"There is no folder {folder}.", hint="Give the one that holds your runs."
+        )
+    return [read_run(path, _name(path, folder)) for path in _places(folder)]
+
+
+def read_run(path: Path, name: str) -> Run:
+    """What a run's folder tells; one that cannot be read is "damaged"."""
+    size, changed = _measured(path)
+    try:
+        return _read(path, name, size, changed)
+    except (ConfigError, RunDirectoryError) as error:
+        reason = error.message
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"It holds something else than expected: {type(error).__name__}: {error}"
+    return Run(path=path, name=name, state="damaged", reason=reason, size=size, changed=changed)
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.name if path == folder else path.relative_to(folder).as_posix()
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """The folders that hold a run, by name; below a sweep or a cross-validation others may be."""
+    files = RunDirectory(folder)
+    marks = (files.config, files.results, files.data, folder / "folds.json")
+    if any(mark.is_file() for mark in marks):
+        yield folder
+        if files.data.is_file():  # An ordinary run, which holds no others.
+            return
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
+    for name in names:
+        if name not in _INSIDE and not name.startswith("."):
+            yield from _places(folder / name)
+
+
+def _measured(path: Path) -> tuple[int, float]:
+    """Bytes of all files below, and the last time that one of the first level was changed."""
+    size, changed, waiting = 0, 0.0, [str(path)]
+    while waiting:
+        place = waiting.pop()
+        try:
+            entries = list(os.scandir(place))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+                continue
+            found = entry.stat(follow_symlinks=False)
+            size += found.st_size
+            if place == str(path):
+                changed = max(changed, found.st_mtime)
+    return size, changed
+
+
+def _read(path: Path, name: str, size: int, changed: float) -> Run:
+    files = RunDirectory(path)
+    config = read_toml(files.config)
+    folds = path / "folds.json"
+    told = _folds(folds, config) if "folds" in config and "fold" not in config else _single(files)
+    return Run(
+        path=path,
+        name=name,
+        task=_last(config["task"]["name"]),
+        backbones=tuple(_last(part["name"]) for part in config["backbone"].values()),
+        size=size,
+        changed=changed,
+        config=config,
+        **({"dataset": _dataset(config["dataset"]), "monitor": _monitor(config)} | told),
+    )
+
+
+def _single(files: RunDirectory) -> dict[str, Any]:
+    """State and figures of an ordinary run."""
+    if files.results.is_file():
+        results = files.read_results()
+        return {
+            "state": "finished",
+            "dataset": results["dataset"]["name"],
+            "monitor": results["monitor"]["name"],
+            "figures": {split: _plain(values) for split, values in results["metrics"].items()},
+            "seconds": float(results["timings"]["total_seconds"]),
+            "results": results,
+        }
+    history = read_metrics(files.metrics) if files.metrics.is_file() else []
+    judged: dict[str, Any] = next((r for r in reversed(history) if r.get("split") == "val"), {})
+    figures = {k: v for k, v in _plain(judged).items() if k not in ("step", "epoch")}
+    seconds = next((r["seconds"] for r in reversed(history) if "seconds" in r), None)
+    state, reason = _unfinished(files)
+    told = {"val": figures} if figures else {}
+    return {"state": state, "reason": reason, "figures": told, "seconds": seconds}
+
+
+def _unfinished(files: RunDirectory) -> tuple[State, str]:
+    if files.lock.is_file():
+        try:
+            FileLock(files.lock).acquire(timeout=0).lock.release()
+        except Timeout:
+            return "running", ""
+    if not files.failure.is_file():
+        return "interrupted", ""
+    told = json.loads(files.failure.read_text(encoding="utf-8"))
+    return ("stopped" if told["state"] == "stopped" else "failed"), str(told["reason"])
+
+
+def _folds(file: Path, config: Tree) -> dict[str, Any]:
+    """State and mean figures of a cross-validation."""
+    if not file.is_file():
+        return {"kind": "folds", "state": "interrupted"}
+    record = json.loads(file.read_text(encoding="utf-8"))
+    of = {split: values.items() for split, values in record["figures"].items()}
+    return {
+        "kind": "folds",
+        "state": "finished" if record["finished"] else "interrupted",
+        "dataset": record["dataset"],
+        "monitor": record["monitor"],
+        "figures": {split: {k: v["mean"] for k, v in items} for split, items in of.items()},
+        "spreads": {split: {k: v["std"] for k, v in items} for split, items in of.items()},
+        "seconds": sum(run["total_seconds"] for run in record["runs"]),
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _dataset(table: Mapping[str, Any]) -> str:
+    path = table.get("path")
+    return Path(path).name if isinstance(path, str) and path != "none" else _last(table["name"])
+
+
+def _monitor(config: Tree) -> str:
+    name = config["engine"].get("monitor", "none")
+    return "" if name == "none" else str(name)

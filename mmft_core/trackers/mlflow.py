@@ -1,0 +1,137 @@
+"""MLflow: a data base beside the runs, or a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+# Nobody but the server that the user names is told of a run, and one that is away is not waited for
+# for minutes. Read by MLflow when it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from mmft_core.errors import ConfigError, first_line
+from mmft_core.trackers.options import TrackingConfig
+from mmft_core.trackers.tracker import Ending, Record, Tracker
+
+_BATCH = 100
+"""Of parameters or figures that MLflow takes at once, with room to spare for the latter."""
+_SECONDS = 10.0
+"""After which figures are handed on though there is no evaluation."""
+_LONGEST = 6000
+"""Letters of a parameter's value."""
+_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+class MlflowTracker(Tracker):
+    """Figures as metrics, settings as parameters, report and model card as artifacts."""
+
+    name = "mlflow"
+
+    @classmethod
+    def check(cls, config: TrackingConfig, store: Path) -> None:
+        if config.mlflow.uri is None:
+            return
+        try:
+            client = MlflowClient(tracking_uri=config.mlflow.uri)
+            client.get_experiment_by_name(config.mlflow.experiment)
+        except Exception as error:
+            raise ConfigError(
+                f"MLflow cannot be used at tracking.mlflow.uri = '{config.mlflow.uri}': "
+                f"{first_line(error)}.",
+                hint="Start its server or mend the address; unset, a data base beside the run is "
+                "used.",
+            ) from None
+
+    def begin(
+        self, settings: Mapping[str, Any], earlier: str | None, told: Sequence[Record]
+    ) -> str:
+        with _quiet(), self._store() as (uri, artifacts):
+            self.client = MlflowClient(tracking_uri=uri)
+            experiment = self.client.get_experiment_by_name(self.config.mlflow.experiment)
+            number = (
+                experiment.experiment_id
+                if experiment is not None
+                else self.client.create_experiment(self.config.mlflow.experiment, artifacts)
+            )
+        tags = {"mlflow.runName": self.identity.name, "path": str(self.identity.path)}
+        if self.identity.group is not None:
+            tags["group"] = self.identity.group
+        self._waiting: list[Metric] = []
+        self._flushed = time.monotonic()
+        self.id = earlier or self.client.create_run(number, tags=tags).info.run_id
+        if earlier is None:
+            self._log_settings(settings)
+        else:
+            self.client.log_batch(self.id, tags=[RunTag(k, v) for k, v in tags.items()])
+            self.client.update_run(self.id, status="RUNNING")
+        return self.id
+
+    def known(self) -> Mapping[str, int]:
+        steps = {}
+        for name in self.client.get_run(self.id).data.metrics:
+            steps[name] = max(m.step for m in self.client.get_metric_history(self.id, name))
+        return steps
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(name, value, now, step) for name, value in figures.items()]
+        if time.monotonic() - self._flushed > _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        while self._waiting:
+            self.client.log_batch(self.id, metrics=self._waiting[:_BATCH])
+            del self._waiting[:_BATCH]
+        self._flushed = time.monotonic()
+
+    def end(self, ending: Ending, files: Sequence[Path]) -> None:
+        self.flush()
+        for file in files:
+            self.client.log_artifact(self.id, str(file))
+        self.client.set_tag(self.id, "ending", ending)
+        self.client.set_terminated(self.id, _STATUS[ending])
+
+    def _log_settings(self, settings: Mapping[str, Any]) -> None:
+        params = [Param(name, str(value)[:_LONGEST]) for name, value in settings.items()]
+        for start in range(0, len(params), _BATCH):
+            self.client.log_batch(self.id, params=params[start : start + _BATCH])
+
+    @contextmanager
+    def _store(self) -> Iterator[tuple[str, str | None]]:
+        """The store's address, and where files go in a new one of ours.
+
+        Several processes may want to make it, which only one may do.
+        """
+        if self.config.mlflow.uri is not None:
+            yield self.config.mlflow.uri, None
+            return
+        folder = self.identity.store / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "store.lock"):
+            yield f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the news of tables that are made."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,229 @@
+"""Trackers: what they hold of a run, after an interruption, and when they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mmft_core.errors import MmftError
+from mmft_core.trackers.following import Tracking, check
+from mmft_core.trackers.identity import Identity
+from mmft_core.trackers.options import MlflowConfig, TrackingConfig, WandbConfig
+from mmft_core.tracking import StopTrainingError, read_metrics
+from tests.conftest import Finished, run_arguments
+from tests.tracking import wandb_double
+
+Mmft = Callable[..., Finished]
+
+SHORT = ("--batch-size", "8", "--set", "engine.log_every=2", "--set", "engine.eval_every=4")
+TRACKED = ("--track", "tensorboard", "--track", "mlflow")
+
+
+def start(*call: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mmft_core", *map(str, call)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracked run that was killed after its second evaluation, and gone on with."""
+    output = tmp_path_factory.mktemp("runs") / "killed"
+    call = run_arguments(output, *SHORT, *TRACKED, "--set", "engine.steps=16")
+    process = start(*call)
+    while not (output / "checkpoints" / "step-8").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    process = start("run", "--resume", output)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and "told no more" not in text, text
+    return output
+
+
+def expected(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """What `metrics.jsonl` holds of some figures."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for record in read_metrics(run / "metrics.jsonl"):
+        split = record.get("split", "train")
+        for name in ("loss", "lr", "accuracy"):
+            if name in record:
+                point = (record["step"], pytest.approx(record[name], rel=1e-5))
+                points.setdefault(f"{split}/{name}", []).append(point)
+    assert {"train/loss", "train/lr", "val/accuracy", "test/accuracy"} <= points.keys()
+    return points
+
+
+def test_tensorboard_holds_what_the_run_did(resumed: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(resumed / "tensorboard"))
+    events.Reload()
+    for name, points in expected(resumed).items():
+        assert [(e.step, e.value) for e in events.Scalars(name)] == points
+    texts = {
+        tag: events.Tensors(tag)[0].tensor_proto.string_val for tag in events.Tags()["tensors"]
+    }
+    assert b"# " in texts["README/text_summary"][0]
+    assert texts["ending/text_summary"] == [b"finished"]
+
+
+def test_mlflow_holds_what_the_run_did(resumed: Path) -> None:
+    from mlflow import MlflowClient
+
+    store = resumed.parent / "mlflow" / "mlflow.db"
+    client = MlflowClient(tracking_uri=f"sqlite:///{store}")
+    experiment = client.get_experiment_by_name("mmft")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == json.loads((resumed / "tracking.json").read_text())["mlflow"]
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "killed")
+    for name, points in expected(resumed).items():
+        history = client.get_metric_history(run.info.run_id, name)
+        assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == points
+    config = tomllib.loads((resumed / "config.toml").read_text())
+    assert run.data.params["engine.lr"] == str(config["engine"]["lr"])
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"report.html", "README.md", "results.json"}
+
+
+def test_nothing_is_tracked_unless_asked_for(tmp_path: Path, mmft: Mmft) -> None:
+    ended = mmft(*run_arguments(tmp_path / "run", "--dry-run"))
+    assert tomllib.loads(ended.out)["tracking"]["to"] == []
+    ended = mmft(*run_arguments(tmp_path / "run", "--dry-run", *TRACKED))
+    assert tomllib.loads(ended.out)["tracking"]["to"] == ["tensorboard", "mlflow"]
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    module: ModuleType = wandb_double.make()
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.delitem(sys.modules, "mmft_core.trackers.wandb", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    yield module
+    sys.modules.pop("mmft_core.trackers.wandb", None)
+
+
+def train(step: int) -> dict[str, Any]:
+    return {"step": step, "epoch": 1, "loss": 1 / step, "lr": 0.1, "samples": 8, "seconds": 1.0}
+
+
+def val(step: int) -> dict[str, Any]:
+    return {"step": step, "epoch": 1, "split": "val", "best": True, "loss": 0.5, "top [5]": 0.9}
+
+
+def test_wandb_is_told_what_it_lacks(tmp_path: Path, wandb: Any) -> None:
+    config, said = TrackingConfig(to=("wandb",), wandb=WandbConfig(mode="offline")), []
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    report = run / "report.html"
+    with pytest.raises(KeyboardInterrupt), Tracking(config, run, {"a.b": 1}, said.append) as first:
+        first.begin([], [])
+        for record in (train(2), val(2), train(4)):
+            first.record(record)
+        raise KeyboardInterrupt
+    with Tracking(config, run, {"a.b": 1}, said.append) as second:
+        # Step 4 was told before the checkpoint of step 3; step 3 came into the file alone.
+        second.begin([train(2), val(2)], [train(2), val(2), train(4)])
+        for record in (train(4), val(4), train(6)):
+            second.record(record)
+        second.finished([report])
+    early, late = wandb.runs
+    assert early.given["id"] == late.given["id"] and late.given["resume"] == "allow"
+    assert (early.exit_code, late.exit_code) == (1, 0)
+    assert early.given["config"] == {"a.b": 1} and early.given["dir"] == tmp_path / "runs"
+    rows = [(row["step"], sorted(set(row) - {"step"})) for row in early.rows + late.rows]
+    names = ["train/epoch", "train/loss", "train/lr"]
+    judged = ["val/loss", "val/top _5_"]
+    assert rows == [(2, names), (2, judged), (4, names), (4, judged), (6, names)]
+    assert late.artifacts[0].files == [str(report)] and not early.artifacts
+    assert not said
+
+
+def test_a_tracker_that_fails_is_said_once(tmp_path: Path, wandb: Any) -> None:
+    config, said = TrackingConfig(to=("wandb", "tensorboard")), []
+    with Tracking(config, tmp_path, {}, said.append) as tracking:
+        tracking.begin([], [])
+        wandb.runs[0].log = lambda row: 1 / 0
+        tracking.record(train(1))
+        tracking.record(train(2))
+    assert said == ["wandb is told no more of this run: division by zero."]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+def test_a_store_that_goes_away_does_not_end_training(tmp_path: Path) -> None:
+    config, said = TrackingConfig(to=("mlflow",)), []
+    run = tmp_path / "run"
+    run.mkdir()
+    with Tracking(config, run, {"a": 1}, said.append) as tracking:
+        tracking.begin([], [])
+        with sqlite3.connect(tmp_path / "mlflow" / "mlflow.db") as base:
+            base.execute("DROP TABLE metrics")
+        for record in (train(1), val(1), train(2), val(2)):
+            tracking.record(record)
+    assert len(said) == 1 and said[0].startswith("mlflow is told no more of this run: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ValueError, 1), (StopTrainingError, 0), (KeyboardInterrupt, 1)]
+)
+def test_how_a_run_ended_is_told(
+    tmp_path: Path, wandb: Any, error: type[BaseException], code: int
+) -> None:
+    with pytest.raises(error), Tracking(TrackingConfig(to=("wandb",)), tmp_path, {}, print) as it:
+        it.begin([], [])
+        raise error
+    endings = {ValueError: "failed", StopTrainingError: "stopped", KeyboardInterrupt: "interrupted"}
+    assert wandb.runs[0].summary["ending"] == endings[error]
+    assert wandb.runs[0].exit_code == code
+
+
+def test_mistakes_show_before_training(
+    tmp_path: Path, mmft: Mmft, wandb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "run"
+    ended = mmft(*run_arguments(output, "--track", "wandb"))
+    assert ended.code == 2 and "no API key" in ended.err and "mode=offline" in ended.err
+    wandb.logged_in = True
+    check(TrackingConfig(to=("wandb",)), output)
+    ended = mmft(*run_arguments(output, "--track", "tensorbord"))
+    assert ended.code == 2 and "tracking.to" in ended.err and "tensorboard" in ended.err
+    ended = mmft(
+        *run_arguments(output, "--track", "mlflow", "--set", "tracking.mlflow.uri=nowhere://x")
+    )
+    assert ended.code == 2 and "tracking.mlflow.uri" in ended.err
+    monkeypatch.delitem(sys.modules, "mmft_core.trackers.wandb", raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    ended = mmft(*run_arguments(output, "--track", "wandb"))
+    assert ended.code == 2 and "pip install 'mmft[wandb]'" in ended.err
+    assert not output.exists()
+    with pytest.raises(MmftError, match="server or mend"):
+        check(TrackingConfig(to=("mlflow",), mlflow=MlflowConfig(uri="http://127.0.0.1:9")), output)
+
+
+def test_parts_are_known_by_what_they_are_part_of(tmp_path: Path) -> None:
+    runs = tmp_path / "sweeps"
+    fold = runs / "tuned" / "trials" / "0003" / "fold-2"
+    fold.mkdir(parents=True)
+    (runs / "tuned" / "sweep.toml").touch()
+    (fold.parent / "config.toml").touch()
+    found = Identity.of(fold)
+    assert (found.name, found.group) == ("tuned/trials/0003/fold-2", "tuned")
+    assert found.store == runs
+    alone = Identity.of(runs / "alone")
+    assert (alone.name, alone.group, alone.store) == ("alone", None, runs)
