@@ -21,6 +21,7 @@ COMMANDS = {
     "data": "mmft_core.cli.data:data",
     "serve": "mmft_core.cli.serve:serve",
     "plugins": "mmft_core.cli.plugins:plugins",
+    "new-plugin": "mmft_core.cli.new_plugin:new_plugin",
 }
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
@@ -33,6 +34,7 @@ SUMMARIES = {
     "data": "Check a data set before anything is trained, clean it, divide it.",
     "serve": "Serve a finished run over HTTP, with a page to try it on.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
+    "new-plugin": "Write the package of a new plugin, which works as it is.",
 }
 
 
