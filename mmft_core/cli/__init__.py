@@ -24,6 +24,7 @@ COMMANDS = {
     "publish": "mmft_core.cli.publish:publish",
     "package": "mmft_core.cli.package:package",
     "plugins": "mmft_core.cli.plugins:plugins",
+    "new-plugin": "mmft_core.cli.new_plugin:new_plugin",
 }
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
@@ -39,6 +40,7 @@ SUMMARIES = {
     "publish": "Make a folder of a finished run for a model hub, with a card, and push it.",
     "package": "Make a pip package of a finished run: its backbone, under a name of its own.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
+    "new-plugin": "Write the package of a new plugin, which works as it is.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 from typing import Any
@@ -80,8 +81,10 @@ def defaults_are_settings(bench: Workbench, component: Component[Spec]) -> None:
 def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:
     """The extras that it names are extras of its distribution."""
     if component.spec.extras:
-        metadata = importlib.metadata.metadata(component.distribution)
-        declared = {e.replace("_", "-") for e in metadata.get_all("Provides-Extra") or ()}
+        declared: set[str] = set()
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # It is not installed.
+            metadata = importlib.metadata.metadata(component.distribution)
+            declared = {e.replace("_", "-") for e in metadata.get_all("Provides-Extra") or ()}
         strange = {e.replace("_", "-") for e in component.spec.extras} - declared
         assert not strange, f"{component.distribution} declares no extra {', '.join(strange)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmft_core.errors import MmftError
-from mmft_core.testing import plugin_checks
+from mmft_core.testing import backbones, common, datasets, metrics, plugin_checks, tasks
 
 EXPECTED = {
     # What a plugin declares.
@@ -20,6 +20,9 @@ EXPECTED = {
         ("defaults_are_settings", "no option 'engine.learning_rate'")
     ],
     "broken_plain/unplaced-default": [("defaults_are_settings", "'lr' begins with none of")],
+    "broken_plain/undeclared-extra": [
+        ("extras_are_declared", "declares no extra no-such"),
+    ],
     "broken_plain/undocumentedoptions": [
         ("options_are_frozen_and_documented", "the option width has no description")
     ],
@@ -105,6 +108,9 @@ EXPECTED = {
         ("targets_are_of_the_declared_types", r"has the target \d, not one of type class")
     ],
     "broken_datasets/one-class": [("targets_are_of_the_declared_types", "its classes are ")],
+    "broken_datasets/too-few-sizes": [
+        ("sizes_are_for_every_sample", r"has (\d+) samples and sizes of (?!\1)\d+")
+    ],
     "broken_datasets/open-file": [("splits_are_picklable", "cannot pickle")],
     "broken_datasets/unseeded-split": [("same_seed_same_split", "holds other samples")],
     "broken_datasets/missing-path": [("refuses_a_missing_path", "a missing path is accepted")],
@@ -179,6 +185,13 @@ def test_it_is_rejected_for_the_right_reason(name: str, check: str, reason: str)
 def test_no_broken_component_is_forgotten_here() -> None:
     components = {name.rpartition("-")[0] for name in PARAMS} - set(KINDS)
     assert {name for name in components if name.startswith("broken")} == set(EXPECTED) - set(KINDS)
+
+
+def test_every_check_has_rejected_something() -> None:
+    kinds = (common, backbones, datasets, tasks, metrics)
+    lists = ("PLUGIN_CHECKS", "CHECKS", "BUNDLED_CHECKS")
+    checks = {c.__name__ for kind in kinds for name in lists for c in getattr(kind, name, ())}
+    assert {check for cases in EXPECTED.values() for check, _ in cases} == checks
 
 
 PASSING = [

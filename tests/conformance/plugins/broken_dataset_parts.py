@@ -111,3 +111,12 @@ def build_crashing_path(options, context):
     if options.path:
         open(options.path)  # noqa: SIM115, PTH123
     return build_signs(options, context)
+
+
+class _TooFewSizes(Signs):
+    def sizes(self):
+        return [1.0] * (len(self) - 1)
+
+
+def build_too_few_sizes(options, context):
+    return _with(_TooFewSizes, options, context)

@@ -14,6 +14,7 @@ NAMES = (
     "strange-class",
     "number-as-class",
     "one-class",
+    "too-few-sizes",
     "open-file",
     "unseeded-split",
     "missing-path",

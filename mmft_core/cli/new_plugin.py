@@ -1,0 +1,41 @@
+"""`mmft new-plugin`: the package of a new plugin, which works as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mmft_core.specs import KINDS, Kind
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help="A kind of component that it offers; repeat it for several. All of them by default.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The folder; ./mmft-NAME by default."
+)
+def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
+    """Write the package of a new plugin, with components that work, to be changed into yours.
+
+    \b
+    mmft new-plugin flowers                          one component of each kind
+    mmft new-plugin flowers --kind backbone --kind metric
+    mmft new-plugin flowers -o ~/code/flowers
+    """
+    from mmft_core.scaffold import distribution_name, write_plugin
+
+    folder = output or Path(distribution_name(name))
+    names = write_plugin(name, kinds or KINDS, folder)
+    parts = " ".join(f"--{kind} {names[kind]}" for kind in ("task", "backbone", "dataset"))
+    click.echo(f"{folder} holds a plugin that works: {', '.join(kinds or KINDS)}.\n")
+    click.echo("Try it, then make it yours:")
+    click.echo(f"  cd {folder} && pip install -e '.[test]'")
+    click.echo(f"  mmft run {parts} --metric {names['metric']}")
+    click.echo("  pytest")

@@ -1,0 +1,139 @@
+"""A new plugin goes all the way: written, installed by pip as a wheel, listed, run, checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
+from mmft_core.scaffold import write_plugin
+from mmft_core.specs import KINDS
+
+NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a new plugin, with a component of each kind."""
+    folder = tmp_path_factory.mktemp("new") / "mmft-flowers"
+    wrote = python(folder.parent, folder.parent, "-m", "mmft_core", "new-plugin", "flowers")
+    assert wrote.returncode == 0, wrote.stderr
+    assert "--backbone flowers-cnn" in wrote.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(plugin: Path) -> Path:
+    """A folder that pip has installed the plugin to, by way of a wheel."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-build-isolation", "--no-index"]
+    target = plugin.parent / "site"
+    wheels = plugin.parent / "wheels"
+    subprocess.run([*pip, "wheel", *offline, "-w", wheels, plugin], check=True, timeout=300)
+    (wheel,) = wheels.glob("*.whl")
+    assert wheel.name == "mmft_flowers-0.1.0-py3-none-any.whl"
+    subprocess.run([*pip, "install", *offline, "-t", target, wheel], check=True, timeout=300)
+    return target
+
+
+def python(installed: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run Python where the plugin is installed; its entry points are found on the path."""
+    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+@pytest.mark.slow
+def test_it_is_listed(installed: Path, tmp_path: Path) -> None:
+    listed = python(installed, tmp_path, "-m", "mmft_core", "plugins", "--json")
+    components = json.loads(listed.stdout)["components"]
+    own = [c for c in components if c["plugin"] == "flowers"]
+    assert {c["name"] for c in own} == NAMES
+    assert {(c["distribution"], c["version"]) for c in own} == {("mmft-flowers", "0.1.0")}
+    assert "resnet50" in {c["name"] for c in components}
+
+
+@pytest.mark.slow
+def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    parts = ("--task", "flowers-cls", "--backbone", "flowers-cnn", "--dataset", "flowers-patches")
+    run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 2, "--output", output)
+    ran = python(installed, tmp_path, "-m", "mmft_core", *run)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    results = json.loads((output / "results.json").read_text())
+    assert results["metrics"]["test"]["flowers-accuracy"] > 0.8
+    assert "mmft-flowers" in (output / "plugins.json").read_text()
+
+
+@pytest.mark.slow
+def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
+    ran = python(installed, plugin, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert ran.returncode == 0, ran.stdout
+    assert "passed" in ran.stdout and "failed" not in ran.stdout
+
+
+@pytest.mark.parametrize("kinds", [KINDS, *((kind,) for kind in KINDS)], ids="-".join)
+def test_what_is_written_is_whole_and_clean(kinds, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "plugin"
+    names = write_plugin("my-own", kinds, folder)
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["mmft"] == {"my-own": "mmft_my_own"}
+    hooks = (folder / "mmft_my_own" / "__init__.py").read_text()
+    assert {k for k in KINDS if f"def register_{k}" in hooks} == set(kinds)
+    for path in re.findall(r'"mmft_my_own\.(\w+):(\w+)"', hooks):
+        assert re.search(
+            rf"^(class|def) {path[1]}\b", (folder / f"mmft_my_own/{path[0]}.py").read_text(), re.M
+        )
+    for kind in KINDS:
+        assert (names[kind].startswith("my-own-")) == (kind in kinds)
+    for command in (("check",), ("format", "--check")):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+        subprocess.run(ruff, check=True, timeout=60, cwd=folder)
+
+
+@pytest.mark.parametrize(
+    "name, error, words",
+    [
+        ("Flowers", ConfigError, "'Flowers' is not a plugin's name"),
+        ("../flowers", ConfigError, "is not a plugin's name"),
+        ("my_flowers", ConfigError, "is not a plugin's name"),
+        ("mmft-flowers", ConfigError, "mmft new-plugin flowers"),
+        ("vision", ConfigError, "A plugin 'vision' is installed already"),
+        ("core", ConfigError, "There is a module mmft_core already"),
+    ],
+)
+def test_names_that_are_none_or_taken(name: str, error: type[Exception], words: str, tmp_path):
+    with pytest.raises(error, match=words):
+        write_plugin(name, KINDS, tmp_path / "plugin")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "plugin"
+    folder.mkdir()
+    write_plugin("first", ("metric",), folder)  # An empty one will do.
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(RunDirectoryError, match="is there already"):
+        write_plugin("second", KINDS, folder)
+    assert sorted(folder.rglob("*")) == before
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_plugin("third", KINDS, folder / "pyproject.toml" / "below")
+
+
+def test_a_mistyped_kind(mmft) -> None:
+    ended = mmft("new-plugin", "flowers", "--kind", "bacbone")
+    assert ended.code == 2
+    assert "'bacbone' is not one of 'backbone'" in ended.err
