@@ -30,7 +30,7 @@ class ExportedDecoder(ExportedNetwork):
     """The decoder by the graphs "source" and "decoder".
 
     Attributes:
-        source: what is listened to, once for all beams.
+        source: what each row listens to.
     """
 
     main_input_name = "input_features"
@@ -51,10 +51,11 @@ class ExportedDecoder(ExportedNetwork):
         assert decoder_input_ids is not None
         kept = cache if past_key_values is None else past_key_values
         rows, count = len(decoder_input_ids), len(next(iter(self.source.values())))
-        own = {"tokens": decoder_input_ids, **self.past(kept, rows)}
-        beams = {n: t.unflatten(0, (count, rows // count)) for n, t in own.items()}
-        found = self.runners["decoder"](beams | self.source)
-        return answer({name: tensor.flatten(0, 1) for name, tensor in found.items()})
+        if rows != count:  # Once for all steps.
+            beams = rows // count
+            self.source = {n: t.repeat_interleave(beams, 0) for n, t in self.source.items()}
+        given = {"tokens": decoder_input_ids, **self.past(kept, rows), **self.source}
+        return answer(self.runners["decoder"](given))
 
 
 class ExportedWhisper(Transcriber):

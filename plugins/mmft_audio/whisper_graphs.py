@@ -8,18 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmft_transformers.caches import PAST, PRESENT, SOURCE, cache_in, cache_of, tensors_of
-from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, Source, source_graph
+from mmft_transformers.caches import (
+    PAST,
+    PRESENT,
+    SOURCE,
+    cache_in,
+    cache_of,
+    given_cache,
+    pairs_named,
+    tensors_of,
+)
+from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, Source, cache_axes, source_graph
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_audio.whisper_attention import Projected, listening
-from mmft_core.contracts import Graph, Tensors
+from mmft_core.contracts import Axes, Graph, Tensors
 
 if TYPE_CHECKING:
     from mmft_audio.whisper import WhisperBackbone
-
-_BEAMS = 3
 
 
 class Hearing(nn.Module):
@@ -34,8 +41,8 @@ class Hearing(nn.Module):
 
 
 class Step(nn.Module):
-    """{"tokens" (B, K, T), "source.mask" (B, S), "source...", "past..." (B, K, heads, P, D)} to
-    {"logits" (B, K, T, V), "present..."}, for K beams of each recording.
+    """{"tokens" (B, T), "source.mask" (B, S), "source...", "past..."} to {"logits" (B, T, V),
+    "present..."}.
 
     The mask is left out where every recording fills the window.
     """
@@ -48,19 +55,17 @@ class Step(nn.Module):
         tokens = given["tokens"]
         layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]
         heard = Projected(layers, given, given.get("source.mask"))
-        past = {n: t.flatten(0, 1) for n, t in given.items() if n.startswith(f"{PAST}.")}
-        unread = torch.zeros(tokens.shape[0] * tokens.shape[1], 1, self.network.config.d_model)
+        unread = torch.zeros(tokens.shape[0], 1, self.network.config.d_model)
         with listening(layers, heard):
             output = self.network(
                 encoder_outputs=BaseModelOutput(last_hidden_state=unread),
-                decoder_input_ids=tokens.flatten(0, 1),
-                past_key_values=cache_of(past, PAST),
+                decoder_input_ids=tokens,
+                **given_cache(self.network.forward, cache_of(given, PAST)),
                 use_cache=True,
             )
         cache = cache_in(output)
         own = getattr(cache, "self_attention_cache", cache)
-        found = {"logits": output.logits.float(), **tensors_of(own, PRESENT)}
-        return {name: t.unflatten(0, tokens.shape[:2]) for name, t in found.items()}
+        return {"logits": output.logits.float(), **tensors_of(own, PRESENT)}
 
 
 def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
@@ -76,14 +81,13 @@ def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
     }
     axes = {"features": {0: "batch", **({} if padded else {2: "frames"})}, "lengths": {0: "batch"}}
     states = torch.randn(ROWS, positions, network.config.d_model)
-    given: Tensors = {"tokens": torch.ones(ROWS, _BEAMS, NEW, dtype=torch.int64)}
+    given: Tensors = {"tokens": torch.ones(ROWS, NEW, dtype=torch.int64)}
     if not padded:
         given["source.mask"] = torch.ones(ROWS, positions, dtype=torch.bool)
-    given |= source({"states": states})
-    for name in list(given):
-        if name.startswith(f"{SOURCE}.") and given[name].ndim == 4:
-            past = torch.randn(ROWS, _BEAMS, heads, OLD, width)
-            given[name.replace(SOURCE, PAST)] = past
+    past = torch.randn(ROWS, heads, OLD, width)
+    given |= source({"states": states}) | pairs_named(
+        [(past, past.clone())] * len(attentions), PAST
+    )
     return [
         Graph(name="encoder", module=Hearing(backbone), inputs=heard, axes=axes),
         source_graph(source, states, varying=not padded),
@@ -91,16 +95,12 @@ def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
     ]
 
 
-def _axes(given: Tensors, padded: bool) -> dict[str, dict[int, str]]:
-    length = {} if padded else {1: "source"}
-    axes: dict[str, dict[int, str]] = {}
-    for name, tensor in given.items():
-        if tensor.ndim == 5:
-            axes[name] = {0: "batch", 1: "beams", 3: "past"}
-        elif tensor.ndim == 4:
-            axes[name] = {0: "batch", **({} if padded else {2: "source"})}
-    masks = {"source.mask": {0: "batch", **length}} if "source.mask" in given else {}
-    return {"tokens": {0: "batch", 1: "beams", 2: "length"}, **masks, **axes}
+def _axes(given: Tensors, padded: bool) -> Axes:
+    axes = {"tokens": {0: "batch", 1: "length"}, **cache_axes(given, PAST)}
+    heard = {name: {0: "batch"} for name in given if name.startswith(SOURCE)}
+    if padded:
+        return {**axes, **heard}
+    return {**axes, **cache_axes(given, SOURCE), "source.mask": {0: "batch", 1: "source"}}
 
 
 def sizes(config: Any) -> tuple[int, int]:

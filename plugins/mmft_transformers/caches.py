@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,12 @@ def pairs_of(tensors: Tensors, prefix: str) -> list[tuple[Tensor, Tensor]]:
 def cache_of(tensors: Tensors, prefix: str) -> DynamicCache:
     """The cache whose contents `tensors_of` named."""
     return DynamicCache(pairs_of(tensors, prefix))
+
+
+def given_cache(forward: Any, cache: Any) -> dict[str, Any]:
+    """A cache as the argument of a network's forward pass, which transformers has renamed."""
+    name = "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
+    return {name: cache}
 
 
 def both(own: DynamicCache, source: DynamicCache) -> EncoderDecoderCache:

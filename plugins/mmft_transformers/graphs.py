@@ -23,6 +23,7 @@ from mmft_transformers.caches import (
     both,
     cache_in,
     cache_of,
+    given_cache,
     pairs_named,
     tensors_of,
 )
@@ -53,7 +54,7 @@ class CausalDecoder(nn.Module):
             input_ids=given.get("tokens"),
             inputs_embeds=given.get("vectors"),
             attention_mask=torch.cat([given["past.mask"], given["mask"]], 1),
-            past_key_values=cache_of(given, PAST),
+            **given_cache(self.network.forward, cache_of(given, PAST)),
             use_cache=True,
             **more,
         )
@@ -124,7 +125,9 @@ class SourceDecoder(nn.Module):
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=mask,
             decoder_input_ids=given["tokens"],
-            past_key_values=both(cache_of(given, PAST), cache_of(given, SOURCE)),
+            **given_cache(
+                self.network.forward, both(cache_of(given, PAST), cache_of(given, SOURCE))
+            ),
             use_cache=True,
         )
         own = cache_in(output).self_attention_cache
