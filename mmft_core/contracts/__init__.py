@@ -36,6 +36,7 @@ from mmft_core.contracts.data import (
     Tensors,
     map_tensors,
 )
+from mmft_core.contracts.graphs import Axes, Graph, Runner
 from mmft_core.contracts.inspection import Bytes, Floats, Inspector, Traits
 from mmft_core.contracts.metrics import (
     Metric,
@@ -54,6 +55,7 @@ from mmft_core.contracts.tasks import (
 
 __all__ = [
     "PADDING",
+    "Axes",
     "Backbone",
     "BackboneContext",
     "Batch",
@@ -67,6 +69,7 @@ __all__ = [
     "Floats",
     "Gallery",
     "Generator",
+    "Graph",
     "Inspector",
     "Metric",
     "MetricContext",
@@ -76,6 +79,7 @@ __all__ = [
     "Preview",
     "Processor",
     "Related",
+    "Runner",
     "Sample",
     "Split",
     "TargetCodec",

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
+from mmft_core.contracts.graphs import Axes, Graph, Runner
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from mmft_core.roles import find_roles
@@ -61,6 +62,13 @@ class Processor(ABC):
     @abstractmethod
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         """Join prepared inputs into tensors whose first dimension is the batch."""
+
+    def axes(self) -> Axes:
+        """Of what `collate` gives, the dimensions beyond the first whose size follows the inputs.
+
+        {"tokens": {1: "length"}, "mask": {1: "length"}}, for example. An export keeps them open.
+        """
+        return {}
 
     def read(self, source: Path) -> Any:
         """Open a file as a raw input.
@@ -291,6 +299,24 @@ class Generator(Backbone):
     @abstractmethod
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
         """Write a text for each input."""
+
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        """What `generate` computes, as graphs with a key-value cache between its steps.
+
+        Args:
+            inputs: an example, on the CPU, of at least two samples.
+
+        Raises:
+            IncompatibleError: the backbone cannot be exported.
+        """
+        raise IncompatibleError(f"{type(self).__name__} cannot be exported.")
+
+    def adopt(self, runners: Mapping[str, Runner]) -> None:
+        """Let runners of these graphs compute in place of the network, which has no weights.
+
+        `generate` works as before, with every setting; `token_losses` need not.
+        """
+        raise IncompatibleError(f"{type(self).__name__} cannot use an export.")
 
 
 @dataclass(frozen=True, kw_only=True)

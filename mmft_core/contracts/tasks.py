@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmft_core.contracts.backbones import Backbone, Processor, TargetCodec
 from mmft_core.contracts.data import Batch, DatasetInfo
+from mmft_core.contracts.graphs import Graph, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,33 @@ class Task(nn.Module, ABC):
     def gallery(self, size: int) -> Gallery | None:
         """What collects samples for the report where `rank`, which sees one batch, cannot."""
         return None
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        """The parts of the model that are exported, traced with a batch as an example.
+
+        Here it is one, "model", from all inputs to the predictions, which must be tensors. Override
+        it, and `adopt`, where some of the work is not for a graph (searching by beams), or where
+        several graphs serve better (one for each of two modalities that are embedded apart).
+
+        Args:
+            batch: on the CPU, of at least two samples, without targets.
+
+        Raises:
+            IncompatibleError: the model cannot be exported.
+        """
+        from mmft_core.export.whole import whole_graph
+
+        return [whole_graph(self, batch)]
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        """The same task, whose `graphs` are computed by these runners, by the graphs' names.
+
+        It is called on a task without weights: its parameters have shapes and no values. What is
+        returned decodes, joins, ranks and chooses targets as this task does; a loss it may lack.
+        """
+        from mmft_core.export.whole import WholeTask
+
+        return WholeTask(self, runners["model"])
 
 
 @dataclass(frozen=True, kw_only=True)

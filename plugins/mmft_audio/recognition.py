@@ -19,8 +19,10 @@ from mmft_core.contracts import (
     Batch,
     Features,
     Gallery,
+    Graph,
     Outputs,
     Processor,
+    Runner,
     TargetCodec,
     Task,
     TaskContext,
@@ -67,6 +69,13 @@ class Recognition(Task):
         writer = self.backbone("audio")
         assert isinstance(writer, Transcriber)
         return writer
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        return self.writer.graphs(batch.inputs["audio"])
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self.backbones["audio"] = self.writer.adopt(runners)
+        return self
 
     def weight(self, batch: Batch) -> int:
         """The number of tokens to be written."""

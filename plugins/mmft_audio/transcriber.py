@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -11,7 +11,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.processing import AudioProcessor
-from mmft_core.contracts import PADDING, Backbone, Features, TargetCodec
+from mmft_core.contracts import (
+    PADDING,
+    Backbone,
+    Features,
+    Graph,
+    Runner,
+    TargetCodec,
+    Tensors,
+)
+from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 
 
@@ -61,6 +70,24 @@ class Transcriber(Backbone):
             features: of the recordings, as `encode` gives them.
             words: also find when each word is said.
         """
+
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        """What `encode` and `transcribe` compute, as graphs.
+
+        Args:
+            inputs: an example, on the CPU, of at least two recordings.
+
+        Raises:
+            IncompatibleError: the backbone cannot be exported.
+        """
+        raise IncompatibleError(f"{type(self).__name__} cannot be exported.")
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Transcriber:
+        """What hears and writes as this backbone, which has no weights, by runners of its graphs.
+
+        Times of words it may not know.
+        """
+        raise IncompatibleError(f"{type(self).__name__} cannot use an export.")
 
 
 def collate_tokens(rows: Sequence[Tensor]) -> Tensor:

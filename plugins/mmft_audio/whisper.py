@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmft_transformers.masked import cross_entropies, masked_mean
+from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -20,11 +20,13 @@ from mmft_audio.options import WhisperOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.spectra import HOP, RATE, LogMel
 from mmft_audio.transcriber import Transcriber, Transcript
-from mmft_audio.whisper_attention import Heard, SourceAttention
+from mmft_audio.whisper_attention import Heard, SourceAttention, listening
+from mmft_audio.whisper_exported import ExportedWhisper
+from mmft_audio.whisper_graphs import whisper_graphs
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_audio.whisper_words import words_of
-from mmft_audio.whisper_writing import unheard, write
-from mmft_core.contracts import PADDING, Features, Tensors
+from mmft_audio.whisper_writing import losses, write
+from mmft_core.contracts import PADDING, Features, Graph, Runner, Tensors
 from mmft_core.generation import Generation
 
 _STRIDE = 2
@@ -92,35 +94,36 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"waves": (B, T), "lengths": (B,)}."""
-        lengths = (inputs["lengths"] / HOP).ceil().long()  # of frames
+        lengths = in_frames(inputs["lengths"])
         features = self.log_mel(inputs["waves"])
         if self.training and self.spec_augment is not None:
             features = self.spec_augment(features, lengths)
-        heard = (lengths / _STRIDE).ceil().long()  # positions of the encoder
-        mask = torch.arange(features.shape[2] // _STRIDE, device=heard.device) < heard[:, None]
-        padded = self.processor.padded
-        sequence = self._encoded(features, None if padded else mask)
+        sequence = self.states(features, lengths)
+        mask = heard_mask(sequence, lengths)
         return Features(masked_mean(sequence, mask), sequence, mask)
 
-    def _encoded(self, features: Tensor, mask: Tensor | None) -> Tensor:
-        """The encoder's forward pass, which in transformers takes 30 seconds and no mask."""
+    def states(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """The encoder's states (B, S, D), which in transformers takes 30 seconds and no mask.
+
+        Args:
+            features: spectrograms (B, channels, T).
+            lengths: of the recordings (B,), in frames.
+        """
         encoder = self.encoder
         states = F.gelu(encoder.conv2(F.gelu(encoder.conv1(features)))).transpose(1, 2)
-        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        # By their numbers, for in a graph a slice would set a limit to the length.
+        places = torch.arange(states.shape[1], device=states.device)
+        states = states + F.embedding(places, encoder.embed_positions.weight)
         states = F.dropout(states, encoder.dropout, encoder.training)
-        keys = None if mask is None else _additive(mask, states)
+        padded = self.processor.padded
+        keys = None if padded else _additive(heard_mask(states, lengths), states)
         for layer in encoder.layers:
             states = layer(states, keys)
         normed: Tensor = encoder.layer_norm(states)
         return normed
 
     def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
-        prompt = torch.tensor(self.prompt.tokens, device=targets.device).expand(len(targets), -1)
-        given = targets.masked_fill(targets == PADDING, self.codec.pad)
-        tokens = torch.cat([prompt, given[:, :-1]], 1)
-        with self.hearing(features):
-            logits = self._logits(features, tokens)[:, prompt.shape[1] - 1 :]
-        total = cross_entropies(logits, targets).sum(1)
+        total = losses(self, features, targets).sum(1)
         if not self.training or not self.joint:
             return total
         return (1 - CTC_SHARE) * total + CTC_SHARE * self._ctc_losses(features, targets)
@@ -155,12 +158,11 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
             self.tokenizer.save_pretrained(folder)
             self.advice.save_pretrained(folder)
 
-    def _logits(self, features: Features, tokens: Tensor) -> Tensor:
-        """The logits (B, T, V) of the tokens that follow each of these, in full precision."""
-        logits: Tensor = self.network(
-            encoder_outputs=unheard(features), decoder_input_ids=tokens, use_cache=False
-        ).logits
-        return logits.float()
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        return whisper_graphs(self)
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Transcriber:
+        return ExportedWhisper(self, runners)
 
     @contextmanager
     def hearing(self, features: Features, *, record: bool = False) -> Iterator[Heard]:
@@ -170,16 +172,20 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
             record: whether to keep the weights of its attention.
         """
         heard = Heard(features, masked=not self.processor.padded, record=record)
-        layers: list[SourceAttention] = [
-            layer.encoder_attn for layer in self.network.model.decoder.layers
-        ]
-        try:
-            for attention in layers:
-                attention.heard = heard
+        layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]
+        with listening(layers, heard):
             yield heard
-        finally:
-            for attention in layers:
-                attention.heard = None
+
+
+def in_frames(lengths: Tensor) -> Tensor:
+    """Lengths (B,) of recordings in frames of their spectrograms."""
+    return (lengths / HOP).ceil().long()
+
+
+def heard_mask(states: Tensor, lengths: Tensor) -> Tensor:
+    """Which of an encoder's states (B, S, D) are of recordings so many frames long: (B, S)."""
+    heard = (lengths / _STRIDE).ceil().long()
+    return torch.arange(states.shape[1], device=heard.device) < heard[:, None]
 
 
 def add_labels(network: Any) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmft_transformers.caches import SOURCE, pairs_of
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.contracts import Features
+from mmft_core.contracts import Features, Tensors
 
 
 class Heard:
@@ -42,6 +45,42 @@ class Heard:
         return self._projected[key]
 
 
+class Projected:
+    """The same for a graph, which is given keys and values of each layer.
+
+    Attributes:
+        mask: (B, 1, 1, S), or None where there is no padding.
+    """
+
+    record = False
+
+    def __init__(
+        self, layers: Sequence[SourceAttention], given: Tensors, mask: Tensor | None
+    ) -> None:
+        """Args:
+        given: "source.LAYER.keys" and "source.LAYER.values" (B, heads, S, D).
+        mask: (B, S) bool.
+        """
+        pairs = pairs_of(given, SOURCE)
+        self._pairs = {id(layer): pair for layer, pair in zip(layers, pairs, strict=True)}
+        self.mask = None if mask is None else mask[:, None, None, :]
+
+    def projected(self, attention: SourceAttention) -> tuple[Tensor, Tensor]:
+        return self._pairs[id(attention)]
+
+
+@contextmanager
+def listening(layers: Sequence[SourceAttention], heard: Heard | Projected) -> Iterator[None]:
+    """While layers of a decoder listen to that."""
+    try:
+        for attention in layers:
+            attention.heard = heard
+        yield
+    finally:
+        for attention in layers:
+            attention.heard = None
+
+
 class SourceAttention(nn.Module):
     """Takes the place of a decoder layer's attention on the encoder, with the same weights.
 
@@ -59,7 +98,7 @@ class SourceAttention(nn.Module):
         self.dropout = attention.dropout
         self.k_proj, self.v_proj = attention.k_proj, attention.v_proj
         self.q_proj, self.out_proj = attention.q_proj, attention.out_proj
-        self.heard: Heard | None = None
+        self.heard: Heard | Projected | None = None
 
     def project(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, heads, S, D) of the encoder's states."""
@@ -73,7 +112,7 @@ class SourceAttention(nn.Module):
         assert heard is not None, "nothing is to be heard"
         keys, values = heard.projected(self)
         rows, length, width = hidden_states.shape
-        together = hidden_states.reshape(len(keys), -1, width)
+        together = hidden_states.reshape(keys.shape[0], -1, width)  # `len` would fix it in a graph.
         queries = self._split(self.q_proj(together) * self.scaling)
         if heard.record:
             logits = queries @ keys.transpose(2, 3)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
+from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
+from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 
-from mmft_core.contracts import Features
+from mmft_core.contracts import PADDING, Features
 from mmft_core.generation import Generation
 
 _SPARE = 16
@@ -18,9 +20,12 @@ _SPARE = 16
 
 if TYPE_CHECKING:
     from mmft_audio.whisper import WhisperBackbone
+    from mmft_audio.whisper_exported import ExportedWhisper
+
+    Writer: TypeAlias = WhisperBackbone | ExportedWhisper
 
 
-def write(backbone: WhisperBackbone, features: Features, settings: Generation) -> list[list[int]]:
+def write(backbone: Writer, features: Features, settings: Generation) -> list[list[int]]:
     """Write the tokens of a transcript for each recording, without prompt and end.
 
     Sampling draws by a seed that follows from the recordings, so that it can be repeated.
@@ -46,7 +51,19 @@ def write(backbone: WhisperBackbone, features: Features, settings: Generation) -
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 
-def _most(backbone: WhisperBackbone, features: Features, settings: Generation) -> int:
+def losses(backbone: Writer, features: Features, targets: Tensor) -> Tensor:
+    """The losses (B, T) of targets (B, T) given the recordings, 0 at `PADDING`."""
+    prompt = torch.tensor(backbone.prompt.tokens, device=targets.device).expand(len(targets), -1)
+    given = targets.masked_fill(targets == PADDING, backbone.codec.pad)
+    tokens = torch.cat([prompt, given[:, :-1]], 1)
+    with backbone.hearing(features):
+        output = backbone.network(
+            encoder_outputs=unheard(features), decoder_input_ids=tokens, use_cache=False
+        )
+    return cross_entropies(output.logits[:, prompt.shape[1] - 1 :].float(), targets)
+
+
+def _most(backbone: Writer, features: Features, settings: Generation) -> int:
     """Most tokens: in proportion to the longest recording, for a text may go round in circles."""
     most = min(settings.max_new_tokens, backbone.codec.most)
     assert features.mask is not None
@@ -60,7 +77,7 @@ def unheard(features: Features) -> BaseModelOutput:
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
-def _config(backbone: WhisperBackbone, settings: Generation, most: int) -> GenerationConfig:
+def _config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
     """transformers' settings for ours, and what the network's makers advise it not to write."""
     advice = backbone.advice
     drawing = {

@@ -6,14 +6,25 @@ What the encoder sees becomes a prefix of the text, as if it were words (Mokady,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmft_text.written import Written
-from torch import nn
+from torch import Tensor, nn
 
-from mmft_core.contracts import Backbone, Batch, Generator, Processor, TaskContext, Tensors
+from mmft_core.contracts import (
+    Backbone,
+    Batch,
+    Generator,
+    Graph,
+    Processor,
+    Runner,
+    Task,
+    TaskContext,
+    Tensors,
+)
 from mmft_core.errors import ConfigError
+from mmft_core.export.whole import grouped, input_axes, named
 from mmft_fusion.encoding import Encoded
 from mmft_fusion.fusers import with_pooled
 from mmft_fusion.options import CaptioningOptions
@@ -38,6 +49,8 @@ class Captioning(Written):
         self.modality = modality
         self.backbones = nn.ModuleDict(backbones)
         reader = backbones[modality]
+        self._processor = reader.processor
+        self._runner: Runner | None = None  # Of an export, in place of all that reads.
         self.projection = nn.Sequential(
             nn.LayerNorm(reader.width), nn.Linear(reader.width, writer.width)
         )
@@ -47,15 +60,47 @@ class Captioning(Written):
 
     @property
     def processors(self) -> dict[str, Processor]:
-        return {self.modality: self.backbone(self.modality).processor}
+        return {self.modality: self._processor}
 
     def source(self, batch: Batch) -> Tensors:
         """Give {"prefix": (B, P, D)}."""
-        features = self.backbone(self.modality)(batch.inputs[self.modality])
-        there = torch.ones(len(batch), dtype=torch.bool, device=features.pooled.device)
-        seen, mask = with_pooled(Encoded(features.pooled, features.sequence, features.mask, there))
+        inputs = batch.inputs[self.modality]
+        if self._runner is not None:
+            return self._runner(named({self.modality: inputs}))
+        return {"prefix": self.prefix(inputs)}
+
+    def prefix(self, inputs: Tensors) -> Tensor:
+        """The vectors (B, P, D) that stand before a text."""
+        features = self.backbone(self.modality)(inputs)
+        pooled = features.pooled
+        there = torch.ones(pooled.shape[0], dtype=torch.bool, device=pooled.device)
+        seen, mask = with_pooled(Encoded(pooled, features.sequence, features.mask, there))
         with torch.autocast(seen.device.type, enabled=False):
-            return {"prefix": self.resampler(self.projection(seen.float()), mask)}
+            found: Tensor = self.resampler(self.projection(seen.float()), mask)
+            return found
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        """Those of the language model, and "prefix", from the inputs to what stands before it."""
+        inputs = named(batch.inputs)
+        axes = input_axes(self.processors, batch.inputs)
+        first = Graph(name="prefix", module=_Prefix(self), inputs=inputs, axes=axes)
+        return [first, *super().graphs(batch)]
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self._runner = runners["prefix"]
+        del self.backbones[self.modality], self.projection, self.resampler
+        return super().adopt(runners)
+
+
+class _Prefix(nn.Module):
+    """{"MODALITY.NAME"} to {"prefix" (B, P, D)}."""
+
+    def __init__(self, task: Captioning) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(self, given: Tensors) -> Tensors:
+        return {"prefix": self.task.prefix(grouped(given)[self.task.modality])}
 
 
 def build(options: CaptioningOptions, context: TaskContext) -> Captioning:

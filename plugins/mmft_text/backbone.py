@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +116,3 @@ class TextBuilder(Builder[TextBackbone]):
 def position_ids(mask: Tensor) -> Tensor:
     """Positions (B, T) that count what the mask (B, T) leaves, wherever padding stands."""
     return (mask.cumsum(1) - 1).clamp(min=0)
-
-
-def accepted(function: Any, **arguments: Any) -> dict[str, Any]:
-    """Those of the arguments that a network's forward pass knows."""
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in arguments.items() if name in known}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from mmft_transformers.caches import blank
+from mmft_transformers.exported import ExportedCausal
+from mmft_transformers.graphs import accepted, causal_graphs, one_step
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForCausalLM
 
-from mmft_core.contracts import PADDING, Features, Generator, Tensors
+from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
-from mmft_text.backbone import (
-    TextBackbone,
-    accepted,
-    builder,
-    position_ids,
-)
+from mmft_text.backbone import TextBackbone, builder, position_ids
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
@@ -79,6 +78,12 @@ class CausalBackbone(TextBackbone, Generator):
         taken = inputs["prefix" if "prefix" in inputs else "tokens"].shape[1]
         most = None if self.positions is None else self.positions - taken
         return write(self, inputs, settings, most=most)
+
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        return causal_graphs(self.network, vectors="prefix" in inputs)
+
+    def adopt(self, runners: Mapping[str, Runner]) -> None:
+        self.network = ExportedCausal(self.config, runners, blank(one_step(self.network)))
 
     def packed(self, *, join: bool) -> PackingProcessor:
         """The preprocessing for language modelling.

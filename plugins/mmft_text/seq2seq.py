@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mmft_transformers.caches import blank
+from mmft_transformers.exported import ExportedSeq2Seq
+from mmft_transformers.graphs import one_step, seq2seq_graphs
 from mmft_transformers.masked import cross_entropies, masked_mean
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
 
-from mmft_core.contracts import PADDING, Features, Generator, Tensors
+from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
 from mmft_core.generation import Generation
 from mmft_text.backbone import TextBackbone, builder
 from mmft_text.families import Family, positions
@@ -56,6 +60,13 @@ class Seq2SeqBackbone(TextBackbone, Generator):
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
         return write(self, inputs, settings, most=self.written, start=self.start)
+
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        return seq2seq_graphs(self.network)
+
+    def adopt(self, runners: Mapping[str, Runner]) -> None:
+        own = one_step(self.network).self_attention_cache
+        self.network = ExportedSeq2Seq(self.config, runners, blank(own))
 
 
 _BART_BASE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,9 @@ from mmft_core.contracts import (
     PADDING,
     Batch,
     Generator,
+    Graph,
     Outputs,
+    Runner,
     TargetCodec,
     Task,
     Tensors,
@@ -80,6 +82,13 @@ class Written(Task):
     @abstractmethod
     def source(self, batch: Batch) -> Tensors:
         """What the writer is given."""
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        return self.writer.graphs(self.source(batch))
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self.writer.adopt(runners)
+        return self
 
     def weight(self, batch: Batch) -> int:
         """The number of tokens to be written."""

@@ -1,0 +1,155 @@
+"""A task as one graph, from all its inputs to its predictions, and a task that runs one.
+
+Tensors are named "MODALITY.NAME", as the modality's processor names them. Of several modalities
+"present.MODALITY" (B,) says which samples have one; the rows of those that lack it hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmft_core.contracts import (
+    Axes,
+    Batch,
+    Gallery,
+    Graph,
+    Outputs,
+    Processor,
+    Runner,
+    Task,
+    Tensors,
+)
+from mmft_core.errors import IncompatibleError
+
+BATCH = "batch"
+PRESENT, PREDICTIONS, FIGURES = "present", "predictions", "figures"
+
+
+def named(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
+    """Tensors in groups as tensors by "GROUP.NAME", or "GROUP" where one has no name."""
+    return {
+        f"{group}.{name}" if name else group: tensor
+        for group, own in trees.items()
+        for name, tensor in own.items()
+    }
+
+
+def grouped(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
+    """The groups of what `named` has named."""
+    groups: dict[str, Tensors] = {}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = tensor
+    return groups
+
+
+def input_axes(processors: Mapping[str, Processor], inputs: Mapping[str, Tensors]) -> Axes:
+    """The dimensions of any size of what processors collate, as `named` names it."""
+    axes: dict[str, dict[int, str]] = {}
+    for modality, own in inputs.items():
+        varying = processors[modality].axes()
+        for name in own:
+            lengths = {d: f"{modality}.{axis}" for d, axis in varying.get(name, {}).items()}
+            axes[f"{modality}.{name}"] = {0: BATCH, **lengths}
+    return axes
+
+
+def whole_graph(task: Task, batch: Batch) -> Graph:
+    """A task's forward pass in eval mode as a graph.
+
+    Args:
+        batch: an example that has all modalities.
+    """
+    inputs, axes = named(batch.inputs), input_axes(task.processors, batch.inputs)
+    if len(batch.inputs) > 1:
+        everywhere = torch.ones(len(batch), dtype=torch.bool)
+        present = named({PRESENT: {m: batch.present.get(m, everywhere) for m in batch.inputs}})
+        inputs, axes = inputs | present, {**axes, **{name: {0: BATCH} for name in present}}
+    return Graph(
+        name="model", module=_Whole(task.eval(), list(batch.ids)), inputs=inputs, axes=axes
+    )
+
+
+class _Whole(nn.Module):
+    def __init__(self, task: Task, ids: list[str]) -> None:
+        super().__init__()
+        self.task, self.ids = task, ids
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        groups = grouped(inputs)
+        present = groups.pop(PRESENT, {})
+        outputs = self.task(Batch(inputs=groups, targets=None, ids=self.ids, present=present))
+        return named(_trees(outputs))
+
+
+def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
+    """The tensors of outputs in groups; predictions that are one tensor have no name."""
+    found = outputs.predictions
+    predictions = dict(found) if isinstance(found, Mapping) else {"": found}
+    if not all(isinstance(p, Tensor) for p in predictions.values()):
+        raise IncompatibleError("What the task predicts are no tensors, so no graph computes it.")
+    return {PREDICTIONS: predictions, FIGURES: dict(outputs.figures)}
+
+
+class WholeTask(Task):
+    """A task whose predictions a runner computes; it has no weights and no loss."""
+
+    def __init__(self, origin: Task, runner: Runner) -> None:
+        """Args:
+        origin: decodes predictions, and knows all else that is no computing.
+        """
+        super().__init__()
+        # In a list, for it is no part of this one: its weights are not there.
+        self._origin, self._runner = [origin], runner
+        self.backbones = nn.ModuleDict()
+        self.codec, self.reads = origin.codec, origin.reads
+
+    @property
+    def origin(self) -> Task:
+        return self._origin[0]
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        return self.origin.processors
+
+    def forward(self, batch: Batch) -> Outputs:
+        found = grouped(self._runner(self._inputs(batch)))
+        predictions: Any = found[PREDICTIONS]
+        if set(predictions) == {""}:
+            predictions = predictions[""]
+        return Outputs(None, predictions, figures=found.get(FIGURES, {}))
+
+    def _inputs(self, batch: Batch) -> Tensors:
+        """What the graph takes: a row for each sample, whether or not it has the modality."""
+        everywhere = torch.ones(len(batch), dtype=torch.bool)
+        held = {m: batch.present.get(m, everywhere) for m in self.processors}
+        rows = {m: {n: _spread(t, held[m]) for n, t in i.items()} for m, i in batch.inputs.items()}
+        return named(rows) | (named({PRESENT: held}) if len(held) > 1 else {})
+
+    def weight(self, batch: Batch) -> int:
+        return self.origin.weight(batch)
+
+    def decode(self, predictions: Any, top_k: int = 1) -> list[dict[str, Any]]:
+        return self.origin.decode(predictions, top_k)
+
+    def join(self, pieces: Sequence[Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return self.origin.join(pieces, records)
+
+    def rank(self, predictions: Any, targets: Any) -> dict[str, Tensor]:
+        return self.origin.rank(predictions, targets)
+
+    def gallery(self, size: int) -> Gallery | None:
+        return self.origin.gallery(size)
+
+
+def _spread(rows: Tensor, held: Tensor) -> Tensor:
+    """Rows (P, ...) of the samples that are there, among ones (B, ...) for the others."""
+    if bool(held.all()):
+        return rows
+    spread = rows.new_ones(len(held), *rows.shape[1:])
+    spread[held] = rows
+    return spread

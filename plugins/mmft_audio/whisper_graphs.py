@@ -1,0 +1,109 @@
+"""Whisper as graphs: what hears, what the decoder attends to of it, and a step of the decoder.
+
+The spectrogram is computed outside of them, by `mmft_audio.spectra.LogMel`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmft_transformers.caches import (
+    PAST,
+    PRESENT,
+    SOURCE,
+    cache_in,
+    cache_of,
+    given_cache,
+    pairs_named,
+    tensors_of,
+)
+from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, Source, cache_axes, source_graph
+from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
+
+from mmft_audio.whisper_attention import Projected, listening
+from mmft_core.contracts import Axes, Graph, Tensors
+
+if TYPE_CHECKING:
+    from mmft_audio.whisper import WhisperBackbone
+
+
+class Hearing(nn.Module):
+    """{"features" (B, channels, F), "lengths" (B,) in frames} to {"states" (B, S, D)}."""
+
+    def __init__(self, backbone: WhisperBackbone) -> None:
+        super().__init__()
+        self.encoder, self._backbone = backbone.encoder, [backbone]
+
+    def forward(self, given: Tensors) -> Tensors:
+        return {"states": self._backbone[0].states(given["features"], given["lengths"])}
+
+
+class Step(nn.Module):
+    """{"tokens" (B, T), "source.mask" (B, S), "source...", "past..."} to {"logits" (B, T, V),
+    "present..."}.
+
+    The mask is left out where every recording fills the window.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, given: Tensors) -> Tensors:
+        tokens = given["tokens"]
+        layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]
+        heard = Projected(layers, given, given.get("source.mask"))
+        unread = torch.zeros(tokens.shape[0], 1, self.network.config.d_model)
+        with listening(layers, heard):
+            output = self.network(
+                encoder_outputs=BaseModelOutput(last_hidden_state=unread),
+                decoder_input_ids=tokens,
+                **given_cache(self.network.forward, cache_of(given, PAST)),
+                use_cache=True,
+            )
+        cache = cache_in(output)
+        own = getattr(cache, "self_attention_cache", cache)
+        return {"logits": output.logits.float(), **tensors_of(own, PRESENT)}
+
+
+def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
+    """The graphs "encoder", "source" and "decoder"."""
+    network, padded = backbone.network.eval(), backbone.processor.padded
+    heads, width = sizes(network.config)
+    positions = backbone.positions if padded else HEARD
+    attentions = [layer.encoder_attn for layer in network.model.decoder.layers]
+    source = Source([a.k_proj for a in attentions], [a.v_proj for a in attentions], width)
+    heard = {
+        "features": torch.randn(ROWS, network.config.num_mel_bins, 2 * positions),
+        "lengths": torch.tensor([2 * positions] * ROWS),
+    }
+    axes = {"features": {0: "batch", **({} if padded else {2: "frames"})}, "lengths": {0: "batch"}}
+    states = torch.randn(ROWS, positions, network.config.d_model)
+    given: Tensors = {"tokens": torch.ones(ROWS, NEW, dtype=torch.int64)}
+    if not padded:
+        given["source.mask"] = torch.ones(ROWS, positions, dtype=torch.bool)
+    past = torch.randn(ROWS, heads, OLD, width)
+    given |= source({"states": states}) | pairs_named(
+        [(past, past.clone())] * len(attentions), PAST
+    )
+    return [
+        Graph(name="encoder", module=Hearing(backbone), inputs=heard, axes=axes),
+        source_graph(source, states, varying=not padded),
+        Graph(name="decoder", module=Step(network), inputs=given, axes=_axes(given, padded)),
+    ]
+
+
+def _axes(given: Tensors, padded: bool) -> Axes:
+    axes = {"tokens": {0: "batch", 1: "length"}, **cache_axes(given, PAST)}
+    heard = {name: {0: "batch"} for name in given if name.startswith(SOURCE)}
+    if padded:
+        return {**axes, **heard}
+    return {**axes, **cache_axes(given, SOURCE), "source.mask": {0: "batch", 1: "source"}}
+
+
+def sizes(config: Any) -> tuple[int, int]:
+    """The number of a decoder's heads, and the width of one."""
+    heads = config.decoder_attention_heads
+    return heads, config.d_model // heads

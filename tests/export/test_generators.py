@@ -1,0 +1,140 @@
+"""Networks that write, as graphs: what is written by them is what the network writes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mmft_core.contracts import Graph, Runner, Tensors
+from mmft_core.errors import IncompatibleError
+from mmft_core.generation import Generation
+from tests.audio.networks import TEXTS as SPOKEN
+from tests.audio.networks import Recordings
+from tests.audio.networks import collated as recordings
+from tests.audio.networks import make_backbone as make_whisper
+from tests.text.tools import TEXTS, collated, make_backbone
+
+SETTINGS = (
+    Generation(max_new_tokens=10),
+    Generation(max_new_tokens=10, num_beams=3),
+    Generation(max_new_tokens=10, num_beams=2, no_repeat_ngram=2, length_penalty=2.0),
+)
+
+
+class _Positional(nn.Module):
+    """A graph whose inputs come in order, for torch.export wants their dimensions so."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.module, self.names = graph.module, list(graph.inputs)
+
+    def forward(self, *tensors: torch.Tensor) -> Tensors:
+        found: Tensors = self.module(dict(zip(self.names, tensors, strict=True)))
+        return found
+
+
+@torch.no_grad()
+def traced(graph: Graph) -> Runner:
+    """A graph that was exported with its example, by torch."""
+    dims: dict[str, Any] = {}
+    shapes = tuple(
+        {
+            at: dims.setdefault(axis, torch.export.Dim(axis.replace(".", "_"), min=0))
+            for at, axis in graph.axes.get(name, {}).items()
+        }
+        for name in graph.inputs
+    )
+    program = torch.export.export(
+        _Positional(graph), tuple(graph.inputs.values()), dynamic_shapes=(shapes,)
+    )
+    module, names = program.module(), list(graph.inputs)
+    return lambda given: dict(module(*(given[name] for name in names)))
+
+
+def shaken(backbone: Any) -> Any:
+    """With weights that write something else for every input."""
+    torch.manual_seed(0)
+    for parameter in backbone.network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return backbone
+
+
+def rows(inputs: Tensors, chosen: slice) -> Tensors:
+    return {name: tensor[chosen] for name, tensor in inputs.items()}
+
+
+def written_text(backbone: Any, inputs: Tensors) -> list[list[str]]:
+    return [backbone.generate(inputs, settings) for settings in SETTINGS]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prefix", [False, True], ids=["tokens", "prefix"])
+@pytest.mark.parametrize("name", ["gpt2", "causal-lm", "t5-small", "bart-base"])
+def test_graphs_write_what_the_network_writes(name: str, prefix: bool) -> None:
+    """Every kind, computed by the graphs' own modules: the way there and back."""
+    if prefix and name in ("t5-small", "bart-base"):
+        pytest.skip("it goes on from no vectors")
+    backbone = shaken(make_backbone(name))
+    inputs = {"prefix": torch.randn(6, 4, backbone.width)} if prefix else collated(backbone)
+    targets = backbone.codec.collate([backbone.codec.encode(text) for text in TEXTS])
+    exported = copy.deepcopy(backbone).to("meta")
+    exported.adopt({graph.name: graph.module for graph in backbone.graphs(inputs)})
+    assert written_text(exported, inputs) == written_text(backbone, inputs)
+    losses = exported.token_losses(inputs, targets)
+    assert torch.allclose(losses, backbone.token_losses(inputs, targets), atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["gpt2", "t5-small"])
+def test_exported_graphs_take_any_batch_and_length(name: str) -> None:
+    backbone = shaken(make_backbone(name))
+    inputs = collated(backbone)
+    runners: Mapping[str, Runner] = {g.name: traced(g) for g in backbone.graphs(inputs)}
+    exported = copy.deepcopy(backbone).to("meta")
+    exported.adopt(runners)
+    for chosen in (slice(0, 6), slice(1, 2), slice(2, 5)):
+        some = rows(inputs, chosen)
+        assert written_text(exported, some) == written_text(backbone, some)
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
+    return Recordings(tmp_path_factory.mktemp("spoken"))
+
+
+def heard(backbone: Any, inputs: Tensors) -> list[list[str]]:
+    features = backbone.encode(inputs)
+    return [
+        [transcript.text for transcript in backbone.transcribe(features, settings)]
+        for settings in SETTINGS
+    ]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("padding", ["window", "batch"])
+def test_graphs_of_whisper_hear_what_it_hears(spoken: Recordings, padding: str) -> None:
+    backbone = shaken(make_whisper("whisper-tiny.en", spoken, padding=padding))
+    inputs = recordings(backbone, spoken)
+    exported = backbone.adopt({g.name: g.module for g in backbone.graphs(inputs)})
+    assert heard(exported, inputs) == heard(backbone, inputs)
+    targets = backbone.codec.collate([backbone.codec.encode(text) for text in SPOKEN])
+    losses = exported.transcript_losses(exported.encode(inputs), targets)
+    wanted = backbone.transcript_losses(backbone.encode(inputs), targets)
+    assert torch.allclose(losses, wanted, atol=1e-3)
+    with pytest.raises(IncompatibleError, match="when words are said"):
+        exported.transcribe(exported.encode(inputs), SETTINGS[0], words=True)
+
+
+@torch.no_grad()
+def test_exported_graphs_of_whisper_take_any_batch_and_length(spoken: Recordings) -> None:
+    backbone = shaken(make_whisper("whisper-tiny.en", spoken, padding="batch"))
+    inputs = recordings(backbone, spoken)
+    exported = backbone.adopt({g.name: traced(g) for g in backbone.graphs(inputs)})
+    for chosen in ([0, 1, 2, 3], [2], [3, 0, 1]):
+        some = recordings(backbone, spoken, chosen)
+        assert heard(exported, some) == heard(backbone, some)
