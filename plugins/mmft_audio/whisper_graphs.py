@@ -20,6 +20,8 @@ from mmft_transformers.caches import (
 )
 from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, Source, cache_axes, source_graph
 from torch import nn
+from transformers import DynamicCache
+from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_audio.whisper_attention import Projected, listening
@@ -55,16 +57,19 @@ class Step(nn.Module):
         tokens = given["tokens"]
         layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]
         heard = Projected(layers, given, given.get("source.mask"))
+        past = EncoderDecoderCache(cache_of(given, PAST), DynamicCache())
+        # Without a mask transformers would look at positions for texts that share a row.
+        known = torch.ones(tokens.shape[0], past.get_seq_length() + tokens.shape[1])
         unread = torch.zeros(tokens.shape[0], 1, self.network.config.d_model)
         with listening(layers, heard):
             output = self.network(
                 encoder_outputs=BaseModelOutput(last_hidden_state=unread),
                 decoder_input_ids=tokens,
-                **given_cache(self.network.forward, cache_of(given, PAST)),
+                decoder_attention_mask=known,
+                **given_cache(self.network.forward, past),
                 use_cache=True,
             )
-        cache = cache_in(output)
-        own = getattr(cache, "self_attention_cache", cache)
+        own = cache_in(output).self_attention_cache
         return {"logits": output.logits.float(), **tensors_of(own, PRESENT)}
 
 
@@ -84,10 +89,10 @@ def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
     given: Tensors = {"tokens": torch.ones(ROWS, NEW, dtype=torch.int64)}
     if not padded:
         given["source.mask"] = torch.ones(ROWS, positions, dtype=torch.bool)
-    past = torch.randn(ROWS, heads, OLD, width)
-    given |= source({"states": states}) | pairs_named(
-        [(past, past.clone())] * len(attentions), PAST
-    )
+    # Each a tensor of its own, for torch.export takes one that comes twice for one input.
+    drawn = torch.randn(len(attentions), 2, ROWS, heads, OLD, width)
+    pairs = [(keys.clone(), values.clone()) for keys, values in drawn]
+    given |= source({"states": states}) | pairs_named(pairs, PAST)
     return [
         Graph(name="encoder", module=Hearing(backbone), inputs=heard, axes=axes),
         source_graph(source, states, varying=not padded),

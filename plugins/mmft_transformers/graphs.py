@@ -121,13 +121,12 @@ class SourceDecoder(nn.Module):
         mask = given["source.mask"]
         # Its keys and values are given, so of the states nothing is read but their size.
         states = torch.zeros(*mask.shape, self.network.config.hidden_size)
+        past = both(cache_of(given, PAST), cache_of(given, SOURCE))
         output = self.network(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=mask,
             decoder_input_ids=given["tokens"],
-            **given_cache(
-                self.network.forward, both(cache_of(given, PAST), cache_of(given, SOURCE))
-            ),
+            **given_cache(self.network.forward, past),
             use_cache=True,
         )
         own = cache_in(output).self_attention_cache
