@@ -71,17 +71,22 @@ class DataError(MmftError):
 class SampleError(DataError):
     """One sample is unusable.
 
-    `sample_id` is what the reports use too: the file, or the table and its row.
+    `sample_id` is what the reports use too: the file, or the table and its row; `kind` is what
+    `mmft data check` lists it under.
     """
 
-    def __init__(self, sample_id: str, reason: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, sample_id: str, reason: str, *, kind: str = "unreadable", hint: str | None = None
+    ) -> None:
         super().__init__(f"{sample_id}: {reason}.", hint=hint)
         self.sample_id = sample_id
         self.reason = reason
+        self.kind = kind
 
     def __reduce__(self) -> tuple[type[SampleError], tuple[str, str], dict[str, str | None]]:
         # Worker processes send their exceptions by pickle, which would pass `message` alone.
-        return type(self), (self.sample_id, self.reason), {"hint": self.hint}
+        state = {"hint": self.hint, "kind": self.kind}
+        return type(self), (self.sample_id, self.reason), state
 
 
 class WeightsError(MmftError):

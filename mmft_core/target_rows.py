@@ -31,9 +31,11 @@ class TargetRows(Split):
         if isinstance(self.targets, np.ndarray):
             label = int(self.targets[index])
             if label == NO_LABEL:
-                raise SampleError(self.sample_id(index), "it has no label")
+                raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
             return self.classes[label]
         text = self.targets[index].as_py()
         if not (text or "").strip():
-            raise SampleError(self.sample_id(index), f"it has no {self.target_noun}")
+            raise SampleError(
+                self.sample_id(index), f"it has no {self.target_noun}", kind="no-label"
+            )
         return text

@@ -245,7 +245,7 @@ def _show(report: Report) -> None:
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
         click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
     for note in report.notes:
-        click.echo(f"! {note}")
+        click.echo(note)
     for kind, findings in report.by_kind().items():
         click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
         for finding in findings[:_NAMED]:

@@ -33,7 +33,7 @@ def check(
         for name in dataset.splits
     }
     findings = [*_of_single(looks), *find_long(looks, inspectors)]
-    findings += find_duplicates(looks, inspectors)
+    findings += find_duplicates(looks, inspectors, classes=bool(dataset.info.classes))
     if dataset.info.classes:
         known = {f.id for f in findings if f.kind == "conflict"}  # One or the other is wrong.
         findings += find_suspects([s for s in looks if s.id not in known])
@@ -50,7 +50,7 @@ def check(
             for name, split in sorted(dataset.splits.items(), key=lambda s: ORDER.get(s[0], 3))
         },
         findings=findings,
-        notes=_notes(looks, inspectors),
+        notes=[*dataset.info.notes, *_notes(looks, inspectors)],
         seconds=time.perf_counter() - started,
     )
 
@@ -62,7 +62,7 @@ def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
     for sample in looks:
         faults: list[tuple[str, str]] = []
         if sample.error:
-            faults.append(("unreadable", sample.error))
+            faults.append(sample.error)
         else:
             lacking = sorted(modalities - set(sample.held))
             if lacking:

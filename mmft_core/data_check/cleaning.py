@@ -128,9 +128,6 @@ def _cells(
     for modality, raw in sample.inputs.items():
         if raw is None:
             continue
-        if isinstance(raw, Mapping):
-            yield from ((str(k), "" if v is None else str(v)) for k, v in raw.items())
-            continue
         cells = inspectors[modality].cells(raw) if modality in inspectors else {}
         if not cells:
             raise DataError(

@@ -17,41 +17,58 @@ from mmft_core.data_check.looking import Look
 
 
 def find_duplicates(
-    looks: Sequence[Look], inspectors: Mapping[str, Inspector]
+    looks: Sequence[Look], inspectors: Mapping[str, Inspector], *, classes: bool
 ) -> Iterator[Finding]:
     """Find samples all of whose inputs are those of an earlier one, exactly or nearly.
 
     Of copies in several splits the one outside of test, and of these outside of val, is named: it
     is what may go.
+
+    Args:
+        classes: whether targets are classes, of which a sample has one. It may have several others:
+            a picture with two captions is no copy in one split, but is a leak in two.
     """
     read = [sample for sample in looks if sample.traits]
     read.sort(key=lambda sample: -ORDER.get(sample.split, 3))
+    same: dict[tuple[object, ...], Look] = {}
     first: dict[tuple[object, ...], Look] = {}
     single: list[Look] = []
+    contradicted: set[str] = set()
     for sample in read:
-        key = tuple((m, traits.digest) for m, traits in sorted(sample.traits.items()))
-        known = first.setdefault((key, sample.held), sample)
+        key = (sample.held, *(t.digest for _, t in sorted(sample.traits.items())))
+        copied = same.setdefault((key, str(sample.target)), sample)
+        known = first.setdefault(key, sample)
         if known is sample:
             single.append(sample)
-        else:
-            yield _finding(sample, known, near=False)
-            if sample.target != known.target:  # Nobody knows which of the two is right.
-                yield _finding(known, sample, near=False)
+        elif copied is not sample:
+            yield _copy(sample, copied, near=False)
+        elif classes:  # Nobody knows which of the two is right.
+            yield _contradiction(sample, known)
+            if known.id not in contradicted:
+                contradicted.add(known.id)
+                yield _contradiction(known, sample)
+        elif sample.split != known.split:
+            yield _copy(sample, known, near=False)
     for sample, other in _near(single, inspectors):
-        yield _finding(sample, other, near=True)
+        if classes or sample.split != other.split or sample.target == other.target:
+            yield _copy(sample, other, near=True)
 
 
-def _finding(sample: Look, other: Look, *, near: bool) -> Finding:
-    same = "is nearly the same as" if near else "is a copy of"
-    if sample.target != other.target and not near:
-        kind = "conflict"
-        text = f"{same} {other.id}, but is labelled {sample.target!r} and not {other.target!r}"
-    elif sample.split != other.split:
-        kind, text = "leak", f"{same} {other.id} in {other.split}"
-    else:
-        kind, text = "duplicate", f"{same} {other.id}"
+def _copy(sample: Look, other: Look, *, near: bool) -> Finding:
+    kind = "duplicate" if sample.split == other.split else "leak"
+    what = "is nearly the same as" if near else "is a copy of"
+    place = f"{other.id} in {other.split}" if kind == "leak" else other.id
+    return _finding(f"near-{kind}" if near else kind, sample, other, f"{what} {place}")
+
+
+def _contradiction(sample: Look, other: Look) -> Finding:
+    text = f"is a copy of {other.id}, but is labelled {sample.target!r} and not {other.target!r}"
+    return _finding("conflict", sample, other, text)
+
+
+def _finding(kind: str, sample: Look, other: Look, text: str) -> Finding:
     return Finding(
-        kind=f"near-{kind}" if near else kind,
+        kind=kind,
         split=sample.split,
         index=sample.index,
         id=sample.id,

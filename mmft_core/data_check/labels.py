@@ -8,7 +8,7 @@ than a missed one.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,11 +52,19 @@ def find_uneven(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
 
 
 def find_suspects(looks: Sequence[Look], seed: int = 0) -> Iterator[Finding]:
-    """Find samples whose label a model of all others contradicts."""
-    own = [sample for sample in looks if sample.traits and isinstance(sample.target, str)]
-    shared = {tuple(sorted(sample.traits)) for sample in own}
-    if len(shared) != 1:  # Features of some, not of others, cannot stand in one table.
-        return
+    """Find samples whose label a model of all others contradicts.
+
+    Samples that lack an input are compared among themselves: they have other features.
+    """
+    alike: dict[tuple[str, ...], list[Look]] = defaultdict(list)
+    for sample in looks:
+        if sample.traits and isinstance(sample.target, str):
+            alike[tuple(sorted(sample.traits))].append(sample)
+    for own in alike.values():
+        yield from _suspects(own, seed)
+
+
+def _suspects(own: list[Look], seed: int) -> Iterator[Finding]:
     counts = Counter(sample.target for sample in own)
     own = [sample for sample in own if counts[sample.target] >= 2 * _FOLDS]
     if len({sample.target for sample in own}) < 2:

@@ -24,7 +24,7 @@ class Look:
     Attributes:
         traits: of each modality that it has and that there is an inspector for.
         held: the modalities that it has.
-        error: why it cannot be read.
+        error: why it cannot be used, by kind of finding.
     """
 
     split: str
@@ -33,7 +33,7 @@ class Look:
     target: Any
     traits: Mapping[str, Traits] = field(default_factory=dict)
     held: tuple[str, ...] = ()
-    error: str = ""
+    error: tuple[str, str] | None = None
 
 
 class _Looks(Dataset[Look]):
@@ -47,26 +47,26 @@ class _Looks(Dataset[Look]):
         try:
             sample = self.split[index]
         except SampleError as error:
-            return Look(
-                split=self.name, index=index, id=error.sample_id, target=None, error=error.reason
-            )
+            return self._failed(index, error.sample_id, error)
         try:
             held = {m: raw for m, raw in sample.inputs.items() if raw is not None}
             traits = {m: i.inspect(held[m]) for m, i in self.inspectors.items() if m in held}
-        except UNDECODABLE as error:
-            reason = f"cannot be decoded: {error}"
-        except SampleError as error:
-            reason = error.reason
-        else:
-            return Look(
-                split=self.name,
-                index=index,
-                id=sample.id,
-                target=sample.target,
-                traits=traits,
-                held=tuple(held),
-            )
-        return Look(split=self.name, index=index, id=sample.id, target=sample.target, error=reason)
+        except (SampleError, *UNDECODABLE) as error:
+            return self._failed(index, sample.id, error, sample.target)
+        return Look(
+            split=self.name,
+            index=index,
+            id=sample.id,
+            target=sample.target,
+            traits=traits,
+            held=tuple(held),
+        )
+
+    def _failed(self, index: int, sample_id: str, error: Exception, target: Any = None) -> Look:
+        kind, text = "unreadable", f"cannot be decoded: {error}"
+        if isinstance(error, SampleError):  # Its reason is a part of a sentence, as findings are.
+            kind, text = error.kind, error.reason.removeprefix("it ")
+        return Look(split=self.name, index=index, id=sample_id, target=target, error=(kind, text))
 
 
 def look(

@@ -16,6 +16,7 @@ def register_dataset() -> list[DatasetSpec]:
         "image": "mmft_vision.inspection:ImageInspector",
         "text": "mmft_text.inspection:TextInspector",
         "audio": "mmft_audio.inspection:AudioInspector",
+        "tabular": "mmft_tabular.inspection:RowInspector",
     }
     return [
         DatasetSpec(

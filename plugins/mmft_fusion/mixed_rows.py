@@ -184,6 +184,8 @@ class MixedRows(TargetRows):
 
     def _check_lacking(self, index: int, lacking: Sequence[str]) -> None:
         if len(lacking) == len(self.inputs):
-            raise SampleError(self.sample_id(index), f"it has no {' and no '.join(lacking)}")
+            raise SampleError(
+                self.sample_id(index), f"it has no {' and no '.join(lacking)}", kind="empty"
+            )
         if lacking and not self.partial:
-            raise SampleError(self.sample_id(index), f"it has no {lacking[0]}")
+            raise SampleError(self.sample_id(index), f"it has no {lacking[0]}", kind="missing")

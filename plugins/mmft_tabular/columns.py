@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from mmft_core.contracts import Split
+from mmft_core.contracts import Preview, Split
 from mmft_core.errors import SampleError
 
 _FILE = "columns.json"
@@ -92,3 +92,10 @@ def _rows(split: Split) -> Iterator[Cells]:
             cells = split.input(index, "tabular")
             if cells is not None:
                 yield cells
+
+
+def row_preview(cells: Cells) -> Preview:
+    """A row as a report shows it: its cells by column, without the empty ones."""
+    shown = {name: cell for name, cell in cells.items() if cell is not None}
+    lines = [f"{n}: {c if isinstance(c, str) else f'{c:.6g}'}" for n, c in shown.items()]
+    return Preview("text/plain", "\n".join(lines).encode("utf-8", "replace"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
-from mmft_tabular.columns import Cells, Columns
+from mmft_tabular.columns import Cells, Columns, row_preview
 
 FARTHEST = 5.0
 """Standard deviations that a number may lie off the mean; what is farther is moved there."""
@@ -78,9 +78,7 @@ class TabularProcessor(Processor):
         return None
 
     def preview(self, raw: Cells) -> Preview:
-        shown = {name: cell for name, cell in raw.items() if cell is not None}
-        lines = [f"{name}: {_plain(cell)}" for name, cell in shown.items()]
-        return Preview("text/plain", "\n".join(lines).encode("utf-8", "replace"))
+        return row_preview(raw)
 
     def fields(self) -> Mapping[str, tuple[str, ...] | None]:
         numbers = dict.fromkeys(self.columns.numbers)
@@ -93,7 +91,3 @@ class TabularProcessor(Processor):
         except ValueError:
             return None
         return cells if isinstance(cells, dict) else None
-
-
-def _plain(cell: float | str) -> str:
-    return cell if isinstance(cell, str) else f"{cell:.6g}"

@@ -52,7 +52,7 @@ class ImageTable(ImageFiles):
 
     def target(self, index: int) -> str:
         if self.labels[index] == NO_LABEL:
-            raise SampleError(self.sample_id(index), "it has no label")
+            raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
         return super().target(index)
 
     def path(self, index: int) -> Path:

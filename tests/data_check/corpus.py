@@ -156,6 +156,8 @@ def _plant_in_texts(rows: list[list[str]], found: Faults, name: str) -> None:
     def add(kind: str, index: int) -> None:
         found.add((kind, f"{name}, row {index + 1}"))
 
+    words = [f"unheard{k}" for k in range(20)]
+
     def append(text: str, label: str, split: str) -> int:
         rows.append([text, label, split])
         return len(rows) - 1
@@ -187,6 +189,10 @@ def _plant_in_texts(rows: list[list[str]], found: Faults, name: str) -> None:
         source = next(free)
         rows[source][1] = "sport" if rows[source][1] == "weather" else "weather"
         add("suspect", source)
+    for text in ("", " \t"):
+        add("empty", append(text, "sport", "train"))
+    for number in range(2):
+        add("no-label", append(f"{' '.join(words)} number {number}", "", "train"))
 
 
 def sounds(folder: Path, faulty: bool) -> Faults:
@@ -254,15 +260,26 @@ def _plant_in_sounds(folder: Path, train: list[Path]) -> Faults:
 
 
 def mixed(file: Path, faulty: bool) -> Faults:
-    """A table of texts and numbers; some rows of the faulty one lack their text."""
+    """A table of texts and numbers; the faulty one has empty cells, and a row twice.
+
+    Rows with the same text but other numbers are no copies.
+    """
     texts(file, faulty=False)
     rows = list(csv.reader(file.open(encoding="utf-8")))
     found: Faults = set()
     for k, row in enumerate(rows[1:], start=1):
         row.insert(0, str(k * 37 % 101 / 10))
+        if k == 6:
+            row[1:] = rows[1][1:]
+        if faulty and k in (20, 30):
+            row[0] = ""
+            found.add(("missing", f"{file.name}, row {k}"))
         if faulty and k in (11, 52, 93):
             row[1] = ""
             found.add(("missing", f"{file.name}, row {k}"))
+    if faulty:
+        rows.append(list(rows[8]))
+        found.add(("duplicate", f"{file.name}, row {len(rows) - 1}"))
     rows[0].insert(0, "height")
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows(rows)
