@@ -15,8 +15,8 @@ from mmft_core.config import dump_toml
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, replacing_folder
-from mmft_core.report import ReportContent
 from mmft_core.report.card import Publication, render_card
+from mmft_core.report.content import ReportContent
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sharing.carbon import estimate
 
