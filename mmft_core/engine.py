@@ -172,7 +172,9 @@ class Engine:
         state, accelerator, step = self.state, self.accelerator, self.state.progress.step
         if step % self.steps_per_epoch == 0:
             state.train(self.windows.epoch_of(step))
+        asked = time.perf_counter()
         passes = [next(stream) for _ in range(self.windows.passes(step))]
+        state.progress.waited += time.perf_counter() - asked
         weights = [state.task.weight(batch) for batch in passes]
         # The loss is the mean over the whole window, over however many passes and processes.
         scale = accelerator.num_processes / max(1, sum_of_processes(sum(weights), accelerator))
@@ -213,6 +215,7 @@ class Engine:
                 lr=float(self.state.schedule.get_last_lr()[-1]),
                 samples=progress.samples,
                 seconds=progress.seconds,
+                waited=progress.waited,
             )
         )
 

@@ -84,6 +84,7 @@ def collect_results(
         "metrics": {split: _values(e) for split, e in evaluations.items()},
         "timings": {
             "training_seconds": round(progress.seconds, 3),
+            "waiting_for_data_seconds": round(progress.waited, 3),
             "evaluation_seconds": round(sum(e.seconds for e in evaluations.values()), 3),
             "total_seconds": round(total_seconds, 3),
             "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 3),

@@ -26,6 +26,7 @@ class Progress:
         step: optimizer steps done.
         samples: seen so far.
         seconds: taken so far, over all its sessions.
+        waited: of these, waiting for data.
         evaluated_step: the step of the last evaluation.
         best: the monitored figure of the best evaluation.
     """
@@ -33,6 +34,7 @@ class Progress:
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     evaluated_step: int = 0
     best: float | None = None
     best_step: int = 0

@@ -37,6 +37,7 @@ class Step:
     Attributes:
         samples: that training has seen so far.
         seconds: that training has taken so far, evaluations and checkpoints included.
+        waited: of these, waiting for data.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Step:
     lr: float
     samples: int
     seconds: float
+    waited: float
 
 
 @dataclass(frozen=True, kw_only=True)

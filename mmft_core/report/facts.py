@@ -121,6 +121,7 @@ def _training(content: ReportContent) -> Facts:
     if timings:
         rows += [
             ("training", wording.duration(timings.get("training_seconds"))),
+            ("of it waiting for data", wording.duration(timings.get("waiting_for_data_seconds"))),
             ("final evaluation", wording.duration(timings.get("evaluation_seconds"))),
             ("whole run", wording.duration(timings.get("total_seconds"))),
             ("speed", f"{wording.count(timings.get('samples_per_second'))} samples a second"),

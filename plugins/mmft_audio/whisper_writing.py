@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor
-from transformers import GenerationConfig, GenerationMixin
+from transformers import GenerationConfig, GenerationMixin, StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_core.contracts import PADDING, Features
@@ -34,6 +33,7 @@ def write(backbone: Writer, features: Features, settings: Generation) -> list[li
     assert sequence is not None
     tokens = torch.tensor(backbone.prompt.tokens, device=sequence.device)
     prompt = tokens.expand(len(sequence), -1)
+    most = _most(backbone, features, settings)
     cuda = [sequence.device] if sequence.device.type == "cuda" else []
     listening = backbone.hearing(features)
     with quietly(), listening, torch.random.fork_rng(devices=cuda, enabled=settings.sample):
@@ -44,11 +44,13 @@ def write(backbone: Writer, features: Features, settings: Generation) -> list[li
             backbone.network,
             encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
-            generation_config=_config(backbone, settings, _most(backbone, features, settings)),
+            generation_config=_config(backbone, settings, int(most.max())),
+            stopping_criteria=StoppingCriteriaList([_Longest(most + prompt.shape[1])]),
         )
     end = backbone.codec.end
     rows = written[:, prompt.shape[1] :].tolist()
-    return [row[: row.index(end)] if end in row else row for row in rows]
+    own = [row[:longest] for row, longest in zip(rows, most.tolist(), strict=True)]
+    return [row[: row.index(end)] if end in row else row for row in own]
 
 
 def losses(backbone: Writer, features: Features, targets: Tensor) -> Tensor:
@@ -63,12 +65,27 @@ def losses(backbone: Writer, features: Features, targets: Tensor) -> Tensor:
     return cross_entropies(output.logits[:, prompt.shape[1] - 1 :].float(), targets)
 
 
-def _most(backbone: Writer, features: Features, settings: Generation) -> int:
-    """Most tokens: in proportion to the longest recording, for a text may go round in circles."""
+def _most(backbone: Writer, features: Features, settings: Generation) -> Tensor:
+    """Most tokens (B,): in proportion to the recording, for a text may go round in circles."""
     most = min(settings.max_new_tokens, backbone.codec.most)
     assert features.mask is not None
-    share = int(features.mask.sum(1).max()) / backbone.positions
-    return min(most, math.ceil(share * most) + _SPARE)
+    share = features.mask.sum(1) / backbone.positions
+    return ((share * most).ceil().long() + _SPARE).clamp(max=most)
+
+
+class _Longest(StoppingCriteria):
+    """Ends each text where its own recording ends it, whatever else is in the batch."""
+
+    def __init__(self, longest: Tensor) -> None:
+        """Args:
+        longest: tokens (B,) of a text, its prompt among them.
+        """
+        self.longest = longest
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # type: ignore[override]
+        """Which of these (B * beams, T) are at their end."""
+        beams = len(input_ids) // len(self.longest)
+        return self.longest.repeat_interleave(beams) <= input_ids.shape[1]
 
 
 def unheard(features: Features) -> BaseModelOutput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,22 @@ def test_accumulation_equals_the_larger_batch(tmp_path: Path) -> None:
 def test_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
     outcome = make_engine(tmp_path, replace(FAST, steps=7)).fit()
     assert (outcome.progress.step, outcome.total_steps) == (7, 7)
+
+
+def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmft_core.data import PreparedSplit
+
+    load = PreparedSplit.__getitem__
+
+    def slowly(self: PreparedSplit, key: tuple[int, int]) -> Any:
+        time.sleep(0.01)
+        return load(self, key)
+
+    monkeypatch.setattr(PreparedSplit, "__getitem__", slowly)
+    sink = Recorder()
+    progress = make_engine(tmp_path, replace(FAST, steps=5), sink=sink).fit().progress
+    assert 0.01 * progress.samples <= progress.waited < progress.seconds
+    assert 0 < sink.steps[0].waited < sink.steps[-1].waited == progress.waited
 
 
 def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:

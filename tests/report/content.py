@@ -94,6 +94,7 @@ def results(judged: dict[str, Any], samples: dict[str, int], classes: int) -> di
         "metrics": judged,
         "timings": {
             "training_seconds": 133.9,
+            "waiting_for_data_seconds": 1.7,
             "evaluation_seconds": 2.71,
             "total_seconds": 141.2,
             "samples_per_second": 93.9,
