@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.data_report import show
 from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
@@ -17,9 +18,6 @@ from mmft_core.errors import ConfigError
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
     from mmft_core.data_check.choosing import Chosen
-
-_NAMED = 5
-"""Findings of a kind that the terminal shows."""
 
 
 @click.group()
@@ -63,7 +61,7 @@ def check(
     from mmft_core.files import write_json
 
     chosen, report = _checked(dataset, task, assignments)
-    _show(report)
+    show(report)
     if json_file is not None:
         write_json(json_file, asdict(report))
     if html is not None:
@@ -104,6 +102,7 @@ def clean(
         BY_DEFAULT,
         removals,
         rows_left,
+        rows_left_of_table,
         write_removals,
         write_rows,
     )
@@ -111,9 +110,10 @@ def clean(
     _check_output(output, dataset)
     chosen, report = _checked(dataset, task, assignments)
     removed = removals(report.findings, remove or BY_DEFAULT)
-    rows = rows_left(
-        chosen.dataset, chosen.inspectors, chosen.target, output.absolute().parent, removed
-    )
+    folder, own = output.absolute().parent, _table(dataset)
+    rows = rows_left_of_table(own, folder, removed) if own else None
+    if rows is None:
+        rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
     write_rows(output, rows)
     write_removals(output.with_suffix(".removed.csv"), removed)
     kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
@@ -181,13 +181,20 @@ def _rows(
 ) -> list[dict[str, str]]:
     """The rows to be divided: those of a table as they are, those of other data by sample."""
     from mmft_core.data_check.cleaning import rows_left, rows_of_table
+
+    table = _table(dataset)
+    if table is not None:
+        return rows_of_table(table, folder)
+    chosen = _chosen(dataset, task, assignments)
+    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+
+
+def _table(dataset: str) -> Path | None:
+    """The file, if the data set is a table."""
     from mmft_core.tables import SUFFIXES
 
     path = Path(dataset).expanduser()
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
-        return rows_of_table(path, folder)
-    chosen = _chosen(dataset, task, assignments)
-    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+    return path if path.is_file() and path.suffix.lower() in SUFFIXES else None
 
 
 def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> None:
@@ -236,22 +243,3 @@ def _chosen(dataset: str, task: str | None, assignments: tuple[str, ...]) -> Cho
         raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
     table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
     return choose(table, task, registry)
-
-
-def _show(report: Report) -> None:
-    from mmft_core.data_check import KINDS
-
-    for name, facts in report.splits.items():
-        classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
-        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
-    for note in report.notes:
-        click.echo(note)
-    for kind, findings in report.by_kind().items():
-        click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
-        for finding in findings[:_NAMED]:
-            click.echo(f"  {finding.split}  {finding.id} {finding.text}")
-        if len(findings) > _NAMED:
-            click.echo(f"  and {len(findings) - _NAMED:,} more")
-    count = len(report.findings)
-    what = "nothing is wrong" if not count else f"{count:,} finding{'s' if count > 1 else ''}"
-    click.echo(f"\n{what}, after {report.seconds:.1f} s")

@@ -81,6 +81,23 @@ def rows_left(
     return rows
 
 
+def rows_left_of_table(
+    file: Path, folder: Path, removed: Sequence[Finding]
+) -> list[dict[str, str]] | None:
+    """The rows of a table that are left, with all of their columns; None if ids are not of rows.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    rows, table = rows_of_table(file, folder), Table(file)
+    known = {table.row_id(k) for k in range(len(rows))}
+    # An id may go on with the name of a file, in parentheses.
+    gone = {f.id if f.id in known else f.id.partition(" (")[0] for f in removed}
+    if not gone <= known:
+        return None
+    return [row for k, row in enumerate(rows) if table.row_id(k) not in gone]
+
+
 def rows_of_table(file: Path, folder: Path) -> list[dict[str, str]]:
     """The rows of a table as they are, but for paths, which are found from another folder.
 
@@ -102,14 +119,16 @@ def rows_of_table(file: Path, folder: Path) -> list[dict[str, str]]:
 
 
 def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write rows as a CSV, the column of their split last.
+    """Write rows as a CSV, the column of their split, if they have one, last.
 
     Raises:
         StorageError: it cannot be written.
     """
-    columns = dict.fromkeys(column for row in rows for column in row if column != "split")
+    columns = dict.fromkeys(column for row in rows for column in row)
+    if "split" in columns:
+        columns["split"] = columns.pop("split")
     with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, [*columns, "split"], restval="")
+        writer = csv.DictWriter(out, list(columns), restval="")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -115,6 +115,15 @@ def test_a_cleaned_table_is_clean_and_the_data_stay_as_they_are(
     assert sum(kind == "suspect" for kind, _ in left) <= 1
 
 
+def test_a_cleaned_table_keeps_the_columns_that_are_no_inputs(mmft: Call, tmp_path: Path) -> None:
+    rows = [f"word{k} of a text,{'ab'[k % 2]},patient {k // 3}" for k in range(20)]
+    table = tmp_path / "rows.csv"
+    table.write_text("\n".join(["text,label,patient", *rows, rows[4]]))
+    assert mmft("data", "clean", table, "-o", tmp_path / "clean.csv").code == 0
+    left = (tmp_path / "clean.csv").read_text().splitlines()
+    assert left == ["text,label,patient", *rows]
+
+
 def test_a_run_reads_a_cleaned_table(mmft: Call, faulty: Planted, tmp_path: Path) -> None:
     assert mmft("data", "clean", faulty["images"][0], "-o", tmp_path / "clean.csv").code == 0
     run = mmft(

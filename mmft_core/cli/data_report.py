@@ -1,0 +1,33 @@
+"""What `mmft data check` tells in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mmft_core.data_check import Report
+
+_NAMED = 5
+"""Findings of a kind that are named."""
+
+
+def show(report: Report) -> None:
+    """Show a report."""
+    from mmft_core.data_check import KINDS
+
+    for name, facts in report.splits.items():
+        classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
+        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
+    for note in report.notes:
+        click.echo(note)
+    for kind, findings in report.by_kind().items():
+        click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
+        for finding in findings[:_NAMED]:
+            click.echo(f"  {finding.split}  {finding.id} {finding.text}")
+        if len(findings) > _NAMED:
+            click.echo(f"  and {len(findings) - _NAMED:,} more")
+    count = len(report.findings)
+    what = "nothing is wrong" if not count else f"{count:,} finding{'s' if count > 1 else ''}"
+    click.echo(f"\n{what}, after {report.seconds:.1f} s")
