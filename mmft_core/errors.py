@@ -12,6 +12,7 @@
     ├── WeightsError            pretrained weights cannot be had or do not fit
     ├── RunDirectoryError       a run directory is missing, not empty, or of another run
     │   └── CheckpointError         a checkpoint is damaged or belongs to another run
+    ├── ExportError             an export cannot be made, differs from its run, or is damaged
     ├── StorageError            the disk is full or may not be written
     └── TrainingError           training cannot go on
         └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
@@ -93,6 +94,10 @@ class RunDirectoryError(MmftError):
 
 class CheckpointError(RunDirectoryError):
     """A checkpoint is damaged or belongs to another run."""
+
+
+class ExportError(MmftError):
+    """An export cannot be made, computes something else than its run, or is damaged."""
 
 
 class StorageError(MmftError):

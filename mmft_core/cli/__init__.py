@@ -19,6 +19,7 @@ COMMANDS = {
     "index": "mmft_core.cli.index:index",
     "search": "mmft_core.cli.search:search",
     "data": "mmft_core.cli.data:data",
+    "export": "mmft_core.cli.export:export",
     "serve": "mmft_core.cli.serve:serve",
     "plugins": "mmft_core.cli.plugins:plugins",
 }
@@ -31,6 +32,7 @@ SUMMARIES = {
     "index": "Embed a library of files, to be searched in milliseconds.",
     "search": "Find what in an index is most like a file or a text.",
     "data": "Check a data set before anything is trained, clean it, divide it.",
+    "export": "Write a finished run as ONNX and the like, and compare it with the run.",
     "serve": "Serve a finished run over HTTP, with a page to try it on.",
     "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
 }
