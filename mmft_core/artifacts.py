@@ -10,12 +10,13 @@ beside them, such as a tokenizer). Where a backbone's own weights are not kept (
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from safetensors import SafetensorError
@@ -50,12 +51,14 @@ class LoadedModel:
 
     Attributes:
         parts: its backbones with their options, by modality.
+        exported: whether another runtime computes it, on the CPU and in full precision.
     """
 
     task: Task
     component: Component[TaskSpec]
     info: DatasetInfo
     parts: Mapping[str, Part[BackboneSpec]]
+    exported: bool = False
 
     @property
     def processors(self) -> dict[str, Processor]:
@@ -131,33 +134,74 @@ def load(
         UnknownComponentError: a plugin that it was made with is not installed.
     """
     folder = folder / "model" if (folder / "model").is_dir() else folder
+    with _damage(folder):
+        model = _build(folder, registry, settings, _rebuild)
+        base.read(model.task, folder / _WEIGHTS, adapters=False)
+    return model
+
+
+def load_empty(
+    folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
+) -> LoadedModel:
+    """Load a model without any weights, to be filled in or to be computed by others.
+
+    It takes no memory where torch's default device is "meta".
+
+    Raises:
+        As `load`, but for WeightsError.
+    """
+    with _damage(folder):
+        return _build(folder, registry, settings, _empty)
+
+
+@contextlib.contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Raises:
+    RunDirectoryError: something is not as `save` wrote it.
+    """
+    try:
+        yield
+    except MmftError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
+
+
+def _build(
+    folder: Path, registry: Registry, settings: Mapping[str, Any] | None, backbone: Rebuild
+) -> LoadedModel:
+    """Build what `model.json` names.
+
+    Args:
+        backbone: builds one.
+    """
     if not (folder / _MODEL).is_file():
         raise RunDirectoryError(
             f"There is no finished model in {folder}.",
             hint="Give the folder of a run that has ended; an interrupted one goes on with "
             "`mmft run --resume`.",
         )
-    try:
-        content = json.loads((folder / _MODEL).read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")
-        info = msgspec.convert(content["info"], DatasetInfo)
-        component = registry.task(content["task"]["name"])
-        saved, needs = content["backbones"], component.spec.needs_of
-        parts = {m: _part(registry, m, part) for m, part in saved.items()}
-        backbones = {
-            m: _rebuild(m, part, saved[m].get("loaded"), info, needs(m), folder)
-            for m, part in parts.items()
-        }
-        given = {**content["task"]["options"], **(settings or {}).get("task", {})}
-        options = convert(given, component.options_type(), "task")
-        task = component.build(options, TaskContext(backbones=backbones, info=info))
-        base.read(task, folder / _WEIGHTS, adapters=False)
-    except MmftError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
+    content = json.loads((folder / _MODEL).read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")
+    info = msgspec.convert(content["info"], DatasetInfo)
+    component = registry.task(content["task"]["name"])
+    saved, needs = content["backbones"], component.spec.needs_of
+    parts = {m: _part(registry, m, part) for m, part in saved.items()}
+    backbones = {
+        m: backbone(m, part, saved[m].get("loaded"), info, needs(m), folder)
+        for m, part in parts.items()
+    }
+    given = {**content["task"]["options"], **(settings or {}).get("task", {})}
+    options = convert(given, component.options_type(), "task")
+    task = component.build(options, TaskContext(backbones=backbones, info=info))
     return LoadedModel(task=task.eval(), component=component, info=info, parts=parts)
+
+
+Rebuild: TypeAlias = Callable[
+    [str, Part[BackboneSpec], Mapping[str, Any] | None, DatasetInfo, tuple[str, ...], Path],
+    Backbone,
+]
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
@@ -186,3 +230,17 @@ def _rebuild(
         if not backbone.quantized:
             lora.merge(backbone)
     return backbone
+
+
+def _empty(
+    modality: str,
+    part: Part[BackboneSpec],
+    loaded: Mapping[str, Any] | None,
+    info: DatasetInfo,
+    needs: tuple[str, ...],
+    folder: Path,
+) -> Backbone:
+    """A backbone whose weights are nowhere looked for."""
+    told = replace(LoadedWeights(**(loaded or {"source": "run"})), digest="")
+    context = BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs)
+    return rebuild(part, context, told, folder / _ASSETS / modality)

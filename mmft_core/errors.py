@@ -13,6 +13,7 @@
     ├── RunDirectoryError       a run directory is missing, not empty, or of another run
     │   └── CheckpointError         a checkpoint is damaged or belongs to another run
     ├── HubError                a model hub cannot be reached, or refuses
+    ├── ExportError             an export cannot be made, differs from its run, or is damaged
     ├── StorageError            the disk is full or may not be written
     └── TrainingError           training cannot go on
         └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
@@ -103,6 +104,10 @@ class CheckpointError(RunDirectoryError):
 
 class HubError(MmftError):
     """A model hub cannot be reached, or refuses."""
+
+
+class ExportError(MmftError):
+    """An export cannot be made, computes something else than its run, or is damaged."""
 
 
 class StorageError(MmftError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,8 @@ class Predictor:
     """
 
     def __init__(self, model: LoadedModel, config: EngineConfig) -> None:
+        if model.exported:
+            config = replace(config, device="cpu", precision="fp32")
         self.model, self.config = model, config
         self.processors: Mapping[str, Processor] = model.processors
         self.accelerator: Accelerator = make_accelerator(config)

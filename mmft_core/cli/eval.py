@@ -37,13 +37,15 @@ def evaluate(
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Evaluate a finished run, on its own test data or on other data.
+    """Evaluate a finished run, or an export, on its own test data or on other data.
 
     \b
     mmft eval runs/flowers
     mmft eval runs/flowers --dataset ./new-photos
     """
-    registry = discover()
+    from mmft_core.export import folder
+
+    run_dir, registry = folder.place(run_dir), discover()
     tree = RunDirectory(run_dir).open()
     if dataset is not None:
         tree = with_data(tree, dataset, registry)
@@ -59,13 +61,12 @@ def evaluate(
 
     from rich.console import Console
 
-    from mmft_core import artifacts
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
     from mmft_core.inference import Predictor
     from mmft_core.parts import build_dataset, build_metrics
 
-    model = artifacts.load(run_dir, registry, settings)
+    model = folder.load(run_dir, registry, settings)
     data = build_dataset(plan, training=dataset is None)
     name = split or ("all" if dataset else _judged(data))
     display = make_display(Console(stderr=True))

@@ -124,11 +124,11 @@ def load_embedder(
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
-    from mmft_core import artifacts
     from mmft_core.config import EngineConfig
+    from mmft_core.export import folder
     from mmft_core.inference import Predictor
 
-    model = artifacts.load(run_dir, registry)
+    model = folder.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
         raise IncompatibleError(
             f"{run_dir} is a run of '{model.component.name}', which gives "

@@ -58,7 +58,7 @@ def predict(
     assignments: tuple[str, ...],
     output: Path | None,
 ) -> None:
-    """Let a finished run predict files, folders, glob patterns or texts, in their order.
+    """Let a finished run, or an export, predict files, folders or texts, in their order.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
@@ -67,8 +67,8 @@ def predict(
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
-    from mmft_core import artifacts
     from mmft_core.config import EngineConfig
+    from mmft_core.export import folder
     from mmft_core.files import storage_errors
     from mmft_core.inference import Predictor
     from mmft_core.sources import expand
@@ -77,10 +77,10 @@ def predict(
         raise ConfigError(
             "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
         )
-    registry, settings = discover(), parse_set(assignments)
+    run_dir, registry, settings = folder.place(run_dir), discover(), parse_set(assignments)
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
-    model = artifacts.load(run_dir, registry, settings)
+    model = folder.load(run_dir, registry, settings)
     predictor = Predictor(model, EngineConfig(batch_size=batch_size))
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if dataset is not None:

@@ -29,6 +29,11 @@ _POSITIVE = click.IntRange(min=1)
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
 )
 @click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx"]),
+    help="Of a run: onnx takes RUN_DIR/export/onnx. Default: torch; of an export its own.",
+)
+@click.option(
     "--max-batch", type=_POSITIVE, default=16, show_default=True, help="Inputs computed at once."
 )
 @click.option(
@@ -62,6 +67,7 @@ def serve(
     run_dir: Path,
     host: str,
     port: int,
+    backend: str | None,
     max_batch: int,
     queue: int,
     timeout: float,
@@ -71,7 +77,7 @@ def serve(
     api_key: str | None,
     assignments: tuple[str, ...],
 ) -> None:
-    """Serve a finished run over HTTP: POST /predict, and a page to try it on at /.
+    """Serve a finished run, or an export, over HTTP: POST /predict, and a page to try it on at /.
 
     \b
     mmft serve runs/flowers
@@ -82,9 +88,9 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
-    from mmft_core import artifacts
     from mmft_core.config import EngineConfig
     from mmft_core.data import choose_workers
+    from mmft_core.export import folder
     from mmft_core.inference import Predictor
     from mmft_core.serve import server
     from mmft_core.serve.app import create_app
@@ -102,7 +108,7 @@ def serve(
         api_key=api_key,
         workers=max(2, choose_workers(None)),
     )
-    model = artifacts.load(run_dir, discover(), parse_set(assignments))
+    model = folder.load(served_by(run_dir, backend), discover(), parse_set(assignments))
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
     searcher = open_index(run_dir, predictor)
     app = create_app(run_dir.resolve().name, predictor, settings, searcher)
@@ -113,6 +119,33 @@ def serve(
             note = "whoever reaches this address may use the model; --api-key asks for a key"
             click.echo(f"! {note}", err=True)
         server.run(app, listener, grace=timeout)
+
+
+def served_by(run_dir: Path, backend: str | None) -> Path:
+    """The folder whose model is served.
+
+    Raises:
+        ConfigError: an export cannot be served so, or there is none.
+    """
+    from mmft_core.export import folder
+
+    found = folder.find_export(run_dir)
+    if found is not None:
+        kind = folder.describe(found).kind
+        if backend is not None and (backend == "onnx") != (kind == "onnx"):
+            raise ConfigError(
+                f"{found} is an export in the format {kind}, which --backend {backend} is not for.",
+                hint="Leave --backend out, or give the run.",
+            )
+        return found
+    if backend != "onnx":
+        return run_dir
+    own = run_dir / "export" / "onnx"
+    if folder.find_export(own) is None:
+        raise ConfigError(
+            f"There is no ONNX export of {run_dir}.", hint=f"Make it with: mmft export {run_dir}"
+        )
+    return own
 
 
 def _extents(limits: Sequence[str]) -> dict[str, float]:

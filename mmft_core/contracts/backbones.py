@@ -70,6 +70,14 @@ class Processor(ABC):
         """
         return {}
 
+    def manifest(self) -> Mapping[str, Any]:
+        """How a raw input becomes what `collate` gives, in plain JSON, for users of an export.
+
+        It says in words and numbers what somebody without mmft has to do: sizes, sampling rates,
+        files of a tokenizer below `assets/MODALITY`.
+        """
+        return {}
+
     def read(self, source: Path) -> Any:
         """Open a file as a raw input.
 
@@ -207,12 +215,15 @@ class Backbone(nn.Module, ABC):
         loaded: where its weights came from.
         quantized: whether its weights are held in so few bits that they cannot be trained; only
             a head and adapters can then, and the weights are not kept with the model.
+        published: the name of the submodule whose parameters have the names that they are published
+            under; "" for the backbone itself.
     """
 
     processor: Processor
     width: int
     loaded: LoadedWeights
     quantized: bool = False
+    published: str = ""
 
     @property
     def augments(self) -> str:

@@ -6,7 +6,7 @@ Tensors are named "MODALITY.NAME", as the modality's processor names them. Of se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,6 +93,17 @@ def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
     if not all(isinstance(p, Tensor) for p in predictions.values()):
         raise IncompatibleError("What the task predicts are no tensors, so no graph computes it.")
     return {PREDICTIONS: predictions, FIGURES: dict(outputs.figures)}
+
+
+class Part(nn.Module):
+    """A part of a task as the module of a graph, from inputs by modality to tensors."""
+
+    def __init__(self, task: Task, function: Callable[[dict[str, Tensors]], Tensors]) -> None:
+        super().__init__()
+        self.task, self.function = task, function
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        return self.function(grouped(inputs))
 
 
 class WholeTask(Task):

@@ -5,7 +5,7 @@ Connectionist temporal classification: Graves et al., 2006.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from torch import Tensor, nn
 
 from mmft_audio.augmentation import WaveAugmentation, masking
 from mmft_audio.characters import Alphabet, CharacterCodec
@@ -22,7 +21,7 @@ from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word
-from mmft_core.contracts import PADDING, Features, Tensors
+from mmft_core.contracts import PADDING, Axes, Features, Graph, Runner, Tensors
 from mmft_core.generation import Generation
 
 RATE = 16_000
@@ -62,6 +61,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         fix_parameter(self.body, "masked_spec_embed")
         if alphabet is not None:
             self.codec = CharacterCodec(alphabet)
+        self._runner: Runner | None = None  # Of an export, in place of the network.
 
     @property
     def body(self) -> Any:
@@ -74,6 +74,8 @@ class CtcBackbone(TransformersBackbone, Transcriber):
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"waves": (B, T), "lengths": (B,)}."""
+        if self._runner is not None:
+            return self._heard(self._runner(inputs))
         waves, lengths = self._normalized(inputs), inputs["lengths"]
         frames = self.body._get_feat_extract_output_lengths(lengths).long()
         sequence = self._encoded(waves, lengths, frames)
@@ -92,12 +94,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
     def _encoded(self, waves: Tensor, lengths: Tensor, frames: Tensor) -> Tensor:
         body, config = self.body, self.config
         if config.feat_extract_norm == "group":
-            # The norm is over all of a row, so that padding would change what it holds.
-            rows = [
-                body.feature_extractor(wave[None, :length])[0].T
-                for wave, length in zip(waves, lengths.tolist(), strict=True)
-            ]
-            features = pad_sequence(rows, batch_first=True)
+            features = _extracted(body.feature_extractor, waves, lengths).transpose(1, 2)
         else:
             features = body.feature_extractor(waves).transpose(1, 2)
         mask = torch.arange(features.shape[1], device=frames.device) < frames[:, None]
@@ -110,8 +107,28 @@ class CtcBackbone(TransformersBackbone, Transcriber):
 
     def _logits(self, features: Features) -> Tensor:
         """Of the labels (B, T, V) at each moment."""
+        if self._runner is not None:
+            assert features.sequence is not None
+            return features.sequence
         logits: Tensor = self.network.lm_head(self.network.dropout(features.sequence))
         return logits
+
+    def graphs(self, inputs: Tensors) -> Sequence[Graph]:
+        """One, from waves to the logits of their labels; transcripts are read from these."""
+        given = {name: inputs[name] for name in ("waves", "lengths")}
+        axes: Axes = {"waves": {0: "batch", 1: "length"}, "lengths": {0: "batch"}}
+        return [Graph(name="model", module=_Labels(self), inputs=given, axes=axes)]
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Transcriber:
+        self._runner = runners["model"]
+        del self.network
+        return self
+
+    def _heard(self, found: Tensors) -> Features:
+        """What the graph gave, as features whose sequence are logits."""
+        logits = found["logits"]
+        mask = torch.arange(logits.shape[1]) < found["frames"][:, None]
+        return Features(masked_mean(logits, mask), logits, mask)
 
     def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         assert features.mask is not None
@@ -139,6 +156,41 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         super().save_assets(folder)
         if self.alphabet is not None:
             self.alphabet.save(folder)
+
+
+class _Labels(nn.Module):
+    """{"waves" (B, T), "lengths" (B,)} to {"logits" (B, F, V), "frames" (B,)}."""
+
+    def __init__(self, backbone: CtcBackbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, given: Tensors) -> Tensors:
+        features = self.backbone.encode(given)
+        assert features.mask is not None
+        return {"logits": self.backbone._logits(features), "frames": features.mask.sum(1)}
+
+
+def _extracted(extractor: Any, waves: Tensor, lengths: Tensor) -> Tensor:
+    """Features (B, C, F) by convolutions of which the first is normed over all of a recording.
+
+    Padding counts for nothing in the norm, which would change what it holds.
+    """
+    first, *others = extractor.conv_layers
+    hidden = first.conv(waves[:, None])
+    (width,), (stride,) = first.conv.kernel_size, first.conv.stride
+    count = ((lengths - width) // stride + 1)[:, None, None]
+    there = torch.arange(hidden.shape[2], device=hidden.device) < count
+    mean = (hidden * there).sum(2, keepdim=True) / count
+    centred = (hidden - mean) * there
+    variance = centred.square().sum(2, keepdim=True) / count
+    norm = first.layer_norm
+    scaled = centred * (variance + norm.eps).rsqrt()
+    hidden = first.activation(scaled * norm.weight[:, None] + norm.bias[:, None])
+    for layer in others:
+        hidden = layer(hidden)
+    found: Tensor = hidden
+    return found
 
 
 def _words(labels: Sequence[int], alphabet: Alphabet, hop: float) -> Iterator[Word]:

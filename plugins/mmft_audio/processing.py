@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -15,7 +16,7 @@ from mmft_audio import previews
 from mmft_audio.augmentation import WaveAugmentation, decibels
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
-from mmft_core.contracts import Extent, Preview, Processor, Tensors
+from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
 from mmft_core.files import stamp
 
 _SILENT = -60.0
@@ -90,6 +91,28 @@ class AudioProcessor(Processor):
         waves = torch.nn.functional.pad(waves, (0, length - waves.shape[1]))
         count = torch.tensor([len(item["lengths"]) for item in items])
         return {"waves": waves, "lengths": lengths, "pieces": count}
+
+    def axes(self) -> Axes:
+        return {} if self.padded else {"waves": {1: "length"}}
+
+    def manifest(self) -> Mapping[str, Any]:
+        padding = (
+            f"to {self.window:g} s"
+            if self.padded
+            else (
+                f"to the longest of a batch, {self.margin} zeros behind it, "
+                f"up to a multiple of {self.multiple}"
+            )
+        )
+        return {
+            "tensors": {"waves": "mono, -1 to 1, (batch, length)", "lengths": "in samples"},
+            "rate": self.rate,
+            "most": f"{self.window:g} s; of a longer recording the middle is heard, or for "
+            "transcripts it is cut at quiet places",
+            "least": f"{self.least} samples, silence being added to shorter ones",
+            "padding": f"zeros {padding}",
+            "features": "computed within the graph",
+        }
 
     def stamp(self, raw: Recording) -> bytes:
         return stamp(raw.path) + f"|{raw.start}|{raw.end}".encode()

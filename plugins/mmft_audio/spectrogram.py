@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmft_transformers.building import Builder
@@ -17,7 +19,7 @@ from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.options import SpectrogramOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
-from mmft_core.contracts import BackboneContext, Features, Tensors
+from mmft_core.contracts import Axes, BackboneContext, Features, Tensors
 from mmft_core.errors import WeightsError
 from mmft_core.weights import LoadedWeights
 
@@ -50,6 +52,23 @@ class SpectrogramProcessor(AudioProcessor):
 
     def collate(self, items: list[Tensors]) -> Tensors:  # type: ignore[override]
         return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def axes(self) -> Axes:
+        return {}
+
+    def manifest(self) -> Mapping[str, Any]:
+        return {
+            "tensors": {
+                "features": "(batch, frames, channels)",
+                "lengths": "in frames",
+            },
+            "rate": self.rate,
+            "features": "Kaldi's log-mel filter banks: windows of 25 ms (Hanning) every 10 ms, no "
+            "dither, no energy, htk_compat",
+            "channels": self.channels,
+            "frames": f"{self.frames}; zeros behind shorter ones",
+            "normalization": {"subtract": _MEAN, "divide": 2 * _STD},
+        }
 
 
 class SpectrogramBackbone(TransformersBackbone):

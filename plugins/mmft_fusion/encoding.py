@@ -72,7 +72,13 @@ def _features(task: Task, modality: str, inputs: Tensors) -> Features:
 
 
 def _spread(rows: Tensor, held: Tensor) -> Tensor:
-    """Rows (P, ...) of the samples that are there, among zeros (B, ...) for the others."""
+    """Rows (P, ...) of the samples that are there, among zeros (B, ...) for the others.
+
+    In a graph every sample has a row, whatever it holds where there is nothing.
+    """
+    if rows.shape[0] == held.shape[0]:
+        there = held.view(-1, *(1 for _ in rows.shape[1:]))
+        return torch.where(there, rows, torch.zeros_like(rows))
     spread = rows.new_zeros(len(held), *rows.shape[1:])
     return spread.index_put((held.nonzero().squeeze(1),), rows)
 

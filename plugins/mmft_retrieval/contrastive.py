@@ -6,14 +6,26 @@ CLIP's dual encoder (Radford et al., 2021), for any two modalities.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.contracts import Backbone, Batch, Gallery, Outputs, Task, TaskContext, Tensors
+from mmft_core.contracts import (
+    Backbone,
+    Batch,
+    Gallery,
+    Graph,
+    Outputs,
+    Processor,
+    Runner,
+    Task,
+    TaskContext,
+    Tensors,
+)
+from mmft_core.export.whole import Part, input_axes, named
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.neighbours import Neighbours
 from mmft_retrieval.options import ContrastiveOptions
@@ -39,6 +51,12 @@ class Contrastive(Task):
         )
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
         self.codec = GroupCodec(())
+        self._processors = {m: b.processor for m, b in backbones.items()}
+        self._runners: Mapping[str, Runner] = {}  # Of an export, in place of backbones and heads.
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        return self._processors
 
     def forward(self, batch: Batch) -> Outputs:
         embeddings = {m: self._embed(m, inputs) for m, inputs in batch.inputs.items()}
@@ -50,10 +68,27 @@ class Contrastive(Task):
         return Outputs(loss, None if self.training else embeddings)
 
     def _embed(self, modality: str, inputs: Tensors) -> Tensor:
+        if modality in self._runners:
+            return self._runners[modality](named({modality: inputs}))["embeddings"]
         features = self.backbone(modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(self.projections[modality](features.float()), dim=-1)
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        """One for each modality, for either may be embedded alone."""
+        return [self._graph(modality, inputs) for modality, inputs in batch.inputs.items()]
+
+    def _graph(self, modality: str, inputs: Tensors) -> Graph:
+        own = {modality: inputs}
+        part = Part(self, lambda given: {"embeddings": self._embed(modality, given[modality])})
+        axes = input_axes(self.processors, own)
+        return Graph(name=modality, module=part, inputs=named(own), axes=axes)
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self._runners = dict(runners)
+        self.backbones, self.projections = nn.ModuleDict(), nn.ModuleDict()
+        return self
 
     def decode(self, predictions: Tensors, top_k: int = 1) -> list[dict[str, Any]]:
         """Give each sample {"embedding": D numbers by modality, "similarity": of its two, if it has

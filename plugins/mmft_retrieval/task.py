@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.contracts import Backbone, Batch, Gallery, Outputs, TargetCodec, Task, Tensors
+from mmft_core.contracts import (
+    Backbone,
+    Batch,
+    Gallery,
+    Graph,
+    Outputs,
+    Processor,
+    Runner,
+    TargetCodec,
+    Task,
+    Tensors,
+)
+from mmft_core.export.whole import Part, input_axes, named
 from mmft_retrieval.losses import ArcFace, ProxyAnchor
 from mmft_retrieval.neighbours import Neighbours
 
@@ -61,13 +73,32 @@ class Embedding(Task):
         self.backbones = nn.ModuleDict({modality: backbone})
         self.width = dim or backbone.width
         self.head = nn.Identity() if dim is None else nn.Linear(backbone.width, dim)
+        self._processor = backbone.processor
+        self._runner: Runner | None = None  # Of an export, in place of backbone and head.
+
+    @property
+    def processors(self) -> dict[str, Processor]:
+        return {self.modality: self._processor}
 
     def embed(self, inputs: Tensors) -> Tensor:
         """Embed what the modality's processor collated: (B, D), float32, of length one."""
+        if self._runner is not None:
+            return self._runner(named({self.modality: inputs}))["embeddings"]
         features = self.backbone(self.modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
             return F.normalize(self.head(features.float()), dim=-1)
+
+    def graphs(self, batch: Batch) -> Sequence[Graph]:
+        """From the inputs to their embeddings; queries go the same way."""
+        part = Part(self, lambda inputs: {"embeddings": self.embed(inputs[self.modality])})
+        axes = input_axes(self.processors, batch.inputs)
+        return [Graph(name="model", module=part, inputs=named(batch.inputs), axes=axes)]
+
+    def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self._runner = runners["model"]
+        del self.backbones[self.modality]
+        return self
 
     def decode(self, predictions: Tensor, top_k: int = 1) -> list[dict[str, Any]]:
         """Give each sample {"embedding": D numbers}."""

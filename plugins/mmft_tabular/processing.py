@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,6 +62,24 @@ class TabularProcessor(Processor):
             return torch.stack([item[name] for item in items])
 
         return {name: stacked(name) for name in ("numbers", "given", "categories")}
+
+    def manifest(self) -> Mapping[str, Any]:
+        return {
+            "tensors": {
+                "numbers": "(batch, columns of numbers): less the mean, by the deviation, at most "
+                f"{FARTHEST:g} from 0; 0 where there is none",
+                "given": "which of them are there",
+                "categories": "(batch, columns of categories): numbers of categories",
+            },
+            "numbers": {
+                name: {"mean": mean, "deviation": deviation}
+                for name, (mean, deviation) in self.columns.numbers.items()
+            },
+            "categories": {
+                name: {"": EMPTY, "(any other)": UNKNOWN, **known}
+                for name, known in self._index.items()
+            },
+        }
 
     def inspect(self, raw: Cells, *, train: bool = False) -> str | None:
         for name in self.columns.numbers:

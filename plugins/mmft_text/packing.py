@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.contracts import Axes, Preview, Processor, Tensors
 from mmft_text.processing import TextProcessor
 from mmft_text.text_files import SUFFIXES
 
@@ -79,6 +80,26 @@ class PackingProcessor(Processor):
             rows[row].append(piece)
             room[row] -= size
         return rows
+
+    def axes(self) -> Axes:
+        return {name: {1: "length"} for name in ("tokens", "samples", "positions")}
+
+    def manifest(self) -> Mapping[str, Any]:
+        v = self.plain.vocabulary
+        return {
+            "tensors": {
+                "tokens": "ids (rows, length)",
+                "samples": "the text that a token belongs to, -1 for padding",
+                "positions": "of tokens, beginning anew with each text",
+            },
+            "tokenizer": "tokenizer.json of the assets, as the library tokenizers reads it, "
+            "without special tokens",
+            "before": [] if v.start is None else [v.start],
+            "after": [] if v.end is None else [v.end],
+            "most": f"{self.length} tokens a row; a longer text is cut into pieces that overlap "
+            "by a token",
+            "padding": {"id": v.pad, "side": "right"},
+        }
 
     def read(self, source: Path) -> str:
         return self.plain.read(source)

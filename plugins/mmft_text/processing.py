@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_core.contracts import PADDING, Extent, Preview, Processor, TargetCodec, Tensors
+from mmft_core.contracts import PADDING, Axes, Extent, Preview, Processor, TargetCodec, Tensors
 from mmft_core.errors import ConfigError
 from mmft_text.text_files import SUFFIXES, read_text
 
@@ -150,6 +150,21 @@ class TextProcessor(Processor):
         if self.side == "left":
             places = places.flip(0)
         return {"tokens": tokens, "mask": places < lengths[:, None]}
+
+    def axes(self) -> Axes:
+        return {"tokens": {1: "length"}, "mask": {1: "length"}}
+
+    def manifest(self) -> Mapping[str, Any]:
+        v = self.vocabulary
+        return {
+            "tensors": {"tokens": "ids (batch, length)", "mask": "true where there is a token"},
+            "tokenizer": "tokenizer.json of the assets, as the library tokenizers reads it, "
+            "without special tokens",
+            "before": [*v.head, *self.before],
+            "after": [*self.after, *v.tail],
+            "most": f"{self.max_length} tokens in all; of a longer text the end is cut off",
+            "padding": {"id": v.pad, "side": self.side},
+        }
 
     def read(self, source: Path) -> str:
         return read_text(source, str(source))

@@ -19,6 +19,7 @@ class TransformersBackbone(Backbone):
     """A network of transformers, with all that can be told from it alone."""
 
     network: Any
+    published = "network"
     base_model_prefix = "network"
     """Asked for by transformers where PEFT adapts a network that it has renamed layers of."""
 

@@ -52,6 +52,8 @@ class Recipe:
 class TorchvisionBackbone(Backbone):
     """A network of torchvision without its classifier. Its `body` keeps the published names."""
 
+    published = "body"
+
     def __init__(self, body: nn.Module, recipe: Recipe, options: ImageBackboneOptions) -> None:
         super().__init__()
         for name in recipe.head:

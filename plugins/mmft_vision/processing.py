@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps
@@ -54,6 +55,16 @@ class ImageProcessor(Processor):
         """Stack to (B, 3, S, S), channels last in memory, as convolutions like it best."""
         pixels = torch.stack([item["pixels"] for item in items])
         return {"pixels": pixels.contiguous(memory_format=torch.channels_last)}
+
+    def manifest(self) -> Mapping[str, Any]:
+        return {
+            "tensor": "pixels",
+            "layout": "uint8, 0 to 255, RGB, (batch, 3, height, width)",
+            "size": self.size,
+            "resize": "shorter side to size, bilinear, antialiased; then the centre is cut out",
+            "transparency": "on white",
+            "normalization": "within the graph",
+        }
 
     def stamp(self, raw: Image.Image) -> bytes:
         """The file's, where it is one; else of the pixels."""

@@ -1,0 +1,130 @@
+"""`mmft export`: a finished run in a format that other software computes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmft_core.discovery import discover
+
+if TYPE_CHECKING:
+    from mmft_core.export.comparison import Comparison
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "kind",
+    metavar="onnx|torch-export|safetensors|litert",
+    default="onnx",
+    show_default=True,
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8", "int8-static"]),
+    help="ONNX in 8 bits: dynamic, or with ranges measured on training data.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A folder. Default: RUN_DIR/export/FORMAT[-QUANTIZE].",
+)
+@click.option("--dataset", metavar="NAME|PATH", help="Compare on other data than the run's test.")
+@click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="For which latency is measured, beside 1.",
+)
+@click.option(
+    "--max-drop",
+    type=float,
+    default=0.02,
+    show_default=True,
+    help="By how much the monitored figure may be worse.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def export(
+    run_dir: Path,
+    kind: str,
+    quantize: str | None,
+    output: Path | None,
+    dataset: str | None,
+    samples: int,
+    batch_size: int,
+    max_drop: float,
+    as_json: bool,
+) -> None:
+    """Export a finished run, and compare what comes of it with the run on real samples.
+
+    \b
+    mmft export runs/flowers                               ONNX, for ONNX Runtime
+    mmft export runs/flowers --quantize int8-static
+    mmft export runs/flowers --format torch-export
+    mmft predict runs/flowers/export/onnx photo.jpg        as does mmft eval, mmft serve
+
+    An export that computes something else than its run is refused.
+    """
+    registry = discover()
+
+    from rich.console import Console
+
+    from mmft_core.cli.display import make_display
+    from mmft_core.export.exporting import Wanted
+    from mmft_core.export.exporting import export as make
+
+    wanted = Wanted(
+        kind=kind,
+        quantize=quantize,
+        output=output,
+        dataset=dataset,
+        samples=samples,
+        batch_size=batch_size,
+        most=max_drop,
+    )
+    display = make_display(Console(stderr=True))
+    try:
+        folder, found = make(run_dir, wanted, registry, display)
+    finally:
+        display.close()
+    if as_json:
+        click.echo(json.dumps({"export": str(folder), **asdict(found)}))
+        return
+    _show(Console(), found, wanted.place(run_dir).name)
+    click.echo(f"export  {folder}")
+    click.echo(f"use it  mmft predict {folder} ...")
+
+
+def _show(console: object, found: Comparison, name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table("", "torch", name, "", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    mine, other = found.torch, found.export
+    if mine.metric is not None and other.metric is not None:
+        change = f"{other.metric - mine.metric:+.4f}"
+        table.add_row(found.metric, f"{mine.metric:.4f}", f"{other.metric:.4f}", change)
+    for size, own in mine.latency.items():
+        theirs = other.latency[size]
+        label = f"ms for {size} sample{'s' if size > 1 else ''}"
+        table.add_row(label, f"{own:.2f}", f"{theirs:.2f}", f"{own / theirs:.2f}x as fast")
+    ratio = f"{other.megabytes / mine.megabytes:.0%}"
+    table.add_row("MB", f"{mine.megabytes:.1f}", f"{other.megabytes:.1f}", ratio)
+    console.print(table)
+    told = (
+        f"{found.alike:.1%} of the texts are the same"
+        if found.alike is not None
+        else f"largest difference of a prediction {found.difference:.2g}"
+    )
+    console.print(f"{told}, on {found.samples} samples", highlight=False)

@@ -1,0 +1,233 @@
+"""An export beside its run, on real samples: differences, the metric, latency, size."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
+from mmft_core.data import PreparedSplit
+from mmft_core.errors import ExportError
+from mmft_core.evaluation import Evaluation
+from mmft_core.inference import Predictor
+from mmft_core.monitor import Monitor
+from mmft_core.splits import Unlabelled
+from mmft_core.tracking import Sink
+
+TOLERANCE = 1e-3
+"""Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
+
+ALIKE = 0.95
+"""Share of texts that must be the same in full precision; near ties may go either way."""
+
+_SECONDS, _REPEATS = 3.0, 30
+"""How long a latency is measured at most, and how often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two.
+
+    Attributes:
+        metric: the monitored figure, or None where there is none without a loss.
+        latency: median milliseconds by the number of samples computed at once.
+        megabytes: of its weights or graphs.
+    """
+
+    metric: float | None
+    latency: Mapping[int, float]
+    megabytes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How an export compares with its run.
+
+    Attributes:
+        difference: the largest of any number that is predicted; None for texts.
+        relative: the same, of numbers above 1 in proportion to them.
+        alike: share of predictions that are the same, of texts; None for numbers.
+        metric: the name of the monitored figure.
+        drop: how much worse it is; negative for better.
+    """
+
+    samples: int
+    difference: float | None
+    relative: float | None
+    alike: float | None
+    metric: str
+    drop: float | None
+    torch: Side
+    export: Side
+
+    def check(self, *, exact: bool, most: float) -> None:
+        """Raises:
+        ExportError: the export is another model than the run.
+
+        Args:
+            exact: whether it is in full precision.
+            most: by how much the metric may be worse.
+        """
+        worse = self.drop is not None and self.drop > most
+        if worse:
+            raise ExportError(
+                f"The export was refused: its {self.metric} is {self.export.metric:.4f} and the "
+                f"run's {self.torch.metric:.4f} on {self.samples} samples.",
+                hint="--max-drop allows for more; --quantize int8-static and int8 lose "
+                "differently.",
+            )
+        if exact and not _close(self.relative, self.alike):
+            found = (
+                f"{1 - self.alike:.0%} of its texts are others"
+                if self.alike is not None
+                else f"its predictions differ by up to {self.difference:.2g}"
+            )
+            raise ExportError(
+                f"The export was refused: {found} than the run's on {self.samples} samples.",
+                hint="Another --format may do; please report it, for this should not be.",
+            )
+
+
+def _close(relative: float | None, alike: float | None) -> bool:
+    if alike is not None:
+        return alike >= ALIKE
+    # Not `>`: what is no number is not close.
+    return relative is not None and relative <= TOLERANCE
+
+
+def compare(
+    run: Predictor,
+    export: Predictor,
+    dataset: Dataset,
+    split: str,
+    metrics: Mapping[str, Metric],
+    monitor: Monitor,
+    megabytes: tuple[float, float],
+    sink: Sink,
+) -> Comparison:
+    """Let both predict a split, and measure them.
+
+    Args:
+        megabytes: of the run's weights and of the export's files.
+    """
+    recorders = (_Recorder(), _Recorder())
+    evaluations = [
+        p.evaluate(dataset, split, {**metrics, "": recorder}, sink, skip_bad=True)
+        for p, recorder in zip((run, export), recorders, strict=True)
+    ]
+    name = _figure(monitor, evaluations)
+    figures = [e.figures.get(name) for e in evaluations]
+    wanted, got = (_leaves(r.predictions) for r in recorders)
+    latencies = _latencies((run, export), _batches(run, dataset, split))
+    drop = None
+    if figures[0] is not None and figures[1] is not None:
+        drop = figures[0] - figures[1] if monitor.higher_is_better else figures[1] - figures[0]
+    sides = [
+        Side(metric=figure, latency=latency, megabytes=size)
+        for figure, latency, size in zip(figures, latencies, megabytes, strict=True)
+    ]
+    numbers = [pair for pair in zip(wanted, got, strict=True) if isinstance(pair[0], Tensor)]
+    others = [pair for pair in zip(wanted, got, strict=True) if not isinstance(pair[0], Tensor)]
+    return Comparison(
+        samples=evaluations[0].samples,
+        difference=_largest(numbers, lambda w: torch.ones_like(w)) if not others else None,
+        relative=_largest(numbers, lambda w: w.abs().clamp(min=1)) if not others else None,
+        alike=sum(w == g for w, g in others) / len(others) if others else None,
+        metric=name,
+        drop=drop,
+        torch=sides[0],
+        export=sides[1],
+    )
+
+
+def _figure(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
+    """The monitored figure, or where one has no loss the first that both have."""
+    names = [n for n in evaluations[0].figures if n in evaluations[1].figures]
+    if monitor.name in names or not names:
+        return monitor.name
+    return next((n for n in names if n != "loss"), monitor.name)
+
+
+class _Recorder(Metric):
+    """Keeps predictions, as a metric is told of them."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Any] = []
+
+    def reset(self) -> None:
+        self.predictions = []
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        self.predictions.append(map_tensors(predictions, lambda t: t.cpu()))
+
+    def compute(self) -> dict[str, MetricValue]:
+        return {}
+
+    def state(self) -> Any:
+        return self.predictions
+
+    def merge(self, state: Any) -> None:
+        self.predictions += state
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """The tensors of predictions, and the texts; of records their text."""
+    if isinstance(tree, Mapping):
+        if isinstance(tree.get("text"), str):
+            return [tree["text"]]
+        return [leaf for value in tree.values() for leaf in _leaves(value)]
+    if isinstance(tree, list | tuple):
+        return [leaf for value in tree for leaf in _leaves(value)]
+    return [tree]
+
+
+def _largest(
+    pairs: Sequence[tuple[Tensor, Tensor]], unit: Callable[[Tensor], Tensor]
+) -> float | None:
+    found = []
+    for wanted, got in pairs:
+        if len(wanted):
+            apart = (wanted.double() - got.double()).abs() / unit(wanted.double())
+            found.append(float(apart.max()))
+    if any(value != value for value in found):
+        return float("nan")
+    return max(found, default=None)
+
+
+def _batches(predictor: Predictor, dataset: Dataset, split: str) -> list[Batch]:
+    """A batch of one sample, and one as large as the configuration has it."""
+    from mmft_core.inference import choose_split
+
+    data = PreparedSplit(
+        Unlabelled(choose_split(dataset, split)),
+        predictor.processors,
+        predictor.model.task.codec,
+        train=False,
+    )
+    sizes = sorted({1, min(predictor.config.batch_size, len(data))})
+    found = [data.collate([data[0, index] for index in range(size)]).batch for size in sizes]
+    return [batch for batch in found if batch is not None]
+
+
+def _latencies(predictors: Sequence[Predictor], batches: Sequence[Batch]) -> list[dict[int, float]]:
+    """Median milliseconds of each, taken in turns."""
+    found: list[dict[int, float]] = [{} for _ in predictors]
+    for batch in batches:
+        times: list[list[float]] = [[] for _ in predictors]
+        for predictor in predictors:
+            predictor.compute(batch)  # The first call prepares things.
+        ends = time.perf_counter() + _SECONDS
+        while len(times[0]) < _REPEATS and (time.perf_counter() < ends or len(times[0]) < 3):
+            for predictor, own in zip(predictors, times, strict=True):
+                started = time.perf_counter()
+                predictor.compute(batch)
+                own.append(1000 * (time.perf_counter() - started))
+        for own, result in zip(times, found, strict=True):
+            result[len(batch)] = statistics.median(own)
+    return found

@@ -1,0 +1,285 @@
+"""A run to an export: traced, written, quantized, compared with the run, and only then kept."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import mmft_core
+from mmft_core import artifacts
+from mmft_core.artifacts import LoadedModel
+from mmft_core.config import EngineConfig, merge
+from mmft_core.contracts import Batch, Dataset, Split
+from mmft_core.data import PreparedSplit
+from mmft_core.errors import ConfigError, DataError, ExportError, RunDirectoryError, SampleError
+from mmft_core.export import folder as exports
+from mmft_core.export import quantization, weights
+from mmft_core.export.comparison import Comparison, compare
+from mmft_core.export.folder import Description
+from mmft_core.export.formats import WEIGHTS, graph_format
+from mmft_core.export.quantization import Recorder
+from mmft_core.export.tracing import GraphInfo, Traced, trace
+from mmft_core.files import replacing_folder
+from mmft_core.inference import Predictor
+from mmft_core.monitor import choose_monitor
+from mmft_core.parts import build_dataset, build_metrics
+from mmft_core.plan import Plan, resolve, with_data
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
+from mmft_core.splits import Joined, Subset, Unlabelled
+from mmft_core.tracking import Sink
+
+_EXAMPLES, _CALIBRATION = 3, 64
+"""Samples of the example that graphs are traced with, and of those that ranges are measured on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked of an export.
+
+    Attributes:
+        kind: the format, of `mmft_core.export.formats.FORMATS`.
+        quantize: of `quantization.METHODS`; None for full precision.
+        output: the folder; None for a place in the run's.
+        dataset: the data that it is compared on; None for the run's own.
+        samples: how many of them.
+        batch_size: for which latency is measured, beside 1.
+        most: by how much the monitored figure may be worse.
+    """
+
+    kind: str = "onnx"
+    quantize: str | None = None
+    output: Path | None = None
+    dataset: str | None = None
+    samples: int = 64
+    batch_size: int = 32
+    most: float = 0.02
+
+    def place(self, run: Path) -> Path:
+        name = self.kind if self.quantize is None else f"{self.kind}-{self.quantize}"
+        return self.output or run / "export" / name
+
+
+def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[Path, Comparison]:
+    """Export a finished run.
+
+    Returns:
+        the folder, and how what is in it compares with the run.
+
+    Raises:
+        ExportError: it cannot be exported, or what comes of it is another model; nothing is left.
+        RunDirectoryError: the run is not finished, or the output is something else.
+    """
+    _check(wanted)
+    directory = RunDirectory(run)
+    tree = directory.open()
+    directory.read_results()
+    output = wanted.place(run)
+    _check_output(output)
+    if wanted.dataset is not None:
+        tree = with_data(tree, wanted.dataset, registry)
+    engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
+    plan = resolve(merge(tree, {"engine": engine}), registry)
+    model = artifacts.load(run, registry)
+    _check_weights(model)
+    dataset = build_dataset(plan, training=wanted.dataset is None)
+    judged = _judged(dataset, wanted)
+    with replacing_folder(output) as temporary:
+        _Making(directory, wanted, registry, plan, model, dataset, judged).make(temporary, sink)
+        found = _compared(temporary, wanted, registry, plan, model, dataset, judged, sink)
+        found.check(exact=wanted.quantize is None, most=wanted.most)
+        told = exports.describe(temporary)
+        replace(told, check=asdict(found)).write(temporary)
+    return output, found
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The files of an export in the making."""
+
+    run: RunDirectory
+    wanted: Wanted
+    registry: Registry
+    plan: Plan
+    model: LoadedModel
+    dataset: Dataset
+    judged: Split
+
+    def make(self, folder: Path, sink: Sink) -> None:
+        """Write all of it but how it compares."""
+        shutil.copy(self.run.config, folder / self.run.config.name)
+        shutil.copy(self.run.model / "model.json", folder)
+        shutil.copytree(self.run.model / "assets", folder / "assets")
+        if self.wanted.kind == WEIGHTS:
+            files = weights.write(self.model.task, folder)
+            self._description(folder, (), {"torch": torch.__version__}, files).write(folder)
+            return
+        written = graph_format(self.wanted.kind)
+        traced = self._traced()
+        infos = tuple(t.info(f"{t.name}{written.suffix}") for t in traced)
+        if self.wanted.quantize is None:
+            for one, info in zip(traced, infos, strict=True):
+                written.write(one, folder / info.file)
+        else:
+            with tempfile.TemporaryDirectory() as full:
+                for one, info in zip(traced, infos, strict=True):
+                    written.write(one, Path(full) / info.file)
+                self._quantize(Path(full), infos, folder)
+        files = sorted(f for f in folder.iterdir() if f.name.startswith(tuple(_names(infos))))
+        self._description(folder, infos, written.versions(), files).write(folder)
+
+    def _traced(self) -> list[Traced]:
+        self.model.task.cpu().eval()
+        with torch.no_grad():
+            graphs = self.model.task.graphs(self._example())
+        return [trace(graph) for graph in graphs]
+
+    def _example(self) -> Batch:
+        """A batch that has all modalities; of one sample several times if there is but one."""
+        task, found = self.model.task, []
+        data = PreparedSplit(Unlabelled(self.judged), task.processors, task.codec, train=False)
+        for index in range(len(data)):
+            sample = data[0, index]
+            if not isinstance(sample, SampleError) and set(sample.inputs) == set(task.processors):
+                found.append(sample)
+            if len(found) == _EXAMPLES:
+                break
+        if not found:
+            raise DataError(
+                "None of the samples has all modalities, so there is no example to export with.",
+                hint="Give --dataset with some that have.",
+            )
+        batch = data.collate([*found, *found[:1] * (_EXAMPLES - len(found))]).batch
+        assert batch is not None
+        return batch
+
+    def _quantize(self, full: Path, infos: tuple[GraphInfo, ...], folder: Path) -> None:
+        if self.wanted.quantize == "int8":
+            for info in infos:
+                quantization.quantize_dynamic(full / info.file, folder / info.file)
+            return
+        written = graph_format(self.wanted.kind)
+        recorders = {i.name: Recorder(written.run(full / i.file, i), i) for i in infos}
+        model = exports.adopted(folder, self.registry, recorders)
+        train = self.dataset.splits.get("train") or Joined(self.dataset.splits.values())
+        # One at a time, so that no padding counts.
+        predictor = Predictor(model, EngineConfig(batch_size=1, workers=0))
+        for _ in predictor.outputs(_spread(train, _CALIBRATION)):
+            pass
+        for info in infos:
+            calls = recorders[info.name].calls
+            quantization.quantize_static(full / info.file, folder / info.file, calls)
+
+    def _description(
+        self,
+        folder: Path,
+        graphs: tuple[GraphInfo, ...],
+        versions: Mapping[str, str],
+        files: list[Path],
+    ) -> Description:
+        processors = self.model.processors
+        return Description(
+            kind=self.wanted.kind,
+            quantize=self.wanted.quantize,
+            task=self.model.component.name,
+            predicts=self.model.component.spec.predicts,
+            versions={"mmft": mmft_core.__version__, **versions},
+            graphs=graphs,
+            files={f.relative_to(folder).as_posix(): exports.digest(f) for f in files},
+            preprocessing={m: dict(p.manifest()) for m, p in processors.items()},
+            classes=self.model.info.classes,
+        )
+
+
+def _names(infos: tuple[GraphInfo, ...]) -> list[str]:
+    return [info.file for info in infos]
+
+
+def _compared(
+    folder: Path,
+    wanted: Wanted,
+    registry: Registry,
+    plan: Plan,
+    model: LoadedModel,
+    dataset: Dataset,
+    judged: Split,
+    sink: Sink,
+) -> Comparison:
+    exported = exports.load(folder, registry)
+    size = sum((folder / file).stat().st_size for file in exports.describe(folder).files)
+    return compare(
+        Predictor(model, plan.engine),
+        Predictor(exported, plan.engine),
+        replace(dataset, splits={"export": judged}),
+        "export",
+        build_metrics(plan.metrics, model.info),
+        choose_monitor(plan),
+        (_megabytes(model), size / 1e6),
+        sink,
+    )
+
+
+def _megabytes(model: LoadedModel) -> float:
+    """The size of a model's weights."""
+    tensors = (*model.task.parameters(), *model.task.buffers())
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e6
+
+
+def _judged(dataset: Dataset, wanted: Wanted) -> Split:
+    """The samples that both predict: of test, else val; of other data, of all."""
+    names = [n for n in ("test", "val") if n in dataset.splits] if wanted.dataset is None else []
+    split = dataset.splits[names[0]] if names else Joined(dataset.splits.values())
+    return _spread(split, wanted.samples)
+
+
+def _spread(split: Split, most: int) -> Split:
+    """So many samples of a split, evenly from all of it."""
+    places = np.linspace(0, len(split) - 1, min(most, len(split)))
+    return Subset(split, np.unique(places.round().astype(np.int64)))
+
+
+def _check(wanted: Wanted) -> None:
+    """Raises:
+    ConfigError: this is not to be had together.
+    MissingExtraError: it needs packages that are not installed.
+    """
+    if wanted.quantize is not None and wanted.kind != "onnx":
+        raise ConfigError(
+            f"--quantize {wanted.quantize} is for --format onnx, not {wanted.kind}.",
+            hint="Leave one of them out.",
+        )
+    if wanted.kind != WEIGHTS:
+        graph_format(wanted.kind)
+
+
+def _check_output(output: Path) -> None:
+    """Raises:
+    RunDirectoryError: something else than an export would be replaced.
+    """
+    taken = output.is_file() or (output.is_dir() and any(output.iterdir()))
+    if taken and exports.find_export(output) != output:
+        raise RunDirectoryError(
+            f"{output} is there already, and is no export.", hint="Give another --output."
+        )
+
+
+def _check_weights(model: LoadedModel) -> None:
+    for modality in model.task.backbones:
+        if model.task.backbone(modality).quantized:
+            raise ExportError(
+                f"The {modality} backbone's weights are held in few bits, which only torch "
+                "computes with.",
+                hint="Train without backbone.load_bits to export.",
+            )
+
+
+def summary(found: Comparison) -> dict[str, Any]:
+    """A comparison as JSON."""
+    return asdict(found)

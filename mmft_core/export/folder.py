@@ -1,0 +1,170 @@
+"""The folder of an export: its graphs, `export.json`, and what `mmft predict` needs beside them.
+
+`export.json` says all that is needed to feed the graphs without mmft: names, types and shapes of
+what goes in and comes out, how inputs are prepared, what the classes are called. `model.json`,
+`config.toml` and `assets/` are the run's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+import mmft_core
+from mmft_core import artifacts
+from mmft_core.artifacts import LoadedModel
+from mmft_core.contracts import Runner
+from mmft_core.errors import ExportError
+from mmft_core.export import weights
+from mmft_core.export.formats import WEIGHTS, graph_format
+from mmft_core.export.tracing import GraphInfo
+from mmft_core.registry import Registry
+
+FORMAT = 1
+DESCRIPTION = "export.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What `export.json` holds.
+
+    Attributes:
+        kind: the format, as `--format` names it.
+        quantize: how it was quantized; None for not at all.
+        versions: of what it was written with.
+        files: SHA-256 of all that is loaded, by path.
+        preprocessing: by modality, how inputs become the graphs' tensors (`Processor.manifest`).
+        classes: the names of the classes, in their order.
+        check: how it compares with its run.
+    """
+
+    format: int = FORMAT
+    mmft: str = mmft_core.__version__
+    kind: str
+    quantize: str | None = None
+    task: str
+    predicts: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    graphs: tuple[GraphInfo, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    check: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def find_export(path: Path) -> Path | None:
+    """The folder of an export, given it or one of its files; None if it is something else."""
+    folder = path if path.is_dir() else path.parent
+    return folder if (folder / DESCRIPTION).is_file() else None
+
+
+def place(path: Path) -> Path:
+    """The folder that a user means: of an export where a file of one is given."""
+    return find_export(path) or path
+
+
+def describe(folder: Path) -> Description:
+    """Read `export.json`.
+
+    Raises:
+        ExportError: it is damaged, or of another mmft.
+    """
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(
+                f"its format is {content['format']}, written by mmft {content['mmft']}; "
+                f"this is mmft {mmft_core.__version__}, which reads format {FORMAT}"
+            )
+        return msgspec.convert(content, Description)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"The export in {folder} cannot be read: {error}.",
+            hint="Make it anew with `mmft export RUN_DIR`.",
+        ) from error
+
+
+def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = None) -> LoadedModel:
+    """Load a run's model, or an export that takes its place.
+
+    Args:
+        path: of a run, its model, an export or a file of one.
+
+    Raises:
+        ExportError: the export is damaged.
+        MissingExtraError: its format needs packages that are not installed.
+        As `mmft_core.artifacts.load` does.
+    """
+    folder = find_export(path)
+    if folder is None:
+        return artifacts.load(path, registry, settings)
+    told = describe(folder)
+    if told.kind == WEIGHTS:
+        _check_files(folder, told)
+        model = artifacts.load_empty(folder, registry, settings)
+        weights.read(model.task, folder)
+        return model
+    return adopted(folder, registry, open_graphs(folder, told), settings)
+
+
+def open_graphs(folder: Path, told: Description) -> dict[str, Runner]:
+    """What computes the graphs of an export, by their names."""
+    written = graph_format(told.kind)
+    _check_files(folder, told)
+    return {graph.name: written.run(folder / graph.file, graph) for graph in told.graphs}
+
+
+def adopted(
+    folder: Path,
+    registry: Registry,
+    runners: Mapping[str, Runner],
+    settings: Mapping[str, Any] | None = None,
+) -> LoadedModel:
+    """A model without weights that runners compute."""
+    with torch.device("meta"):
+        model = artifacts.load_empty(folder, registry, settings)
+    try:
+        task = model.task.adopt(runners)
+    except KeyError as error:
+        raise ExportError(f"The export in {folder} lacks the graph {error}.") from error
+    _drop_weights(task)
+    return replace(model, task=task.eval(), exported=True)
+
+
+def _drop_weights(task: torch.nn.Module) -> None:
+    """Leave nothing of what has a shape and no values, which no device could be given."""
+    for module in task.modules():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and tensor.is_meta:
+                setattr(module, name, None)
+
+
+def _check_files(folder: Path, told: Description) -> None:
+    """Raises:
+    ExportError: a file is missing or holds something else.
+    """
+    for name, wanted in told.files.items():
+        file = folder / name
+        if not file.is_file() or digest(file) != wanted:
+            raise ExportError(
+                f"The export is damaged: {file} is "
+                + ("missing." if not file.is_file() else "not what was written."),
+                hint="Make it anew with `mmft export RUN_DIR`.",
+            )
+
+
+def digest(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
