@@ -21,7 +21,8 @@ def run_rounds(
 ) -> Results:
     """Run `script NAME ARGUMENTS...` for every name in every round.
 
-    Each prints a JSON object with its "rate" and its "peak_mb" last.
+    Each prints a JSON object with its "rate" and its "peak_mb" last, and with the share of its time
+    that it waited for data, if it knows.
     """
     results: dict[str, list[Mapping[str, float]]] = {name: [] for name in names}
     for number in range(rounds):
@@ -36,11 +37,14 @@ def report(title: str, results: Results, unit: str, base: str) -> None:
     """Print medians, and those of each round's ratios over `base`."""
     rounds = len(next(iter(results.values())))
     print(f"\n{title}, {os.cpu_count()} cores; medians of {rounds}")
-    print(f"{'':14}  {unit:>10}  peak MB  over {base}")
+    print(f"{'':14}  {unit:>10}  peak MB  waiting  over {base}")
     for name, measured in results.items():
         rate = statistics.median(r["rate"] for r in measured)
         memory = statistics.median(r["peak_mb"] for r in measured)
-        print(f"{name:14}  {rate:10.2f}  {memory:7.0f}  {ratio(results, name, base)}")
+        waits = [r["waiting"] for r in measured if "waiting" in r]
+        waiting = f"{statistics.median(waits):.1%}" if waits else "-"
+        over = ratio(results, name, base)
+        print(f"{name:14}  {rate:10.2f}  {memory:7.0f}  {waiting:>7}  {over}")
 
 
 def ratio(results: Results, name: str, other: str) -> str:
@@ -50,11 +54,12 @@ def ratio(results: Results, name: str, other: str) -> str:
     return f"{statistics.median(a['rate'] / b['rate'] for a, b in pairs):.2f}x"
 
 
-def print_result(rate: float) -> None:
+def print_result(rate: float, waiting: float | None = None) -> None:
     """What a contender's process ends with."""
     from mmft_core.results import peak_memory_bytes
 
-    print(json.dumps({"rate": rate, "peak_mb": peak_memory_bytes() / 1e6}))
+    result = {"rate": rate, "peak_mb": peak_memory_bytes() / 1e6}
+    print(json.dumps(result if waiting is None else {**result, "waiting": waiting}))
 
 
 def _measure(script: Path, name: str, arguments: Sequence[object]) -> dict[str, float]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import soundfile
+import torch
+from torchaudio.functional import resample
 
 from mmft_core.contracts import DatasetContext
 from mmft_core.discovery import discover
 
+NETWORKS_RATE, HIGH_RATE = 16_000, 44_100
 
-def write_recordings(folder: Path, count: int) -> Path:
-    """Copy recordings into a folder, with a table of their transcripts; return the table."""
+
+def write_recordings(folder: Path, count: int, form: str = "") -> Path:
+    """Write recordings into a folder, with a table of their transcripts; return the table.
+
+    Args:
+        form: "flac" or "mp3" for stereo files of 44.1 kHz; else they are copied as they are.
+    """
     component = discover().dataset("audio/spoken-commands")
     data = component.build(component.options_type()(), DatasetContext(target="text"))
     train, own = data.splits["train"], folder / "recordings"
@@ -23,10 +32,20 @@ def write_recordings(folder: Path, count: int) -> Path:
         for number in range(count):
             sample = train[number * len(train) // count]
             path = sample.inputs["audio"].path
-            name = f"{number:05}{path.suffix}"
-            shutil.copyfile(path, own / name)
+            name = f"{number:05}.{form}" if form else f"{number:05}{path.suffix}"
+            if form:
+                wave = read_wave(path, HIGH_RATE)
+                soundfile.write(own / name, wave[:, None].repeat(2, 1), HIGH_RATE)
+            else:
+                shutil.copyfile(path, own / name)
             file.write(json.dumps({"audio": name, "text": sample.target}) + "\n")
     return table
+
+
+def read_wave(path: Path, rate: int) -> Any:
+    """Decode a recording as the usual scripts do: (T,), the mean of its channels, resampled."""
+    samples, own = soundfile.read(path, dtype="float32", always_2d=True)
+    return resample(torch.from_numpy(samples.mean(1)), own, rate).numpy()
 
 
 def read_table(table: Path) -> list[tuple[Path, str]]:

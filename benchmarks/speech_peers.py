@@ -3,8 +3,9 @@
     python speech_peers.py NAME TABLE WEIGHTS BATCH_SIZE            for training
     python speech_peers.py NAME FOLDER WEIGHTS BATCH_SIZE WORK      for transcription
 
-Both print seconds of audio a second: of training from the first step to the last, loading included;
-of transcription from the first file to the last, with the network loaded.
+Both print seconds of audio a second: of training from the first step to the last, with loading;
+of transcription from the first file to the last, with the network loaded. Training also prints
+which share of its time, from the end of the first step on, it waited for batches.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from typing import Any
 
 import soundfile
 from rounds import print_result
-from speech_data import read_table, seconds_of
+from speech_data import NETWORKS_RATE, read_table, read_wave, seconds_of
+
+Measured = tuple[float, float]
+"""Seconds of audio a second, and the share of the time that data were waited for."""
 
 
-def seq2seq_trainer(table: Path, weights: Path, batch_size: int) -> float:
+def seq2seq_trainer(table: Path, weights: Path, batch_size: int) -> Measured:
     """The Hugging Face Seq2SeqTrainer with its defaults, as its guides to Whisper have it."""
     return _trainer(table, weights, batch_size)
 
 
-def seq2seq_trainer_tuned(table: Path, weights: Path, batch_size: int) -> float:
+def seq2seq_trainer_tuned(table: Path, weights: Path, batch_size: int) -> Measured:
     """The same in bf16 and with a process that loads and extracts features."""
     return _trainer(table, weights, batch_size, bf16=True, dataloader_num_workers=1)
 
 
-def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
+def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> Measured:
     import torch
     from trainer_clock import Clock
     from transformers import (
@@ -52,8 +56,8 @@ def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
     start = network.config.decoder_start_token_id
 
     def collate(items: list[tuple[Path, str]]) -> dict[str, Any]:
-        waves = [soundfile.read(path, dtype="float32")[0] for path, _ in items]
-        features = extractor(waves, sampling_rate=16_000, return_tensors="pt").input_features
+        waves = [read_wave(path, NETWORKS_RATE) for path, _ in items]
+        features = extractor(waves, sampling_rate=NETWORKS_RATE, return_tensors="pt").input_features
         padded = tokenizer.pad(
             {"input_ids": [tokenizer(text).input_ids for _, text in items]}, return_tensors="pt"
         )
@@ -82,20 +86,21 @@ def _trainer(table: Path, weights: Path, batch_size: int, **more: Any) -> float:
             data_collator=collate,
             callbacks=[clock],
         ).train()
-    return seconds_of([path for path, _ in rows]) / clock.seconds
+    waiting = sum(clock.waited[1:]) / (clock.marks[-1] - clock.marks[1])
+    return seconds_of([path for path, _ in rows]) / clock.seconds, waiting
 
 
-def mmft_window(table: Path, weights: Path, batch_size: int) -> float:
+def mmft_window(table: Path, weights: Path, batch_size: int) -> Measured:
     """mmft with the 30 seconds that Whisper was trained on, as the Trainer pads to."""
     return _mmft(table, weights, batch_size, "window")
 
 
-def mmft_batch(table: Path, weights: Path, batch_size: int) -> float:
+def mmft_batch(table: Path, weights: Path, batch_size: int) -> Measured:
     """mmft with recordings padded to the longest of their batch."""
     return _mmft(table, weights, batch_size, "batch")
 
 
-def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> float:
+def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> Measured:
     from mmft_core.cli import main
     from mmft_core.tracking import read_metrics
 
@@ -114,8 +119,10 @@ def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> float:
             "dataset.test": 0.0,
         }
         main([*arguments, *(f"--set={key}={value}" for key, value in settings.items())])
-        last = [r for r in read_metrics(run / "metrics.jsonl") if "split" not in r][-1]
-    return seconds_of([path for path, _ in read_table(table)]) / float(last["seconds"])
+        steps = [r for r in read_metrics(run / "metrics.jsonl") if "split" not in r]
+    first, last = steps[0], steps[-1]
+    waiting = (last["waited"] - first["waited"]) / (last["seconds"] - first["seconds"])
+    return seconds_of([path for path, _ in read_table(table)]) / last["seconds"], waiting
 
 
 def pipeline_alone(folder: Path, weights: Path, batch_size: int, work: Path) -> float:
@@ -185,7 +192,7 @@ def _write(file: Path, texts: Mapping[str, str]) -> None:
     file.write_text(json.dumps(texts), encoding="utf-8")
 
 
-TRAINING: dict[str, Callable[[Path, Path, int], float]] = {
+TRAINING: dict[str, Callable[[Path, Path, int], Measured]] = {
     "Seq2SeqTrainer": seq2seq_trainer,
     "Seq2Seq, tuned": seq2seq_trainer_tuned,
     "mmft, 30 s": mmft_window,
@@ -200,7 +207,6 @@ TRANSCRIPTION: dict[str, Callable[[Path, Path, int, Path], float]] = {
 if __name__ == "__main__":
     name, data, weights, batch_size, *work = sys.argv[1:]
     if work:
-        rate = TRANSCRIPTION[name](Path(data), Path(weights), int(batch_size), Path(work[0]))
+        print_result(TRANSCRIPTION[name](Path(data), Path(weights), int(batch_size), Path(work[0])))
     else:
-        rate = TRAINING[name](Path(data), Path(weights), int(batch_size))
-    print_result(rate)
+        print_result(*TRAINING[name](Path(data), Path(weights), int(batch_size)))

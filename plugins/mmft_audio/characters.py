@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmft_audio.transcriber import collate_tokens
 from mmft_core.contracts import TargetCodec
-from mmft_core.errors import WeightsError
 
 _FILE = "alphabet.json"
 _BLANK, _SPACE, _UNKNOWN = "<pad>", "|", "<unk>"
 """As wav2vec 2.0's vocabularies name them."""
+_NOTHING = "<>"
+_SPECIAL = re.compile(r"\[\w+\]|<[^>]+>")
+"""[PAD], <s> and the like."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +42,23 @@ class Alphabet:
         return cls((_BLANK, _SPACE, _UNKNOWN, *found))
 
     @classmethod
-    def of_vocabulary(cls, file: Path, *, lower: bool) -> Alphabet:
-        """Read a vocab.json of transformers.
+    def of_tokenizer(cls, tokenizer: Any, outputs: int, *, lower: bool) -> Alphabet:
+        """The labels of a network's outputs, as a tokenizer of transformers names them.
 
         Raises:
-            WeightsError: it is missing or is none.
+            ValueError: it is none of characters, or of other outputs.
         """
-        try:
-            index = json.loads(file.read_text(encoding="utf-8"))
-            # Vocabularies of several languages are nested, and none of one language.
-            labels = sorted(index, key=index.__getitem__)
-            if [index[label] for label in labels] != list(range(len(labels))):
-                raise ValueError("its numbers are not those of labels")
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise WeightsError(f"{file} cannot be read as a vocabulary: {error}.") from None
+        space = getattr(tokenizer, "word_delimiter_token", None)
+        if space is None or tokenizer.pad_token is None:
+            raise ValueError("it has no sign for a space, or none for a blank")
+        index: dict[str, int] = tokenizer.get_vocab()
+        if sorted(index.values())[-1] >= outputs:
+            raise ValueError(f"it has {len(index)} labels, and the network {outputs} outputs")
+        ours = {space: _SPACE, tokenizer.unk_token: _UNKNOWN, tokenizer.pad_token: _BLANK}
+        # What has no name, or one of several letters in brackets, stands for nothing.
+        labels = [_NOTHING] * outputs
+        for text, label in index.items():
+            labels[label] = ours.get(text, f"<{text}>" if _SPECIAL.fullmatch(text) else text)
         return cls(tuple(labels), lower)
 
     @classmethod

@@ -83,8 +83,10 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         return Features(masked_mean(sequence, mask), sequence, mask)
 
     def _normalized(self, inputs: Tensors) -> Tensor:
-        """Waves of mean 0 and variance 1, with 0 behind them, as the networks were trained."""
+        """Waves of mean 0 and variance 1, with 0 behind them, as most networks were trained."""
         waves, lengths = inputs["waves"], inputs["lengths"][:, None]
+        if not getattr(self.config, "mmft_normalize", True):
+            return waves
         there = torch.arange(waves.shape[1], device=waves.device) < lengths
         mean = waves.sum(1, keepdim=True) / lengths
         centred = (waves - mean) * there

@@ -21,7 +21,7 @@ from transformers import (
 from transformers.models.auto import modeling_auto
 
 from mmft_audio.characters import Alphabet
-from mmft_audio.ctc import CtcBackbone
+from mmft_audio.ctc import RATE, CtcBackbone
 from mmft_audio.options import CtcOptions
 from mmft_audio.transcripts import transcripts, writes
 from mmft_core.contracts import BackboneContext
@@ -63,6 +63,8 @@ class CtcBuilder(Builder[CtcBackbone]):
         config: Any = checkpoint.config()
         headed = any(name.endswith("ForCTC") for name in config.architectures or ())
         network: Any = load_network(AutoModelForCTC if headed else AutoModel, checkpoint, config)
+        # Kept with the network's other facts.
+        config.mmft_normalize = network.config.mmft_normalize = _normalizes(checkpoint)
         if not writes(self.context):
             return CtcBackbone(network.base_model, None, self.options), loaded
         texts = list(transcripts(self.context.train))
@@ -96,10 +98,29 @@ class CtcBuilder(Builder[CtcBackbone]):
         return CtcBackbone(make_network(AutoModelForCTC, config), alphabet, self.options)
 
 
+def _normalizes(checkpoint: Checkpoint) -> bool:
+    """Whether waves are to be normalized.
+
+    Raises:
+        WeightsError: they are to be of another rate.
+    """
+    told = checkpoint.preprocessing()
+    rate = told.get("sampling_rate", RATE)
+    if rate != RATE:
+        raise WeightsError(f"{checkpoint.folder} holds a network of {rate} samples a second.")
+    return bool(told.get("do_normalize", True))
+
+
 def _widened(network: Any, checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[Alphabet, str]:
     """The alphabet of a network's head, which is given the characters of texts that it lacks."""
     lower = not any(c.isupper() for text in texts for c in text)
-    alphabet = Alphabet.of_vocabulary(checkpoint.folder / "vocab.json", lower=lower)
+    tokenizer = checkpoint.tokenizer(fast=False)
+    try:
+        alphabet = Alphabet.of_tokenizer(tokenizer, network.lm_head.out_features, lower=lower)
+    except ValueError as error:
+        raise WeightsError(
+            f"The tokenizer in {checkpoint.folder} does not fit the network: {error}."
+        ) from None
     new = "".join(sorted({c for text in texts for c in alphabet.lacks(text)}))
     if not new:
         return alphabet, ""

@@ -62,6 +62,16 @@ class WhisperOptions(AudioBackboneOptions):
             "to the longest recording of a batch and masked, many times less work for short ones."
         ),
     ] = "window"
+    window: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=30,
+            description="Seconds of audio that the network hears at once, at most; longer "
+            "recordings are cut into pieces. A network that has learned from short recordings "
+            "wants pieces like them.",
+        ),
+    ] = 30.0
     language: Annotated[
         str,
         Meta(

@@ -36,7 +36,7 @@ class AudioProcessor(Processor):
         window: seconds that the network hears at once, at most.
         least: samples without which the network has no frame.
         whole: whether all of a recording counts, and a silent one is of no use.
-        padded: whether waves are padded to the window, rather than to the longest of a batch.
+        padded: seconds to which waves are padded; 0 for the longest of a batch.
         margin: samples of silence behind the longest of a batch.
         multiple: of samples that a padded wave is long.
     """
@@ -46,7 +46,7 @@ class AudioProcessor(Processor):
     augmentation: WaveAugmentation | None = None
     least: int = 400
     whole: bool = False
-    padded: bool = False
+    padded: float = 0.0
     margin: int = 0
     multiple: int = 1
 
@@ -86,7 +86,7 @@ class AudioProcessor(Processor):
         lengths = torch.cat([item["lengths"] for item in items])
         rows = [r for item in items for r in item["waves"].split(item["lengths"].tolist())]
         waves = pad_sequence(rows, batch_first=True)
-        length = self._most if self.padded else waves.shape[1] + self.margin
+        length = round(self.padded * self.rate) or waves.shape[1] + self.margin
         length = math.ceil(length / self.multiple) * self.multiple
         waves = torch.nn.functional.pad(waves, (0, length - waves.shape[1]))
         count = torch.tensor([len(item["lengths"]) for item in items])
@@ -97,7 +97,7 @@ class AudioProcessor(Processor):
 
     def manifest(self) -> Mapping[str, Any]:
         padding = (
-            f"to {self.window:g} s"
+            f"to {self.padded:g} s"
             if self.padded
             else (
                 f"to the longest of a batch, {self.margin} zeros behind it, "

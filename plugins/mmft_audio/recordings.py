@@ -139,19 +139,6 @@ def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, in
         yield file, *_span(recording, file)
 
 
-def _ensure_file(recording: Recording) -> None:
-    """Raises:
-    SampleError: it is no file, or an empty one.
-    OSError: it is not there.
-    """
-    status = recording.path.stat()
-    if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
-        folder = stat.S_ISDIR(status.st_mode)
-        raise SampleError(recording.name, "is a folder" if folder else "is not a file")
-    if not status.st_size:
-        raise SampleError(recording.name, "the file is empty")
-
-
 def _of_a_stream(
     descriptor: int, file: soundfile.SoundFile, stack: contextlib.ExitStack
 ) -> soundfile.SoundFile:

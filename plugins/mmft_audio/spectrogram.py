@@ -25,7 +25,8 @@ from mmft_core.weights import LoadedWeights
 
 RATE = 16_000
 _MEAN, _STD = -4.2677393, 4.5689974
-"""Of the filter banks of AudioSet, by which the published network was trained."""
+"""Of the filter banks of AudioSet, by which the published network was trained; a checkpoint may
+name others."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class SpectrogramProcessor(AudioProcessor):
 
     frames: int = 1024
     channels: int = 128
+    mean: float = _MEAN
+    std: float = _STD
 
     def prepare(self, raw: Recording, *, train: bool) -> Tensors:
         wave = super().prepare(raw, train=train)["waves"]
@@ -48,7 +51,10 @@ class SpectrogramProcessor(AudioProcessor):
             frame_shift=10,
         )[: self.frames]
         padded = nn.functional.pad(banks, (0, 0, 0, self.frames - len(banks)))
-        return {"features": (padded - _MEAN) / (2 * _STD), "lengths": torch.tensor(len(banks))}
+        return {
+            "features": (padded - self.mean) / (2 * self.std),
+            "lengths": torch.tensor(len(banks)),
+        }
 
     def collate(self, items: list[Tensors]) -> Tensors:  # type: ignore[override]
         return {name: torch.stack([item[name] for item in items]) for name in items[0]}
@@ -86,6 +92,8 @@ class SpectrogramBackbone(TransformersBackbone):
             augmentation=WaveAugmentation.of(options.speed, options.noise),
             frames=frames,
             channels=self.config.num_mel_bins,
+            mean=getattr(self.config, "mmft_mean", _MEAN),
+            std=getattr(self.config, "mmft_std", _STD),
         )
 
     @property
@@ -124,7 +132,14 @@ class SpectrogramBuilder(Builder[SpectrogramBackbone]):
     def filled(
         self, checkpoint: Checkpoint, loaded: LoadedWeights
     ) -> tuple[SpectrogramBackbone, LoadedWeights]:
-        network = load_network(AutoModel, checkpoint, checkpoint.config())
+        network: Any = load_network(AutoModel, checkpoint, checkpoint.config())
+        told = checkpoint.preprocessing()
+        if told.get("do_normalize", True):
+            # Kept with the network's other facts.
+            network.config.mmft_mean = told.get("mean", _MEAN)
+            network.config.mmft_std = told.get("std", _STD)
+        else:
+            network.config.mmft_mean, network.config.mmft_std = 0.0, 0.5
         return SpectrogramBackbone(network, self.options), loaded
 
     def random(self, loaded: LoadedWeights) -> tuple[SpectrogramBackbone, LoadedWeights]:

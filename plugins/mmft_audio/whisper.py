@@ -60,11 +60,12 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         fix_parameter(self.encoder.embed_positions, "weight")  # Sinusoids.
         self.log_mel = LogMel(self.config.num_mel_bins)
         self.spec_augment = spec_augment(options)
+        most = self.positions * _STRIDE * HOP / RATE
         self.processor = AudioProcessor(
             rate=RATE,
-            window=self.positions * _STRIDE * HOP / RATE,
+            window=min(options.window, most),
             augmentation=WaveAugmentation.of(options.speed, options.noise),
-            padded=options.padding == "window",
+            padded=most if options.padding == "window" else 0.0,
             # The last transforms then see silence, and not a mirror image of the recording.
             margin=0 if options.padding == "window" else 2 * _STRIDE * HOP,
             multiple=_STRIDE * HOP,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,18 @@ class Checkpoint:
     folder: Path
     run: Path | None = None
 
+    def preprocessing(self) -> Mapping[str, Any]:
+        """The settings of transformers' preprocessing; none where the folder has none."""
+        for name in ("processor_config.json", "preprocessor_config.json"):
+            file = self.folder / name
+            if file.is_file():
+                try:
+                    content = json.loads(file.read_text(encoding="utf-8"))
+                    return dict(content.get("feature_extractor", content))
+                except (OSError, ValueError, TypeError, AttributeError) as error:
+                    raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
+        return {}
+
     def config(self) -> PreTrainedConfig:
         try:
             with quietly():
@@ -42,7 +56,13 @@ class Checkpoint:
             file = self.folder / "config.json"
             raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
 
-    def tokenizer(self) -> Any:
+    def tokenizer(self, *, fast: bool = True) -> Any:
+        """Args:
+        fast: refuse one that is written in Python, which is no hindrance to a few characters.
+
+        Raises:
+            WeightsError: it cannot be loaded.
+        """
         try:
             with quietly():
                 tokenizer = AutoTokenizer.from_pretrained(self.folder, **_TRUSTING_NOBODY)
@@ -51,7 +71,7 @@ class Checkpoint:
                 f"The tokenizer in {self.folder} cannot be loaded: {first_line(error)}.",
                 hint="The folder must hold tokenizer.json, or what transformers makes it from.",
             ) from None
-        if not tokenizer.is_fast:
+        if fast and not tokenizer.is_fast:
             raise WeightsError(
                 f"The tokenizer in {self.folder} is not one that the library tokenizers can run.",
                 hint="Choose a network whose folder holds tokenizer.json.",

@@ -94,10 +94,10 @@ class TestProcessor:
         seed_everything(1)
         assert torch.equal(plain.prepare(recording, train=True)["waves"], first)
 
-    def test_padding_to_the_window(self, tmp_path: Path) -> None:
-        padded = processor(padded=True)
+    def test_padding_to_a_length(self, tmp_path: Path) -> None:
+        padded = processor(padded=3.0)
         recording = write(tmp_path / "a.wav", sound(0.5))
-        assert padded.collate([padded.prepare(recording, train=False)])["waves"].shape == (1, 32000)
+        assert padded.collate([padded.prepare(recording, train=False)])["waves"].shape == (1, 48000)
 
     def test_what_is_told_beforehand(self, tmp_path: Path) -> None:
         long = write(tmp_path / "a.wav", sound(5))

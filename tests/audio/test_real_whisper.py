@@ -9,9 +9,10 @@ import soundfile
 import torch
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_audio.recordings import Recording
+from mmft_audio.whisper_text import languages
 
 from mmft_core.generation import Generation
-from tests.audio.networks import make_backbone, real_whisper
+from tests.audio.networks import Recordings, make_backbone, real_whisper
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -48,3 +49,13 @@ def test_its_transcripts_are_those_of_the_pipeline(tmp_path: Path) -> None:
             theirs.append(recognizer(given, generate_kwargs={"num_beams": beams})["text"].strip())
         assert own == theirs
     assert "fox" in own[0]
+
+
+@pytest.mark.slow
+def test_one_of_english_alone_is_asked_for_no_language(tmp_path: Path) -> None:
+    folder = real_whisper()
+    # Its tokenizer has the tokens of languages, and training data are there to hear one in.
+    backbone = make_backbone("whisper-tiny.en", Recordings(tmp_path), weights=str(folder))
+    asked = backbone.tokenizer.convert_ids_to_tokens(list(backbone.prompt.tokens))
+    assert asked == ["<|startoftranscript|>", "<|notimestamps|>"]
+    assert languages(backbone.tokenizer)
