@@ -123,7 +123,7 @@ def compare(
     ]
     name = _figure(monitor, evaluations)
     figures = [e.figures.get(name) for e in evaluations]
-    wanted, got = (_leaves(r.predictions) for r in recorders)
+    wanted, got = (leaves(r.predictions) for r in recorders)
     latencies = _latencies((run, export), _batches(run, dataset, split))
     drop = None
     if figures[0] is not None and figures[1] is not None:
@@ -176,14 +176,14 @@ class _Recorder(Metric):
         self.predictions += state
 
 
-def _leaves(tree: Any) -> list[Any]:
+def leaves(tree: Any) -> list[Any]:
     """The tensors of predictions, and the texts; of records their text."""
     if isinstance(tree, Mapping):
         if isinstance(tree.get("text"), str):
             return [tree["text"]]
-        return [leaf for value in tree.values() for leaf in _leaves(value)]
+        return [leaf for value in tree.values() for leaf in leaves(value)]
     if isinstance(tree, list | tuple):
-        return [leaf for value in tree for leaf in _leaves(value)]
+        return [leaf for value in tree for leaf in leaves(value)]
     return [tree]
 
 

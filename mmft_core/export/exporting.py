@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -278,8 +277,3 @@ def _check_weights(model: LoadedModel) -> None:
                 "computes with.",
                 hint="Train without backbone.load_bits to export.",
             )
-
-
-def summary(found: Comparison) -> dict[str, Any]:
-    """A comparison as JSON."""
-    return asdict(found)

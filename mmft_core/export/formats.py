@@ -53,9 +53,8 @@ WEIGHTS = "safetensors"
 _GRAPHS = {
     "onnx": _Place("mmft_core.export.onnx_format:Onnx", "onnx"),
     "torch-export": _Place("mmft_core.export.torch_format:TorchExport"),
-    "litert": _Place("mmft_core.export.litert_format:LiteRt", "litert"),
 }
-FORMATS = ("onnx", "torch-export", WEIGHTS, "litert")
+FORMATS = ("onnx", "torch-export", WEIGHTS)
 
 
 def graph_format(name: str) -> GraphFormat:

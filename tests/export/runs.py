@@ -1,0 +1,127 @@
+"""A tiny run of every task, to be exported."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from tests.audio.networks import SECONDS, Recordings
+from tests.fusion.tools import write_table
+from tests.serve.tools import train, write_rows
+
+IMAGE = ("--set=backbone.image_size=32",)
+TEXT = ("--set=backbone.size=tiny", "--set=backbone.vocabulary=300", "--set=backbone.max_length=24")
+WORDS = ("about cats", "of a great many boats and ships", "hats")
+
+
+def _rows(folder: Path, target: str) -> Path:
+    return write_rows(folder / "texts.csv", ("text", target), WORDS)
+
+
+def _spoken(folder: Path, column: str) -> Path:
+    """A table of recordings of unlike lengths, each with a text."""
+    split = Recordings(folder, seconds=[s for s in SECONDS for _ in range(3)], texts=WORDS * 4)
+    with (folder / "spoken.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("path", column))
+        writer.writerows((f.name, t) for f, t in zip(split.files, split.texts, strict=True))
+    return folder / "spoken.csv"
+
+
+def _captions(folder: Path) -> Path:
+    with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image", "text"))
+        for k in range(16):
+            name = f"{k}.png"
+            Image.new("RGB", (32, 32), ("red", "green", "blue")[k % 3]).save(folder / name)
+            writer.writerow((name, WORDS[k % 3]))
+    return folder / "captions.csv"
+
+
+def _mixed(folder: Path, target: str, *more: str) -> Path:
+    def number(row: int, cells: dict[str, object]) -> None:
+        if target == "number":
+            cells["label"] = f"{100.0 + row}"
+
+    # Some cells are empty, so that modalities are missing.
+    table = write_table(folder / "table", 40, lacking=0.2, change=number)
+    parts = ("image=resnet18", "text=minilm", "tabular=tabular-transformer")
+    arguments = (*(f"--backbone={part}" for part in parts), *IMAGE, *TEXT, "--dataset", table)
+    return train(folder / "run", f"fusion-{'reg' if target == 'number' else 'cls'}", *arguments)
+
+
+RUNS: Mapping[str, Callable[[Path], Path]] = {
+    "image-cls": lambda f: train(f / "run", "image-cls", "--backbone=resnet18", *IMAGE),
+    "image-retrieval": lambda f: train(
+        f / "run", "image-retrieval", "--backbone=resnet18", *IMAGE, "--set=task.dim=16"
+    ),
+    "text-cls": lambda f: train(
+        f / "run", "text-cls", "--backbone=minilm", *TEXT, "--dataset", _rows(f, "label")
+    ),
+    "text-retrieval": lambda f: train(
+        f / "run", "text-retrieval", "--backbone=minilm", *TEXT, "--dataset", _rows(f, "query")
+    ),
+    "summarization": lambda f: train(
+        f / "run",
+        "summarization",
+        "--backbone=gpt2",
+        "--set=backbone.size=tiny",
+        "--set=backbone.vocabulary=300",
+        "--set=task.max_new_tokens=6",
+        "--set=task.max_target_length=16",
+        "--dataset",
+        _rows(f, "summary"),
+    ),
+    "asr": lambda f: train(
+        f / "run",
+        "asr",
+        "--backbone=wav2vec2-base",
+        "--set=backbone.size=tiny",
+        "--dataset",
+        _spoken(f, "text"),
+    ),
+}
+
+# Their exports are still to be tried: that of language-modeling is not its run's equal yet.
+UNTRIED: Mapping[str, Callable[[Path], Path]] = {
+    "language-modeling": lambda f: train(
+        f / "run", "language-modeling", "--backbone=gpt2", *TEXT, "--dataset", _rows(f, "label")
+    ),
+    "audio-cls": lambda f: train(
+        f / "run",
+        "audio-cls",
+        "--backbone=whisper-tiny",
+        "--set=backbone.size=tiny",
+        "--set=backbone.padding=batch",
+        "--dataset",
+        _spoken(f, "label"),
+    ),
+    "fusion-cls": lambda f: _mixed(f, "class"),
+    "fusion-reg": lambda f: _mixed(f, "number"),
+    "contrastive": lambda f: train(
+        f / "run",
+        "contrastive",
+        "--backbone=image=resnet18",
+        "--backbone=text=minilm",
+        *IMAGE,
+        *TEXT,
+        "--dataset",
+        _captions(f),
+    ),
+    "captioning": lambda f: train(
+        f / "run",
+        "captioning",
+        "--backbone=image=resnet18",
+        "--backbone=text=gpt2",
+        *IMAGE,
+        *TEXT,
+        "--set=task.max_new_tokens=6",
+        "--set=task.max_target_length=12",
+        "--dataset",
+        _captions(f),
+    ),
+}

@@ -1,0 +1,76 @@
+"""Every task that is installed is exported, and what comes of it predicts what the run does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmft_core import discover
+from mmft_core.config import EngineConfig
+from mmft_core.contracts import Split
+from mmft_core.data import PreparedSplit
+from mmft_core.export import folder as exports
+from mmft_core.export.comparison import leaves
+from mmft_core.export.exporting import Wanted, export
+from mmft_core.inference import Predictor, choose_split
+from mmft_core.parts import build_dataset
+from mmft_core.plan import resolve
+from mmft_core.run_directory import RunDirectory
+from mmft_core.splits import Unlabelled
+from mmft_core.tracking import Sink
+from tests.export.runs import RUNS, UNTRIED
+
+FORMATS = ("torch-export", "onnx")
+
+
+def test_a_run_of_every_task_is_there() -> None:
+    assert {*RUNS, *UNTRIED} == {component.name for component in discover().of_kind("task")}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return RUNS[request.param](tmp_path_factory.mktemp("export"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_export_predicts_what_the_run_does(run: Path, kind: str) -> None:
+    """In batches of other sizes, and of other lengths, than that which was traced."""
+    registry = discover()
+    place, found = export(run, Wanted(kind=kind, samples=8, batch_size=2), registry, Sink())
+    assert found.samples and (found.alike is None or found.alike == 1)
+    split = samples(run)
+    there, here = (
+        Predictor(exports.load(path, registry), EngineConfig(precision="fp32", device="cpu"))
+        for path in (place, run)
+    )
+    for chosen in ([0], [1, 2, 3, 4, 5, 6, 7], [2, 0]):
+        wanted, got = (leaves(predicted(p, split, chosen)) for p in (here, there))
+        assert len(wanted) == len(got) > 0
+        for one, other in zip(wanted, got, strict=True):
+            same(one, other)
+
+
+def same(wanted: Any, got: Any) -> None:
+    if not isinstance(wanted, torch.Tensor):
+        assert got == wanted
+        return
+    assert wanted.shape == got.shape
+    assert torch.allclose(wanted, got, rtol=1e-4, atol=1e-4)
+
+
+def samples(run: Path) -> Split:
+    plan = resolve(RunDirectory(run).open(), discover())
+    return Unlabelled(choose_split(build_dataset(plan), "train"))
+
+
+def predicted(predictor: Predictor, split: Split, chosen: Sequence[int]) -> Any:
+    task = predictor.model.task
+    data = PreparedSplit(split, predictor.processors, task.codec, train=False)
+    batch = data.collate([data[0, index] for index in chosen]).batch
+    assert batch is not None
+    return predictor.compute(batch)
