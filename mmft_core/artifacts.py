@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from safetensors import SafetensorError
@@ -32,7 +32,7 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.errors import MmftError, RunDirectoryError
-from mmft_core.files import replacing_folder
+from mmft_core.files import replacing_folder, sha256
 from mmft_core.options import convert
 from mmft_core.parts import rebuild
 from mmft_core.plan import Part, Plan
@@ -113,9 +113,7 @@ def fingerprint(folder: Path) -> str:
     total, parts = hashlib.sha256(), (_MODEL, _WEIGHTS, _ASSETS, _ADAPTER)
     own = [f for f in folder.rglob("*") if f.relative_to(folder).parts[0] in parts]
     for file in sorted(f for f in own if f.is_file()):
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{file.relative_to(folder).as_posix()} {digest}\n".encode())
+        total.update(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -135,7 +133,7 @@ def load(
     """
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with _damage(folder):
-        model = _build(folder, registry, settings, _rebuild)
+        model = _build(folder, registry, settings, empty=False)
         base.read(model.task, folder / _WEIGHTS, adapters=False)
     return model
 
@@ -151,7 +149,7 @@ def load_empty(
         As `load`, but for WeightsError.
     """
     with _damage(folder):
-        return _build(folder, registry, settings, _empty)
+        return _build(folder, registry, settings, empty=True)
 
 
 @contextlib.contextmanager
@@ -168,12 +166,12 @@ def _damage(folder: Path) -> Iterator[None]:
 
 
 def _build(
-    folder: Path, registry: Registry, settings: Mapping[str, Any] | None, backbone: Rebuild
+    folder: Path, registry: Registry, settings: Mapping[str, Any] | None, *, empty: bool
 ) -> LoadedModel:
     """Build what `model.json` names.
 
     Args:
-        backbone: builds one.
+        empty: without looking for weights that are not kept with it, or for adapters.
     """
     if not (folder / _MODEL).is_file():
         raise RunDirectoryError(
@@ -189,19 +187,13 @@ def _build(
     saved, needs = content["backbones"], component.spec.needs_of
     parts = {m: _part(registry, m, part) for m, part in saved.items()}
     backbones = {
-        m: backbone(m, part, saved[m].get("loaded"), info, needs(m), folder)
+        m: _rebuild(m, part, saved[m].get("loaded"), info, needs(m), folder, empty=empty)
         for m, part in parts.items()
     }
     given = {**content["task"]["options"], **(settings or {}).get("task", {})}
     options = convert(given, component.options_type(), "task")
     task = component.build(options, TaskContext(backbones=backbones, info=info))
     return LoadedModel(task=task.eval(), component=component, info=info, parts=parts)
-
-
-Rebuild: TypeAlias = Callable[
-    [str, Part[BackboneSpec], Mapping[str, Any] | None, DatasetInfo, tuple[str, ...], Path],
-    Backbone,
-]
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
@@ -217,30 +209,20 @@ def _rebuild(
     info: DatasetInfo,
     needs: tuple[str, ...],
     folder: Path,
+    *,
+    empty: bool,
 ) -> Backbone:
+    told = LoadedWeights(**(loaded or {"source": "run"}))
     backbone = rebuild(
         part,
         BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),
-        LoadedWeights(**(loaded or {"source": "run"})),
+        # Without a digest there is nothing to fetch again.
+        replace(told, digest="") if empty else told,
         folder / _ASSETS / modality,
     )
     adapter = folder / _ADAPTER / modality
-    if adapter.is_dir():
+    if adapter.is_dir() and not empty:
         lora.load(backbone, adapter)
         if not backbone.quantized:
             lora.merge(backbone)
     return backbone
-
-
-def _empty(
-    modality: str,
-    part: Part[BackboneSpec],
-    loaded: Mapping[str, Any] | None,
-    info: DatasetInfo,
-    needs: tuple[str, ...],
-    folder: Path,
-) -> Backbone:
-    """A backbone whose weights are nowhere looked for."""
-    told = replace(LoadedWeights(**(loaded or {"source": "run"})), digest="")
-    context = BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs)
-    return rebuild(part, context, told, folder / _ASSETS / modality)

@@ -25,7 +25,7 @@ from mmft_core.export.folder import Description
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.quantization import Recorder
 from mmft_core.export.tracing import GraphInfo, Traced, trace
-from mmft_core.files import replacing_folder
+from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference import Predictor
 from mmft_core.monitor import choose_monitor
 from mmft_core.parts import build_dataset, build_metrics
@@ -191,7 +191,7 @@ class _Making:
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **versions},
             graphs=graphs,
-            files={f.relative_to(folder).as_posix(): exports.digest(f) for f in files},
+            files={f.relative_to(folder).as_posix(): sha256(f) for f in files},
             preprocessing={m: dict(p.manifest()) for m, p in processors.items()},
             classes=self.model.info.classes,
         )

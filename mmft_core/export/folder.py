@@ -7,7 +7,6 @@ what goes in and comes out, how inputs are prepared, what the classes are called
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +24,7 @@ from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
+from mmft_core.files import sha256
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -156,15 +156,9 @@ def _check_files(folder: Path, told: Description) -> None:
     """
     for name, wanted in told.files.items():
         file = folder / name
-        if not file.is_file() or digest(file) != wanted:
+        if not file.is_file() or sha256(file) != wanted:
             raise ExportError(
                 f"The export is damaged: {file} is "
                 + ("missing." if not file.is_file() else "not what was written."),
                 hint="Make it anew with `mmft export RUN_DIR`.",
             )
-
-
-def digest(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
