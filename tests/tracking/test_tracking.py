@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -113,6 +114,13 @@ def test_nothing_is_tracked_unless_asked_for(tmp_path: Path, mmft: Mmft) -> None
 def wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module: ModuleType = wandb_double.make()
     monkeypatch.setitem(sys.modules, "wandb", module)
+    # Whether it is installed is asked of the environment, which need not have the real one.
+    real = importlib.metadata.version
+
+    def version(name: str) -> str:
+        return "0.31" if name == "wandb" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
     monkeypatch.delitem(sys.modules, "mmft_core.trackers.wandb", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     yield module
