@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mmft_core.cli import main
-from mmft_core.index import VectorStore
+from mmft_core.index.folder import locked
 from tests.conftest import make_photo_folder
 
 TEXTS = {
@@ -141,7 +141,7 @@ def test_a_name_that_is_not_utf8(pictures: Path, library: Path, tmp_path: Path, 
 
 def test_one_process_writes_at_a_time(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
     place = tmp_path / "index"
-    with VectorStore.locked(place):
+    with locked(place):
         told = mmft("index", pictures, library, "-o", place)
     assert told.code == 2 and "Another process is writing" in told.err
     assert mmft("index", pictures, library, "-o", place).code == 0

@@ -53,12 +53,15 @@ class TimmBackbone(Backbone):
         """Encode {"pixels": (B, 3, S, S), 0 to 255}; the sequence is patches or places of a map."""
         found = self.body.forward_features((inputs["pixels"] - self.mean) / self.std)
         pooled = self.body.forward_head(found, pre_logits=True)
-        return Features(pooled, self._places(found) if self.sequence else None)
+        if not self.sequence:
+            return Features(pooled)
+        # Some look at several scales, and have no one map of places.
+        single = isinstance(found, Tensor)
+        return Features(pooled, self._places(found) if single else pooled[:, None])
 
     def layers(self) -> Sequence[nn.Module]:
-        depths = group_parameters(self.body, self.body.group_matcher(), reverse=True)
         parts: dict[int, list[nn.Module]] = defaultdict(list)
-        _divide(self.body, "", depths, parts)
+        _divide(self.body, "", _depths(self.body), parts, set())
         return [nn.ModuleList(parts[depth]) for depth in sorted(parts)]
 
     def roles(self) -> Mapping[str, Sequence[str]]:
@@ -68,8 +71,12 @@ class TimmBackbone(Backbone):
             role: [name for name in names if not isinstance(modules[name], _STANDARDIZED)]
             for role, names in find_roles(self).items()
         }
-        blank = torch.zeros(1, 3, self.processor.size, self.processor.size, device=self.mean.device)
-        return called(self, roles, lambda: self.encode({"pixels": blank}))
+        return called(self, roles, self.encode_blank)
+
+    def encode_blank(self) -> Features:
+        """Encode a black picture, to see what becomes of it."""
+        side = self.processor.size
+        return self.encode({"pixels": torch.zeros(1, 3, side, side, device=self.mean.device)})
 
     def enable_checkpointing(self) -> None:
         try:
@@ -104,15 +111,18 @@ def build(options: TimmOptions, context: BackboneContext) -> TimmBackbone:
     sized = {"img_size": size} if published.fixed_input_size else {}
     try:
         body = timm.create_model(name, num_classes=0, **sized)
+        backbone = TimmBackbone(body, size, options, "sequence" in context.needs)
+        if not backbone.mean.is_meta:
+            with torch.no_grad():
+                backbone.eval().encode_blank()
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"backbone.image.model = '{name}' cannot be built for pictures of {size} pixels: "
+            f"backbone.image.model = '{name}' takes no pictures of {size} pixels: "
             f"{first_line(error) or type(error).__name__}.",
             hint=f"Its weights are published for {published.input_size[-1]}.",
         ) from error
-    backbone = TimmBackbone(body, size, options, "sequence" in context.needs)
     backbone.loaded = load(body, name, sized, context.weights)
-    return backbone
+    return backbone.train()
 
 
 def _check(name: str) -> None:
@@ -130,17 +140,33 @@ def _check(name: str) -> None:
         )
 
 
+def _depths(body: nn.Module) -> dict[str, int]:
+    """The depth of each parameter by its name: timm's, or else its place among the children."""
+    if hasattr(body, "group_matcher"):
+        return group_parameters(body, body.group_matcher(), reverse=True)
+    children = [name for name, _ in body.named_children()]
+    names = [name for name, _ in body.named_parameters()]
+    places = {name: name.partition(".")[0] for name in names}
+    return {n: children.index(c) if c in children else -1 for n, c in places.items()}
+
+
 def _divide(
-    module: nn.Module, prefix: str, depths: Mapping[str, int], parts: dict[int, list[nn.Module]]
+    module: nn.Module,
+    prefix: str,
+    depths: Mapping[str, int],
+    parts: dict[int, list[nn.Module]],
+    seen: set[nn.Parameter],
 ) -> None:
-    """Give every depth the largest modules whose parameters all belong to it, by timm's word."""
-    names = [prefix + name for name, _ in module.named_parameters()]
-    below = {depths[name] for name in names if name in depths}
-    if len(below) == 1:
+    """Give every depth the largest modules whose parameters all belong to it, and to no other."""
+    parameters = {prefix + name: parameter for name, parameter in module.named_parameters()}
+    below = {depths[name] for name in parameters if name in depths}
+    if len(below) == 1 and seen.isdisjoint(parameters.values()):
+        seen.update(parameters.values())
         parts[below.pop()].append(module)
         return
     for name, parameter in module.named_parameters(recurse=False):
-        if prefix + name in depths:
+        if prefix + name in depths and parameter not in seen:
+            seen.add(parameter)
             parts[depths[prefix + name]].append(nn.ParameterList([parameter]))
     for name, child in module.named_children():
-        _divide(child, f"{prefix}{name}.", depths, parts)
+        _divide(child, f"{prefix}{name}.", depths, parts, seen)
