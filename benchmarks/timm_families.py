@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import os
+import multiprocessing
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import timm
@@ -46,6 +48,7 @@ def smallest() -> list[tuple[str, str, int]]:
 def check(model: str, image_size: int | None) -> collections.Counter[str]:
     """What the kit says of a network: by check that fails, why."""
     settings = {"backbone.model": model, "backbone.image_size": image_size}
+    warnings.filterwarnings("ignore")
     registry = discover()
     component = registry.backbone("timm")
     bench = Workbench(registry, settings, [])
@@ -62,13 +65,21 @@ def check(model: str, image_size: int | None) -> collections.Counter[str]:
     return said
 
 
+def apart(model: str, image_size: int | None) -> collections.Counter[str]:
+    """The same in a process of its own, which a network may bring down."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(check, model, image_size).result()
+        except BrokenProcessPool:
+            return collections.Counter(["FAILED: the process died"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", nargs="+", default=[])
     parser.add_argument("--image-size", type=int, default=64)
     options = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     good = tried = 0
     for family, name, size in [("", n, 0) for n in options.model] or smallest():
         if size > LARGEST:
@@ -77,7 +88,7 @@ def main() -> None:
         started, sides = time.monotonic(), (options.image_size, None)
         for side in sides:
             try:
-                said = check(name, side)
+                said = apart(name, side)
             except ConfigError as error:
                 said = collections.Counter([f"FAILED {error.message[:200]}"])
                 continue

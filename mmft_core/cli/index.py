@@ -101,12 +101,13 @@ def index(
     from mmft_core.cli.display import make_display
     from mmft_core.index import FileLibrary, update
     from mmft_core.index.folder import locked
-    from mmft_core.index.opening import Wanted
+    from mmft_core.index.opening import Wanted, require
 
     kept = Wanted(keeper=keeper, url=url, collection=collection)
     if kind != "auto" and kept.qdrant:
         raise ConfigError(f"--kind {kind} is one of FAISS's; Qdrant has its own.")
     folder = output or run_dir / FOLDER
+    require(folder, kept)
     registry = discover()
     model, predictor = load_embedder(run_dir, registry, batch_size)
     modality = _modality(model, modality, library)

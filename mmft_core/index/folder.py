@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +69,13 @@ def read(folder: Path) -> Record:
             hint=f"Remove {folder} and run `mmft index` again.",
         ) from error
     return Record(identity=identity, qdrant=kept)
+
+
+def recorded(folder: Path) -> Collection | None:
+    """Qdrant's collection of the index that is there, if there is one and it is kept so."""
+    with suppress(RunDirectoryError):
+        return read(folder).qdrant
+    return None
 
 
 def begin(folder: Path, record: Record) -> None:

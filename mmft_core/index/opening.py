@@ -49,20 +49,30 @@ class Wanted:
         return folders.Collection(url=self.url.rstrip("/"), name=name)
 
 
+def require(folder: Path, wanted: Wanted) -> None:
+    """Raises:
+    MissingExtraError: who keeps the index, or is to keep it, is not installed.
+    """
+    if wanted.qdrant or (wanted.keeper is None and folders.recorded(folder) is not None):
+        require_extra("An index that Qdrant keeps", "qdrant")
+    else:
+        require_extra("An index that FAISS keeps", "index")
+
+
 def begin(folder: Path, identity: Identity, wanted: Wanted) -> Store[Any]:
     """Begin an empty index, in place of what is there of another.
 
     Raises:
-        MissingExtraError: its keeper is not installed.
         StorageError: it cannot be written, or the server cannot be reached.
         RunDirectoryError: the server has such a collection, of somebody else.
     """
-    if wanted.qdrant:
-        require_extra("An index that Qdrant keeps", "qdrant")
+    collection = wanted.of(identity) if wanted.qdrant else None
+    if wanted.keeper is None and collection is None:
+        collection = folders.recorded(folder)
+    if collection is not None:
         from mmft_core.index.qdrant_store import QdrantStore
 
-        return QdrantStore.create(folder, identity, wanted.of(identity))
-    require_extra("`mmft index`", "index")
+        return QdrantStore.create(folder, identity, collection)
     from mmft_core.index.faiss_store import FaissStore
 
     return FaissStore.create(folder, identity)
@@ -72,18 +82,15 @@ def open_store(folder: Path, wanted: Wanted) -> Store[Any]:
     """Open an index to add to it.
 
     Raises:
-        MissingExtraError: its keeper is not installed.
         RunDirectoryError: there is none, it is damaged, or kept elsewhere than is wanted.
         StorageError: the server cannot be reached.
     """
     record = folders.read(folder)
     _check(folder, record, wanted)
     if record.qdrant is None:
-        require_extra("`mmft index`", "index")
         from mmft_core.index.faiss_store import FaissStore
 
         return FaissStore.open(folder, mend=True)
-    require_extra("An index that Qdrant keeps", "qdrant")
     from mmft_core.index.qdrant_store import QdrantStore
 
     return QdrantStore(folder, record.identity, record.qdrant)
@@ -101,12 +108,11 @@ def open_index(folder: Path, *, exact: bool = False) -> Index:
         StorageError: the server cannot be reached.
     """
     record = folders.read(folder)
+    require(folder, Wanted())
     if record.qdrant is None:
-        require_extra("Searching an index", "index")
         from mmft_core.index.faiss_store import FaissIndex
 
         return FaissIndex.open(folder, exact=exact)
-    require_extra("An index that Qdrant keeps", "qdrant")
     from mmft_core.index.qdrant_store import QdrantIndex
 
     return QdrantIndex(folder, record.identity, record.qdrant, exact=exact)

@@ -70,18 +70,18 @@ class QdrantStore(Store[Page]):
         Raises:
             RunDirectoryError: the collection is there already, and nobody said that it is ours.
         """
-        ours = folders.exists(folder) and folders.read(folder).qdrant == collection
+        before = folders.recorded(folder)
         if collection.url:
             connection = Connection(folder, collection.url)
             with connection.asked() as client:
-                if client.collection_exists(collection.name):
-                    if not ours:
-                        raise RunDirectoryError(
-                            f"There is a collection '{collection.name}' at {collection.url} "
-                            f"already, which is not known to be of the index in {folder}.",
-                            hint="Choose another name with --collection.",
-                        )
-                    client.delete_collection(collection.name)
+                if collection != before and client.collection_exists(collection.name):
+                    raise RunDirectoryError(
+                        f"There is a collection '{collection.name}' at {collection.url} already, "
+                        f"which is not known to be of the index in {folder}.",
+                        hint="Choose another name with --collection.",
+                    )
+                if before is not None and before.url == collection.url:
+                    client.delete_collection(before.name)
             connection.close()
         folders.begin(folder, folders.Record(identity=identity, qdrant=collection))
         return cls(folder, identity, collection)

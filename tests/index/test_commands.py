@@ -304,10 +304,19 @@ def test_a_sheet_shows_pictures(pictures: Path, library: Path, tmp_path: Path, m
     assert page.read_text().count("cannot be shown") == 5
 
 
-def test_faiss_missing_is_named(
-    pictures: Path, library: Path, mmft, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("keeper, extra", [("faiss", "index"), ("qdrant", "qdrant")])
+def test_a_keeper_missing_is_named(
+    pictures: Path,
+    library: Path,
+    tmp_path: Path,
+    mmft,
+    monkeypatch: pytest.MonkeyPatch,
+    keeper: str,
+    extra: str,
 ) -> None:
+    place = tmp_path / "index"
+    assert mmft("index", pictures, library, "-o", place, "--store", keeper).code == 0
     monkeypatch.setattr("mmft_core.extras.extra_installed", lambda *_: False)
-    for command in ("index", "search"):
-        told = mmft(command, pictures, library)
-        assert told.code == 2 and "pip install 'mmft[index]'" in told.err
+    for command, option in (("index", "-o"), ("search", "--index")):
+        told = mmft(command, pictures, library, option, place)
+        assert told.code == 2 and f"pip install 'mmft[{extra}]'" in told.err
