@@ -47,7 +47,8 @@ def smallest() -> list[tuple[str, str, int]]:
 
 def check(model: str, image_size: int | None) -> collections.Counter[str]:
     """What the kit says of a network: by check that fails, why."""
-    settings = {"backbone.model": model, "backbone.image_size": image_size}
+    # By modality, as the data that the kit takes recommend another size.
+    settings = {"backbone.model": model, "backbone.image.image_size": image_size}
     warnings.filterwarnings("ignore")
     registry = discover()
     component = registry.backbone("timm")
