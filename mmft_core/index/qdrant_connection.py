@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sqlite3
@@ -56,9 +57,12 @@ class Connection:
                 )
             else:
                 self._client = QdrantClient(path=str(folder / QDRANT))
+        # Left to the interpreter's end, it is closed when its modules are gone, and complains.
+        atexit.register(self._client.close)
 
     def close(self) -> None:
         self._client.close()
+        atexit.unregister(self._client.close)
 
     def count(self, name: str) -> int:
         """How many points a collection has; none if it is not there."""

@@ -75,7 +75,7 @@ def mmft(installed: Path, folder: Path, *arguments: object) -> subprocess.Comple
 
 @pytest.mark.slow
 def test_it_runs_by_name_once_it_is_installed(installed: Path, tmp_path: Path) -> None:
-    settings = ("backbone.model=test_efficientnet", "engine.epochs=1", "engine.workers=0")
+    settings = ("backbone.model=test_efficientnet", "engine.steps=2", "engine.workers=0")
     more = [word for setting in settings for word in ("--set", setting)]
     command = ("run", "--task", "image-cls", "--backbone", "timm", "--weights", "none", *more)
     ran = mmft(installed, tmp_path, *command, "-o", "run")
