@@ -89,14 +89,14 @@ class TimmBackbone(Backbone):
         """What was found at each place, or for each patch: (B, T, D)."""
         if found.ndim == 3:
             return found[:, getattr(self.body, "num_prefix_tokens", 0) :]
-        if found.shape[1] != self.body.num_features:  # Channels are last.
-            return found.flatten(1, 2)
-        places = found.flatten(2).transpose(1, 2)
+        last = found.shape[1] != self.body.num_features  # Where channels are.
+        places = found.flatten(1, 2) if last else found.flatten(2).transpose(1, 2)
         if self.width == self.body.num_features:
             return places
         # The head widens what was pooled; it does the same to each place, as a map of one pixel.
-        wide = self.body.forward_head(places.flatten(0, 1)[:, :, None, None], pre_logits=True)
-        return wide.unflatten(0, places.shape[:2])
+        single = places.flatten(0, 1)
+        single = single[:, None, None] if last else single[:, :, None, None]
+        return self.body.forward_head(single, pre_logits=True).unflatten(0, places.shape[:2])
 
 
 def build(options: TimmOptions, context: BackboneContext) -> TimmBackbone:
