@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from mmft_core import base
+from mmft_core import base, processes
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.data import (
@@ -29,7 +29,6 @@ from mmft_core.data import (
     seed_everything,
     training_loader,
 )
-from mmft_core.device import sum_of_processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.interrupt import StopRequest
@@ -78,8 +77,8 @@ class Engine:
         self.train, self.val, self.config = train, val, config
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
-        self.workers = choose_workers(config.workers, accelerator.num_processes)
-        self.windows = choose_windows(train, task, config, accelerator)
+        self.workers = choose_workers(config.workers, processes.count())
+        self.windows = choose_windows(train, task, config)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
@@ -119,7 +118,7 @@ class Engine:
                 if self._evaluation_is_due():
                     with contextlib.suppress(InterruptedEvaluationError):
                         self._evaluate(stop)
-                if stop:
+                if processes.any_of(bool(stop)):
                     ending = "interrupted"
                     break
                 if self._patience_is_over():
@@ -176,12 +175,13 @@ class Engine:
         passes = [next(stream) for _ in range(self.windows.passes(step))]
         state.progress.waited += time.perf_counter() - asked
         weights = [state.task.weight(batch) for batch in passes]
-        # The loss is the mean over the whole window, over however many passes and processes.
-        scale = accelerator.num_processes / max(1, sum_of_processes(sum(weights), accelerator))
+        # The loss is the mean over the whole window, over however many passes and processes, of
+        # whose gradients the mean is taken.
+        scale = processes.count() / max(1, processes.total(sum(weights)))
         total = torch.zeros((), device=accelerator.device)
         for number, (batch, weight) in enumerate(zip(passes, weights, strict=True)):
             # Loading may have drawn random numbers in this process; the model's start here.
-            seed_everything(self.config.seed, step, number, accelerator.process_index)
+            seed_everything(self.config.seed, step, number, processes.rank())
             last = number == len(passes) - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(state.model):
                 loss = state.model(batch.to(accelerator.device)).loss * (weight * scale)
@@ -239,7 +239,7 @@ class Engine:
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.judged(value, best)
-        if best and self.accelerator.is_main_process:
+        if best and processes.is_main():
             with replacing(self.best_weights) as temporary:
                 base.write(self.state.judged, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
@@ -265,7 +265,7 @@ class Engine:
 
         def on_batch(samples: int) -> None:
             nonlocal done
-            done += samples
+            done = min(len(data), done + samples * processes.count())
             self.sink.evaluating(split, done, len(data))
 
         loader = evaluation_loader(
@@ -273,8 +273,9 @@ class Engine:
             self.config.batch_size,
             workers=self.workers if len(data) > self.config.batch_size else 0,
             pin=self.accelerator.device.type == "cuda",
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
+            rank=processes.rank(),
+            world=processes.count(),
+            compares=self.state.judged.compares,
             in_order=False,
             batch_total=self.config.batch_total,
         )

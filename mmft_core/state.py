@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mmft_core import base, checkpoint, tuning
+from mmft_core import base, batch_norm, checkpoint, processes, tuning
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
 from mmft_core.errors import CheckpointError
@@ -63,6 +63,7 @@ class TrainingState:
         self.accelerator, self.progress = accelerator, Progress()
         self.tunings = tuning.Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
+        batch_norm.synchronize(task, accelerator.device)
         # A copy of the task, so made before Accelerate wraps its forward pass.
         self.ema = AveragedModel(task, avg_fn=_average(config.ema)) if config.ema else None
         if not self.tunings.changes:
@@ -97,7 +98,7 @@ class TrainingState:
         Raises:
             StorageError: it cannot be written.
         """
-        if not self.accelerator.is_main_process:
+        if not processes.is_main():
             return
         scaler = self.accelerator.scaler
         state = {
