@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mmft_core import artifacts, base, processes, soundness
+from mmft_core import artifacts, base, batch_norm, processes, soundness
 from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
@@ -127,6 +127,8 @@ class _Run:
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
         self.directory, self.command = directory, command
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
+        if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
+            batch_norm.synchronize(task, self.accelerator.device)
         told = plan.tracking if processes.is_main() else TrackingConfig()
         self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mmft_core import base, batch_norm, checkpoint, processes, tuning
+from mmft_core import base, checkpoint, processes, tuning
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
 from mmft_core.errors import CheckpointError
@@ -63,7 +63,6 @@ class TrainingState:
         self.accelerator, self.progress = accelerator, Progress()
         self.tunings = tuning.Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
-        batch_norm.synchronize(task, accelerator.device)
         # A copy of the task, so made before Accelerate wraps its forward pass.
         self.ema = AveragedModel(task, avg_fn=_average(config.ema)) if config.ema else None
         if not self.tunings.changes:

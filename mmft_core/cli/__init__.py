@@ -13,6 +13,7 @@ from mmft_core.errors import ConfigError, ElsewhereError, MmftError
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
+    "launch": "mmft_core.cli.launch:launch",
     "suggest": "mmft_core.cli.suggest:suggest",
     "sweep": "mmft_core.cli.sweep:sweep",
     "runs": "mmft_core.cli.runs:runs",
@@ -33,6 +34,7 @@ TOGETHER = ("run",)
 
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+    "launch": "Start a run in several processes, on one machine or many; write job files.",
     "suggest": "Compare backbones on your own data: what they know, how fast they train.",
     "sweep": "Tune settings: run many trials, guided by Optuna, and keep the best.",
     "runs": "List and compare the runs that are there.",

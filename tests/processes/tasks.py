@@ -1,0 +1,150 @@
+"""A short run of every task that is to come out alike, however many processes do it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests.audio.networks import Recordings
+from tests.fusion.tools import write_table
+from tests.serve.tools import write_rows
+
+COMMON = (
+    "--weights=none",
+    "--batch-size=10",
+    "--set=engine.workers=0",
+    "--set=engine.steps=3",
+    "--set=engine.accumulate=2",
+    "--set=engine.log_every=1",
+    "--set=engine.precision=fp32",
+    "--set=engine.device=cpu",
+    "--set=engine.optimizer=sgd",
+    "--lr=0.01",
+)
+IMAGE = ("--set=backbone.image_size=64",)
+TEXT = ("--set=backbone.size=tiny", "--set=backbone.vocabulary=300", "--set=backbone.max_length=24")
+WORDS = ("about cats", "of a great many boats and ships", "hats")
+
+
+def _digits(folder: Path, per_class: int = 17) -> Path:
+    """A folder of pictures of three digits."""
+    bunch = load_digits(n_class=3)
+    for label in range(3):
+        (folder / str(label)).mkdir(parents=True)
+        for k, picture in enumerate(bunch.images[bunch.target == label][:per_class]):
+            image = Image.fromarray((picture * 15).astype("uint8"))
+            image.resize((64, 64)).save(folder / str(label) / f"{k}.png")
+    return folder
+
+
+def _rows(folder: Path, target: str) -> Path:
+    folder.mkdir(parents=True)
+    return write_rows(folder / "texts.csv", ("text", target), WORDS)
+
+
+def _spoken(folder: Path, column: str) -> Path:
+    """A table of recordings of unlike lengths, each with a text."""
+    folder.mkdir(parents=True)
+    lengths = [0.5 + 0.1 * (k % 7) for k in range(21)]
+    split = Recordings(folder, seconds=lengths, texts=WORDS * 7)
+    with (folder / "spoken.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("path", column))
+        writer.writerows((f.name, t) for f, t in zip(split.files, split.texts, strict=True))
+    return folder / "spoken.csv"
+
+
+def _captions(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image", "text"))
+        pictures = load_digits().images
+        for k in range(40):
+            name = f"{k}.png"
+            Image.fromarray((pictures[k] * 15).astype("uint8")).resize((64, 64)).save(folder / name)
+            writer.writerow((name, f"{WORDS[k % 3]} {k}"))
+    return folder / "captions.csv"
+
+
+def _mixed(folder: Path, number: bool) -> Path:
+    def change(row: int, cells: dict[str, object]) -> None:
+        if number:
+            cells["label"] = f"{100.0 + row}"
+
+    # Some cells are empty, so that modalities are missing.
+    return write_table(folder, 40, lacking=0.2, change=change)
+
+
+FUSED = (
+    "--backbone=text=minilm",
+    "--backbone=tabular=tabular-transformer",
+    *TEXT,
+    "--set=task.modality_dropout=0",
+)
+PAIRED = ("--backbone=image=resnet18", *IMAGE, *TEXT)
+AUDIO = ("--set=backbone.size=tiny", "--set=backbone.spec_augment=false")
+
+TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
+    "classes": (
+        "image-cls",
+        ("--backbone=resnet18", *IMAGE, "--set=backbone.augment=light"),
+        _digits,
+    ),
+    "supcon": ("image-retrieval", ("--backbone=resnet18", *IMAGE, "--set=task.dim=16"), _digits),
+    "triplet": (
+        "image-retrieval",
+        ("--backbone=resnet18", *IMAGE, "--set=task.loss=triplet"),
+        _digits,
+    ),
+    "proxies": (
+        "image-retrieval",
+        ("--backbone=resnet18", *IMAGE, "--set=task.loss=proxy"),
+        _digits,
+    ),
+    "texts": ("text-cls", ("--backbone=minilm", *TEXT), lambda f: _rows(f, "label")),
+    "queries": ("text-retrieval", ("--backbone=minilm", *TEXT), lambda f: _rows(f, "query")),
+    "summaries": (
+        "summarization",
+        (
+            "--backbone=gpt2",
+            "--set=backbone.size=tiny",
+            "--set=backbone.vocabulary=300",
+            "--set=task.max_new_tokens=6",
+            "--set=task.max_target_length=16",
+        ),
+        lambda f: _rows(f, "summary"),
+    ),
+    "tokens": ("language-modeling", ("--backbone=gpt2", *TEXT), lambda f: _rows(f, "label")),
+    "speech": ("asr", ("--backbone=wav2vec2-base", *AUDIO), lambda f: _spoken(f, "text")),
+    "sounds": (
+        "audio-cls",
+        ("--backbone=whisper-tiny", *AUDIO, "--set=backbone.padding=batch"),
+        lambda f: _spoken(f, "label"),
+    ),
+    "fused": ("fusion-cls", (*FUSED, "--set=task.alone=0.3"), lambda f: _mixed(f, number=False)),
+    "numbers": ("fusion-reg", FUSED, lambda f: _mixed(f, number=True)),
+    "pairs": ("contrastive", ("--backbone=text=minilm", *PAIRED), _captions),
+    "captions": (
+        "captioning",
+        (
+            "--backbone=text=gpt2",
+            *PAIRED,
+            "--set=task.max_new_tokens=6",
+            "--set=task.max_target_length=12",
+        ),
+        _captions,
+    ),
+}
+
+
+def calls(folder: Path) -> dict[str, list[str]]:
+    """The arguments of `mmft` for each of them, with its data written below a folder."""
+    return {
+        name: ["run", "--task", task, *COMMON, *more, "--dataset", str(data(folder / name))]
+        for name, (task, more, data) in TASKS.items()
+    }
