@@ -133,6 +133,8 @@ class Engine:
             self._report_losses()
         if ending == "interrupted":
             self._save()
+        else:
+            self.state.publish()
         return Outcome(
             ending=ending,
             progress=progress,
@@ -183,8 +185,8 @@ class Engine:
             # Loading may have drawn random numbers in this process; the model's start here.
             seed_everything(self.config.seed, step, number, processes.rank())
             last = number == len(passes) - 1
-            with contextlib.nullcontext() if last else accelerator.no_sync(state.model):
-                loss = state.model(batch.to(accelerator.device)).loss * (weight * scale)
+            with state.parallel.passing(last=last):
+                loss = state.parallel.loss(batch.to(accelerator.device)) * (weight * scale)
                 accelerator.backward(loss)
             total += loss.detach()
         ids = [sample_id for batch in passes for sample_id in batch.ids]
@@ -192,7 +194,7 @@ class Engine:
         if accelerator.device.type == "cpu" or len(self._losses) >= self.config.log_every:
             self._report_losses()
         if self.config.clip_norm is not None:
-            accelerator.clip_grad_norm_(state.model.parameters(), self.config.clip_norm)
+            accelerator.clip_grad_norm_(state.trained.parameters(), self.config.clip_norm)
         state.update()
         state.progress.step += 1
         state.progress.samples += self.windows.window_size(step)
@@ -235,6 +237,7 @@ class Engine:
         """
         assert self.val is not None
         self._report_losses()
+        self.state.publish()
         evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)

@@ -31,9 +31,10 @@ def without_dropout() -> None:
         value: Tensor,
         attn_mask: Tensor | None = None,
         dropout_p: float = 0.0,
-        **more: Any,
+        *more: Any,
+        **named: Any,
     ) -> Tensor:
-        return attention(query, key, value, attn_mask, **more)
+        return attention(query, key, value, attn_mask, 0.0, *more, **named)
 
     functional.dropout = lambda input, *_, **__: input
     functional.scaled_dot_product_attention = certain
