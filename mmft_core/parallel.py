@@ -98,6 +98,8 @@ class Sharded(Parallel):
     def __init__(self, task: Task, accelerator: Accelerator) -> None:
         self.task, self.accelerator = task, accelerator
         self.trained = copy.deepcopy(task)
+        for parameter in self.trained.parameters():
+            parameter.data = parameter.data.contiguous()  # Shards have no memory formats.
         task.to("cpu")
 
     def wrap(self, average: AveragedModel | None) -> None:
