@@ -49,7 +49,7 @@ def start(job: Job, meeting_point: str | None = None) -> int:
     from torch.distributed.run import parse_args, run
 
     arguments = [*line(job, meeting_point)[1:], "-m", "mmft_core", *job.arguments]
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     # It imports a module of its own that is on its way out.
     warnings.filterwarnings("ignore", module="torch.distributed")
     wanted = {"OMP_NUM_THREADS": str(_threads(job)), "TORCH_CPP_LOG_LEVEL": "ERROR"}

@@ -3,14 +3,16 @@
 Imports take longer than a tiny run, so all runs of a test share them. Nothing is drawn at random
 within networks, for each process draws for its own samples.
 
-    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json
+    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json [STEP SIGNAL RANK]
 
-CALLS.json holds a list of lists of arguments of `mmft`.
+CALLS.json holds a list of lists of arguments of `mmft`. With a step, the process of that rank sends
+itself the signal when the checkpoint of that step of the first call is written.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from torch.nn import functional
 
 from mmft_core import processes
 from mmft_core.cli import cli
+from mmft_core.state import TrainingState
 
 
 def without_dropout() -> None:
@@ -40,8 +43,22 @@ def without_dropout() -> None:
     functional.scaled_dot_product_attention = certain
 
 
+def end_after(step: int, number: int, rank: int) -> None:
+    save = TrainingState.save
+
+    def save_and_end(state: TrainingState, folder: Path) -> None:
+        save(state, folder)
+        if state.progress.step == step and processes.rank() == rank:
+            os.kill(os.getpid(), number)
+
+    TrainingState.save = save_and_end  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     without_dropout()
-    for call in json.loads(Path(sys.argv[1]).read_text()):
-        cli.main(call, standalone_mode=False)
+    if len(sys.argv) > 2:
+        end_after(*map(int, sys.argv[2:5]))
+    with processes.one_fate():
+        for call in json.loads(Path(sys.argv[1]).read_text()):
+            cli.main(call, standalone_mode=False)
     processes.leave()

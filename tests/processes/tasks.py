@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -98,11 +98,6 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
         _photos,
     ),
     "supcon": ("image-retrieval", ("--backbone=resnet18", *IMAGE, "--set=task.dim=16"), _photos),
-    "triplet": (
-        "image-retrieval",
-        ("--backbone=resnet18", *IMAGE, "--set=task.loss=triplet"),
-        _photos,
-    ),
     "proxies": (
         "image-retrieval",
         ("--backbone=resnet18", *IMAGE, "--set=task.loss=proxy"),
@@ -145,9 +140,11 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
 }
 
 
-def calls(folder: Path) -> dict[str, list[str]]:
-    """The arguments of `mmft` for each of them, with its data written below a folder."""
-    return {
-        name: ["run", "--task", task, *COMMON, *more, "--dataset", str(data(folder / name))]
-        for name, (task, more, data) in TASKS.items()
-    }
+def calls(folder: Path, names: Iterable[str] = TASKS) -> dict[str, list[str]]:
+    """The arguments of `mmft` for some of them, with their data written below a folder."""
+    made = {}
+    for name in names:
+        task, more, data = TASKS[name]
+        dataset = ("--dataset", str(data(folder / name)))
+        made[name] = ["run", "--task", task, *COMMON, *more, *dataset]
+    return made
