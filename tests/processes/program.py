@@ -49,6 +49,7 @@ def end_after(step: int, number: int, rank: int) -> None:
     def save_and_end(state: TrainingState, folder: Path) -> None:
         save(state, folder)
         if state.progress.step == step and processes.rank() == rank:
+            TrainingState.save = save  # type: ignore[method-assign]
             os.kill(os.getpid(), number)
 
     TrainingState.save = save_and_end  # type: ignore[method-assign]
