@@ -55,7 +55,7 @@ class EngineConfig:
         Meta(description="Optimizer steps, in place of epochs."),
     ] = None
     batch_size: Annotated[
-        int, Meta(ge=1, description="Samples of one forward pass, over all processes.")
+        int, Meta(ge=1, description="Samples of one forward pass, on all processes together.")
     ] = 32
     batch_total: Annotated[
         Annotated[float, Meta(gt=0)] | None,

@@ -111,9 +111,8 @@ def cross_validate(
                 return None
             results.append(found)
             record = collect_folds(plan, results, command)
-            if (
-                folds.count > number and processes.is_main()
-            ):  # The last is written below, when the page is there.
+            # The last is written below, when the page is there.
+            if folds.count > number and processes.is_main():
                 write_json(directory.record, record)
     if processes.is_main():
         _write_page(directory, plan, record, results)

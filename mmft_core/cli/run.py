@@ -143,7 +143,6 @@ def _conclude(outcome: RunOutcome) -> None:
 def _stop(what: str, path: Path) -> None:
     if processes.is_main():
         click.echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
-    processes.leave()
     sys.exit(130)
 
 

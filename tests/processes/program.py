@@ -3,14 +3,15 @@
 Imports take longer than a tiny run, so all runs of a test share them. Nothing is drawn at random
 within networks, for each process draws for its own samples.
 
-    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json [STEP SIGNAL RANK]
+    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json
 
-CALLS.json holds a list of lists of arguments of `mmft`. With a step, the process of that rank sends
-itself the signal when the checkpoint of that step of the first call is written.
+CALLS.json holds a list of [arguments of `mmft`, ending]. An ending is [step, signal, rank]: the
+process of that rank sends itself the signal when the checkpoint of that step is written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -57,9 +58,10 @@ def end_after(step: int, number: int, rank: int) -> None:
 
 if __name__ == "__main__":
     without_dropout()
-    if len(sys.argv) > 2:
-        end_after(*map(int, sys.argv[2:5]))
     with processes.one_fate():
-        for call in json.loads(Path(sys.argv[1]).read_text()):
-            cli.main(call, standalone_mode=False)
+        for call, ending in json.loads(Path(sys.argv[1]).read_text()):
+            if ending:
+                end_after(*ending)
+            with contextlib.suppress(SystemExit):  # Of one that was interrupted.
+                cli.main(call, standalone_mode=False)
     processes.leave()

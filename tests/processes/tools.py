@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -22,11 +23,14 @@ def start(world: int, module: str, *arguments: str | Path) -> Started:
 
 
 def start_runs(
-    world: int, file: Path, calls: Sequence[Sequence[str]], *ending: int | str
+    world: int,
+    file: Path,
+    calls: Sequence[Sequence[str]],
+    endings: Sequence[tuple[int, int, int] | None] = (),
 ) -> Started:
     """Start runs one after the other; see `tests.processes.program`."""
-    file.write_text(json.dumps(list(map(list, calls))))
-    return start(world, "tests.processes.program", file, *map(str, ending))
+    file.write_text(json.dumps(list(itertools.zip_longest(calls, endings))))
+    return start(world, "tests.processes.program", file)
 
 
 def end(process: Started, seconds: float = 300) -> tuple[int, str]:
