@@ -53,6 +53,11 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def exists(folder: Path) -> bool:
+    """Whether any was written, sound or not."""
+    return bool(_found(folder))
+
+
 def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """Read the newest sound checkpoint.
 
@@ -70,7 +75,8 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
             remarks.append(f"The checkpoint of step {step} is damaged ({error}).")
     reason = " ".join(remarks) or "None was written yet."
     raise CheckpointError(
-        f"There is no usable checkpoint in {folder}. {reason}", hint="Start the run again."
+        f"There is no usable checkpoint in {folder}. {reason}",
+        hint="Repeat the run in a new folder: mmft run -c CONFIG --output NEW, with its config.toml.",
     )
 
 

@@ -11,7 +11,8 @@ import os
 import random
 import signal
 import struct
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -203,7 +204,7 @@ def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
         DataError: a process died.
     """
     try:
-        yield from loader
+        yield from _started(loader)
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             raise DataError(
@@ -212,6 +213,21 @@ def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
                 "training process, and go on with --resume.",
             ) from error
         raise
+
+
+def _started(loader: Loader) -> Iterator[Loaded]:
+    """Start a loader's processes.
+
+    torch installs a signal handler by which the death of one is raised wherever the training
+    process happens to be, in the middle of writing a checkpoint too. Without it the loader finds
+    out when it waits for that process.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    stream = iter(loader)
+    signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return stream
 
 
 def _start_worker(_: int) -> None:

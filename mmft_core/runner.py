@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mmft_core import artifacts, base, soundness
+from mmft_core import artifacts, base, checkpoint, soundness
 from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
@@ -25,7 +25,7 @@ from mmft_core.engine import Engine, Outcome
 from mmft_core.errors import CheckpointError
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
-from mmft_core.files import storage_errors, write_json
+from mmft_core.files import replacing_folder, write_json
 from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan
@@ -58,6 +58,16 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     """
     directory = RunDirectory(output)
     directory.ensure_usable()
+    run = _new(plan, directory, sink, command)
+    with directory.held(main=run.main):
+        if run.main:  # Another process may have been here since.
+            directory.ensure_usable()
+            directory.clear()
+        return run.begin()
+
+
+def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+    """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
@@ -65,7 +75,7 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)
-    directory.ensure_usable(_needed_bytes(task))
+    directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
         "skipped": [asdict(fault) for fault in findings.faults],
@@ -74,22 +84,34 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
     run.rehearse()
-    with storage_errors(directory.assets):
-        artifacts.save_assets(task, directory.assets)
-    directory.create(plan.tree(), suppliers(plan), data)
-    return run.fit(resume=False)
+    return run
 
 
 def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
-    """Go on with an interrupted run.
+    """Go on with an interrupted run; one without any checkpoint is begun anew.
 
     Args:
         plan: what the run directory's configuration resolves to.
 
     Raises:
-        CheckpointError: the data are no longer the same, or there is no checkpoint.
+        RunDirectoryError: another process is at it, or has finished it.
+        CheckpointError: the data are no longer the same, or all checkpoints are damaged.
     """
     directory = RunDirectory(path)
+    main = make_accelerator(plan.engine).is_main_process
+    with directory.held(main=main):
+        if directory.results.exists():
+            raise directory.finished()
+        if main:
+            directory.clear()
+        if not checkpoint.exists(directory.checkpoints):
+            sink.say("No checkpoint was written yet, so the run is begun anew.")
+            return _new(plan, directory, sink, command).begin()
+        return _interrupted(plan, directory, sink, command).fit(resume=True)
+
+
+def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+    """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     dataset = build_dataset(plan)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
@@ -97,13 +119,13 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:
         raise CheckpointError(
-            f"The data of {path} have changed: {data['samples']} samples then, {samples} now.",
+            f"The data of {directory.path} have changed: "
+            f"{data['samples']} samples then, {samples} now.",
             hint="Bring the data back, or start a new run.",
         )
     loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
     task = build_task(plan, dataset, sink.say, loaded, directory.assets)
-    run = _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
-    return run.fit(resume=True)
+    return _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
 
 
 class _Run:
@@ -151,12 +173,27 @@ class _Run:
         evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal")
         evaluation.figure(self.engine.monitor.name)
 
-    def fit(self, *, resume: bool) -> RunOutcome:
-        with self.directory.held(main=self.accelerator.is_main_process), self.tracking:
-            return self._fit(resume=resume)
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes."""
+        return bool(self.accelerator.is_main_process)
 
-    def _fit(self, *, resume: bool) -> RunOutcome:
-        outcome = self.engine.fit(resume=resume)
+    def begin(self) -> RunOutcome:
+        """Write what a run starts with, and train."""
+        if self.main:
+            self.directory.create(self.plan.tree(), suppliers(self.plan), self.data)
+            with replacing_folder(self.directory.assets) as temporary:
+                artifacts.save_assets(self.task, temporary)
+        self.accelerator.wait_for_everyone()
+        return self.fit(resume=False)
+
+    def fit(self, *, resume: bool) -> RunOutcome:
+        """Train to the end, judge the model, and write what a run leaves."""
+        with self.tracking:
+            outcome = self.engine.fit(resume=resume)
+            return self._end(outcome)
+
+    def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
         if outcome.best_weights is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ def bring_to_end(
 ) -> dict[str, Any] | None:
     """Do whatever is left to do of a run in a folder that holds nothing else.
 
-    A finished run is kept. One with a checkpoint goes on from it, with the settings that it was
-    begun with; one that was killed before its first checkpoint is begun anew.
+    A finished run is kept. One that was begun goes on, with the settings that it was begun with.
 
     Returns:
         Its results; None if it was interrupted by Ctrl-C or SIGTERM.
@@ -30,8 +28,7 @@ def bring_to_end(
     directory = RunDirectory(path)
     if directory.results.is_file():
         return directory.read_results()
-    if directory.config.is_file() and any(directory.checkpoints.glob("step-*")):
+    if directory.config.is_file():
         begun = resolve(directory.open(), registry)
         return runner.resume(path, begun, sink, command).results
-    shutil.rmtree(path, ignore_errors=True)
     return runner.train(plan, path, sink, command).results
