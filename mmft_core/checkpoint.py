@@ -76,7 +76,7 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
     reason = " ".join(remarks) or "None was written yet."
     raise CheckpointError(
         f"There is no usable checkpoint in {folder}. {reason}",
-        hint="Repeat the run in a new folder: mmft run -c CONFIG --output NEW, with its config.toml.",
+        hint="Repeat the run in a new folder, with -c and its config.toml.",
     )
 
 

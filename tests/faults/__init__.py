@@ -1,1 +1,1 @@
-"""What a disk, a power cut or a colleague does to a run; and plugins, tables and files of garbage."""
+"""What disks, power cuts and colleagues do to a run; and garbage, wherever something is read."""

@@ -113,7 +113,8 @@ class Harness:
             step = self.draw.randint(1, int(str(TINY["engine.steps"])))
             process.wait_for(run / "checkpoints" / f"step-{step}")
             time.sleep(self.draw.uniform(0, 0.1))
-        code = process.wait() if kind == "operation" else process.kill(group=self.draw.random() < 0.5)
+        group = self.draw.random() < 0.5
+        code = process.wait() if kind == "operation" else process.kill(group=group)
         assert "Traceback" not in process.text, process.text
         if code == 0:
             return  # It was done before.

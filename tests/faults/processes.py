@@ -124,6 +124,7 @@ def _main(arguments: list[str], log: Path, first: Callable[[], None] | None) -> 
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.path.insert(0, str(SITE))
+    multiprocessing.set_start_method("fork", force=True)  # For processes that load data.
     if first is not None:
         first()
     from mmft_core.cli import main
