@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
-from mmft_core.errors import DataError, SampleError
+from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.order import Indices
 from mmft_core.sized import pack
 from mmft_core.windows import EvaluationKeys, Key, TrainingKeys
@@ -205,14 +205,24 @@ def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
     """
     try:
         yield from _started(loader)
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            raise DataError(
-                f"A process that loads data died: {str(error).splitlines()[0]}",
-                hint="It may have run out of memory; set engine.workers=0 to load data in the "
-                "training process, and go on with --resume.",
-            ) from error
-        raise
+    except (RuntimeError, OSError, EOFError) as error:
+        if not loader.num_workers or not _is_of_death(error):
+            raise
+        raise DataError(
+            f"A process that loads data died: {first_line(error)}.",
+            hint="It may have run out of memory; set engine.workers=0 to load data in the "
+            "training process, and go on with --resume.",
+        ) from error
+
+
+def _is_of_death(error: BaseException) -> bool:
+    """Whether a loader's error is that a process is gone, not one of the code that it runs."""
+    text = first_line(error)
+    if text.startswith("Caught") and "DataLoader worker" in text:
+        return False
+    # What a process handed over is fetched from it, which fails if it has died since.
+    gone = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+    return gone or text.startswith("DataLoader worker (pid")
 
 
 def _started(loader: Loader) -> Iterator[Loaded]:

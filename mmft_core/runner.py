@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from mmft_core import artifacts, base, checkpoint, soundness
 from mmft_core.config import flatten
@@ -22,7 +23,7 @@ from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
 from mmft_core.device import make_accelerator
 from mmft_core.engine import Engine, Outcome
-from mmft_core.errors import CheckpointError
+from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
@@ -197,7 +198,7 @@ class _Run:
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
         if outcome.best_weights is not None:
-            base.read(self.engine.state.judged, outcome.best_weights)
+            _read_best(self.engine.state.judged, outcome.best_weights)
         return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
@@ -273,6 +274,19 @@ def _sound(
     for remark in findings.remarks():
         sink.say(remark)
     return soundness.without(dataset, findings.faulty()), findings
+
+
+def _read_best(task: Task, file: Path) -> None:
+    """Raises:
+    CheckpointError: the file is damaged.
+    """
+    try:
+        base.read(task, file)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
+            hint="Repeat the run in a new folder, with -c and its config.toml.",
+        ) from error
 
 
 def _needed_bytes(task: Task) -> int:

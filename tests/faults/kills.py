@@ -3,7 +3,8 @@
     python -m tests.faults.kills --kills 100 --seed 1
 
 A run is killed as by `kill -9`: at any moment, at any operation on its files, or soon after a
-checkpoint; with its worker processes or without them; once or several times in a row. Then it is
+checkpoint; with its worker processes or without them; once or several times in a row. With
+`--kinds full` the disk is full from some operation on, which must end in one sentence. Then it is
 resumed to its end, which must be the one of a run that nobody disturbed: the same weights in every
 bit, the same loss at every step.
 """
@@ -17,16 +18,16 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.faults.operations import die_at, full_from
 from tests.faults.processes import TINY, Cli, new_run
-from tests.faults.syscalls import die_at
 
-KINDS = ("moment", "operation", "checkpoint")
-NO_RUN = "is not a run directory"
+KILLS = ("moment", "operation", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,15 @@ class Harness:
     """Runs that are killed, below a folder.
 
     Attributes:
-        killed: how many runs were killed, by the kind of kill and by what was there by then.
+        faults: the kinds of faults that are drawn from.
+        kinds: how many there were of each.
+        states: what was there of the runs by then.
+        resumed: how many runs were brought to their end.
     """
 
     folder: Path
     draw: random.Random
+    faults: Sequence[str] = KILLS
     kinds: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
@@ -85,7 +90,7 @@ class Harness:
             workers = self.draw.choice([0, 0, 1])
             for _ in range(self.draw.randint(1, 3)):
                 if sum(self.kinds.values()) < kills:
-                    self._kill_once(run, workers)
+                    self._disturb(run, workers)
             self._bring_to_end(run, workers)
             ending = Ending.read(run)
             assert ending.weights == self.whole.weights, "the weights differ"
@@ -99,13 +104,14 @@ class Harness:
         arguments = ["run", "--resume", run] if begun else new_run(run, engine__workers=workers)
         return Cli(arguments, self.folder / "log", first)
 
-    def _kill_once(self, run: Path, workers: int) -> None:
+    def _disturb(self, run: Path, workers: int) -> None:
         if (run / "results.json").exists():
             return
-        kind, first = self.draw.choice(KINDS), None
-        if kind == "operation":
+        kind, first = self.draw.choice(self.faults), None
+        if kind in ("operation", "full"):
             number = self.draw.randint(1, self.operations)
-            first = partial(die_at, run, number, self.folder / "tally")
+            fault = die_at if kind == "operation" else full_from
+            first = partial(fault, run, number, self.folder / "tally")
         process = self._start(run, workers, first)
         if kind == "moment":
             time.sleep(self.draw.uniform(0, self.seconds))
@@ -114,11 +120,14 @@ class Harness:
             process.wait_for(run / "checkpoints" / f"step-{step}")
             time.sleep(self.draw.uniform(0, 0.1))
         group = self.draw.random() < 0.5
-        code = process.wait() if kind == "operation" else process.kill(group=group)
+        code = process.wait() if first is not None else process.kill(group=group)
         assert "Traceback" not in process.text, process.text
         if code == 0:
             return  # It was done before.
-        assert code == -9, process.text
+        if kind == "full":
+            assert code == 2 and "No space is left to write" in process.text, process.text
+        else:
+            assert code == -9, process.text
         self.kinds[kind] += 1
         self.states[_state(run)] += 1
 
@@ -147,10 +156,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", default=KILLS, choices=[*KILLS, "full"])
     given = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder), random.Random(given.seed))
+        harness = Harness(Path(folder), random.Random(given.seed), given.kinds)
         print(
             f"an undisturbed run takes {harness.seconds:.1f} s and {harness.operations} operations "
             "on files",
