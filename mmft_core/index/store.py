@@ -203,7 +203,14 @@ class VectorStore:
             if content.pop("format") != FORMAT:
                 raise ValueError("another version of mmft made it")
             identity = msgspec.convert(content, Identity)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise RunDirectoryError(
                 f"{folder / _STORE} cannot be read: {first_line(error)}.",
                 hint=f"Remove {folder} and run `mmft index` again.",

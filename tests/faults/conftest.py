@@ -13,12 +13,18 @@ from tests.faults.processes import Cli, new_run
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The weights that a run ends with."""
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
     folder = tmp_path_factory.mktemp("whole")
     process = Cli(new_run(folder / "run"), folder / "log")
     assert process.wait() == 0, process.text
-    return weights(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def whole(whole_run: Path) -> bytes:
+    """The weights that it ends with."""
+    return weights(whole_run)
 
 
 @pytest.fixture(scope="session")
