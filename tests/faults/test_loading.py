@@ -27,7 +27,7 @@ from tests.faults.garbage import CHANGES, Change, bombs, changed
 from tests.faults.processes import SITE
 
 FUZZ = settings(
-    max_examples=400,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
