@@ -18,6 +18,7 @@ from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import (
     clear_temporaries,
+    printable,
     storage_errors,
     temporaries,
     write_json,
@@ -135,6 +136,10 @@ class RunDirectory:
         """
         if self.path.is_file():
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
+        if printable(str(self.path)) != str(self.path):  # safetensors would not open its files.
+            raise RunDirectoryError(
+                f"The name {printable(str(self.path))} is no UTF-8.", hint="Give another --output."
+            )
         if self._in_use():
             advice = (
                 f"Continue it with --resume {self.path}, or give another --output."

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import string
 import tomllib
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmft_core import discover
 from mmft_core.config import dump_toml, flatten, merge, parse_set
-from mmft_core.errors import MmftError
+from mmft_core.errors import ConfigError, MmftError
 from mmft_core.plan import resolve
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,19 +49,17 @@ def test_any_settings_make_a_plan_or_one_sentence(pairs: list[tuple[str, str]]) 
     assert again.tree() == plan.tree(), "config.toml repeats the run"
 
 
+TABLES = [*BASE, "dataset", "engine", "metric", "folds", "x"]
+WHOLE = st.integers(-(2**63), 2**63 - 1)
 PLAIN: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(
-        st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text("aé.", max_size=4)
-    ),
+    st.one_of(st.booleans(), WHOLE, st.floats(), st.text("aé.", max_size=4)),
     lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from("ab"), below),
     max_leaves=4,
 )
 
 
 @FUZZ
-@given(
-    st.dictionaries(st.sampled_from([*BASE, "dataset", "engine", "metric", "folds", "x"]), PLAIN)
-)
+@given(st.dictionaries(st.sampled_from(TABLES), PLAIN))
 def test_any_file_makes_a_plan_or_one_sentence(tree: dict[str, Any]) -> None:
     try:
         resolve(merge(BASE, tree), REGISTRY)
@@ -78,3 +79,10 @@ def test_a_misspelt_key_is_named_with_the_one_that_is_meant(key: str, place: int
         assert f"{table}.{wrong}" in str(error) and "Did you mean" in str(error)
     else:
         raise AssertionError(f"{table}.{wrong} was taken")
+
+
+def test_a_path_that_no_file_could_hold(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    with pytest.raises(ConfigError, match=r"dataset.path = .*d\ufffd is no UTF-8"):
+        resolve(merge(BASE, {"dataset": {"path": str(folder)}}), REGISTRY)

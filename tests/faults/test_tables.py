@@ -31,7 +31,7 @@ CELL = st.one_of(st.none(), st.booleans(), NUMBER, TEXT, st.lists(TEXT, max_size
 
 
 def examine(path: Path) -> None:
-    """Read a table in all ways that there are; nothing else than an error for the user is raised."""
+    """Read a table in all ways that there are; what is raised is for the user."""
     for name in ("mixed-table", "text-table", "image-table"):
         component = REGISTRY.dataset(name)
         for target in set(component.spec.targets) & {"class", "number", "text", "none"}:
