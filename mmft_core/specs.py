@@ -91,7 +91,7 @@ class Spec:
 
 
 @cache
-def _annotations(spec: type[Spec]) -> dict[str, Any]:
+def _annotations(spec: Any) -> dict[str, Any]:
     hints = get_type_hints(spec)
     return {field.name: hints[field.name] for field in fields(spec)}
 
