@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mmft_core import processes
 from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import (
@@ -83,24 +84,24 @@ class RunDirectory:
         return self.path / "failure.json"
 
     @contextlib.contextmanager
-    def held(self, *, main: bool = True) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Hold the run while it is trained, and keep the reason if that fails.
 
-        Args:
-            main: of several processes only one holds it.
+        Of processes that train together, the main one holds it for all.
 
         Raises:
             RunDirectoryError: another process is at it.
             StorageError: the folder cannot be written.
         """
-        if not main:
+        if not processes.is_main():
             yield
             return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._acquire()
         try:
-            yield
+            with processes.one_fate():
+                yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"
             with contextlib.suppress(StorageError):
@@ -134,6 +135,8 @@ class RunDirectory:
             RunDirectoryError: there is something there already.
             StorageError: it may not be written.
         """
+        if not processes.is_main():
+            return
         if self.path.is_file():
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
         if printable(str(self.path)) != str(self.path):  # safetensors would not open its files.
@@ -186,6 +189,8 @@ class RunDirectory:
         Raises:
             StorageError: it cannot be written.
         """
+        if not processes.is_main():
+            return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         # First, for it makes the folder a run that can be resumed.
@@ -195,7 +200,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what a killed process left half-written; only for who holds the run."""
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints) if processes.is_main() else ():
             clear_temporaries(folder)
 
     def open(self) -> Tree:

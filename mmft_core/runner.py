@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from mmft_core import artifacts, base, checkpoint, soundness
+from mmft_core import artifacts, base, batch_norm, checkpoint, processes, soundness
 from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
@@ -60,17 +60,17 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     directory = RunDirectory(output)
     directory.ensure_usable()
     run = _new(plan, directory, sink, command)
-    with directory.held(main=run.main):
-        if run.main:  # Another process may have been here since.
-            directory.ensure_usable()
-            directory.clear()
+    with directory.held():
+        directory.ensure_usable()  # Another process may have been here since.
+        directory.clear()
         return run.begin()
 
 
 def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
-    dataset = build_dataset(plan)
+    with processes.main_first():  # It fills caches for the others.
+        dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
@@ -99,13 +99,11 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
         CheckpointError: the data are no longer the same, or all checkpoints are damaged.
     """
     directory = RunDirectory(path)
-    main = make_accelerator(plan.engine).is_main_process
-    with directory.held(main=main):
-        if directory.results.exists():
+    with directory.held():
+        if processes.from_main(directory.results.exists):
             raise directory.finished()
-        if main:
-            directory.clear()
-        if not checkpoint.exists(directory.checkpoints):
+        directory.clear()
+        if not processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
             sink.say("No checkpoint was written yet, so the run is begun anew.")
             return _new(plan, directory, sink, command).begin()
         return _interrupted(plan, directory, sink, command).fit(resume=True)
@@ -114,7 +112,8 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
 def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
-    dataset = build_dataset(plan)
+    with processes.main_first():
+        dataset = build_dataset(plan)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}
@@ -147,10 +146,12 @@ class _Run:
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
         self.directory, self.command = directory, command
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
-        told = plan.tracking if self.accelerator.is_main_process else TrackingConfig()
+        if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
+            batch_norm.synchronize(task, self.accelerator.device)
+        told = plan.tracking if processes.is_main() else TrackingConfig()
         self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
-        self.sink = Sinks([metrics, sink])
+        self.sink = Sinks([metrics, sink] if processes.is_main() else [])
         self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
         val = self.fed.splits.get("val")
         self.engine = Engine(
@@ -174,25 +175,20 @@ class _Run:
         evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal")
         evaluation.figure(self.engine.monitor.name)
 
-    @property
-    def main(self) -> bool:
-        """Whether this is the process that writes."""
-        return bool(self.accelerator.is_main_process)
-
     def begin(self) -> RunOutcome:
         """Write what a run starts with, and train."""
-        if self.main:
-            self.directory.create(self.plan.tree(), suppliers(self.plan), self.data)
+        self.directory.create(self.plan.tree(), suppliers(self.plan), self.data)
+        if processes.is_main():
             with replacing_folder(self.directory.assets) as temporary:
                 artifacts.save_assets(self.task, temporary)
-        self.accelerator.wait_for_everyone()
         return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
         """Train to the end, judge the model, and write what a run leaves."""
         with self.tracking:
-            outcome = self.engine.fit(resume=resume)
-            return self._end(outcome)
+            outcome = self._end(self.engine.fit(resume=resume))
+            processes.wait()  # Until the main one has written everything.
+            return outcome
 
     def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":
@@ -234,7 +230,7 @@ class _Run:
             total_seconds=time.perf_counter() - self.started,
             command=self.command,
         )
-        if self.accelerator.is_main_process:
+        if processes.is_main():
             directory = self.directory
             artifacts.save(directory.model, self.engine.state.judged, self.plan, self.dataset.info)
             write_report_and_card(

@@ -76,7 +76,8 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is the string {value!r}, not a tuple."
                 )
-        for attribute, annotation in _annotations(type(self)).items():
+        own: Any = type(self)
+        for attribute, annotation in _annotations(own).items():
             try:
                 msgspec.convert(getattr(self, attribute), annotation)
             except msgspec.ValidationError as error:

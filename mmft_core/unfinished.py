@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmft_core import runner
+from mmft_core import processes, runner
 from mmft_core.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
@@ -26,9 +26,15 @@ def bring_to_end(
         MmftError: as `runner.train` and `runner.resume` do.
     """
     directory = RunDirectory(path)
-    if directory.results.is_file():
+    finished, begun = processes.from_main(lambda: _state(directory))
+    if finished:
         return directory.read_results()
-    if directory.config.is_file():
-        begun = resolve(directory.open(), registry)
-        return runner.resume(path, begun, sink, command).results
+    if begun:
+        settings = resolve(directory.open(), registry)
+        return runner.resume(path, settings, sink, command).results
     return runner.train(plan, path, sink, command).results
+
+
+def _state(directory: RunDirectory) -> tuple[bool, bool]:
+    """Whether a run is finished, and whether it was begun."""
+    return directory.results.is_file(), directory.config.is_file()

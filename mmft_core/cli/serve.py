@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify
-from mmft_core.config import parse_set
+from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -108,7 +108,9 @@ def serve(
         api_key=api_key,
         workers=max(2, choose_workers(None)),
     )
-    model = folder.load(served_by(run_dir, backend), discover(), parse_set(assignments))
+    model = folder.load(
+        served_by(run_dir, backend), discover(), later_settings(assignments, ("task",))
+    )
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
     searcher = open_index(run_dir, predictor)
     app = create_app(run_dir.resolve().name, predictor, settings, searcher)
@@ -180,10 +182,9 @@ def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:
     """
     if not (run_dir / FOLDER).is_dir():
         return None
-    require_extra("Serving a run with an index", "index")
-    from mmft_core.index import Nearest, Searcher, VectorStore
+    from mmft_core.index import Searcher, folder, opening
 
-    store = VectorStore.open(run_dir / FOLDER)
+    identity = folder.read(run_dir / FOLDER).identity
     hint = f"Bring it up to date with `mmft index {run_dir} ... --rebuild`, or remove it."
-    check_model(store, identify(run_dir, store.identity.modality), hint)
-    return Searcher(store, Nearest.open(store), predictor)
+    check_model(run_dir / FOLDER, identity, identify(run_dir, identity.modality), hint)
+    return Searcher(opening.open_index(run_dir / FOLDER), predictor)
