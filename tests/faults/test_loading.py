@@ -19,9 +19,8 @@ from mmft_core import Registry, artifacts, discover
 from mmft_core.contracts import Features
 from mmft_core.errors import MmftError, first_line
 from mmft_core.features import FeatureStore
-from mmft_core.index import Identity, Nearest, VectorStore
-from mmft_core.index.nearest import refresh
-from mmft_core.index.store import Items
+from mmft_core.index import Identity, Items, VectorStore
+from mmft_core.index.nearest import Nearest, refresh
 from mmft_core.weights import read_weights
 from tests.faults.garbage import CHANGES, Change, bombs, changed
 from tests.faults.processes import SITE
