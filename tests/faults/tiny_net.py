@@ -9,7 +9,7 @@ from mmft_core.contracts import Backbone, Features
 class TinyNet(Backbone):
     def __init__(self, options, context) -> None:
         super().__init__()
-        self.processor = ImageProcessor(options)
+        self.processor = ImageProcessor(options.image_size, options)
         self.width = 64
         self.first = nn.Sequential(nn.Conv2d(3, 16, 5, stride=4), nn.BatchNorm2d(16), nn.ReLU())
         self.second = nn.Sequential(nn.Conv2d(16, 64, 3, stride=2), nn.ReLU(), nn.Dropout(0.1))
