@@ -153,7 +153,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
         for a in (advice, scratch)
     )
-    weights = {table.get("weights", "auto") for table in backbone_tables.values()}
+    untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=Part(component=task, options=_options(task, advice.get("task", {}), task_table)),
         backbones={
@@ -165,7 +165,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
             options=_options(dataset, advice.get("dataset", {}), dataset_table),
         ),
         metrics=metrics,
-        engine=engine_from_scratch if weights == {"none"} else engine,
+        engine=engine_from_scratch if untrained else engine,
         engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),
