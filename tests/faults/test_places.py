@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -61,8 +63,10 @@ def test_a_disk_that_is_read_only(call: Call, disk: Disk, killed: Path, whole: b
 def test_two_runs_in_one_folder(call: Call, killed: Path, whole: bytes) -> None:
     first = call("run", "--resume", killed)
     first.wait_for(killed / "checkpoints" / "step-9")
+    os.kill(first.pid, signal.SIGSTOP)  # Or it might be done before the second begins.
     second = call("run", "--resume", killed)
     refused(second, f"Another process is training the run in {killed}.", "Wait for it to end.")
+    os.kill(first.pid, signal.SIGCONT)
     resumes(first, killed, whole)
     refused(call("run", "--resume", killed), f"The run in {killed} is finished.")
 
