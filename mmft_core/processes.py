@@ -195,8 +195,9 @@ def one_fate() -> Iterator[None]:
     except Exception as error:
         if count() == 1:
             raise
-        # Whoever started the processes now ends those that are left; this one ends in order.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if several():
+            # Whoever started the processes now ends those that are left; this one ends in order.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         cause = _cause(error)
         if cause is error:
             raise
