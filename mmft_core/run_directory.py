@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from mmft_core import processes
 from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
+from mmft_core.fate import one_fate
 from mmft_core.files import clear_temporaries, storage_errors, write_json, write_text
 from mmft_core.tracking import StopTrainingError
 
@@ -96,7 +97,7 @@ class RunDirectory:
             ) from None
         try:
             self.failure.unlink(missing_ok=True)
-            with processes.one_fate():
+            with one_fate():
                 yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"
