@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
@@ -18,7 +20,17 @@ def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelera
 
     Args:
         partial: whether a batch may lack whole modalities, so that a backbone is not used.
+
+    Raises:
+        ConfigError: the precision is none of the device's, or `accelerate launch` was configured to
+            decide what a run's settings do.
     """
+    for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
+            raise ConfigError(
+                f"Accelerate's own configuration asks for {way}, which a run's settings decide.",
+                hint="Leave it out there; --set engine.parallel=fsdp is for shards.",
+            )
     # Accelerate brings processes without GPUs together only if it is told to use the CPU.
     alone = processes.several() and not torch.accelerator.is_available()
     cpu = config.device == "cpu" or alone

@@ -4,36 +4,25 @@
 devices and gradients together; here is what else they have to agree on. What is told goes from CPU
 to CPU, so that no GPU waits for it. Of one process alone, every function is its plain counterpart.
 
-One process is the main one: it alone writes files and speaks to the user. If any of them fails, all
-end, and the first that failed says why.
+One process is the main one: it alone writes files and speaks to the user. How they end together is
+in `mmft_core.fate`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from mmft_core.errors import ElsewhereError, MmftError, ProcessError, first_line
-
-if TYPE_CHECKING:
-    from torch.distributed.distributed_c10d import Store
+from mmft_core.errors import ProcessError, first_line
 
 T = TypeVar("T")
 Sliceable = TypeVar("Sliceable", bound=Any)
 
 PATIENCE = timedelta(hours=2)
 """So long processes wait for each other, such as for one that checks its share of the data."""
-
-_LAST_WORDS = 10.0
-"""Seconds that a process waits for another to say why it has gone."""
-
-_CLAIMED, _FAILURE = "mmft/failed", "mmft/failure"
 
 
 def count() -> int:
@@ -181,86 +170,3 @@ def main_first() -> Iterator[None]:
     yield
     if is_main():
         wait()
-
-
-@contextlib.contextmanager
-def one_fate() -> Iterator[None]:
-    """See to it that what ends one process ends all, and that only one of them says why.
-
-    Raises:
-        ElsewhereError: in place of whatever another process's failure leads to here.
-    """
-    try:
-        yield
-    except Exception as error:
-        if count() == 1:
-            raise
-        # Whoever started the processes now ends those that are left; this one ends in order.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        cause = _cause(error)
-        if cause is error:
-            raise
-        raise cause from None
-
-
-def _cause(error: Exception) -> Exception:
-    """The failure to end with: this one, or that of another process that was first."""
-    if isinstance(error, ElsewhereError):
-        return error
-    if not several():
-        return _without_store(error)
-    from torch.distributed.distributed_c10d import _get_default_store
-
-    try:
-        return _first(_get_default_store(), error)
-    except RuntimeError:  # The store went with the process that held it.
-        return ElsewhereError("Another process of this run has failed.")
-
-
-def _first(store: Store, error: Exception) -> Exception:
-    lost = _is_lost_connection(error)
-    if lost and _appears(store, _FAILURE):
-        return _read(store, error)
-    if store.add(_CLAIMED, 1) > 1:
-        return _read(store, error) if _appears(store, _FAILURE) else error
-    if lost:
-        error = ProcessError(
-            f"Another process of this run has gone without a word, as process {rank()} of "
-            f"{count()} found.",
-            hint="It may have run out of memory, or have been killed; --resume goes on.",
-        )
-    known = isinstance(error, MmftError)
-    message = error.message if isinstance(error, MmftError) else first_line(error)
-    store.set(_FAILURE, json.dumps({"rank": rank(), "message": message, "known": known}))
-    return error
-
-
-def _read(store: Store, error: Exception) -> Exception:
-    failure = json.loads(store.get(_FAILURE))
-    return error if failure["rank"] == rank() else ElsewhereError(failure["message"])
-
-
-def _appears(store: Store, key: str) -> bool:
-    """Wait a little for a key of the store."""
-    end = time.monotonic() + _LAST_WORDS
-    while not store.check([key]):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def _without_store(error: Exception) -> Exception:
-    """Before processes have met, all are expected to fail alike, and the main one speaks."""
-    if is_main():
-        return error
-    time.sleep(_LAST_WORDS)  # It is ended with the main one, unless it fails alone.
-    return error
-
-
-def _is_lost_connection(error: Exception) -> bool:
-    from torch.distributed import DistError
-
-    return isinstance(error, DistError) or (
-        isinstance(error, RuntimeError) and "gloo" in str(error)
-    )

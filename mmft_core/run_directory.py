@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from mmft_core import processes
 from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
+from mmft_core.fate import one_fate
 from mmft_core.files import (
     clear_temporaries,
     printable,
@@ -100,7 +101,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._acquire()
         try:
-            with processes.one_fate():
+            with one_fate():
                 yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.order import Indices
-from mmft_core.windows import Windows, check_shares
+from mmft_core.windows import Windows
 
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -48,9 +48,11 @@ class SizedWindows(Windows):
         self.accumulate, self.seed = accumulate, seed
         self.buckets = list(_buckets(self.sizes, max(LEAST, world)))
         self._pass_counts = [self._count(bucket) for bucket in self.buckets]
-        pairs = zip(self.buckets, self._pass_counts, strict=True)
-        check_shares(world, min(len(bucket) // count for bucket, count in pairs))
         self.steps_per_epoch = -(-sum(self._pass_counts) // accumulate)
+
+    def smallest_pass(self) -> int:
+        pairs = zip(self.buckets, self._pass_counts, strict=True)
+        return min(len(bucket) // count for bucket, count in pairs)
 
     def _count(self, bucket: Indices) -> int:
         """How many passes a bucket takes, with a sample for each process at least."""

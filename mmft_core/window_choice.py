@@ -6,6 +6,7 @@ from mmft_core import processes
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
 from mmft_core.data import PreparedSplit
+from mmft_core.errors import ConfigError
 from mmft_core.order import arrangement
 from mmft_core.sized import SizedWindows, check_sizes
 from mmft_core.windows import CountedWindows, Windows
@@ -18,6 +19,17 @@ def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Wi
         ConfigError: it is to be so much, and the samples have no sizes or go by class; or there
             are more processes than samples of a forward pass.
     """
+    windows = _windows(train, task, config)
+    if processes.several() and windows.smallest_pass() < processes.count():
+        raise ConfigError(
+            f"There are {processes.count()} processes, but forward passes of only "
+            f"{windows.smallest_pass()} of the {len(train)} training samples.",
+            hint="Give a larger --batch-size, or start fewer processes.",
+        )
+    return windows
+
+
+def _windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
     rank, world = processes.rank(), processes.count()
     if config.batch_total is not None:
         sizes = check_sizes(train.sizes, task.group_size)

@@ -10,6 +10,7 @@ import click
 
 from mmft_core import processes
 from mmft_core.errors import ConfigError, ElsewhereError, MmftError
+from mmft_core.fate import one_fate
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
@@ -89,7 +90,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     try:
-        with processes.one_fate():
+        with one_fate():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
         processes.leave()
     except ElsewhereError:

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from mmft_core import processes
 from mmft_core.cli import cli
+from mmft_core.fate import one_fate
 from mmft_core.state import TrainingState
 
 
@@ -58,7 +59,7 @@ def end_after(step: int, number: int, rank: int) -> None:
 
 if __name__ == "__main__":
     without_dropout()
-    with processes.one_fate():
+    with one_fate():
         for call, ending in json.loads(Path(sys.argv[1]).read_text()):
             if ending:
                 end_after(*ending)

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from mmft_core.config import EngineConfig
+from mmft_core.device import make_accelerator
+from mmft_core.errors import ConfigError
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
@@ -66,6 +69,12 @@ def test_a_job_that_is_started_again_goes_on(mmft: Mmft, tmp_path: Path, begun: 
     assert "--rdzv-endpoint=first:29500" in called and "--rdzv-id=7" in called
     expected = ["run", "--resume", "runs/my photos"] if begun else list(RUN[1:])
     assert called[called.index("mmft_core") + 1 :] == expected
+
+
+def test_accelerate_is_not_to_decide_what_settings_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ConfigError, match="engine.parallel=fsdp"):
+        make_accelerator(EngineConfig())
 
 
 def pod_of(jobs: list[dict[str, Any]]) -> Any:
