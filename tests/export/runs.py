@@ -38,7 +38,7 @@ def _captions(folder: Path) -> Path:
         for k in range(16):
             name = f"{k}.png"
             Image.new("RGB", (32, 32), ("red", "green", "blue")[k % 3]).save(folder / name)
-            writer.writerow((name, WORDS[k % 3]))
+            writer.writerow((name, f"{k} {WORDS[k % 3]}"))
     return folder / "captions.csv"
 
 
