@@ -14,7 +14,6 @@ from mmft_fusion.options import CaptioningOptions
 from torch import nn
 
 from mmft_core.contracts import Batch, Graph, Runner, Tensors
-from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from tests.audio.networks import TEXTS as SPOKEN
 from tests.audio.networks import Recordings
@@ -130,8 +129,6 @@ def test_graphs_of_whisper_hear_what_it_hears(spoken: Recordings, padding: str) 
     losses = exported.transcript_losses(exported.encode(inputs), targets)
     wanted = backbone.transcript_losses(backbone.encode(inputs), targets)
     assert torch.allclose(losses, wanted, atol=1e-3)
-    with pytest.raises(IncompatibleError, match="when words are said"):
-        exported.transcribe(exported.encode(inputs), SETTINGS[0], words=True)
 
 
 @torch.no_grad()
