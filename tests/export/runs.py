@@ -42,15 +42,15 @@ def _captions(folder: Path) -> Path:
     return folder / "captions.csv"
 
 
-def _mixed(folder: Path, target: str, *parts: str) -> Path:
+def _mixed(folder: Path, target: str, *more: str) -> Path:
     def number(row: int, cells: dict[str, object]) -> None:
         if target == "number":
             cells["label"] = f"{100.0 + row}"
 
     # Some cells are empty, so that modalities are missing.
     table = write_table(folder / "table", 40, lacking=0.2, change=number)
-    arguments = (*(f"--backbone={part}" for part in parts), *IMAGE, *TEXT, "--dataset", table)
-    return train(folder / "run", f"fusion-{'reg' if target == 'number' else 'cls'}", *arguments)
+    task = "fusion-reg" if target == "number" else "fusion-cls"
+    return train(folder / "run", task, *more, "--dataset", table)
 
 
 RUNS: Mapping[str, Callable[[Path], Path]] = {
@@ -105,8 +105,12 @@ RUNS: Mapping[str, Callable[[Path], Path]] = {
         "--dataset",
         _spoken(f, "label"),
     ),
-    "fusion-cls": lambda f: _mixed(f, "class", "text=minilm", "tabular=tabular-transformer"),
-    "fusion-reg": lambda f: _mixed(f, "number", "image=resnet18", "tabular=tabular-mlp"),
+    "fusion-cls": lambda f: _mixed(
+        f, "class", "--backbone=text=minilm", "--backbone=tabular=tabular-transformer", *TEXT
+    ),
+    "fusion-reg": lambda f: _mixed(
+        f, "number", "--backbone=image=resnet18", "--backbone=tabular=tabular-mlp", *IMAGE
+    ),
     "contrastive": lambda f: train(
         f / "run",
         "contrastive",
