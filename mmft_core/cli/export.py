@@ -96,7 +96,7 @@ def export(
     finally:
         display.close()
     if as_json:
-        click.echo(json.dumps({"export": str(folder), **asdict(found)}))
+        click.echo(json.dumps({"folder": str(folder), **asdict(found)}))
         return
     _show(Console(), found, wanted.place(run_dir).name)
     click.echo(f"export  {folder}")
