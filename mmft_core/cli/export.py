@@ -78,8 +78,8 @@ def export(
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
-    from mmft_core.export.exporting import Wanted
     from mmft_core.export.exporting import export as make
+    from mmft_core.export.wanted import Wanted
 
     wanted = Wanted(
         kind=kind,

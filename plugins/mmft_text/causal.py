@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from mmft_transformers.caches import blank
 from mmft_transformers.exported import ExportedCausal
-from mmft_transformers.graphs import accepted, causal_graphs, one_step
+from mmft_transformers.graphs import causal_graphs, one_step
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
+from mmft_transformers.steps import accepted
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 

@@ -16,8 +16,9 @@ from mmft_core.data import PreparedSplit
 from mmft_core.export import exporting
 from mmft_core.export import folder as exports
 from mmft_core.export.comparison import leaves
-from mmft_core.export.exporting import Wanted, export
+from mmft_core.export.exporting import export
 from mmft_core.export.tracing import Traced, trace
+from mmft_core.export.wanted import Wanted
 from mmft_core.inference import Predictor, choose_split
 from mmft_core.parts import build_dataset
 from mmft_core.plan import resolve
