@@ -96,7 +96,7 @@ class _Making:
             return
         written = graph_format(self.wanted.kind)
         traced = self._traced()
-        infos = tuple(written.info(one) for one in traced)
+        infos = tuple(t.info(f"{t.name}{written.suffix}") for t in traced)
         if self.wanted.quantize is None:
             for one, info in zip(traced, infos, strict=True):
                 written.write(one, folder / info.file)

@@ -20,10 +20,6 @@ class GraphFormat(ABC):
 
     suffix: ClassVar[str]
 
-    def info(self, traced: Traced) -> GraphInfo:
-        """What users of the written graph have to know."""
-        return traced.info(f"{traced.name}{self.suffix}")
-
     @abstractmethod
     def write(self, traced: Traced, file: Path) -> None:
         """Write a graph.
@@ -57,7 +53,6 @@ WEIGHTS = "safetensors"
 _GRAPHS = {
     "onnx": _Place("mmft_core.export.onnx_format:Onnx", "onnx"),
     "torch-export": _Place("mmft_core.export.torch_format:TorchExport"),
-    "litert": _Place("mmft_core.export.litert_format:LiteRt", "litert"),
 }
 FORMATS = (*_GRAPHS, WEIGHTS)
 

@@ -51,13 +51,8 @@ class GraphInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A graph that is ready to be written: its inputs and outputs in their order.
+    """A graph that is ready to be written: its inputs and outputs in their order."""
 
-    Attributes:
-        graph: what was traced, without inputs that it never reads.
-    """
-
-    graph: Graph
     name: str
     program: ExportedProgram
     inputs: tuple[TensorInfo, ...]
@@ -84,7 +79,6 @@ def trace(graph: Graph) -> Traced:
     symbols = _symbols(program, graph)
     shapes = [_shape(node.meta["val"], symbols) for node in _nodes(program, "output")]
     return Traced(
-        graph=graph,
         name=graph.name,
         program=program,
         inputs=tuple(
