@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mmft_core.files import sha256
 from tests.conftest import Finished
 from tests.serve.test_command import started
 from tests.serve.tools import digit, lines, serving, train, write_rows
@@ -112,7 +113,7 @@ def test_an_index_of_an_export(tmp_path: Path, mmft: Mmft) -> None:
     assert found["found"][0]["id"].endswith("1.png")
     description = place / "export.json"
     told = json.loads(description.read_text())
-    told["files"]["model.pt2"] = "another"
+    told["files"]["config.toml"] = sha256(place / "config.toml")  # An export of other files.
     description.write_text(json.dumps(told))
     refused = mmft("search", place, files[1])
     assert refused.code == 2 and "another model" in refused.err
