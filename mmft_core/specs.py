@@ -10,10 +10,13 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, Literal, get_type_hints
 
-from mmft_core.errors import PluginError
+import msgspec
+
+from mmft_core.errors import PluginError, first_line
 
 API_VERSION = 1
 """The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
@@ -73,11 +76,25 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is the string {value!r}, not a tuple."
                 )
+        own: Any = type(self)
+        for attribute, annotation in _annotations(own).items():
+            try:
+                msgspec.convert(getattr(self, attribute), annotation)
+            except msgspec.ValidationError as error:
+                raise PluginError(
+                    f"{self.kind} '{self.name}': {attribute} is not valid: {first_line(error)}."
+                ) from None
 
     @property
     def modality_names(self) -> tuple[str, ...]:
         """The modalities that the component deals in; empty for a metric."""
         return ()
+
+
+@cache
+def _annotations(spec: Any) -> dict[str, Any]:
+    hints = get_type_hints(spec)
+    return {field.name: hints[field.name] for field in fields(spec)}
 
 
 @dataclass(frozen=True, kw_only=True)
