@@ -235,6 +235,10 @@ class RunDirectory:
             RunDirectoryError: it is not finished.
         """
         if not self.results.is_file():
+            if (self.path / "export.json").is_file():
+                raise RunDirectoryError(
+                    f"{self.path} is an export, and no run.", hint="Give the run that it is of."
+                )
             raise RunDirectoryError(
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self.path}`.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, Literal, get_type_hints
@@ -171,6 +171,8 @@ class TaskSpec(Spec):
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
         pipeline: what model hubs call such a task (`pipeline_tag`), as "image-classification";
             empty where they have no name for it.
+        pipelines: of a task of any modalities the same, by what it reads: {"image":
+            "image-to-text"}; several are joined in the order of the alphabet, "image+text".
         captions: settings under which its records have timed "segments" or "words", from which
             captions can be made; None if they have no times.
     """
@@ -189,6 +191,7 @@ class TaskSpec(Spec):
     default_metrics: tuple[str, ...] = ()
     monitor: str = "loss"
     pipeline: str = ""
+    pipelines: Mapping[str, str] = field(default_factory=dict, hash=False)
     captions: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
@@ -198,6 +201,10 @@ class TaskSpec(Spec):
     def needs_of(self, modality: str) -> tuple[str, ...]:
         """What it asks of the backbone of a modality."""
         return self.writes.get(modality, self.needs)
+
+    def pipeline_of(self, reads: Iterable[str]) -> str:
+        """What model hubs call it where it reads these modalities; empty for nothing."""
+        return self.pipelines.get("+".join(sorted(reads)), self.pipeline)
 
 
 @dataclass(frozen=True, kw_only=True)
