@@ -4,7 +4,8 @@
     <!-- test: exit 1 -->              how its commands end, if not with 0
     <!-- test: skip, and why -->       it is only read
 
-Blocks of `sh` and `python` are run; `console`, `toml` and `text` are there to be read.
+Blocks of `sh` and `python` are run; others, as `console` and `text`, are there to be read. What has a
+file's name as its title, of whatever language, is written to that file.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 _BLOCK = re.compile(
-    r"(?P<notes>(?:^<!-- test: .*? -->\n)*)^```(?P<language>sh|python)\n(?P<code>.*?)^```$",
+    r"(?P<notes>(?:^<!-- test: [^\n]*? -->\n)*)"
+    r"^```(?P<language>\w+)(?: title=\"(?P<file>[^\"]+)\")?\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_RUN = ("sh", "python")
 _NOTE = re.compile(r"<!-- test: (?P<word>\w+),? ?(?P<rest>.*?) -->")
 _FOR_A_SHELL = re.compile(r"[|<>&;$`]")
 _TRAINING = {"run", "sweep", "suggest"}
@@ -36,23 +39,24 @@ _ALONE = ("--set", "engine.workers=0")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code that is run."""
+    """A block of code that is run, or written to a file."""
 
     line: int
     language: str
+    file: str | None
     code: str
     notes: dict[str, str]
 
 
 def blocks(page: Path) -> list[Block]:
-    """The blocks of a page that are run, in order."""
+    """The blocks of a page that are not only to be read, in order."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
         notes = dict(_NOTE.findall(match["notes"]))
         line = text.count("\n", 0, match.start("code")) + 1
-        if "skip" not in notes:
-            found.append(Block(line, match["language"], match["code"], notes))
+        if "skip" not in notes and (match["language"] in _RUN or match["file"]):
+            found.append(Block(line, match["language"], match["file"], match["code"], notes))
     return found
 
 
@@ -85,12 +89,16 @@ class Reader:
     port: int = field(default_factory=lambda: _free_port())
 
     def do(self, block: Block) -> None:
-        """Run a block.
+        """Run a block, or write its file.
 
         Raises:
             AssertionError: a command did not end as the page says.
         """
         code = block.code.replace("8000", str(self.port))
+        if block.file:
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(block.file).write_text(code, encoding="utf-8")
+            return
         if block.language == "python":
             exec(compile(code, f"line {block.line}", "exec"), self.names)
             return
@@ -100,7 +108,7 @@ class Reader:
 
     def _shell(self, command: str, more: str) -> int:
         first, *arguments = shlex.split(command, comments=True) or [""]
-        if command.startswith("pip "):
+        if command.startswith("pip install "):
             return self._install([a for a in arguments[1:] if a != "-e"])
         if first == "mmft" and not _FOR_A_SHELL.search(command):
             added = [*_ALONE, *shlex.split(more)] if arguments[0] in _TRAINING else []
