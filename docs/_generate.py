@@ -101,8 +101,9 @@ def settings_page() -> str:
         "Every setting can stand in a TOML file (`mmft run -c run.toml`) and after `--set`, as",
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
-        f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}. What belongs to a part",
-        "(`task`, `backbone`, `dataset`, `metric`) is listed with it, in the pages beside this one.",
+        f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
+        "What belongs to a part (`task`, `backbone`, `dataset`, `metric`) is listed with it, on",
+        "the pages of these.",
         "",
     ]
     for table, options_type in (("engine", EngineConfig), ("tracking", TrackingConfig)):

@@ -4,8 +4,8 @@
     <!-- test: exit 1 -->              how its commands end, if not with 0
     <!-- test: skip, and why -->       it is only read
 
-Blocks of `sh` and `python` are run; others, as `console` and `text`, are there to be read. What has a
-file's name as its title, of whatever language, is written to that file.
+Blocks of `sh` and `python` are run; others, as `console` and `text`, are there to be read. What has
+a file's name as its title, of whatever language, is written to that file.
 """
 
 from __future__ import annotations
