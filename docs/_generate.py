@@ -150,11 +150,11 @@ def components_page(registry: Registry, kind: Any) -> str:
 
 
 def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
-    yield f"## {', '.join(c.name for c in components)}\n"
+    yield f"## {_heading(components)}\n"
     for c in components:
         yield f"`{c.name}`: {_escaped(c.spec.summary)}.  "
-        facts = (f"{k} {v}" for k, v in _facts(c).items())
-        yield f"{_escaped('; '.join(facts))}.  " if _facts(c) else ""
+        if facts := "; ".join(f"{words} {value}" for words, value in _facts(c).items()):
+            yield f"{_escaped(facts[0].upper() + facts[1:])}.  "
         for title in ("defaults", "scratch"):
             values = getattr(c.spec, title)
             if values:
@@ -167,6 +167,14 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         name = f"metric.{components[0].name}" if kind == "metric" else kind
         yield "\n".join(_table(options_type, f"{name}."))
         yield ""
+
+
+def _heading(components: list[Component[Any]]) -> str:
+    if len(components) < 4:
+        return ", ".join(c.name for c in components)
+    words = inspect.cleandoc(components[0].options_type().__doc__ or "").splitlines()[0]
+    words = words.removeprefix("Options of ").rstrip(".")
+    return words[0].upper() + words[1:]
 
 
 _SHOWN = {
@@ -206,7 +214,8 @@ def _plain(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|").replace("\n", " ")
+    parts = re.split(r"(`[^`]*`)", _escaped(text).replace("\n", " "))
+    return "".join(p if p.startswith("`") else p.replace("|", "\\|") for p in parts)
 
 
 def _escaped(text: str) -> str:
