@@ -67,9 +67,7 @@ def _command(command: click.Command, context: click.Context, level: int) -> Iter
     yield f"{_help(inspect.cleandoc(command.help or ''))}\n"
     options = [p for p in command.params if isinstance(p, click.Option)]
     if options:
-        yield "| option | what |\n|---|---|"
-        yield from (_option_row(option, context) for option in options)
-        yield ""
+        yield from _table("option", (_option_row(option, context) for option in options))
 
 
 def _option_row(option: click.Option, context: click.Context) -> str:
@@ -98,6 +96,7 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
+        "Each with its default, and behind what it does its type.",
         "Every setting can stand in a TOML file (`mmft run -c run.toml`) and after `--set`, as",
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
@@ -108,13 +107,9 @@ def settings_page() -> str:
     ]
     for table, options_type in (("engine", EngineConfig), ("tracking", TrackingConfig)):
         summary = inspect.cleandoc(options_type.__doc__ or "")
-        lines += [f"## {table}", "", _escaped(summary), "", *_table(options_type, f"{table}."), ""]
+        rows = (_row(option, f"{table}.") for option in _flat(options_type))
+        lines += [f"## {table}", "", _escaped(summary), "", *_table("setting", rows)]
     return "\n".join(lines)
-
-
-def _table(options_type: type[Any], prefix: str) -> list[str]:
-    rows = [_row(option, prefix) for option in _flat(options_type)]
-    return ["| setting | type | default | what |", "|---|---|---|---|", *rows]
 
 
 def _flat(options_type: type[Any], prefix: str = "") -> Iterator[OptionInfo]:
@@ -128,8 +123,8 @@ def _flat(options_type: type[Any], prefix: str = "") -> Iterator[OptionInfo]:
 
 
 def _row(option: OptionInfo, prefix: str) -> str:
-    name, default = f"`{prefix}{option.name}`", f"`{_plain(option.default)}`"
-    return f"| {name} | `{option.type}` | {default} | {_cell(option.description)} |"
+    setting = f"`{prefix}{option.name} = {_plain(option.default)}`"
+    return f"| {setting} | {_cell(option.description)} `{option.type}` |"
 
 
 # Components
@@ -165,8 +160,7 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
     options_type = components[0].options_type()
     if list(describe(options_type)):
         name = f"metric.{components[0].name}" if kind == "metric" else kind
-        yield "\n".join(_table(options_type, f"{name}."))
-        yield ""
+        yield from _table("setting", (_row(option, f"{name}.") for option in _flat(options_type)))
 
 
 def _heading(components: list[Component[Any]]) -> str:
@@ -200,6 +194,12 @@ def _facts(component: Component[Any]) -> Mapping[str, str]:
 
 
 # Words
+
+
+def _table(what: str, rows: Iterable[str]) -> list[str]:
+    """A table of two columns, which stand one above the other on a phone (`pages.css`)."""
+    head = ['<div class="options" markdown>', "", f"| {what} | what |", "|---|---|"]
+    return [*head, *rows, "", "</div>", ""]
 
 
 def _plain(value: Any) -> str:
