@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.config import merge, parse_set
+from mmft_core.cli.settings import later_settings
+from mmft_core.config import merge
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
 from mmft_core.plan import resolve, with_data
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--metric", multiple=True, help="A metric; repeatable. Default: the run's.")
 @click.option("--batch-size", type=int)
 @click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: the run's.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.num_beams=4."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 def evaluate(
     run_dir: Path,
@@ -49,7 +52,7 @@ def evaluate(
     tree = RunDirectory(run_dir).open()
     if dataset is not None:
         tree = with_data(tree, dataset, registry)
-    settings = parse_set(assignments)
+    settings = later_settings(assignments, ("task", "dataset", "engine"))
     tree = merge(tree, settings)
     if metric:
         tree["metrics"] = list(metric)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.config import Tree, parse_set
+from mmft_core.cli.settings import later_settings
+from mmft_core.config import Tree
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -98,7 +99,9 @@ def index(
     if dataset is None:
         wanted: Library = FileLibrary(library, modality, predictor.processor)
     else:
-        wanted = _dataset(run_dir, predictor, registry, dataset, split, parse_set(assignments))
+        wanted = _dataset(
+            run_dir, predictor, registry, dataset, split, later_settings(assignments, ("dataset",))
+        )
     display = make_display(Console(stderr=True))
     with VectorStore.locked(folder), contextlib.closing(display):
         store = _store(folder, identify(run_dir, modality), rebuild)

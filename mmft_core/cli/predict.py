@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
+from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import holds_file, predict_stdin
 from mmft_core.cli.writers import WRITERS
-from mmft_core.config import Tree, merge, nest, parse_set
+from mmft_core.config import Tree, merge, nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.labelled_files import printable
@@ -77,7 +78,8 @@ def predict(
         raise ConfigError(
             "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
         )
-    run_dir, registry, settings = folder.place(run_dir), discover(), parse_set(assignments)
+    settings = later_settings(assignments, ("task",) if dataset is None else ("task", "dataset"))
+    run_dir, registry = folder.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
     model = folder.load(run_dir, registry, settings)

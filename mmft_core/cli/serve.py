@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify
-from mmft_core.config import parse_set
+from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -108,7 +108,9 @@ def serve(
         api_key=api_key,
         workers=max(2, choose_workers(None)),
     )
-    model = folder.load(served_by(run_dir, backend), discover(), parse_set(assignments))
+    model = folder.load(
+        served_by(run_dir, backend), discover(), later_settings(assignments, ("task",))
+    )
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
     searcher = open_index(run_dir, predictor)
     app = create_app(run_dir.resolve().name, predictor, settings, searcher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,3 +167,23 @@ def _same_setting(key: str, value: Any, known: Tree) -> bool:
         means(key, k) and (v == value or str(v).rpartition("/")[2] == value)
         for k, v in known.items()
     )
+
+
+def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
+    """The `--set` arguments of a command that uses a finished run.
+
+    Args:
+        tables: the parts of a configuration that can still be changed then.
+
+    Raises:
+        ConfigError: an argument is of another part, and would change nothing.
+    """
+    settings = parse_set(assignments)
+    for key in flatten(settings):
+        if key.partition(".")[0] not in tables:
+            can = " and ".join(f"`{table}.*`" for table in tables)
+            raise ConfigError(
+                f"--set {key} cannot be changed in a finished run.",
+                hint=f"Here {can} can be set; set the others when training, with `mmft run`.",
+            )
+    return settings

@@ -81,42 +81,32 @@ def _near(
     samples: Sequence[Look], inspectors: Mapping[str, Inspector]
 ) -> Iterator[tuple[Look, Look]]:
     """Samples with an earlier one that is nearly the same, in all of their modalities."""
-    alike: list[dict[int, list[int]]] = []
-    for modality, inspector in inspectors.items():
-        own = [k for k, sample in enumerate(samples) if modality in sample.traits]
-        if own:
-            alike.append(_pairs(samples, own, modality, inspector))
-    for k, sample in enumerate(samples):
-        common: set[int] | None = None
-        for (modality, _), pairs in zip(_held(samples, inspectors), alike, strict=True):
-            if modality in sample.traits:
-                found = set(pairs.get(k, ()))
-                common = found if common is None else common & found
-        earlier = min(common or (), default=None)
-        if earlier is not None and samples[earlier].held == sample.held:
-            yield sample, samples[earlier]
+    groups: dict[tuple[str, ...], list[Look]] = defaultdict(list)
+    for sample in samples:
+        if all(traits.bands for traits in sample.traits.values()):
+            groups[(*sample.held, *sorted(sample.traits))].append(sample)
+    for group in groups.values():
+        yield from _near_of(group, {m: inspectors[m] for m in sorted(group[0].traits)})
 
 
-def _held(
+def _near_of(
     samples: Sequence[Look], inspectors: Mapping[str, Inspector]
-) -> list[tuple[str, Inspector]]:
-    return [(m, i) for m, i in inspectors.items() if any(m in s.traits for s in samples)]
-
-
-def _pairs(
-    samples: Sequence[Look], own: Sequence[int], modality: str, inspector: Inspector
-) -> dict[int, list[int]]:
-    """For each sample the earlier ones that it is nearly the same as."""
-    profiles = np.stack([samples[k].traits[modality].profile for k in own])
+) -> Iterator[tuple[Look, Look]]:
+    """The same of samples that have the same modalities."""
+    profiles = {m: np.stack([sample.traits[m].profile for sample in samples]) for m in inspectors}
+    modality, last = next(iter(inspectors)), samples[-1].split
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, k in enumerate(own):
-        for number, band in enumerate(samples[k].traits[modality].bands):
-            buckets[number, band].append(row)
-    found: dict[int, set[int]] = defaultdict(set)
-    for rows in buckets.values():
-        members = np.array(rows)
-        for place in range(1, len(rows)):
-            similar = inspector.similarity(profiles[members[place]], profiles[members[:place]])
-            near = members[:place][similar >= inspector.alike]
-            found[own[rows[place]]].update(own[int(row)] for row in near)
-    return {k: sorted(earlier) for k, earlier in found.items()}
+    for row, sample in enumerate(samples):
+        own = [buckets[place] for place in enumerate(sample.traits[modality].bands)]
+        earlier = np.array(sorted({k for bucket in own for k in bucket}), dtype=np.int64)
+        for m, inspector in inspectors.items():
+            if len(earlier):
+                similar = inspector.similarity(profiles[m][row], profiles[m][earlier])
+                earlier = earlier[similar >= inspector.alike]
+        if len(earlier):
+            other = samples[int(earlier[0])]
+            yield sample, other
+            if sample.split == other.split == last:
+                continue  # It goes. Of a film's frames, all would be compared with all of them.
+        for bucket in own:
+            bucket.append(row)

@@ -81,8 +81,8 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         network.generation_config = GenerationConfig()
         self.prompt = Prompt.of(self.tokenizer, self.config, options)
         self.codec = WhisperCodec(self.tokenizer, self.config, len(self.prompt.tokens))
-        for layer in network.model.decoder.layers:
-            layer.encoder_attn = SourceAttention(layer.encoder_attn)
+        for number, layer in enumerate(network.model.decoder.layers):
+            layer.encoder_attn = SourceAttention(layer.encoder_attn, number)
 
     @property
     def encoder(self) -> Any:
@@ -166,11 +166,13 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         return ExportedWhisper(self, runners)
 
     @contextmanager
-    def hearing(self, features: Features, *, record: bool = False) -> Iterator[Heard]:
+    def hearing(
+        self, features: Features, *, record: Sequence[tuple[int, int]] = ()
+    ) -> Iterator[Heard]:
         """While the decoder listens to these recordings.
 
         Args:
-            record: whether to keep the weights of its attention.
+            record: layers and heads whose weights of attention are kept.
         """
         heard = Heard(features, masked=not self.processor.padded, record=record)
         layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]

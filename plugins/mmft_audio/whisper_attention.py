@@ -19,19 +19,21 @@ class Heard:
 
     Attributes:
         features: of a batch of recordings.
-        weights: of each layer's attention (B, heads, T, S), where they are recorded.
+        weights: of the recorded heads' attention (B, T, S), by layer and head.
     """
 
-    def __init__(self, features: Features, *, masked: bool, record: bool = False) -> None:
+    def __init__(
+        self, features: Features, *, masked: bool, record: Sequence[tuple[int, int]] = ()
+    ) -> None:
         """Args:
         masked: whether there is padding that is not to be heard.
-        record: whether to keep the weights of attention.
+        record: layers and heads to keep the weights of. All would be most of a prediction's memory.
         """
         self.features = features
         self.mask = (
             features.mask[:, None, None, :] if masked and features.mask is not None else None
         )
-        self.record, self.weights = record, list[Tensor]()
+        self.record, self.weights = record, dict[tuple[int, int], Tensor]()
         self._projected: dict[int, tuple[Tensor, Tensor]] = {}
 
     def projected(self, attention: SourceAttention) -> tuple[Tensor, Tensor]:
@@ -44,6 +46,20 @@ class Heard:
             self._projected[key] = attention.project(self.features.sequence)
         return self._projected[key]
 
+    def listen(self, attention: SourceAttention, queries: Tensor, keys: Tensor) -> None:
+        """Keep the weights of a layer's heads that are recorded.
+
+        Args:
+            queries: (B, heads, T, D), scaled.
+            keys: (B, heads, S, D).
+        """
+        for layer, head in self.record:
+            if layer == attention.layer:
+                logits = queries[:, head] @ keys[:, head].transpose(1, 2)
+                if self.mask is not None:
+                    logits = logits.masked_fill(~self.mask[:, 0], -torch.inf)
+                self.weights[layer, head] = logits.float().softmax(-1)
+
 
 class Projected:
     """The same for a graph, which is given keys and values of each layer.
@@ -51,8 +67,6 @@ class Projected:
     Attributes:
         mask: (B, 1, 1, S), or None where there is no padding.
     """
-
-    record = False
 
     def __init__(
         self, layers: Sequence[SourceAttention], given: Tensors, mask: Tensor | None
@@ -67,6 +81,9 @@ class Projected:
 
     def projected(self, attention: SourceAttention) -> tuple[Tensor, Tensor]:
         return self._pairs[id(attention)]
+
+    def listen(self, attention: SourceAttention, queries: Tensor, keys: Tensor) -> None:
+        """Nothing is recorded in a graph."""
 
 
 @contextmanager
@@ -89,11 +106,13 @@ class SourceAttention(nn.Module):
     to the same keys.
     """
 
-    def __init__(self, attention: Any) -> None:
+    def __init__(self, attention: Any, layer: int) -> None:
         """Args:
         attention: transformers' `WhisperAttention`.
+        layer: its number in the decoder.
         """
         super().__init__()
+        self.layer = layer
         self.heads, self.scaling = attention.num_heads, attention.scaling
         self.dropout = attention.dropout
         self.k_proj, self.v_proj = attention.k_proj, attention.v_proj
@@ -114,11 +133,7 @@ class SourceAttention(nn.Module):
         rows, length, width = hidden_states.shape
         together = hidden_states.reshape(keys.shape[0], -1, width)  # `len` would fix it in a graph.
         queries = self._split(self.q_proj(together) * self.scaling)
-        if heard.record:
-            logits = queries @ keys.transpose(2, 3)
-            if heard.mask is not None:
-                logits = logits.masked_fill(~heard.mask, -torch.inf)
-            heard.weights.append(logits.float().softmax(-1))
+        heard.listen(self, queries, keys)
         mixed = F.scaled_dot_product_attention(
             queries,
             keys,

@@ -62,16 +62,22 @@ def _attention(
         [[*backbone.prompt.tokens, *row, *[end] * (longest - len(row))] for row in rows],
         device=features.pooled.device,
     )
-    with backbone.hearing(features, record=True) as heard:
-        backbone.network(
+    heads = _following(backbone)
+    # Not the whole network: nobody needs the logits of a vocabulary at every place of a text.
+    with backbone.hearing(features, record=heads) as heard:
+        backbone.network.model(
             encoder_outputs=unheard(features), decoder_input_ids=tokens, use_cache=False
         )
-    layers = heard.weights
-    heads = getattr(backbone.advice, "alignment_heads", None)
-    if not heads:
-        half, count = len(layers) // 2, layers[0].shape[1]
-        heads = [(layer, head) for layer in range(half, len(layers)) for head in range(count)]
-    return torch.stack([layers[layer][:, head] for layer, head in heads], 1).float()
+    return torch.stack([heard.weights[head] for head in heads], 1)
+
+
+def _following(backbone: WhisperBackbone) -> list[tuple[int, int]]:
+    """Layers and heads that follow the speech: as the network's makers say, or the upper half."""
+    told = getattr(backbone.advice, "alignment_heads", None)
+    if told:
+        return [(layer, head) for layer, head in told]
+    layers, heads = backbone.config.decoder_layers, backbone.config.decoder_attention_heads
+    return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
 
 
 def _starts(weights: Tensor) -> list[float]:
@@ -80,7 +86,8 @@ def _starts(weights: Tensor) -> list[float]:
     focus = (weights - mean) / std.clamp(min=1e-6)
     width = _SMOOTHED if focus.shape[-1] > _SMOOTHED else 1
     padded = F.pad(focus, (width // 2, width // 2), mode="reflect")
-    smooth = padded.unfold(-1, width, 1).median(-1).values.mean(0)
+    # Head by head, for a median copies each window.
+    smooth = torch.stack([head.unfold(-1, width, 1).median(-1).values for head in padded]).mean(0)
     tokens, times = _warp(-smooth.double().cpu().numpy())
     first = np.flatnonzero(np.diff(tokens, prepend=-1))
     return [float(t) * _SECONDS for t in times[first]]

@@ -144,6 +144,19 @@ def test_predict_the_samples_of_a_data_set(
     assert ended.code == 2 and "Did you mean 'dropout'?" in ended.err
 
 
+def test_what_a_finished_run_cannot_change_is_refused(
+    finished_run: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    root = photo_folder("new", 1)
+    for command, key in [
+        (["predict", finished_run, root], "backbone.image_size=64"),
+        (["predict", finished_run, root], "dataset.val=0.5"),  # The pictures are no data set.
+        (["eval", finished_run], "backbone.image.image_size=64"),
+    ]:
+        ended = mmft(*command, "--set", key)
+        assert ended.code == 2 and "cannot be changed in a finished run" in ended.err
+
+
 def test_predict_as_csv_and_table_with_alternatives(
     finished_run: Path, photo_folder: Make, mmft: Mmft
 ) -> None:
