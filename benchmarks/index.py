@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.index import Identity, Nearest, VectorStore
-from mmft_core.index.nearest import refresh, search_exactly
-from mmft_core.index.store import Items, Vectors
+from mmft_core.index import Identity, VectorStore
+from mmft_core.index.items import Items, Vectors
+from mmft_core.index.measuring import search_exactly
+from mmft_core.index.nearest import Nearest, refresh
 from mmft_core.index.updating import SHARD_ROWS
 
 QUERIES = 300

@@ -49,7 +49,7 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
         digest = _digest(temporary / _TENSORS, tree)
         content = {"format": FORMAT, "step": step, "sha256": digest, "state": tree}
         (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
-    for _, old in _found(folder)[:-KEEP]:
+    for _, old in found(folder)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -63,13 +63,18 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
         CheckpointError: there is no sound one.
     """
     remarks: list[str] = []
-    for step, path in reversed(_found(folder)):
+    for step, path in reversed(found(folder)):
         try:
             return _load(path), remarks
         except _DAMAGE as error:
             remarks.append(f"The checkpoint of step {step} is damaged ({error}).")
+    raise no_usable(folder, remarks)
+
+
+def no_usable(folder: Path, remarks: list[str]) -> CheckpointError:
+    """The error that there is nothing to go on from."""
     reason = " ".join(remarks) or "None was written yet."
-    raise CheckpointError(
+    return CheckpointError(
         f"There is no usable checkpoint in {folder}. {reason}", hint="Start the run again."
     )
 
@@ -86,7 +91,8 @@ def _load(path: Path) -> dict[str, Any]:
     return state
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
+def found(folder: Path) -> list[tuple[int, Path]]:
+    """The checkpoints of a folder with their steps, the oldest first."""
     matches = ((_FOLDER.fullmatch(p.name), p) for p in folder.glob("step-*"))
     return sorted((int(match[1]), p) for match, p in matches if match)
 

@@ -55,7 +55,7 @@ class EngineConfig:
         Meta(description="Optimizer steps, in place of epochs."),
     ] = None
     batch_size: Annotated[
-        int, Meta(ge=1, description="Samples of one forward pass, over all processes.")
+        int, Meta(ge=1, description="Samples of one forward pass, on all processes together.")
     ] = 32
     batch_total: Annotated[
         Annotated[float, Meta(gt=0)] | None,
@@ -143,6 +143,13 @@ class EngineConfig:
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Processes that load data; unset chooses by the number of cores."),
     ] = None
+    parallel: Annotated[
+        Literal["ddp", "fsdp"],
+        Meta(
+            description="How several processes train: ddp, each with all of the model, or fsdp, "
+            "each with a shard of weights, gradients and the optimizer's state."
+        ),
+    ] = "ddp"
     device: Annotated[
         Literal["auto", "cpu"], Meta(description="cpu: leave a GPU that is there unused.")
     ] = "auto"

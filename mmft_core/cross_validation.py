@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mmft_core import processes
 from mmft_core.config import dump_toml
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import storage_errors, write_json, write_text
@@ -110,16 +111,21 @@ def cross_validate(
                 return None
             results.append(found)
             record = collect_folds(plan, results, command)
-            if folds.count > number:  # The last is written below, when the page is there.
+            # The last is written below, when the page is there.
+            if folds.count > number and processes.is_main():
                 write_json(directory.record, record)
-    _write_page(directory, plan, record, results)
-    write_json(directory.record, record)
+    if processes.is_main():
+        _write_page(directory, plan, record, results)
+        write_json(directory.record, record)
     return record
 
 
 @contextlib.contextmanager
 def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
     """Write what can be resumed, and take it back if the first fold cannot even be started."""
+    if not processes.is_main():
+        yield
+        return
     new = not directory.path.exists()
     with storage_errors(directory.path):
         directory.path.mkdir(parents=True, exist_ok=True)

@@ -146,12 +146,16 @@ def evaluation_loader(
     pin: bool = False,
     rank: int = 0,
     world: int = 1,
+    compares: bool = False,
     in_order: bool = True,
     batch_total: float | None = None,
 ) -> Loader:
-    """Load every sample once; of several processes, each every world-th.
+    """Load every sample once; of several processes, each every world-th batch.
 
     Args:
+        batch_size: of one process alone; several divide it among them.
+        compares: whether samples of a batch are compared (see `Task.compares`): then batches are
+            not divided, so that what they are compared with is the same.
         in_order: else samples of like sizes come together, the largest first.
         batch_total: what a batch holds at most, where samples have sizes (see
             `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
@@ -160,13 +164,14 @@ def evaluation_loader(
     sizes = data.sizes if batch_total is not None or not in_order else None
     if sizes is not None and not in_order:
         order = np.argsort(-np.asarray(sizes), kind="stable")
-    own = order[rank::world]
+    parts = 1 if compares else world
+    batch_size = -(-batch_size // parts)
     if sizes is None or batch_total is None:
-        cuts = [slice(k, k + batch_size) for k in range(0, len(own), batch_size)]
+        cuts = [slice(k, k + batch_size) for k in range(0, len(order), batch_size)]
     else:
         most = batch_size if in_order else None
-        cuts = list(pack(np.asarray(sizes)[own], batch_total / world, most))
-    return _loader(data, EvaluationKeys(own, cuts), workers, pin)
+        cuts = list(pack(np.asarray(sizes)[order], batch_total / parts, most))
+    return _loader(data, EvaluationKeys(order, cuts[rank::world]), workers, pin)
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:

@@ -7,6 +7,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
+from mmft_core import processes
 from mmft_core.config import EngineConfig
 from mmft_core.errors import ConfigError
 from mmft_core.tuning import Tunings
@@ -18,7 +19,9 @@ def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelera
     Args:
         partial: whether a batch may lack whole modalities, so that a backbone is not used.
     """
-    cpu = config.device == "cpu"
+    # Accelerate brings processes without GPUs together only if it is told to use the CPU.
+    alone = processes.several() and not torch.accelerator.is_available()
+    cpu = config.device == "cpu" or alone
     gradual = Tunings.parse(config.tune).changes
     # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
     AcceleratorState._reset_state()
@@ -53,11 +56,3 @@ def _cpu_computes_bf16() -> bool:
     """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
     features = torch.cpu.get_capabilities()
     return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def sum_of_processes(number: int, accelerator: Accelerator) -> int:
-    """The sum of what every process has."""
-    if accelerator.num_processes == 1:
-        return number
-    here = torch.tensor(number, device=accelerator.device)
-    return int(accelerator.reduce(here, "sum"))

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from mmft_core import base
+from mmft_core import base, processes
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.data import (
@@ -29,7 +29,6 @@ from mmft_core.data import (
     seed_everything,
     training_loader,
 )
-from mmft_core.device import sum_of_processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.interrupt import StopRequest
@@ -78,8 +77,8 @@ class Engine:
         self.train, self.val, self.config = train, val, config
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
-        self.workers = choose_workers(config.workers, accelerator.num_processes)
-        self.windows = choose_windows(train, task, config, accelerator)
+        self.workers = choose_workers(config.workers, processes.count())
+        self.windows = choose_windows(train, task, config)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
@@ -119,7 +118,7 @@ class Engine:
                 if self._evaluation_is_due():
                     with contextlib.suppress(InterruptedEvaluationError):
                         self._evaluate(stop)
-                if stop:
+                if processes.any_of(bool(stop)):
                     ending = "interrupted"
                     break
                 if self._patience_is_over():
@@ -134,6 +133,8 @@ class Engine:
             self._report_losses()
         if ending == "interrupted":
             self._save()
+        else:
+            self.state.publish()
         return Outcome(
             ending=ending,
             progress=progress,
@@ -176,15 +177,16 @@ class Engine:
         passes = [next(stream) for _ in range(self.windows.passes(step))]
         state.progress.waited += time.perf_counter() - asked
         weights = [state.task.weight(batch) for batch in passes]
-        # The loss is the mean over the whole window, over however many passes and processes.
-        scale = accelerator.num_processes / max(1, sum_of_processes(sum(weights), accelerator))
+        # The loss is the mean over the whole window, over however many passes and processes, of
+        # whose gradients the mean is taken.
+        scale = processes.count() / max(1, processes.total(sum(weights)))
         total = torch.zeros((), device=accelerator.device)
         for number, (batch, weight) in enumerate(zip(passes, weights, strict=True)):
             # Loading may have drawn random numbers in this process; the model's start here.
-            seed_everything(self.config.seed, step, number, accelerator.process_index)
+            seed_everything(self.config.seed, step, number, processes.rank())
             last = number == len(passes) - 1
-            with contextlib.nullcontext() if last else accelerator.no_sync(state.model):
-                loss = state.model(batch.to(accelerator.device)).loss * (weight * scale)
+            with state.parallel.passing(last=last):
+                loss = state.parallel.loss(batch.to(accelerator.device)) * (weight * scale)
                 accelerator.backward(loss)
             total += loss.detach()
         ids = [sample_id for batch in passes for sample_id in batch.ids]
@@ -192,7 +194,7 @@ class Engine:
         if accelerator.device.type == "cpu" or len(self._losses) >= self.config.log_every:
             self._report_losses()
         if self.config.clip_norm is not None:
-            accelerator.clip_grad_norm_(state.model.parameters(), self.config.clip_norm)
+            accelerator.clip_grad_norm_(state.trained.parameters(), self.config.clip_norm)
         state.update()
         state.progress.step += 1
         state.progress.samples += self.windows.window_size(step)
@@ -235,11 +237,12 @@ class Engine:
         """
         assert self.val is not None
         self._report_losses()
+        self.state.publish()
         evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.judged(value, best)
-        if best and self.accelerator.is_main_process:
+        if best and processes.is_main():
             with replacing(self.best_weights) as temporary:
                 base.write(self.state.judged, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
@@ -265,7 +268,7 @@ class Engine:
 
         def on_batch(samples: int) -> None:
             nonlocal done
-            done += samples
+            done = min(len(data), done + samples * processes.count())
             self.sink.evaluating(split, done, len(data))
 
         loader = evaluation_loader(
@@ -273,8 +276,9 @@ class Engine:
             self.config.batch_size,
             workers=self.workers if len(data) > self.config.batch_size else 0,
             pin=self.accelerator.device.type == "cuda",
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
+            rank=processes.rank(),
+            world=processes.count(),
+            compares=self.state.judged.compares,
             in_order=False,
             batch_total=self.config.batch_total,
         )

@@ -15,6 +15,8 @@
     ├── HubError                a model hub cannot be reached, or refuses
     ├── ExportError             an export cannot be made, differs from its run, or is damaged
     ├── StorageError            the disk is full or may not be written
+    ├── ProcessError            processes that train together cannot meet, or one has gone
+    │   └── ElsewhereError          another process has failed, and says so itself
     └── TrainingError           training cannot go on
         └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
 
@@ -112,6 +114,14 @@ class ExportError(MmftError):
 
 class StorageError(MmftError):
     """The disk is full, or the place may not be written."""
+
+
+class ProcessError(MmftError):
+    """Of the processes that train together, some cannot be met, or are gone."""
+
+
+class ElsewhereError(ProcessError):
+    """Another process has failed, and tells the user itself; its message is this one's."""
 
 
 class TrainingError(MmftError):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 
+from mmft_core import processes
 from mmft_core.contracts import (
     Batch,
     Example,
@@ -115,16 +114,20 @@ def evaluate(
                     gallery.update(batch, predictions, targets)
             on_batch(len(batch))
             if stop():
-                raise InterruptedEvaluationError
+                break
     finally:
         task.train(was_training)
-    _merge(accelerator, sums, metrics, gallery)
-    return Evaluation(
-        loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
-        values={**_values(metrics), **sums.means()},
-        examples=gallery.examples() if gallery is not None else {},
-        samples=sums.samples,
-        seconds=time.perf_counter() - started,
+    if processes.any_of(stop()):
+        raise InterruptedEvaluationError
+    _merge(sums, metrics, gallery)
+    return processes.from_main(
+        lambda: Evaluation(
+            loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
+            values={**_values(metrics), **sums.means()},
+            examples=gallery.examples() if gallery is not None else {},
+            samples=sums.samples,
+            seconds=time.perf_counter() - started,
+        )
     )
 
 
@@ -151,6 +154,14 @@ class _Sums:
     def means(self) -> dict[str, float]:
         return {name: total / self.samples for name, total in self.figures.items()}
 
+    def merge(self, other: _Sums) -> None:
+        self.loss += other.loss
+        self.weight += other.weight
+        self.samples += other.samples
+        self.has_loss = self.has_loss and other.has_loss
+        for name, total in other.figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + total
+
 
 def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
     return {
@@ -160,29 +171,19 @@ def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
     }
 
 
-def _merge(
-    accelerator: Accelerator, sums: _Sums, metrics: Mapping[str, Metric], gallery: Gallery | None
-) -> None:
-    """Merge what every process saw; each sample was seen by exactly one."""
-    if accelerator.num_processes == 1:
+def _merge(sums: _Sums, metrics: Mapping[str, Metric], gallery: Gallery | None) -> None:
+    """Merge what every process saw into what the main one did; each sample was seen by one."""
+    if not processes.several():
         return
-    states = {name: metric.state() for name, metric in metrics.items()}
-    mine = (asdict(sums), states, gallery.state() if gallery is not None else None)
-    everyone = gather_object([mine])
-    sums.loss = math.fsum(e[0]["loss"] for e in everyone)
-    sums.weight = sum(e[0]["weight"] for e in everyone)
-    sums.samples = sum(e[0]["samples"] for e in everyone)
-    sums.has_loss = all(e[0]["has_loss"] for e in everyone)
-    names = {name for e in everyone for name in e[0]["figures"]}
-    sums.figures = {
-        n: math.fsum(e[0]["figures"].get(n, 0.0) for e in everyone) for n in sorted(names)
-    }
-    for rank, (_, others, shown) in enumerate(everyone):
-        if rank != accelerator.process_index:
-            for name, metric in metrics.items():
-                metric.merge(others[name])
-            if gallery is not None:
-                gallery.merge(shown)
+    states = {name: metric.state() for name, metric in metrics.items()} if sums.samples else {}
+    shown = gallery.state() if gallery is not None and sums.samples else None
+    everyone = processes.gather_to_main((sums, states, shown))
+    for other, theirs, more in everyone[1:]:
+        sums.merge(other)
+        for name, state in theirs.items():
+            metrics[name].merge(state)
+        if gallery is not None and more is not None:
+            gallery.merge(more)
 
 
 def _to_float(tensor: torch.Tensor) -> torch.Tensor:

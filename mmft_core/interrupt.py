@@ -7,9 +7,14 @@ import threading
 from types import FrameType
 from typing import Self
 
+from mmft_core import processes
+
 
 class StopRequest:
     """Notes the first SIGINT or SIGTERM; a second SIGINT raises KeyboardInterrupt at once.
+
+    Not so where several processes train together: each is told twice, by the terminal and by what
+    started it, which also ends those that take too long.
 
     Used as a context manager. Outside the main thread, where Python allows no signal handlers, it
     never notes anything.
@@ -33,6 +38,6 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT:
+        if self.signal is not None and number == signal.SIGINT and processes.count() == 1:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from mmft_core import processes
 from mmft_core.errors import NonFiniteLossError
 
 
@@ -24,15 +25,17 @@ class Losses:
         self._pending.append((step, loss, ids))
 
     def take(self) -> tuple[int, float]:
-        """Look at all of them: the last step, and the mean.
+        """Look at all of them, on all processes: the last step, and the mean.
 
         Raises:
             NonFiniteLossError: one is NaN or infinite.
         """
-        values = torch.stack([loss for _, loss, _ in self._pending]).tolist()
+        own = torch.stack([loss for _, loss, _ in self._pending]).tolist()
+        values = [sum(losses) / len(losses) for losses in zip(*processes.gather(own), strict=True)]
         for (step, _, ids), value in zip(self._pending, values, strict=True):
             if not math.isfinite(value):
-                raise NonFiniteLossError(step, value, ids)
+                everyone = processes.gather(ids)
+                raise NonFiniteLossError(step, value, [i for others in everyone for i in others])
         last = self._pending[-1][0]
         self._pending.clear()
         return last, sum(values) / len(values)

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
-from mmft_core.tuning import parameter_groups
+from mmft_core.tuning import Tunings, parameter_groups
 
 
 def build_optimizer(task: Task, config: EngineConfig) -> Optimizer:
@@ -19,7 +19,9 @@ def build_optimizer(task: Task, config: EngineConfig) -> Optimizer:
         task, config.lr, config.weight_decay, config.layer_decay, config.fresh_lr
     )
     if config.optimizer == "sgd":
-        return SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+        # The fused one knows no shards, and no momentum that sets in later.
+        plain = config.parallel == "fsdp" or Tunings.parse(config.tune).changes
+        return SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=not plain)
     kind = AdamW if config.optimizer == "adamw" else Adam
     return kind(groups, lr=config.lr, fused=True)
 

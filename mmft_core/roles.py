@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import nn
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -42,3 +44,36 @@ def _role(name: str, module: nn.Module, linear: tuple[type[nn.Module], ...]) -> 
     if isinstance(module, linear):
         return "attention" if "attn" in name.lower() or "attention" in name.lower() else "mlp"
     return None
+
+
+def called(
+    network: nn.Module, roles: Mapping[str, Sequence[str]], forward: Callable[[], object]
+) -> dict[str, list[str]]:
+    """Leave out layers that a pass does not call, because their weights are only read.
+
+    It is for networks that come from a library in such numbers that nobody has looked at each.
+
+    Args:
+        forward: computes something with the network.
+    """
+    seen: set[nn.Module] = set()
+    modules = dict(network.named_modules())
+    hooks = [
+        modules[name].register_forward_hook(lambda module, *_: seen.add(module))
+        for names in roles.values()
+        for name in names
+    ]
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            network.eval()
+            forward()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for hook in hooks:
+            hook.remove()
+    kept = {
+        role: [name for name in names if modules[name] in seen] for role, names in roles.items()
+    }
+    return {role: names for role, names in kept.items() if names}

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mmft_core import processes
 from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import clear_temporaries, storage_errors, write_json, write_text
@@ -75,16 +76,15 @@ class RunDirectory:
         return self.path / "failure.json"
 
     @contextlib.contextmanager
-    def held(self, *, main: bool = True) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """Hold the run while it is trained, and keep the reason if that fails.
 
-        Args:
-            main: of several processes only one holds it.
+        Of processes that train together, the main one holds it for all.
 
         Raises:
             RunDirectoryError: another process is at it.
         """
-        if not main:
+        if not processes.is_main():
             yield
             return
         lock = FileLock(self.lock)
@@ -96,7 +96,8 @@ class RunDirectory:
             ) from None
         try:
             self.failure.unlink(missing_ok=True)
-            yield
+            with processes.one_fate():
+                yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"
             with contextlib.suppress(StorageError):
@@ -113,6 +114,8 @@ class RunDirectory:
             RunDirectoryError: there is something there already.
             StorageError: it may not be written, or lacks space.
         """
+        if not processes.is_main():
+            return
         if self.path.is_file():
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
         if self.path.is_dir() and any(self.path.iterdir()):
@@ -143,6 +146,8 @@ class RunDirectory:
         Raises:
             StorageError: it cannot be written.
         """
+        if not processes.is_main():
+            return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.plugins, plugins)
@@ -161,7 +166,7 @@ class RunDirectory:
                 f"{self.path} is not a run directory: it has no config.toml.",
                 hint="Give the folder that `mmft run` made.",
             )
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints) if processes.is_main() else ():
             clear_temporaries(folder)
         return read_toml(self.config)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mmft_core import artifacts, base, soundness
+from mmft_core import artifacts, base, batch_norm, processes, soundness
 from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
@@ -59,7 +59,8 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     directory = RunDirectory(output)
     directory.ensure_usable()
     monitor = choose_monitor(plan)
-    dataset = build_dataset(plan)
+    with processes.main_first():  # It fills caches for the others.
+        dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
@@ -74,8 +75,9 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
     run.rehearse()
-    with storage_errors(directory.assets):
-        artifacts.save_assets(task, directory.assets)
+    if processes.is_main():
+        with storage_errors(directory.assets):
+            artifacts.save_assets(task, directory.assets)
     directory.create(plan.tree(), suppliers(plan), data)
     return run.fit(resume=False)
 
@@ -91,7 +93,8 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
     """
     directory = RunDirectory(path)
     data = directory.read_data()
-    dataset = build_dataset(plan)
+    with processes.main_first():
+        dataset = build_dataset(plan)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}
@@ -124,10 +127,12 @@ class _Run:
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
         self.directory, self.command = directory, command
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
-        told = plan.tracking if self.accelerator.is_main_process else TrackingConfig()
+        if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
+            batch_norm.synchronize(task, self.accelerator.device)
+        told = plan.tracking if processes.is_main() else TrackingConfig()
         self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
-        self.sink = Sinks([metrics, sink])
+        self.sink = Sinks([metrics, sink] if processes.is_main() else [])
         self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
         val = self.fed.splits.get("val")
         self.engine = Engine(
@@ -152,8 +157,10 @@ class _Run:
         evaluation.figure(self.engine.monitor.name)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        with self.directory.held(main=self.accelerator.is_main_process), self.tracking:
-            return self._fit(resume=resume)
+        with self.directory.held(), self.tracking:
+            outcome = self._fit(resume=resume)
+            processes.wait()  # Until the main one has written everything.
+            return outcome
 
     def _fit(self, *, resume: bool) -> RunOutcome:
         outcome = self.engine.fit(resume=resume)
@@ -196,7 +203,7 @@ class _Run:
             total_seconds=time.perf_counter() - self.started,
             command=self.command,
         )
-        if self.accelerator.is_main_process:
+        if processes.is_main():
             directory = self.directory
             artifacts.save(directory.model, self.engine.state.judged, self.plan, self.dataset.info)
             write_report_and_card(

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.order import Indices
-from mmft_core.windows import Windows
+from mmft_core.windows import Windows, check_shares
 
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -48,6 +48,8 @@ class SizedWindows(Windows):
         self.accumulate, self.seed = accumulate, seed
         self.buckets = list(_buckets(self.sizes, max(LEAST, world)))
         self._pass_counts = [self._count(bucket) for bucket in self.buckets]
+        pairs = zip(self.buckets, self._pass_counts, strict=True)
+        check_shares(world, min(len(bucket) // count for bucket, count in pairs))
         self.steps_per_epoch = -(-sum(self._pass_counts) // accumulate)
 
     def _count(self, bucket: Indices) -> int:

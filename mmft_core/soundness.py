@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from mmft_core import processes
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
 from mmft_core.errors import DataError, SampleError
 from mmft_core.splits import Subset
@@ -60,7 +61,8 @@ def inspect(
 ) -> Findings:
     """Check that every sample can be read and its target learned, on all cores.
 
-    Decoders and tokenizers release Python's lock, so threads suffice.
+    Decoders and tokenizers release Python's lock, so threads suffice. Processes that train together
+    each check their share.
 
     Args:
         processors: of the task, by modality.
@@ -72,11 +74,17 @@ def inspect(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, split in dataset.splits.items():
             check = partial(_inspect_chunk, name, split, processors, codec)
-            for found, size in pool.map(check, range(0, len(split), _CHUNK)):
-                findings.faults += found.faults
-                findings.changes += found.changes
-                done += size
+            own = Findings()
+            for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
+                own.faults += found.faults
+                own.changes += found.changes
+                done = min(total, done + size * processes.count())
                 on_progress(done, total)
+            everyone = processes.gather(own)
+            faults = (fault for found in everyone for fault in found.faults)
+            findings.faults += sorted(faults, key=lambda fault: fault.index)
+            for found in everyone:
+                findings.changes += found.changes
     return findings
 
 

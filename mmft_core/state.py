@@ -11,11 +11,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from mmft_core import base, checkpoint, tuning
+from mmft_core import base, checkpoint, processes, sharded_state, tuning
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
 from mmft_core.errors import CheckpointError
 from mmft_core.optim import build_optimizer, build_schedule
+from mmft_core.parallel import make_parallel
 
 
 @dataclass
@@ -52,8 +53,9 @@ class TrainingState:
     """Task, optimizer, schedule, average and progress of one training.
 
     Attributes:
-        task: as it is.
-        model: the same task as Accelerate wraps it for training.
+        task: as it is judged and kept.
+        parallel: how it is trained, on however many processes.
+        trained: holds the parameters that training changes; the task itself, unless it is sharded.
         optimizer: as Accelerate wraps it.
     """
 
@@ -63,25 +65,35 @@ class TrainingState:
         self.accelerator, self.progress = accelerator, Progress()
         self.tunings = tuning.Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
+        self.parallel = make_parallel(task, config, accelerator)
+        self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
+        self.trained = self.parallel.trained
         # A copy of the task, so made before Accelerate wraps its forward pass.
-        self.ema = AveragedModel(task, avg_fn=_average(config.ema)) if config.ema else None
+        self.ema = AveragedModel(self.trained, avg_fn=_average(config.ema)) if config.ema else None
         if not self.tunings.changes:
-            tuning.apply(task, self.tunings, 0)  # DDP looks at it when it wraps the task.
-        self.raw_optimizer = build_optimizer(task, config)
+            tuning.apply(self.trained, self.tunings, 0)  # DDP looks at it when it wraps the task.
+        self.parallel.wrap(self.ema)
+        self.raw_optimizer = build_optimizer(self.trained, config)
         self.schedule = build_schedule(self.raw_optimizer, config, total_steps)
-        self.model, self.optimizer = accelerator.prepare(task, self.raw_optimizer)
+        self.optimizer = accelerator.prepare(self.raw_optimizer)
 
     @property
     def judged(self) -> Task:
         """The task that is evaluated and kept: the averaged one where there is one."""
-        task = self.ema.module if self.ema is not None else self.task
-        assert isinstance(task, Task)
-        return task
+        if self.ema is None or self.trained is not self.task:
+            return self.task
+        assert isinstance(self.ema.module, Task)
+        return self.ema.module
+
+    def publish(self) -> None:
+        """Bring what was trained so far into the task that is judged."""
+        self.parallel.publish(self.trained if self.ema is None else self.ema.module)
 
     def train(self, epoch: int) -> None:
         """Put the task in training mode, with the layers that the epoch trains."""
-        self.model.train()
-        tuning.apply(self.task, self.tunings, epoch)
+        self.parallel.rest()
+        self.trained.train()
+        tuning.apply(self.trained, self.tunings, epoch)
 
     def update(self) -> None:
         """Take the optimizer step for which the gradients are there."""
@@ -89,7 +101,7 @@ class TrainingState:
         self.schedule.step()
         self.optimizer.zero_grad()
         if self.ema is not None:
-            self.ema.update_parameters(self.task)
+            self.ema.update_parameters(self.trained)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint.
@@ -97,7 +109,10 @@ class TrainingState:
         Raises:
             StorageError: it cannot be written.
         """
-        if not self.accelerator.is_main_process:
+        if self.in_shards:
+            sharded_state.save(self, folder)
+            return
+        if not processes.is_main():
             return
         scaler = self.accelerator.scaler
         state = {
@@ -122,6 +137,10 @@ class TrainingState:
         Raises:
             CheckpointError: there is none.
         """
+        if self.in_shards:
+            progress, remarks = sharded_state.restore(self, folder)
+            self.progress = Progress(**progress)
+            return remarks
         state, remarks = checkpoint.load_latest(folder)
         self.progress = Progress(**state["progress"])
         _load(self.task, state["task"], base.kept(self.task))

@@ -18,6 +18,12 @@ class TorchMetrics(Metric):
 
     def __init__(self, parts: Mapping[str, torchmetrics.Metric]) -> None:
         self.parts = dict(parts)
+        for part in self.parts.values():
+            for metric in part.modules():
+                if isinstance(metric, torchmetrics.Metric):
+                    # States of several processes are merged by `merge`; torchmetrics' own way
+                    # would wait in `compute`, which only one of them calls.
+                    metric.distributed_available_fn = _never
 
     def update(self, predictions: Any, targets: Any) -> None:
         for part in self.parts.values():
@@ -39,6 +45,10 @@ class TorchMetrics(Metric):
     def reset(self) -> None:
         for part in self.parts.values():
             part.reset()
+
+
+def _never() -> bool:
+    return False
 
 
 def _plain(value: Tensor) -> MetricValue:

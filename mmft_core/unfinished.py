@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mmft_core import runner
+from mmft_core import processes, runner
 from mmft_core.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
@@ -28,10 +28,18 @@ def bring_to_end(
         MmftError: as `runner.train` and `runner.resume` do.
     """
     directory = RunDirectory(path)
-    if directory.results.is_file():
+    finished, begun = processes.from_main(lambda: _state(directory))
+    if finished:
         return directory.read_results()
-    if directory.config.is_file() and any(directory.checkpoints.glob("step-*")):
-        begun = resolve(directory.open(), registry)
-        return runner.resume(path, begun, sink, command).results
-    shutil.rmtree(path, ignore_errors=True)
+    if begun:
+        settings = resolve(directory.open(), registry)
+        return runner.resume(path, settings, sink, command).results
+    if processes.is_main():
+        shutil.rmtree(path, ignore_errors=True)
     return runner.train(plan, path, sink, command).results
+
+
+def _state(directory: RunDirectory) -> tuple[bool, bool]:
+    """Whether a run is finished, and whether it has something to go on from."""
+    kept = directory.config.is_file() and any(directory.checkpoints.glob("step-*"))
+    return directory.results.is_file(), kept

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from mmft_core.errors import DataError
+from mmft_core.errors import ConfigError, DataError
 from mmft_core.order import Arrangement, Indices, epoch_order
 
 Key: TypeAlias = tuple[int, int]
@@ -89,6 +89,9 @@ class CountedWindows(Windows):
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.arrangement = arrangement
         self.steps_per_epoch = -(-size // (batch_size * accumulate))
+        if world > 1:
+            steps = range(self.steps_per_epoch)
+            check_shares(world, min(c.stop - c.start for k in steps for c in self._cuts(k)))
 
     def plan(self, epoch: int) -> list[list[Indices]]:
         steps = [self._cuts(position) for position in range(self.steps_per_epoch)]
@@ -131,6 +134,23 @@ class EvaluationKeys:
     def __iter__(self) -> Iterator[list[Key]]:
         for cut in self.cuts:
             yield [(EVALUATION, int(i)) for i in self.indices[cut]]
+
+
+def check_shares(world: int, smallest: int) -> None:
+    """Check that every process gets a sample of every forward pass.
+
+    Args:
+        smallest: samples of a forward pass, on all processes together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if smallest < world:
+        raise ConfigError(
+            f"There are {world} processes, but some forward passes have only {smallest} "
+            f"sample{'s' * (smallest != 1)} for all of them.",
+            hint="Give a larger --batch-size, or start fewer processes.",
+        )
 
 
 def _cut(size: int, pieces: int, k: int) -> slice:

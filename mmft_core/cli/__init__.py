@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from mmft_core.errors import MmftError
+from mmft_core import processes
+from mmft_core.errors import ConfigError, ElsewhereError, MmftError
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
+    "launch": "mmft_core.cli.launch:launch",
     "suggest": "mmft_core.cli.suggest:suggest",
     "sweep": "mmft_core.cli.sweep:sweep",
     "runs": "mmft_core.cli.runs:runs",
@@ -27,8 +29,12 @@ COMMANDS = {
     "plugins": "mmft_core.cli.plugins:plugins",
     "new-plugin": "mmft_core.cli.new_plugin:new_plugin",
 }
+TOGETHER = ("run",)
+"""Commands that several processes may do together."""
+
 SUMMARIES = {
     "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+    "launch": "Start a run in several processes, on one machine or many; write job files.",
     "suggest": "Compare backbones on your own data: what they know, how fast they train.",
     "sweep": "Tune settings: run many trials, guided by Optuna, and keep the best.",
     "runs": "List and compare the runs that are there.",
@@ -55,6 +61,11 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if processes.count() > 1 and cmd_name not in TOGETHER:
+            raise ConfigError(
+                f"`mmft {cmd_name}` is done by one process, and {processes.count()} were started.",
+                hint="Start it without torchrun or accelerate launch.",
+            )
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
@@ -78,7 +89,11 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     try:
-        cli.main(arguments, prog_name="mmft", standalone_mode=False)
+        with processes.one_fate():
+            cli.main(arguments, prog_name="mmft", standalone_mode=False)
+        processes.leave()
+    except ElsewhereError:
+        sys.exit(2)
     except MmftError as error:
         fail(error.message, error.hint)
     except click.exceptions.Exit as exit_request:
@@ -87,7 +102,8 @@ def main(arguments: list[str] | None = None) -> Any:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Aborted.", err=True)
+        if processes.is_main():
+            click.echo("Aborted.", err=True)
         sys.exit(130)
 
 

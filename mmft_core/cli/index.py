@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,13 +19,13 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.extras import require_extra
 from mmft_core.labelled_files import printable
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
-    from mmft_core.index import Change, Identity, Library, Nearest, VectorStore
+    from mmft_core.index import Change, Identity, Library, Quality, Store
+    from mmft_core.index.opening import Wanted
     from mmft_core.inference import Predictor
 
 FOLDER = "index"
@@ -49,6 +49,14 @@ FOLDER = "index"
     help="flat is exact; hnsw and ivf are for many. auto goes by size.",
 )
 @click.option(
+    "--store",
+    "keeper",
+    type=click.Choice(["faiss", "qdrant"]),
+    help="Who keeps the index. Default: who does, or FAISS.",
+)
+@click.option("--url", default="", help="Of a Qdrant server; its key is read from QDRANT_API_KEY.")
+@click.option("--collection", default="", help="On the server. Default: after run and model.")
+@click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As dataset.text_column=title."
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
@@ -68,6 +76,9 @@ def index(
     modality: str | None,
     output: Path | None,
     kind: str,
+    keeper: str | None,
+    url: str,
+    collection: str,
     assignments: tuple[str, ...],
     batch_size: int,
     on_bad_sample: str,
@@ -81,17 +92,23 @@ def index(
     \b
     mmft index runs/photos ./album
     mmft index runs/sentences --dataset texts.csv
+    mmft index runs/photos ./album --store qdrant --url http://localhost:6333
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    require_extra("`mmft index`", "index")
 
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
-    from mmft_core.index import FileLibrary, VectorStore, nearest, update
+    from mmft_core.index import FileLibrary, update
+    from mmft_core.index.folder import locked
+    from mmft_core.index.opening import Wanted, require
 
+    kept = Wanted(keeper=keeper, url=url, collection=collection)
+    if kind != "auto" and kept.qdrant:
+        raise ConfigError(f"--kind {kind} is one of FAISS's; Qdrant has its own.")
     folder = output or run_dir / FOLDER
+    require(folder, kept)
     registry = discover()
     model, predictor = load_embedder(run_dir, registry, batch_size)
     modality = _modality(model, modality, library)
@@ -103,13 +120,14 @@ def index(
             run_dir, predictor, registry, dataset, split, later_settings(assignments, ("dataset",))
         )
     display = make_display(Console(stderr=True))
-    with VectorStore.locked(folder), contextlib.closing(display):
-        store = _store(folder, identify(run_dir, modality), rebuild)
+    with locked(folder), contextlib.closing(display):
+        store = _store(folder, identify(run_dir, modality), kept, rebuild)
         change = update(
             store, wanted, predictor, lambda done, total: display.evaluating("embed", done, total)
         )
-        found = nearest.refresh(store, kind, display.say)
-    _tell(run_dir, folder, output, len(store), change, found)
+        size = len(store)
+        found = store.finish(kind, display.say)
+    _tell(run_dir, folder, output, size, change, found)
     failed = [f"{printable(e.sample_id)} ({e.reason})" for e in change.failed]
     if failed:
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
@@ -168,15 +186,15 @@ def identify(run_dir: Path, modality: str) -> Identity:
     return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)
 
 
-def check_model(store: VectorStore, wanted: Identity, hint: str) -> None:
+def check_model(folder: Path, found: Identity, wanted: Identity, hint: str) -> None:
     """Raises:
     RunDirectoryError: the index is of another model, whose numbers mean something else.
     """
-    if store.identity.model != wanted.model:
-        same = store.identity.run == wanted.run
-        of = "this run had at another time" if same else f"{store.identity.run} had"
+    if found.model != wanted.model:
+        same = found.run == wanted.run
+        of = "this run had at another time" if same else f"{found.run} had"
         raise RunDirectoryError(
-            f"The index in {store.folder} was built by another model, which {of}.", hint=hint
+            f"The index in {folder} was built by another model, which {of}.", hint=hint
         )
 
 
@@ -199,13 +217,15 @@ def _dataset(
     return DatasetLibrary(which, chosen, modality, predictor.processor)
 
 
-def _store(folder: Path, identity: Identity, rebuild: bool) -> VectorStore:
-    from mmft_core.index import VectorStore
+def _store(folder: Path, identity: Identity, wanted: Wanted, rebuild: bool) -> Store[Any]:
+    from mmft_core.index import opening
+    from mmft_core.index.folder import exists
 
-    if rebuild or not VectorStore.exists(folder):
-        return VectorStore.create(folder, identity)
-    store = VectorStore.open(folder, mend=True)
-    check_model(store, identity, "Add --rebuild to make it anew, or choose another --output.")
+    if rebuild or not exists(folder):
+        return opening.begin(folder, identity, wanted)
+    store = opening.open_store(folder, wanted)
+    hint = "Add --rebuild to make it anew, or choose another --output."
+    check_model(folder, store.identity, identity, hint)
     return store
 
 
@@ -215,7 +235,7 @@ def _tell(
     output: Path | None,
     size: int,
     change: Change,
-    found: Nearest | None,
+    found: Quality | None,
 ) -> None:
     click.echo(
         f"{change.added:,} new, {change.unchanged:,} unchanged, {change.removed:,} removed"
@@ -224,9 +244,7 @@ def _tell(
     if found is None:
         click.echo(f"index   {folder}: empty")
         return
-    facts = found.facts
-    how = "exact" if facts.kind == "flat" else f"recall@10 {facts.recall:.3f} of an exact search"
-    click.echo(f"index   {folder}: {size:,} items, {facts.kind}")
-    click.echo(f"search  {facts.milliseconds:.2f} ms a query, {how}")
+    click.echo(f"index   {folder}: {size:,} items, {found.kind}")
+    click.echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
     place = "" if output is None else f" --index {output}"
     click.echo(f"use it  mmft search {run_dir} QUERY...{place}")

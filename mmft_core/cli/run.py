@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmft_core import processes
 from mmft_core.cli.settings import (
     read_settings,
     refuse_contradictions,
@@ -55,6 +56,7 @@ def run(
     `mmft plugins` lists tasks, backbones, datasets and metrics; `mmft plugins show NAME` their
     options.
     """
+    processes.join()
     registry = discover(strict=strict_plugins)
     tree = read_settings(given, registry)
     if resume is not None:
@@ -66,7 +68,8 @@ def run(
     if dry_run:
         from mmft_core.cli.dry_run import show_plan
 
-        show_plan(plan)
+        if processes.is_main():
+            show_plan(plan)
         return
     _train(plan, registry, output, resume)
 
@@ -82,10 +85,15 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     from mmft_core.cli.display import make_display
     from mmft_core.trackers.following import check
 
-    console = Console()
+    # Those that are not the main process have nothing to say.
+    console = Console(quiet=not processes.is_main())
     command = shlex.join(["mmft", *sys.argv[1:]])
     names = [part.component.name for part in plan.backbones.values()]
-    path = resume or output or default_output(plan.task.component.name, names)
+    path = (
+        resume
+        or output
+        or processes.from_main(lambda: default_output(plan.task.component.name, names))
+    )
     check(plan.tracking, path)
     if plan.folds is not None and plan.folds.chosen is None:
         _cross_validate(plan, registry, path, console, command, resume=resume is not None)
@@ -117,7 +125,7 @@ def _cross_validate(
     record = cross_validate(plan, path, registry, make_sink, command, resume=resume)
     if record is None:
         _stop("Stopped; finished folds are kept, and a checkpoint is written.", path)
-    else:
+    elif processes.is_main():
         print_folds(record, path)
 
 
@@ -128,12 +136,13 @@ def _conclude(outcome: RunOutcome) -> None:
     if outcome.results is None:
         step, total = outcome.fit.progress.step, outcome.fit.total_steps
         _stop(f"Stopped at step {step} of {total}; a checkpoint is written.", path)
-    else:
+    elif processes.is_main():
         print_summary(outcome.results, path)
 
 
 def _stop(what: str, path: Path) -> None:
-    click.echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
+    if processes.is_main():
+        click.echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
     sys.exit(130)
 
 

@@ -13,12 +13,11 @@ import click
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.extras import require_extra
 from mmft_core.labelled_files import printable
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
-    from mmft_core.index import Answer, Nearest, Searcher
+    from mmft_core.index import Answer, Index, Searcher
     from mmft_core.sources import Source
 
 _EXCERPT = 100
@@ -59,22 +58,23 @@ def search(
     """
     if not queries and not texts:
         raise ConfigError("No query was given.", hint="Give files or texts, or - for lines.")
-    require_extra("`mmft search`", "index")
 
-    from mmft_core.index import Nearest, Searcher, VectorStore, sheet
+    from mmft_core.index import Searcher, folder, sheet
+    from mmft_core.index.opening import open_index
 
-    store = VectorStore.open(place or run_dir / FOLDER)
+    where = place or run_dir / FOLDER
+    identity = folder.read(where).identity
     model, predictor = load_embedder(run_dir, discover(), batch_size=32)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
-    check_model(store, identify(run_dir, store.identity.modality), hint)
-    nearest = None if exact else Nearest.open(store)
-    searcher = Searcher(store, nearest, predictor)
+    check_model(where, identity, identify(run_dir, identity.modality), hint)
+    index = open_index(where, exact=exact)
+    searcher = Searcher(index, predictor)
     answers = searcher.answer(_asked(queries, texts, model), top_k)
     if html is not None:
         sheet.write_sheet(html, searcher, answers)
     if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
         _print_tables(searcher, answers)
-        _tell(len(store), nearest, answers, html)
+        _tell(index, answers, html)
     else:
         _print_jsonl(answers)
     failed = [f"{printable(answer.query)} ({answer.error})" for answer in answers if answer.error]
@@ -129,7 +129,7 @@ def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
         console.print(Text(printable(answer.query), style="bold"))
         table = Table(box=None, pad_edge=False, show_header=False)
         for hit in answer.hits:
-            preview = searcher.preview(hit)
+            preview = searcher.preview(hit.key)
             excerpt = ""
             if preview is not None and preview.mime.startswith("text/"):
                 excerpt = " ".join(preview.data.decode("utf-8", "replace").split())[:_EXCERPT]
@@ -137,14 +137,10 @@ def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
         console.print(table)
 
 
-def _tell(size: int, nearest: Nearest | None, answers: Sequence[Answer], html: Path | None) -> None:
+def _tell(index: Index, answers: Sequence[Answer], html: Path | None) -> None:
     times = [answer.milliseconds for answer in answers if not answer.error]
     if times:
-        how = "every item compared"
-        if nearest is not None and nearest.facts.kind != "flat":
-            facts = nearest.facts
-            how = f"{facts.kind}, recall@10 {facts.recall:.3f} of an exact search"
         mean = sum(times) / len(times)
-        click.echo(f"{size:,} items searched in {mean:.2f} ms ({how})")
+        click.echo(f"{len(index):,} items searched in {mean:.2f} ms ({index.how})")
     if html is not None:
         click.echo(f"sheet  {html}")

@@ -182,10 +182,9 @@ def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:
     """
     if not (run_dir / FOLDER).is_dir():
         return None
-    require_extra("Serving a run with an index", "index")
-    from mmft_core.index import Nearest, Searcher, VectorStore
+    from mmft_core.index import Searcher, folder, opening
 
-    store = VectorStore.open(run_dir / FOLDER)
+    identity = folder.read(run_dir / FOLDER).identity
     hint = f"Bring it up to date with `mmft index {run_dir} ... --rebuild`, or remove it."
-    check_model(store, identify(run_dir, store.identity.modality), hint)
-    return Searcher(store, Nearest.open(store), predictor)
+    check_model(run_dir / FOLDER, identity, identify(run_dir, identity.modality), hint)
+    return Searcher(opening.open_index(run_dir / FOLDER), predictor)

@@ -109,6 +109,8 @@ class Task(nn.Module, ABC):
         codec: of its targets.
         group_size: how many samples of one class are to stand together in training batches, for
             losses that compare samples; 1 for any order.
+        compares: whether its loss compares the samples of a batch with each other, so that it
+            depends on who meets in one.
         reads: what it looks at of its backbones' features: "pooled", "sequence". The rest is not
             kept where features are computed once.
         augments: what it changes at random of training inputs before a backbone encodes them, and
@@ -118,6 +120,7 @@ class Task(nn.Module, ABC):
     backbones: nn.ModuleDict
     codec: TargetCodec
     group_size: int = 1
+    compares: bool = False
     reads: tuple[str, ...] = ("pooled", "sequence")
     augments: str = ""
 

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from mmft_core import processes
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
 from mmft_core.data import PreparedSplit, batches, choose_workers, evaluation_loader
@@ -57,7 +58,7 @@ class Encoder:
             Unlabelled(split), {self.modality: self.backbone.processor}, NoTargets(), train=False
         )
         config = self.config
-        workers = choose_workers(config.workers, self.accelerator.num_processes)
+        workers = choose_workers(config.workers, processes.count())
         loader = evaluation_loader(
             data,
             config.batch_size,
@@ -108,11 +109,7 @@ def complete(
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Compute the features that a store lacks, every process its share."""
-    missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
-    _, first = np.unique(keys[missing], return_index=True)  # Equal inputs are computed once.
-    missing = _by_size(split, missing[np.sort(first)])
-    accelerator = encoder.accelerator
-    own = missing[accelerator.process_index :: accelerator.num_processes]
+    own = processes.share(processes.from_main(lambda: _missing(store, split, keys)))
     waiting: list[Features] = []
     done = 0
     for features in encoder.features(Subset(split, own)) if len(own) else ():
@@ -124,8 +121,15 @@ def complete(
             done, waiting = done + count, []
     if waiting:
         store.write(keys[own[done:]], waiting)
-    accelerator.wait_for_everyone()
+    processes.wait()
     store.reload()
+
+
+def _missing(store: FeatureStore, split: Split, keys: Keys) -> Indices:
+    """The samples that a store lacks; of equal inputs one."""
+    missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
+    _, first = np.unique(keys[missing], return_index=True)
+    return _by_size(split, missing[np.sort(first)])
 
 
 def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Indices) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
+from mmft_core import processes
 from mmft_core.cache import cache_root
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Dataset, Processor, Split, Task
@@ -136,11 +137,8 @@ def features_of(
         SampleError, StorageError: see `feed`.
     """
     keys = keys_of(encoder, split)
-    if not still_agree(store, encoder, split, store.find(keys)):
-        if encoder.accelerator.is_main_process:
-            store.clear()
-        encoder.accelerator.wait_for_everyone()
-        store.reload()
+    if processes.is_main() and not still_agree(store, encoder, split, store.find(keys)):
+        store.clear()
     complete(store, encoder, split, keys, on_progress)
     return store.find(keys)
 

@@ -10,69 +10,41 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import statistics
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import faiss
 import msgspec
-import numpy as np
 
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import replacing_folder
-from mmft_core.index.store import DERIVED, Vectors, VectorStore
+from mmft_core.index.folder import NEAREST
+from mmft_core.index.items import Vectors
+from mmft_core.index.measuring import (
+    MEASURED_AT,
+    SEED,
+    Facts,
+    Kind,
+    Positions,
+    measured,
+    parameters,
+    sample,
+)
+from mmft_core.index.store import VectorStore
 
-Kind: TypeAlias = Literal["flat", "hnsw", "ivf"]
-Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
-
-KINDS: tuple[str, ...] = get_args(Kind)
 FLAT_UNTIL = 20_000
 HNSW_UNTIL = 200_000
-
-TARGET_RECALL = 0.95
-MEASURED_AT = 10
-"""Recall is of the first ten."""
-
-_PROBES = 200
-"""So many of the vectors are looked for to measure recall."""
-
-_TIE = 1e-6
-"""Similarities that differ by less are equal as far as float32 can tell."""
 
 _LINKS, _BREADTH = 32, 80
 _ROWS_PER_CELL = 64
 _ITERATIONS = 10
-_SEED = 0
 _GROWTH = 2.0
 """Cells are laid out anew when there are so many times the vectors that they were laid out for."""
 
 _AGAIN = "Run `mmft index` again, with the same library: only the index is made anew."
-_FOLDER, _INDEX, _FACTS = DERIVED[0], "index.faiss", "facts.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of an index.
-
-    Attributes:
-        contents: the store's files that it is of, with their lengths.
-        bytes: of the index's file.
-        trained_on: how many vectors there were when cells were laid out.
-        effort: how far a search looks: cells, or candidates along the graph; 0 where at all.
-        recall: share of the truly first ten that are among the ten found.
-        milliseconds: median, of one query on one thread.
-    """
-
-    kind: Kind
-    contents: list[tuple[str, int]]
-    bytes: int = 0
-    trained_on: int = 0
-    effort: int = 0
-    recall: float = 1.0
-    milliseconds: float = 0.0
+_INDEX, _FACTS = "index.faiss", "facts.json"
 
 
 class Nearest:
@@ -113,7 +85,7 @@ class Nearest:
         if facts.kind != "flat":  # The effort is one that finds so many.
             facts = replace(facts, effort=facts.effort * -(-number // MEASURED_AT))
         while True:
-            found = self.index.search(queries, number, params=_parameters(facts))
+            found = self.index.search(queries, number, params=parameters(facts))
             if facts.effort >= self.index.ntotal or not (found[1] < 0).any():
                 return found[0], found[1]
             facts = replace(facts, effort=2 * facts.effort)
@@ -135,7 +107,7 @@ def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Near
         StorageError: it cannot be written.
     """
     if not len(store):
-        shutil.rmtree(store.folder / _FOLDER, ignore_errors=True)
+        shutil.rmtree(store.folder / NEAREST, ignore_errors=True)
         return None
     kind = kind_for(len(store)) if wanted == "auto" else msgspec.convert(wanted, Kind)
     with contextlib.suppress(RunDirectoryError):
@@ -146,35 +118,15 @@ def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Near
         laid_out = kind != "ivf" or len(store) <= _GROWTH * facts.trained_on
         if facts.kind == kind and laid_out and known == store.contents[: len(known)]:
             # A mapped index cannot be added to.
-            index = faiss.read_index(str(store.folder / _FOLDER / _INDEX))
+            index = faiss.read_index(str(store.folder / NEAREST / _INDEX))
             return _finish(index, facts, store, len(known), say)
     index, trained_on = _empty(store, kind, say)
     return _finish(index, Facts(kind=kind, contents=[], trained_on=trained_on), store, 0, say)
 
 
-def search_exactly(store: VectorStore, queries: Vectors, number: int) -> tuple[Vectors, Positions]:
-    """Compare queries (Q, D) with every vector of a store, without an index.
-
-    Returns:
-        similarities and positions as `Nearest.search` gives them.
-    """
-    best = np.empty((len(queries), 0), np.float32)
-    where = np.empty((len(queries), 0), np.int64)
-    start = 0
-    for shard in store.shards:
-        size = min(number, len(shard))
-        near, rows = faiss.knn(queries, shard.vectors, size, metric=faiss.METRIC_INNER_PRODUCT)
-        best, where = np.hstack([best, near]), np.hstack([where, rows + start])
-        order = np.argsort(-best, axis=1, kind="stable")[:, :number]
-        best = np.take_along_axis(best, order, 1)
-        where = np.take_along_axis(where, order, 1)
-        start += len(shard)
-    return best, where
-
-
 def _load(folder: Path, width: int) -> Nearest:
     """Open the index that is there, of whatever part of the store."""
-    folder = folder / _FOLDER
+    folder = folder / NEAREST
     if not (folder / _FACTS).is_file():
         raise RunDirectoryError(f"The index in {folder.parent} is unfinished.", hint=_AGAIN)
     try:
@@ -205,8 +157,8 @@ def _empty(store: VectorStore, kind: Kind, say: Callable[[str], None]) -> tuple[
     cells = max(1, min(int(4 * len(store) ** 0.5), len(store) // 39))
     say(f"laying out {cells:,} cells")
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.spherical, index.cp.niter, index.cp.seed = True, _ITERATIONS, _SEED
-    index.train(_sample(store, cells * _ROWS_PER_CELL))
+    index.cp.spherical, index.cp.niter, index.cp.seed = True, _ITERATIONS, SEED
+    index.train(sample(store, cells * _ROWS_PER_CELL))
     return index, len(store)
 
 
@@ -218,8 +170,8 @@ def _finish(
         say(f"adding {len(store) - index.ntotal:,} vectors to the {facts.kind} index")
     for shard in store.shards[first:]:
         index.add(shard.vectors)
-    facts = _measured(index, replace(facts, contents=store.contents), store)
-    with replacing_folder(store.folder / _FOLDER) as temporary:
+    facts = measured(index, replace(facts, contents=store.contents), store)
+    with replacing_folder(store.folder / NEAREST) as temporary:
         try:
             faiss.write_index(index, str(temporary / _INDEX))
         except RuntimeError as error:  # The system's reason is in its words alone.
@@ -230,62 +182,3 @@ def _finish(
         facts = replace(facts, bytes=(temporary / _INDEX).stat().st_size)
         (temporary / _FACTS).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     return Nearest(index, facts)
-
-
-def _measured(index: Any, facts: Facts, store: VectorStore) -> Facts:
-    """Find the least effort that reaches the recall aimed at, and time it.
-
-    Vectors of the store are the queries; each finds itself, which is one more to look for.
-    """
-    probes = _sample(store, _PROBES)
-    number = min(MEASURED_AT + 1, len(store))
-    if facts.kind != "flat":
-        truth, _ = search_exactly(store, probes, number)
-        most = index.nlist if facts.kind == "ivf" else 4096
-        effort = 1 if facts.kind == "ivf" else 16
-        while True:
-            facts = replace(facts, effort=effort)
-            found, _ = index.search(probes, number, params=_parameters(facts))
-            facts = replace(facts, recall=round(_recall(truth, found), 4))
-            if facts.recall >= TARGET_RECALL or effort >= most:
-                break
-            effort = min(2 * effort, most)
-    return replace(facts, milliseconds=round(_milliseconds(index, facts, probes, number), 3))
-
-
-def _recall(truth: Vectors, found: Vectors) -> float:
-    """The share of what was found that is no less similar than the last of what is to be found.
-
-    Args:
-        truth, found: similarities (Q, k), the highest first. Which vectors they are does not
-            matter: of equal ones, an exact search too finds any.
-    """
-    return float(np.mean(found >= truth[:, -1:] - _TIE))
-
-
-def _milliseconds(index: Any, facts: Facts, probes: Vectors, number: int) -> float:
-    parameters, seconds = _parameters(facts), []
-    for row in range(min(50, len(probes))):
-        start = time.perf_counter()
-        index.search(probes[row : row + 1], number, params=parameters)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds)
-
-
-def _parameters(facts: Facts) -> Any:
-    if facts.kind == "ivf":
-        return faiss.SearchParametersIVF(nprobe=facts.effort)
-    if facts.kind == "hnsw":
-        return faiss.SearchParametersHNSW(efSearch=facts.effort)
-    return None
-
-
-def _sample(store: VectorStore, number: int) -> Vectors:
-    """Some vectors (n, D), the same each time."""
-    size = len(store)
-    chosen = np.random.default_rng(_SEED).choice(size, min(number, size), replace=False)
-    parts = [
-        shard.vectors[chosen[(chosen >= end - len(shard)) & (chosen < end)] - (end - len(shard))]
-        for shard, end in zip(store.shards, store.ends.tolist(), strict=True)
-    ]
-    return np.ascontiguousarray(np.concatenate(parts))

@@ -13,19 +13,9 @@ import numpy as np
 from mmft_core.contracts import Preview, Processor
 from mmft_core.data import UNDECODABLE
 from mmft_core.errors import SampleError
-from mmft_core.index.nearest import Nearest, search_exactly
-from mmft_core.index.store import VectorStore
+from mmft_core.index.keeping import Hit, Index
 from mmft_core.inference import Predictor
 from mmft_core.sources import Source, Sources
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An item that was found; `score` is its cosine similarity with the query."""
-
-    id: str
-    score: float
-    position: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +39,13 @@ class Answer:
 class Searcher:
     """Embeds queries, of whichever modality the model reads, and looks for what is nearest."""
 
-    def __init__(self, store: VectorStore, nearest: Nearest | None, predictor: Predictor) -> None:
-        """Args:
-        nearest: None compares each query with every vector.
-        """
-        self.store, self.nearest, self.predictor = store, nearest, predictor
+    def __init__(self, index: Index, predictor: Predictor) -> None:
+        self.index, self.predictor = index, predictor
 
     @property
     def processor(self) -> Processor:
         """Of the items."""
-        return self.predictor.processors[self.store.identity.modality]
+        return self.predictor.processors[self.index.identity.modality]
 
     def answer(self, queries: Sequence[tuple[str, Source]], top_k: int) -> list[Answer]:
         """Answer queries, in their order. One that cannot be read is told of.
@@ -106,26 +93,17 @@ class Searcher:
             return processor.preview(sources[0].inputs[answer.modality])
         return None
 
-    def preview(self, hit: Hit) -> Preview | None:
-        """Show an item; None if its file is gone."""
-        shard, row = self.store.locate(hit.position)
-        stored = shard.preview(row)
+    def preview(self, key: str) -> Preview | None:
+        """Show an item by its key; None if its file is gone, or it is none."""
+        item = self.index.item(key)
+        if item is None:
+            return None
+        name, stored = item
         if stored is None:
             with contextlib.suppress(SampleError, *UNDECODABLE):
-                return self.processor.preview(self.processor.read(Path(hit.id)))
+                return self.processor.preview(self.processor.read(Path(name)))
         return stored
 
     def nearest_to(self, vector: np.ndarray, top_k: int) -> list[Hit]:
         """The items that are most like an embedding (D,), the most similar first."""
-        wanted = np.ascontiguousarray(vector[None])
-        if self.nearest is None:
-            scores, positions = search_exactly(self.store, wanted, top_k)
-        else:
-            scores, positions = self.nearest.search(wanted, top_k)
-        found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
-        return [self.hit(position, score) for position, score in found]
-
-    def hit(self, position: int, score: float) -> Hit:
-        """An item by its position in the store."""
-        shard, row = self.store.locate(position)
-        return Hit(shard.id(row), score, position)
+        return self.index.search(vector, top_k)

@@ -21,17 +21,17 @@ def write_sheet(file: Path, searcher: Searcher, answers: Sequence[Answer]) -> No
     Raises:
         StorageError: it cannot be written.
     """
-    modality, left = searcher.store.identity.modality, BUDGET
+    modality, left = searcher.index.identity.modality, BUDGET
     rows = []
     for answer in answers:
         hits: list[tuple[str, str, Shown | None]] = []
         for hit in answer.hits:
-            preview = searcher.preview(hit) if left > 0 else None
+            preview = searcher.preview(hit.key) if left > 0 else None
             left -= len(preview.data) if preview is not None else 0
             picture = None if preview is None else shown(modality, preview)
             hits.append((hit.id, f"{hit.score:.4f}", picture))
         asked = searcher.preview_query(answer)
         query = None if asked is None else shown(answer.modality, asked)
         rows.append({"answer": answer, "query": query, "hits": hits})
-    items = len(searcher.store)
+    items = len(searcher.index)
     write_text(file, encodable(render("sheet.html.j2", rows=rows, items=items)))

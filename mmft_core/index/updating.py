@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mmft_core.errors import SampleError
 from mmft_core.features.recalling import recall
+from mmft_core.index.items import Items, Mask, Vectors
+from mmft_core.index.keeping import Store
 from mmft_core.index.library import Library
-from mmft_core.index.store import Items, Mask, Vectors, VectorStore
 from mmft_core.inference import Predictor
 from mmft_core.splits import Subset
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 60.0
-"""A file is written when it has so many rows, or after so long: no more work than that is lost."""
+"""They are kept when there are so many, or after so long: no more work than that is lost."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Change:
 
 
 def update(
-    store: VectorStore,
+    store: Store[Any],
     library: Library,
     predictor: Predictor,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -43,7 +45,7 @@ def update(
     the others are embedded all the same. Whenever it is interrupted, what was embedded is kept.
 
     Raises:
-        StorageError: the store cannot be written.
+        StorageError: the store cannot be written, or does not answer.
     """
     started, change = time.monotonic(), Change()
     ids = [library.split.sample_id(i) for i in range(len(library.split))]
@@ -68,31 +70,31 @@ def update(
 
 
 def _compare(
-    store: VectorStore, library: Library, wanted: dict[str, str], change: Change
+    store: Store[Any], library: Library, wanted: dict[str, str], change: Change
 ) -> set[str]:
     """Drop what is gone or has changed; give the ids that are left to be embedded."""
     new = set(wanted)
-    for shard in list(store.shards):
-        if shard.files != library.files or not (library.files or shard.library == library.name):
+    for part in store.parts():
+        if part.files != library.files or not (library.files or part.library == library.name):
             continue
-        keep = np.ones(len(shard), dtype=np.bool_)
-        for row, (item, stamp) in enumerate(zip(shard.ids, shard.stamps, strict=True)):
+        keep = np.ones(len(part), dtype=np.bool_)
+        for row, (item, stamp) in enumerate(zip(part.ids, part.stamps, strict=True)):
             if item in new and stamp and wanted[item] == stamp:
                 new.remove(item)
                 change.unchanged += 1
-            elif item in wanted or library.owns(item, shard.library):
+            elif item in wanted or library.owns(item, part.library):
                 keep[row] = False
         if not keep.all():
             change.removed += int((~keep).sum())
-            store.keep(shard, keep)
+            store.keep(part, keep)
     return new
 
 
 class _Rows:
-    """Gathers vectors, and writes them a file at a time."""
+    """Gathers vectors, and has some thousands of them kept at a time."""
 
     def __init__(
-        self, store: VectorStore, library: Library, places: dict[str, int], stamps: Sequence[str]
+        self, store: Store[Any], library: Library, places: dict[str, int], stamps: Sequence[str]
     ) -> None:
         self.store, self.library, self.places, self.stamps = store, library, places, stamps
         self.written = 0

@@ -95,7 +95,7 @@ def _add_predicting(app: FastAPI, service: Service, card: schema.Card) -> None:
 
 def _neighbour(hit: Hit) -> schema.Neighbour:
     return schema.Neighbour(
-        id=printable(hit.id), score=round(hit.score, 6), preview=f"/items/{hit.position}"
+        id=printable(hit.id), score=round(hit.score, 6), preview=f"/items/{hit.key}"
     )
 
 
@@ -129,11 +129,10 @@ def _add_telling(app: FastAPI, service: Service, card: schema.Card, metrics: Met
 
 
 def _add_previews(app: FastAPI, searcher: Searcher) -> None:
-    @app.get("/items/{position}", response_class=Response)
-    def item(position: int) -> Response:
+    @app.get("/items/{key}", response_class=Response)
+    def item(key: str) -> Response:
         """Show an item of the index."""
-        known = 0 <= position < len(searcher.store)
-        preview = searcher.preview(searcher.hit(position, 0.0)) if known else None
+        preview = searcher.preview(key)
         if preview is None:
             raise RefusedError(404, "There is nothing to be shown of this item.")
         return Response(preview.data, media_type=preview.mime)

@@ -119,7 +119,7 @@ def card(
 def _library(searcher: Searcher | None) -> Library | None:
     if searcher is None:
         return None
-    return Library(modality=searcher.store.identity.modality, items=len(searcher.store))
+    return Library(modality=searcher.index.identity.modality, items=len(searcher.index))
 
 
 def takes_some(predictor: Predictor) -> bool:

@@ -204,7 +204,8 @@ def roles_name_layers_that_are_called(bench: Workbench, component: Spec) -> None
     _loss_of_all(bench, component, backbone).backward()  # type: ignore[no-untyped-call]
     for name, parameter in backbone.named_parameters():
         if "lora_B" in name:
-            reached = parameter.grad is not None and bool(parameter.grad.any())
+            # It may be zero, for some networks have residual branches that begin at zero.
+            reached = parameter.grad is not None
             assert reached, f"no gradient reaches the adapter {name}: its layer is not called"
     layers = {id(p) for layer in backbone.layers() for p in layer.parameters()}
     parameters = dict(backbone.named_parameters())

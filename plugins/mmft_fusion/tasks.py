@@ -10,6 +10,7 @@ from mmft_classification.task import Classifier
 from mmft_regression.task import Regressor
 from torch import Tensor, nn
 
+from mmft_core import processes
 from mmft_core.contracts import Backbone, Batch, Outputs, TaskContext
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded, encode
@@ -58,13 +59,15 @@ class Fusion(nn.Module):
     ) -> Tensor:
         """The mean of the modalities' own losses, each over the samples that have it."""
         losses = []
-        for modality, one in encoded.items():
+        counts = [int(one.present.sum()) for one in encoded.values()]
+        shares = processes.shares_of_means(counts, len(batch))
+        for (modality, one), share in zip(encoded.items(), shares, strict=True):
             outputs = self.alone[modality](one.pooled.float())
             own = replace(batch, targets=batch.targets[one.present])
             loss = task.judged(outputs[one.present], own).loss
             assert loss is not None
             # Of no sample the mean is NaN; the head stays in the graph all the same.
-            losses.append(loss if one.present.any() else 0.0 * outputs.sum())
+            losses.append(share * loss if one.present.any() else 0.0 * outputs.sum())
         return torch.stack(losses).mean()
 
 

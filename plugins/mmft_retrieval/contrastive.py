@@ -41,6 +41,7 @@ class Contrastive(Task):
     """
 
     codec: GroupCodec
+    compares = True
     reads = ("pooled",)
 
     def __init__(self, backbones: Mapping[str, Backbone], dim: int, temperature: float) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mmft_core.collectives import gathered
 from mmft_core.contracts import (
     Backbone,
     Batch,
@@ -62,6 +63,7 @@ class Embedding(Task):
     Predictions are embeddings (B, D) of length one.
     """
 
+    compares = True
     reads = ("pooled",)
 
     def __init__(self, modality: str, backbone: Backbone, dim: int | None = None) -> None:
@@ -135,12 +137,13 @@ class ClassRetrieval(Embedding):
         embeddings = self.embed(batch.inputs[self.modality])
         loss = None
         if batch.targets is not None:
-            groups = batch.targets["group"]
+            # Every process computes the loss of all that they hold, and follows its own gradient.
+            (compared, groups), _ = gathered(embeddings, batch.targets["group"])
             if self._has_proxies:
                 known = groups < UNKNOWN
-                loss = self.loss(embeddings[known], groups[known])
+                loss = self.loss(compared[known], groups[known])
             else:
-                loss = self.loss(embeddings, groups)
+                loss = self.loss(compared, groups)
         return Outputs(loss, None if self.training else embeddings)
 
     def weight(self, batch: Batch) -> int:

@@ -61,7 +61,7 @@ class TorchvisionBackbone(Backbone):
             setattr(body.get_submodule(parent), child, nn.Identity())
         self.body = body.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.processor = ImageProcessor(options)
+        self.processor = ImageProcessor(options.image_size, options)
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(3, 1, 1), persistent=False)
         self.width = _width(body)

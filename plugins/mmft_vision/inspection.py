@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
-from mmft_vision.options import ImageBackboneOptions
+from mmft_vision.options import AugmentationOptions
 from mmft_vision.processing import ImageProcessor, to_rgb
 
 _SIDE = 16
@@ -63,7 +63,7 @@ class ImageInspector(Inspector):
         return {"image": str(name)} if name else {}
 
     def preview(self, raw: Image.Image) -> Preview:
-        return ImageProcessor(ImageBackboneOptions(augment="none")).preview(raw)
+        return ImageProcessor(_SIDE, AugmentationOptions(augment="none")).preview(raw)
 
 
 def correlation(one: Bytes, others: Bytes) -> Floats:

@@ -9,16 +9,16 @@ from msgspec import Meta
 
 from mmft_core.split_options import Share, SplitOptions
 
+# Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
+# strided convolution that has a single pixel left.
+Side = Annotated[int, Meta(ge=32)]
+SIDE = "Side of the square that pictures are scaled to, in pixels."
+
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBackboneOptions:
-    """Options of every image backbone."""
+class AugmentationOptions:
+    """How training pictures are changed, for every image backbone, other plugins' too."""
 
-    # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
-    # strided convolution that has a single pixel left.
-    image_size: Annotated[
-        int, Meta(ge=32, description="Side of the square that pictures are scaled to, in pixels.")
-    ] = 224
     augment: Annotated[
         Literal["none", "light", "randaugment"],
         Meta(
@@ -30,6 +30,13 @@ class ImageBackboneOptions:
         bool,
         Meta(description="Mirror training pictures at random; not for digits or letters."),
     ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBackboneOptions(AugmentationOptions):
+    """Options of torchvision's backbones."""
+
+    image_size: Annotated[Side, Meta(description=SIDE)] = 224
 
 
 @dataclass(frozen=True, kw_only=True)

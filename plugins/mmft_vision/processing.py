@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as T  # noqa: N812
 from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.files import stamp
 from mmft_vision.images import SUFFIXES, open_image
-from mmft_vision.options import ImageBackboneOptions
+from mmft_vision.options import AugmentationOptions
 
 SMALLEST_CROP = 0.5
 """Share of a picture's area that a random training crop keeps at least."""
@@ -29,14 +29,28 @@ class ImageProcessor(Processor):
     """Turns pictures into uint8 "pixels" (3, S, S).
 
     Bytes stay bytes until the batch is on the device, where the backbone normalises them: a
-    quarter of the memory traffic between the processes.
+    quarter of the memory traffic between the processes. Other plugins' networks for pictures are
+    welcome to it.
     """
 
     suffixes = SUFFIXES
 
-    def __init__(self, options: ImageBackboneOptions) -> None:
-        self.size = options.image_size
-        self.augment = augmentation(options)
+    def __init__(
+        self,
+        size: int,
+        options: AugmentationOptions,
+        *,
+        crop: float = 1.0,
+        interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+    ) -> None:
+        """Args:
+        size: S.
+        crop: share of the scaled picture's shorter side that is cut out of its centre.
+        interpolation: by which pictures are scaled.
+        """
+        self.size, self.interpolation = size, interpolation
+        self.scaled = max(size, math.floor(size / crop))
+        self.augment = augmentation(size, options, interpolation)
         if self.augment is not None:
             self.augments = "pictures are cropped and coloured at random (backbone.augment)"
 
@@ -44,12 +58,12 @@ class ImageProcessor(Processor):
         # A JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. The result is
         # never smaller than asked for, and crops are cut out before they are scaled.
         augmented = train and self.augment is not None
-        side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if augmented else self.size
+        side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if augmented else self.scaled
         raw.draft("RGB", (side, side))
         image = to_rgb(raw)
         if augmented:
             return {"pixels": self.augment(T.pil_to_tensor(image))}
-        return {"pixels": _centred(T.pil_to_tensor(image), self.size)}
+        return {"pixels": self._centred(T.pil_to_tensor(image))}
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         """Stack to (B, 3, S, S), channels last in memory, as convolutions like it best."""
@@ -61,7 +75,8 @@ class ImageProcessor(Processor):
             "tensor": "pixels",
             "layout": "uint8, 0 to 255, RGB, (batch, 3, height, width)",
             "size": self.size,
-            "resize": "shorter side to size, bilinear, antialiased; then the centre is cut out",
+            "resize": f"shorter side to {self.scaled}, {self.interpolation.value}, antialiased; "
+            "then the centre is cut out",
             "transparency": "on white",
             "normalization": "within the graph",
         }
@@ -93,6 +108,11 @@ class ImageProcessor(Processor):
         image.save(buffer, form, quality=85, optimize=True)
         return Preview(f"image/{form.lower()}", buffer.getvalue())
 
+    def _centred(self, pixels: Tensor) -> Tensor:
+        """Scale the shorter side, and cut out the centre."""
+        whole = T.resize(pixels, [self.scaled], self.interpolation, antialias=True)
+        return T.center_crop(whole, [self.size, self.size])
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Decode to RGB, upright, 16-bit greyscale scaled to 8 bits, transparency on white."""
@@ -108,12 +128,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def augmentation(options: ImageBackboneOptions) -> v2.Compose | None:
+def augmentation(
+    size: int, options: AugmentationOptions, interpolation: InterpolationMode
+) -> v2.Compose | None:
     """The random changes of training pictures, or None for none."""
     if options.augment == "none":
         return None
     steps: list[torch.nn.Module] = [
-        v2.RandomResizedCrop(options.image_size, scale=(SMALLEST_CROP, 1.0), antialias=True)
+        v2.RandomResizedCrop(
+            size, scale=(SMALLEST_CROP, 1.0), interpolation=interpolation, antialias=True
+        )
     ]
     if options.flip:
         steps.append(v2.RandomHorizontalFlip())
@@ -122,8 +146,3 @@ def augmentation(options: ImageBackboneOptions) -> v2.Compose | None:
     else:
         steps.append(v2.ColorJitter(brightness=0.2, contrast=0.2))
     return v2.Compose(steps)
-
-
-def _centred(pixels: Tensor, size: int) -> Tensor:
-    """Scale the shorter side to `size` and cut out the centre."""
-    return T.center_crop(T.resize(pixels, [size], antialias=True), [size, size])

@@ -42,6 +42,32 @@ def recompute(network: nn.Module, names: tuple[str, ...]) -> None:
         setattr(network.get_submodule(parent), child, again.train(sequence.training))
 
 
+def count_once(network: nn.Module) -> None:
+    """Let batch norms take in a batch's statistics once, in a network that recomputes by itself."""
+    for norm in network.modules():
+        if isinstance(norm, _BatchNorm):
+            kept = _KeptInBackward()
+            norm.register_forward_pre_hook(kept.enter)
+            norm.register_forward_hook(kept.leave, always_call=True)
+
+
+class _KeptInBackward:
+    """Keeps the statistics of one norm as they are while a backward pass computes it again."""
+
+    def __init__(self) -> None:
+        self.keeping: contextlib.AbstractContextManager[None] | None = None
+
+    def enter(self, norm: nn.Module, _: object) -> None:
+        if torch._C._current_graph_task_id() != -1:  # As torch.utils.module_tracker tells it.
+            self.keeping = _statistics_kept(norm)
+            self.keeping.__enter__()
+
+    def leave(self, *_: object) -> None:
+        if self.keeping is not None:
+            self.keeping.__exit__(None, None, None)
+            self.keeping = None
+
+
 def _blocks(sequence: nn.Module) -> Iterator[nn.Module]:
     for block in sequence.children():
         if type(block) is nn.Sequential:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mmft_core.cli import main
-from mmft_core.index import VectorStore
+from mmft_core.index.folder import locked
 from tests.conftest import make_photo_folder
 
 TEXTS = {
@@ -116,6 +116,32 @@ def test_an_index_follows_its_library(
     assert index("--rebuild").startswith("20 new, 0 unchanged")
 
 
+def test_qdrant_follows_its_library_and_finds_what_faiss_finds(
+    pictures: Path, library: Path, tmp_path: Path, mmft: Callable
+) -> None:
+    place, other = tmp_path / "qdrant", tmp_path / "faiss"
+    built = mmft("index", pictures, library, "-o", place, "--store", "qdrant")
+    assert built.code == 0 and "20 new" in built.out and "Qdrant" in built.out, built.err
+    files = sorted(library.rglob("*.jpg"))
+    files[0].unlink()
+    shutil.copy(files[2], files[1])
+    assert "1 new, 18 unchanged, 2 removed" in mmft("index", pictures, library, "-o", place).out
+    mmft("index", pictures, library, "-o", other)
+    one, two = (
+        found(mmft("search", pictures, files[5], files[15], "--index", where).out)
+        for where in (place, other)
+    )
+    for answer, wanted in zip(one, two, strict=True):
+        assert answer["found"][0]["id"] == wanted["found"][0]["id"] == answer["query"]
+        scores = [[hit["score"] for hit in a["found"]] for a in (answer, wanted)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    page = tmp_path / "found.html"
+    mmft("search", pictures, files[5], "--index", place, "--html", page, "--exact")
+    assert page.read_text().count("data:image/jpeg;base64,") == 6
+    kind = mmft("index", pictures, library, "-o", place, "--store", "qdrant", "--kind", "hnsw")
+    assert kind.code == 2 and "is one of FAISS's" in kind.err
+
+
 def test_what_is_gone_is_dropped_whichever_folder_brought_it(
     pictures: Path, library: Path, tmp_path: Path, mmft: Callable
 ) -> None:
@@ -141,7 +167,7 @@ def test_a_name_that_is_not_utf8(pictures: Path, library: Path, tmp_path: Path, 
 
 def test_one_process_writes_at_a_time(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
     place = tmp_path / "index"
-    with VectorStore.locked(place):
+    with locked(place):
         told = mmft("index", pictures, library, "-o", place)
     assert told.code == 2 and "Another process is writing" in told.err
     assert mmft("index", pictures, library, "-o", place).code == 0
@@ -304,10 +330,19 @@ def test_a_sheet_shows_pictures(pictures: Path, library: Path, tmp_path: Path, m
     assert page.read_text().count("cannot be shown") == 5
 
 
-def test_faiss_missing_is_named(
-    pictures: Path, library: Path, mmft, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("keeper, extra", [("faiss", "index"), ("qdrant", "qdrant")])
+def test_a_keeper_missing_is_named(
+    pictures: Path,
+    library: Path,
+    tmp_path: Path,
+    mmft,
+    monkeypatch: pytest.MonkeyPatch,
+    keeper: str,
+    extra: str,
 ) -> None:
+    place = tmp_path / "index"
+    assert mmft("index", pictures, library, "-o", place, "--store", keeper).code == 0
     monkeypatch.setattr("mmft_core.extras.extra_installed", lambda *_: False)
-    for command in ("index", "search"):
-        told = mmft(command, pictures, library)
-        assert told.code == 2 and "pip install 'mmft[index]'" in told.err
+    for command, option in (("index", "-o"), ("search", "--index")):
+        told = mmft(command, pictures, library, option, place)
+        assert told.code == 2 and f"pip install 'mmft[{extra}]'" in told.err

@@ -12,10 +12,10 @@ import pytest
 
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
-from mmft_core.index import Identity, Nearest, VectorStore
-from mmft_core.index import nearest as nearest_module
-from mmft_core.index.nearest import kind_for, refresh, search_exactly
-from mmft_core.index.store import Items, Vectors
+from mmft_core.index import Identity, VectorStore, measuring
+from mmft_core.index.items import Items, Vectors
+from mmft_core.index.measuring import search_exactly
+from mmft_core.index.nearest import Nearest, kind_for, refresh
 
 IDENTITY = Identity(model="abc", run="run", modality="image")
 WIDTH = 16
@@ -167,10 +167,10 @@ def test_another_kind_is_another_index(store: VectorStore) -> None:
 def test_effort_is_raised_until_the_recall_is_reached(
     store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest_module, "TARGET_RECALL", 0.0)
+    monkeypatch.setattr(measuring, "TARGET_RECALL", 0.0)
     least = refresh(store, "ivf", silent).facts
     shutil.rmtree(store.folder / "nearest")
-    monkeypatch.setattr(nearest_module, "TARGET_RECALL", 1.0)
+    monkeypatch.setattr(measuring, "TARGET_RECALL", 1.0)
     most = refresh(store, "ivf", silent).facts
     assert least.effort == 1 < most.effort and least.recall < most.recall == 1.0
 

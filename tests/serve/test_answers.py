@@ -165,7 +165,7 @@ def test_embeddings_with_their_neighbours(tmp_path: Path, rows: Path, mmft: Mmft
         ).json()
         shown = served.client.get(by_image["neighbours"][0]["preview"])
         assert served.client.get("/items/12").status_code == 404
-        assert served.client.get("/items/x").status_code == 422
+        assert served.client.get("/items/x").status_code == 404
     found = [{k: n[k] for k in ("id", "score")} for n in by_text["neighbours"]]
     assert same(found, searched["found"])
     assert by_image["neighbours"][0]["id"] == str(photos[3])

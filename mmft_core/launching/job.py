@@ -1,0 +1,108 @@
+"""What is to be started, on how many machines, with how many processes on each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmft_core.errors import ConfigError
+
+PORT = 29500
+"""Where processes of several machines meet, unless it is said otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run in several processes.
+
+    Attributes:
+        arguments: of `mmft`, from "run" on.
+        machines: how many there are.
+        processes: on each of them; one for each GPU, where there are any.
+        gpus: of each machine; 0 for a run on CPUs.
+    """
+
+    arguments: tuple[str, ...]
+    machines: int = 1
+    processes: int = 1
+    gpus: int = 0
+
+    @property
+    def output(self) -> str:
+        """The folder of the run, which a job that is started again goes on with.
+
+        Raises:
+            ConfigError: the arguments name none.
+        """
+        for flag in ("--resume", "--output", "-o"):
+            found = _value(self.arguments, flag)
+            if found is not None:
+                return found
+        raise ConfigError(
+            "A job for a cluster needs to know where its run is, to go on with it when it is "
+            "started again.",
+            hint="Add --output FOLDER, on storage that all machines share.",
+        )
+
+    def shell(self, torchrun: str) -> str:
+        """Lines of bash that start the run, or go on with it if it was begun before.
+
+        Args:
+            torchrun: and its options, as bash reads them.
+        """
+        config = shlex.quote(str(Path(self.output) / "config.toml"))
+        again = shlex.join(["run", "--resume", self.output])
+        return (
+            f"run=({shlex.join(self.arguments)})\n"
+            f"if [ -f {config} ]; then run=({again}); fi\n"
+            f'{torchrun} -m mmft_core "${{run[@]}}"\n'
+        )
+
+
+def make_job(
+    arguments: Sequence[str], machines: int, processes: int | None, gpus: int | None
+) -> Job:
+    """A job as a user describes it.
+
+    Args:
+        processes: of each machine; None for as many as there are GPUs.
+        gpus: of each machine; None for as many as there are processes.
+
+    Raises:
+        ConfigError: it is none that several processes can do.
+    """
+    if not arguments or arguments[0] != "run":
+        given = f"`mmft {shlex.join(arguments)}`" if arguments else "nothing"
+        raise ConfigError(
+            f"Several processes can do `mmft run` together, and {given} was given.",
+            hint="For example: mmft launch --processes 2 -- run --task image-cls --backbone "
+            "resnet50",
+        )
+    if processes is None and gpus is None:
+        import torch
+
+        processes = gpus = torch.cuda.device_count()
+        if not processes:
+            raise ConfigError(
+                "There is no GPU here, so it is not clear how many processes to start.",
+                hint="Give --processes N.",
+            )
+    each = processes if processes is not None else gpus or 1
+    return Job(
+        arguments=tuple(arguments),
+        machines=machines,
+        processes=each,
+        gpus=each if gpus is None else gpus,
+    )
+
+
+def _value(arguments: Sequence[str], flag: str) -> str | None:
+    """What a flag is given, as `--flag VALUE` or `--flag=VALUE`."""
+    for k, argument in enumerate(arguments):
+        if argument == flag and k + 1 < len(arguments):
+            return arguments[k + 1]
+        if flag.startswith("--") and argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return None

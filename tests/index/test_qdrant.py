@@ -1,0 +1,194 @@
+"""An index that Qdrant keeps: in a folder, and on a server that speaks its REST."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmft_core.contracts import Preview
+from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
+from mmft_core.index import Identity, Index, Items, Store, folder, qdrant_store
+from mmft_core.index.opening import Wanted, begin, open_index, open_store
+from tests.index.fake_qdrant import KEY, FakeQdrant, fake_qdrant
+
+IDENTITY = Identity(model="0123456789abcdef", run="runs/my photos", modality="image")
+WIDTH = 16
+
+
+def vectors(number: int, seed: int = 0) -> np.ndarray:
+    found = np.random.default_rng(seed).normal(size=(number, WIDTH))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def items(number: int, seed: int = 0, library: str = "", files: bool = True) -> Items:
+    return Items(
+        library=library,
+        files=files,
+        ids=[f"/album/{seed}-{i}.jpg" for i in range(number)],
+        stamps=[f"stamp {i}" for i in range(number)],
+        vectors=vectors(number, seed),
+        previews=[Preview("text/plain", b"%d" % i) if i % 2 else None for i in range(number)],
+    )
+
+
+def silent(_: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeQdrant]:
+    with fake_qdrant() as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "server"])
+def wanted(request, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+    if request.param == "folder":
+        return Wanted(keeper="qdrant")
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    return Wanted(url=server.url, collection=f"test-{os.urandom(4).hex()}")
+
+
+def closed(store: Store) -> None:
+    """A folder serves one at a time."""
+    store.finish("auto", silent)
+
+
+def kept(store: Store) -> dict[str, str]:
+    return {i: s for part in store.parts() for i, s in zip(part.ids, part.stamps, strict=True)}
+
+
+def test_scores_and_order_are_those_of_faiss(wanted: Wanted, tmp_path: Path) -> None:
+    found: dict[str, Index] = {}
+    for name, how in (("faiss", Wanted()), ("qdrant", wanted)):
+        store = begin(tmp_path / name, IDENTITY, how)
+        store.append(items(250))
+        store.append(items(50, seed=1))
+        quality = store.finish("auto", silent)
+        assert quality is not None and quality.milliseconds > 0
+        found[name] = open_index(tmp_path / name)
+        assert len(found[name]) == 300 and found[name].identity == IDENTITY
+    for query in vectors(20, seed=9):
+        one, other = (index.search(query, 10) for index in found.values())
+        assert [hit.id for hit in one] == [hit.id for hit in other]
+        assert [h.score for h in one] == pytest.approx([h.score for h in other], abs=1e-5)
+    hit = found["qdrant"].search(vectors(250)[3], 1)[0]
+    assert hit.id == "/album/0-3.jpg" and hit.score == pytest.approx(1, abs=1e-5)
+    assert found["qdrant"].item(hit.key) == (hit.id, Preview("text/plain", b"3"))
+    for none in ("7", "../..", "00000000-0000-0000-0000-000000000000"):
+        assert found["qdrant"].item(none) is None
+
+
+def test_what_is_kept_is_listed_dropped_and_sent_twice_without_harm(
+    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_store, "_PAGE", 30)  # More than one page.
+    store = begin(tmp_path / "index", IDENTITY, wanted)
+    assert len(store) == 0 and list(store.parts()) == []
+    store.append(items(100))
+    store.append(items(100))
+    store.append(items(10, seed=0, library="a table", files=False))
+    assert len(store) == 110, "a row of a table is no file of that name"
+    assert {part.library for part in store.parts()} == {"", "a table"}
+    for part in store.parts():
+        if part.files:
+            store.keep(part, np.array([name.endswith("7.jpg") for name in part.ids]))
+    closed(store)
+    again = open_store(tmp_path / "index", Wanted())
+    wide = {f"/album/0-{i}.jpg": f"stamp {i}" for i in range(100) if i % 10 == 7 or i < 10}
+    assert kept(again) == wide and len(again) == 20
+    closed(again)
+    rebuilt = begin(tmp_path / "index", IDENTITY, Wanted())
+    assert len(rebuilt) == 0, "and by the same keeper, for no other was named"
+    assert folder.read(tmp_path / "index").qdrant is not None
+    assert rebuilt.finish("auto", silent) is None
+    with pytest.raises(RunDirectoryError, match="is empty"):
+        open_index(tmp_path / "index")
+
+
+def test_a_name_that_is_not_utf8(wanted: Wanted, tmp_path: Path) -> None:
+    store = begin(tmp_path / "index", IDENTITY, wanted)
+    odd = os.fsdecode(b"/album/caf\xe9.jpg")
+    plain = items(1)
+    store.append(Items(**{**vars(plain), "ids": [odd]}))
+    assert list(kept(store)) == [odd]
+    closed(store)
+    assert open_index(tmp_path / "index").search(vectors(1)[0], 5)[0].id == odd
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
+    store = begin(tmp_path / "index", IDENTITY, Wanted(keeper="qdrant"))
+    store.append(items(3))
+    with pytest.raises(RunDirectoryError, match="Another process uses the index") as told:
+        open_index(tmp_path / "index")
+    assert "--url" in str(told.value)
+    closed(store)
+    assert len(open_index(tmp_path / "index")) == 3
+
+
+def test_a_keeper_is_not_changed_in_silence(wanted: Wanted, tmp_path: Path) -> None:
+    begin(tmp_path / "faiss", IDENTITY, Wanted()).append(items(3))
+    closed(begin(tmp_path / "qdrant", IDENTITY, wanted))
+    with pytest.raises(RunDirectoryError, match="FAISS keeps the index"):
+        open_store(tmp_path / "faiss", wanted)
+    with pytest.raises(RunDirectoryError, match="Qdrant.* keeps the index"):
+        open_store(tmp_path / "qdrant", Wanted(keeper="faiss"))
+    closed(open_store(tmp_path / "qdrant", wanted))
+    begin(tmp_path / "faiss", IDENTITY, wanted)
+    assert not (tmp_path / "faiss" / "vectors").exists()
+
+
+def test_another_s_collection_is_left_alone(
+    server: FakeQdrant, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    wanted = Wanted(url=server.url)
+    begin(tmp_path / "one", IDENTITY, wanted).append(items(3))
+    assert folder.read(tmp_path / "one").qdrant.name == "mmft-my-photos-image-01234567"
+    with pytest.raises(RunDirectoryError, match="There is a collection 'mmft-my-photos") as told:
+        begin(tmp_path / "two", IDENTITY, wanted)
+    assert "--collection" in str(told.value) and not (tmp_path / "two").exists()
+    assert len(open_store(tmp_path / "one", wanted)) == 3
+    begin(tmp_path / "two", IDENTITY, Wanted(url=server.url, collection="another")).append(items(1))
+    assert len(open_store(tmp_path / "one", wanted)) == 3
+    assert len(begin(tmp_path / "one", IDENTITY, wanted)) == 0, "its own is made anew"
+
+
+def test_a_server_that_breaks_down_loses_nothing_that_it_had(
+    server: FakeQdrant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", KEY)
+    monkeypatch.setattr(qdrant_store, "_SENT_AT_ONCE", 10)
+    store = begin(tmp_path / "index", IDENTITY, Wanted(url=server.url, collection="breaks"))
+    monkeypatch.setattr(server, "fail_after", 2)
+    with pytest.raises(StorageError, match="507.*No space left on device"):
+        store.append(items(50))
+    monkeypatch.setattr(server, "fail_after", None)
+    again = open_store(tmp_path / "index", Wanted())
+    assert len(again) == 20
+    again.append(items(50))
+    assert len(again) == 50
+
+
+def test_a_key_is_asked_for(server: FakeQdrant, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    with pytest.raises(StorageError, match="refuses the key: 401") as told:
+        begin(tmp_path / "index", IDENTITY, Wanted(url=server.url))
+    assert "QDRANT_API_KEY" in str(told.value) and not (tmp_path / "index").exists()
+    assert None in server.keys
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    for url in ("localhost:6333", "ftp://host", "http://"):
+        with pytest.raises(ConfigError, match="is no URL of a server"):
+            begin(tmp_path / "index", IDENTITY, Wanted(url=url))
+    with pytest.raises(ConfigError, match="FAISS has no --url"):
+        Wanted(keeper="faiss", url="http://localhost")
+    with pytest.raises(ConfigError, match="--collection names one of a server"):
+        Wanted(keeper="qdrant", collection="mine")
+    with pytest.raises(StorageError, match="Qdrant cannot be reached"):
+        begin(tmp_path / "index", IDENTITY, Wanted(url="http://127.0.0.1:9"))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,67 @@
+"""Does several runs, one after the other, in as many processes as it is started in.
+
+Imports take longer than a tiny run, so all runs of a test share them. Nothing is drawn at random
+within networks, for each process draws for its own samples.
+
+    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json
+
+CALLS.json holds a list of [arguments of `mmft`, ending]. An ending is [step, signal, rank]: the
+process of that rank sends itself the signal when the checkpoint of that step is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
+
+from mmft_core import processes
+from mmft_core.cli import cli
+from mmft_core.state import TrainingState
+
+
+def without_dropout() -> None:
+    attention = functional.scaled_dot_product_attention
+
+    def certain(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        *more: Any,
+        **named: Any,
+    ) -> Tensor:
+        return attention(query, key, value, attn_mask, 0.0, *more, **named)
+
+    functional.dropout = lambda input, *_, **__: input
+    functional.scaled_dot_product_attention = certain
+
+
+def end_after(step: int, number: int, rank: int) -> None:
+    save = TrainingState.save
+
+    def save_and_end(state: TrainingState, folder: Path) -> None:
+        save(state, folder)
+        if state.progress.step == step and processes.rank() == rank:
+            TrainingState.save = save  # type: ignore[method-assign]
+            os.kill(os.getpid(), number)
+
+    TrainingState.save = save_and_end  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    without_dropout()
+    with processes.one_fate():
+        for call, ending in json.loads(Path(sys.argv[1]).read_text()):
+            if ending:
+                end_after(*ending)
+            with contextlib.suppress(SystemExit):  # Of one that was interrupted.
+                cli.main(call, standalone_mode=False)
+    processes.leave()

@@ -1,0 +1,59 @@
+"""However processes end, they end together, and one of them says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes.tasks import calls
+from tests.processes.tools import end, start
+
+TOGETHER = ("launch", "--processes=2", "--")
+
+
+@pytest.mark.slow
+def test_a_mistake_is_told_once() -> None:
+    code, text = end(start(1, "mmft_core", *TOGETHER, "run", "--task", "nope"))
+    assert code == 2
+    assert text.splitlines() == [
+        "error: There is no task named 'nope'. `mmft plugins --kind task` lists what there is."
+    ]
+
+
+@pytest.mark.slow
+def test_a_failure_in_training_is_told_once_and_kept(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    wild = ("--set=engine.lr=1e30", "--set=engine.clip_norm=none", "-o", str(run))
+    call = calls(tmp_path, ["texts"])["texts"]
+    code, text = end(start(1, "mmft_core", *TOGETHER, *call, *wild))
+    assert code == 2
+    assert text.count("error: The loss became") == 1 and "Traceback" not in text, text
+    assert "The loss became" in json.loads((run / "failure.json").read_text())["reason"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_with_a_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    endless = ("--set=engine.steps=1000000", "--set=engine.checkpoint_every=5", "-o", str(run))
+    call = calls(tmp_path, ["texts"])["texts"]
+    process = start(1, "mmft_core", *TOGETHER, *call, *endless)
+    while not (run / "checkpoints" / "step-5").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    code, text = end(process, 60)
+    assert code == 130
+    assert text.count("a checkpoint is written. Go on with: mmft run --resume") == 1, text
+    assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_what_one_process_does_is_refused_to_several(tmp_path: Path) -> None:
+    code, text = end(start(2, "mmft_core", "predict", tmp_path))
+    assert code != 0
+    assert text.count("`mmft predict` is done by one process, and 2 were started.") == 1

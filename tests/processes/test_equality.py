@@ -1,0 +1,58 @@
+"""Two processes train as one does: the same losses and figures, for every task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.processes.tasks import TASKS, calls
+from tests.processes.tools import assert_alike, end, results, start_runs
+
+ROUGH = {"supcon": 5e-5, "proxies": 5e-5, "pairs": 5e-5}
+"""Rounding grows where batch norm meets losses that compare; one process has as much of it."""
+
+SHARDED = ("texts", "summaries", "pairs")
+"""Without batch norm and with it, with weights that two layers share, with a scalar parameter."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs NAME-1 and NAME-2, of one process and of two; NAME-shards of two, in shards."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = calls(folder)
+    shards = [
+        [*made[name], "--set=engine.parallel=fsdp", "-o", str(folder / f"{name}-shards")]
+        for name in SHARDED
+    ]
+    wanted = {
+        1: [[*call, "-o", str(folder / f"{name}-1")] for name, call in made.items()],
+        2: [[*call, "-o", str(folder / f"{name}-2")] for name, call in made.items()] + shards,
+    }
+    started = {n: start_runs(n, folder / f"{n}.json", them) for n, them in wanted.items()}
+    for process in started.values():
+        code, text = end(process, 540)
+        assert code == 0, text
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_two_processes_are_one(folder: Path, name: str) -> None:
+    assert_alike(folder / f"{name}-2", folder / f"{name}-1", ROUGH.get(name, 1e-5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHARDED)
+def test_shards_are_the_whole(folder: Path, name: str) -> None:
+    assert_alike(folder / f"{name}-shards", folder / f"{name}-1", ROUGH.get(name, 1e-5))
+
+
+@pytest.mark.slow
+def test_every_sample_is_judged_once(folder: Path) -> None:
+    """Their number is odd, so no two processes have as many of them."""
+    found = results(folder / "classes-2")
+    (counts,) = (v for k, v in found["metrics"]["val"].items() if k == "confusion-matrix")
+    assert int(np.sum(counts)) == found["dataset"]["samples"]["val"]
+    assert int(np.sum(counts)) % 2 == 1
