@@ -19,12 +19,8 @@ from mmft_core.contracts.backbones import (
     PADDING,
     Backbone,
     BackboneContext,
-    Extent,
     Features,
     Generator,
-    Preview,
-    Processor,
-    TargetCodec,
 )
 from mmft_core.contracts.data import (
     Batch,
@@ -43,6 +39,7 @@ from mmft_core.contracts.metrics import (
     MetricContext,
     MetricValue,
 )
+from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
 from mmft_core.contracts.tasks import (
     Example,
     Gallery,

@@ -1,179 +1,21 @@
-"""Backbones: encoders, and generators of text, with their preprocessing."""
+"""Backbones: encoders, and generators of text."""
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
-from mmft_core.contracts.graphs import Axes, Graph, Runner
+from mmft_core.contracts.graphs import Graph, Runner
+from mmft_core.contracts.preprocessing import Processor, TargetCodec
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights, WeightsRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much there is of a raw input, in a unit such as "pixels", "seconds", "characters"."""
-
-    amount: float
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A raw input as a reader can be shown it: MIME type and content."""
-
-    mime: str
-    data: bytes
-
-
-class Processor(ABC):
-    """A backbone's preprocessing. It travels to worker processes, so it holds no weights.
-
-    Attributes:
-        suffixes: of the files that `read` opens, in lower case with the dot.
-        inspects: whether `inspect` is worth calling for every sample before training.
-        divides: whether `pieces` may cut an input that is to be predicted.
-        augments: what `prepare` changes at random in training, and the setting for it, in words
-            for a message; "" only if training samples are prepared exactly as others are.
-    """
-
-    suffixes: tuple[str, ...] = ()
-    inspects: bool = False
-    divides: bool = False
-    augments: str = ""
-
-    @abstractmethod
-    def prepare(self, raw: Any, *, train: bool) -> Tensors:
-        """Turn one raw input into tensors, augmented if it is for training.
-
-        Random draws come from torch's, numpy's or Python's global generators, which are seeded
-        for each sample.
-        """
-
-    @abstractmethod
-    def collate(self, items: Sequence[Tensors]) -> Tensors:
-        """Join prepared inputs into tensors whose first dimension is the batch."""
-
-    def axes(self) -> Axes:
-        """Of what `collate` gives, the dimensions beyond the first whose size follows the inputs.
-
-        {"tokens": {1: "length"}, "mask": {1: "length"}}, for example. An export keeps them open.
-        """
-        return {}
-
-    def manifest(self) -> Mapping[str, Any]:
-        """How a raw input becomes what `collate` gives, in plain JSON, for users of an export.
-
-        It says in words and numbers what somebody without mmft has to do: sizes, sampling rates,
-        files of a tokenizer below `assets/MODALITY`.
-        """
-        return {}
-
-    def read(self, source: Path) -> Any:
-        """Open a file as a raw input.
-
-        Raises:
-            SampleError: it is not a file of this modality.
-        """
-        raise NotImplementedError(f"{type(self).__name__} reads no files")
-
-    def stamp(self, raw: Any) -> bytes:
-        """What changes whenever a raw input does, by which its features are found again.
-
-        Override it where a raw input stands for a file that is read later: by its path, size and
-        time of change (`mmft_core.files.stamp`).
-        """
-        return pickle.dumps(raw)
-
-    def sniff(self, head: bytes) -> bool:
-        """Whether a file that begins so is one that `read` opens, by whatever name."""
-        return False
-
-    def parse(self, text: str) -> Any | None:
-        """Take what a user typed, and what names no file, as a raw input; None if it is none."""
-        return None
-
-    def fields(self) -> Mapping[str, tuple[str, ...] | None]:
-        """Of inputs that are rows, which `parse` takes as JSON objects: what each column holds.
-
-        Returns:
-            by column the names of its categories, or None for numbers; empty for what is no row.
-        """
-        return {}
-
-    def extent(self, raw: Any) -> Extent | None:
-        """How much a raw input holds, told without decoding it, for limits on what is served.
-
-        Raises:
-            SampleError: it cannot be read.
-        """
-        return None
-
-    def pieces(self, raw: Any) -> Sequence[Any]:
-        """Cut a raw input that is too long to be predicted at once; see `Task.join`.
-
-        Raises:
-            SampleError: it cannot be read.
-        """
-        return [raw]
-
-    def inspect(self, raw: Any, *, train: bool = False) -> str | None:
-        """Look at a raw input before training, when it would only be changed silently later.
-
-        Args:
-            train: whether it is to be learned from.
-
-        Returns:
-            what will be done to it ("longer than 128 tokens, so its end is cut off"), to be
-            counted over all samples; None for nothing.
-
-        Raises:
-            ValueError: it cannot be used.
-        """
-        return None
-
-    def preview(self, raw: Any) -> Preview | None:
-        """Render a raw input for a report, or None where that is not possible."""
-        return None
-
-    def views(self, raw: Any) -> Sequence[Preview]:
-        """All that a report shows of a raw input: its preview, and what else there is to see."""
-        preview = self.preview(raw)
-        return () if preview is None else (preview,)
-
-
-class TargetCodec(ABC):
-    """Turns targets into tensors. It travels to worker processes, so it holds no weights."""
-
-    @abstractmethod
-    def encode(self, target: Any) -> Any:
-        """Encode one target.
-
-        Raises:
-            ValueError: it is not one that the task can learn.
-        """
-
-    @abstractmethod
-    def collate(self, targets: Sequence[Any]) -> Any:
-        """Join encoded targets into a batch."""
-
-    def inspect(self, target: Any) -> str | None:
-        """Say what `encode` will do to a target, for counting, as `Processor.inspect` does.
-
-        Raises:
-            ValueError: it is not one that the task can learn.
-        """
-        self.encode(target)
-        return None
 
 
 @dataclass(frozen=True, slots=True)

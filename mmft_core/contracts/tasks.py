@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmft_core.contracts.backbones import Backbone, Processor, TargetCodec
+from mmft_core.contracts.backbones import Backbone
 from mmft_core.contracts.data import Batch, DatasetInfo
 from mmft_core.contracts.graphs import Graph, Runner
+from mmft_core.contracts.preprocessing import Processor, TargetCodec
 
 
 @dataclass(frozen=True, slots=True)
