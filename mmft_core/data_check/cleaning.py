@@ -59,7 +59,8 @@ def rows_left(
     folder: Path,
     removed: Iterable[Finding] = (),
 ) -> list[dict[str, str]]:
-    """The samples that are left as rows of a table, with a column for their split.
+    """The samples that are left as rows of a table, with a column for their split if there are
+    several; runs divide a table without one.
 
     Args:
         target: what the data set's targets are.
@@ -69,6 +70,7 @@ def rows_left(
         DataError: samples are in memory alone, so that no table can name them.
     """
     gone = {(finding.split, finding.index) for finding in removed}
+    divided = len(dataset.splits) > 1
     rows = []
     for name, split in dataset.splits.items():
         for index in range(len(split)):
@@ -77,7 +79,7 @@ def rows_left(
                 cells = dict(_cells(sample, inspectors, folder.absolute()))
                 if sample.target is not None:
                     cells[TARGET_COLUMNS[target]] = str(sample.target)
-                rows.append(cells | {"split": name})
+                rows.append(cells | ({"split": name} if divided else {}))
     return rows
 
 

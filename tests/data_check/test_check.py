@@ -124,6 +124,14 @@ def test_a_cleaned_table_keeps_the_columns_that_are_no_inputs(mmft: Call, tmp_pa
     assert left == ["text,label,patient", *rows]
 
 
+def test_a_cleaned_folder_is_divided_by_whoever_reads_it(
+    mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    clean = tmp_path / "clean.csv"
+    assert mmft("data", "clean", photo_folder(), "-o", clean).code == 0
+    assert clean.read_text().splitlines()[0] == "image,label"
+
+
 def test_a_run_reads_a_cleaned_table(mmft: Call, faulty: Planted, tmp_path: Path) -> None:
     assert mmft("data", "clean", faulty["images"][0], "-o", tmp_path / "clean.csv").code == 0
     run = mmft(
