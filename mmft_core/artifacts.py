@@ -161,7 +161,15 @@ def _damage(folder: Path) -> Iterator[None]:
         yield
     except MmftError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
 
 

@@ -75,7 +75,8 @@ def no_usable(folder: Path, remarks: list[str]) -> CheckpointError:
     """The error that there is nothing to go on from."""
     reason = " ".join(remarks) or "None was written yet."
     return CheckpointError(
-        f"There is no usable checkpoint in {folder}. {reason}", hint="Start the run again."
+        f"There is no usable checkpoint in {folder}. {reason}",
+        hint="Repeat the run in a new folder, with -c and its config.toml.",
     )
 
 

@@ -17,6 +17,7 @@ import tomli_w
 from msgspec import Meta
 
 from mmft_core.errors import ConfigError
+from mmft_core.files import printable
 
 Tree: TypeAlias = dict[str, Any]
 
@@ -175,6 +176,20 @@ def read_toml(path: Path) -> Tree:
 def dump_toml(tree: Mapping[str, Any]) -> str:
     """Write a tree as TOML. Unset values, which TOML has no word for, become "none"."""
     return tomli_w.dumps(_plain(tree))
+
+
+def ensure_text(tree: Mapping[str, Any]) -> None:
+    """Check that all settings can be written to a file.
+
+    Raises:
+        ConfigError: one cannot, such as a path with bytes that are no UTF-8.
+    """
+    for key, value in flatten(tree).items():
+        if isinstance(value, str) and value != printable(value):
+            raise ConfigError(
+                f"{key} = {printable(value)} is no UTF-8, so config.toml could not hold it.",
+                hint="Rename the file or folder.",
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,8 @@ import os
 import random
 import signal
 import struct
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -21,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
-from mmft_core.errors import DataError, SampleError
+from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.order import Indices
 from mmft_core.sized import pack
 from mmft_core.windows import EvaluationKeys, Key, TrainingKeys
@@ -208,15 +209,40 @@ def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
         DataError: a process died.
     """
     try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error):
-            raise DataError(
-                f"A process that loads data died: {str(error).splitlines()[0]}",
-                hint="It may have run out of memory; set engine.workers=0 to load data in the "
-                "training process, and go on with --resume.",
-            ) from error
-        raise
+        yield from _started(loader)
+    except (RuntimeError, OSError, EOFError) as error:
+        if not loader.num_workers or not _is_of_death(error):
+            raise
+        raise DataError(
+            f"A process that loads data died: {first_line(error)}.",
+            hint="It may have run out of memory; set engine.workers=0 to load data in the "
+            "training process, and go on with --resume.",
+        ) from error
+
+
+def _is_of_death(error: BaseException) -> bool:
+    """Whether a loader's error is that a process is gone, not one of the code that it runs."""
+    text = first_line(error)
+    if text.startswith("Caught") and "DataLoader worker" in text:
+        return False
+    # What a process handed over is fetched from it, which fails if it has died since.
+    gone = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+    return gone or text.startswith("DataLoader worker (pid")
+
+
+def _started(loader: Loader) -> Iterator[Loaded]:
+    """Start a loader's processes.
+
+    torch installs a signal handler by which the death of one is raised wherever the training
+    process happens to be, in the middle of writing a checkpoint too. Without it the loader finds
+    out when it waits for that process.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    stream = iter(loader)
+    signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+    return stream
 
 
 def _start_worker(_: int) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -93,10 +94,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in sorted(temporary.rglob("*")):
                 _sync(file)
             temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                shutil.rmtree(path)
+            aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            if path.exists():  # Out of the way as a whole, for removing it takes a while.
+                path.replace(aside)
             temporary.replace(path)
             _sync(path.parent)
+            shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -104,7 +107,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file as a whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A file's name need not be UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -122,9 +126,14 @@ def stamp(path: Path) -> bytes:
     return f"{path.absolute()}|{found.st_size}|{found.st_mtime_ns}".encode(errors="surrogateescape")
 
 
+def temporaries(folder: Path) -> list[Path]:
+    """What killed processes left of `replacing` and `replacing_folder`."""
+    return list(folder.glob(".*.????????"))
+
+
 def clear_temporaries(folder: Path) -> None:
-    """Remove what killed processes left of `replacing` and `replacing_folder`."""
-    for leftover in folder.glob(".*.????????"):
+    """Remove what killed processes left; nobody else may be writing there."""
+    for leftover in temporaries(folder):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
@@ -145,6 +154,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def printable(name: str) -> str:
+    """Replace what was not UTF-8 in a file's name, which no report could hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def sha256(file: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmft_core.contracts import Split
+from mmft_core.files import printable as printable
 from mmft_core.order import Indices
 
 
@@ -48,8 +49,3 @@ class LabelledFiles(Split):
 
     def target(self, index: int) -> str:
         return self.classes[int(self.labels[index])]
-
-
-def printable(name: str) -> str:
-    """Replace what was not UTF-8 in a file's name, which no report could hold."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

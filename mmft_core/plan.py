@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from mmft_core import compat
-from mmft_core.config import EngineConfig, Tree, merge, nest
+from mmft_core.config import EngineConfig, Tree, ensure_text, merge, nest
 from mmft_core.dataset_choice import choose_dataset, chosen_name
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.fold_choice import Folds
@@ -131,6 +131,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
                 f"There is no setting '{key}'.{did_you_mean(key, TOP_LEVEL)}",
                 hint=f"Settings are: {', '.join(TOP_LEVEL)}.",
             )
+    ensure_text(tree)
     tree = combine([tree], registry)
     task_table = _table(tree, "task")
     task = registry.task(chosen_name(task_table, "task", "--task"))
@@ -152,7 +153,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
         for a in (advice, scratch)
     )
-    weights = {table.get("weights", "auto") for table in backbone_tables.values()}
+    untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=Part(component=task, options=_options(task, advice.get("task", {}), task_table)),
         backbones={
@@ -164,7 +165,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
             options=_options(dataset, advice.get("dataset", {}), dataset_table),
         ),
         metrics=metrics,
-        engine=engine_from_scratch if weights == {"none"} else engine,
+        engine=engine_from_scratch if untrained else engine,
         engine_from_scratch=engine_from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),

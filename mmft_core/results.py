@@ -61,7 +61,7 @@ def collect_results(
     return {
         "format": FORMAT,
         "task": plan.task.component.name,
-        "pipeline": plan.task.spec.pipeline,
+        "pipeline": plan.task.spec.pipeline_of(task.processors),
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
         "reads": list(task.processors),
         "parameters": _parameters(task),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ from mmft_core import processes
 from mmft_core.config import Tree, dump_toml, read_toml
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.fate import one_fate
-from mmft_core.files import clear_temporaries, storage_errors, write_json, write_text
+from mmft_core.files import (
+    clear_temporaries,
+    printable,
+    storage_errors,
+    temporaries,
+    write_json,
+    write_text,
+)
 from mmft_core.tracking import StopTrainingError
 
 
@@ -84,19 +92,15 @@ class RunDirectory:
 
         Raises:
             RunDirectoryError: another process is at it.
+            StorageError: the folder cannot be written.
         """
         if not processes.is_main():
             yield
             return
-        lock = FileLock(self.lock)
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = self._acquire()
         try:
-            lock.acquire(timeout=1)
-        except Timeout:
-            raise RunDirectoryError(
-                f"Another process is training the run in {self.path}.", hint="Wait for it to end."
-            ) from None
-        try:
-            self.failure.unlink(missing_ok=True)
             with one_fate():
                 yield
         except Exception as error:
@@ -105,35 +109,74 @@ class RunDirectory:
                 write_json(self.failure, {"state": state, "reason": first_line(error)})
             raise
         finally:
-            self.lock.unlink(missing_ok=True)
             lock.release()
 
-    def ensure_usable(self, needed_bytes: int = 0) -> None:
+    def _acquire(self) -> FileLock:
+        """Take the lock.
+
+        Its file stays. Were it removed, a process could hold one that others no longer see by its
+        name, and these another one.
+        """
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            raise RunDirectoryError(
+                f"Another process is training the run in {self.path}.", hint="Wait for it to end."
+            ) from None
+        self.failure.unlink(missing_ok=True)
+        return lock
+
+    def ensure_usable(self) -> None:
         """Check that a new run may be written here, before anything expensive happens.
+
+        What a process left that was killed before its run could be resumed is no obstacle.
 
         Raises:
             RunDirectoryError: there is something there already.
-            StorageError: it may not be written, or lacks space.
+            StorageError: it may not be written.
         """
         if not processes.is_main():
             return
         if self.path.is_file():
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if printable(str(self.path)) != str(self.path):  # safetensors would not open its files.
+            raise RunDirectoryError(
+                f"The name {printable(str(self.path))} is no UTF-8.", hint="Give another --output."
+            )
+        if self._in_use():
             advice = (
                 f"Continue it with --resume {self.path}, or give another --output."
                 if self.config.exists()
                 else "Give --output a new or empty folder."
             )
             raise RunDirectoryError(f"The folder {self.path} is not empty.", hint=advice)
-        parent = next(
-            p for p in (self.path.absolute(), *self.path.absolute().parents) if p.exists()
-        )
-        probe = parent / f".mmft-{time.time_ns()}"
+        with (
+            storage_errors(self.path),
+            tempfile.TemporaryDirectory(dir=_existing(self.path), prefix=".mmft."),
+        ):
+            pass
+
+    def _in_use(self) -> bool:
+        leftovers = {self.lock, self.failure, *temporaries(self.path)}
         with storage_errors(self.path):
-            probe.mkdir()
-            probe.rmdir()
-        free = shutil.disk_usage(parent).free
+            return self.path.is_dir() and not leftovers.issuperset(self.path.iterdir())
+
+    def finished(self) -> RunDirectoryError:
+        """The error of who wants to go on with a run that is finished."""
+        return RunDirectoryError(
+            f"The run in {self.path} is finished.",
+            hint="To train its model further, start a new run with "
+            f"--weights {self.path} on the same backbone.",
+        )
+
+    def ensure_space(self, needed_bytes: int) -> None:
+        """Check that so much can be written.
+
+        Raises:
+            StorageError: the disk has less left.
+        """
+        free = shutil.disk_usage(_existing(self.path)).free
         if free < needed_bytes:
             raise StorageError(
                 f"No space is left for {self.path}: the run needs up to "
@@ -141,7 +184,7 @@ class RunDirectory:
                 hint="Free some, or choose another --output.",
             )
 
-    def create(self, config: Tree, plugins: list[dict[str, str]], data: dict[str, Any]) -> None:
+    def create(self, config: Tree, plugins: list[dict[str, str]], data: Mapping[str, Any]) -> None:
         """Write what a run starts with.
 
         Raises:
@@ -151,13 +194,18 @@ class RunDirectory:
             return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+        # First, for it makes the folder a run that can be resumed.
+        write_text(self.config, dump_toml(config))
         write_json(self.plugins, plugins)
         write_json(self.data, data)
-        # Last, for it makes the folder a run that can be resumed.
-        write_text(self.config, dump_toml(config))
+
+    def clear(self) -> None:
+        """Remove what a killed process left half-written; only for who holds the run."""
+        for folder in (self.path, self.checkpoints) if processes.is_main() else ():
+            clear_temporaries(folder)
 
     def open(self) -> Tree:
-        """Read the configuration of an existing run and clear what a killed process left.
+        """Read the configuration of an existing run.
 
         Raises:
             RunDirectoryError: this is no run directory.
@@ -167,12 +215,18 @@ class RunDirectory:
                 f"{self.path} is not a run directory: it has no config.toml.",
                 hint="Give the folder that `mmft run` made.",
             )
-        for folder in (self.path, self.checkpoints) if processes.is_main() else ():
-            clear_temporaries(folder)
         return read_toml(self.config)
 
     def read_data(self) -> dict[str, Any]:
-        return self._read(self.data)
+        """What `create` was told of the data.
+
+        Raises:
+            RunDirectoryError: the file is damaged.
+        """
+        content = self._read(self.data)
+        if not content.keys() >= {"samples", "skipped", "weights"}:
+            raise RunDirectoryError(f"{self.data} is damaged: something is missing in it.")
+        return content
 
     def read_results(self) -> dict[str, Any]:
         """The results of a finished run.
@@ -181,6 +235,10 @@ class RunDirectory:
             RunDirectoryError: it is not finished.
         """
         if not self.results.is_file():
+            if (self.path / "export.json").is_file():
+                raise RunDirectoryError(
+                    f"{self.path} is an export, and no run.", hint="Give the run that it is of."
+                )
             raise RunDirectoryError(
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self.path}`.",
@@ -190,11 +248,16 @@ class RunDirectory:
     def _read(self, file: Path) -> dict[str, Any]:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
         if not isinstance(content, dict):
             raise RunDirectoryError(f"{file} cannot be read: it holds no table.")
         return content
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def default_output(task: str, backbones: list[str]) -> Path:

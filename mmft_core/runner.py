@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from mmft_core import artifacts, base, batch_norm, processes, soundness
+from mmft_core import artifacts, base, batch_norm, checkpoint, processes, soundness
 from mmft_core.config import flatten
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import PreparedSplit
 from mmft_core.device import make_accelerator
 from mmft_core.engine import Engine, Outcome
-from mmft_core.errors import CheckpointError
+from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
-from mmft_core.files import storage_errors, write_json
+from mmft_core.files import replacing_folder, write_json
 from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.plan import Plan
@@ -58,6 +59,15 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     """
     directory = RunDirectory(output)
     directory.ensure_usable()
+    run = _new(plan, directory, sink, command)
+    with directory.held():
+        directory.ensure_usable()  # Another process may have been here since.
+        directory.clear()
+        return run.begin()
+
+
+def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+    """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
@@ -66,7 +76,7 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)
-    directory.ensure_usable(_needed_bytes(task))
+    directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
         "skipped": [asdict(fault) for fault in findings.faults],
@@ -75,23 +85,32 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
     run.rehearse()
-    if processes.is_main():
-        with storage_errors(directory.assets):
-            artifacts.save_assets(task, directory.assets)
-    directory.create(plan.tree(), suppliers(plan), data)
-    return run.fit(resume=False)
+    return run
 
 
 def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
-    """Go on with an interrupted run.
+    """Go on with an interrupted run; one without any checkpoint is begun anew.
 
     Args:
         plan: what the run directory's configuration resolves to.
 
     Raises:
-        CheckpointError: the data are no longer the same, or there is no checkpoint.
+        RunDirectoryError: another process is at it, or has finished it.
+        CheckpointError: the data are no longer the same, or all checkpoints are damaged.
     """
     directory = RunDirectory(path)
+    with directory.held():
+        if processes.from_main(directory.results.exists):
+            raise directory.finished()
+        directory.clear()
+        if not processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
+            sink.say("No checkpoint was written yet, so the run is begun anew.")
+            return _new(plan, directory, sink, command).begin()
+        return _interrupted(plan, directory, sink, command).fit(resume=True)
+
+
+def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+    """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     with processes.main_first():
         dataset = build_dataset(plan)
@@ -100,13 +119,13 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:
         raise CheckpointError(
-            f"The data of {path} have changed: {data['samples']} samples then, {samples} now.",
+            f"The data of {directory.path} have changed: "
+            f"{data['samples']} samples then, {samples} now.",
             hint="Bring the data back, or start a new run.",
         )
     loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
     task = build_task(plan, dataset, sink.say, loaded, directory.assets)
-    run = _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
-    return run.fit(resume=True)
+    return _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
 
 
 class _Run:
@@ -156,18 +175,26 @@ class _Run:
         evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal")
         evaluation.figure(self.engine.monitor.name)
 
+    def begin(self) -> RunOutcome:
+        """Write what a run starts with, and train."""
+        self.directory.create(self.plan.tree(), suppliers(self.plan), self.data)
+        if processes.is_main():
+            with replacing_folder(self.directory.assets) as temporary:
+                artifacts.save_assets(self.task, temporary)
+        return self.fit(resume=False)
+
     def fit(self, *, resume: bool) -> RunOutcome:
-        with self.directory.held(), self.tracking:
-            outcome = self._fit(resume=resume)
+        """Train to the end, judge the model, and write what a run leaves."""
+        with self.tracking:
+            outcome = self._end(self.engine.fit(resume=resume))
             processes.wait()  # Until the main one has written everything.
             return outcome
 
-    def _fit(self, *, resume: bool) -> RunOutcome:
-        outcome = self.engine.fit(resume=resume)
+    def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
         if outcome.best_weights is not None:
-            base.read(self.engine.state.judged, outcome.best_weights)
+            _read_best(self.engine.state.judged, outcome.best_weights)
         return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
@@ -243,6 +270,19 @@ def _sound(
     for remark in findings.remarks():
         sink.say(remark)
     return soundness.without(dataset, findings.faulty()), findings
+
+
+def _read_best(task: Task, file: Path) -> None:
+    """Raises:
+    CheckpointError: the file is damaged.
+    """
+    try:
+        base.read(task, file)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
+            hint="Repeat the run in a new folder, with -c and its config.toml.",
+        ) from error
 
 
 def _needed_bytes(task: Task) -> int:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, Literal, get_type_hints
 
-from mmft_core.errors import PluginError
+import msgspec
+
+from mmft_core.errors import PluginError, first_line
 
 API_VERSION = 1
 """The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
@@ -73,11 +76,25 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is the string {value!r}, not a tuple."
                 )
+        own: Any = type(self)
+        for attribute, annotation in _annotations(own).items():
+            try:
+                msgspec.convert(getattr(self, attribute), annotation)
+            except msgspec.ValidationError as error:
+                raise PluginError(
+                    f"{self.kind} '{self.name}': {attribute} is not valid: {first_line(error)}."
+                ) from None
 
     @property
     def modality_names(self) -> tuple[str, ...]:
         """The modalities that the component deals in; empty for a metric."""
         return ()
+
+
+@cache
+def _annotations(spec: Any) -> dict[str, Any]:
+    hints = get_type_hints(spec)
+    return {field.name: hints[field.name] for field in fields(spec)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +171,8 @@ class TaskSpec(Spec):
         monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
         pipeline: what model hubs call such a task (`pipeline_tag`), as "image-classification";
             empty where they have no name for it.
+        pipelines: of a task of any modalities the same, by what it reads: {"image":
+            "image-to-text"}; several are joined in the order of the alphabet, "image+text".
         captions: settings under which its records have timed "segments" or "words", from which
             captions can be made; None if they have no times.
     """
@@ -172,6 +191,7 @@ class TaskSpec(Spec):
     default_metrics: tuple[str, ...] = ()
     monitor: str = "loss"
     pipeline: str = ""
+    pipelines: Mapping[str, str] = field(default_factory=dict, hash=False)
     captions: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
@@ -181,6 +201,10 @@ class TaskSpec(Spec):
     def needs_of(self, modality: str) -> tuple[str, ...]:
         """What it asks of the backbone of a modality."""
         return self.writes.get(modality, self.needs)
+
+    def pipeline_of(self, reads: Iterable[str]) -> str:
+        """What model hubs call it where it reads these modalities; empty for nothing."""
+        return self.pipelines.get("+".join(sorted(reads)), self.pipeline)
 
 
 @dataclass(frozen=True, kw_only=True)

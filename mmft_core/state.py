@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core import base, checkpoint, processes, sharded_state, tuning
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Task
-from mmft_core.errors import CheckpointError
+from mmft_core.errors import CheckpointError, first_line
 from mmft_core.optim import build_optimizer, build_schedule
 from mmft_core.parallel import make_parallel
 
@@ -142,6 +143,16 @@ class TrainingState:
             self.progress = Progress(**progress)
             return remarks
         state, remarks = checkpoint.load_latest(folder)
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"The checkpoint in {folder} is of another run: {first_line(error)}."
+            ) from error
+        return remarks
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds."""
         self.progress = Progress(**state["progress"])
         _load(self.task, state["task"], base.kept(self.task))
         self.raw_optimizer.load_state_dict(state["optimizer"])
@@ -151,7 +162,6 @@ class TrainingState:
             _load(self.ema, state["ema"], self._kept_by_ema)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        return remarks
 
 
 def _kept(module: nn.Module, keep: Callable[[str], bool]) -> dict[str, Tensor]:

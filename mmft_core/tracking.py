@@ -129,7 +129,7 @@ class MetricsFile(Sink):
         """Drop the lines of steps that a resumed training does again."""
         told = read_metrics(self.path) if self.path.exists() else []
         kept = [line for line in told if line["step"] <= event.step]
-        if told:
+        if self.path.exists():  # Also where its only line is half a one.
             write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         if self.follower is not None:
             self.follower.begin(kept, told)
@@ -160,11 +160,14 @@ class MetricsFile(Sink):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`; a last line that a killed process left half-written is passed over."""
+    """Read `metrics.jsonl` up to a line that is none, as a killed process may leave the last."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            break
+        records.append(record)
     return records

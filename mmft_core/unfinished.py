@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ def bring_to_end(
 ) -> dict[str, Any] | None:
     """Do whatever is left to do of a run in a folder that holds nothing else.
 
-    A finished run is kept. One with a checkpoint goes on from it, with the settings that it was
-    begun with; one that was killed before its first checkpoint is begun anew.
+    A finished run is kept. One that was begun goes on, with the settings that it was begun with.
 
     Returns:
         Its results; None if it was interrupted by Ctrl-C or SIGTERM.
@@ -34,12 +32,9 @@ def bring_to_end(
     if begun:
         settings = resolve(directory.open(), registry)
         return runner.resume(path, settings, sink, command).results
-    if processes.is_main():
-        shutil.rmtree(path, ignore_errors=True)
     return runner.train(plan, path, sink, command).results
 
 
 def _state(directory: RunDirectory) -> tuple[bool, bool]:
-    """Whether a run is finished, and whether it has something to go on from."""
-    kept = directory.config.is_file() and any(directory.checkpoints.glob("step-*"))
-    return directory.results.is_file(), kept
+    """Whether a run is finished, and whether it was begun."""
+    return directory.results.is_file(), directory.config.is_file()

@@ -177,12 +177,12 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
             f"There are no weights at {path}.",
             hint="Give a .safetensors or .pt file, a run directory, or auto, pretrained, none.",
         )
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise WeightsError(f"{path} cannot be read as weights: {first_line(error)}.") from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise _unreadable(path, error) from None
     except Exception as error:  # pickle.UnpicklingError: it would have executed code.
         raise WeightsError(
             f"{path} holds more than tensors and is not loaded: {first_line(error)}.",
@@ -195,6 +195,17 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
     return state
 
 
+def _read_safetensors(path: Path) -> StateDict:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> WeightsError:
+    return WeightsError(f"{path} cannot be read as weights: {first_line(error)}.")
+
+
 def _run_weights(path: Path, modality: str) -> StateDict:
     for file in (path / "model" / "model.safetensors", path / "model.safetensors"):
         if file.is_file():
@@ -204,7 +215,7 @@ def _run_weights(path: Path, modality: str) -> StateDict:
                     hint="Start from its base weights, or repeat the run with "
                     "engine.lora.save = merged.",
                 )
-            state, prefix = load_file(file), f"backbones.{modality}."
+            state, prefix = _read_safetensors(file), f"backbones.{modality}."
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             return own or state
     raise WeightsError(

@@ -78,8 +78,8 @@ def export(
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
-    from mmft_core.export.exporting import Wanted
     from mmft_core.export.exporting import export as make
+    from mmft_core.export.wanted import Wanted
 
     wanted = Wanted(
         kind=kind,
@@ -96,7 +96,7 @@ def export(
     finally:
         display.close()
     if as_json:
-        click.echo(json.dumps({"export": str(folder), **asdict(found)}))
+        click.echo(json.dumps({"folder": str(folder), **asdict(found)}))
         return
     _show(Console(), found, wanted.place(run_dir).name)
     click.echo(f"export  {folder}")

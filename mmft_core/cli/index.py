@@ -180,7 +180,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
 
 def identify(run_dir: Path, modality: str) -> Identity:
     """Of what model an index of this run is."""
-    from mmft_core.artifacts import fingerprint
+    from mmft_core.export.folder import fingerprint
     from mmft_core.index import Identity
 
     return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)

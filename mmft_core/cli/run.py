@@ -18,7 +18,7 @@ from mmft_core.cli.settings import (
 )
 from mmft_core.config import Tree
 from mmft_core.discovery import discover
-from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.errors import ConfigError
 from mmft_core.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory, default_output
@@ -151,11 +151,7 @@ def _resumed_tree(path: Path, given: Tree) -> Tree:
     directory = RunDirectory(path)
     stored = directory.open()
     if directory.results.exists() or _finished_folds(path, stored):
-        raise RunDirectoryError(
-            f"The run in {path} is finished.",
-            hint="To train its model further, start a new run with "
-            f"--weights {path} on the same backbone.",
-        )
+        raise directory.finished()
     refuse_contradictions(path, stored, given)
     return stored
 

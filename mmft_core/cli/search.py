@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -67,16 +68,16 @@ def search(
     model, predictor = load_embedder(run_dir, discover(), batch_size=32)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)
-    index = open_index(where, exact=exact)
-    searcher = Searcher(index, predictor)
-    answers = searcher.answer(_asked(queries, texts, model), top_k)
-    if html is not None:
-        sheet.write_sheet(html, searcher, answers)
-    if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
-        _print_tables(searcher, answers)
-        _tell(index, answers, html)
-    else:
-        _print_jsonl(answers)
+    with contextlib.closing(open_index(where, exact=exact)) as index:
+        searcher = Searcher(index, predictor)
+        answers = searcher.answer(_asked(queries, texts, model), top_k)
+        if html is not None:
+            sheet.write_sheet(html, searcher, answers)
+        if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
+            _print_tables(searcher, answers)
+            _tell(index, answers, html)
+        else:
+            _print_jsonl(answers)
     failed = [f"{printable(answer.query)} ({answer.error})" for answer in answers if answer.error]
     if failed:
         raise DataError(

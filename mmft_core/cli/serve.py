@@ -112,7 +112,7 @@ def serve(
         served_by(run_dir, backend), discover(), later_settings(assignments, ("task",))
     )
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
-    searcher = open_index(run_dir, predictor)
+    searcher = open_index(folder.place(run_dir), predictor)
     app = create_app(run_dir.resolve().name, predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host

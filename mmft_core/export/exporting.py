@@ -17,7 +17,7 @@ from mmft_core.artifacts import LoadedModel
 from mmft_core.config import EngineConfig, merge
 from mmft_core.contracts import Batch, Dataset, Split
 from mmft_core.data import PreparedSplit
-from mmft_core.errors import ConfigError, DataError, ExportError, RunDirectoryError, SampleError
+from mmft_core.errors import DataError, SampleError
 from mmft_core.export import folder as exports
 from mmft_core.export import quantization, weights
 from mmft_core.export.comparison import Comparison, compare
@@ -25,6 +25,7 @@ from mmft_core.export.folder import Description
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.quantization import Recorder
 from mmft_core.export.tracing import GraphInfo, Traced, trace
+from mmft_core.export.wanted import Wanted, check_output, check_weights
 from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference import Predictor
 from mmft_core.monitor import choose_monitor
@@ -39,33 +40,6 @@ _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is asked of an export.
-
-    Attributes:
-        kind: the format, of `mmft_core.export.formats.FORMATS`.
-        quantize: of `quantization.METHODS`; None for full precision.
-        output: the folder; None for a place in the run's.
-        dataset: the data that it is compared on; None for the run's own.
-        samples: how many of them.
-        batch_size: for which latency is measured, beside 1.
-        most: by how much the monitored figure may be worse.
-    """
-
-    kind: str = "onnx"
-    quantize: str | None = None
-    output: Path | None = None
-    dataset: str | None = None
-    samples: int = 64
-    batch_size: int = 32
-    most: float = 0.02
-
-    def place(self, run: Path) -> Path:
-        name = self.kind if self.quantize is None else f"{self.kind}-{self.quantize}"
-        return self.output or run / "export" / name
-
-
 def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[Path, Comparison]:
     """Export a finished run.
 
@@ -76,18 +50,18 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
         ExportError: it cannot be exported, or what comes of it is another model; nothing is left.
         RunDirectoryError: the run is not finished, or the output is something else.
     """
-    _check(wanted)
+    wanted.check()
     directory = RunDirectory(run)
     tree = directory.open()
     directory.read_results()
     output = wanted.place(run)
-    _check_output(output)
+    check_output(output)
     if wanted.dataset is not None:
         tree = with_data(tree, wanted.dataset, registry)
     engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
-    _check_weights(model)
+    check_weights(model)
     dataset = build_dataset(plan, training=wanted.dataset is None)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
@@ -242,38 +216,3 @@ def _spread(split: Split, most: int) -> Split:
     """So many samples of a split, evenly from all of it."""
     places = np.linspace(0, len(split) - 1, min(most, len(split)))
     return Subset(split, np.unique(places.round().astype(np.int64)))
-
-
-def _check(wanted: Wanted) -> None:
-    """Raises:
-    ConfigError: this is not to be had together.
-    MissingExtraError: it needs packages that are not installed.
-    """
-    if wanted.quantize is not None and wanted.kind != "onnx":
-        raise ConfigError(
-            f"--quantize {wanted.quantize} is for --format onnx, not {wanted.kind}.",
-            hint="Leave one of them out.",
-        )
-    if wanted.kind != WEIGHTS:
-        graph_format(wanted.kind)
-
-
-def _check_output(output: Path) -> None:
-    """Raises:
-    RunDirectoryError: something else than an export would be replaced.
-    """
-    taken = output.is_file() or (output.is_dir() and any(output.iterdir()))
-    if taken and exports.find_export(output) != output:
-        raise RunDirectoryError(
-            f"{output} is there already, and is no export.", hint="Give another --output."
-        )
-
-
-def _check_weights(model: LoadedModel) -> None:
-    for modality in model.task.backbones:
-        if model.task.backbone(modality).quantized:
-            raise ExportError(
-                f"The {modality} backbone's weights are held in few bits, which only torch "
-                "computes with.",
-                hint="Train without backbone.load_bits to export.",
-            )

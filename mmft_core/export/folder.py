@@ -7,6 +7,7 @@ what goes in and comes out, how inputs are prepared, what the classes are called
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -67,6 +68,15 @@ def find_export(path: Path) -> Path | None:
     """The folder of an export, given it or one of its files; None if it is something else."""
     folder = path if path.is_dir() else path.parent
     return folder if (folder / DESCRIPTION).is_file() else None
+
+
+def fingerprint(path: Path) -> str:
+    """The digest of a run's model or of an export, by which an index knows it."""
+    folder = find_export(path)
+    if folder is None:
+        return artifacts.fingerprint(path)
+    parts = [artifacts.fingerprint(folder), dict(describe(folder).files)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def place(path: Path) -> Path:

@@ -54,7 +54,7 @@ _GRAPHS = {
     "onnx": _Place("mmft_core.export.onnx_format:Onnx", "onnx"),
     "torch-export": _Place("mmft_core.export.torch_format:TorchExport"),
 }
-FORMATS = ("onnx", "torch-export", WEIGHTS)
+FORMATS = (*_GRAPHS, WEIGHTS)
 
 
 def graph_format(name: str) -> GraphFormat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,9 @@ class TorchExport(GraphFormat):
     suffix = ".pt2"
 
     def write(self, traced: Traced, file: Path) -> None:
-        torch.export.save(traced.program, file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Of views of one tensor, which matter on GPUs alone.
+            torch.export.save(traced.program, file)
 
     def run(self, file: Path, info: GraphInfo) -> Runner:
         try:

@@ -70,11 +70,11 @@ def trace(graph: Graph) -> Traced:
         ExportError: it does something that torch.export cannot follow.
     """
     module = graph.module.eval()
-    program = _program(graph)
+    program, dims = _program(graph, (_Named(), _Free()))
     unused = _unused(program, graph.inputs)
     if unused:
         graph = replace(graph, inputs={n: t for n, t in graph.inputs.items() if n not in unused})
-        program = _program(graph)
+        program, _ = _program(graph, (dims,))
     outputs: Tensors = module(graph.inputs)
     symbols = _symbols(program, graph)
     shapes = [_shape(node.meta["val"], symbols) for node in _nodes(program, "output")]
@@ -97,29 +97,39 @@ def trace(graph: Graph) -> Traced:
     )
 
 
-def _program(graph: Graph) -> ExportedProgram:
-    """Trace with dimensions of any size; where their sizes have rules, torch finds these out."""
-    dims: dict[str, Any] = {}
+class _Named(dict[str, Any]):
+    """Dimensions of one name are equally large, and may be of size 0."""
 
-    def named(axis: str) -> Any:
-        return dims.setdefault(axis, Dim(axis.replace(".", "_"), min=0))
+    def __missing__(self, axis: str) -> Any:
+        return self.setdefault(axis, Dim(axis.replace(".", "_"), min=0))
 
-    try:
+
+class _Free(dict[str, Any]):
+    """Dimensions whose sizes have rules that torch finds out: a multiple of something, a least."""
+
+    def __missing__(self, axis: str) -> Any:
+        return Dim.DYNAMIC
+
+
+def _program(
+    graph: Graph, tried: Sequence[dict[str, Any]]
+) -> tuple[ExportedProgram, dict[str, Any]]:
+    """Trace with dimensions of any size, as the first of these that will do has them."""
+    for dims in tried:
         try:
-            return _exported(graph, named)
-        except Exception:
-            # Lengths that are a multiple of something, for example.
-            return _exported(graph, lambda axis: Dim.DYNAMIC)
-    except Exception as error:
-        raise ExportError(
-            f"The graph '{graph.name}' cannot be exported: {first_line(error)}.",
-            hint="torch.export could not follow what the network does.",
-        ) from error
+            return _exported(graph, dims), dims
+        except Exception as error:
+            if dims is tried[-1]:
+                raise ExportError(
+                    f"The graph '{graph.name}' cannot be exported: {first_line(error)}.",
+                    hint="torch.export could not follow what the network does.",
+                ) from error
+    raise AssertionError("nothing was tried")
 
 
-def _exported(graph: Graph, dim: Any) -> ExportedProgram:
+def _exported(graph: Graph, dims: Mapping[str, Any]) -> ExportedProgram:
     shapes = {
-        name: {at: dim(axis) for at, axis in graph.axes.get(name, {}).items()}
+        name: {at: dims[axis] for at, axis in graph.axes.get(name, {}).items()}
         for name in graph.inputs
     }
     with warnings.catch_warnings():

@@ -67,7 +67,9 @@ def whole_graph(task: Task, batch: Batch) -> Graph:
     inputs, axes = named(batch.inputs), input_axes(task.processors, batch.inputs)
     if len(batch.inputs) > 1:
         everywhere = torch.ones(len(batch), dtype=torch.bool)
-        present = named({PRESENT: {m: batch.present.get(m, everywhere) for m in batch.inputs}})
+        # Each a tensor of its own, for torch.export takes one that comes twice for one input.
+        held = {m: batch.present.get(m, everywhere).clone() for m in batch.inputs}
+        present = named({PRESENT: held})
         inputs, axes = inputs | present, {**axes, **{name: {0: BATCH} for name in present}}
     return Graph(
         name="model", module=_Whole(task.eval(), list(batch.ids)), inputs=inputs, axes=axes

@@ -28,6 +28,8 @@ def recall(predictor: Predictor, split: Split) -> list[tuple[Predictor, Split]]:
     """
     (modality,) = predictor.processors
     model = predictor.model
+    if model.exported:
+        return [(predictor, split)]  # A graph takes inputs alone.
     backbone = model.task.backbone(modality)
     plain = predictor.processors[modality] is backbone.processor
     kept = set(model.component.spec.needs_of(modality)) <= set(KEPT)

@@ -134,9 +134,23 @@ def _rows(features: Features) -> list[torch.Tensor]:
 def _read(file: Path) -> Tensors | None:
     """Map a file; one that is damaged, or has just gone, is passed over, and computed again."""
     try:
-        return load_file(file)
+        tensors = load_file(file)
     except (OSError, SafetensorError):
         return None
+    return tensors if _is_sound(tensors) else None
+
+
+def _is_sound(tensors: Tensors) -> bool:
+    """Whether a file holds what `write` puts there."""
+    keys, pooled = tensors.get("keys"), tensors.get("pooled")
+    if keys is None or pooled is None or keys.dtype != torch.uint8 or pooled.ndim != 2:
+        return False
+    sequence, ends = tensors.get("sequence"), tensors.get("ends")
+    if sequence is not None and (
+        ends is None or len(ends) != len(keys) or (len(ends) and int(ends[-1]) != len(sequence))
+    ):
+        return False
+    return keys.shape == (len(pooled), KEY_BYTES)
 
 
 def _as_keys(rows: torch.Tensor) -> Keys:

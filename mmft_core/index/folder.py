@@ -63,7 +63,7 @@ def read(folder: Path) -> Record:
             raise ValueError("another version of mmft made it")
         identity = msgspec.convert(content, Identity)
         kept = msgspec.convert(content.get("qdrant"), Collection | None)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RunDirectoryError(
             f"{folder / _RECORD} cannot be read: {first_line(error)}.",
             hint=f"Remove {folder} and run `mmft index` again.",

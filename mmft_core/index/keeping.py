@@ -116,3 +116,7 @@ class Index(ABC):
     @abstractmethod
     def item(self, key: str) -> tuple[str, Preview | None] | None:
         """Id of an item and how to show it, where its id names no file; None of no item."""
+
+    def close(self) -> None:
+        """Let go of it, for another to open what one alone can have open."""
+        return

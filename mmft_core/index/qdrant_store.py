@@ -177,6 +177,9 @@ class QdrantIndex(Index):
     def __len__(self) -> int:
         return self.connection.count(self.name)
 
+    def close(self) -> None:
+        self.connection.close()
+
     def search(self, vector: np.ndarray[Any, Any], number: int) -> list[Hit]:
         found = self.connection.nearest(self.name, vector.tolist(), number, exact=self.exact)
         return [Hit(_id(point.payload), point.score, str(point.id)) for point in found]

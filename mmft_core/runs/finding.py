@@ -166,6 +166,8 @@ def _unfinished(files: RunDirectory) -> tuple[State, str]:
             FileLock(files.lock).acquire(timeout=0).lock.release()
         except Timeout:
             return "running", ""
+        except OSError:  # Nobody trains where nothing can be written.
+            pass
     if not files.failure.is_file():
         return "interrupted", ""
     told = json.loads(files.failure.read_text(encoding="utf-8"))

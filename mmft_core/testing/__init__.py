@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plugin_checks"]
 
+_SLOW = ("graphs_are_of_any_batch",)
+
 
 def plugin_checks(
     *plugins: str,
@@ -49,7 +51,7 @@ def plugin_checks(
         settings: by dotted key, what makes components small: {"backbone.image_size": 32}. They
             go over the recommended defaults, and are passed over where a component lacks them.
         prefer: names of components that others are checked with: a small backbone.
-        slow: names of components whose checks are marked `slow`.
+        slow: names of components whose checks are marked `slow`, as those that trace graphs are.
 
     Raises:
         PluginError: there is no plugin of that name.
@@ -69,8 +71,9 @@ def plugin_checks(
             params.append(pytest.param(bound, id=f"{point.name}-{ask.__name__}"))
     for component in registry:
         if component.plugin.rpartition(":")[2] in names:
-            marks = [pytest.mark.slow] if component.name in slow else []
             for check in _checks(component):
+                takes_long = component.name in slow or check.__name__ in _SLOW
+                marks = [pytest.mark.slow] if takes_long else []
                 name = f"{component.qualified}-{check.__name__}"
                 bound = functools.partial(check, bench, component)
                 params.append(pytest.param(bound, id=name, marks=marks))

@@ -13,7 +13,7 @@ from mmft_core.generation import Generation
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
 from mmft_core.testing.backbones import TOLERANCE
-from mmft_core.testing.tools import equal
+from mmft_core.testing.tools import check_graphs, equal
 from mmft_core.testing.workbench import Workbench
 
 Spec = Component[BackboneSpec]
@@ -151,6 +151,12 @@ def writes_what_it_has_learned(bench: Workbench, component: Spec) -> None:
     assert written == TEXTS[0], f"it has learned {TEXTS[0]!r} and writes {written!r}"
 
 
+def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
+    """What is exported can be traced, and not for the size of the example's batch alone."""
+    generator = _generator(bench, component)
+    check_graphs(lambda: generator.graphs(bench.inputs(component)))
+
+
 def _generator(bench: Workbench, component: Spec) -> Generator:
     backbone = bench.backbone(component)
     assert isinstance(backbone, Generator), "it declares generation and is no Generator"
@@ -194,4 +200,5 @@ CHECKS = (
     losses_depend_on_the_input,
     writes_one_text_for_each_input,
     writes_what_it_has_learned,
+    graphs_are_of_any_batch,
 )

@@ -16,7 +16,7 @@ from mmft_core.data import seed_everything
 from mmft_core.features import KEPT
 from mmft_core.registry import Component
 from mmft_core.specs import TaskSpec
-from mmft_core.testing.tools import equal, reload_weights
+from mmft_core.testing.tools import check_graphs, equal, reload_weights
 from mmft_core.testing.workbench import Workbench
 
 Spec = Component[TaskSpec]
@@ -164,6 +164,13 @@ def predictions_survive_saving(bench: Workbench, component: Spec) -> None:
     assert equal(here, there), "the reloaded task predicts something else"
 
 
+def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
+    """What is exported can be traced, and not for the size of the example's batch alone."""
+    task = bench.task(component)
+    batch = dataclasses.replace(bench.batch(component, task, 3), targets=None)
+    check_graphs(lambda: task.graphs(batch))
+
+
 def _outputs(task: Task, batch: Batch) -> Outputs:
     outputs = task(batch)
     assert isinstance(outputs, Outputs), "forward returns no Outputs"
@@ -204,4 +211,5 @@ CHECKS = (
     one_batch_is_overfitted,
     same_seed_same_result,
     predictions_survive_saving,
+    graphs_are_of_any_batch,
 )

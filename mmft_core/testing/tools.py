@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mmft_core.contracts import Graph
+from mmft_core.errors import ExportError, IncompatibleError
+from mmft_core.export.tracing import trace
 from mmft_core.registry import Component
 
 
@@ -58,6 +61,20 @@ def equal(a: Any, b: Any, tolerance: float = 0.0) -> bool:
     if isinstance(a, float | int) and isinstance(b, float | int):
         return abs(a - b) <= tolerance + tolerance * abs(b) or a == b or (a != a and b != b)
     return bool(a == b)
+
+
+def check_graphs(declared: Callable[[], Sequence[Graph]]) -> None:
+    """Trace what a component declares as graphs, as an export does; skip where it refuses."""
+    try:
+        graphs = declared()
+    except IncompatibleError as error:
+        pytest.skip(error.message)
+    assert graphs, "it declares no graph, which it should refuse to"
+    for graph in graphs:
+        try:
+            trace(graph)
+        except ExportError as error:
+            raise AssertionError(f"{error.message} {error.hint}") from error
 
 
 def modules_after(program: str) -> tuple[set[str], str]:

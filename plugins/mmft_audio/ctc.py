@@ -108,11 +108,13 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         return encoded
 
     def _logits(self, features: Features) -> Tensor:
-        """Of the labels (B, T, V) at each moment."""
+        """Of the labels (B, T, V) at each moment, in full precision."""
+        sequence = features.sequence
+        assert sequence is not None
         if self._runner is not None:
-            assert features.sequence is not None
-            return features.sequence
-        logits: Tensor = self.network.lm_head(self.network.dropout(features.sequence))
+            return sequence
+        with torch.autocast(sequence.device.type, enabled=False):
+            logits: Tensor = self.network.lm_head(self.network.dropout(sequence.float()))
         return logits
 
     def graphs(self, inputs: Tensors) -> Sequence[Graph]:
@@ -135,9 +137,8 @@ class CtcBackbone(TransformersBackbone, Transcriber):
     def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
         assert features.mask is not None
         assert self.alphabet is not None
-        with torch.autocast(targets.device.type, enabled=False):
-            logits = self._logits(features)
         lengths = (targets != PADDING).sum(1)
+        logits = self._logits(features)
         return ctc_losses(logits, features.mask, targets, lengths, self.alphabet.blank)
 
     def transcribe(
@@ -146,7 +147,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         assert self.alphabet is not None
         with torch.no_grad():
             assert features.mask is not None
-            best = self._logits(features).float().argmax(-1)
+            best = self._logits(features).argmax(-1)
         found = []
         for labels, mask in zip(best.tolist(), features.mask.sum(1).tolist(), strict=True):
             spoken = list(_words(labels[:mask], self.alphabet, self.hop / RATE))

@@ -27,6 +27,7 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
+from mmft_core.errors import IncompatibleError
 
 
 class TranscriptCodec(TargetCodec):
@@ -71,11 +72,24 @@ class Recognition(Task):
         return writer
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
+        self._check_times()
         return self.writer.graphs(batch.inputs["audio"])
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
+        self._check_times()
         self.backbones["audio"] = self.writer.adopt(runners)
         return self
+
+    def _check_times(self) -> None:
+        """Raises:
+        IncompatibleError: an export is to tell when words are said, and cannot.
+        """
+        if self.options.timestamps == "words" and not self.writer.exports_times:
+            raise IncompatibleError(
+                "An export of this network does not tell when words are said: task.timestamps "
+                '= "words" is for its run.',
+                hint="Let the run make captions; the export is for texts without times.",
+            )
 
     def weight(self, batch: Batch) -> int:
         """The number of tokens to be written."""

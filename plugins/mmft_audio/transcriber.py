@@ -46,10 +46,12 @@ class Transcriber(Backbone):
     Attributes:
         codec: of transcripts: `encode` gives token ids (T,), `collate` (B, T) with `PADDING`
             behind shorter ones.
+        exports_times: whether an export of it knows when words are said.
     """
 
     processor: AudioProcessor
     codec: TargetCodec
+    exports_times: bool = True
 
     @abstractmethod
     def transcript_losses(self, features: Features, targets: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ class Transcriber(Backbone):
     def adopt(self, runners: Mapping[str, Runner]) -> Transcriber:
         """What hears and writes as this backbone, which has no weights, by runners of its graphs.
 
-        Times of words it may not know.
+        It is asked for times of words only if it `exports_times`.
         """
         raise IncompatibleError(f"{type(self).__name__} cannot use an export.")
 

@@ -47,6 +47,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
 
     network: Any
     codec: WhisperCodec
+    exports_times = False  # They are found in attention, which the decoder's graph keeps to itself.
 
     def __init__(self, network: Any, tokenizer: Any, options: WhisperOptions) -> None:
         """Args:

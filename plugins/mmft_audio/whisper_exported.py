@@ -19,7 +19,6 @@ from mmft_audio.transcriber import Transcriber, Transcript
 from mmft_audio.whisper_graphs import sizes
 from mmft_audio.whisper_writing import losses, write
 from mmft_core.contracts import Features, Runner, Tensors
-from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 
 if TYPE_CHECKING:
@@ -95,12 +94,7 @@ class ExportedWhisper(Transcriber):
     def transcribe(
         self, features: Features, settings: Generation, *, words: bool = False
     ) -> list[Transcript]:
-        if words:
-            raise IncompatibleError(
-                "An export does not tell when words are said, for its decoder keeps its attention "
-                "to itself.",
-                hint='Use the run, or --set task.timestamps="none".',
-            )
+        assert not words  # See `WhisperBackbone.exports_times`.
         with torch.no_grad():
             rows = write(self, features, settings)
         return [Transcript(self.codec.decode(row)) for row in rows]

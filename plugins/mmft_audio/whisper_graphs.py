@@ -18,7 +18,8 @@ from mmft_transformers.caches import (
     pairs_named,
     tensors_of,
 )
-from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, Source, cache_axes, source_graph
+from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, cache_axes, source_graph
+from mmft_transformers.steps import Source
 from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import EncoderDecoderCache

@@ -95,6 +95,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_fusion.options:FusionClassificationOptions",
             default_metrics=CLASS_METRICS,
             monitor="accuracy",
+            pipelines={"tabular": "tabular-classification"},  # The Hub has none for several.
             **common,
         ),
         TaskSpec(
@@ -106,6 +107,7 @@ def register_task() -> list[TaskSpec]:
             options="mmft_fusion.options:FusionRegressionOptions",
             default_metrics=NUMBER_METRICS,
             monitor="mae",
+            pipelines={"tabular": "tabular-regression"},
             **common,
         ),
         TaskSpec(
@@ -123,5 +125,6 @@ def register_task() -> list[TaskSpec]:
             default_dataset="digit-scenes",
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",
+            pipelines={"image": "image-to-text"},
         ),
     ]

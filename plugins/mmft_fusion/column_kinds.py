@@ -20,7 +20,7 @@ _LOOKED_AT = 1000
 """So many rows, spread over the table, decide what a column holds."""
 
 _MOST = 0.9
-"""Of its cells must be paths of one kind, for a column of them."""
+"""Of its cells must be paths of one kind, or numbers, for a column of them."""
 
 _WORDS = 4.0
 """Categories have no more words than this, on average."""
@@ -110,10 +110,19 @@ def _kind_of_words(texts: Sequence[str], distinct: int) -> tuple[ColumnKind, str
 
 
 def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
+    """Whether a column is one of numbers, though a few cells may be none: by mistake, or because
+    they mean that there is none. Words that come again beside few numbers are names, like "5+"."""
     if any(isinstance(cell, bool) for cell in cells) or any(map(_CODE.fullmatch, texts)):
         return False  # 007 is a name.
+    others = [text for text in texts if not is_number(text)]
+    if len(texts) - len(others) < _MOST * len(texts):
+        return False
+    return len(set(others)) == len(others) or len(set(texts)) > len(texts) / 2
+
+
+def is_number(text: str) -> bool:
     try:
-        return all(np.isfinite(float(text)) for text in texts)
+        return bool(np.isfinite(float(text)))
     except ValueError:
         return False
 

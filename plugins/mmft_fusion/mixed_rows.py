@@ -114,12 +114,19 @@ class Texts(Inputs):
 
 @dataclass(frozen=True)
 class Cells(Inputs):
-    """Columns of numbers (n,), NaN for an empty cell, and of names of categories."""
+    """Columns of numbers (n,), NaN for an empty cell, and of names of categories.
+
+    Attributes:
+        faults: what is wrong with the cells of a row.
+    """
 
     numbers: Mapping[str, Any]
     categories: Mapping[str, pa.ChunkedArray]
+    faults: Mapping[int, str]
 
     def read(self, index: int, sample_id: str) -> Mapping[str, float | str | None] | None:
+        if index in self.faults:
+            raise SampleError(sample_id, self.faults[index])
         cells: dict[str, float | str | None] = {}
         for name, column in self.numbers.items():
             number = float(column[index])

@@ -23,7 +23,7 @@ from mmft_core.table_columns import (
     texts_of,
 )
 from mmft_core.tables import Table
-from mmft_fusion.column_kinds import Column, find_kinds, only_column
+from mmft_fusion.column_kinds import Column, find_kinds, is_number, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
 
@@ -48,8 +48,7 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
 
     Raises:
         ConfigError: an option names a column that is not there.
-        DataError: the table or a column is missing, a cell is no number, or there are too few
-            classes.
+        DataError: the table or a column is missing, or there are too few classes.
     """
     table = _table(options)
     columns = _columns(table, options, context)
@@ -170,9 +169,11 @@ def _cells(table: Table, columns: Sequence[Column]) -> Inputs | None:
     categories = [column.name for column in columns if column.kind == "category"]
     if not numbers and not categories:
         return None
+    faults: dict[int, str] = {}
     return Cells(
-        {name: _numbers(table, name) for name in numbers},
+        {name: _numbers(table, name, faults) for name in numbers},
         {name: pa.chunked_array([texts_of(table, name)], pa.string()) for name in categories},
+        faults,
     )
 
 
@@ -191,19 +192,19 @@ _KINDS: Mapping[str, tuple[ColumnKind, ...]] = {
 }
 
 
-def _numbers(table: Table, name: str) -> Any:
+def _numbers(table: Table, name: str, faults: dict[int, str]) -> Any:
     """A column of numbers (n,), NaN where a cell is empty.
 
-    Raises:
-        DataError: a cell is no number; names its row.
+    Args:
+        faults: takes what is wrong, by row.
     """
     found = np.full(len(table), np.nan)
     for row, text in enumerate(texts_of(table, name)):
-        try:
-            found[row] = float(text) if text else np.nan
-        except ValueError:
-            raise DataError(
-                f"{table.row_id(row)}: {text!r} in column '{name}' is no number.",
-                hint=f"Mend the cell, or give --set dataset.columns.{name}=category",
-            ) from None
+        if is_number(text):
+            found[row] = float(text)
+        elif text and text.lower() != "nan":
+            faults[row] = (
+                f"{text!r} in column '{name}' is no number (should it be none, give "
+                f"--set dataset.columns.{name}=category, or ignored)"
+            )
     return found

@@ -29,6 +29,6 @@ class Resampler(nn.Module):
 
     def forward(self, sequence: Tensor, mask: Tensor) -> Tensor:
         """Give (B, Q, W) of a sequence (B, T, W), of which the mask (B, T) says what is there."""
-        queries = self.queries.expand(len(sequence), -1, -1)
+        queries = self.queries.expand(sequence.shape[0], -1, -1)
         found: Tensor = self.layers(queries, sequence, memory_key_padding_mask=~mask)
         return found

@@ -62,7 +62,7 @@ class Contrastive(Task):
     def forward(self, batch: Batch) -> Outputs:
         embeddings = {m: self._embed(m, inputs) for m, inputs in batch.inputs.items()}
         loss = None
-        if batch.targets is not None and len(embeddings) == 2:
+        if batch.targets is not None and len(embeddings) == 2 and not self._runners:
             first, second = embeddings.values()
             scale = self.log_scale.exp().clamp(max=_LARGEST_SCALE)
             loss = symmetric_info_nce(first, second, batch.targets["group"], 1 / scale)

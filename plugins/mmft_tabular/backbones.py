@@ -55,7 +55,7 @@ class Row(nn.Module):
         self.token = nn.Parameter(torch.zeros(width))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
+        return torch.cat([self.token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
 
 
 class Block(nn.Module):

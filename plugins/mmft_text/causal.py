@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from mmft_transformers.caches import blank
 from mmft_transformers.exported import ExportedCausal
-from mmft_transformers.graphs import accepted, causal_graphs, one_step
+from mmft_transformers.graphs import causal_graphs, one_step
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
+from mmft_transformers.steps import accepted
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForCausalLM
 
 from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
@@ -70,9 +70,10 @@ class CausalBackbone(TextBackbone, Generator):
         It is 0 where there are none: for the first token of a piece, and for padding.
         """
         tokens, samples, positions = inputs["tokens"], inputs["samples"], inputs["positions"]
-        logits = self._logits(tokens, None, positions, keep=tokens.shape[1])
-        wanted = tokens.masked_fill((samples < 0) | (positions == 0), PADDING)[:, 1:]
-        return F.pad(cross_entropies(logits[:, :-1], wanted), (1, 0))
+        logits = self._logits(tokens, None, positions)
+        wanted = tokens.masked_fill((samples < 0) | (positions == 0), PADDING)
+        # The first of a row begins a text, so what comes around to the end is padding.
+        return cross_entropies(logits, wanted.roll(-1, 1)).roll(1, 1)
 
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
         taken = inputs["prefix" if "prefix" in inputs else "tokens"].shape[1]
@@ -106,22 +107,28 @@ class CausalBackbone(TextBackbone, Generator):
         all its networks; those pass over it in silence.
         """
         device = self.network.get_input_embeddings().weight.device  # type: ignore[operator]
+        if device.type == "meta":
+            return True  # Of an export, whose run was asked.
         first, text, last = torch.arange(24, device=device).view(3, 8)
         rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
         positions = torch.arange(8, device=device).repeat(2, 2)
         training = self.network.training
         self.network.eval()
-        logits = self._logits(rows, None, positions, keep=16)
+        logits = self._logits(rows, None, positions)
         self.network.train(training)
         behind, before = logits[0, 8:], logits[1, :8]
         rounding = 1e-2 if self.quantized else 1e-4
         return bool((behind - before).abs().max() <= rounding * behind.abs().max())
 
-    def _logits(self, whole: Tensor, mask: Tensor | None, positions: Tensor, keep: int) -> Tensor:
+    def _logits(
+        self, whole: Tensor, mask: Tensor | None, positions: Tensor, keep: int = 0
+    ) -> Tensor:
         """The logits (B, keep, V) at the last positions, in full precision.
 
         Args:
             whole: tokens (B, T), or vectors (B, T, D) in their place.
+            keep: 0 for all. A size of a graph that is traced is none: transformers would take it
+                for a position.
         """
         more = accepted(self.network.forward, position_ids=positions, logits_to_keep=keep)
         more["inputs_embeds" if whole.is_floating_point() else "input_ids"] = whole

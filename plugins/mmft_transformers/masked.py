@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import PADDING
 
@@ -16,7 +15,7 @@ def masked_mean(sequence: Tensor, mask: Tensor) -> Tensor:
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """The losses (B, T) in nats of targets (B, T) by logits (B, T, V); 0 at `PADDING`."""
-    flat = F.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING, reduction="none"
-    )
-    return flat.view(targets.shape)
+    given = targets != PADDING
+    # As torch's own, digit by digit, which does not become ONNX where sizes are any.
+    chosen = logits.log_softmax(2).gather(2, targets.where(given, 0).unsqueeze(2)).squeeze(2)
+    return chosen.neg().where(given, 0)

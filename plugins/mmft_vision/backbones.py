@@ -98,7 +98,7 @@ def _convnext_tokens(body: zoo.ConvNeXt, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _vit_tokens(body: zoo.VisionTransformer, x: Tensor) -> tuple[Tensor, Tensor]:
     x = body._process_input(x)
-    x = torch.cat([body.class_token.expand(len(x), -1, -1), x], 1)
+    x = torch.cat([body.class_token.expand(x.shape[0], -1, -1), x], 1)
     x = body.encoder(x)
     return x[:, 0], x[:, 1:]
 

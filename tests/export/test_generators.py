@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from mmft_audio.options import RecognitionOptions
+from mmft_audio.recognition import Recognition
 from mmft_fusion.captioning import Captioning
 from mmft_fusion.options import CaptioningOptions
 from torch import nn
@@ -130,8 +132,13 @@ def test_graphs_of_whisper_hear_what_it_hears(spoken: Recordings, padding: str) 
     losses = exported.transcript_losses(exported.encode(inputs), targets)
     wanted = backbone.transcript_losses(backbone.encode(inputs), targets)
     assert torch.allclose(losses, wanted, atol=1e-3)
-    with pytest.raises(IncompatibleError, match="when words are said"):
-        exported.transcribe(exported.encode(inputs), SETTINGS[0], words=True)
+
+
+def test_times_of_words_are_refused_before_anything_is_heard(spoken: Recordings) -> None:
+    backbone = make_whisper("whisper-tiny.en", spoken, padding="batch")
+    task = Recognition(backbone, RecognitionOptions(timestamps="words"))
+    with pytest.raises(IncompatibleError, match="does not tell when words are said"):
+        task.adopt({})
 
 
 @torch.no_grad()

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmft_tabular.columns import Columns
 
 from mmft_core.contracts import DatasetContext
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.splits import Joined
 from tests.fusion.tools import kinds, open_mixed, write_table
+from tests.vision.tools import faults
 
 
 def write_column(folder: Path, cells: Sequence[Any], name: str = "x") -> Path:
@@ -35,6 +38,10 @@ def write_column(folder: Path, cells: Sequence[Any], name: str = "x") -> Path:
         ([k / 7 for k in range(20)], "number"),
         ([k if k % 4 else "" for k in range(20)], "number"),
         ([-1e3 * k for k in range(20)], "number"),
+        ([k / 7 if k % 10 else "inf" for k in range(1, 21)], "number"),
+        ([k / 7 if k % 10 else "n/a" for k in range(1, 21)], "number"),
+        ([k / 7 if k % 5 else "n/a" for k in range(1, 21)], "ignored"),
+        ([k % 5 if k % 10 else "5+" for k in range(1, 41)], "category"),
         (["red", "green", "blue"] * 7, "category"),
         (["light green", "dark sea blue"] * 10, "category"),
         (["007", "011"] * 10, "category"),
@@ -82,10 +89,19 @@ def test_a_column_that_is_named_and_not_there_is_an_error(tmp_path: Path) -> Non
         open_mixed(write_column(tmp_path, range(20)), columns={"word": "text"})
 
 
-def test_a_cell_that_is_no_number_is_told_by_its_row(tmp_path: Path) -> None:
-    path = write_column(tmp_path, ["1", "2", "three", *"456789"] * 2)
-    with pytest.raises(DataError, match=r"table\.csv, row 3: 'three' in column 'x' is no number"):
-        open_mixed(path, columns={"x": "number"})
+@pytest.mark.parametrize("cell", ["three", "inf", "-Infinity", "1,5"])
+def test_a_cell_that_is_no_number_is_told_by_its_row(tmp_path: Path, cell: str) -> None:
+    """It neither makes its column another one, nor comes into means and deviations."""
+    path = write_column(tmp_path, [k / 7 if k != 2 else cell for k in range(40)])
+    context = DatasetContext(modalities=("tabular",), partial=True)
+    dataset = open_mixed(path, context)
+    assert kinds(dataset) == {"x": "number"}
+    (told,) = faults(dataset).items()
+    assert told[0] == "table.csv, row 3"
+    assert f"{cell!r} in column 'x' is no number" in told[1]
+    assert "dataset.columns.x=category" in told[1]
+    columns = Columns.of(Joined(dataset.splits.values()), rare=1)
+    assert columns.numbers["x"][0] == pytest.approx(sum(k / 7 for k in range(40) if k != 2) / 39)
 
 
 def test_several_columns_of_pictures_are_not_chosen_from(tmp_path: Path) -> None:

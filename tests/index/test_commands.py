@@ -136,7 +136,8 @@ def test_qdrant_follows_its_library_and_finds_what_faiss_finds(
         scores = [[hit["score"] for hit in a["found"]] for a in (answer, wanted)]
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     page = tmp_path / "found.html"
-    mmft("search", pictures, files[5], "--index", place, "--html", page, "--exact")
+    shown = mmft("search", pictures, files[5], "--index", place, "--html", page, "--exact")
+    assert shown.code == 0, shown.err
     assert page.read_text().count("data:image/jpeg;base64,") == 6
     kind = mmft("index", pictures, library, "-o", place, "--store", "qdrant", "--kind", "hnsw")
     assert kind.code == 2 and "is one of FAISS's" in kind.err

@@ -19,11 +19,12 @@ import uvicorn
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core import artifacts, discover
+from mmft_core import discover
 from mmft_core.cli import main
 from mmft_core.cli.serve import open_index
 from mmft_core.config import EngineConfig
 from mmft_core.contracts import Batch
+from mmft_core.export import folder
 from mmft_core.inference import Predictor
 from mmft_core.serve.app import create_app
 from mmft_core.serve.server import listen
@@ -57,7 +58,7 @@ def serving(
     Args:
         around: is given the network and gives what is called in its place.
     """
-    predictor = Predictor(artifacts.load(run, discover()), EngineConfig())
+    predictor = Predictor(folder.load(run, discover()), EngineConfig())
     searcher = open_index(run, predictor)
     app = create_app(
         run.name, predictor, ServeSettings(**settings), searcher, around(predictor.compute)

@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file
 
+from mmft_core import discover
 from mmft_core.sharing.carbon import WORLD_INTENSITY, estimate
 from mmft_core.sharing.licences import metadata, spdx
 from mmft_core.sharing.publish import shortened
@@ -54,6 +55,20 @@ def test_the_folder_is_used_like_a_run(
     )
     own = [key for key in old if key.startswith("backbones.")]
     assert own and all(torch.equal(old[key], new[key]) for key in own)
+
+
+def test_hubs_have_names_for_some_of_what_is_read() -> None:
+    registry = discover()
+    named = {
+        ("captioning", "image"): "image-to-text",
+        ("captioning", "audio"): "",
+        ("fusion-cls", "tabular"): "tabular-classification",
+        ("fusion-reg", "tabular"): "tabular-regression",
+        ("fusion-cls", "text", "image"): "",
+        ("text-cls", "text"): "text-classification",
+    }
+    for (task, *reads), name in named.items():
+        assert registry.task(task).spec.pipeline_of(reads) == name
 
 
 def test_the_card_is_one_that_hubs_can_read(folder: Path, text_run: Path) -> None:

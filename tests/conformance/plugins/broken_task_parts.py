@@ -148,3 +148,14 @@ class Forgetful(SignTask):
         if outputs.predictions is None:
             return outputs
         return Outputs(outputs.loss, outputs.predictions + self.shift)
+
+
+class CountedBatch(SignTask):
+    """len() of a tensor is a number, and no size of any graph."""
+
+    def forward(self, batch):
+        outputs = super().forward(batch)
+        if outputs.predictions is None:
+            return outputs
+        nothing = torch.zeros(len(batch.inputs["numbers"]["x"]), 1)
+        return Outputs(outputs.loss, outputs.predictions + nothing)

@@ -23,6 +23,7 @@ NAMES = (
     "reads-in-secret",
     "unseeded-noise",
     "forgetful",
+    "counted-batch",
 )
 
 

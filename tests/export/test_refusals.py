@@ -1,0 +1,116 @@
+"""What cannot be exported, or is no sound export, is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmft_core import extras
+from tests.conftest import Finished
+from tests.export.runs import RUNS
+
+Mmft = Callable[..., Finished]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return RUNS["text-cls"](tmp_path_factory.mktemp("refused"))
+
+
+@pytest.fixture(scope="module")
+def made(run: Path) -> Path:
+    from mmft_core.cli import main
+
+    more = ("--format", "torch-export", "--samples", "2", "--batch-size", "1")
+    main(["export", str(run), *more])
+    return run / "export" / "torch-export"
+
+
+@pytest.fixture
+def export(made: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return shutil.copytree(made, tmp_path / "export")
+
+
+def refused(found: Finished, *words: str) -> None:
+    assert found.code == 2, found.out
+    assert "Traceback" not in found.err
+    for word in words:
+        assert word in found.err
+
+
+def test_changed_and_missing_files(export: Path, mmft: Mmft) -> None:
+    assert mmft("predict", export, "a text").code == 0
+    file = export / "model.pt2"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    refused(mmft("predict", export, "a text"), "model.pt2 is not what was written", "mmft export")
+    file.unlink()
+    refused(mmft("eval", export), "model.pt2 is missing", "mmft export")
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"format": 2, "mmft": "9.9"}, "its format is 2, written by mmft 9.9"),
+        ({"kind": "onnxx"}, "'onnxx' is no format of graphs. Did you mean 'onnx'?"),
+        ({"graphs": []}, "lacks the graph 'model'"),
+        ({"graphs": 3}, "cannot be read"),
+    ],
+    ids=["version", "format", "no graph", "damage"],
+)
+def test_descriptions_of_another_kind(
+    change: dict[str, object], sentence: str, export: Path, mmft: Mmft
+) -> None:
+    file = export / "export.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    refused(mmft("predict", export, "a text"), sentence)
+
+
+def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -> None:
+    refused(mmft("serve", made, "--backend", "onnx"), "in the format torch-export", "--backend")
+    refused(mmft("serve", run, "--backend", "onnx"), "no ONNX export", "mmft export")
+
+
+def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
+    refused(mmft("export", made), "is an export, and no run")
+    refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+
+
+@pytest.mark.parametrize(
+    "more, sentence",
+    [
+        (("--format", "onxx"), "Did you mean 'onnx'?"),
+        (
+            ("--format", "torch-export", "--quantize", "int8"),
+            "--quantize int8 is for --format onnx",
+        ),
+        (("--format", "safetensors", "--quantize", "int8"), "not safetensors"),
+        (("--output", "FOLDER"), "is there already, and is no export"),
+    ],
+    ids=["format", "torch in 8 bits", "weights in 8 bits", "output"],
+)
+def test_options_that_do_not_go_together(
+    more: tuple[str, ...], sentence: str, run: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    (tmp_path / "a file").write_text("kept")
+    found = mmft("export", run, *(str(tmp_path) if m == "FOLDER" else m for m in more))
+    refused(found, sentence)
+    assert (tmp_path / "a file").read_text() == "kept"
+
+
+def test_packages_that_are_not_installed(
+    run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = extras.extra_installed
+    monkeypatch.setattr(
+        extras, "extra_installed", lambda d, extra: extra != "onnx" and installed(d, extra)
+    )
+    refused(mmft("export", run), "The format onnx needs packages", "pip install 'mmft[onnx]'")
+    assert not (run / "export" / "onnx").exists()
+    file = export / "export.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": "onnx"}))
+    refused(mmft("predict", export, "a text"), "pip install 'mmft[onnx]'")

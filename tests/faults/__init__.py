@@ -1,0 +1,1 @@
+"""What disks, power cuts and colleagues do to a run; and garbage, wherever something is read."""

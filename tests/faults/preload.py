@@ -1,0 +1,24 @@
+"""Imported once by the process that all others are forked from: all that a run imports."""
+
+import importlib
+
+from mmft_core.discovery import discover
+
+for module in (
+    "mmft_core.cli.run",
+    "mmft_core.cli.display",
+    "mmft_core.cli.summary",
+    "mmft_core.cli.predict",
+    "mmft_core.runner",
+    "mmft_core.report.collect",
+    "mmft_core.trackers.following",
+    "sklearn.datasets",
+    "torchmetrics",
+    "tests.faults.tiny_net",
+):
+    importlib.import_module(module)
+
+for component in discover():
+    if component.plugin in ("vision", "classification"):
+        component.options_type()
+        importlib.import_module(component.spec.build.partition(":")[0])

@@ -1,0 +1,147 @@
+"""Files that are loaded: whatever they hold, nothing of it is executed, and there is one error."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import shutil
+from collections.abc import Callable
+from importlib.metadata import distributions, entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmft_core import Registry, artifacts, discover
+from mmft_core.contracts import Features
+from mmft_core.errors import MmftError, first_line
+from mmft_core.features import FeatureStore
+from mmft_core.index import Identity, Items, VectorStore
+from mmft_core.index.nearest import Nearest, refresh
+from mmft_core.weights import read_weights
+from tests.faults.garbage import CHANGES, Change, bombs, changed
+from tests.faults.processes import SITE
+
+FUZZ = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """All plugins, with that of the tiny backbone."""
+    tiny = [point for dist in distributions(path=[str(SITE)]) for point in dist.entry_points]
+    return discover([*entry_points(group="mmft"), *tiny])
+
+
+@pytest.fixture(scope="session")
+def model(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(whole_run / "model", tmp_path_factory.mktemp("model") / "model")
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of twenty vectors."""
+    folder = tmp_path_factory.mktemp("index") / "index"
+    store = VectorStore.create(folder, Identity(model="m", run="r", modality="image"))
+    vectors = np.eye(20, 8, dtype=np.float32)
+    ids, previews = [str(k) for k in range(20)], [None] * 20
+    store.append(
+        Items(library="l", files=True, ids=ids, stamps=ids, vectors=vectors, previews=previews)
+    )
+    refresh(store, "auto", print)
+    return folder
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def harmless(load: Callable[[], object]) -> str:
+    """Check that loading ends well or in an error for the user; return what that says."""
+    try:
+        load()
+    except MmftError as error:
+        assert error.message.strip()
+        assert len(first_line(error)) < 1000
+        return error.message
+    return ""
+
+
+def search(folder: Path) -> None:
+    nearest = Nearest.open(VectorStore.open(folder))
+    nearest.search(np.eye(1, 8, dtype=np.float32), 3)
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_model_of_garbage(model: Path, registry: Registry, data: st.DataObject) -> None:
+    file = data.draw(st.sampled_from(files(model)))
+    with changed(file, data.draw(CHANGES)):
+        harmless(lambda: artifacts.load(model, registry))
+
+
+@FUZZ
+@given(data=st.data())
+def test_an_index_of_garbage(index: Path, data: st.DataObject) -> None:
+    own = [file for file in files(index) if file.name != ".lock"]
+    with changed(data.draw(st.sampled_from(own)), data.draw(CHANGES)):
+        harmless(lambda: search(index))
+
+
+@FUZZ
+@given(CHANGES)
+def test_weights_of_garbage(model: Path, change: Change) -> None:
+    for name in ("weights.pt", "weights.safetensors"):
+        file = model.parent / name
+        if name.endswith(".pt"):
+            torch.save({"w": torch.zeros(9)}, file)
+        else:
+            shutil.copy(model / "model.safetensors", file)
+        with changed(file, change):
+            harmless(lambda file=file: read_weights(file))
+
+
+@FUZZ
+@given(CHANGES)
+def test_stored_features_of_garbage_are_computed_again(tmp_path: Path, change: Change) -> None:
+    shutil.rmtree(tmp_path / "features", ignore_errors=True)
+    store = FeatureStore.open(tmp_path / "features", {"a": 1})
+    keys = np.array([b"k" * 16, b"l" * 16], dtype="S16")
+    store.write(keys, [Features(torch.ones(2, 4))])
+    (file,) = store.folder.glob("*.safetensors")
+    with changed(file, change):
+        store.reload()
+        for place in store.find(keys):
+            if place >= 0:
+                assert store[int(place)]["pooled"].ndim == 1
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_nothing_is_ever_unpickled(
+    tmp_path: Path, model: Path, index: Path, registry: Registry, number: int
+) -> None:
+    mark = tmp_path / "executed"
+    bomb = bombs(mark)[number]
+    for file in files(model):
+        with changed(file, lambda _: bomb):
+            assert harmless(lambda: artifacts.load(model, registry)), file
+    for file in files(index):
+        with changed(file, lambda _: bomb):
+            harmless(lambda: search(index))
+    for name in ("w.pt", "w.pth", "w.bin", "w.safetensors", "model.safetensors"):
+        file = tmp_path / name
+        file.write_bytes(bomb)
+        assert str(tmp_path) in harmless(lambda file=file: read_weights(file))
+    assert harmless(lambda: read_weights(tmp_path))  # A folder, with a model.safetensors.
+    assert not mark.exists()
+    if number < 3:
+        pickle.loads(bomb)
+    else:
+        torch.load(io.BytesIO(bomb), weights_only=False)
+    assert mark.exists(), "the bomb of this test does not work"

@@ -1,0 +1,22 @@
+"""Two convolutions with what makes it hard to resume: statistics of batches, and dropout."""
+
+from mmft_vision.processing import ImageProcessor
+from torch import nn
+
+from mmft_core.contracts import Backbone, Features
+
+
+class TinyNet(Backbone):
+    def __init__(self, options, context) -> None:
+        super().__init__()
+        self.processor = ImageProcessor(options.image_size, options)
+        self.width = 64
+        self.first = nn.Sequential(nn.Conv2d(3, 16, 5, stride=4), nn.BatchNorm2d(16), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(16, 64, 3, stride=2), nn.ReLU(), nn.Dropout(0.1))
+        self.loaded = context.weights.load(self, published=None)
+
+    def encode(self, inputs):
+        return Features(self.second(self.first(inputs["pixels"] / 255)).mean((2, 3)))
+
+    def layers(self):
+        return [self.first, self.second]
