@@ -161,7 +161,7 @@ class TestShow:
         assert "Side of the square" in out
         assert "augment = light  ('none' | 'light' | 'randaugment')" in out
         assert "provides  pooled, sequence" in out
-        assert "--set backbone.image_size=224" in out
+        assert "--set backbone.augment=light" in out
 
     def test_recommended_defaults_and_missing_extras(self, acme, mmft) -> None:
         out = mmft("plugins", "show", LONG).out

@@ -1,7 +1,7 @@
 """What plugins build on, frozen: the public names, and how they are called.
 
-A difference is a decision. What is added goes into `public_api.txt`; what is removed or renamed breaks
-plugins, and raises `API_VERSION` as well. `python -m tests.core.test_public_api` writes the file.
+A difference is a decision. What is added goes into `public_api.txt`; what is removed or renamed
+breaks plugins, and raises `API_VERSION` as well. `python -m tests.core.test_public_api` writes it.
 """
 
 from __future__ import annotations
