@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mmft_core import compat
@@ -28,6 +29,7 @@ from mmft_core.data import PreparedSplit, seed_everything
 from mmft_core.options import convert, option_names
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.splits import Subset
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 
@@ -135,8 +137,8 @@ class Workbench:
 
     def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
         """Training samples as a task gets them, without augmentation."""
-        split = self.data_for(component).splits["train"]
-        return PreparedSplit(_First(split, count), task.processors, task.codec, train=False)
+        split = _ordinary(self.data_for(component).splits["train"], count)
+        return PreparedSplit(split, task.processors, task.codec, train=False)
 
     def batch(
         self, component: Component[TaskSpec], task: Task, count: int = 8, times: int = 1
@@ -240,17 +242,13 @@ class Workbench:
         return sorted(available, key=rank)
 
 
-class _First(Split):
-    """The first samples of a split."""
-
-    def __init__(self, split: Split, count: int) -> None:
-        self.split, self.count = split, min(count, len(split))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Any:
-        return self.split[index]
+def _ordinary(split: Split, count: int) -> Split:
+    """The first samples of a split that are no larger than most: a few long ones would take most
+    of the time and show nothing else."""
+    sizes = split.sizes()
+    if sizes is None:
+        return Subset(split, np.arange(min(count, len(split))))
+    return Subset(split, np.flatnonzero(np.asarray(sizes) <= np.median(sizes))[:count])
 
 
 def _rolled(tree: Any, by: int) -> Any:

@@ -41,6 +41,7 @@ def test_a_run_leaves_everything_and_says_how_it_went(finished_run: Path) -> Non
         "plugins.json",
         "report.html",
         "results.json",
+        "run.lock",
     }
     results = json.loads((finished_run / "results.json").read_text())
     assert results["ending"] == "finished"

@@ -23,6 +23,7 @@ EXPECTED = {
     "stays-in-training": ("writes_one_text_for_each_input", "in training mode"),
     "writes-something-else": ("writes_what_it_has_learned", "learned 'a few words' and writes 'A"),
     "learns-nothing": ("writes_what_it_has_learned", "came down to"),
+    "exports-one-batch": ("graphs_are_of_any_batch", "Constraints violated"),
 }
 PARAMS = {param.id: param.values[0] for param in plugin_checks("sound", "generators")}
 SOUND = [name for name in PARAMS if name.startswith("generators/writer-")]

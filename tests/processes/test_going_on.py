@@ -35,7 +35,7 @@ def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
     assert text.count("has gone without a word") == 1, text
     assert "gone without a word" in json.loads((runs[1] / "failure.json").read_text())["reason"]
     for run in runs:
-        assert (run / "checkpoints" / "step-3").is_dir() and not (run / "run.lock").exists()
+        assert (run / "checkpoints" / "step-3").is_dir()
     (parts,) = [list(run.glob("checkpoints/step-3/*")) for run in runs[1:]]
     assert {part.suffix for part in parts} == {".json", ".safetensors"}, "nothing is pickled"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def loss(queries: Tensor, items: Tensor, groups: Tensor) -> Tensor:
 
 def in_process(rank: int, folder: str) -> None:
     """Write the gradient of this process's part, of the mean over all samples."""
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank)}  # As torchrun sets them.
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     queries, items, groups = pairs()
     own = slice(0, SIZES[0]) if rank == 0 else slice(SIZES[0], 8)

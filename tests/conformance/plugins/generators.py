@@ -22,6 +22,7 @@ NAMES = (
     "stays-in-training",
     "writes-something-else",
     "learns-nothing",
+    "exports-one-batch",
 )
 
 
