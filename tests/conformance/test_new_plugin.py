@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.scaffold import write_plugin
 from mmft_core.specs import KINDS
+from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
 
@@ -41,19 +41,6 @@ def installed(plugin: Path) -> Path:
     assert wheel.name == "mmft_flowers-0.1.0-py3-none-any.whl"
     subprocess.run([*pip, "install", *offline, "-t", target, wheel], check=True, timeout=300)
     return target
-
-
-def python(installed: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run Python where the plugin is installed; its entry points are found on the path."""
-    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
 
 
 @pytest.mark.slow

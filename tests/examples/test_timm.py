@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from mmft_core.contracts import BackboneContext, DatasetInfo  # noqa: E402
 from mmft_core.errors import ConfigError, WeightsError  # noqa: E402
 from mmft_core.testing import plugin_checks  # noqa: E402
 from mmft_core.weights import StateDict, WeightsRequest  # noqa: E402
+from tests.installed import python  # noqa: E402
 
 PALACE, DAISY = 698, 985
 """Of ImageNet's classes."""
@@ -62,15 +62,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mmft(installed: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(
-        [sys.executable, "-m", "mmft_core", *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
+    return python(installed, folder, "-m", "mmft_core", *arguments)
 
 
 @pytest.mark.slow
