@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,15 @@ class Recordings(Split):
 
     def __getitem__(self, index: int) -> Sample:
         return Sample({"audio": self.raw(index)}, self.texts[index], str(self.files[index]))
+
+    def table(self, column: str) -> Path:
+        """Write a table beside the files, of their names and, in a column, their texts."""
+        file = self.files[0].with_name("spoken.csv")
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("path", column))
+            writer.writerows((f.name, t) for f, t in zip(self.files, self.texts, strict=True))
+        return file
 
 
 def make_backbone(

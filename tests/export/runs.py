@@ -24,11 +24,7 @@ def _rows(folder: Path, target: str) -> Path:
 def _spoken(folder: Path, column: str) -> Path:
     """A table of recordings of unlike lengths, each with a text."""
     split = Recordings(folder, seconds=[s for s in SECONDS for _ in range(3)], texts=WORDS * 4)
-    with (folder / "spoken.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("path", column))
-        writer.writerows((f.name, t) for f, t in zip(split.files, split.texts, strict=True))
-    return folder / "spoken.csv"
+    return split.table(column)
 
 
 def _captions(folder: Path) -> Path:

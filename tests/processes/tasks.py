@@ -54,11 +54,7 @@ def _spoken(folder: Path, column: str) -> Path:
     folder.mkdir(parents=True)
     lengths = [0.5 + 0.1 * (k % 7) for k in range(21)]
     split = Recordings(folder, seconds=lengths, texts=WORDS * 7)
-    with (folder / "spoken.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("path", column))
-        writer.writerows((f.name, t) for f, t in zip(split.files, split.texts, strict=True))
-    return folder / "spoken.csv"
+    return split.table(column)
 
 
 def _captions(folder: Path) -> Path:
