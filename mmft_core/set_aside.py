@@ -25,7 +25,9 @@ SPLIT_NAMES = {
 def set_aside(
     split: Split, labels: Indices, shares: Mapping[str, float], seed: int
 ) -> tuple[dict[str, Split], list[str]]:
-    """Divide a split at random, each class in proportion, and say in notes what was done.
+    """Divide a split at random and say in notes what was done.
+
+    Each class is divided in proportion; or, where samples are of groups, these stay whole.
 
     Args:
         labels: (n,) class indices.
@@ -45,7 +47,9 @@ def set_aside(
     lacking = [name for name in wanted if name not in parts]
     notes = []
     if made:
-        notes.append(f"set aside at random, by class: {' and '.join(made)}")
+        how = "by class" if split.groups() is None else "whole groups"
+        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
     if lacking:
-        notes.append(f"too few samples to set aside: {' and '.join(lacking)}")
+        what = "samples" if split.groups() is None else "groups"
+        notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")
     return parts, notes

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_core.generation import Generation
-from mmft_core.split_options import SplitOptions
+from mmft_core.split_options import GroupColumn, SplitOptions, TableSplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +57,13 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(SplitOptions):
+class TextTableOptions(TableSplitOptions):
     """Options of `text-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
     text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
 
 
@@ -88,6 +84,7 @@ class HubTextOptions(SplitOptions):
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
     ] = None
+    group_column: GroupColumn = None
 
 
 @dataclass(frozen=True, kw_only=True)
