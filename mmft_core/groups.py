@@ -100,7 +100,7 @@ def fold_groups(groups: Sequence[str], labels: Indices, count: int, seed: int) -
     _, classes = np.unique(labels, return_inverse=True)
     if np.bincount(classes).min() < count:  # Then there is no proportion to keep.
         classes = np.zeros_like(classes)
-    divider = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    divider = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
     folds = np.zeros(len(classes), dtype=np.int64)
     for number, (_, held) in enumerate(divider.split(classes, classes, group_of)):
         folds[held] = number

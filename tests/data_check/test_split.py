@@ -124,6 +124,7 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--val", "0.5", "--test", "0.5"), "leave nothing to train on"),
         (("--time", "day", "--folds", "3"), "--time goes neither"),
         (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
+        (("--seed", "-1"), "-1 is not in the range"),
         (("--group", "label", "--folds", "5"), "2 groups, too few for 5 folds"),
     ],
 )
