@@ -11,7 +11,7 @@ import optuna
 
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError
-from mmft_core.plan import Plan
+from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sweep.folder import SweepFolder
