@@ -16,9 +16,9 @@ from mmft_core.batches.loading import (
     choose_workers,
     evaluation_loader,
     outcomes,
-    soundness,
 )
 from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
+from mmft_core.data import soundness
 from mmft_core.data.splits import Joined, Unlabelled
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
