@@ -25,7 +25,7 @@ from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
 from mmft_core.unfinished import bring_to_end
 

@@ -26,7 +26,7 @@ from mmft_core.files import (
     write_text,
 )
 from mmft_core.planning.config import Tree, dump_toml, read_toml
-from mmft_core.tracking import StopTrainingError
+from mmft_core.sinks import StopTrainingError
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ from mmft_core.planning.config import flatten
 from mmft_core.planning.plan import Plan
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
+from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.trackers.following import Tracking
 from mmft_core.trackers.options import TrackingConfig
-from mmft_core.tracking import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.training import checkpoint, kept_weights
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine, Outcome

@@ -116,7 +116,7 @@ def _cross_validate(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
     from mmft_core.cross_validation import cross_validate
-    from mmft_core.tracking import Sink
+    from mmft_core.sinks import Sink
 
     def make_sink(heading: str) -> Sink:
         console.print(heading, style="bold", highlight=False)

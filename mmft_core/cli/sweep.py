@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mmft_core.planning.plan import Plan
+    from mmft_core.sinks import Sink
     from mmft_core.sweep.study import Study
-    from mmft_core.tracking import Sink
 
 
 @click.command()

@@ -17,7 +17,7 @@ from mmft_core.data.splits import Unlabelled
 from mmft_core.errors import ExportError
 from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.monitor import Monitor
 
 TOLERANCE = 1e-3

@@ -33,7 +33,7 @@ from mmft_core.planning.config import EngineConfig, merge
 from mmft_core.planning.plan import Plan, resolve, with_data
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
 
 _EXAMPLES, _CALIBRATION = 3, 64

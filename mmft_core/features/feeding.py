@@ -21,7 +21,7 @@ from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.tuning import Tunings
 
 KEPT = ("pooled", "sequence")

@@ -25,7 +25,7 @@ from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
 from mmft_core.planning.config import EngineConfig
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.device import make_accelerator
 
 

@@ -14,7 +14,7 @@ from mmft_core.report.card import write_card
 from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 from mmft_core.report.page import write_report
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import read_metrics
+from mmft_core.sinks import read_metrics
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 

@@ -19,9 +19,9 @@ from mmft_core.features import Encoder, FeatureStore, features_of, features_root
 from mmft_core.parts import build_dataset, build_task
 from mmft_core.planning.plan import Plan, resolve
 from mmft_core.results import peak_memory_bytes
+from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate
 from mmft_core.suggest.probe import Score, probe
-from mmft_core.tracking import Sink, Step
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor

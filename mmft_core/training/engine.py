@@ -33,7 +33,7 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
-from mmft_core.tracking import Evaluated, Sink, Start, Step
+from mmft_core.sinks import Evaluated, Sink, Start, Step
 from mmft_core.training import kept_weights
 from mmft_core.training.interrupt import StopRequest
 from mmft_core.training.losses import Losses

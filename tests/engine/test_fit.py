@@ -15,7 +15,7 @@ import torch
 
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.tracking import Step
+from mmft_core.sinks import Step
 from tests.engine.toy import Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)

@@ -12,7 +12,7 @@ from mmft_classification.task import Classification
 
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.tracking import Step
+from mmft_core.sinks import Step
 from mmft_core.training.optim import build_optimizer, lr_factor
 from mmft_core.training.tuning import Tuning, Tunings, apply, count_parameters, parameter_groups
 from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights

@@ -25,7 +25,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.planning.config import EngineConfig
 from mmft_core.registry import NoOptions
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor

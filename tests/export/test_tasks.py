@@ -24,7 +24,7 @@ from mmft_core.parts import build_dataset
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import resolve
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
 
 FORMATS = ("torch-export", "onnx")
