@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_core.data.split_options import GroupColumn, SplitOptions, TableSplitOptions
 from mmft_core.generation import Generation
-from mmft_core.split_options import GroupColumn, SplitOptions, TableSplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)

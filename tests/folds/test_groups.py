@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from mmft_core import discover
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.folds import in_folds
+from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.fold_choice import Folds
-from mmft_core.folds import in_folds
-from mmft_core.groups import fold_groups, whole_groups
-from mmft_core.options import convert
-from mmft_core.plan import resolve
+from mmft_core.planning.fold_choice import Folds
+from mmft_core.planning.options import convert
+from mmft_core.planning.plan import resolve
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
