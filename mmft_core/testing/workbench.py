@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mmft_core import compat
@@ -20,7 +19,6 @@ from mmft_core.contracts import (
     DatasetContext,
     Metric,
     MetricContext,
-    Split,
     Task,
     TaskContext,
     Tensors,

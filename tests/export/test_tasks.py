@@ -54,7 +54,7 @@ def once(run: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("once")
+@pytest.mark.usefixtures("once", "quick_latencies")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_export_predicts_what_the_run_does(run: Path, kind: str) -> None:
     """In batches of other sizes, and of other lengths, than that which was traced."""
