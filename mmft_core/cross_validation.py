@@ -20,8 +20,8 @@ from mmft_core.distributed import processes
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import storage_errors, write_json, write_text
 from mmft_core.parts import build_dataset
-from mmft_core.planning.config import dump_toml
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import dump_toml
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory

@@ -25,7 +25,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.planning.config import Tree, dump_toml, read_toml
+from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
 

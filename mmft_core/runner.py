@@ -28,8 +28,8 @@ from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.planning.config import flatten
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import flatten
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks

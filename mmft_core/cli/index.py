@@ -19,7 +19,7 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.planning.config import Tree
+from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:

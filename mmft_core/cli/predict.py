@@ -17,7 +17,7 @@ from mmft_core.cli.writers import WRITERS
 from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
-from mmft_core.planning.config import Tree, merge, nest
+from mmft_core.planning.trees import Tree, merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 

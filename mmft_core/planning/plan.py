@@ -8,11 +8,12 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.planning import compat
-from mmft_core.planning.config import EngineConfig, Tree, ensure_text, merge, nest
+from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
 from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.layers import combine
 from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.trees import Tree, ensure_text, merge, nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import (
     BackboneSpec,

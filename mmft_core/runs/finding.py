@@ -12,7 +12,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.planning.config import Tree, read_toml
+from mmft_core.planning.trees import Tree, read_toml
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import read_metrics
 

@@ -14,7 +14,7 @@ import msgspec
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, replacing_folder
-from mmft_core.planning.config import dump_toml
+from mmft_core.planning.trees import dump_toml
 from mmft_core.report.carbon import estimate
 from mmft_core.report.card import Publication, render_card
 from mmft_core.report.content import ReportContent

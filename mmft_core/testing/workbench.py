@@ -26,8 +26,9 @@ from mmft_core.contracts import (
 )
 from mmft_core.data.splits import Subset
 from mmft_core.planning import compat
-from mmft_core.planning.config import EngineConfig, merge, nest
+from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
 from mmft_core.testing.tools import no_network, skip_without_extras
