@@ -116,7 +116,7 @@ def split_of_dataset(
     """The samples of a data set, read as the run's task reads them."""
     from mmft_core.inference.predictor import choose_split
     from mmft_core.parts import build_dataset
-    from mmft_core.planning.plan import resolve, with_data
+    from mmft_core.planning.resolving import resolve, with_data
 
     tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
     data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)

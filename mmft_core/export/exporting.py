@@ -30,7 +30,8 @@ from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference.predictor import Predictor
 from mmft_core.parts import build_dataset, build_metrics
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.plan import Plan, resolve, with_data
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory

@@ -7,5 +7,6 @@ options         typed options of components, from their annotations
 dataset_choice  which data set a path, a name or nothing stands for
 fold_choice     which fold, of how many
 compat          whether the chosen parts fit, by their specs alone
-plan            all of it put together
+plan            what a run is decided by
+resolving       all of it put together: from a tree to a plan
 """

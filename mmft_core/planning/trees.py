@@ -2,7 +2,7 @@
 
 A tree is what a TOML file holds: nested dicts of plain values. Layers are merged, later ones
 winning: recommended defaults of the chosen components, the TOML file, flags, `--set`.
-`mmft_core.planning.plan` turns the tree into typed objects.
+`mmft_core.planning.resolving` turns the tree into typed objects.
 """
 
 from __future__ import annotations

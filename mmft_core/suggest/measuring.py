@@ -17,7 +17,8 @@ from mmft_core.discovery import discover
 from mmft_core.errors import WeightsError
 from mmft_core.features import Encoder, FeatureStore, features_of, features_root, identify
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
 from mmft_core.results import peak_memory_bytes
 from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate

@@ -22,7 +22,7 @@ from mmft_core.export.wanted import Wanted
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.parts import build_dataset
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.plan import resolve
+from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
