@@ -14,9 +14,9 @@ from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import holds_file, predict_stdin
 from mmft_core.cli.writers import WRITERS
-from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
+from mmft_core.files import printable
 from mmft_core.planning.trees import Tree, merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory

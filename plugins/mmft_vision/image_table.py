@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.divided_table import divided_table
-from mmft_core.data.labelled_files import pack, printable
+from mmft_core.data.labelled_files import pack
 from mmft_core.data.splits import Indices
 from mmft_core.data.table_columns import (
     LABEL_NAMES,
@@ -20,6 +20,7 @@ from mmft_core.data.table_columns import (
 )
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, SampleError
+from mmft_core.files import printable
 from mmft_vision.images import SUFFIXES, ImageFiles
 from mmft_vision.options import ImageTableOptions
 
