@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from mmft_core import artifacts
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset

@@ -14,7 +14,7 @@ import torch
 import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Split
 from mmft_core.data.splits import Joined, Subset, Unlabelled
 from mmft_core.errors import DataError, SampleError

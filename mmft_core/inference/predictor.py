@@ -11,12 +11,8 @@ import torch
 from accelerate import Accelerator
 
 from mmft_core.artifacts import LoadedModel
-from mmft_core.batches.loading import (
-    PreparedSplit,
-    choose_workers,
-    evaluation_loader,
-    outcomes,
-)
+from mmft_core.batches.loading import choose_workers, evaluation_loader, outcomes
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
 from mmft_core.data import soundness
 from mmft_core.data.splits import Joined, Unlabelled

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import BackboneContext, Split, Task
 from mmft_core.data.splits import Subset
 from mmft_core.discovery import discover

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Backbone, Features, Generator, Processor, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import LoraConfig

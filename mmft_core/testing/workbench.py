@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmft_core.batches.loading import PreparedSplit, seed_everything
+from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmft_core import discover
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Graph, Split
 from mmft_core.data.splits import Unlabelled
 from mmft_core.export import exporting

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core import discover
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Task
 from mmft_core.data.splits import Subset
 from mmft_core.parts import build_dataset, build_task
