@@ -204,22 +204,14 @@ class _Run:
         """Judge the kept model on val and test, and write everything that a run leaves."""
         from mmft_core.report.collect import write_report_and_card
 
-        evaluations: dict[str, Evaluation] = {}
-        for name in ("val", "test"):
-            split = self.fed.splits.get(name)
-            if split is not None:
-                evaluations[name] = self.engine.evaluate(
-                    self._prepared_split(split), name, examples=EXAMPLES
-                )
-                event = Evaluated(
-                    step=outcome.progress.step,
-                    epoch=0,
-                    split=name,
-                    evaluation=evaluations[name],
-                    best=False,
-                )
-                if name == "test":
-                    self.sink.evaluated(event)
+        evaluations = {
+            name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
+        }
+        if "test" in evaluations:
+            step, test = outcome.progress.step, evaluations["test"]
+            self.sink.evaluated(
+                Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
+            )
         results = collect_results(
             self.plan,
             self.task,
@@ -244,6 +236,10 @@ class _Run:
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
             self.tracking.finished(directory.documents)
         return results
+
+    def _judge(self, name: str) -> Evaluation:
+        split = self._prepared_split(self.fed.splits[name])
+        return self.engine.evaluate(split, name, examples=EXAMPLES)
 
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(
