@@ -112,9 +112,16 @@ def build_task(
         )
         if loaded is not None:
             own = assets / modality if assets is not None else None
-            backbones[modality] = rebuild(part, context, loaded[modality], own)
+            backbone = rebuild(part, context, loaded[modality], own)
         else:
-            backbones[modality] = _begun(part, context, say)
+            backbone = _built(part, context)
+            if backbone.loaded.fell_back:
+                say(
+                    f"{part.component.name} starts from RANDOM weights, for the published ones "
+                    f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
+                    "or --weights pretrained to make this an error."
+                )
+        backbones[modality] = backbone
     task = plan.task.component.build(
         plan.task.options, TaskContext(backbones=backbones, info=dataset.info)
     )
@@ -122,20 +129,6 @@ def build_task(
         raise _wrong_type(plan.task.component, task, Task)
     tuning.prepare(task, plan.engine)
     return task
-
-
-def _begun(
-    part: Part[BackboneSpec], context: BackboneContext, say: Callable[[str], None]
-) -> Backbone:
-    """Build a backbone with the weights that the user wishes, or tell that it has others."""
-    backbone = _built(part, context)
-    if backbone.loaded.fell_back:
-        say(
-            f"{part.component.name} starts from RANDOM weights, for the published ones cannot be "
-            f"had: {backbone.loaded.detail} Give --weights PATH to load a file, or --weights "
-            "pretrained to make this an error."
-        )
-    return backbone
 
 
 def rebuild(
