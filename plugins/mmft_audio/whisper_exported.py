@@ -18,6 +18,7 @@ from mmft_audio.processing import AudioProcessor
 from mmft_audio.spectra import LogMel, heard_mask, in_frames
 from mmft_audio.transcriber import Transcriber, Transcript
 from mmft_audio.whisper_graphs import sizes
+from mmft_audio.whisper_text import WhisperCodec
 from mmft_audio.whisper_writing import Writer, losses, write
 from mmft_core.contracts import Features, Runner, Tensors
 from mmft_core.generation import Generation
@@ -70,6 +71,7 @@ class ExportedDecoder(ExportedNetwork):
 class ExportedWhisper(Transcriber):
     """Hears and writes as the backbone of which the graphs are."""
 
+    codec: WhisperCodec
     quantized = True  # There is nothing to be trained.
 
     def __init__(self, origin: Exportable, runners: Mapping[str, Runner]) -> None:
