@@ -19,7 +19,7 @@ from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.options import convert
-from mmft_core.planning.plan import resolve
+from mmft_core.planning.resolving import resolve
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
