@@ -96,7 +96,7 @@ class _Making:
             return
         written = graph_format(self.wanted.kind)
         traced = self._traced()
-        infos = tuple(t.info(f"{t.name}{written.suffix}") for t in traced)
+        infos = tuple(written.info(one) for one in traced)
         if self.wanted.quantize is None:
             for one, info in zip(traced, infos, strict=True):
                 written.write(one, folder / info.file)
@@ -112,7 +112,9 @@ class _Making:
         self.model.task.cpu().eval()
         with torch.no_grad():
             graphs = self.model.task.graphs(self._example())
-        return [trace(graph) for graph in graphs]
+        processors = self.model.task.processors
+        longest = {f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()}
+        return [replace(trace(graph), longest=longest) for graph in graphs]
 
     def _example(self) -> Batch:
         """A batch that has all modalities; of one sample several times if there is but one."""
