@@ -113,7 +113,9 @@ class _Making:
         with torch.no_grad():
             graphs = self.model.task.graphs(self._example())
         processors = self.model.task.processors
-        longest = {f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()}
+        longest = {
+            f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()
+        }
         return [replace(trace(graph), longest=longest) for graph in graphs]
 
     def _example(self) -> Batch:

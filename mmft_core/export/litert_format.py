@@ -52,7 +52,7 @@ class LiteRT(GraphFormat):
             with _silence():
                 import litert_torch
 
-                module = _Positional(traced)
+                module = _ByName(traced)
                 litert_torch.convert(module, sample_kwargs=example).export(str(file))
         except Exception as error:
             raise ExportError(
@@ -89,7 +89,7 @@ class LiteRT(GraphFormat):
         return {name: importlib.metadata.version(name) for name in names}
 
 
-class _Positional(nn.Module):
+class _ByName(nn.Module):
     """A program whose inputs come by names that Python takes for its arguments' names."""
 
     def __init__(self, traced: Traced) -> None:
@@ -131,8 +131,8 @@ def _fixed(tensor: TensorInfo, traced: Traced) -> TensorInfo:
     for size in rest:
         if isinstance(size, str) and size not in traced.longest:
             raise ExportError(
-                f"The graph '{traced.name}' cannot be written for LiteRT, whose graphs are of fixed "
-                f"sizes: '{tensor.name}' has {size} of any size.",
+                f"The graph '{traced.name}' cannot be written for LiteRT, whose graphs are of "
+                f"fixed sizes: '{tensor.name}' has {size} of any size.",
                 hint=_ELSEWHERE,
             )
         sizes.append(traced.longest[size] if isinstance(size, str) else size)
