@@ -94,26 +94,26 @@ class _ByName(nn.Module):
 
     def __init__(self, traced: Traced) -> None:
         super().__init__()
-        self.graph = _contiguous(traced.program.module(check_guards=False))
+        self.program = _copied(traced.program.module(check_guards=False))
         self.names = {_plain(tensor.name): tensor.name for tensor in traced.inputs}
         self.training = False  # What torch.export gives has no `eval`.
 
     def forward(self, **inputs: Tensor) -> Tensors:
-        found: Tensors = self.graph({self.names[key]: tensor for key, tensor in inputs.items()})
+        found: Tensors = self.program({self.names[key]: tensor for key, tensor in inputs.items()})
         return {_plain(name): tensor for name, tensor in found.items()}
 
 
-def _contiguous(module: nn.Module) -> nn.Module:
-    """A copy of a module whose weights are all laid out as their shapes say.
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy of a module whose weights lie in memory as their shapes say.
 
-    The converter tells weights apart by where they lie in memory, after it made them contiguous:
-    of those that were not the copies are gone by then, and one gets the values of another that
-    lay in the same place. It changes weights, too, so they must not be the run's.
+    The converter tells weights apart by where they lie, after it made them contiguous: of those
+    that were not, such a copy is gone by then, and one gets the values of another that lay in the
+    same place. It also changes weights that are infinite, which must not be the run's.
     """
-    module = copy.deepcopy(module)
-    for tensor in (*module.parameters(), *module.buffers()):
+    copied = copy.deepcopy(module)
+    for tensor in (*copied.parameters(), *copied.buffers()):
         tensor.data = tensor.data.contiguous()
-    return module
+    return copied
 
 
 def _plain(name: str) -> str:

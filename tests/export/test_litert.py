@@ -94,6 +94,34 @@ def test_sizes_without_an_end_are_refused() -> None:
         LiteRT().info(sums({}))
 
 
+class _Layers(nn.Module):
+    """Convolutions that differ in nothing but their weights, laid out as image networks' are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layers = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(6)))
+        self.layers = layers.to(memory_format=torch.channels_last)
+
+    def forward(self, inputs: Tensors) -> Tensors:
+        return {"found": self.layers(inputs["image.pixels"]).mean((2, 3))}
+
+
+@installed
+def test_layers_keep_their_own_weights_and_the_run_s_are_left_alone(tmp_path: Path) -> None:
+    module, file = _Layers(), tmp_path / "model.tflite"
+    weights = [p for p in module.parameters() if p.ndim == 4]
+    inputs = {"image.pixels": torch.randn(3, 4, 8, 8)}
+    axes = {"image.pixels": {0: "batch"}}
+    traced = trace(Graph(name="model", module=module, inputs=inputs, axes=axes))
+    LiteRT().write(traced, file)
+    runner = LiteRT().run(file, LiteRT().info(traced))
+    for rows in (3, 1, 0):
+        given = {"image.pixels": inputs["image.pixels"][:rows]}
+        assert torch.allclose(runner(given)["found"], module(given)["found"], atol=1e-5)
+    assert not any(weight.is_contiguous() for weight in weights)
+
+
 @installed
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONVERTED)
