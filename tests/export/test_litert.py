@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from mmft_core import discover
-from mmft_core.config import EngineConfig
 from mmft_core.contracts import Graph, Tensors
 from mmft_core.errors import ExportError
 from mmft_core.export import folder as exports
@@ -26,8 +25,9 @@ from mmft_core.export.exporting import export
 from mmft_core.export.litert_format import LiteRT
 from mmft_core.export.tracing import Traced, trace
 from mmft_core.export.wanted import Wanted
-from mmft_core.inference import Predictor
-from mmft_core.tracking import Sink
+from mmft_core.inference.predictor import Predictor
+from mmft_core.planning.config import EngineConfig
+from mmft_core.sinks import Sink
 from tests.conftest import Finished
 from tests.export.runs import RUNS
 from tests.export.test_tasks import predicted, same, samples
