@@ -58,7 +58,13 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     check_output(output)
     if wanted.dataset is not None:
         tree = with_data(tree, wanted.dataset, registry)
-    engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
+    # No processes that load data: they would be forked from one in which converters have threads.
+    engine = {
+        "batch_size": wanted.batch_size,
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 0,
+    }
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)

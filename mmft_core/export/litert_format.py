@@ -66,7 +66,9 @@ class LiteRT(GraphFormat):
                 from ai_edge_litert.interpreter import Interpreter
 
                 threads = torch.get_num_threads()
-                compute = Interpreter(str(file), num_threads=threads).get_signature_runner()
+                interpreter = Interpreter(str(file), num_threads=threads)
+                interpreter.allocate_tensors()  # Only so that it speaks of it here.
+                compute = interpreter.get_signature_runner()
         except Exception as error:
             raise ExportError(f"{file} cannot be loaded: {first_line(error)}.") from error
 
