@@ -80,8 +80,9 @@ class LiteRT(GraphFormat):
             return found
 
         def runner(inputs: Tensors) -> Tensors:
-            rows = zip(*(tensor.split(1) for tensor in filled(inputs, info.inputs)), strict=True)
-            found = [one(row) for row in rows]
+            given = filled(inputs, info.inputs)
+            rows = range(len(given[0]))
+            found = [one([tensor[row : row + 1] for tensor in given]) for row in rows]
             return {o.name: _joined([f[_plain(o.name)] for f in found], o) for o in info.outputs}
 
         return runner
