@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,9 +72,9 @@ class LiteRT(GraphFormat):
         except Exception as error:
             raise ExportError(f"{file} cannot be loaded: {first_line(error)}.") from error
 
-        def one(row: Sequence[Tensor]) -> Mapping[str, np.ndarray]:
+        def one(row: Sequence[Tensor]) -> Mapping[str, Any]:
             given = zip(info.inputs, row, strict=True)
-            found: Mapping[str, np.ndarray] = compute(
+            found: Mapping[str, Any] = compute(
                 **{_plain(i.name): _padded(tensor, i).numpy() for i, tensor in given}
             )
             return found
@@ -155,7 +155,7 @@ def _padded(tensor: Tensor, info: TensorInfo) -> Tensor:
     return whole
 
 
-def _joined(rows: Sequence[np.ndarray], info: TensorInfo) -> Tensor:
+def _joined(rows: Sequence[Any], info: TensorInfo) -> Tensor:
     none = torch.zeros(0, *_sizes(info)[1:], dtype=info.torch_dtype)
     return torch.cat([none, *map(torch.from_numpy, rows)])
 
