@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "kind",
-    metavar="onnx|torch-export|safetensors",
+    metavar="onnx|torch-export|litert|safetensors",
     default="onnx",
     show_default=True,
 )

@@ -64,6 +64,13 @@ class Processor(ABC):
         """
         return {}
 
+    def longest(self) -> Mapping[str, int]:
+        """The greatest sizes of the dimensions that `axes` names, where there are such.
+
+        {"length": 512}, for example. A runtime whose graphs are of fixed sizes takes these.
+        """
+        return {}
+
     def manifest(self) -> Mapping[str, Any]:
         """How a raw input becomes what `collate` gives, in plain JSON, for users of an export.
 

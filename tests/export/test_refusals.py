@@ -102,15 +102,17 @@ def test_options_that_do_not_go_together(
     assert (tmp_path / "a file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("kind", ["onnx", "litert"])
 def test_packages_that_are_not_installed(
-    run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+    kind: str, run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = extras.extra_installed
     monkeypatch.setattr(
-        extras, "extra_installed", lambda d, extra: extra != "onnx" and installed(d, extra)
+        extras, "extra_installed", lambda d, extra: extra != kind and installed(d, extra)
     )
-    refused(mmft("export", run), "The format onnx needs packages", "pip install 'mmft[onnx]'")
-    assert not (run / "export" / "onnx").exists()
+    found = mmft("export", run, "--format", kind)
+    refused(found, f"The format {kind} needs packages", f"pip install 'mmft[{kind}]'")
+    assert not (run / "export" / kind).exists()
     file = export / "export.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": "onnx"}))
-    refused(mmft("predict", export, "a text"), "pip install 'mmft[onnx]'")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": kind}))
+    refused(mmft("predict", export, "a text"), f"pip install 'mmft[{kind}]'")
