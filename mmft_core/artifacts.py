@@ -37,6 +37,7 @@ from mmft_core.options import convert
 from mmft_core.parts import rebuild
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component, Registry
+from mmft_core.run_directory import refuse_export
 from mmft_core.specs import BackboneSpec, TaskSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
@@ -127,10 +128,11 @@ def load(
 
     Raises:
         ConfigError: a setting is wrong.
-        RunDirectoryError: there is none, or it is damaged.
+        RunDirectoryError: there is none, or an export in its place, or it is damaged.
         WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
+    refuse_export(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with _damage(folder):
         model = _build(folder, registry, settings, empty=False)

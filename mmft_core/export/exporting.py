@@ -161,6 +161,7 @@ class _Making:
         return Description(
             kind=self.wanted.kind,
             quantize=self.wanted.quantize,
+            run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **versions},

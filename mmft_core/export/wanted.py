@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.export.folder import find_export
+from mmft_core.export.folder import find_export, form
 from mmft_core.export.formats import WEIGHTS, graph_format
 
 
@@ -34,8 +34,7 @@ class Wanted:
     most: float = 0.02
 
     def place(self, run: Path) -> Path:
-        name = self.kind if self.quantize is None else f"{self.kind}-{self.quantize}"
-        return self.output or run / "export" / name
+        return self.output or run / "export" / form(self.kind, self.quantize)
 
     def check(self) -> None:
         """Raises:

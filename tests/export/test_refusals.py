@@ -78,6 +78,9 @@ def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -
 def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
     refused(mmft("export", made), "is an export, and no run")
     refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+    packaged = mmft("package", made, "--name", "my-net", "-o", tmp_path / "there")
+    refused(packaged, "is an export, and no run", "Give the run")
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize(
