@@ -33,11 +33,11 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
+from mmft_core.mistaken import refuse_export
 from mmft_core.options import convert
 from mmft_core.parts import rebuild
 from mmft_core.plan import Part, Plan
 from mmft_core.registry import Component, Registry
-from mmft_core.run_directory import refuse_export
 from mmft_core.specs import BackboneSpec, TaskSpec
 from mmft_core.weights import LoadedWeights, WeightsRequest
 

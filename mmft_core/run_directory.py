@@ -26,6 +26,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
+from mmft_core.mistaken import refuse_model
 from mmft_core.tracking import StopTrainingError
 
 
@@ -235,7 +236,7 @@ class RunDirectory:
             RunDirectoryError: it is not finished.
         """
         if not self.results.is_file():
-            refuse_export(self.path)
+            refuse_model(self.path)
             raise RunDirectoryError(
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self.path}`.",
@@ -250,16 +251,6 @@ class RunDirectory:
         if not isinstance(content, dict):
             raise RunDirectoryError(f"{file} cannot be read: it holds no table.")
         return content
-
-
-def refuse_export(path: Path) -> None:
-    """Raises:
-    RunDirectoryError: this is an export, where a run is needed.
-    """
-    if (path / "export.json").is_file():
-        raise RunDirectoryError(
-            f"{path} is an export, and no run.", hint="Give the run that it is of."
-        )
 
 
 def _existing(path: Path) -> Path:
