@@ -57,7 +57,7 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = with_data(tree, wanted.dataset, registry)
+        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
     engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
+from mmft_core.config import Tree
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
 from mmft_core.export.folder import find_export, form
 from mmft_core.export.formats import WEIGHTS, graph_format
@@ -20,6 +21,7 @@ class Wanted:
         quantize: of `quantization.METHODS`; None for full precision.
         output: the folder; None for a place in the run's.
         dataset: the data that it is compared on; None for the run's own.
+        settings: of these data, as {"dataset": {"target_column": "topic"}}.
         samples: how many of them.
         batch_size: for which latency is measured, beside 1.
         most: by how much the monitored figure may be worse.
@@ -29,6 +31,7 @@ class Wanted:
     quantize: str | None = None
     output: Path | None = None
     dataset: str | None = None
+    settings: Tree = field(default_factory=dict)
     samples: int = 64
     batch_size: int = 32
     most: float = 0.02
@@ -45,6 +48,10 @@ class Wanted:
             raise ConfigError(
                 f"--quantize {self.quantize} is for --format onnx, not {self.kind}.",
                 hint="Leave one of them out.",
+            )
+        if self.settings and self.dataset is None:
+            raise ConfigError(
+                "--set is for --dataset.", hint="Leave it out, or name a data set by --dataset."
             )
         if self.kind != WEIGHTS:
             graph_format(self.kind)
