@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
-from mmft_core.config import Tree
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
 from mmft_core.export.folder import find_export, form
 from mmft_core.export.formats import WEIGHTS, graph_format
+from mmft_core.planning.config import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
