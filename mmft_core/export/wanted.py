@@ -9,7 +9,7 @@ from mmft_core.artifacts import LoadedModel
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
 from mmft_core.export.folder import find_export, form
 from mmft_core.export.formats import WEIGHTS, graph_format
-from mmft_core.planning.config import Tree
+from mmft_core.planning.trees import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Wanted:
 
     Attributes:
         kind: the format, of `mmft_core.export.formats.FORMATS`.
-        quantize: of `quantization.METHODS`; None for full precision.
+        quantize: int8 or int8-static; None for full precision.
         output: the folder; None for a place in the run's.
         dataset: the data that it is compared on; None for the run's own.
         settings: of these data, as {"dataset": {"target_column": "topic"}}.
