@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mmft_core import discover
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Backbone, BackboneContext, Batch, DatasetInfo, Task, TaskContext
 from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest
