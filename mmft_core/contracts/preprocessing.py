@@ -11,6 +11,7 @@ from typing import Any
 
 from mmft_core.contracts.data import Tensors
 from mmft_core.contracts.graphs import Axes
+from mmft_core.errors import SampleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Processor(ABC):
         Raises:
             SampleError: it is not a file of this modality.
         """
-        raise NotImplementedError(f"{type(self).__name__} reads no files")
+        raise SampleError(str(source), "the model reads no files")
 
     def stamp(self, raw: Any) -> bytes:
         """What changes whenever a raw input does, by which its features are found again.

@@ -59,7 +59,7 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = with_data(tree, wanted.dataset, registry)
+        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
     # No processes that load data: they would be forked from one in which converters have threads.
     engine = {
         "batch_size": wanted.batch_size,
@@ -173,6 +173,7 @@ class _Making:
         return Description(
             kind=self.wanted.kind,
             quantize=self.wanted.quantize,
+            run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **versions},

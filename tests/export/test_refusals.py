@@ -78,6 +78,9 @@ def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -
 def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
     refused(mmft("export", made), "is an export, and no run")
     refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+    packaged = mmft("package", made, "--name", "my-net", "-o", tmp_path / "there")
+    refused(packaged, "is an export, and no run", "Give the run")
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize(
@@ -89,9 +92,11 @@ def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft
             "--quantize int8 is for --format onnx",
         ),
         (("--format", "safetensors", "--quantize", "int8"), "not safetensors"),
+        (("--set", "dataset.text_column=a"), "--set is for --dataset"),
+        (("--max-drop", "-1"), "is not in the range x>=0"),
         (("--output", "FOLDER"), "is there already, and is no export"),
     ],
-    ids=["format", "torch in 8 bits", "weights in 8 bits", "output"],
+    ids=["format", "torch in 8 bits", "weights in 8 bits", "idle set", "negative drop", "output"],
 )
 def test_options_that_do_not_go_together(
     more: tuple[str, ...], sentence: str, run: Path, tmp_path: Path, mmft: Mmft
