@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.data_report import show
-from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
+from mmft_core.planning.trees import Tree, merge, parse_set
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
@@ -138,7 +138,7 @@ _share = click.FloatRange(min=0, max=1, max_open=True)
 @click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
 @click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True)
 def split(
     dataset: str,
     task: str | None,
@@ -191,7 +191,7 @@ def _rows(
 
 def _table(dataset: str) -> Path | None:
     """The file, if the data set is a table."""
-    from mmft_core.tables import SUFFIXES
+    from mmft_core.data.tables import SUFFIXES
 
     path = Path(dataset).expanduser()
     return path if path.is_file() and path.suffix.lower() in SUFFIXES else None

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmft_core.tracking import Evaluated, Sink, Start, Step
+from mmft_core.sinks import Evaluated, Sink, Start, Step
 
 _LINE_SECONDS = 10.0
 """Seconds between plain lines about what is going on."""

@@ -16,7 +16,7 @@ from mmft_core.extras import require_extra
 
 if TYPE_CHECKING:
     from mmft_core.index import Searcher
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
 
 _HOME = ("127.0.0.1", "::1", "localhost")
 _POSITIVE = click.IntRange(min=1)
@@ -88,10 +88,10 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
-    from mmft_core.config import EngineConfig
-    from mmft_core.data import choose_workers
+    from mmft_core.batches.loading import choose_workers
     from mmft_core.export import folder
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
+    from mmft_core.planning.config import EngineConfig
     from mmft_core.serve import server
     from mmft_core.serve.app import create_app
     from mmft_core.serve.settings import ServeSettings
@@ -108,12 +108,11 @@ def serve(
         api_key=api_key,
         workers=max(2, choose_workers(None)),
     )
-    model = folder.load(
-        served_by(run_dir, backend), discover(), later_settings(assignments, ("task",))
-    )
+    served = served_by(run_dir, backend)
+    model = folder.load(served, discover(), later_settings(assignments, ("task",)))
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
     searcher = open_index(folder.place(run_dir), predictor)
-    app = create_app(run_dir.resolve().name, predictor, settings, searcher)
+    app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
         click.echo(f"serving  http://{address}:{listener.getsockname()[1]}")

@@ -14,9 +14,9 @@ import torch
 import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
-from mmft_core.config import EngineConfig, merge
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Split
-from mmft_core.data import PreparedSplit
+from mmft_core.data.splits import Joined, Subset, Unlabelled
 from mmft_core.errors import DataError, SampleError
 from mmft_core.export import folder as exports
 from mmft_core.export import quantization, weights
@@ -27,14 +27,16 @@ from mmft_core.export.quantization import Recorder
 from mmft_core.export.tracing import GraphInfo, Traced, trace
 from mmft_core.export.wanted import Wanted, check_output, check_weights
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.inference import Predictor
-from mmft_core.monitor import choose_monitor
+from mmft_core.inference.predictor import Predictor
 from mmft_core.parts import build_dataset, build_metrics
-from mmft_core.plan import Plan, resolve, with_data
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve, with_data
+from mmft_core.planning.trees import merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.splits import Joined, Subset, Unlabelled
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
+from mmft_core.training.monitor import choose_monitor
 
 _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""
@@ -57,8 +59,14 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = with_data(tree, wanted.dataset, registry)
-    engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
+        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
+    # No processes that load data: they would be forked from one in which converters have threads.
+    engine = {
+        "batch_size": wanted.batch_size,
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 0,
+    }
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
@@ -96,7 +104,7 @@ class _Making:
             return
         written = graph_format(self.wanted.kind)
         traced = self._traced()
-        infos = tuple(t.info(f"{t.name}{written.suffix}") for t in traced)
+        infos = tuple(written.info(one) for one in traced)
         if self.wanted.quantize is None:
             for one, info in zip(traced, infos, strict=True):
                 written.write(one, folder / info.file)
@@ -112,7 +120,11 @@ class _Making:
         self.model.task.cpu().eval()
         with torch.no_grad():
             graphs = self.model.task.graphs(self._example())
-        return [trace(graph) for graph in graphs]
+        processors = self.model.task.processors
+        longest = {
+            f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()
+        }
+        return [replace(trace(graph), longest=longest) for graph in graphs]
 
     def _example(self) -> Batch:
         """A batch that has all modalities; of one sample several times if there is but one."""
@@ -161,6 +173,7 @@ class _Making:
         return Description(
             kind=self.wanted.kind,
             quantize=self.wanted.quantize,
+            run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **versions},

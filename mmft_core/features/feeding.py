@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from mmft_core import processes
 from mmft_core.cache import cache_root
-from mmft_core.config import EngineConfig
 from mmft_core.contracts import Dataset, Processor, Split, Task
+from mmft_core.data.splits import Indices, Joined
+from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
-from mmft_core.order import Indices
-from mmft_core.plan import Plan
-from mmft_core.splits import Joined
-from mmft_core.tracking import Sink
-from mmft_core.tuning import Tunings
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Plan
+from mmft_core.sinks import Sink
+from mmft_core.training.tuning import Tunings
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""
@@ -57,15 +56,7 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
     stored: dict[str, tuple[FeatureStore, Indices]] = {}
     whole = Joined(dataset.splits.values())
     for modality in _chosen(task, plan, len(dataset.splits["train"]), sink):
-        encoder = Encoder(
-            modality=modality,
-            backbone=task.backbone(modality),
-            keeps_sequence="sequence" in task.reads,
-            accelerator=accelerator,
-            config=plan.engine,
-        )
-        identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
-        store = FeatureStore.open(features_root(), identity)
+        encoder, store = encoder_and_store(task, plan, modality, accelerator)
         stored[modality] = store, _kept(encoder, store, whole, sink)
         processors[modality] = StoredFeatures()
     if not stored:
@@ -81,6 +72,21 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
 def features_root() -> Path:
     """The folder of the user's cache that holds a folder of features for each backbone."""
     return cache_root() / "features"
+
+
+def encoder_and_store(
+    task: Task, plan: Plan, modality: str, accelerator: Accelerator
+) -> tuple[Encoder, FeatureStore]:
+    """What computes the features of a backbone as it is now, and where they are kept."""
+    encoder = Encoder(
+        modality=modality,
+        backbone=task.backbone(modality),
+        keeps_sequence="sequence" in task.reads,
+        accelerator=accelerator,
+        config=plan.engine,
+    )
+    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
+    return encoder, FeatureStore.open(features_root(), identity)
 
 
 def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmft_core.files import write_text
-from mmft_core.report import wording
+from mmft_core.report import licences, wording
+from mmft_core.report.carbon import Carbon
 from mmft_core.report.content import ReportContent
 from mmft_core.report.facts import facts
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.page import folder
-from mmft_core.sharing import licences
-from mmft_core.sharing.carbon import Carbon
+from mmft_core.report.templating import templates
 
 _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
 
@@ -76,14 +75,7 @@ def render_card(run: Path, content: ReportContent, publication: Publication | No
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of Markdown; what is put into it shows as it is."""
-    environment = Environment(
-        loader=PackageLoader("mmft_core.report"),
-        finalize=markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates("mmft_core.report", finalize=markdown, keep_trailing_newline=True)
     environment.filters |= {"fenced": fenced, "duration": wording.duration}
     return wording.encodable(environment.get_template(template).render(**values))
 

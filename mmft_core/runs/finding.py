@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from mmft_core.config import Tree, read_toml
 from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.mistaken import is_model
+from mmft_core.planning.trees import Tree, read_toml
+from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import read_metrics
+from mmft_core.sinks import read_metrics
 
 State = Literal["finished", "running", "interrupted", "stopped", "failed", "damaged"]
 Kind = Literal["run", "folds"]
@@ -89,6 +91,8 @@ def _name(path: Path, folder: Path) -> str:
 
 def _places(folder: Path) -> Iterator[Path]:
     """The folders that hold a run, by name; below a sweep or a cross-validation others may be."""
+    if is_model(folder):
+        return
     files = RunDirectory(folder)
     marks = (files.config, files.results, files.data, folder / "folds.json")
     if any(mark.is_file() for mark in marks):
@@ -192,11 +196,7 @@ def _folds(file: Path, config: Tree) -> dict[str, Any]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: value for name, value in values.items() if is_figure(value)}
 
 
 def _last(name: str) -> str:

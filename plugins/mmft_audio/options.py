@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
 from mmft_core.generation import Generation
 
-SizeName = Literal["published", "base", "small", "tiny"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class AudioBackboneOptions:
+class AudioBackboneOptions(SizeOptions):
     """Options of every audio backbone."""
 
     speed: Annotated[
@@ -38,17 +37,6 @@ class AudioBackboneOptions:
         bool,
         Meta(description="Blank bands of time and frequency in training (Park et al., 2019)."),
     ] = True
-    size: Annotated[
-        Literal["auto", "published", "base", "small", "tiny"],
-        Meta(
-            description="Of a network that starts from random weights; auto is the published "
-            "size, unless the data set recommends a smaller one."
-        ),
-    ] = "auto"
-    random_size: Annotated[
-        SizeName,
-        Meta(description="What size=auto means for random weights; data sets recommend it."),
-    ] = "published"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +56,7 @@ class WhisperOptions(AudioBackboneOptions):
             gt=0,
             le=30,
             description="Seconds of audio that the network hears at once, at most; longer "
-            "recordings are cut into pieces. A network that has learned from short recordings "
-            "wants pieces like them.",
+            "recordings are cut into pieces (see task.piece_seconds).",
         ),
     ] = 30.0
     language: Annotated[
@@ -117,6 +104,14 @@ class RecognitionOptions(Generation):
     num_beams: Annotated[
         int, Meta(ge=1, description="Alternatives that beam search follows; 1 for greedy search.")
     ] = 5
+    piece_seconds: Annotated[
+        Annotated[float, Meta(ge=1)] | None,
+        Meta(
+            description="Longer recordings are cut at quiet places into pieces of at most so many "
+            "seconds to be written down, not to learn from; unset for as much as the network "
+            "hears. One that has learned from short recordings wants pieces like them."
+        ),
+    ] = None
     exact: Annotated[
         bool,
         Meta(

@@ -23,7 +23,7 @@ from mmft_audio.espeak import Voice
 from mmft_audio.phrases import PHRASES
 from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.splits import Subset
+from mmft_core.data.splits import Subset
 
 SIZES = {"train": 3000, "val": 300, "test": 400}
 
@@ -55,7 +55,7 @@ def build(options: SpokenCommandsOptions, context: DatasetContext) -> Dataset:
         MissingExtraError: espeakng-loader is not installed.
         StorageError: they cannot be written.
     """
-    table = AudioTableOptions(path=str(_folder() / _TABLE))
+    table = AudioTableOptions(path=str(_folder() / _TABLE), group_column="voice")
     dataset = audio_table.build(table, context)
     splits = dict(dataset.splits)
     most, train = options.samples, splits["train"]

@@ -12,17 +12,17 @@ import pyarrow as pa
 from mmft_text.text_table import strings
 
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.divided_table import divided_table
-from mmft_core.errors import DataError
-from mmft_core.labelled_files import pack
-from mmft_core.table_columns import (
+from mmft_core.data.divided_table import divided_table
+from mmft_core.data.labelled_files import pack
+from mmft_core.data.table_columns import (
     LABEL_NAMES,
     SPLIT_COLUMNS,
     Targets,
     find_targets,
     texts_of,
 )
-from mmft_core.tables import Table
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError
 from mmft_fusion.column_kinds import Column, find_kinds, is_number, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
@@ -91,11 +91,11 @@ def _table(options: MixedTableOptions) -> Table:
 
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
-    """The columns of inputs: all but those of targets and splits."""
+    """The columns of inputs: all but those of targets, splits and groups."""
     names = _TARGET_NAMES[context.target]
     target = table.find_column(options.target_column, "target_column", names)
     split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
-    others = [name for name in (target, split) if name is not None]
+    others = [name for name in (target, split, options.group_column) if name is not None]
     return find_kinds(table, options.columns, others, guess=options.others == "guess")
 
 

@@ -2,17 +2,16 @@
 
 Real prose that a fresh machine has: its class is the package that it comes from, its summary the
 first line; what is summarized is the rest, below the name of what it documents. Near duplicates are
-left out, and splits are made of whole modules, so that nothing of the test data is trained on.
+left out, and splits and folds are made of whole modules, so that nothing of the test data is
+trained on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
 
+from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.data.splits import Grouped, Indices, Subset
 from mmft_core.errors import DataError, StorageError
 from mmft_core.files import replacing
-from mmft_core.order import Indices
-from mmft_core.splits import Subset
 from mmft_text.options import DocstringOptions
 from mmft_text.python_sources import Shingles, docstrings, package_folder
 from mmft_text.rows import TextRows
@@ -78,7 +77,8 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     table = _usable(table, context.target, options.samples)
     names = list(versions)
     labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
-    rows = _rows(table, labels, tuple(names), context.target)
+    texts = _rows(table, labels, tuple(names), context.target)
+    rows = Grouped(texts, table["module"].to_pylist())
     parts = table["split"].to_numpy()
     splits = {p: Subset(rows, np.flatnonzero(parts == p)) for p in _SPLITS if (parts == p).any()}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -163,7 +163,7 @@ def _installed() -> dict[str, str]:
 def _load(versions: Mapping[str, str]) -> pa.Table:
     """Collect the texts, or take them from the user's cache where they are already."""
     key = hashlib.sha256(repr((_FORMAT, PER_PACKAGE, sorted(versions.items()))).encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    folder = cache_root()
     file = folder / f"docstrings-{key.hexdigest()[:16]}.arrow"
     try:
         return feather.read_table(file, memory_map=True)

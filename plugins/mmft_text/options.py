@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
+from mmft_core.data.split_options import GroupColumn, SplitOptions, TableSplitOptions
 from mmft_core.generation import Generation
-from mmft_core.split_options import SplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextBackboneOptions:
+class TextBackboneOptions(SizeOptions):
     """Options of every text backbone."""
 
     max_length: Annotated[
@@ -22,17 +23,6 @@ class TextBackboneOptions:
         Literal["truncate", "refuse"],
         Meta(description="Longer texts: cut off their end and count them, or report them as bad."),
     ] = "truncate"
-    size: Annotated[
-        Literal["auto", "published", "base", "small", "tiny"],
-        Meta(
-            description="Of a network that starts from random weights; auto is the published "
-            "size, unless the data set recommends a smaller one."
-        ),
-    ] = "auto"
-    random_size: Annotated[
-        Literal["published", "base", "small", "tiny"],
-        Meta(description="What size=auto means for random weights; data sets recommend it."),
-    ] = "published"
     vocabulary: Annotated[
         int,
         Meta(
@@ -57,17 +47,13 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(SplitOptions):
+class TextTableOptions(TableSplitOptions):
     """Options of `text-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
     text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
 
 
@@ -88,6 +74,7 @@ class HubTextOptions(SplitOptions):
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
     ] = None
+    group_column: GroupColumn = None
 
 
 @dataclass(frozen=True, kw_only=True)

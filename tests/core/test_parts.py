@@ -8,7 +8,7 @@ from mmft_core import Component, MetricSpec
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import PluginError
 from mmft_core.parts import build_metrics
-from mmft_core.plan import Part
+from mmft_core.planning.plan import Part
 
 SOURCE = """
     from dataclasses import dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from mmft_core.contracts import Processor
 from mmft_core.errors import DataError
-from mmft_core.sources import Sources, expand
+from mmft_core.inference.sources import Sources, expand
 
 
 class Texts(Processor):
@@ -33,6 +33,10 @@ class Pictures(Texts):
 
     def parse(self, text: str) -> None:
         return None
+
+
+class Rows(Pictures):
+    suffixes = ()
 
 
 @pytest.fixture
@@ -84,3 +88,10 @@ def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
     split = Sources("text", list(expand(["notes/b.txt", "A text."], Texts())), Texts())
     assert [split[i].inputs["text"] for i in range(2)] == ["in b.txt", "A text."]
     assert [split[i].id for i in range(2)] == ["notes/b.txt", "A text."]
+
+
+def test_a_model_of_rows_is_given_no_files(notes: Path) -> None:
+    for argument in ("notes/b.txt", "notes", "absent"):
+        with pytest.raises(DataError, match="the model reads no files") as caught:
+            list(expand([argument], Rows()))
+        assert "--dataset" in str(caught.value.hint)

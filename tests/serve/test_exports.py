@@ -18,7 +18,7 @@ Mmft = Callable[..., Finished]
 
 SENTENCES = ("Return the mean of an array.", "Open a file and read all of it, line by line.")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies")]
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,9 @@ def test_pictures(digits: Path, tmp_path: Path, mmft: Mmft) -> None:
         answer = httpx.post(
             f"{address}/predict", files={"image": files[0].read_bytes()}, timeout=60
         )
+        named = httpx.get(f"{address}/model", timeout=60).json()["name"]
     assert agree(answer.json()["prediction"], wanted[0])
+    assert named == f"{digits.name} (onnx)"
 
 
 def test_texts(topics: Path, mmft: Mmft) -> None:

@@ -1,0 +1,57 @@
+"""From the rows of a table to a data set: its splits, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.split_options import TableSplitOptions
+from mmft_core.data.splits import Grouped
+from mmft_core.data.table_columns import SPLIT_COLUMNS, Targets, divide_rows, groups_of
+from mmft_core.data.tables import Table
+
+
+def divided_table(
+    table: Table,
+    rows: Split,
+    targets: Targets,
+    options: TableSplitOptions,
+    context: DatasetContext,
+    *,
+    notes: Sequence[str],
+    found: Any = None,
+) -> Dataset:
+    """Divide the rows of a table, by the column that says how or at random; groups stay together.
+
+    Args:
+        targets: of the rows.
+        notes: on where the inputs are from.
+        found: the options with what was found out filled in; see `Dataset.options`.
+
+    Raises:
+        DataError: a row names a split that there is not, a class is missing from train, or rows
+            of one group are in several splits.
+    """
+    column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    shares = {"val": options.val, "test": options.test}
+    groups = groups_of(table, options.group_column, context)
+    if groups is not None:
+        rows = Grouped(rows, groups)
+        notes = [*notes, f"groups from column '{options.group_column}'"]
+    labels = targets.labels
+    if groups is not None and context.unseen_classes:
+        labels = np.zeros_like(labels)  # Train need not have all classes; a group may be one.
+    splits, more = divide_rows(table, rows, labels, column, shares, context)
+    return Dataset(
+        info=DatasetInfo(
+            name=str(table.path),
+            classes=targets.classes,
+            source=str(table.path),
+            notes=(*notes, *targets.notes, *more),
+        ),
+        splits=splits,
+        options=found,
+    )

@@ -1,0 +1,69 @@
+"""What a folder or a column calls a split, and setting aside the splits that nobody gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmft_core.contracts import Split
+from mmft_core.data.groups import whole_groups
+from mmft_core.data.splits import Indices, Subset, stratified
+from mmft_core.errors import ConfigError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Usual names, in lower case, of the three splits."""
+
+
+def set_aside(
+    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
+) -> tuple[dict[str, Split], list[str]]:
+    """Divide a split at random and say in notes what was done.
+
+    Each class is divided in proportion; or, where samples are of groups, these stay whole.
+
+    Args:
+        labels: (n,) class indices.
+        shares: of "val" and "test"; "train" gets the rest, and of small classes everything.
+
+    Raises:
+        ConfigError: the shares leave nothing to train on.
+    """
+    if sum(shares.values()) >= 1:
+        settings = " and ".join(f"dataset.{name} = {share:g}" for name, share in shares.items())
+        raise ConfigError(
+            f"{settings} leave nothing to train on.", hint="Together they must be less than 1."
+        )
+    parts = _divide(split, labels, shares, seed)
+    wanted = [name for name, share in shares.items() if share > 0]
+    made = [name for name in wanted if name in parts]
+    lacking = [name for name in wanted if name not in parts]
+    notes = []
+    if made:
+        how = "by class" if split.groups() is None else "whole groups"
+        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
+    if lacking:
+        what = "samples" if split.groups() is None else "groups"
+        notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")
+    return parts, notes
+
+
+def _divide(
+    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
+) -> dict[str, Split]:
+    """By class, or by whole groups where samples are of such; parts without samples are left
+    out."""
+    wanted = {name: share for name, share in shares.items() if share > 0}
+    groups = split.groups()
+    if groups is None:
+        chosen = stratified(labels, wanted, seed)
+    else:
+        chosen = whole_groups(groups, labels, wanted, seed)
+    return {name: Subset(split, indices) for name, indices in chosen.items() if len(indices)}

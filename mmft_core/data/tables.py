@@ -1,0 +1,162 @@
+"""Tables (CSV, TSV, JSONL, Parquet) as `datasets` reads them: typed columns, memory-mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmft_core.errors import DataError, did_you_mean, first_line
+from mmft_core.quiet import quieted
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+class Table:
+    """A table whose cells are read on access.
+
+    Attributes:
+        path: of its file.
+        columns: their names.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        DataError: there is no such file, it is no table, or it has no rows.
+        """
+        self.path = path
+        self._rows = _read(path)
+        self.columns: tuple[str, ...] = tuple(self._rows.column_names)
+        if not len(self._rows):
+            raise DataError(f"The table {path} has no rows.")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row_id(self, index: int) -> str:
+        """What messages call a row, counting from 1 below the header: "labels.csv, row 17"."""
+        return f"{self.path.name}, row {index + 1}"
+
+    def cell(self, index: int, column: str) -> Any:
+        return self._rows.data.column(column)[index].as_py()
+
+    def arrow(self, name: str) -> Any:
+        """A column as Arrow has it, memory-mapped."""
+        return self._rows.data.column(name)
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of a column."""
+        return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]
+
+    def find_column(self, given: str | None, option: str, names: Sequence[str]) -> str | None:
+        """The column that the user gave, or else the first with one of the usual names.
+
+        Raises:
+            DataError: the given one is absent.
+        """
+        if given is not None:
+            if given not in self.columns:
+                raise DataError(
+                    f"The table {self.path} has no column '{given}'."
+                    f"{did_you_mean(given, self.columns)}",
+                    hint=f"Its columns are: {', '.join(self.columns)}. Set dataset.{option}.",
+                )
+            return given
+        by_lower = {column.lower(): column for column in reversed(self.columns)}
+        return next((by_lower[name] for name in names if name in by_lower), None)
+
+    def missing_column(self, what: str, option: str) -> DataError:
+        return DataError(
+            f"The table {self.path} has no column that is clearly the {what}.",
+            hint=f"Say which with --set dataset.{option}=NAME; "
+            f"its columns are: {', '.join(self.columns)}.",
+        )
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"There is no table {path}.", hint="Check the path.")
+    form = path.suffix.lower()
+    if form not in SUFFIXES:
+        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(SUFFIXES)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"The table {path} is empty.")
+    import datasets
+
+    with quietly():
+        try:
+            if form == ".parquet":
+                return datasets.Dataset.from_parquet(str(path))
+            if form == ".jsonl":
+                return datasets.Dataset.from_json(str(path))
+            separator = "\t" if form == ".tsv" else ","
+            header = _header(path, separator)
+            # As text: numbers keep their leading zeros, and a class called "NA" is not missing.
+            features = datasets.Features({name: datasets.Value("string") for name in header})
+            return datasets.Dataset.from_csv(
+                str(path), features=features, sep=separator, keep_default_na=False
+            )
+        except DataError:
+            raise
+        except ValueError as error:
+            if "no data" in str(error):  # A header alone.
+                raise DataError(f"The table {path} has no rows.") from None
+            raise _unreadable(path, error) from None
+        except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
+            raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    return DataError(
+        f"The table {path} cannot be read: {_cause(error)}.",
+        hint="Mend the file; it must be UTF-8 with the same columns in every row.",
+    )
+
+
+def _header(path: Path, separator: str) -> list[str]:
+    """The names of the columns, all of whose rows must have a cell for each.
+
+    pandas would take the first cell of a longer row for an index and shift the others.
+
+    Raises:
+        DataError: a row has more or fewer cells; names its line.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator)
+        header = next(rows)
+        for row in rows:
+            if row and len(row) != len(header):
+                raise DataError(
+                    f"{path}, line {rows.line_num}: {len(row)} cells, "
+                    f"but the header has {len(header)}.",
+                    hint="Put quotes around cells that hold the separator.",
+                )
+    return header
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without progress bars, and without the library's own account of an error."""
+    import datasets
+
+    shown = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with (
+            quieted("datasets", level=logging.CRITICAL),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        if not shown:
+            datasets.enable_progress_bars()
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error).removeprefix("Error tokenizing data. C error: ")

@@ -1,0 +1,143 @@
+"""Typed options: converting untyped settings to dataclasses, and describing the dataclasses.
+
+An options class is a frozen dataclass in which every field has a default. Its constraints and
+its documentation are in the annotation, where msgspec checks them:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        width: Annotated[int, Meta(ge=1, description="Channels of the first layer.")] = 64
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from mmft_core.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptionInfo:
+    """One option as `mmft plugins show` prints it."""
+
+    name: str
+    type: str
+    default: Any
+    description: str
+
+
+def describe(options_type: type[Any]) -> Iterator[OptionInfo]:
+    """Yield name, type, default and description of each field of an options dataclass."""
+    hints = typing.get_type_hints(options_type, include_extras=True)
+    for field in dataclasses.fields(options_type):
+        hint = hints[field.name]
+        notes = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        yield OptionInfo(
+            name=field.name,
+            type=_type_name(hint),
+            default=None if default is dataclasses.MISSING else default,
+            description=next((m.description for m in notes if m.description), ""),
+        )
+
+
+def option_names(options_type: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(options_type))
+
+
+def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
+    """Build the dataclass from untyped values.
+
+    The string "none" unsets an option that may be unset, for TOML has no null.
+
+    Args:
+        where: dotted prefix of the keys, for messages: "engine", "backbone.image".
+
+    Raises:
+        ConfigError: an unknown key (names the nearest), a wrong type, a value out of range.
+    """
+    known = option_names(options_type)
+    for key in values:
+        if key not in known:
+            valid = ", ".join(sorted(known)) or "none"
+            raise ConfigError(
+                f"There is no option '{where}.{key}'.{did_you_mean(key, known)}",
+                hint=f"Options of {where}: {valid}.",
+            )
+    optional = {o.name for o in describe(options_type) if "unset" in o.type}
+    given = {k: None if v == "none" and k in optional else v for k, v in values.items()}
+    for name, hint in typing.get_type_hints(options_type).items():
+        table = given.get(name)
+        if dataclasses.is_dataclass(hint) and isinstance(table, Mapping):
+            typed = convert(table, typing.cast("type[Any]", hint), f"{where}.{name}")
+            given[name] = dataclasses.asdict(typed)
+    try:
+        return msgspec.convert(given, options_type)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), values, options_type, where)) from None
+
+
+def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], where: str) -> str:
+    """Turn msgspec's "Expected `float`, got `str` - at `$.lr`" into a sentence about the key."""
+    reason, _, place = text.partition(" - at ")
+    key = re.sub(r"^\$\.?", "", place.strip("`"))
+    name = re.split(r"[.\[]", key)[0]
+    expected = next((o.type for o in describe(options_type) if o.name == name), "")
+    value = values.get(name)
+    if key.startswith(f"{name}[") and isinstance(value, Mapping):
+        return _explain_entry(value, options_type, f"{where}.{name}", name)
+    given = f" {value!r}" if name in values else ""
+    if reason.startswith(("Expected `", "Invalid enum")) and expected and " >= " not in reason:
+        reason = f"expected {expected}"
+    reason = reason[0].lower() + reason[1:]
+    return f"{where}.{key} ={given} is not valid: {reason}."
+
+
+def _explain_entry(table: Mapping[str, Any], options_type: type[Any], where: str, name: str) -> str:
+    """Say which entry of a table is wrong, which msgspec does not."""
+    hint = typing.get_type_hints(options_type, include_extras=True)[name]
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    wanted = typing.get_args(hint)[1]
+    for key, value in table.items():
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError:
+            return f"{where}.{key} = {value!r} is not valid: expected {_type_name(wanted)}."
+    return f"{where} is not valid."
+
+
+def _type_name(hint: Any) -> str:
+    """Name a type as a user would: "int >= 1", "'adam' | 'sgd'", "float, or unset"."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        base, *notes = typing.get_args(hint)
+        return _type_name(base) + "".join(_bounds(m) for m in notes if isinstance(m, msgspec.Meta))
+    if origin is Literal:
+        return " | ".join(repr(a) for a in typing.get_args(hint))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type_name(a) for a in typing.get_args(hint))
+    if hint is type(None):
+        return "unset"
+    if origin is not None:
+        inside = ", ".join("..." if a is Ellipsis else _type_name(a) for a in typing.get_args(hint))
+        return f"{getattr(origin, '__name__', origin)}[{inside}]"
+    return getattr(hint, "__name__", str(hint))
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    parts = [
+        f"{sign} {getattr(meta, k):g}" for k, sign in signs.items() if getattr(meta, k) is not None
+    ]
+    return " " + " and ".join(parts) if parts else ""

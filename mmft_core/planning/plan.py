@@ -1,0 +1,99 @@
+"""A plan: every part of a run chosen, every option typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Generic, Literal, TypeVar
+
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.fold_choice import Folds
+from mmft_core.planning.trees import Tree
+from mmft_core.registry import Component
+from mmft_core.specs import (
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    Spec,
+    TaskSpec,
+)
+from mmft_core.trackers.options import TrackingConfig
+
+S = TypeVar("S", bound=Spec)
+OnBadSample = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Generic[S]):
+    """A chosen component with its typed options."""
+
+    component: Component[S]
+    options: Any
+
+    @property
+    def spec(self) -> S:
+        return self.component.spec
+
+    def tree(self) -> Tree:
+        return {"name": self.component.qualified, **asdict(self.options)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackbonePart(Part[BackboneSpec]):
+    """A chosen backbone, and where its weights come from: auto, pretrained, none or a path."""
+
+    weights: str
+
+    def tree(self) -> Tree:
+        return {"weights": self.weights, **super().tree()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that a run is decided by."""
+
+    task: Part[TaskSpec]
+    backbones: Mapping[str, BackbonePart]
+    dataset: Part[DatasetSpec]
+    metrics: tuple[Part[MetricSpec], ...]
+    engine: EngineConfig
+    # Not compared, for a written plan holds the settings that it was run with, and these alone.
+    engine_from_scratch: EngineConfig = field(compare=False)
+    on_bad_sample: OnBadSample = "fail"
+    folds: Folds | None = None
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    @property
+    def monitor(self) -> str:
+        return self.engine.monitor or self.task.spec.monitor
+
+    @property
+    def components(self) -> tuple[Component[Any], ...]:
+        backbones = (part.component for part in self.backbones.values())
+        metrics = (part.component for part in self.metrics)
+        return (self.task.component, *backbones, self.dataset.component, *metrics)
+
+    def from_scratch(self) -> Plan:
+        """The plan for a start from random weights, which may want other engine settings."""
+        return replace(self, engine=self.engine_from_scratch)
+
+    def with_data_options(self, options: Any) -> Plan:
+        """The plan with the options that a data set found out, if it did (`Dataset.options`)."""
+        if options is None:
+            return self
+        return replace(self, dataset=replace(self.dataset, options=options))
+
+    def tree(self) -> Tree:
+        """The resolved configuration: running it again repeats the run."""
+        options = {part.component.qualified: asdict(part.options) for part in self.metrics}
+        return {
+            "metrics": list(options),
+            "metric": {name: table for name, table in options.items() if table},
+            "on_bad_sample": self.on_bad_sample,
+            **(self.folds.tree() if self.folds else {}),
+            "task": self.task.tree(),
+            "backbone": {m: part.tree() for m, part in self.backbones.items()},
+            "dataset": self.dataset.tree(),
+            "engine": asdict(self.engine),
+            "tracking": asdict(self.tracking),
+        }
