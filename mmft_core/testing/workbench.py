@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mmft_core.batches.loading import PreparedSplit, seed_everything
+from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -23,8 +23,9 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.planning import compat
-from mmft_core.planning.config import EngineConfig, merge, nest
+from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
 from mmft_core.testing.samples import ordinary, rolled, spread

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-N` with two files: `tensors.safetensors` and `state.json`, the tree
 of plain values in which tensors are replaced by references. Everything random is a function of
-the seed and the step (see `mmft_core.batches.loading`), so no generator's state is needed.
+the seed and the step (see `mmft_core.batches.prepared`), so no generator's state is needed.
 """
 
 from __future__ import annotations
