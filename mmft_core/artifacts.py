@@ -32,6 +32,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
+from mmft_core.mistaken import refuse_export
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
@@ -127,10 +128,11 @@ def load(
 
     Raises:
         ConfigError: a setting is wrong.
-        RunDirectoryError: there is none, or it is damaged.
+        RunDirectoryError: there is none, or an export in its place, or it is damaged.
         WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
+    refuse_export(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with _damage(folder):
         model = _build(folder, registry, settings, empty=False)

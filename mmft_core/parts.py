@@ -49,7 +49,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
-        dataset = in_folds(dataset, plan.folds, plan.engine.seed)
+        unseen = plan.task.spec.unseen_classes
+        dataset = in_folds(dataset, plan.folds, plan.engine.seed, unseen_classes=unseen)
     return _scaled(dataset) if training and context.target == "number" else dataset
 
 

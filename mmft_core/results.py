@@ -65,6 +65,7 @@ def collect_results(
         "pipeline": plan.task.spec.pipeline_of(task.processors),
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
         "reads": list(task.processors),
+        "reads_files": all(processor.suffixes for processor in task.processors.values()),
         "parameters": _parameters(task),
         "dataset": _dataset(plan, info, data),
         "finished": time.strftime("%Y-%m-%d"),

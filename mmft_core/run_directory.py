@@ -25,6 +25,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
+from mmft_core.mistaken import refuse_model
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
@@ -235,10 +236,7 @@ class RunDirectory:
             RunDirectoryError: it is not finished.
         """
         if not self.results.is_file():
-            if (self.path / "export.json").is_file():
-                raise RunDirectoryError(
-                    f"{self.path} is an export, and no run.", hint="Give the run that it is of."
-                )
+            refuse_model(self.path)
             raise RunDirectoryError(
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self.path}`.",

@@ -138,7 +138,7 @@ _share = click.FloatRange(min=0, max=1, max_open=True)
 @click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
 @click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
 @click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True)
 def split(
     dataset: str,
     task: str | None,

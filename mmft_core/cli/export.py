@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "kind",
-    metavar="onnx|torch-export|safetensors",
+    metavar="onnx|torch-export|litert|safetensors",
     default="onnx",
     show_default=True,
 )
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     help="A folder. Default: RUN_DIR/export/FORMAT[-QUANTIZE].",
 )
 @click.option("--dataset", metavar="NAME|PATH", help="Compare on other data than the run's test.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As dataset.text_column=title."
+)
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option(
     "--batch-size",
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-drop",
-    type=float,
+    type=click.FloatRange(min=0),
     default=0.02,
     show_default=True,
     help="By how much the monitored figure may be worse.",
@@ -58,6 +62,7 @@ def export(
     quantize: str | None,
     output: Path | None,
     dataset: str | None,
+    assignments: tuple[str, ...],
     samples: int,
     batch_size: int,
     max_drop: float,
@@ -86,6 +91,7 @@ def export(
         quantize=quantize,
         output=output,
         dataset=dataset,
+        settings=later_settings(assignments, ("dataset",)),
         samples=samples,
         batch_size=batch_size,
         most=max_drop,

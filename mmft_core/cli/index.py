@@ -96,6 +96,12 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
+    if library and (assignments or split != "all"):
+        idle = f"--set {assignments[0]}" if assignments else f"--split {split}"
+        raise ConfigError(
+            f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
+            hint="Leave it out, or name a data set by --dataset.",
+        )
 
     from rich.console import Console
 

@@ -78,6 +78,8 @@ def predict(
         raise ConfigError(
             "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
         )
+    if inputs and split != "all":
+        raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
     settings = later_settings(assignments, ("task",) if dataset is None else ("task", "dataset"))
     run_dir, registry = folder.place(run_dir), discover()
     if form in CAPTIONS:

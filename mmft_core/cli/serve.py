@@ -108,12 +108,11 @@ def serve(
         api_key=api_key,
         workers=max(2, choose_workers(None)),
     )
-    model = folder.load(
-        served_by(run_dir, backend), discover(), later_settings(assignments, ("task",))
-    )
+    served = served_by(run_dir, backend)
+    model = folder.load(served, discover(), later_settings(assignments, ("task",)))
     predictor = Predictor(model, EngineConfig(batch_size=max_batch))
     searcher = open_index(folder.place(run_dir), predictor)
-    app = create_app(run_dir.resolve().name, predictor, settings, searcher)
+    app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
         click.echo(f"serving  http://{address}:{listener.getsockname()[1]}")

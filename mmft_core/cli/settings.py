@@ -25,6 +25,7 @@ _FLAGS = {
     "data_root": "dataset.root",
     "on_bad_sample": "on_bad_sample",
     "folds": "folds",
+    "group": "dataset.group_column",
     "task": "task.name",
     "dataset": "dataset.name",
 }
@@ -58,6 +59,11 @@ _OPTIONS = (
     click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: fail."),
     click.option(
         "--folds", type=int, metavar="K", help="Cross-validate: divide train and val into K folds."
+    ),
+    click.option(
+        "--group",
+        metavar="COLUMN",
+        help="Keep a table's rows with the same cell together, in random splits and in folds.",
     ),
     click.option(
         "--track",

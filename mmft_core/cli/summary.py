@@ -33,7 +33,7 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     for line in (
         f"report  {path / 'report.html'}",
         f"model   {path / 'model'}",
-        f"use it  mmft predict {path} {inputs_of(results['reads'])}",
+        f"use it  mmft predict {path} {inputs_of(results)}",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     headline = headline_of(results)

@@ -75,6 +75,13 @@ class Split(ABC):
         """
         return None
 
+    def groups(self) -> Sequence[str] | None:
+        """What each sample is of (a patient, a speaker, a file), or None where each is by itself.
+
+        Samples of one group know of each other, so random splits and folds keep them together.
+        """
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:

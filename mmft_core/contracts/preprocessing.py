@@ -11,6 +11,7 @@ from typing import Any
 
 from mmft_core.contracts.data import Tensors
 from mmft_core.contracts.graphs import Axes
+from mmft_core.errors import SampleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,13 @@ class Processor(ABC):
         """
         return {}
 
+    def longest(self) -> Mapping[str, int]:
+        """The greatest sizes of the dimensions that `axes` names, where there are such.
+
+        {"length": 512}, for example. A runtime whose graphs are of fixed sizes takes these.
+        """
+        return {}
+
     def manifest(self) -> Mapping[str, Any]:
         """How a raw input becomes what `collate` gives, in plain JSON, for users of an export.
 
@@ -78,7 +86,7 @@ class Processor(ABC):
         Raises:
             SampleError: it is not a file of this modality.
         """
-        raise NotImplementedError(f"{type(self).__name__} reads no files")
+        raise SampleError(str(source), "the model reads no files")
 
     def stamp(self, raw: Any) -> bytes:
         """What changes whenever a raw input does, by which its features are found again.

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.table_columns import SPLIT_COLUMNS, Targets, divide_rows
+from mmft_core.data.split_options import TableSplitOptions
+from mmft_core.data.splits import Grouped
+from mmft_core.data.table_columns import SPLIT_COLUMNS, Targets, divide_rows, groups_of
 from mmft_core.data.tables import Table
-
-
-class TableOptions(Protocol):
-    """The options of data sets that are tables."""
-
-    @property
-    def split_column(self) -> str | None: ...
-    @property
-    def val(self) -> float: ...
-    @property
-    def test(self) -> float: ...
 
 
 def divided_table(
     table: Table,
     rows: Split,
     targets: Targets,
-    options: TableOptions,
+    options: TableSplitOptions,
     context: DatasetContext,
     *,
     notes: Sequence[str],
     found: Any = None,
 ) -> Dataset:
-    """Divide the rows of a table, by the column that says how or at random.
+    """Divide the rows of a table, by the column that says how or at random; groups stay together.
 
     Args:
         targets: of the rows.
@@ -39,11 +32,19 @@ def divided_table(
         found: the options with what was found out filled in; see `Dataset.options`.
 
     Raises:
-        DataError: a row names a split that there is not, or a class is missing from train.
+        DataError: a row names a split that there is not, a class is missing from train, or rows
+            of one group are in several splits.
     """
     column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
     shares = {"val": options.val, "test": options.test}
-    splits, more = divide_rows(table, rows, targets.labels, column, shares, context)
+    groups = groups_of(table, options.group_column, context)
+    if groups is not None:
+        rows = Grouped(rows, groups)
+        notes = [*notes, f"groups from column '{options.group_column}'"]
+    labels = targets.labels
+    if groups is not None and context.unseen_classes:
+        labels = np.zeros_like(labels)  # Train need not have all classes; a group may be one.
+    splits, more = divide_rows(table, rows, labels, column, shares, context)
     return Dataset(
         info=DatasetInfo(
             name=str(table.path),

@@ -8,26 +8,38 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmft_core.contracts import Dataset
+from mmft_core.contracts import Dataset, DatasetInfo
+from mmft_core.data.groups import fold_groups
 from mmft_core.data.splits import Indices, Joined, Subset
 from mmft_core.errors import DataError, SampleError
 from mmft_core.planning.fold_choice import Folds
 
 
-def in_folds(dataset: Dataset, folds: Folds, seed: int) -> Dataset:
+def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool = False) -> Dataset:
     """Take the chosen fold of train and val together for val and the others for train.
 
     The test split stays as it is. Where targets are classes, every fold has each class in
-    proportion; they go by targets and not by files, so nothing but these is read.
+    proportion; they go by targets and not by files, so nothing but these is read. Groups stay
+    whole.
+
+    Args:
+        unseen_classes: whether a fold may hold classes that none of the others has.
 
     Raises:
-        DataError: there are fewer samples than folds, or fewer of a class.
+        DataError: there are fewer samples or groups than folds, or fewer of a class.
     """
     given = [dataset.splits[name] for name in ("train", "val") if name in dataset.splits]
     whole = Joined(given)
     labels = _labels(whole, dataset.info.classes)
     _check_enough(labels, len(whole), folds.count, dataset.info.name)
-    part = assign(np.zeros(len(whole), dtype=np.int64) if labels is None else labels, folds, seed)
+    known = np.zeros(len(whole), dtype=np.int64) if labels is None else labels
+    groups = whole.groups()
+    if groups is None:
+        part = assign(known, folds, seed)
+    else:
+        part = fold_groups(groups, known, folds.count, seed)
+        if not unseen_classes:
+            _check_classes(part, known, folds.count, dataset.info)
     mine = part == (folds.chosen or 1) - 1
     splits = {
         "train": Subset(whole, np.flatnonzero(~mine)),
@@ -35,6 +47,7 @@ def in_folds(dataset: Dataset, folds: Folds, seed: int) -> Dataset:
     }
     rest = {name: split for name, split in dataset.splits.items() if name not in splits}
     how = "at random" if labels is None else "at random, by class"
+    how = how if groups is None else f"{how}, groups kept together"
     note = f"val is fold {folds.chosen or 1} of {folds.count} of the training data, divided {how}"
     info = replace(dataset.info, notes=(*dataset.info.notes, note))
     return replace(dataset, info=info, splits=splits | rest)
@@ -93,3 +106,16 @@ def _check_enough(labels: Indices | None, size: int, count: int, name: str) -> N
             f"sample{'' if smallest == 1 else 's'} to learn from, too few for {count} folds.",
             hint=f"Give {fewest}more samples of it.",
         )
+
+
+def _check_classes(part: Indices, labels: Indices, count: int, info: DatasetInfo) -> None:
+    """Check that those that are not of a fold have all classes, which groups may prevent."""
+    for fold in range(count):
+        lacking = np.setdiff1d(labels[labels >= 0], labels[part != fold])
+        if len(lacking):
+            name = info.classes[int(lacking[0])]
+            raise DataError(
+                f"Without fold {fold + 1} of {count} there is nothing of class '{name}' of dataset "
+                f"'{info.name}' to learn from: too few groups have it.",
+                hint="Give fewer folds, or leave the class out.",
+            )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmft_core.contracts import Split
-from mmft_core.data.splits import Indices, divide
+from mmft_core.data.groups import whole_groups
+from mmft_core.data.splits import Indices, Subset, stratified
 from mmft_core.errors import ConfigError
 
 SPLIT_NAMES = {
@@ -24,7 +25,9 @@ SPLIT_NAMES = {
 def set_aside(
     split: Split, labels: Indices, shares: Mapping[str, float], seed: int
 ) -> tuple[dict[str, Split], list[str]]:
-    """Divide a split at random, each class in proportion, and say in notes what was done.
+    """Divide a split at random and say in notes what was done.
+
+    Each class is divided in proportion; or, where samples are of groups, these stay whole.
 
     Args:
         labels: (n,) class indices.
@@ -38,13 +41,29 @@ def set_aside(
         raise ConfigError(
             f"{settings} leave nothing to train on.", hint="Together they must be less than 1."
         )
-    parts = divide(split, labels, shares, seed)
+    parts = _divide(split, labels, shares, seed)
     wanted = [name for name, share in shares.items() if share > 0]
     made = [name for name in wanted if name in parts]
     lacking = [name for name in wanted if name not in parts]
     notes = []
     if made:
-        notes.append(f"set aside at random, by class: {' and '.join(made)}")
+        how = "by class" if split.groups() is None else "whole groups"
+        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
     if lacking:
-        notes.append(f"too few samples to set aside: {' and '.join(lacking)}")
+        what = "samples" if split.groups() is None else "groups"
+        notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")
     return parts, notes
+
+
+def _divide(
+    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
+) -> dict[str, Split]:
+    """By class, or by whole groups where samples are of such; parts without samples are left
+    out."""
+    wanted = {name: share for name, share in shares.items() if share > 0}
+    groups = split.groups()
+    if groups is None:
+        chosen = stratified(labels, wanted, seed)
+    else:
+        chosen = whole_groups(groups, labels, wanted, seed)
+    return {name: Subset(split, indices) for name, indices in chosen.items() if len(indices)}

@@ -53,12 +53,16 @@ class Subset(_View):
         sizes = self.split.sizes()
         return None if sizes is None else np.asarray(sizes)[self.indices].tolist()
 
+    def groups(self) -> Sequence[str] | None:
+        groups = self.split.groups()
+        return None if groups is None else [groups[index] for index in self.indices.tolist()]
+
     def _locate(self, index: int) -> tuple[Split, int]:
         return self.split, int(self.indices[index])
 
 
-class Unlabelled(_View):
-    """A split without its targets, which may be none that a model knows."""
+class _Same(_View):
+    """A split with the same samples in the same order."""
 
     def __init__(self, split: Split) -> None:
         self.split = split
@@ -66,14 +70,32 @@ class Unlabelled(_View):
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, index: int) -> Sample:
-        return replace(self.split[index], target=None)
-
     def sizes(self) -> Sequence[float] | None:
         return self.split.sizes()
 
+    def groups(self) -> Sequence[str] | None:
+        return self.split.groups()
+
     def _locate(self, index: int) -> tuple[Split, int]:
         return self.split, index
+
+
+class Unlabelled(_Same):
+    """A split without its targets, which may be none that a model knows."""
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.split[index], target=None)
+
+
+class Grouped(_Same):
+    """A split whose samples are of these groups (n,)."""
+
+    def __init__(self, split: Split, groups: Sequence[str]) -> None:
+        super().__init__(split)
+        self._groups = groups
+
+    def groups(self) -> Sequence[str]:
+        return self._groups
 
 
 class Joined(_View):
@@ -90,6 +112,11 @@ class Joined(_View):
         parts = [split.sizes() for split in self.splits]
         known = [part for part in parts if part is not None]
         return [size for part in known for size in part] if len(known) == len(parts) else None
+
+    def groups(self) -> Sequence[str] | None:
+        parts = [split.groups() for split in self.splits]
+        known = [part for part in parts if part is not None]
+        return [group for part in known for group in part] if len(known) == len(parts) else None
 
     def _locate(self, index: int) -> tuple[Split, int]:
         which = int(np.searchsorted(self._ends, index, side="right"))
@@ -123,11 +150,3 @@ def stratified(labels: Indices, shares: Mapping[str, float], seed: int) -> dict[
         name: np.sort(np.concatenate(chunks)) if chunks else np.zeros(0, dtype=np.int64)
         for name, chunks in parts.items()
     }
-
-
-def divide(
-    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
-) -> dict[str, Split]:
-    """Divide a split with `stratified`; parts without samples are left out."""
-    chosen = stratified(labels, {k: v for k, v in shares.items() if v > 0}, seed)
-    return {name: Subset(split, indices) for name, indices in chosen.items() if len(indices)}

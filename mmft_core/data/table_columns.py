@@ -135,7 +135,8 @@ def divide_rows(
     shares: Mapping[str, float],
     context: DatasetContext,
 ) -> tuple[dict[str, Split], list[str]]:
-    """Divide the rows of a table as a column says, or else at random by class; and say how.
+    """Divide the rows of a table as a column says, or else at random by class or by group; and
+    say how.
 
     Args:
         split: all rows.
@@ -144,7 +145,8 @@ def divide_rows(
         shares: of "val" and "test".
 
     Raises:
-        DataError: a row names another split, or a class is missing from train.
+        DataError: a row names another split, a class is missing from train, or rows of one group
+            are in several splits.
     """
     if column is None:
         return set_aside(split, labels, shares, context.seed)
@@ -159,6 +161,7 @@ def divide_rows(
     chosen = {name: np.flatnonzero(of_row == name) for name in ("train", "val", "test")}
     if context.training:
         _check_train(table, split, labels, chosen, unseen=context.unseen_classes)
+        _check_groups(table, split.groups(), of_row.tolist())
     splits: dict[str, Split] = {n: Subset(split, rows) for n, rows in chosen.items() if len(rows)}
     notes = [f"splits from column '{column}'"]
     if "test" not in splits:
@@ -186,6 +189,38 @@ def _check_train(
                 f"{table.row_id(row)}: class '{split.target(row)}' has no sample in the train "
                 "split.",
                 hint="Put samples of it into train, or remove it.",
+            )
+
+
+def groups_of(table: Table, column: str | None, context: DatasetContext) -> list[str] | None:
+    """The group of each row by the column that the user gave; None without one.
+
+    Data that are not learned from need no such column.
+
+    Raises:
+        DataError: there is no such column, or a cell of it is empty; names its row.
+    """
+    if column is None or (not context.training and column not in table.columns):
+        return None
+    table.find_column(column, "group_column", ())
+    groups = texts_of(table, column)
+    if context.training and "" in groups:
+        raise DataError(
+            f"{table.row_id(groups.index(''))}: its cell in the column of groups, '{column}', is "
+            "empty.",
+            hint="Fill it in; a row of no other's group gets a name of its own.",
+        )
+    return groups
+
+
+def _check_groups(table: Table, groups: Sequence[str] | None, parts: Sequence[str]) -> None:
+    """Check that the split that a column says keeps groups together."""
+    home: dict[str, str] = {}
+    for row, (group, part) in enumerate(zip(groups or (), parts, strict=False)):
+        if home.setdefault(group, part) != part:
+            raise DataError(
+                f"{table.row_id(row)}: group '{group}' is in {part}, and in {home[group]} as well.",
+                hint=f"Divide it anew: mmft data split {table.path} -o NEW.csv --group COLUMN",
             )
 
 

@@ -5,7 +5,7 @@ looking.py      every sample's traits, in worker processes
 profiles.py     how alike the profiles of two inputs are
 duplicates.py   exact and near duplicates, leaks between splits, contradicting labels
 labels.py       missing and rare classes, and labels that a simple model contradicts
-sizes.py        inputs that are far longer than the others
+sizes.py        inputs and targets that are far longer than the others
 checking.py     all of it, in the order of its report
 page.py         the report to be looked at
 cleaning.py     what is to be removed, and why; the table that is left

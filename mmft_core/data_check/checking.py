@@ -13,7 +13,7 @@ from mmft_core.data_check.duplicates import find_duplicates
 from mmft_core.data_check.findings import ORDER, Finding, Report, SplitFacts
 from mmft_core.data_check.labels import find_suspects, find_uneven
 from mmft_core.data_check.looking import Look, look
-from mmft_core.data_check.sizes import find_long
+from mmft_core.data_check.sizes import find_long, find_long_targets
 
 
 def check(
@@ -34,7 +34,9 @@ def check(
     }
     findings = [*_of_single(looks), *find_long(looks, inspectors)]
     findings += find_duplicates(looks, inspectors, classes=bool(dataset.info.classes))
-    if dataset.info.classes:
+    if not dataset.info.classes:
+        findings += find_long_targets(looks)
+    else:
         known = {f.id for f in findings if f.kind == "conflict"}  # One or the other is wrong.
         findings += find_suspects([s for s in looks if s.id not in known])
         findings += find_uneven(counts)

@@ -1,4 +1,4 @@
-"""Inputs that are far longer than the others."""
+"""Inputs and texts to be written that are far longer than the others."""
 
 from __future__ import annotations
 
@@ -13,23 +13,39 @@ from mmft_core.data_check.looking import Look
 _TIMES = 10.0
 """So many times the length that nineteen in twenty do not exceed."""
 
+_LEAST_TARGET = 300.0
+"""Characters up to which no target is too long, whatever the others are."""
+
 
 def find_long(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> Iterator[Finding]:
     """Find inputs beside which the others are short: a batch is as large as its longest."""
     for modality, inspector in inspectors.items():
         own = [sample for sample in looks if modality in sample.traits]
-        if not own:
-            continue
-        sizes = np.array([sample.traits[modality].size for sample in own])
-        usual = float(np.quantile(sizes, 0.95))
-        limit = max(inspector.least_long, _TIMES * usual)
-        for place in np.flatnonzero(sizes > limit).tolist():
-            sample = own[place]
-            yield Finding(
-                kind="too-long",
-                split=sample.split,
-                index=sample.index,
-                id=sample.id,
-                text=f"has {sizes[place]:,.4g} {inspector.unit} of {modality}; 95% of all have at "
-                f"most {usual:,.4g}",
-            )
+        sizes = [sample.traits[modality].size for sample in own]
+        yield from _longest(own, sizes, inspector.least_long, f"{inspector.unit} of {modality}")
+
+
+def find_long_targets(looks: Sequence[Look]) -> Iterator[Finding]:
+    """Find transcripts, summaries, captions beside which the others are short: many have come of
+    cells that were joined by mistake."""
+    own = [sample for sample in looks if isinstance(sample.target, str)]
+    sizes = [float(len(sample.target)) for sample in own]
+    yield from _longest(own, sizes, _LEAST_TARGET, "characters to be written")
+
+
+def _longest(
+    looks: Sequence[Look], lengths: Sequence[float], least: float, what: str
+) -> Iterator[Finding]:
+    if not looks:
+        return
+    sizes = np.array(lengths)
+    usual = float(np.quantile(sizes, 0.95))
+    for place in np.flatnonzero(sizes > max(least, _TIMES * usual)).tolist():
+        sample = looks[place]
+        yield Finding(
+            kind="too-long",
+            split=sample.split,
+            index=sample.index,
+            id=sample.id,
+            text=f"has {sizes[place]:,.4g} {what}; 95% of all have at most {usual:,.4g}",
+        )

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.data.splits import Indices, stratified
 from mmft_core.data.table_columns import LABEL_NAMES
 from mmft_core.errors import ConfigError, DataError, did_you_mean
@@ -32,14 +33,10 @@ def divide_rows(
     if sum(shares.values()) >= 1:
         raise ConfigError("--val and --test leave nothing to train on.")
     if group is not None:
-        return _by_group(_cells(rows, group, "--group"), shares, seed)
+        return _by_group(rows, group, shares, seed)
     if time is not None:
         return _by_time(_times(_cells(rows, time, "--time"), time), shares)
-    parts = stratified(_labels(rows), shares, seed)
-    found = np.empty(len(rows), dtype=object)
-    for name, places in parts.items():
-        found[places] = name
-    return [str(name) for name in found]
+    return _named(stratified(_labels(rows), shares, seed), len(rows))
 
 
 def fold_rows(rows: Rows, count: int, *, group: str | None, seed: int) -> Indices:
@@ -49,23 +46,17 @@ def fold_rows(rows: Rows, count: int, *, group: str | None, seed: int) -> Indice
         ConfigError: there is no such column.
         DataError: there are fewer rows, or groups, than folds.
     """
-    from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import KFold, StratifiedKFold
 
-    labels, groups = _labels(rows), None
+    labels = _labels(rows)
     if group is not None:
-        groups = np.unique(_cells(rows, group, "--group"), return_inverse=True)[1]
-    if len(rows if groups is None else np.unique(groups)) < count:
-        what = "rows" if groups is None else f"groups in '{group}'"
-        raise DataError(f"There are fewer {what} than the {count} folds.")
-    fewest = int(np.bincount(labels).min())
-    if groups is not None:
-        divider = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    elif fewest >= count:
-        divider = StratifiedKFold(count, shuffle=True, random_state=seed)
-    else:
-        divider = KFold(count, shuffle=True, random_state=seed)
+        return fold_groups(_groups(rows, group), labels, count, seed)
+    if len(rows) < count:
+        raise DataError(f"There are fewer rows than the {count} folds.")
+    by_class = int(np.bincount(labels).min()) >= count
+    divider = (StratifiedKFold if by_class else KFold)(count, shuffle=True, random_state=seed)
     folds = np.zeros(len(rows), dtype=np.int64)
-    for number, (_, places) in enumerate(divider.split(labels, labels, groups)):
+    for number, (_, places) in enumerate(divider.split(labels, labels)):
         folds[places] = number
     return folds
 
@@ -80,39 +71,51 @@ def _cells(rows: Rows, column: str, option: str) -> list[str]:
     return [row[column] for row in rows]
 
 
+def _groups(rows: Rows, column: str) -> list[str]:
+    groups = _cells(rows, column, "--group")
+    if "" in groups:
+        raise DataError(
+            f"Row {groups.index('') + 1}: its cell in the column of groups, '{column}', is empty.",
+            hint="Fill it in; a row of no other's group gets a name of its own.",
+        )
+    return groups
+
+
+def _label_column(rows: Rows) -> str | None:
+    by_lower = {column.lower(): column for column in rows[0]}
+    return next((by_lower[name] for name in LABEL_NAMES if name in by_lower), None)
+
+
+def _named(parts: Mapping[str, Indices], count: int) -> list[str]:
+    """The split of each row, of the rows of each split."""
+    found = np.empty(count, dtype=object)
+    for name, places in parts.items():
+        found[places] = name
+    return [str(name) for name in found]
+
+
 def _labels(rows: Rows) -> Indices:
     """Class indices (n,); all the same where no column is clearly that of classes."""
-    by_lower = {column.lower(): column for column in rows[0]}
-    column = next((by_lower[name] for name in LABEL_NAMES if name in by_lower), None)
+    column = _label_column(rows)
     cells = [row[column] for row in rows] if column is not None else []
     if not cells or len(set(cells)) > len(cells) / 2:  # Numbers, mostly, and no classes.
         return np.zeros(len(rows), dtype=np.int64)
     return np.unique(cells, return_inverse=True)[1].astype(np.int64)
 
 
-def _by_group(groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
-    """Fill test, then val, with whole groups in random order; train gets the others."""
-    names, numbers = np.unique(groups, return_inverse=True)
-    sizes = np.bincount(numbers)
-    wanted = {name: share * len(groups) for name, share in shares.items() if share > 0}
-    if len(names) <= len(wanted):
+def _by_group(rows: Rows, group: str, shares: Mapping[str, float], seed: int) -> list[str]:
+    """Whole groups, so that train has every class; but for a group that is itself a class."""
+    groups, column = _groups(rows, group), _label_column(rows)
+    labels = np.zeros(len(rows), dtype=np.int64) if column == group else _labels(rows)
+    parts = whole_groups(groups, labels, {k: v for k, v in shares.items() if v > 0}, seed)
+    empty = next((name for name, places in parts.items() if not len(places)), None)
+    if empty is not None:
         raise DataError(
-            f"There are {len(names)} groups, too few for {len(wanted) + 1} splits.",
+            f"There are {len(set(groups))} groups in '{group}', too few for a {empty} split "
+            "beside the others that leaves every class in train.",
             hint="Set --val 0 or --test 0.",
         )
-    chosen = np.full(len(names), "train", dtype=object)
-    waiting = list(np.random.default_rng(seed).permutation(len(names)))
-    for name, most in wanted.items():
-        held = 0
-        # The first comes whatever its size, or else the split would be empty.
-        for number in list(waiting[:-1]):
-            if held == 0 or held + sizes[number] <= most:
-                chosen[number] = name
-                held += int(sizes[number])
-                waiting.remove(number)
-            if held >= most:
-                break
-    return [str(chosen[number]) for number in numbers]
+    return _named(parts, len(rows))
 
 
 def _by_time(times: Sequence[float], shares: Mapping[str, float]) -> list[str]:

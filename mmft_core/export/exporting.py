@@ -59,8 +59,14 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = with_data(tree, wanted.dataset, registry)
-    engine = {"batch_size": wanted.batch_size, "device": "cpu", "precision": "fp32"}
+        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
+    # No processes that load data: they would be forked from one in which converters have threads.
+    engine = {
+        "batch_size": wanted.batch_size,
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 0,
+    }
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
@@ -98,7 +104,7 @@ class _Making:
             return
         written = graph_format(self.wanted.kind)
         traced = self._traced()
-        infos = tuple(t.info(f"{t.name}{written.suffix}") for t in traced)
+        infos = tuple(written.info(one) for one in traced)
         if self.wanted.quantize is None:
             for one, info in zip(traced, infos, strict=True):
                 written.write(one, folder / info.file)
@@ -114,7 +120,11 @@ class _Making:
         self.model.task.cpu().eval()
         with torch.no_grad():
             graphs = self.model.task.graphs(self._example())
-        return [trace(graph) for graph in graphs]
+        processors = self.model.task.processors
+        longest = {
+            f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()
+        }
+        return [replace(trace(graph), longest=longest) for graph in graphs]
 
     def _example(self) -> Batch:
         """A batch that has all modalities; of one sample several times if there is but one."""
@@ -163,6 +173,7 @@ class _Making:
         return Description(
             kind=self.wanted.kind,
             quantize=self.wanted.quantize,
+            run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **versions},

@@ -39,6 +39,7 @@ class Description:
     Attributes:
         kind: the format, as `--format` names it.
         quantize: how it was quantized; None for not at all.
+        run: the name of the run that it is of, without where that lies.
         versions: of what it was written with.
         files: SHA-256 of all that is loaded, by path.
         preprocessing: by modality, how inputs become the graphs' tensors (`Processor.manifest`).
@@ -50,6 +51,7 @@ class Description:
     mmft: str = mmft_core.__version__
     kind: str
     quantize: str | None = None
+    run: str = ""
     task: str
     predicts: str
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +84,20 @@ def fingerprint(path: Path) -> str:
 def place(path: Path) -> Path:
     """The folder that a user means: of an export where a file of one is given."""
     return find_export(path) or path
+
+
+def title(path: Path) -> str:
+    """What a run is called, or an export: after its run, and how it differs."""
+    folder = find_export(path)
+    if folder is None:
+        return path.resolve().name
+    told = describe(folder)
+    return f"{told.run or folder.resolve().name} ({form(told.kind, told.quantize)})"
+
+
+def form(kind: str, quantize: str | None) -> str:
+    """A format and how it is quantized in one word."""
+    return kind if quantize is None else f"{kind}-{quantize}"
 
 
 def describe(folder: Path) -> Description:

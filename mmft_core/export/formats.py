@@ -20,6 +20,14 @@ class GraphFormat(ABC):
 
     suffix: ClassVar[str]
 
+    def info(self, traced: Traced) -> GraphInfo:
+        """What users of a graph's file have to know.
+
+        Raises:
+            ExportError: it has sizes that the format lacks.
+        """
+        return traced.info(f"{traced.name}{self.suffix}")
+
     @abstractmethod
     def write(self, traced: Traced, file: Path) -> None:
         """Write a graph.
@@ -53,6 +61,7 @@ WEIGHTS = "safetensors"
 _GRAPHS = {
     "onnx": _Place("mmft_core.export.onnx_format:Onnx", "onnx"),
     "torch-export": _Place("mmft_core.export.torch_format:TorchExport"),
+    "litert": _Place("mmft_core.export.litert_format:LiteRT", "litert"),
 }
 FORMATS = (*_GRAPHS, WEIGHTS)
 

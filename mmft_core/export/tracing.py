@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -51,12 +51,17 @@ class GraphInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A graph that is ready to be written: its inputs and outputs in their order."""
+    """A graph that is ready to be written: its inputs and outputs in their order.
+
+    Attributes:
+        longest: the greatest sizes of dimensions of any size, by name, where there are such.
+    """
 
     name: str
     program: ExportedProgram
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    longest: Mapping[str, int] = field(default_factory=dict)
 
     def info(self, file: str) -> GraphInfo:
         return GraphInfo(name=self.name, file=file, inputs=self.inputs, outputs=self.outputs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.export.folder import find_export
+from mmft_core.export.folder import find_export, form
 from mmft_core.export.formats import WEIGHTS, graph_format
+from mmft_core.planning.trees import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Wanted:
         quantize: int8 or int8-static; None for full precision.
         output: the folder; None for a place in the run's.
         dataset: the data that it is compared on; None for the run's own.
+        settings: of these data, as {"dataset": {"target_column": "topic"}}.
         samples: how many of them.
         batch_size: for which latency is measured, beside 1.
         most: by how much the monitored figure may be worse.
@@ -29,13 +31,13 @@ class Wanted:
     quantize: str | None = None
     output: Path | None = None
     dataset: str | None = None
+    settings: Tree = field(default_factory=dict)
     samples: int = 64
     batch_size: int = 32
     most: float = 0.02
 
     def place(self, run: Path) -> Path:
-        name = self.kind if self.quantize is None else f"{self.kind}-{self.quantize}"
-        return self.output or run / "export" / name
+        return self.output or run / "export" / form(self.kind, self.quantize)
 
     def check(self) -> None:
         """Raises:
@@ -46,6 +48,10 @@ class Wanted:
             raise ConfigError(
                 f"--quantize {self.quantize} is for --format onnx, not {self.kind}.",
                 hint="Leave one of them out.",
+            )
+        if self.settings and self.dataset is None:
+            raise ConfigError(
+                "--set is for --dataset.", hint="Leave it out, or name a data set by --dataset."
             )
         if self.kind != WEIGHTS:
             graph_format(self.kind)

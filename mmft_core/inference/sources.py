@@ -45,13 +45,17 @@ def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
         DataError: one names nothing that can be read.
     """
     for argument in arguments:
-        found = _files(argument, processor.suffixes)
+        found = _files(argument, processor.suffixes) if processor.suffixes else None
         if found is not None:
             yield from found
         elif _is_text(argument, processor):
             yield argument
-        else:
+        elif processor.suffixes:
             raise DataError(f"{argument}: found no such file or folder.")
+        else:
+            raise DataError(
+                f"{argument}: the model reads no files.", hint="Give a table by --dataset TABLE."
+            )
 
 
 def assign(

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.planning import compat
+from mmft_core.planning.options import option_names
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
@@ -25,20 +26,33 @@ def choose_dataset(
         The dataset, and its settings with the path as it is opened.
 
     Raises:
-        ConfigError: none is given, or several open the path.
+        ConfigError: none is given, several open the path, or it has no columns and one is named
+            to group by.
         DataError: there is no such path, or nothing that fits the task opens it.
         UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
     """
     if "name" in table:
-        return registry.dataset(chosen_name(table, "dataset", "--dataset")), table
-    if "path" in table:
+        chosen = registry.dataset(chosen_name(table, "dataset", "--dataset"))
+    elif "path" in table:
         path = Path(str(table["path"])).expanduser()
-        return _opener(path, task, registry), merge(table, {"path": str(path)})
-    if task.default_dataset is None:
+        chosen, table = _opener(path, task, registry), merge(table, {"path": str(path)})
+    elif task.default_dataset is not None:
+        chosen = registry.dataset(task.default_dataset)
+    else:
         raise ConfigError(
             f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
         )
-    return registry.dataset(task.default_dataset), table
+    _check_columns(chosen, table)
+    return chosen, table
+
+
+def _check_columns(dataset: Component[DatasetSpec], table: Tree) -> None:
+    if "group_column" in table and "group_column" not in option_names(dataset.options_type()):
+        raise ConfigError(
+            f"Dataset '{dataset.name}' has no columns, so there is none to group by.",
+            hint="Leave out --group, or make a table of it, with such a column: "
+            "mmft data split DATASET -o TABLE.csv",
+        )
 
 
 def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:

@@ -93,11 +93,28 @@ def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], wher
     key = re.sub(r"^\$\.?", "", place.strip("`"))
     name = re.split(r"[.\[]", key)[0]
     expected = next((o.type for o in describe(options_type) if o.name == name), "")
-    given = f" {values[name]!r}" if name in values else ""
+    value = values.get(name)
+    if key.startswith(f"{name}[") and isinstance(value, Mapping):
+        return _explain_entry(value, options_type, f"{where}.{name}", name)
+    given = f" {value!r}" if name in values else ""
     if reason.startswith(("Expected `", "Invalid enum")) and expected and " >= " not in reason:
         reason = f"expected {expected}"
     reason = reason[0].lower() + reason[1:]
     return f"{where}.{key} ={given} is not valid: {reason}."
+
+
+def _explain_entry(table: Mapping[str, Any], options_type: type[Any], where: str, name: str) -> str:
+    """Say which entry of a table is wrong, which msgspec does not."""
+    hint = typing.get_type_hints(options_type, include_extras=True)[name]
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    wanted = typing.get_args(hint)[1]
+    for key, value in table.items():
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError:
+            return f"{where}.{key} = {value!r} is not valid: expected {_type_name(wanted)}."
+    return f"{where} is not valid."
 
 
 def _type_name(hint: Any) -> str:

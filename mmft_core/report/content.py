@@ -77,7 +77,7 @@ class ReportContent:
     @property
     def inputs(self) -> str:
         """What `mmft predict` is given."""
-        return wording.inputs_of(self.results.get("reads", ()))
+        return wording.inputs_of(self.results)
 
     @property
     def split(self) -> str | None:

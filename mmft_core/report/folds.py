@@ -60,7 +60,7 @@ def write_folds_report(
         runs=[(run, wording.duration(run["total_seconds"])) for run in record["runs"]],
         settings=settings(config),
         folder=folder(output),
-        inputs=wording.inputs_of(results[0]["reads"]),
+        inputs=wording.inputs_of(results[0]),
     )
     write_text(output / "report.html", wording.encodable(html))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sized
+from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 
@@ -83,6 +83,7 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def inputs_of(modalities: Sized) -> str:
-    """What `mmft predict` is given: files, or samples of several modalities."""
-    return "FILES..." if len(modalities) < 2 else "--dataset TABLE"
+def inputs_of(results: Mapping[str, Any]) -> str:
+    """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
+    return "FILES..." if files else "--dataset TABLE"

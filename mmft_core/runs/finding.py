@@ -12,6 +12,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.mistaken import is_model
 from mmft_core.planning.trees import Tree, read_toml
 from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
@@ -90,6 +91,8 @@ def _name(path: Path, folder: Path) -> str:
 
 def _places(folder: Path) -> Iterator[Path]:
     """The folders that hold a run, by name; below a sweep or a cross-validation others may be."""
+    if is_model(folder):
+        return
     files = RunDirectory(folder)
     marks = (files.config, files.results, files.data, folder / "folds.json")
     if any(mark.is_file() for mark in marks):

@@ -107,6 +107,19 @@ def sizes_are_for_every_sample(bench: Workbench, component: Spec) -> None:
         )
 
 
+def groups_are_of_every_sample(bench: Workbench, component: Spec) -> None:
+    """Where samples are of groups, each is, and no group is in two splits."""
+    home: dict[str, str] = {}
+    for name, split in _dataset(bench, component).splits.items():
+        groups = split.groups()
+        assert groups is None or len(groups) == len(split), (
+            f"'{name}' has {len(split)} samples and groups of {len(groups or ())}"
+        )
+        for group in set(groups or ()):
+            other = home.setdefault(group, name)
+            assert other == name, f"the group '{group}' is in '{other}' and in '{name}'"
+
+
 def splits_are_picklable(bench: Workbench, component: Spec) -> None:
     """They travel to worker processes, and give the same there."""
     for name, split in _dataset(bench, component).splits.items():
@@ -142,6 +155,7 @@ BUNDLED_CHECKS = (
     samples_hold_what_is_declared,
     targets_are_of_the_declared_types,
     sizes_are_for_every_sample,
+    groups_are_of_every_sample,
     splits_are_picklable,
     same_seed_same_split,
 )

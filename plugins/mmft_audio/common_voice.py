@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmft_audio.audio_rows import AudioRows
 from mmft_audio.audio_table import table_rows
 from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.splits import Grouped
+from mmft_core.data.table_columns import texts_of
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 
@@ -42,8 +43,9 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
     )
 
 
-def _rows(root: Path, table: str, context: DatasetContext) -> AudioRows:
-    """One of the tables, whose files are in clips/."""
-    options = AudioTableOptions(audio_column="path")
-    rows, _, _ = table_rows(Table(root / table), options, context, root / "clips")
-    return rows
+def _rows(root: Path, name: str, context: DatasetContext) -> Split:
+    """One of the tables, whose files are in clips/, in groups by speaker."""
+    options, table = AudioTableOptions(audio_column="path"), Table(root / name)
+    rows, _, _ = table_rows(table, options, context, root / "clips")
+    speaker = table.find_column(None, "group_column", ("client_id",))
+    return rows if speaker is None else Grouped(rows, texts_of(table, speaker))

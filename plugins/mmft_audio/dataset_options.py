@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions
+from mmft_core.data.split_options import SplitOptions, TableSplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioTableOptions(SplitOptions):
+class AudioTableOptions(TableSplitOptions):
     """Options of `audio-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
@@ -28,10 +28,6 @@ class AudioTableOptions(SplitOptions):
     ] = None
     end_column: Annotated[
         str | None, Meta(description="Column of seconds at which it ends there.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
 
 

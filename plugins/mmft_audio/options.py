@@ -56,8 +56,7 @@ class WhisperOptions(AudioBackboneOptions):
             gt=0,
             le=30,
             description="Seconds of audio that the network hears at once, at most; longer "
-            "recordings are cut into pieces. A network that has learned from short recordings "
-            "wants pieces like them.",
+            "recordings are cut into pieces (see task.piece_seconds).",
         ),
     ] = 30.0
     language: Annotated[
@@ -105,6 +104,14 @@ class RecognitionOptions(Generation):
     num_beams: Annotated[
         int, Meta(ge=1, description="Alternatives that beam search follows; 1 for greedy search.")
     ] = 5
+    piece_seconds: Annotated[
+        Annotated[float, Meta(ge=1)] | None,
+        Meta(
+            description="Longer recordings are cut at quiet places into pieces of at most so many "
+            "seconds to be written down, not to learn from; unset for as much as the network "
+            "hears. One that has learned from short recordings wants pieces like them."
+        ),
+    ] = None
     exact: Annotated[
         bool,
         Meta(

@@ -16,6 +16,7 @@ from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import LibriSpeechOptions, SpeechCommandsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data.labelled_files import pack
+from mmft_core.data.splits import Grouped
 from mmft_core.errors import DataError, WeightsError, first_line
 from mmft_core.reachable import ensure_reachable
 
@@ -61,11 +62,12 @@ def build_librispeech(options: LibriSpeechOptions, context: DatasetContext) -> D
     )
 
 
-def _with_transcripts(folder: Path, context: DatasetContext, *, lower: bool) -> AudioRows:
+def _with_transcripts(folder: Path, context: DatasetContext, *, lower: bool) -> Split:
+    """The recordings of a subset, whose folders are those of speakers, in groups by these."""
     rows = audio_folder.rows_of_folder(folder, folder, context)
     if isinstance(rows.targets, pa.ChunkedArray) and lower:
         rows.targets = pa.chunked_array([[t.lower() for t in rows.targets.to_pylist()]])
-    return rows
+    return Grouped(rows, [Path(rows.name(index)).parts[0] for index in range(len(rows))])
 
 
 def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContext) -> Dataset:
@@ -103,14 +105,17 @@ def _listing(file: Path) -> set[str]:
 
 def _commands(
     folder: Path, files: Sequence[str], words: tuple[str, ...], context: DatasetContext
-) -> AudioRows:
+) -> Split:
+    """These files, in groups by speaker: WORD/SPEAKER_nohash_NUMBER.wav."""
     said = [file.partition("/")[0] for file in files]
     if context.target == "text":
-        return AudioRows(folder, pack(files), pa.chunked_array([said], pa.string()))
-    if context.target == "none":
-        return AudioRows(folder, pack(files))
-    labels = np.array([words.index(word) for word in said], dtype=np.int64)
-    return AudioRows(folder, pack(files), labels, words)
+        rows = AudioRows(folder, pack(files), pa.chunked_array([said], pa.string()))
+    elif context.target == "none":
+        rows = AudioRows(folder, pack(files))
+    else:
+        labels = np.array([words.index(word) for word in said], dtype=np.int64)
+        rows = AudioRows(folder, pack(files), labels, words)
+    return Grouped(rows, [Path(file).name.partition("_nohash_")[0] for file in files])
 
 
 def _fetch(url: str, name: str, into: Path, expected: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,7 +60,7 @@ class Recognition(Task):
         self.backbones = nn.ModuleDict({"audio": backbone})
         self.options = options
         self.codec = TranscriptCodec(backbone.codec)
-        self.processor = backbone.processor.for_transcripts()
+        self.processor = backbone.processor.for_transcripts(options.piece_seconds or math.inf)
 
     @property
     def processors(self) -> dict[str, Processor]:

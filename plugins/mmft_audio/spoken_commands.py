@@ -55,7 +55,7 @@ def build(options: SpokenCommandsOptions, context: DatasetContext) -> Dataset:
         MissingExtraError: espeakng-loader is not installed.
         StorageError: they cannot be written.
     """
-    table = AudioTableOptions(path=str(_folder() / _TABLE))
+    table = AudioTableOptions(path=str(_folder() / _TABLE), group_column="voice")
     dataset = audio_table.build(table, context)
     splits = dict(dataset.splits)
     most, train = options.samples, splits["train"]

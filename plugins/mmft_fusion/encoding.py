@@ -35,10 +35,18 @@ def encode(task: Task, batch: Batch, dropout: float = 0.0) -> dict[str, Encoded]
             missing; never its last one.
     """
     device = next(task.parameters()).device
-    everywhere = torch.ones(len(batch), dtype=torch.bool, device=device)
-    held = {m: batch.present.get(m, everywhere) for m in task.backbones}
+    held = {m: _held(batch, m, device) for m in task.backbones}
     kept = _dropped(held, dropout) if task.training and dropout else held
     return {m: _encoded(task, batch, m, held[m], kept[m]) for m in task.backbones}
+
+
+def _held(batch: Batch, modality: str, device: torch.device) -> Tensor:
+    """(B,) bool, which samples have the modality."""
+    if modality in batch.present:
+        return batch.present[modality]
+    rows = next(iter(batch.inputs[modality].values()))
+    # Not `len(batch)`: in a graph the size of a batch is a symbol.
+    return torch.ones(rows.shape[0], dtype=torch.bool, device=device)
 
 
 def _encoded(task: Task, batch: Batch, modality: str, held: Tensor, kept: Tensor) -> Encoded:

@@ -91,11 +91,11 @@ def _table(options: MixedTableOptions) -> Table:
 
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
-    """The columns of inputs: all but those of targets and splits."""
+    """The columns of inputs: all but those of targets, splits and groups."""
     names = _TARGET_NAMES[context.target]
     target = table.find_column(options.target_column, "target_column", names)
     split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
-    others = [name for name in (target, split) if name is not None]
+    others = [name for name in (target, split, options.group_column) if name is not None]
     return find_kinds(table, options.columns, others, guess=options.others == "guess")
 
 

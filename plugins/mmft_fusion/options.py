@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import Share, SplitOptions
+from mmft_core.data.split_options import Share, SplitOptions, TableSplitOptions
 from mmft_core.generation import Generation
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "ignored"]
@@ -91,16 +91,12 @@ class CaptioningOptions(Generation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedTableOptions(SplitOptions):
+class MixedTableOptions(TableSplitOptions):
     """Options of `mixed-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
     target_column: Annotated[
         str | None, Meta(description="Column of classes or numbers to predict; unset finds it.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
     columns: Annotated[
         dict[str, ColumnKind],

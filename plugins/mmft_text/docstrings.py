@@ -2,7 +2,8 @@
 
 Real prose that a fresh machine has: its class is the package that it comes from, its summary the
 first line; what is summarized is the rest, below the name of what it documents. Near duplicates are
-left out, and splits are made of whole modules, so that nothing of the test data is trained on.
+left out, and splits and folds are made of whole modules, so that nothing of the test data is
+trained on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pyarrow.feather as feather
 
 from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.data.splits import Indices, Subset
+from mmft_core.data.splits import Grouped, Indices, Subset
 from mmft_core.errors import DataError, StorageError
 from mmft_core.files import replacing
 from mmft_text.options import DocstringOptions
@@ -76,7 +77,8 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     table = _usable(table, context.target, options.samples)
     names = list(versions)
     labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
-    rows = _rows(table, labels, tuple(names), context.target)
+    texts = _rows(table, labels, tuple(names), context.target)
+    rows = Grouped(texts, table["module"].to_pylist())
     parts = table["split"].to_numpy()
     splits = {p: Subset(rows, np.flatnonzero(parts == p)) for p in _SPLITS if (parts == p).any()}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import LABEL_NAMES, NO_LABEL
+from mmft_core.data.splits import Grouped, Indices
+from mmft_core.data.table_columns import LABEL_NAMES, NO_LABEL, text_of
 from mmft_core.data.tables import quietly
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
 from mmft_core.reachable import ensure_reachable
@@ -55,7 +55,7 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
     if target is not None and context.target == "class":
         classes = _classes(named, target)
     rows = {n: _rows(f"{options.id} {n}", p, text, target, classes) for n, p in named.items()}
-    splits, notes = _complete(rows, options, context)
+    splits, notes = _complete(_grouped(rows, named, options), rows.get("train"), options, context)
     passed_over = [name for name in loaded if SPLIT_NAMES.get(name.lower(), name) not in rows]
     if passed_over:
         notes = [*notes, f"not used: {', '.join(passed_over)}"]
@@ -164,18 +164,40 @@ def _strings(part: Any, column: str) -> pa.ChunkedArray:
     return cells
 
 
+def _grouped(
+    rows: Mapping[str, TextRows], parts: Mapping[str, Any], options: HubTextOptions
+) -> dict[str, Split]:
+    """The rows, in groups if a column says which."""
+    if options.group_column is None:
+        return dict(rows)
+    first = next(iter(parts.values()))
+    column = _column(first, options.group_column, "group_column", (), options.id)
+    _check_columns(parts, [column], options.id)
+    return {
+        name: Grouped(
+            split, [text_of(cell) for cell in parts[name].data.column(column).to_pylist()]
+        )
+        for name, split in rows.items()
+    }
+
+
 def _complete(
-    rows: Mapping[str, TextRows], options: HubTextOptions, context: DatasetContext
+    splits: dict[str, Split],
+    train: TextRows | None,
+    options: HubTextOptions,
+    context: DatasetContext,
 ) -> tuple[dict[str, Split], list[str]]:
-    """Set aside the splits that the data set lacks."""
-    splits: dict[str, Split] = dict(rows)
+    """Set aside the splits that the data set lacks.
+
+    Args:
+        train: the rows of its training split, if it has one.
+    """
     shares = {"val": options.val, "test": options.test}
-    missing = {name: share for name, share in shares.items() if name not in rows and share}
-    if "train" not in rows or not missing:
+    missing = {name: share for name, share in shares.items() if name not in splits and share}
+    if train is None or not missing:
         return splits, []
-    train = rows["train"]
     labels = train.targets
     if not isinstance(labels, np.ndarray):
         labels = np.zeros(len(train), dtype=np.int64)
-    parts, notes = set_aside(train, labels, missing, context.seed)
+    parts, notes = set_aside(splits["train"], labels, missing, context.seed)
     return splits | parts, notes

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions
+from mmft_core.data.split_options import GroupColumn, SplitOptions, TableSplitOptions
 from mmft_core.generation import Generation
 
 
@@ -47,17 +47,13 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(SplitOptions):
+class TextTableOptions(TableSplitOptions):
     """Options of `text-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
     text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
 
 
@@ -78,6 +74,7 @@ class HubTextOptions(SplitOptions):
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
     ] = None
+    group_column: GroupColumn = None
 
 
 @dataclass(frozen=True, kw_only=True)

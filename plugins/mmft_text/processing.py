@@ -154,6 +154,9 @@ class TextProcessor(Processor):
     def axes(self) -> Axes:
         return {"tokens": {1: "length"}, "mask": {1: "length"}}
 
+    def longest(self) -> Mapping[str, int]:
+        return {"length": self.max_length}
+
     def manifest(self) -> Mapping[str, Any]:
         v = self.vocabulary
         return {

@@ -12,7 +12,7 @@ from mmft_core.data.class_folder_dataset import class_folder_dataset
 from mmft_core.data.class_folders import FileKind
 from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.set_aside import set_aside
-from mmft_core.data.splits import Indices, Subset, stratified
+from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError, SampleError
 from mmft_text.options import TextFolderOptions
 from mmft_text.text_files import SUFFIXES, read_text, what_failed
@@ -21,6 +21,9 @@ _TEXTS = FileKind("text files", SUFFIXES)
 
 PASSAGE = 2000
 """Characters of a passage that a long file is cut into for language modelling, at most."""
+
+_FEWEST = 10
+"""Files without which passages of one file may be in several splits."""
 
 
 class TextFiles(LabelledFiles):
@@ -71,6 +74,12 @@ class Passages(Split):
     def sizes(self) -> Sequence[float]:
         return (self.spans[:, 2] - self.spans[:, 1]).tolist()  # type: ignore[no-any-return]
 
+    def groups(self) -> Sequence[str] | None:
+        """The files, where there are enough of them to be set aside as wholes."""
+        if len(self.files) < _FEWEST:
+            return None
+        return [str(self.files[file]) for file in self.spans[:, 0].tolist()]
+
 
 def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     """Find the texts.
@@ -88,9 +97,8 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
         what = "does not exist" if not root.exists() else "holds no text files with text in them"
         raise DataError(f"{root} {what}.", hint=f"Expected files ending in {', '.join(SUFFIXES)}.")
     passages = Passages(files, np.array(spans, dtype=np.int64))
-    # Whole files are set aside, for passages of one know of each other.
-    of_file = passages.spans[:, 0]
-    splits, notes = _by_file(passages, of_file, shares, context.seed)
+    none = np.zeros(len(passages), dtype=np.int64)
+    splits, notes = set_aside(passages, none, shares, context.seed)
     return Dataset(
         info=DatasetInfo(
             name=str(root),
@@ -144,21 +152,6 @@ def _pieces(line: bytes) -> Iterator[bytes]:
         yield line[start:end]
         start = end
     yield line[start:]
-
-
-def _by_file(
-    passages: Passages, of_file: Indices, shares: dict[str, float], seed: int
-) -> tuple[dict[str, Split], list[str]]:
-    """Set whole files aside where there are enough of them, else passages."""
-    files = len(passages.files)
-    if files < 10:
-        return set_aside(passages, np.zeros(len(passages), dtype=np.int64), shares, seed)
-    chosen = stratified(np.zeros(files, dtype=np.int64), shares, seed)
-    parts = {name: np.flatnonzero(np.isin(of_file, which)) for name, which in chosen.items()}
-    splits: dict[str, Split] = {n: Subset(passages, rows) for n, rows in parts.items() if len(rows)}
-    return splits, [
-        f"set aside at random, by file: {' and '.join(n for n in splits if n != 'train')}"
-    ]
 
 
 def _size(path: Path) -> int:

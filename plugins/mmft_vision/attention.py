@@ -68,7 +68,7 @@ class WindowAttention(ShiftedWindowAttention):  # type: ignore[misc]
         windows = _divide(torch.roll(x, (-shift[0], -shift[1]), (1, 2)), rows, columns)
         bias = self.get_relative_position_bias()
         if any(shift):
-            bias = bias + _mask(x, shift, rows, columns).repeat(len(x), 1, 1, 1)
+            bias = bias + _mask(x, shift, rows, columns).repeat(x.shape[0], 1, 1, 1)
         number, length, channels = windows.shape
         packed = self.qkv(windows).view(number, length, 3, self.num_heads, -1)
         q, k, v = packed.permute(2, 0, 3, 1, 4).unbind()

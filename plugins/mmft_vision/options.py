@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import Share, SplitOptions
+from mmft_core.data.split_options import Share, SplitOptions, TableSplitOptions
 
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.
@@ -47,7 +47,7 @@ class ImageFolderOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTableOptions(SplitOptions):
+class ImageTableOptions(TableSplitOptions):
     """Options of `image-table`."""
 
     path: Annotated[str, Meta(description="The table.")] = ""
@@ -57,10 +57,6 @@ class ImageTableOptions(SplitOptions):
     ] = None
     label_column: Annotated[
         str | None, Meta(description="Column of class names; unset takes the one named label.")
-    ] = None
-    split_column: Annotated[
-        str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
     ] = None
 
 

@@ -83,6 +83,18 @@ class TestProcessor:
         assert batch["waves"].shape[1] % 320 == 0
         assert int(batch["lengths"][:count].sum()) == pytest.approx(5 * RATE, abs=5)
 
+    def test_pieces_may_be_shorter_than_what_is_heard_and_learned_from(
+        self, tmp_path: Path
+    ) -> None:
+        recording = write(tmp_path / "a.wav", speech(1.9))
+        usual, short = processor().for_transcripts(), processor().for_transcripts(1.0)
+        assert usual.pieces(recording) == [recording]
+        cut = short.pieces(recording)
+        assert len(cut) > 1 and max(p.end - p.start for p in cut if p.end is not None) <= 1.0
+        assert short.prepare(recording, train=False)["lengths"].tolist() != [1.9 * RATE]
+        assert len(short.prepare(recording, train=True)["lengths"]) == 1
+        assert short.inspect(recording, train=True) is None
+
     def test_elsewhere_a_part_is_heard(self, tmp_path: Path) -> None:
         recording = write(tmp_path / "a.wav", sound(5))
         plain = processor()

@@ -96,7 +96,12 @@ class TestRuns:
         assert all(path.read_text().startswith("WEBVTT\n") for path in written)
 
     def test_standard_input(
-        self, trained: Path, data: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+        self,
+        trained: Path,
+        data: Path,
+        tmp_path: Path,
+        mmft: Mmft,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def feed(content: bytes) -> None:
             stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))
@@ -110,6 +115,11 @@ class TestRuns:
         assert record["input"] == "-" and record["text"] == WORDS[2]
         feed(second.read_bytes())
         assert mmft("predict", trained, "-", "--format", "srt").out.splitlines()[-1] == WORDS[2]
+        for form in ("flac", "ogg", "mp3"):
+            soundfile.write(tmp_path / f"x.{form}", soundfile.read(second)[0], RATE)
+            feed((tmp_path / f"x.{form}").read_bytes())
+            (record,) = lines(mmft("predict", trained, "-"))
+            assert record["text"] == WORDS[2], form
 
     def test_long_recordings_in_pieces(self, trained: Path, tmp_path: Path, mmft: Mmft) -> None:
         silence = np.zeros(RATE, dtype="float32")
@@ -120,6 +130,10 @@ class TestRuns:
         assert len(record["segments"]) >= 2
         starts = [segment["start"] for segment in record["segments"]]
         assert starts == sorted(starts) and 15 <= starts[1] <= 30
+        finer = ("--set", "task.piece_seconds=8")
+        (shorter,) = lines(mmft("predict", trained, tmp_path / "long.flac", *finer))
+        assert len(shorter["segments"]) > len(record["segments"])
+        assert all(s["end"] - s["start"] <= 8.01 for s in shorter["segments"])
 
     def test_a_bad_file_is_named_and_the_others_are_predicted(
         self, trained: Path, data: Path, tmp_path: Path, mmft: Mmft

@@ -21,6 +21,7 @@ class Options:
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most of all.")] = None
     label: str = "none of these"
     sizes: tuple[int, ...] = field(default_factory=lambda: (1, 2))
+    kinds: dict[str, Literal["a", "b"]] = field(default_factory=dict)
 
 
 def test_describe_gives_type_default_and_documentation() -> None:
@@ -33,6 +34,7 @@ def test_describe_gives_type_default_and_documentation() -> None:
         "limit": ("int >= 1 or unset", None, "Most of all."),
         "label": ("str", "none of these", ""),
         "sizes": ("tuple[int, ...]", (1, 2), ""),
+        "kinds": ("dict[str, 'a' | 'b']", {}, ""),
     }
     assert option_names(Options) == described.keys()
 
@@ -62,6 +64,10 @@ def test_values_are_converted(given: dict[str, object], value: object) -> None:
     [
         ({"widht": 3}, r"There is no option 'backbone.widht'. Did you mean 'width'\? Options of"),
         ({"width": "wide"}, r"backbone.width = 'wide' is not valid: expected int >= 1 and <= 512"),
+        (
+            {"kinds": {"x": "a", "y": "c"}},
+            r"backbone.kinds.y = 'c' is not valid: expected 'a' \| 'b'",
+        ),
         ({"width": 3.5}, r"backbone.width = 3.5 is not valid: expected int"),
         ({"width": True}, r"backbone.width = True is not valid: expected int"),
         ({"width": 0}, r"backbone.width = 0 is not valid: expected `int` >= 1"),

@@ -35,6 +35,10 @@ class Pictures(Texts):
         return None
 
 
+class Rows(Pictures):
+    suffixes = ()
+
+
 @pytest.fixture
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("b.txt", "a.md", "deep/c.txt", "picture.png"):
@@ -84,3 +88,10 @@ def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
     split = Sources("text", list(expand(["notes/b.txt", "A text."], Texts())), Texts())
     assert [split[i].inputs["text"] for i in range(2)] == ["in b.txt", "A text."]
     assert [split[i].id for i in range(2)] == ["notes/b.txt", "A text."]
+
+
+def test_a_model_of_rows_is_given_no_files(notes: Path) -> None:
+    for argument in ("notes/b.txt", "notes", "absent"):
+        with pytest.raises(DataError, match="the model reads no files") as caught:
+            list(expand([argument], Rows()))
+        assert "--dataset" in str(caught.value.hint)

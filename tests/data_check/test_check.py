@@ -115,6 +115,22 @@ def test_a_cleaned_table_is_clean_and_the_data_stay_as_they_are(
     assert sum(kind == "suspect" for kind, _ in left) <= 1
 
 
+def test_a_text_to_be_written_that_is_far_too_long(mmft: Call, tmp_path: Path) -> None:
+    rows = [
+        f"text number {k} of {k * k % 91} about the weather,summary {k} {k * k % 89}"
+        for k in range(40)
+    ]
+    table = tmp_path / "texts.csv"
+    table.write_text("\n".join(["text,summary", *rows]))
+    task = ("--task", "summarization", "--json", tmp_path / "found.json")
+    assert mmft("data", "check", table, *task).code == 0
+    rows[7] += " and more" * 400
+    table.write_text("\n".join(["text,summary", *rows]))
+    ended = mmft("data", "check", table, *task)
+    assert ended.code == 1 and "1 finding" in ended.out
+    assert "texts.csv, row 8 has 3,612 characters to be written" in ended.out
+
+
 def test_a_cleaned_table_keeps_the_columns_that_are_no_inputs(mmft: Call, tmp_path: Path) -> None:
     rows = [f"word{k} of a text,{'ab'[k % 2]},patient {k // 3}" for k in range(20)]
     table = tmp_path / "rows.csv"

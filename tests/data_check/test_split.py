@@ -92,6 +92,30 @@ def test_paths_are_found_from_where_the_table_comes_to_lie(
         assert "unreadable" not in ended.out and "20" not in ended.err, ended.out
 
 
+def test_each_class_stays_in_train_though_groups_have_one_each(mmft: Call, tmp_path: Path) -> None:
+    table = tmp_path / "owners.csv"
+    rows = [f"remark {k} of somebody,c{k % 6},owner {k % 6}{k // 6 % 2}" for k in range(120)]
+    table.write_text("text,label,owner\n" + "\n".join(rows) + "\n")
+    for seed in range(5):
+        out = tmp_path / f"{seed}.csv"
+        ended = mmft("data", "split", table, "-o", out, "--group", "owner", "--seed", seed)
+        assert ended.code == 0, ended.err
+        divided = read(out)
+        assert len({r["label"] for r in divided if r["split"] == "train"}) == 6
+        assert {r["split"] for r in divided} == {"train", "val", "test"}
+    ended = mmft("data", "split", table, "-o", tmp_path / "by-class.csv", "--group", "label")
+    assert ended.code == 0, "whole classes may be set aside where that is what was asked for"
+
+
+def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace(",p6,", ",,", 1))
+    for more in ((), ("--folds", "3")):
+        ended = mmft(
+            "data", "split", table, "-o", tmp_path / "out.csv", "--group", "patient", *more
+        )
+        assert ended.code == 2 and "Row 7: its cell in the column of groups" in ended.err
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -99,8 +123,9 @@ def test_paths_are_found_from_where_the_table_comes_to_lie(
         (("--time", "label"), "Row 1: 'well' in 'label' is neither"),
         (("--val", "0.5", "--test", "0.5"), "leave nothing to train on"),
         (("--time", "day", "--folds", "3"), "--time goes neither"),
-        (("--group", "label", "--val", "0.2"), "2 groups, too few"),
-        (("--group", "label", "--folds", "5"), "fewer groups in 'label'"),
+        (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
+        (("--seed", "-1"), "-1 is not in the range"),
+        (("--group", "label", "--folds", "5"), "2 groups, too few for 5 folds"),
     ],
 )
 def test_mistakes_end_in_one_sentence(

@@ -78,6 +78,9 @@ def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -
 def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
     refused(mmft("export", made), "is an export, and no run")
     refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+    packaged = mmft("package", made, "--name", "my-net", "-o", tmp_path / "there")
+    refused(packaged, "is an export, and no run", "Give the run")
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize(
@@ -89,9 +92,11 @@ def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft
             "--quantize int8 is for --format onnx",
         ),
         (("--format", "safetensors", "--quantize", "int8"), "not safetensors"),
+        (("--set", "dataset.text_column=a"), "--set is for --dataset"),
+        (("--max-drop", "-1"), "is not in the range x>=0"),
         (("--output", "FOLDER"), "is there already, and is no export"),
     ],
-    ids=["format", "torch in 8 bits", "weights in 8 bits", "output"],
+    ids=["format", "torch in 8 bits", "weights in 8 bits", "idle set", "negative drop", "output"],
 )
 def test_options_that_do_not_go_together(
     more: tuple[str, ...], sentence: str, run: Path, tmp_path: Path, mmft: Mmft
@@ -102,15 +107,17 @@ def test_options_that_do_not_go_together(
     assert (tmp_path / "a file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("kind", ["onnx", "litert"])
 def test_packages_that_are_not_installed(
-    run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+    kind: str, run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = extras.extra_installed
     monkeypatch.setattr(
-        extras, "extra_installed", lambda d, extra: extra != "onnx" and installed(d, extra)
+        extras, "extra_installed", lambda d, extra: extra != kind and installed(d, extra)
     )
-    refused(mmft("export", run), "The format onnx needs packages", "pip install 'mmft[onnx]'")
-    assert not (run / "export" / "onnx").exists()
+    found = mmft("export", run, "--format", kind)
+    refused(found, f"The format {kind} needs packages", f"pip install 'mmft[{kind}]'")
+    assert not (run / "export" / kind).exists()
     file = export / "export.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": "onnx"}))
-    refused(mmft("predict", export, "a text"), "pip install 'mmft[onnx]'")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": kind}))
+    refused(mmft("predict", export, "a text"), f"pip install 'mmft[{kind}]'")

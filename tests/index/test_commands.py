@@ -226,6 +226,9 @@ def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
     assert absent.code == 2 and not place.exists(), "nothing half-written"
     text = mmft("index", pictures, "some words", "-o", place)
     assert text.code == 2 and not place.exists()
+    for idle in (("--set", "dataset.path_column=a"), ("--split", "test")):
+        ended = mmft("index", pictures, library, "-o", place, *idle)
+        assert ended.code == 2 and f"{' '.join(idle)} is for --dataset" in ended.err
     other = mmft("index", pictures, library, "-o", library)
     assert other.code == 2 and "and is no index" in other.err
 

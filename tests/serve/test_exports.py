@@ -63,7 +63,9 @@ def test_pictures(digits: Path, tmp_path: Path, mmft: Mmft) -> None:
         answer = httpx.post(
             f"{address}/predict", files={"image": files[0].read_bytes()}, timeout=60
         )
+        named = httpx.get(f"{address}/model", timeout=60).json()["name"]
     assert agree(answer.json()["prediction"], wanted[0])
+    assert named == f"{digits.name} (onnx)"
 
 
 def test_texts(topics: Path, mmft: Mmft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,6 +109,19 @@ def test_every_run_is_listed_in_its_state(folder: Path, mmft: Mmft) -> None:
     ended = mmft("runs", folder)
     assert "0.8000 ± 0.0100" in ended.out and "memory did not suffice" in ended.out
     assert "Traceback" not in ended.out + ended.err
+
+
+def test_models_that_were_exported_or_published_are_no_runs(folder: Path, mmft: Mmft) -> None:
+    before = mmft("runs", folder).out
+    for name in ("export.json", "model.json"):
+        place = make_run(folder / "elsewhere")
+        (place / "data.json").unlink()
+        (place / "model.json").touch()
+        (place / name).touch()
+        assert mmft("runs", folder).out == before
+        ended = mmft("publish", place, "-o", folder / "new")
+        assert ended.code == 2 and "and no run" in ended.err
+        shutil.rmtree(place)
 
 
 def test_sorting_and_filtering(folder: Path, mmft: Mmft) -> None:

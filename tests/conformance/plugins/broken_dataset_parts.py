@@ -120,3 +120,12 @@ class _TooFewSizes(Signs):
 
 def build_too_few_sizes(options, context):
     return _with(_TooFewSizes, options, context)
+
+
+class _TornGroup(Signs):
+    def groups(self):
+        return ["everywhere"] * len(self)
+
+
+def build_torn_group(options, context):
+    return _with(_TornGroup, options, context)

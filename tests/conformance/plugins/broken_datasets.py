@@ -15,6 +15,7 @@ NAMES = (
     "number-as-class",
     "one-class",
     "too-few-sizes",
+    "torn-group",
     "open-file",
     "unseeded-split",
     "missing-path",
