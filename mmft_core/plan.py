@@ -127,9 +127,13 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """
     for key in tree:
         if key not in TOP_LEVEL:
+            engine = option_names(EngineConfig)
+            near = f"engine.{key}" if key in engine else key
+            known = {*TOP_LEVEL, *(f"engine.{name}" for name in engine)}
             raise ConfigError(
-                f"There is no setting '{key}'.{did_you_mean(key, TOP_LEVEL)}",
-                hint=f"Settings are: {', '.join(TOP_LEVEL)}.",
+                f"There is no setting '{key}'.{did_you_mean(near, known)}",
+                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
+                "as engine.lr and backbone.image_size.",
             )
     ensure_text(tree)
     tree = combine([tree], registry)

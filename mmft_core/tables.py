@@ -101,6 +101,8 @@ def _read(path: Path) -> Any:
             )
         except DataError:
             raise
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
         except ValueError as error:
             if "no data" in str(error):  # A header alone.
                 raise DataError(f"The table {path} has no rows.") from None
@@ -116,17 +118,38 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
     )
 
 
+def _not_utf8(path: Path) -> DataError:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return DataError(
+                    f"{path}, line {number}: byte {line[error.start]:#04x} is no UTF-8.",
+                    hint="Save it as UTF-8: `iconv -f latin1 -t utf-8 OLD > NEW`, where latin1 "
+                    "stands for what it is now.",
+                )
+    return DataError(f"{path} is no UTF-8.", hint="Save it as UTF-8.")
+
+
 def _header(path: Path, separator: str) -> list[str]:
     """The names of the columns, all of whose rows must have a cell for each.
 
-    pandas would take the first cell of a longer row for an index and shift the others.
+    pandas would take the first cell of a longer row for an index and shift the others, and give
+    a second column of one name another.
 
     Raises:
-        DataError: a row has more or fewer cells; names its line.
+        DataError: a name is there twice, or a row has more or fewer cells; names its line.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         header = next(rows)
+        twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+        if twice is not None:
+            raise DataError(
+                f"{path}, line 1: two columns are named '{twice}'.",
+                hint="Rename or remove one of them.",
+            )
         for row in rows:
             if row and len(row) != len(header):
                 raise DataError(

@@ -64,7 +64,7 @@ class LiveDisplay(Sink):
     def step(self, event: Step) -> None:
         if self.training is not None:
             rate = self.rate.update(event)
-            note = f"loss {event.loss:.4f}  lr {event.lr:.1e}  {rate:.1f} samples/s"
+            note = f"loss {event.loss:.4f}  lr {event.lr:.1e}{_speed(rate)}"
             self.progress.update(self.training, completed=event.step, note=note)
 
     def evaluating(self, split: str, done: int, total: int) -> None:
@@ -115,10 +115,9 @@ class LineDisplay(Sink):
         rate = self.rate.update(event)
         if time.monotonic() - self.last >= _LINE_SECONDS:
             self.last = time.monotonic()
-            left = _left(event, self.total_steps, rate)
             self._print(
                 f"step {event.step}/{self.total_steps}  loss {event.loss:.4f}  "
-                f"lr {event.lr:.1e}  {rate:.1f} samples/s  {left} left"
+                f"lr {event.lr:.1e}{_speed(rate)}{_left(event, self.total_steps, rate)}"
             )
 
     def evaluating(self, split: str, done: int, total: int) -> None:
@@ -140,7 +139,7 @@ class LineDisplay(Sink):
 
 
 class Rate:
-    """Samples per second over the last steps."""
+    """Samples per second over the last steps; 0 until two of them tell."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[int, float]] = []
@@ -153,10 +152,16 @@ class Rate:
         return (now - samples) / (time_now - seconds)
 
 
+def _speed(rate: float) -> str:
+    return f"  {rate:.1f} samples/s" if rate else ""
+
+
 def _left(event: Step, total_steps: int, rate: float) -> str:
+    if not rate:
+        return ""
     per_step = event.samples / max(1, event.step)
-    seconds = int((total_steps - event.step) * per_step / rate) if rate else 0
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    seconds = int((total_steps - event.step) * per_step / rate)
+    return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
 def _chosen(figures: dict[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from mmft_core.table_columns import (
     NO_LABEL,
     Targets,
     class_labels,
+    only_other,
     text_of,
     texts_of,
 )
@@ -77,6 +78,7 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     table = Table(Path(options.path).expanduser())
     label_column = table.find_column(options.label_column, "label_column", LABEL_NAMES)
     image_column = _image_column(table, options, label_column)
+    label_column = label_column or only_other(table, image_column)
     if label_column is None:
         raise table.missing_column("label", "label_column")
     labels, classes = class_labels(table, label_column, context)

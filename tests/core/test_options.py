@@ -20,6 +20,7 @@ class Options:
     flip: bool = True
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most of all.")] = None
     label: str = "none of these"
+    kinds: dict[str, Literal["text", "number"]] = field(default_factory=dict)
     sizes: tuple[int, ...] = field(default_factory=lambda: (1, 2))
 
 
@@ -32,6 +33,7 @@ def test_describe_gives_type_default_and_documentation() -> None:
         "flip": ("bool", True, ""),
         "limit": ("int >= 1 or unset", None, "Most of all."),
         "label": ("str", "none of these", ""),
+        "kinds": ("dict[str, 'text' | 'number']", {}, ""),
         "sizes": ("tuple[int, ...]", (1, 2), ""),
     }
     assert option_names(Options) == described.keys()
@@ -64,12 +66,16 @@ def test_values_are_converted(given: dict[str, object], value: object) -> None:
         ({"width": "wide"}, r"backbone.width = 'wide' is not valid: expected int >= 1 and <= 512"),
         ({"width": 3.5}, r"backbone.width = 3.5 is not valid: expected int"),
         ({"width": True}, r"backbone.width = True is not valid: expected int"),
-        ({"width": 0}, r"backbone.width = 0 is not valid: expected `int` >= 1"),
+        ({"width": 0}, r"backbone.width = 0 is not valid: expected int >= 1"),
         ({"width": 1000}, r"backbone.width = 1000 is not valid: expected .* <= 512"),
         ({"rate": 1.0}, r"backbone.rate = 1.0 is not valid: expected .* < 1"),
         ({"mode": "slow"}, r"backbone.mode = 'slow' is not valid: expected 'fast' \| 'exact'"),
         ({"flip": "yes"}, r"backbone.flip = 'yes' is not valid: expected bool"),
         ({"limit": "no"}, r"backbone.limit = 'no' is not valid: expected int >= 1 or unset"),
+        (
+            {"kinds": {"a": "text", "b": "nummer"}},
+            r"backbone.kinds.b = 'nummer' is not valid: expected 'text' \| 'number'",
+        ),
         ({"sizes": [1, "b"]}, r"backbone.sizes.*not valid: expected tuple\[int, ...\]"),
     ],
 )
