@@ -94,7 +94,7 @@ def find_targets(
 
 
 def only_other(table: Table, inputs: str) -> str | None:
-    """Of a table of two columns, the one beside the inputs, if its cells come again as classes do."""
+    """Of a table of two columns that beside the inputs, if its cells come again as classes do."""
     others = [column for column in table.columns if column != inputs]
     if len(table.columns) != 2 or len(others) != 1:
         return None

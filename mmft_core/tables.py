@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,10 +114,32 @@ def _read(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: BaseException) -> DataError:
+    form = path.suffix.lower()
+    line = _bad_line(path) if form == ".jsonl" else None
+    if line is not None:
+        return line
+    wanted = "" if form == ".parquet" else "; it must be UTF-8 with the same columns in every row"
     return DataError(
-        f"The table {path} cannot be read: {_cause(error)}.",
-        hint="Mend the file; it must be UTF-8 with the same columns in every row.",
+        f"The table {path} cannot be read: {_cause(error).rstrip('.')}.",
+        hint=f"Mend the file{wanted}.",
     )
+
+
+def _bad_line(path: Path) -> DataError | None:
+    """The first line that is no record in JSON."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if not line.strip() or isinstance(json.loads(line), dict):
+                    continue
+                cause = "it is no record"
+            except (ValueError, RecursionError) as error:
+                cause = f"it is no JSON: {first_line(error)}"
+            return DataError(
+                f"{path}, line {number}: {cause}.",
+                hint='Expected one record a line, as {"text": "...", "label": "..."}.',
+            )
+    return None
 
 
 def _not_utf8(path: Path) -> DataError:
@@ -144,6 +168,11 @@ def _header(path: Path, separator: str) -> list[str]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         header = next(rows)
+        if len(header) == 1 and re.search(r"\w[;\t|,]\w", header[0]):
+            raise DataError(
+                f"{path}, line 1: the header '{header[0]}' is one column.",
+                hint="Cells are separated by commas in a .csv, by tabs in a .tsv.",
+            )
         twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
         if twice is not None:
             raise DataError(
