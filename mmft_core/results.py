@@ -64,6 +64,7 @@ def collect_results(
         "pipeline": plan.task.spec.pipeline_of(task.processors),
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
         "reads": list(task.processors),
+        "predicts": plan.task.spec.predicts,
         "parameters": _parameters(task),
         "dataset": {
             "name": info.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mmft_core.files import storage_errors, write_text
 
 if TYPE_CHECKING:
+    from mmft_core.contracts import Dataset
     from mmft_core.evaluation import Evaluation  # Which needs torch, and reading a file does not.
 
 
@@ -63,6 +64,9 @@ class Evaluated:
 class Sink:
     """Hears of a training. Each method does nothing unless a subclass wants to know."""
 
+    def data(self, dataset: Dataset) -> None:
+        """The data of a new run are read and checked."""
+
     def start(self, event: Start) -> None: ...
 
     def step(self, event: Step) -> None: ...
@@ -82,6 +86,10 @@ class Sinks(Sink):
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self.sinks = tuple(sinks)
+
+    def data(self, dataset: Dataset) -> None:
+        for sink in self.sinks:
+            sink.data(dataset)
 
     def start(self, event: Start) -> None:
         for sink in self.sinks:

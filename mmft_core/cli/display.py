@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,6 +19,9 @@ from rich.progress import (
 from rich.table import Table
 
 from mmft_core.tracking import Evaluated, Sink, Start, Step
+
+if TYPE_CHECKING:
+    from mmft_core.contracts import Dataset
 
 _LINE_SECONDS = 10.0
 """Seconds between plain lines about what is going on."""
@@ -52,6 +56,11 @@ class LiveDisplay(Sink):
         self.side: dict[str, TaskID] = {}
         self.total_steps = 0
         self.rate = Rate()
+
+    def data(self, dataset: Dataset) -> None:
+        (self.live.console if self.live.is_started else self.console).print(
+            data_line(dataset), highlight=False, markup=False, soft_wrap=True
+        )
 
     def start(self, event: Start) -> None:
         self._open()
@@ -102,6 +111,9 @@ class LineDisplay(Sink):
         self.total_steps = 0
         self.rate = Rate()
 
+    def data(self, dataset: Dataset) -> None:
+        self._print(data_line(dataset))
+
     def start(self, event: Start) -> None:
         self.total_steps = event.total_steps
         self.rate = Rate()
@@ -150,6 +162,14 @@ class Rate:
         if time_now <= seconds:
             return event.samples / event.seconds if event.seconds else 0.0
         return (now - samples) / (time_now - seconds)
+
+
+def data_line(dataset: Dataset) -> str:
+    """What is learned from, and how it was understood."""
+    info = dataset.info
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    classes = f"; {len(info.classes):,} classes" if info.classes else ""
+    return "; ".join((f"data {info.name}: {sizes}{classes}", *info.notes))
 
 
 def _speed(rate: float) -> str:
