@@ -6,9 +6,10 @@ import pytest
 
 from mmft_core import Component, MetricSpec
 from mmft_core.contracts import DatasetInfo
+from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
-from mmft_core.parts import build_metrics
-from mmft_core.plan import Part
+from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.plan import Part, resolve
 
 SOURCE = """
     from dataclasses import dataclass
@@ -50,3 +51,17 @@ def test_what_builds_something_else_is_named_with_its_distribution(site) -> None
     chosen = (metric("acme_parts:build_wrong"),)
     with pytest.raises(PluginError, match=r"'acme/count' built a int, not a Metric.*acme-dist 1"):
         build_metrics(chosen, DatasetInfo(name="d"))
+
+
+@pytest.mark.parametrize(("tune", "told"), [("head", True), ("full", False)])
+def test_random_weights_that_are_never_trained_are_told_of(tune: str, told: bool) -> None:
+    tree = {
+        "task": "image-cls",
+        "backbone": {"image": {"name": "resnet18", "weights": "none", "image_size": 32}},
+        "dataset": "digits",
+        "engine": {"tune": tune},
+    }
+    plan = resolve(tree, discover())
+    said: list[str] = []
+    build_task(plan, build_dataset(plan), said.append)
+    assert ["random weights stay as they are" in text for text in said] == [True] * told
