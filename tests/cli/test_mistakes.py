@@ -46,6 +46,17 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
             ("--task", "image-cls", "--backbone", "vit-b-16", "--set", "backbone.image_size=40"),
             "16",
         ),
+        (
+            (
+                "--task",
+                "fusion-cls",
+                "--backbone",
+                "image=resnet18",
+                "--backbone",
+                "image=vit-b-16",
+            ),
+            "Two backbones were given for image: resnet18 and vit",
+        ),
         (("--tsk", "image-cls"), "No such option"),
     ],
 )
