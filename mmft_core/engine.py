@@ -35,7 +35,7 @@ from mmft_core.interrupt import StopRequest
 from mmft_core.losses import Losses
 from mmft_core.monitor import Monitor
 from mmft_core.state import Progress, TrainingState
-from mmft_core.tracking import Evaluated, Sink, Start, Step
+from mmft_core.tracking import Evaluated, Sink, Start, Step, log_every
 from mmft_core.window_choice import choose_windows
 from mmft_core.windows import TrainingKeys
 
@@ -191,7 +191,8 @@ class Engine:
             total += loss.detach()
         ids = [sample_id for batch in passes for sample_id in batch.ids]
         self._losses.add(step + 1, total, ids)
-        if accelerator.device.type == "cpu" or len(self._losses) >= self.config.log_every:
+        every = log_every(self.config.log_every, self.total_steps)
+        if accelerator.device.type == "cpu" or len(self._losses) >= every:
             self._report_losses()
         if self.config.clip_norm is not None:
             accelerator.clip_grad_norm_(state.trained.parameters(), self.config.clip_norm)

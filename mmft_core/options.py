@@ -98,6 +98,8 @@ def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], wher
         hint = typing.get_args(_bare(hint))[1]
         entry = next(k for k, v in given.items() if not _fits(v, hint))
         key, given = f"{name}.{entry}", given[entry]
+    elif (index := re.fullmatch(rf"{name}\[(\d+)\]", key)) and isinstance(given, list | tuple):
+        hint, given = typing.get_args(_bare(hint))[0], given[int(index[1])]
     if reason.startswith(("Expected `", "Invalid enum")) and hint and " >= " not in reason:
         reason = f"expected {_type_name(hint)}"
     reason = (reason[0].lower() + reason[1:]).replace("`", "")

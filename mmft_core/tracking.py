@@ -126,15 +126,21 @@ class Follower(Protocol):
         """A line is written."""
 
 
+def log_every(given: int | None, total_steps: int) -> int:
+    """Steps between lines: those that were asked for, or so many that a short run has a course."""
+    return given or min(10, max(1, total_steps // 50))
+
+
 class MetricsFile(Sink):
     """Writes `metrics.jsonl`: a line for every `every` steps, and one for each evaluation."""
 
-    def __init__(self, path: Path, every: int, follower: Follower | None = None) -> None:
-        self.path, self.every, self.follower = path, every, follower
-        self._next = 0
+    def __init__(self, path: Path, every: int | None, follower: Follower | None = None) -> None:
+        self.path, self.follower = path, follower
+        self._given, self._every, self._next = every, 1, 0
 
     def start(self, event: Start) -> None:
         """Drop the lines of steps that a resumed training does again."""
+        self._every = log_every(self._given, event.total_steps)
         told = read_metrics(self.path) if self.path.exists() else []
         kept = [line for line in told if line["step"] <= event.step]
         if self.path.exists():  # Also where its only line is half a one.
@@ -145,7 +151,7 @@ class MetricsFile(Sink):
 
     def step(self, event: Step) -> None:
         if event.step >= self._next or event.step == 1:
-            self._next = (event.step // self.every + 1) * self.every
+            self._next = (event.step // self._every + 1) * self._every
             rate = event.samples / event.seconds if event.seconds else 0.0
             self._write(vars(event) | {"samples_per_second": round(rate, 3)})
 
