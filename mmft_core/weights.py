@@ -66,12 +66,15 @@ class WeightsRequest:
         """Fill `module` with the weights that were asked for.
 
         Args:
-            published: fetches the published weights and a name for them; None if there are none.
+            published: fetches the published weights and a name for them; None if there are none,
+                and "auto" starts from random ones without a word.
             head: prefixes of the published classifier's keys, which the module does not have.
 
         Raises:
             WeightsError: they were insisted on and cannot be had, or do not fit the module.
         """
+        if published is None and self.choice == "auto":
+            return LoadedWeights(source="random", detail="None are published for this backbone.")
         state, loaded = self.find(
             published=published, local=lambda path: read_weights(path, self.modality)
         )
