@@ -126,6 +126,11 @@ class TestRead:
         with pytest.raises(WeightsError, match=rf"w\{suffix} "):
             read_weights(tmp_path / f"w{suffix}")
 
+    def test_a_text_is_not_taken_for_a_pickled_model(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("a note")
+        with pytest.raises(WeightsError, match=r"notes\.txt cannot be read as weights"):
+            read_weights(tmp_path / "notes.txt")
+
     @pytest.mark.parametrize("keep", [0.2, 0.9])
     @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
     def test_a_cut_off_file(self, tmp_path: Path, suffix: str, keep: float) -> None:
