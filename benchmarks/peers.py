@@ -45,7 +45,7 @@ def bare_loop(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
 
 def hand_tuned(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
     """A loop tuned by hand to the settings that mmft chooses by itself on a CPU."""
-    from mmft_core.memory import tune_allocator
+    from mmft_core.training.memory import tune_allocator
 
     tune_allocator()
     import torch
@@ -135,7 +135,7 @@ def hf_trainer(folder: Path, batch_size: int, warm_up: int, steps: int) -> float
 def mmft(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
     """mmft itself, by its command line with its defaults, on training data alone."""
     from mmft_core.cli import main
-    from mmft_core.tracking import read_metrics
+    from mmft_core.sinks import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"

@@ -102,7 +102,7 @@ def mmft_batch(table: Path, weights: Path, batch_size: int) -> Measured:
 
 def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> Measured:
     from mmft_core.cli import main
-    from mmft_core.tracking import read_metrics
+    from mmft_core.sinks import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"
@@ -160,9 +160,9 @@ def mmft_transcription(folder: Path, weights: Path, batch_size: int, work: Path)
     """mmft's `predict` with its defaults, of the network as it is."""
     from mmft_core import artifacts
     from mmft_core.cli import main
-    from mmft_core.config import EngineConfig
     from mmft_core.discovery import discover
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
+    from mmft_core.planning.config import EngineConfig
 
     files, run = _files(folder), work / "run"
     if not run.exists():

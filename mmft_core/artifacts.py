@@ -3,7 +3,7 @@
 `model/` holds `model.json` (which components with which options, and what is known of the data),
 `model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
 beside them, such as a tokenizer). Where a backbone's own weights are not kept (see
-`mmft_core.base`), `model.json` says where they come from with their digest, and
+`mmft_core.training.kept_weights`), `model.json` says where they come from with their digest, and
 `adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled. A folder that
 `mmft publish` made holds the same beside its card, without `model/` around it.
 """
@@ -22,7 +22,6 @@ import msgspec
 from safetensors import SafetensorError
 
 import mmft_core
-from mmft_core import base, lora
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -33,11 +32,12 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.options import convert
 from mmft_core.parts import rebuild
-from mmft_core.plan import Part, Plan
+from mmft_core.planning.options import convert
+from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, TaskSpec
+from mmft_core.training import kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 FORMAT = 1
@@ -95,7 +95,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
                 lora.merge(backbone)
             elif lora.has_adapters(backbone):
                 lora.save(backbone, temporary / _ADAPTER / modality)
-        base.write(task, temporary / _WEIGHTS, adapters=False)
+        kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
 
 
@@ -134,7 +134,7 @@ def load(
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with _damage(folder):
         model = _build(folder, registry, settings, empty=False)
-        base.read(model.task, folder / _WEIGHTS, adapters=False)
+        kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
     return model
 
 

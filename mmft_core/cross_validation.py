@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mmft_core import processes
-from mmft_core.config import dump_toml
+from mmft_core.distributed import processes
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import storage_errors, write_json, write_text
-from mmft_core.monitor import choose_monitor
 from mmft_core.parts import build_dataset
-from mmft_core.plan import Plan
+from mmft_core.planning.config import dump_toml
+from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
+from mmft_core.training.monitor import choose_monitor
 from mmft_core.unfinished import bring_to_end
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from accelerate import Accelerator
 
-from mmft_core import processes
+from mmft_core.batches.loading import Loader, batches
 from mmft_core.contracts import (
     Batch,
     Example,
@@ -20,7 +20,7 @@ from mmft_core.contracts import (
     Task,
     map_tensors,
 )
-from mmft_core.data import Loader, batches
+from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.gallery import RankedGallery
 

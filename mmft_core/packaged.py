@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core import base, tuning
+from mmft_core.batches.loading import seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -22,12 +22,12 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
-from mmft_core.data import seed_everything
+from mmft_core.data.folds import in_folds
 from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
-from mmft_core.folds import in_folds
-from mmft_core.plan import Part, Plan
+from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
+from mmft_core.training import kept_weights, tuning
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
@@ -163,7 +163,7 @@ def rebuild(
         backbone = _built(part, replace(context, weights=request, assets=assets))
         backbone.loaded = loaded
         return backbone
-    request = base.fetch_again(loaded, modality)
+    request = kept_weights.fetch_again(loaded, modality)
     try:
         backbone = _built(part, replace(context, weights=request, assets=assets))
     except WeightsError as error:
@@ -172,7 +172,7 @@ def rebuild(
             f"cannot be had any more: {error.message}",
             hint="Bring them back to where they were; the rest was made for them alone.",
         ) from None
-    base.check_same(backbone, loaded)
+    kept_weights.check_same(backbone, loaded)
     return backbone
 
 

@@ -14,12 +14,12 @@ import torch
 
 import mmft_core
 from mmft_core.contracts import DatasetInfo, MetricValue, Task
-from mmft_core.engine import Outcome
 from mmft_core.evaluation import Evaluation
-from mmft_core.monitor import Monitor
-from mmft_core.plan import Plan
+from mmft_core.planning.plan import Plan
 from mmft_core.registry import Component
-from mmft_core.tuning import count_parameters
+from mmft_core.training.engine import Outcome
+from mmft_core.training.monitor import Monitor
+from mmft_core.training.tuning import count_parameters
 from mmft_core.weights import hub_id
 
 FORMAT = 1

@@ -14,10 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mmft_core import processes
-from mmft_core.config import Tree, dump_toml, read_toml
+from mmft_core.distributed import processes
+from mmft_core.distributed.fate import one_fate
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
-from mmft_core.fate import one_fate
 from mmft_core.files import (
     clear_temporaries,
     printable,
@@ -26,7 +25,8 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.tracking import StopTrainingError
+from mmft_core.planning.config import Tree, dump_toml, read_toml
+from mmft_core.sinks import StopTrainingError
 
 
 @dataclass(frozen=True)

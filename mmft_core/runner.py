@@ -17,25 +17,28 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from mmft_core import artifacts, base, batch_norm, checkpoint, processes, soundness
-from mmft_core.config import flatten
+from mmft_core import artifacts
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Dataset, Task
-from mmft_core.data import PreparedSplit
-from mmft_core.device import make_accelerator
-from mmft_core.engine import Engine, Outcome
+from mmft_core.data import soundness
+from mmft_core.data.splits import Subset
+from mmft_core.distributed import batch_norm, processes
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
-from mmft_core.monitor import Monitor, choose_monitor
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.plan import Plan
+from mmft_core.planning.config import flatten
+from mmft_core.planning.plan import Plan
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
-from mmft_core.splits import Subset
+from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.trackers.following import Tracking
 from mmft_core.trackers.options import TrackingConfig
-from mmft_core.tracking import Evaluated, MetricsFile, Sink, Sinks
+from mmft_core.training import checkpoint, kept_weights
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine, Outcome
+from mmft_core.training.monitor import Monitor, choose_monitor
 from mmft_core.weights import LoadedWeights
 
 EXAMPLES = 24
@@ -278,7 +281,7 @@ def _read_best(task: Task, file: Path) -> None:
     CheckpointError: the file is damaged.
     """
     try:
-        base.read(task, file)
+        kept_weights.read(task, file)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
@@ -288,7 +291,7 @@ def _read_best(task: Task, file: Path) -> None:
 
 def _needed_bytes(task: Task) -> int:
     """Room for two checkpoints with an optimizer's two moments, the best and the final model."""
-    keep = base.kept(task)
+    keep = kept_weights.kept(task)
     sizes = [(n, p.numel() * p.element_size(), p.requires_grad) for n, p in task.named_parameters()]
     kept = sum(size for name, size, _ in sizes if keep(name))
     return 4 * kept + 4 * sum(size for _, size, trained in sizes if trained)

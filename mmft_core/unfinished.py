@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmft_core import processes, runner
-from mmft_core.plan import Plan, resolve
+from mmft_core import runner
+from mmft_core.distributed import processes
+from mmft_core.planning.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 
 
 def bring_to_end(

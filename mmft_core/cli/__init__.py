@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from mmft_core import processes
+from mmft_core.distributed import processes
+from mmft_core.distributed.fate import one_fate
 from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean
-from mmft_core.fate import one_fate
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",

@@ -18,7 +18,7 @@ from mmft_core.errors import ConfigError
 from mmft_core.files import storage_errors
 
 if TYPE_CHECKING:
-    from mmft_core.inference import Prediction
+    from mmft_core.inference.predictor import Prediction
 
 CAPTIONS = ("srt", "vtt")
 

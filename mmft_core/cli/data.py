@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.data_report import show
-from mmft_core.config import Tree, merge, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
+from mmft_core.planning.config import Tree, merge, parse_set
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
@@ -196,7 +196,7 @@ def _rows(
 
 def _table(dataset: str) -> Path | None:
     """The file, if the data set is a table."""
-    from mmft_core.tables import SUFFIXES
+    from mmft_core.data.tables import SUFFIXES
 
     path = Path(dataset).expanduser()
     return path if path.is_file() and path.suffix.lower() in SUFFIXES else None

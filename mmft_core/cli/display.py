@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmft_core.tracking import Evaluated, Sink, Start, Step
+from mmft_core.sinks import Evaluated, Sink, Start, Step
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Dataset

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mmft_core.config import dump_toml
-from mmft_core.plan import Plan
+from mmft_core.planning.config import dump_toml
+from mmft_core.planning.plan import Plan
 from mmft_core.specs import resolve
 
 
@@ -48,8 +48,8 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     """Count each backbone's parameters, on torch's meta device, which allocates none."""
     import torch
 
-    from mmft_core import lora, tuning
     from mmft_core.contracts import BackboneContext, DatasetInfo
+    from mmft_core.training import lora, tuning
     from mmft_core.weights import WeightsRequest
 
     tunings = tuning.Tunings.of(plan.engine, plan.backbones)

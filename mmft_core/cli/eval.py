@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.settings import later_settings
-from mmft_core.config import merge
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
-from mmft_core.plan import resolve, with_data
+from mmft_core.planning.config import merge
+from mmft_core.planning.plan import resolve, with_data
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def evaluate(
 
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)

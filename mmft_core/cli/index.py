@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.settings import later_settings
-from mmft_core.config import Tree
+from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -19,14 +19,14 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.labelled_files import printable
+from mmft_core.planning.config import Tree
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
     from mmft_core.index import Change, Identity, Library, Quality, Store
     from mmft_core.index.opening import Wanted
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
 
 FOLDER = "index"
 """An index lies in its run's directory, unless another place is named."""
@@ -145,9 +145,9 @@ def load_embedder(
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
-    from mmft_core.config import EngineConfig
     from mmft_core.export import folder
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
+    from mmft_core.planning.config import EngineConfig
 
     model = folder.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
@@ -166,7 +166,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
         ConfigError: the model does not read it.
         DataError: there are no files that it reads.
     """
-    from mmft_core.sources import assign
+    from mmft_core.inference.sources import assign
 
     if given is not None and given not in model.processors:
         raise ConfigError(

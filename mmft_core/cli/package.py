@@ -40,8 +40,8 @@ def package(
     The package starts from the weights of the run (`--weights auto`). It holds nothing of the
     task's head and nothing pickled, and needs mmft and whatever plugin the backbone was of.
     """
+    from mmft_core.report.licences import spdx
     from mmft_core.sharing import building
-    from mmft_core.sharing.licences import spdx
     from mmft_core.sharing.package import Wanted, package
 
     output = output or Path(name)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mmft_core.errors import PluginError
-from mmft_core.options import OptionInfo, describe
+from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
 from mmft_core.specs import Spec
 

@@ -14,16 +14,16 @@ from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import holds_file, predict_stdin
 from mmft_core.cli.writers import WRITERS
-from mmft_core.config import Tree, merge, nest
+from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
-from mmft_core.labelled_files import printable
+from mmft_core.planning.config import Tree, merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Split
-    from mmft_core.inference import Prediction
+    from mmft_core.inference.predictor import Prediction
 
 
 @click.command()
@@ -68,11 +68,11 @@ def predict(
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
-    from mmft_core.config import EngineConfig
     from mmft_core.export import folder
     from mmft_core.files import storage_errors
-    from mmft_core.inference import Predictor
-    from mmft_core.sources import expand
+    from mmft_core.inference.predictor import Predictor
+    from mmft_core.inference.sources import expand
+    from mmft_core.planning.config import EngineConfig
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
@@ -114,9 +114,9 @@ def split_of_dataset(
     run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree
 ) -> Split:
     """The samples of a data set, read as the run's task reads them."""
-    from mmft_core.inference import choose_split
+    from mmft_core.inference.predictor import choose_split
     from mmft_core.parts import build_dataset
-    from mmft_core.plan import resolve, with_data
+    from mmft_core.planning.plan import resolve, with_data
 
     tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
     data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)

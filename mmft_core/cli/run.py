@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core import processes
 from mmft_core.cli.settings import (
     read_settings,
     refuse_contradictions,
     setting_options,
     take_output,
 )
-from mmft_core.config import Tree
 from mmft_core.discovery import discover
+from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
-from mmft_core.plan import Plan, resolve
+from mmft_core.planning.config import Tree
+from mmft_core.planning.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory, default_output
 
@@ -78,7 +78,7 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     """Train with a display, then print what came of it."""
     if output is not None and resume is None and plan.folds is None:
         RunDirectory(output).ensure_usable()  # Before torch is imported, which takes seconds.
-    from mmft_core.memory import tune_allocator
+    from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from rich.console import Console
@@ -118,7 +118,7 @@ def _cross_validate(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
     from mmft_core.cross_validation import cross_validate
-    from mmft_core.tracking import Sink
+    from mmft_core.sinks import Sink
 
     def make_sink(heading: str) -> Sink:
         console.print(heading, style="bold", highlight=False)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
+from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.labelled_files import printable
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
     from mmft_core.index import Answer, Index, Searcher
-    from mmft_core.sources import Source
+    from mmft_core.inference.sources import Source
 
 _EXCERPT = 100
 """Characters of a text that a row shows."""
@@ -94,7 +94,7 @@ def _asked(
         DataError: one names nothing that can be read.
         IncompatibleError: a text is given to a model that reads none.
     """
-    from mmft_core.sources import assign, typed
+    from mmft_core.inference.sources import assign, typed
 
     readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
     if texts and not readers:

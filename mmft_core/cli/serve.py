@@ -16,7 +16,7 @@ from mmft_core.extras import require_extra
 
 if TYPE_CHECKING:
     from mmft_core.index import Searcher
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
 
 _HOME = ("127.0.0.1", "::1", "localhost")
 _POSITIVE = click.IntRange(min=1)
@@ -88,10 +88,10 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
-    from mmft_core.config import EngineConfig
-    from mmft_core.data import choose_workers
+    from mmft_core.batches.loading import choose_workers
     from mmft_core.export import folder
-    from mmft_core.inference import Predictor
+    from mmft_core.inference.predictor import Predictor
+    from mmft_core.planning.config import EngineConfig
     from mmft_core.serve import server
     from mmft_core.serve.app import create_app
     from mmft_core.serve.settings import ServeSettings

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmft_core.inference import Prediction, Predictor
+    from mmft_core.inference.predictor import Prediction, Predictor
 
 _HEAD = 64
 """Bytes by which a file is known."""
@@ -24,7 +24,7 @@ def predict_stdin(predictor: Predictor, top_k: int) -> Iterator[Prediction]:
     Raises:
         DataError: it is neither text nor a file that the model reads.
     """
-    from mmft_core.sources import typed
+    from mmft_core.inference.sources import typed
 
     if holds_file(predictor):
         yield from _predict_file(predictor, top_k)

@@ -31,9 +31,9 @@ from mmft_core.sweep.space import Space, parse_space, space_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmft_core.plan import Plan
+    from mmft_core.planning.plan import Plan
+    from mmft_core.sinks import Sink
     from mmft_core.sweep.study import Study
-    from mmft_core.tracking import Sink
 
 
 @click.command()
@@ -144,15 +144,15 @@ def _sweep(
     folder: SweepFolder, settings: SweepSettings, space: Space, jobs: int, registry: Registry
 ) -> None:
     """Join the study with as many processes as are wanted, then show what came of it."""
-    from mmft_core.memory import tune_allocator
+    from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from rich.console import Console
 
-    from mmft_core.monitor import choose_monitor
     from mmft_core.sweep.study import Study
     from mmft_core.sweep.trial import TrialStoppedError
     from mmft_core.trackers.following import check
+    from mmft_core.training.monitor import choose_monitor
 
     first = plan_trial(settings.base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
     check(first.tracking, folder.path)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmft_core.inference import Prediction
+    from mmft_core.inference.predictor import Prediction
 
 
 def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmft_core.contracts import Dataset, Inspector, Sample
+from mmft_core.data.tables import Table
 from mmft_core.data_check.findings import KINDS, Finding
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.files import replacing
-from mmft_core.tables import Table
 
 BY_DEFAULT = (
     "unreadable",

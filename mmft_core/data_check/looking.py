@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mmft_core.batches.loading import UNDECODABLE
 from mmft_core.contracts import Inspector, Split, Traits
-from mmft_core.data import UNDECODABLE
 from mmft_core.errors import SampleError
 
 _CHUNK = 64

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmft_core.batches.loading import UNDECODABLE
 from mmft_core.contracts import Dataset, Inspector
-from mmft_core.data import UNDECODABLE
 from mmft_core.data_check.findings import KINDS, Finding, Report
 from mmft_core.errors import SampleError
 from mmft_core.files import write_text

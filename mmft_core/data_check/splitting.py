@@ -8,10 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mmft_core.data.splits import Indices, stratified
+from mmft_core.data.table_columns import LABEL_NAMES
 from mmft_core.errors import ConfigError, DataError, did_you_mean
-from mmft_core.order import Indices
-from mmft_core.splits import stratified
-from mmft_core.table_columns import LABEL_NAMES
 
 Rows: TypeAlias = Sequence[Mapping[str, str]]
 

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
-from mmft_core.data import PreparedSplit
+from mmft_core.data.splits import Unlabelled
 from mmft_core.errors import ExportError
 from mmft_core.evaluation import Evaluation
-from mmft_core.inference import Predictor
-from mmft_core.monitor import Monitor
-from mmft_core.splits import Unlabelled
-from mmft_core.tracking import Sink
+from mmft_core.inference.predictor import Predictor
+from mmft_core.sinks import Sink
+from mmft_core.training.monitor import Monitor
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
@@ -202,7 +202,7 @@ def _largest(
 
 def _batches(predictor: Predictor, dataset: Dataset, split: str) -> list[Batch]:
     """A batch of one sample, and one as large as the configuration has it."""
-    from mmft_core.inference import choose_split
+    from mmft_core.inference.predictor import choose_split
 
     data = PreparedSplit(
         Unlabelled(choose_split(dataset, split)),

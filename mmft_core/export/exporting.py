@@ -14,9 +14,9 @@ import torch
 import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
-from mmft_core.config import EngineConfig, merge
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Split
-from mmft_core.data import PreparedSplit
+from mmft_core.data.splits import Joined, Subset, Unlabelled
 from mmft_core.errors import DataError, SampleError
 from mmft_core.export import folder as exports
 from mmft_core.export import quantization, weights
@@ -27,14 +27,14 @@ from mmft_core.export.quantization import Recorder
 from mmft_core.export.tracing import GraphInfo, Traced, trace
 from mmft_core.export.wanted import Wanted, check_output, check_weights
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.inference import Predictor
-from mmft_core.monitor import choose_monitor
+from mmft_core.inference.predictor import Predictor
 from mmft_core.parts import build_dataset, build_metrics
-from mmft_core.plan import Plan, resolve, with_data
+from mmft_core.planning.config import EngineConfig, merge
+from mmft_core.planning.plan import Plan, resolve, with_data
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.splits import Joined, Subset, Unlabelled
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
+from mmft_core.training.monitor import choose_monitor
 
 _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""

@@ -13,14 +13,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from mmft_core import processes
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit, batches, choose_workers, evaluation_loader
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
-from mmft_core.data import PreparedSplit, batches, choose_workers, evaluation_loader
+from mmft_core.data.splits import Indices, Subset, Unlabelled
+from mmft_core.distributed import processes
 from mmft_core.errors import PluginError
 from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
-from mmft_core.order import Indices
-from mmft_core.splits import Subset, Unlabelled
+from mmft_core.planning.config import EngineConfig
 
 FILE_SAMPLES = 4096
 FILE_BYTES = 1 << 28

@@ -10,20 +10,19 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from mmft_core import processes
 from mmft_core.cache import cache_root
-from mmft_core.config import EngineConfig
 from mmft_core.contracts import Dataset, Processor, Split, Task
+from mmft_core.data.splits import Indices, Joined
+from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
-from mmft_core.order import Indices
-from mmft_core.plan import Plan
-from mmft_core.splits import Joined
-from mmft_core.tracking import Sink
-from mmft_core.tuning import Tunings
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Plan
+from mmft_core.sinks import Sink
+from mmft_core.training.tuning import Tunings
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""

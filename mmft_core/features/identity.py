@@ -12,11 +12,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from mmft_core import base
 from mmft_core.contracts import Backbone
 from mmft_core.files import storage_errors
-from mmft_core.plan import Part
+from mmft_core.planning.plan import Part
 from mmft_core.specs import BackboneSpec
+from mmft_core.training import kept_weights
 
 FORMAT = 1
 
@@ -37,7 +37,7 @@ def identify(
         "backbone": part.component.qualified,
         "version": f"{part.component.distribution} {part.component.version}",
         "options": asdict(part.options),
-        "weights": base.digest(backbone),
+        "weights": kept_weights.digest(backbone),
         "assets": _assets(backbone),
         "keeps": sorted(keeps),
         "device": accelerator.device.type,

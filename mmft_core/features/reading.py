@@ -9,8 +9,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_core.contracts import Features, Processor, Sample, Split, Tensors
+from mmft_core.data.splits import Indices
 from mmft_core.features.store import MISSING, FeatureStore
-from mmft_core.order import Indices
 
 
 class StoredSplit(Split):

@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mmft_core.contracts import Features, Tensors
+from mmft_core.data.splits import Indices
 from mmft_core.features.identity import digest
 from mmft_core.files import replacing, write_json
-from mmft_core.order import Indices
 
 Keys: TypeAlias = np.ndarray[Any, np.dtype[np.bytes_]]
 """(n,) of 16 bytes each; `NO_KEY` for a sample that has no such input."""

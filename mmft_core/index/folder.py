@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
+from mmft_core.data.labelled_files import printable
 from mmft_core.errors import RunDirectoryError, first_line
 from mmft_core.files import clear_temporaries, storage_errors, write_json
 from mmft_core.index.items import Identity
-from mmft_core.labelled_files import printable
 
 FORMAT = 1
 VECTORS, NEAREST, QDRANT = "vectors", "nearest", "qdrant"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mmft_core.batches.loading import UNDECODABLE
 from mmft_core.contracts import Preview, Processor
-from mmft_core.data import UNDECODABLE
 from mmft_core.errors import SampleError
 from mmft_core.index.keeping import Hit, Index
-from mmft_core.inference import Predictor
-from mmft_core.sources import Source, Sources
+from mmft_core.inference.predictor import Predictor
+from mmft_core.inference.sources import Source, Sources
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mmft_core.data.splits import Subset
 from mmft_core.errors import SampleError
 from mmft_core.features.recalling import recall
 from mmft_core.index.items import Items, Mask, Vectors
 from mmft_core.index.keeping import Store
 from mmft_core.index.library import Library
-from mmft_core.inference import Predictor
-from mmft_core.splits import Subset
+from mmft_core.inference.predictor import Predictor
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 60.0

@@ -14,13 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmft_core.files import write_text
-from mmft_core.report import wording
+from mmft_core.report import licences, wording
+from mmft_core.report.carbon import Carbon
 from mmft_core.report.content import ReportContent
 from mmft_core.report.facts import facts
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.page import folder
-from mmft_core.sharing import licences
-from mmft_core.sharing.carbon import Carbon
 
 _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
 

@@ -16,7 +16,7 @@ from mmft_core.report.findings import banners
 from mmft_core.report.page import folder, policy
 from mmft_core.report.svg import Chart, Line
 from mmft_core.report.templating import asset, render
-from mmft_core.tracking import read_metrics
+from mmft_core.sinks import read_metrics
 
 _COLOURS = 6
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from mmft_core.config import Tree, read_toml
 from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.planning.config import Tree, read_toml
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracking import read_metrics
+from mmft_core.sinks import read_metrics
 
 State = Literal["finished", "running", "interrupted", "stopped", "failed", "damaged"]
 Kind = Literal["run", "folds"]

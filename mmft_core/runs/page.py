@@ -16,7 +16,7 @@ from mmft_core.report.templating import asset, render
 from mmft_core.run_directory import RunDirectory
 from mmft_core.runs.differences import figures_of, headline, settings_of
 from mmft_core.runs.finding import Run
-from mmft_core.tracking import read_metrics
+from mmft_core.sinks import read_metrics
 
 _COLOURS = 6
 _NO_FIGURES = {"step", "epoch", "split", "best", "loss"}

@@ -13,8 +13,8 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from mmft_core.inference import Predictor
-from mmft_core.labelled_files import printable
+from mmft_core.data.labelled_files import printable
+from mmft_core.inference.predictor import Predictor
 from mmft_core.serve import schema
 from mmft_core.serve.gates import KeyGate, SizeGate
 from mmft_core.serve.inputs import Inputs

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from mmft_core.batches.loading import PreparedSample, PreparedSplit
 from mmft_core.contracts import Batch, Sample, Split
-from mmft_core.data import PreparedSample, PreparedSplit
 from mmft_core.errors import SampleError
-from mmft_core.inference import Predictor
-from mmft_core.pieces import Pieces, divided_modality
+from mmft_core.inference.pieces import Pieces, divided_modality
+from mmft_core.inference.predictor import Predictor
 
 if TYPE_CHECKING:
     from mmft_core.index import Hit, Searcher

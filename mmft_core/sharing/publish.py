@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from mmft_core.config import dump_toml
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, replacing_folder
+from mmft_core.planning.config import dump_toml
+from mmft_core.report.carbon import estimate
 from mmft_core.report.card import Publication, render_card
 from mmft_core.report.content import ReportContent
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sharing.carbon import estimate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import BackboneContext, Split, Task
-from mmft_core.data import PreparedSplit
-from mmft_core.device import make_accelerator
+from mmft_core.data.splits import Subset
 from mmft_core.discovery import discover
-from mmft_core.engine import Engine
 from mmft_core.errors import WeightsError
 from mmft_core.features import Encoder, FeatureStore, features_of, features_root, identify
-from mmft_core.monitor import Monitor
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.plan import Plan, resolve
+from mmft_core.planning.plan import Plan, resolve
 from mmft_core.results import peak_memory_bytes
-from mmft_core.splits import Subset
+from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate
 from mmft_core.suggest.probe import Score, probe
-from mmft_core.tracking import Sink, Step
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine
+from mmft_core.training.monitor import Monitor
 from mmft_core.weights import WeightsRequest
 
 WARM_UP, STEPS = 2, 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmft_core.config import Tree, flatten, nest
 from mmft_core.errors import ConfigError
-from mmft_core.layers import combine, means
-from mmft_core.plan import Plan, resolve
+from mmft_core.planning.config import Tree, flatten, nest
+from mmft_core.planning.layers import combine, means
+from mmft_core.planning.plan import Plan, resolve
 from mmft_core.registry import Registry
 from mmft_core.sweep.space import Dimension, Space, Value
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from mmft_core.config import flatten
 from mmft_core.files import write_text
+from mmft_core.planning.config import flatten
 from mmft_core.report import wording
 from mmft_core.report.facts import settings
 from mmft_core.report.page import folder as shown_folder

@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from mmft_core.errors import RunDirectoryError, first_line
-from mmft_core.monitor import Monitor
 from mmft_core.sweep.folder import Pruner, SweepFolder
 from mmft_core.sweep.proposals import (
     combination,
@@ -28,6 +27,7 @@ from mmft_core.sweep.proposals import (
     untried,
 )
 from mmft_core.sweep.space import Space, Value
+from mmft_core.training.monitor import Monitor
 
 NAME = "mmft"
 """Of the study in its file."""

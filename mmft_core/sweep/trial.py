@@ -11,12 +11,12 @@ import optuna
 
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError
-from mmft_core.plan import Plan
+from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
+from mmft_core.sinks import Evaluated, Sink, Sinks, Start, StopTrainingError, read_metrics
 from mmft_core.sweep.folder import SweepFolder
 from mmft_core.sweep.study import Attempt
-from mmft_core.tracking import Evaluated, Sink, Sinks, Start, StopTrainingError, read_metrics
 from mmft_core.unfinished import bring_to_end
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from mmft_core.config import Tree
 from mmft_core.errors import MmftError, NonFiniteLossError
+from mmft_core.planning.config import Tree
 from mmft_core.registry import Registry
 from mmft_core.sweep.fitting import plan_trial
 from mmft_core.sweep.folder import Keep, SweepFolder

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmft_core import compat
-from mmft_core.config import EngineConfig, merge, nest
+from mmft_core.batches.loading import PreparedSplit, seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -25,11 +24,12 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
-from mmft_core.data import PreparedSplit, seed_everything
-from mmft_core.options import convert, option_names
+from mmft_core.data.splits import Subset
+from mmft_core.planning import compat
+from mmft_core.planning.config import EngineConfig, merge, nest
+from mmft_core.planning.options import convert, option_names
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
-from mmft_core.splits import Subset
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 

@@ -13,10 +13,10 @@ from typing import Any, Self
 from mmft_core.errors import first_line
 from mmft_core.extras import missing_error, require_extra
 from mmft_core.files import write_json
+from mmft_core.sinks import StopTrainingError
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.trackers.tracker import Ending, Record, Tracker, figures_of
-from mmft_core.tracking import StopTrainingError
 
 _TRACKERS = {
     "tensorboard": "mmft_core.trackers.tensorboard:TensorboardTracker",

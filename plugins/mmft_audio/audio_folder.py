@@ -11,13 +11,13 @@ import pyarrow as pa
 from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import AudioFolderOptions
 from mmft_audio.recordings import SUFFIXES, Recording, check
-from mmft_core.class_folder_dataset import class_folder_dataset, data_folder
-from mmft_core.class_folders import FileKind
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.data.class_folder_dataset import class_folder_dataset, data_folder
+from mmft_core.data.class_folders import FileKind
+from mmft_core.data.labelled_files import LabelledFiles, pack
+from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
+from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
-from mmft_core.labelled_files import LabelledFiles, pack
-from mmft_core.order import Indices
-from mmft_core.set_aside import SPLIT_NAMES, set_aside
 
 RECORDINGS = FileKind("recordings", SUFFIXES)
 _LISTING = ".trans.txt"

@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Sample
+from mmft_core.data.labelled_files import printable
+from mmft_core.data.splits import Indices
+from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
-from mmft_core.labelled_files import printable
-from mmft_core.order import Indices
-from mmft_core.target_rows import TargetRows
 
 Seconds = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class AudioRows(TargetRows):
 
     Args:
         root: that the names are relative to.
-        names: (n,) of files, as `mmft_core.labelled_files.pack` makes them.
+        names: (n,) of files, as `mmft_core.data.labelled_files.pack` makes them.
         targets: (n,) strings, or (n,) indices into `classes`, or None.
         table: its name, for ids; "" where a file is an id.
     """

@@ -12,16 +12,16 @@ from mmft_audio.audio_rows import AudioRows, Seconds, Spans
 from mmft_audio.dataset_options import AudioTableOptions
 from mmft_audio.recordings import SUFFIXES
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.divided_table import divided_table
-from mmft_core.errors import DataError
-from mmft_core.labelled_files import pack
-from mmft_core.table_columns import (
+from mmft_core.data.divided_table import divided_table
+from mmft_core.data.labelled_files import pack
+from mmft_core.data.table_columns import (
     Targets,
     find_targets,
     text_of,
     texts_of,
 )
-from mmft_core.tables import Table
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError
 
 AUDIO_NAMES = (
     "audio", "audio_path", "audio_file", "recording", "path", "filepath", "file", "file_name",

@@ -8,8 +8,8 @@ from mmft_audio.audio_rows import AudioRows
 from mmft_audio.audio_table import table_rows
 from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
-from mmft_core.tables import Table
 
 _TABLES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 

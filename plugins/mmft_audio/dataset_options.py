@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.split_options import SplitOptions
+from mmft_core.data.split_options import SplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)

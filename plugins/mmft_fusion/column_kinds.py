@@ -11,9 +11,9 @@ import numpy as np
 from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
 from mmft_vision.images import SUFFIXES as IMAGE_SUFFIXES
 
+from mmft_core.data.table_columns import text_of
+from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
-from mmft_core.table_columns import text_of
-from mmft_core.tables import Table
 from mmft_fusion.options import ColumnKind
 
 _LOOKED_AT = 1000

@@ -12,17 +12,17 @@ import pyarrow as pa
 from mmft_text.text_table import strings
 
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.divided_table import divided_table
-from mmft_core.errors import DataError
-from mmft_core.labelled_files import pack
-from mmft_core.table_columns import (
+from mmft_core.data.divided_table import divided_table
+from mmft_core.data.labelled_files import pack
+from mmft_core.data.table_columns import (
     LABEL_NAMES,
     SPLIT_COLUMNS,
     Targets,
     find_targets,
     texts_of,
 )
-from mmft_core.tables import Table
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError
 from mmft_fusion.column_kinds import Column, find_kinds, is_missing, is_number, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions

@@ -19,9 +19,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.data.set_aside import set_aside
+from mmft_core.data.splits import Indices
 from mmft_core.errors import SampleError
-from mmft_core.order import Indices
-from mmft_core.set_aside import set_aside
 from mmft_fusion.options import NoisyDigitsOptions
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_core.data.split_options import Share, SplitOptions
 from mmft_core.generation import Generation
-from mmft_core.split_options import Share, SplitOptions
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "ignored"]
 

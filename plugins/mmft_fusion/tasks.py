@@ -10,8 +10,8 @@ from mmft_classification.task import Classifier
 from mmft_regression.task import Regressor
 from torch import Tensor, nn
 
-from mmft_core import processes
 from mmft_core.contracts import Backbone, Batch, Outputs, TaskContext
+from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded, encode
 from mmft_fusion.fusers import Fused, build_fuser

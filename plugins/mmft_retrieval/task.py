@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.collectives import gathered
 from mmft_core.contracts import (
     Backbone,
     Batch,
@@ -23,6 +22,7 @@ from mmft_core.contracts import (
     Task,
     Tensors,
 )
+from mmft_core.distributed.collectives import gathered
 from mmft_core.export.whole import Part, input_axes, named
 from mmft_retrieval.losses import ArcFace, ProxyAnchor
 from mmft_retrieval.neighbours import Neighbours

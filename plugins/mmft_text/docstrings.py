@@ -21,10 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.data.splits import Indices, Subset
 from mmft_core.errors import DataError, StorageError
 from mmft_core.files import replacing
-from mmft_core.order import Indices
-from mmft_core.splits import Subset
 from mmft_text.options import DocstringOptions
 from mmft_text.python_sources import Shingles, docstrings, package_folder
 from mmft_text.rows import TextRows

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
+from mmft_core.data.splits import Indices
+from mmft_core.data.table_columns import LABEL_NAMES, NO_LABEL
+from mmft_core.data.tables import quietly
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
-from mmft_core.order import Indices
 from mmft_core.reachable import ensure_reachable
-from mmft_core.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.table_columns import LABEL_NAMES, NO_LABEL
-from mmft_core.tables import quietly
 from mmft_text.options import HubTextOptions
 from mmft_text.rows import TextRows
 from mmft_text.text_table import TARGET_NAMES, TEXT_NAMES

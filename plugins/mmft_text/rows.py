@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.contracts import Sample
+from mmft_core.data.splits import Indices
+from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
-from mmft_core.order import Indices
-from mmft_core.target_rows import TargetRows
 
 
 class TextRows(TargetRows):

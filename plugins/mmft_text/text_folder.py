@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmft_core.class_folder_dataset import class_folder_dataset
-from mmft_core.class_folders import FileKind
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.data.class_folder_dataset import class_folder_dataset
+from mmft_core.data.class_folders import FileKind
+from mmft_core.data.labelled_files import LabelledFiles
+from mmft_core.data.set_aside import set_aside
+from mmft_core.data.splits import Indices, Subset, stratified
 from mmft_core.errors import DataError, SampleError
-from mmft_core.labelled_files import LabelledFiles
-from mmft_core.order import Indices
-from mmft_core.set_aside import set_aside
-from mmft_core.splits import Subset, stratified
 from mmft_text.options import TextFolderOptions
 from mmft_text.text_files import SUFFIXES, read_text, what_failed
 

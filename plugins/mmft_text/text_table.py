@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.divided_table import divided_table
-from mmft_core.errors import DataError
-from mmft_core.table_columns import (
+from mmft_core.data.divided_table import divided_table
+from mmft_core.data.table_columns import (
     find_targets,
     texts_of,
 )
-from mmft_core.tables import Table
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError
 from mmft_text.options import TextTableOptions
 from mmft_text.rows import TextRows
 

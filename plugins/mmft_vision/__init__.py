@@ -84,7 +84,7 @@ def register_dataset() -> list[DatasetSpec]:
             name="digits",
             summary="1,797 real handwritten digits of 8x8 pixels, part of scikit-learn",
             build="mmft_vision.digits:build",
-            options="mmft_core.split_options:SplitOptions",
+            options="mmft_core.data.split_options:SplitOptions",
             bundled=True,
             defaults={"backbone.image_size": 32, "backbone.flip": False, "engine.epochs": 20},
             **images,

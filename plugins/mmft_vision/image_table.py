@@ -7,11 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.divided_table import divided_table
-from mmft_core.errors import DataError, SampleError
-from mmft_core.labelled_files import pack, printable
-from mmft_core.order import Indices
-from mmft_core.table_columns import (
+from mmft_core.data.divided_table import divided_table
+from mmft_core.data.labelled_files import pack, printable
+from mmft_core.data.splits import Indices
+from mmft_core.data.table_columns import (
     LABEL_NAMES,
     NO_LABEL,
     Targets,
@@ -20,7 +19,8 @@ from mmft_core.table_columns import (
     text_of,
     texts_of,
 )
-from mmft_core.tables import Table
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError, SampleError
 from mmft_vision.images import SUFFIXES, ImageFiles
 from mmft_vision.options import ImageTableOptions
 

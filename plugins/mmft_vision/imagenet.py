@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torchvision.datasets import imagenet
 
-from mmft_core.class_folder_dataset import make_split
-from mmft_core.class_folders import check_classes, scan
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.data.class_folder_dataset import make_split
+from mmft_core.data.class_folders import check_classes, scan
+from mmft_core.data.set_aside import set_aside
 from mmft_core.errors import DataError
-from mmft_core.set_aside import set_aside
 from mmft_vision.image_folder import PICTURES
 from mmft_vision.images import ImageFiles
 from mmft_vision.options import PublishedOptions

@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample
+from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.errors import SampleError
-from mmft_core.labelled_files import LabelledFiles
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",

@@ -13,9 +13,9 @@ import numpy as np
 import torchvision.datasets as zoo
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.data.set_aside import set_aside
 from mmft_core.errors import DataError, WeightsError
 from mmft_core.reachable import ensure_reachable
-from mmft_core.set_aside import set_aside
 from mmft_vision.digits import Pictures
 from mmft_vision.options import PublishedOptions
 

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from mmft_audio.recordings import Recording
 
+from mmft_core.batches.loading import seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -22,9 +23,8 @@ from mmft_core.contracts import (
     Split,
     Tensors,
 )
-from mmft_core.data import seed_everything
 from mmft_core.discovery import discover
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest
 
 RATE = 16_000

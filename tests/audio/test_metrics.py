@@ -9,7 +9,7 @@ import torch
 
 from mmft_core.contracts import Metric, MetricContext
 from mmft_core.discovery import discover
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 
 
 def make(name: str, **options: str) -> Metric:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.config import (
+from mmft_core.errors import ConfigError
+from mmft_core.planning.config import (
     EngineConfig,
     dump_toml,
     flatten,
@@ -19,8 +20,7 @@ from mmft_core.config import (
     parse_set,
     read_toml,
 )
-from mmft_core.errors import ConfigError
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 
 KEYS = st.sampled_from(["name", "engine", "a", "lr"]) | st.from_regex(
     r"[a-z0-9_-]+", fullmatch=True

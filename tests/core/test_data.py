@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.contracts import Processor, Sample, Split, TargetCodec
-from mmft_core.data import (
+from mmft_core.batches.loading import (
     Loaded,
     PreparedSplit,
     batches,
@@ -21,8 +20,9 @@ from mmft_core.data import (
     seed_everything,
     training_loader,
 )
+from mmft_core.batches.windows import CountedWindows, TrainingKeys
+from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.errors import DataError, SampleError
-from mmft_core.windows import CountedWindows, TrainingKeys
 
 SIZES = {
     "size": st.integers(1, 200),

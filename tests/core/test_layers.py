@@ -9,7 +9,7 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.errors import UnknownComponentError
-from mmft_core.layers import combine
+from mmft_core.planning.layers import combine
 
 REGISTRY = discover()
 RESOLVED = {

@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta
 
 from mmft_core.errors import ConfigError
-from mmft_core.options import convert, describe, option_names
+from mmft_core.planning.options import convert, describe, option_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.plan import Part, resolve
+from mmft_core.planning.plan import Part, resolve
 
 SOURCE = """
     from dataclasses import dataclass

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmft_core import BackboneSpec, Component, DatasetSpec, MetricSpec, Registry, TaskSpec
-from mmft_core.config import dump_toml, merge, nest, parse_set
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
-from mmft_core.plan import Plan, resolve
+from mmft_core.planning.config import dump_toml, merge, nest, parse_set
+from mmft_core.planning.plan import Plan, resolve
 
 IMAGE_OPTIONS = "mmft_vision.options:ImageBackboneOptions"
 SPECS = (

@@ -9,7 +9,7 @@ import pytest
 
 from mmft_core.contracts import Processor
 from mmft_core.errors import DataError
-from mmft_core.sources import Sources, expand
+from mmft_core.inference.sources import Sources, expand
 
 
 class Texts(Processor):

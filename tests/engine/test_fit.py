@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from mmft_core.config import EngineConfig
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
-from mmft_core.tracking import Step
+from mmft_core.planning.config import EngineConfig
+from mmft_core.sinks import Step
 from tests.engine.toy import Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
@@ -74,7 +74,7 @@ def test_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
 
 
 def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmft_core.data import PreparedSplit
+    from mmft_core.batches.loading import PreparedSplit
 
     load = PreparedSplit.__getitem__
 

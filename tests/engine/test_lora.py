@@ -12,13 +12,13 @@ from mmft_classification.task import Classification
 from safetensors.torch import load_file
 from torch import nn
 
-from mmft_core import base, lora
-from mmft_core.checkpoint import load_latest
-from mmft_core.config import EngineConfig, LoraConfig
 from mmft_core.contracts import Backbone, Batch, Features, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
+from mmft_core.planning.config import EngineConfig, LoraConfig
 from mmft_core.roles import find_roles
-from mmft_core.tuning import Tunings, apply, count_parameters, parameter_groups, prepare
+from mmft_core.training import kept_weights, lora
+from mmft_core.training.checkpoint import load_latest
+from mmft_core.training.tuning import Tunings, apply, count_parameters, parameter_groups, prepare
 from mmft_core.weights import LoadedWeights
 from tests.engine.test_fit import StopAt
 from tests.engine.toy import CLASSES, Layered, make_engine, same, weights
@@ -140,7 +140,7 @@ def test_checkpoints_and_best_weights_without_the_base_hold_what_changes(
         assert len(keys) == 3 * 2 + 2
         assert all("lora_" in key or key.startswith("head.") for key in keys)
     best = load_file(outcome.best_weights)
-    base.read(engine.state.task, outcome.best_weights)
+    kept_weights.read(engine.state.task, outcome.best_weights)
     assert all(torch.equal(weights(engine)[key], value) for key, value in best.items())
 
 
@@ -191,14 +191,14 @@ def test_adapters_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_the_digest_is_of_the_base_alone() -> None:
     backbone = Layered()
-    digest = base.digest(backbone)
+    digest = kept_weights.digest(backbone)
     lora.inject(backbone, LoraConfig(rank=2))
-    assert base.digest(backbone) == digest
+    assert kept_weights.digest(backbone) == digest
     with torch.no_grad():
         next(backbone.parameters()).add_(1e-3)
-    assert base.digest(backbone) != digest
+    assert kept_weights.digest(backbone) != digest
     with pytest.raises(WeightsError, match=r"toy weights.*have changed"):
-        base.check_same(backbone, replace(PUBLISHED, digest=digest))
+        kept_weights.check_same(backbone, replace(PUBLISHED, digest=digest))
 
 
 class Mixed(nn.Module):
@@ -304,7 +304,7 @@ def test_weights_of_few_bits_are_not_kept(config: EngineConfig) -> None:
     prepare(task, config)
     apply(task.train(), Tunings.of(config), 0)
     assert task.backbone("point").loaded.digest
-    keys = {key for key in task.state_dict() if base.kept(task)(key)}
+    keys = {key for key in task.state_dict() if kept_weights.kept(task)(key)}
     assert keys == {k for k in task.state_dict() if "lora_" in k or k.startswith("head.")}
 
 

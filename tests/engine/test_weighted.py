@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Batch, NoTargets, Outputs, Sample, Split, Task
-from mmft_core.data import PreparedSplit
-from mmft_core.device import make_accelerator
-from mmft_core.engine import Engine
-from mmft_core.monitor import Monitor
+from mmft_core.planning.config import EngineConfig
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine
+from mmft_core.training.monitor import Monitor
 from tests.engine.toy import Jitter, Layered, Recorder
 
 LENGTHS = [1, 9, 2, 7, 3, 8, 1, 5, 6, 4, 2, 9]

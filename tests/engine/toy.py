@@ -12,7 +12,7 @@ from mmft_classification.metrics import build_accuracy
 from mmft_classification.task import Classification
 from torch import Tensor, nn
 
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import (
     Backbone,
     DatasetInfo,
@@ -23,13 +23,13 @@ from mmft_core.contracts import (
     Split,
     Tensors,
 )
-from mmft_core.data import PreparedSplit
-from mmft_core.device import make_accelerator
-from mmft_core.engine import Engine
-from mmft_core.monitor import Monitor
+from mmft_core.planning.config import EngineConfig
 from mmft_core.registry import NoOptions
-from mmft_core.tracking import Sink
-from mmft_core.tuning import prepare
+from mmft_core.sinks import Sink
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine
+from mmft_core.training.monitor import Monitor
+from mmft_core.training.tuning import prepare
 from mmft_core.weights import LoadedWeights
 
 CLASSES = ("left", "right")

@@ -10,21 +10,21 @@ import pytest
 import torch
 
 from mmft_core import discover
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Graph, Split
-from mmft_core.data import PreparedSplit
+from mmft_core.data.splits import Unlabelled
 from mmft_core.export import exporting
 from mmft_core.export import folder as exports
 from mmft_core.export.comparison import leaves
 from mmft_core.export.exporting import export
 from mmft_core.export.tracing import Traced, trace
 from mmft_core.export.wanted import Wanted
-from mmft_core.inference import Predictor, choose_split
+from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.parts import build_dataset
-from mmft_core.plan import resolve
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import resolve
 from mmft_core.run_directory import RunDirectory
-from mmft_core.splits import Unlabelled
-from mmft_core.tracking import Sink
+from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
 
 FORMATS = ("torch-export", "onnx")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from mmft_core import discover
 from mmft_core.contracts import DatasetContext
+from mmft_core.data.tables import Table
 from mmft_core.errors import MmftError, SampleError
-from mmft_core.options import convert
-from mmft_core.tables import Table
+from mmft_core.planning.options import convert
 
 FUZZ = settings(
     max_examples=40,

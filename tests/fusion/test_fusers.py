@@ -17,6 +17,7 @@ from mmft_fusion.tasks import (
 )
 from torch import Tensor, nn
 
+from mmft_core.batches.loading import seed_everything
 from mmft_core.contracts import (
     Backbone,
     Batch,
@@ -26,7 +27,6 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
-from mmft_core.data import seed_everything
 from mmft_core.errors import ConfigError
 from mmft_core.weights import LoadedWeights
 

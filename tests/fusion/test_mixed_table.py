@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from mmft_core.contracts import DatasetContext
+from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
-from mmft_core.splits import Joined
 from tests.audio.tools import write as write_recording
 from tests.fusion.tools import Row, open_mixed, write_table
 from tests.vision.tools import faults, sizes

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from mmft_core import Registry, discover
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

@@ -21,10 +21,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from mmft_core import processes
 from mmft_core.cli import cli
-from mmft_core.fate import one_fate
-from mmft_core.state import TrainingState
+from mmft_core.distributed import processes
+from mmft_core.distributed.fate import one_fate
+from mmft_core.training.state import TrainingState
 
 
 def without_dropout() -> None:

@@ -17,12 +17,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit, evaluation_loader
 from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
-from mmft_core.data import PreparedSplit, evaluation_loader
-from mmft_core.device import make_accelerator
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.planning.config import EngineConfig
 from mmft_core.registry import NoOptions
+from mmft_core.training.device import make_accelerator
 from tests.conftest import make_photo_folder
 from tests.engine.toy import CLASSES, Layered, Points
 
@@ -45,7 +45,7 @@ def batch_of(task: ClassRetrieval, points: Tensor, names: list[str]) -> Batch:
 def judge(task: ClassRetrieval, batches: list[Batch]) -> Evaluation:
     class Fixed:
         def __iter__(self):
-            from mmft_core.data import Loaded
+            from mmft_core.batches.loading import Loaded
 
             return iter([Loaded(batch, list(batch.ids)) for batch in batches])
 

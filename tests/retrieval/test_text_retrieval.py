@@ -13,7 +13,7 @@ from mmft_retrieval.neighbours import RIGHT, WRONG
 from mmft_text.options import TextRetrievalOptions
 from mmft_text.retrieval import TextRetrieval, build
 
-from mmft_core.config import EngineConfig
+from mmft_core.batches.loading import PreparedSplit, evaluation_loader
 from mmft_core.contracts import (
     Batch,
     Dataset,
@@ -21,11 +21,11 @@ from mmft_core.contracts import (
     MetricContext,
     TaskContext,
 )
-from mmft_core.data import PreparedSplit, evaluation_loader
-from mmft_core.device import make_accelerator
+from mmft_core.data.soundness import inspect
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.planning.config import EngineConfig
 from mmft_core.registry import NoOptions
-from mmft_core.soundness import inspect
+from mmft_core.training.device import make_accelerator
 from tests.retrieval.toys import SENTENCES, Bag, Pairs, pairs
 
 

@@ -14,8 +14,8 @@ from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file
 
 from mmft_core import discover
-from mmft_core.sharing.carbon import WORLD_INTENSITY, estimate
-from mmft_core.sharing.licences import metadata, spdx
+from mmft_core.report.carbon import WORLD_INTENSITY, estimate
+from mmft_core.report.licences import metadata, spdx
 from mmft_core.sharing.publish import shortened
 from tests.conftest import Finished
 from tests.sharing.conftest import TEXTS, train

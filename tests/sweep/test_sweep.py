@@ -18,9 +18,9 @@ import pytest
 
 from mmft_core.contracts import MetricValue
 from mmft_core.evaluation import Evaluation
+from mmft_core.sinks import Evaluated, Start
 from mmft_core.sweep import work
 from mmft_core.sweep.trial import PruningSink, TrialPrunedError, TrialRunner
-from mmft_core.tracking import Evaluated, Start
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core import discover
-from mmft_core.config import nest
+from mmft_core.batches.loading import PreparedSplit
 from mmft_core.contracts import Batch, Task
-from mmft_core.data import PreparedSplit
-from mmft_core.device import make_accelerator
-from mmft_core.engine import Engine
-from mmft_core.monitor import choose_monitor
+from mmft_core.data.splits import Subset
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.plan import resolve
-from mmft_core.splits import Subset
+from mmft_core.planning.config import nest
+from mmft_core.planning.plan import resolve
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine
+from mmft_core.training.monitor import choose_monitor
 from tests.engine.toy import Recorder
 
 STEPS = 50

@@ -15,7 +15,7 @@ import pytest
 from mmft_core import discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
-from mmft_core.options import convert
+from mmft_core.planning.options import convert
 
 ROWS = [
     {"text": f"The {animal} number {n} eats.", "label": animal, "summary": f"{animal} {n}"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.config import read_toml
+from mmft_core.planning.config import read_toml
 
 TINY = [
     "--weights=none",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.tracking import MetricsFile, Start, Step, read_metrics
+from mmft_core.sinks import MetricsFile, Start, Step, read_metrics
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from mmft_core.errors import MmftError
+from mmft_core.sinks import StopTrainingError, read_metrics
 from mmft_core.trackers.following import Tracking, check
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import MlflowConfig, TrackingConfig, WandbConfig
-from mmft_core.tracking import StopTrainingError, read_metrics
 from tests.conftest import Finished, run_arguments
 from tests.tracking import wandb_double
 

@@ -1,0 +1,40 @@
+"""Whether a training counts its samples, or goes by what they hold."""
+
+from __future__ import annotations
+
+from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.order import arrangement
+from mmft_core.batches.sized import SizedWindows, check_sizes
+from mmft_core.batches.windows import CountedWindows, Windows
+from mmft_core.contracts import Task
+from mmft_core.distributed import processes
+from mmft_core.errors import ConfigError
+from mmft_core.planning.config import EngineConfig
+
+
+def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
+    """Which samples each step sees: so many of them, or so much.
+
+    Raises:
+        ConfigError: it is to be so much, and the samples have no sizes or go by class; or there
+            are more processes than samples of a forward pass.
+    """
+    windows = _windows(train, task, config)
+    if processes.several() and windows.smallest_pass() < processes.count():
+        raise ConfigError(
+            f"There are {processes.count()} processes, but forward passes of only "
+            f"{windows.smallest_pass()} of the {len(train)} training samples.",
+            hint="Give a larger --batch-size, or start fewer processes.",
+        )
+    return windows
+
+
+def _windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
+    rank, world = processes.rank(), processes.count()
+    if config.batch_total is not None:
+        sizes = check_sizes(train.sizes, task.group_size)
+        return SizedWindows(sizes, config.batch_total, config.accumulate, config.seed, rank, world)
+    together = arrangement(train.split, task.codec, task.group_size)
+    return CountedWindows(
+        len(train), config.batch_size, config.accumulate, config.seed, rank, world, together
+    )

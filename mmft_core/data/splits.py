@@ -1,0 +1,133 @@
+"""Splits made of splits: some of one, several joined, and a fair division by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mmft_core.contracts import Sample, Split
+
+Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class _View(Split):
+    """A split whose samples are those of others."""
+
+    def _locate(self, index: int) -> tuple[Split, int]:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> Sample:
+        split, at = self._locate(index)
+        return split[at]
+
+    def target(self, index: int) -> Any:
+        split, at = self._locate(index)
+        return split.target(at)
+
+    def input(self, index: int, modality: str) -> Any:
+        split, at = self._locate(index)
+        return split.input(at, modality)
+
+    def sample_id(self, index: int) -> str:
+        split, at = self._locate(index)
+        return split.sample_id(at)
+
+    def check(self, index: int) -> None:
+        split, at = self._locate(index)
+        split.check(at)
+
+
+class Subset(_View):
+    """Some samples of a split, by their indices (n,)."""
+
+    def __init__(self, split: Split, indices: Indices) -> None:
+        self.split, self.indices = split, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def sizes(self) -> Sequence[float] | None:
+        sizes = self.split.sizes()
+        return None if sizes is None else np.asarray(sizes)[self.indices].tolist()
+
+    def _locate(self, index: int) -> tuple[Split, int]:
+        return self.split, int(self.indices[index])
+
+
+class Unlabelled(_View):
+    """A split without its targets, which may be none that a model knows."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.split[index], target=None)
+
+    def sizes(self) -> Sequence[float] | None:
+        return self.split.sizes()
+
+    def _locate(self, index: int) -> tuple[Split, int]:
+        return self.split, index
+
+
+class Joined(_View):
+    """Several splits one after the other."""
+
+    def __init__(self, splits: Iterable[Split]) -> None:
+        self.splits = tuple(splits)
+        self._ends = np.cumsum([len(split) for split in self.splits])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def sizes(self) -> Sequence[float] | None:
+        parts = [split.sizes() for split in self.splits]
+        known = [part for part in parts if part is not None]
+        return [size for part in known for size in part] if len(known) == len(parts) else None
+
+    def _locate(self, index: int) -> tuple[Split, int]:
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        return self.splits[which], index - (int(self._ends[which - 1]) if which else 0)
+
+
+def stratified(labels: Indices, shares: Mapping[str, float], seed: int) -> dict[str, Indices]:
+    """Divide samples at random so that every part has each class in proportion.
+
+    Args:
+        labels: (n,) class indices.
+        shares: of each part but "train", which gets the rest and at least one sample of every
+            class.
+
+    Returns:
+        For each part, "train" first, the sorted indices of its samples.
+    """
+    random = np.random.default_rng(seed)
+    parts: dict[str, list[Indices]] = {"train": [], **{name: [] for name in shares}}
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[by_class])) + 1
+    for group in np.split(by_class, starts):
+        members = random.permutation(group)
+        for name, share in shares.items():
+            # Half-up rounding, so that a class of five gives one to a share of a tenth.
+            wanted = min(int(share * len(group) + 0.5), len(members) - 1)
+            parts[name].append(members[:wanted])
+            members = members[wanted:]
+        parts["train"].append(members)
+    return {
+        name: np.sort(np.concatenate(chunks)) if chunks else np.zeros(0, dtype=np.int64)
+        for name, chunks in parts.items()
+    }
+
+
+def divide(
+    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
+) -> dict[str, Split]:
+    """Divide a split with `stratified`; parts without samples are left out."""
+    chosen = stratified(labels, {k: v for k, v in shares.items() if v > 0}, seed)
+    return {name: Subset(split, indices) for name, indices in chosen.items() if len(indices)}

@@ -1,0 +1,192 @@
+"""What the columns of a table say: texts, classes, splits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmft_core.contracts import DatasetContext, Split
+from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
+from mmft_core.data.splits import Indices, Subset
+from mmft_core.data.tables import Table
+from mmft_core.errors import DataError
+
+LABEL_NAMES = ("label", "class", "target", "category")
+SPLIT_COLUMNS = ("split",)
+
+NO_LABEL = -1
+"""The class index of a row without one, which stays in so that the check can report it."""
+
+
+def class_labels(
+    table: Table, column: str, context: DatasetContext
+) -> tuple[Indices, tuple[str, ...]]:
+    """Class indices (n,), `NO_LABEL` where there is none, and the classes."""
+    texts = texts_of(table, column)
+    classes = tuple(sorted({text for text in texts if text}, key=_natural))
+    if context.training and len(classes) < 2:
+        raise DataError(
+            f"Column '{column}' of {table.path} has "
+            + (f"one class only, '{classes[0]}'." if classes else "no labels."),
+            hint="At least two classes are needed.",
+        )
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index.get(text, NO_LABEL) for text in texts], dtype=np.int64), classes
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the rows of a table are to be learned with.
+
+    Attributes:
+        values: (n,) strings, or (n,) indices into `classes`, or None.
+        labels: (n,) class indices; all the same where there are no classes.
+        notes: which column they are from.
+    """
+
+    values: Any
+    labels: Indices
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_targets(
+    table: Table,
+    given: str | None,
+    inputs: str,
+    context: DatasetContext,
+    *,
+    noun: str,
+    names: Sequence[str],
+    read: Callable[[Table, str], Any],
+) -> Targets:
+    """The targets that a task learns from.
+
+    Args:
+        given: the column that the user named; None to find it.
+        inputs: the column of the inputs, which are no targets.
+        noun: what a target that is a text is called.
+        names: usual ones of the columns of such targets.
+        read: takes a column of them from the table.
+
+    Raises:
+        DataError: there is no such column, or there are too few classes.
+    """
+    none = np.zeros(len(table), dtype=np.int64)
+    if context.target == "none":
+        return Targets(None, none)
+    by_class = context.target == "class"
+    column = table.find_column(given, "target_column", LABEL_NAMES if by_class else names)
+    if column is None and by_class:
+        column = only_other(table, inputs)
+    if column is None or column == inputs:
+        raise table.missing_column("class" if by_class else noun, "target_column")
+    notes = (f"targets from column '{column}'",)
+    if not by_class:
+        return Targets(read(table, column), none, notes=notes)
+    labels, classes = class_labels(table, column, context)
+    return Targets(labels, labels, classes, notes)
+
+
+def only_other(table: Table, inputs: str) -> str | None:
+    """Of a table of two columns that beside the inputs, if its cells come again as classes do."""
+    others = [column for column in table.columns if column != inputs]
+    if len(table.columns) != 2 or len(others) != 1:
+        return None
+    return others[0] if 2 * len(set(texts_of(table, others[0]))) <= len(table) else None
+
+
+def divide_rows(
+    table: Table,
+    split: Split,
+    labels: Indices,
+    column: str | None,
+    shares: Mapping[str, float],
+    context: DatasetContext,
+) -> tuple[dict[str, Split], list[str]]:
+    """Divide the rows of a table as a column says, or else at random by class; and say how.
+
+    Args:
+        split: all rows.
+        labels: (n,) class indices, or all the same where there are no classes.
+        column: says train, val or test; a missing val is then set aside from train.
+        shares: of "val" and "test".
+
+    Raises:
+        DataError: a row names another split, or a class is missing from train.
+    """
+    if column is None:
+        return set_aside(split, labels, shares, context.seed)
+    texts = [text.lower() for text in texts_of(table, column)]
+    for row, text in enumerate(texts):
+        if text not in SPLIT_NAMES:
+            raise DataError(
+                f"{table.row_id(row)}: '{text}' in column '{column}' is not a split.",
+                hint="Expected train, val or test.",
+            )
+    of_row = np.array([SPLIT_NAMES[text] for text in texts])
+    chosen = {name: np.flatnonzero(of_row == name) for name in ("train", "val", "test")}
+    if context.training:
+        _check_train(table, split, labels, chosen, unseen=context.unseen_classes)
+    splits: dict[str, Split] = {n: Subset(split, rows) for n, rows in chosen.items() if len(rows)}
+    notes = [f"splits from column '{column}'"]
+    if "test" not in splits:
+        notes.append("there is no test split")
+    if "train" in splits and "val" not in splits and shares["val"]:
+        own = labels[chosen["train"]]
+        parts, more = set_aside(splits["train"], own, {"val": shares["val"]}, context.seed)
+        return splits | parts, notes + more
+    return splits, notes
+
+
+def _check_train(
+    table: Table, split: Split, labels: Indices, chosen: Mapping[str, Indices], *, unseen: bool
+) -> None:
+    if not len(chosen["train"]):
+        raise DataError(f"No row of {table.path} belongs to the train split.")
+    if unseen:
+        return
+    known = np.append(labels[chosen["train"]], NO_LABEL)
+    for rows in chosen.values():
+        strange = rows[~np.isin(labels[rows], known)]
+        if len(strange):
+            row = int(strange[0])
+            raise DataError(
+                f"{table.row_id(row)}: class '{split.target(row)}' has no sample in the train "
+                "split.",
+                hint="Put samples of it into train, or remove it.",
+            )
+
+
+def texts_of(table: Table, column: str) -> list[str]:
+    """All cells of a column as text.
+
+    Raises:
+        DataError: they are lists, records or bytes.
+    """
+    cells = table.column(column)
+    nested = next((cell for cell in cells if isinstance(cell, list | dict | bytes)), None)
+    if nested is not None:
+        raise DataError(
+            f"Column '{column}' of {table.path} holds {type(nested).__name__} values, "
+            "not text or numbers.",
+            hint="Expected one text or number in each row.",
+        )
+    return [text_of(cell) for cell in cells]
+
+
+def text_of(cell: Any) -> str:
+    if cell is None or cell != cell:  # NaN
+        return ""
+    if isinstance(cell, float) and cell.is_integer():  # What pandas makes of 3 beside a gap.
+        cell = int(cell)
+    return str(cell).strip()
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Sort whole numbers by value, before other names."""
+    return (0, int(name), name) if re.fullmatch(r"-?\d{1,18}", name) else (1, 0, name)

@@ -1,0 +1,41 @@
+"""Rows whose targets are a column: of classes, of texts, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mmft_core.contracts import Split
+from mmft_core.data.splits import Indices
+from mmft_core.data.table_columns import NO_LABEL
+from mmft_core.errors import SampleError
+
+
+class TargetRows(Split):
+    """Rows with targets. One without stays in, so that the check can report it.
+
+    Attributes:
+        targets: (n,) strings, or (n,) indices into `classes`, or None.
+        target_noun: what a target that is a text is called.
+    """
+
+    targets: pa.ChunkedArray | Indices | None
+    classes: tuple[str, ...]
+    target_noun = "target text"
+
+    def target(self, index: int) -> Any:
+        if self.targets is None:
+            return None
+        if isinstance(self.targets, np.ndarray):
+            label = int(self.targets[index])
+            if label == NO_LABEL:
+                raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
+            return self.classes[label]
+        text = self.targets[index].as_py()
+        if not (text or "").strip():
+            raise SampleError(
+                self.sample_id(index), f"it has no {self.target_noun}", kind="no-label"
+            )
+        return text

@@ -1,0 +1,65 @@
+"""Batch norm over the samples of all processes, so that it is what it is on one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmft_core.distributed import processes
+from mmft_core.distributed.collectives import summed
+
+
+def synchronize(module: nn.Module, device: torch.device) -> None:
+    """Replace the batch norms within a module that several processes train.
+
+    Weights and their names stay. On a GPU torch's own takes their place, which is for GPUs alone.
+    """
+    if not processes.several():
+        return
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return
+    for norm in list(module.modules()):
+        if isinstance(norm, _BatchNorm):
+            norm.__class__ = SharedBatchNorm  # Whoever refers to it, refers to it still.
+
+
+class SharedBatchNorm(_BatchNorm):
+    """Batch norm of any number of dimensions whose mean and variance are those of all processes."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # The norm that it was made of was given what it takes.
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or not torch.is_grad_enabled():
+            return super().forward(input)
+        mean, variance, count = _moments(input.float())
+        self._follow(mean.detach(), variance.detach(), count)
+        shape = (1, -1) + (1,) * (input.ndim - 2)
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale if self.bias is None else self.bias - mean * scale
+        return (input.float() * scale.view(shape) + shift.view(shape)).to(input.dtype)
+
+    def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics towards those of the batch."""
+        if not self.track_running_stats or self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        momentum = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), momentum)
+
+
+def _moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (C,), variance (C,) and number of the values of each channel, on all processes."""
+    across = [0, *range(2, input.ndim)]
+    number = input.new_full((1,), input.numel() / input.shape[1])
+    sums = summed(torch.cat([input.sum(across), number]))
+    mean, count = sums[:-1] / sums[-1], sums[-1]
+    centred = input - mean.view(1, -1, *(1 for _ in across[1:]))
+    squares = summed(centred.square().sum(across))
+    return mean, squares / count, count.detach()

@@ -1,0 +1,60 @@
+"""What processes that train together compute of their tensors, with gradients to each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mmft_core.distributed import processes
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes. What each makes of it has a gradient, and of these it is the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        whole = tensor.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        whole = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole
+
+
+def summed(tensor: Tensor) -> Tensor:
+    """The sum over all processes."""
+    if not processes.several():
+        return tensor
+    whole: Tensor = _Sum.apply(tensor)
+    return whole
+
+
+def gathered(*tensors: Tensor) -> tuple[list[Tensor], int]:
+    """The rows of all processes, in training.
+
+    In evaluation processes need not have equally many batches, so nobody waits for the others.
+
+    Args:
+        tensors: (B, ...), whose B may differ from process to process.
+
+    Returns:
+        each with all rows, and the place of this process's first one.
+    """
+    if not processes.several() or not torch.is_grad_enabled():
+        return list(tensors), 0
+    counts = processes.gather(len(tensors[0]))
+    start = sum(counts[: processes.rank()])
+    own = slice(start, start + len(tensors[0]))
+
+    def placed(tensor: Tensor) -> Tensor:
+        rows = tensor.new_zeros(sum(counts), *tensor.shape[1:])
+        rows[own] = tensor
+        return summed(rows)
+
+    return [placed(tensor) for tensor in tensors], start

@@ -1,0 +1,219 @@
+"""Using a finished model: on files and texts (`predict`) and on a data set (`eval`)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from mmft_core.artifacts import LoadedModel
+from mmft_core.batches.loading import (
+    PreparedSplit,
+    choose_workers,
+    evaluation_loader,
+    outcomes,
+)
+from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
+from mmft_core.data import soundness
+from mmft_core.data.splits import Joined, Unlabelled
+from mmft_core.errors import DataError, IncompatibleError, SampleError
+from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.inference.pieces import Pieces, divided_modality
+from mmft_core.inference.sources import Source, Sources
+from mmft_core.planning.config import EngineConfig
+from mmft_core.sinks import Sink
+from mmft_core.training.device import make_accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What was predicted for an input, or why nothing could be."""
+
+    source: str
+    record: Mapping[str, Any] | None = None
+    error: str | None = None
+
+
+class Predictor:
+    """A loaded model on its device.
+
+    Attributes:
+        processors: the preprocessing of the modalities that it is given.
+    """
+
+    def __init__(self, model: LoadedModel, config: EngineConfig) -> None:
+        if model.exported:
+            config = replace(config, device="cpu", precision="fp32")
+        self.model, self.config = model, config
+        self.processors: Mapping[str, Processor] = model.processors
+        self.accelerator: Accelerator = make_accelerator(config)
+        self.model.task.to(self.accelerator.device).eval()
+
+    def of(self, modality: str) -> Predictor:
+        """The same model, given this modality alone.
+
+        It must do so with one alone, as one that embeds pairs does; its predictions are then those
+        of that modality.
+        """
+        alone = copy.copy(self)
+        alone.processors = {modality: self.model.processors[modality]}
+        return alone
+
+    @property
+    def processor(self) -> Processor:
+        """The preprocessing of the one modality that it is given.
+
+        Raises:
+            IncompatibleError: it is given several, so a file alone says too little.
+        """
+        processor, *others = self.processors.values()
+        if others:
+            raise IncompatibleError(
+                f"A {self.model.component.name} model reads {', '.join(self.model.processors)} "
+                "together, which single files cannot give.",
+                hint="Give --dataset with all of them.",
+            )
+        return processor
+
+    def predict(self, sources: Sequence[Source], top_k: int = 1) -> Iterator[Prediction]:
+        """Predict files and texts in their order, as they are done.
+
+        Raises:
+            IncompatibleError: the task reads several modalities.
+        """
+        processor = self.processor
+        (modality,) = self.model.processors
+        yield from self.predict_split(Sources(modality, sources, processor), top_k)
+
+    def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
+        """Predict the samples of a split in their order. One that cannot be read is told of."""
+        modality = divided_modality(self.model.processors)
+        if modality is None:
+            yield from self._predict(split, top_k)
+            return
+        divided = Pieces(split, modality, self.model.processors[modality])
+        task, pieces, done = self.model.task, [], []
+        for piece, prediction in zip(divided.pieces, self._predict(divided, top_k), strict=True):
+            pieces.append(piece.raw)
+            done.append(prediction)
+            if piece.last:
+                yield _joined(task, pieces, done)
+                pieces, done = [], []
+
+    def _predict(self, split: Split, top_k: int) -> Iterator[Prediction]:
+        for results, predictions in self.outputs(split):
+            records: Iterator[dict[str, Any]] = iter(())
+            if predictions is not None:
+                records = iter(self.model.task.decode(predictions, top_k))
+            for result in results:
+                if isinstance(result, SampleError):
+                    yield Prediction(source=result.sample_id, error=result.reason)
+                else:
+                    yield Prediction(source=result, record=next(records))
+
+    @torch.no_grad()
+    def compute(self, batch: Batch) -> Any:
+        """The task's predictions for a batch of what it is given."""
+        with self.accelerator.autocast():
+            return self.model.task(batch.to(self.accelerator.device)).predictions
+
+    def outputs(
+        self, split: Split, *, in_order: bool = True
+    ) -> Iterator[tuple[list[str | SampleError], Any]]:
+        """Predict the samples of a split, a batch at a time.
+
+        Args:
+            in_order: else samples of like sizes come together, which is faster.
+
+        Yields:
+            for each sample its id or why it cannot be read, and the task's predictions for those
+            that can; None where none can.
+        """
+        task = self.model.task
+        data = PreparedSplit(Unlabelled(split), self.processors, task.codec, train=False)
+        # Starting processes takes longer than a few files.
+        workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
+        loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
+        for batch, results in outcomes(loader):
+            predictions = None
+            if batch is not None:
+                predictions = self.compute(batch)
+            if isinstance(predictions, Mapping) and len(self.processors) == 1:
+                (modality,) = self.processors
+                predictions = predictions[modality]
+            yield results, predictions
+
+    def evaluate(
+        self,
+        dataset: Dataset,
+        split: str,
+        metrics: Mapping[str, Metric],
+        sink: Sink,
+        *,
+        skip_bad: bool = False,
+    ) -> Evaluation:
+        """Judge the model on a split of a data set.
+
+        Args:
+            split: its name, or "all".
+            skip_bad: leave out samples that cannot be used, and say so.
+
+        Raises:
+            DataError: there is no such split, or samples cannot be used.
+        """
+        chosen = choose_split(dataset, split)
+        total = len(chosen)
+        judged = Dataset(info=dataset.info, splits={split: chosen})
+        findings = soundness.inspect(judged, self.model.processors, self.model.task.codec)
+        if findings.faults:
+            refusal = soundness.refuse(findings.faults, total)
+            if not skip_bad or len(findings.faults) == total:
+                raise refusal
+            sink.say(f"Left out: {refusal.message}")
+            chosen = soundness.without(judged, findings.faulty()).splits[split]
+            total = len(chosen)
+        for remark in findings.remarks():
+            sink.say(remark)
+        done = 0
+
+        def on_batch(samples: int) -> None:
+            nonlocal done
+            done += samples
+            sink.evaluating(split, done, total)
+
+        data = PreparedSplit(chosen, self.model.processors, self.model.task.codec, train=False)
+        loader = evaluation_loader(
+            data,
+            self.config.batch_size,
+            workers=choose_workers(self.config.workers) if total > self.config.batch_size else 0,
+            in_order=False,
+            batch_total=self.config.batch_total,
+        )
+        return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
+
+
+def _joined(task: Task, pieces: Sequence[Any], done: Sequence[Prediction]) -> Prediction:
+    """What was predicted for an input, from its pieces. One that cannot be read spoils it all."""
+    failed = next((prediction for prediction in done if prediction.record is None), None)
+    records = [dict(prediction.record or {}) for prediction in done]
+    return failed or Prediction(source=done[0].source, record=task.join(pieces, records))
+
+
+def choose_split(dataset: Dataset, name: str) -> Split:
+    """A split by its name, or "all" of them.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    if name == "all":
+        return Joined(dataset.splits.values())
+    if name not in dataset.splits:
+        raise DataError(
+            f"Dataset '{dataset.info.name}' has no split '{name}'.",
+            hint=f"It has {', '.join(dataset.splits)}; `all` takes them together.",
+        )
+    return dataset.splits[name]

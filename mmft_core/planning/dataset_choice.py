@@ -1,0 +1,89 @@
+"""Which data set a run reads: one by name, the one that opens a path, or the task's default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmft_core.errors import ConfigError, DataError
+from mmft_core.planning import compat
+from mmft_core.planning.config import Tree, merge
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
+
+
+def choose_dataset(
+    table: Tree, task: TaskSpec, registry: Registry
+) -> tuple[Component[DatasetSpec], Tree]:
+    """Find the dataset by name, by a path that it opens, or by the task's default.
+
+    Args:
+        table: the settings below `dataset`.
+
+    Returns:
+        The dataset, and its settings with the path as it is opened.
+
+    Raises:
+        ConfigError: none is given, or several open the path.
+        DataError: there is no such path, or nothing that fits the task opens it.
+        UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
+    """
+    if "name" in table:
+        return registry.dataset(chosen_name(table, "dataset", "--dataset")), table
+    if "path" in table:
+        path = Path(str(table["path"])).expanduser()
+        return _opener(path, task, registry), merge(table, {"path": str(path)})
+    if task.default_dataset is None:
+        raise ConfigError(
+            f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
+        )
+    return registry.dataset(task.default_dataset), table
+
+
+def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:
+    """The one dataset that fits the task and opens this kind of path."""
+    if not path.exists():
+        raise DataError(
+            f"There is no file or folder {path}.",
+            hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
+        )
+    form = "/" if path.is_dir() else path.suffix.lower()
+    datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
+    # A table of any columns is for tasks of any modalities; the others have tables of their own.
+    mixed = task.modalities == ANY_MODALITIES
+    fitting = [
+        c
+        for c in datasets
+        if compat.dataset_fits(c.spec, task) and (c.spec.modalities == ANY_MODALITIES) == mixed
+    ]
+    openers = [c for c in fitting if form in c.spec.opens]
+    if len(openers) == 1:
+        return openers[0]
+    if openers:
+        names = ", ".join(c.qualified for c in openers)
+        raise ConfigError(
+            f"Several datasets open {path}: {names}.",
+            hint="Say which: --dataset NAME --set dataset.path=PATH",
+        )
+    readable = sorted({o for c in fitting for o in c.spec.opens})
+    words = ", ".join("a folder" if o == "/" else o for o in readable) or "no path"
+    raise DataError(
+        f"No dataset for task '{task.name}' opens {path}{' (a folder)' if form == '/' else ''}.",
+        hint=f"The task reads {words}.",
+    )
+
+
+def chosen_name(table: Mapping[str, Any], key: str, flag: str) -> str:
+    """The name in a table of settings.
+
+    Raises:
+        ConfigError: there is none; says by which flag it is given.
+    """
+    name = table.get("name")
+    if not isinstance(name, str) or not name:
+        raise ConfigError(
+            f"No {key} was chosen.",
+            hint=f"Give {flag} NAME; `mmft plugins --kind {key}` lists them.",
+        )
+    return name

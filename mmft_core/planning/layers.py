@@ -1,0 +1,97 @@
+"""Layers of settings: what is given later goes over what was given before, however it is written.
+
+One thing can be written in several ways: `backbone = "resnet50"`, `backbone.name = "resnet50"` and
+`backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`. Each
+layer is therefore spelled out before it is laid over the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmft_core.planning.config import Tree, merge
+from mmft_core.registry import Registry
+
+
+def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
+    """Merge layers of settings, later ones winning.
+
+    In the result a backbone's name stands in the table of its modality, and a data set's path is
+    no name.
+
+    Raises:
+        UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
+    """
+    merged: Tree = {}
+    for layer in layers:
+        spelled = dict(layer)
+        if isinstance(layer.get("backbone"), str | Mapping):
+            spelled["backbone"] = _backbone(_named(layer["backbone"]), registry)
+            _forget_backbone(merged, spelled["backbone"])
+        if isinstance(layer.get("dataset"), str | Mapping):
+            spelled["dataset"] = _dataset(_named(layer["dataset"]), registry)
+            if "name" in _named(layer["dataset"]):
+                _forget_dataset(merged)
+        merged = merge(merged, spelled)
+    return merged
+
+
+def means(key: str, stored: str) -> bool:
+    """Whether a key means a stored one: "backbone.weights" means that of any modality."""
+    if key == stored:
+        return True
+    first, _, last = key.partition(".")
+    return first == "backbone" and stored.startswith("backbone.") and stored.endswith(f".{last}")
+
+
+def _named(value: str | Mapping[str, Any]) -> Tree:
+    return {"name": value} if isinstance(value, str) else dict(value)
+
+
+def _backbone(table: Tree, registry: Registry) -> Tree:
+    """Move names into the tables of their modalities."""
+    modalities = {m for c in registry.of_kind("backbone") for m in c.spec.modality_names}
+    for modality in modalities & table.keys():
+        if isinstance(table[modality], str):
+            table[modality] = {"name": table[modality]}
+    name = table.get("name")
+    if not isinstance(name, str) or not name:
+        return table
+    del table["name"]
+    return merge({registry.backbone(name).spec.modality: {"name": name}}, table)
+
+
+def _forget_backbone(merged: Tree, table: Tree) -> None:
+    """Remove what was said for one modality and is now said for all."""
+    for key, value in table.items():
+        for own in _tables(merged.get("backbone")):
+            if not isinstance(value, Mapping):
+                own.pop(key, None)
+
+
+def _dataset(table: Tree, registry: Registry) -> Tree:
+    """Turn a name that is a path into one."""
+    name = table.get("name")
+    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    if isinstance(name, str) and name not in names and _looks_like_path(name):
+        del table["name"]
+        table.setdefault("path", name)
+    return table
+
+
+def _forget_dataset(merged: Tree) -> None:
+    """Remove which data set was chosen, for another one is."""
+    if isinstance(merged.get("dataset"), dict):
+        merged["dataset"] = {
+            k: v for k, v in merged["dataset"].items() if k not in ("name", "path")
+        }
+
+
+def _tables(value: Any) -> list[Tree]:
+    return [v for v in value.values() if isinstance(v, dict)] if isinstance(value, Mapping) else []
+
+
+def _looks_like_path(name: str) -> bool:
+    return "/" in name or "\\" in name or Path(name).suffix != "" or Path(name).exists()

@@ -1,0 +1,295 @@
+"""The training loop: one for every task, on Hugging Face Accelerate.
+
+Read `Engine.fit` first: it is the loop. It evaluates when that is due, stops when that is due,
+and otherwise takes an optimizer step. All randomness of a step follows from the seed and the
+step's number, so that a training that is resumed from a checkpoint repeats bit by bit what an
+uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from mmft_core.batches.loading import (
+    PreparedSplit,
+    batches,
+    choose_workers,
+    evaluation_loader,
+    seed_everything,
+    training_loader,
+)
+from mmft_core.batches.window_choice import choose_windows
+from mmft_core.batches.windows import TrainingKeys
+from mmft_core.contracts import Batch, Metric, Task
+from mmft_core.distributed import processes
+from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
+from mmft_core.files import replacing
+from mmft_core.planning.config import EngineConfig
+from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
+from mmft_core.training import kept_weights
+from mmft_core.training.interrupt import StopRequest
+from mmft_core.training.losses import Losses
+from mmft_core.training.monitor import Monitor
+from mmft_core.training.state import Progress, TrainingState
+
+Ending = Literal["finished", "early", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training ended."""
+
+    ending: Ending
+    progress: Progress
+    total_steps: int
+    best_weights: Path | None
+
+
+class Engine:
+    """Trains one task. `fit` is the loop; the rest are its parts in the order of their use."""
+
+    def __init__(
+        self,
+        task: Task,
+        train: PreparedSplit,
+        val: PreparedSplit | None,
+        config: EngineConfig,
+        *,
+        metrics: Mapping[str, Metric],
+        monitor: Monitor,
+        accelerator: Accelerator,
+        folder: Path,
+        sink: Sink,
+    ) -> None:
+        """Args:
+        val: chooses the best model; without it the last one is kept.
+        metrics: by name.
+        folder: for checkpoints and the best weights.
+        sink: hears what happens.
+        """
+        self.train, self.val, self.config = train, val, config
+        self.metrics, self.monitor = metrics, monitor
+        self.accelerator, self.folder, self.sink = accelerator, folder, sink
+        self.workers = choose_workers(config.workers, processes.count())
+        self.windows = choose_windows(train, task, config)
+        self.steps_per_epoch = self.windows.steps_per_epoch
+        self.total_steps = config.steps or config.epochs * self.steps_per_epoch
+        self.state = TrainingState(task, config, accelerator, self.total_steps)
+        self.best_weights = folder / "best.safetensors"
+        self._losses = Losses()
+
+    def fit(self, *, resume: bool = False) -> Outcome:
+        """Train to the end, to an early stop, or until Ctrl-C or SIGTERM.
+
+        Args:
+            resume: go on from the newest checkpoint in the folder.
+
+        Raises:
+            NonFiniteLossError: names the step and the samples.
+            SampleError: a sample cannot be read any more.
+            CheckpointError: there is nothing to resume from.
+            StorageError: a checkpoint cannot be written.
+        """
+        if resume:
+            for remark in self.state.restore(self.folder):
+                self.sink.say(f"{remark} The one before it is used.")
+        self._announce()
+        progress = self.state.progress
+        stream = batches(
+            training_loader(
+                self.train,
+                TrainingKeys(self.windows, progress.step, self.total_steps),
+                workers=self.workers,
+                pin=self.accelerator.device.type == "cuda",
+            )
+        )
+        started = time.perf_counter() - progress.seconds
+        ending: Ending = "finished"
+        with StopRequest() as stop, contextlib.closing(stream):
+            self.state.train(self.windows.epoch_of(progress.step))
+            while True:
+                if self._evaluation_is_due():
+                    with contextlib.suppress(InterruptedEvaluationError):
+                        self._evaluate(stop)
+                if processes.any_of(bool(stop)):
+                    ending = "interrupted"
+                    break
+                if self._patience_is_over():
+                    ending = "early"
+                    break
+                if progress.step >= self.total_steps:
+                    break
+                self._step(stream)
+                progress.seconds = time.perf_counter() - started
+                if self._checkpoint_is_due():
+                    self._save()
+            self._report_losses()
+        if ending == "interrupted":
+            self._save()
+        else:
+            self.state.publish()
+        return Outcome(
+            ending=ending,
+            progress=progress,
+            total_steps=self.total_steps,
+            best_weights=self.best_weights if progress.best is not None else None,
+        )
+
+    def _announce(self) -> None:
+        self.sink.start(
+            Start(
+                step=self.state.progress.step,
+                total_steps=self.total_steps,
+                steps_per_epoch=self.steps_per_epoch,
+                samples=len(self.train),
+                precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+                device=str(self.accelerator.device),
+            )
+        )
+
+    def _patience_is_over(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.state.progress.evaluations_since_best >= patience
+
+    def _checkpoint_is_due(self) -> bool:
+        every = self.config.checkpoint_every
+        return every is not None and self.state.progress.step % every == 0
+
+    def _save(self) -> None:
+        """Write a checkpoint, but none of weights that a loss which is no number has spoilt."""
+        self._report_losses()
+        self.state.save(self.folder)
+
+    # --- one optimizer step ---------------------------------------------------------------------
+
+    def _step(self, stream: Iterator[Batch]) -> None:
+        state, accelerator, step = self.state, self.accelerator, self.state.progress.step
+        if step % self.steps_per_epoch == 0:
+            state.train(self.windows.epoch_of(step))
+        asked = time.perf_counter()
+        passes = [next(stream) for _ in range(self.windows.passes(step))]
+        state.progress.waited += time.perf_counter() - asked
+        weights = [state.task.weight(batch) for batch in passes]
+        # The loss is the mean over the whole window, over however many passes and processes, of
+        # whose gradients the mean is taken.
+        scale = processes.count() / max(1, processes.total(sum(weights)))
+        total = torch.zeros((), device=accelerator.device)
+        for number, (batch, weight) in enumerate(zip(passes, weights, strict=True)):
+            # Loading may have drawn random numbers in this process; the model's start here.
+            seed_everything(self.config.seed, step, number, processes.rank())
+            last = number == len(passes) - 1
+            with state.parallel.passing(last=last):
+                loss = state.parallel.loss(batch.to(accelerator.device)) * (weight * scale)
+                accelerator.backward(loss)
+            total += loss.detach()
+        ids = [sample_id for batch in passes for sample_id in batch.ids]
+        self._losses.add(step + 1, total, ids)
+        every = log_every(self.config.log_every, self.total_steps)
+        if accelerator.device.type == "cpu" or len(self._losses) >= every:
+            self._report_losses()
+        if self.config.clip_norm is not None:
+            accelerator.clip_grad_norm_(state.trained.parameters(), self.config.clip_norm)
+        state.update()
+        state.progress.step += 1
+        state.progress.samples += self.windows.window_size(step)
+
+    def _report_losses(self) -> None:
+        """Look at the losses since the last look, which on a GPU waits for it to catch up.
+
+        Raises:
+            NonFiniteLossError: one is NaN or infinite.
+        """
+        if not len(self._losses):
+            return
+        step, loss = self._losses.take()
+        progress = self.state.progress
+        self.sink.step(
+            Step(
+                step=step,
+                epoch=self.windows.epoch_of(step - 1) + 1,
+                loss=loss,
+                lr=float(self.state.schedule.get_last_lr()[-1]),
+                samples=progress.samples,
+                seconds=progress.seconds,
+                waited=progress.waited,
+            )
+        )
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def _evaluation_is_due(self) -> bool:
+        step = self.state.progress.step
+        every = self.config.eval_every or self.steps_per_epoch
+        boundary = step % every == 0 or step == self.total_steps
+        return self.val is not None and boundary and step > self.state.progress.evaluated_step
+
+    def _evaluate(self, stop: StopRequest) -> None:
+        """Judge the task on the validation split, and keep it if it is the best so far.
+
+        Raises:
+            InterruptedEvaluationError: by Ctrl-C or SIGTERM; a resumed training evaluates again.
+        """
+        assert self.val is not None
+        self._report_losses()
+        self.state.publish()
+        evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
+        progress, value = self.state.progress, evaluation.figure(self.monitor.name)
+        best = self.monitor.better(value, progress.best)
+        progress.judged(value, best)
+        if best and processes.is_main():
+            with replacing(self.best_weights) as temporary:
+                kept_weights.write(self.state.judged, temporary)
+        epoch = self.windows.epoch_of(progress.step - 1) + 1
+        self.sink.evaluated(
+            Evaluated(
+                step=progress.step, epoch=epoch, split="val", evaluation=evaluation, best=best
+            )
+        )
+        if self.config.checkpoint_every is None and progress.step < self.total_steps:
+            self.state.save(self.folder)
+        self.state.train(self.windows.epoch_of(progress.step))
+
+    def evaluate(
+        self,
+        data: PreparedSplit,
+        split: str,
+        *,
+        examples: int = 0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Evaluation:
+        """Judge the task on a split, in the engine's precision and on all its processes."""
+        done = 0
+
+        def on_batch(samples: int) -> None:
+            nonlocal done
+            done = min(len(data), done + samples * processes.count())
+            self.sink.evaluating(split, done, len(data))
+
+        loader = evaluation_loader(
+            data,
+            self.config.batch_size,
+            workers=self.workers if len(data) > self.config.batch_size else 0,
+            pin=self.accelerator.device.type == "cuda",
+            rank=processes.rank(),
+            world=processes.count(),
+            compares=self.state.judged.compares,
+            in_order=False,
+            batch_total=self.config.batch_total,
+        )
+        return evaluate(
+            self.state.judged,
+            loader,
+            self.metrics,
+            self.accelerator,
+            examples=examples,
+            on_batch=on_batch,
+            stop=stop,
+        )

@@ -1,0 +1,107 @@
+"""What is kept of a model, and the base weights that are fetched again where they are not.
+
+A backbone whose base is not kept says so by the digest in its `loaded`: models and checkpoints
+then hold what training adds to it (adapters, the head), and the base is loaded from where it came
+from and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_model, save_file, save_model
+from torch import nn
+
+from mmft_core.contracts import Backbone, Task
+from mmft_core.errors import ConfigError, WeightsError
+from mmft_core.training.lora import is_adapter, without_adapters
+from mmft_core.weights import LoadedWeights, WeightsRequest
+
+
+def leave_out(backbone: Backbone, reason: str) -> None:
+    """Decide that a backbone's weights, as they are now, will not be kept with the model.
+
+    Args:
+        reason: the setting that wants it so, for the message.
+
+    Raises:
+        ConfigError: they are random, so nobody could load them again.
+    """
+    loaded = backbone.loaded
+    if loaded.source == "random":
+        raise ConfigError(
+            f"{reason} keeps no base weights, and these are random: nobody could load them again.",
+            hint="Load pretrained ones, or keep the whole model: engine.lora.save = merged.",
+        )
+    path = Path(loaded.source).expanduser()
+    source = str(path.resolve()) if path.exists() else loaded.source
+    backbone.loaded = replace(loaded, source=source, digest=digest(backbone))
+
+
+def fetch_again(loaded: LoadedWeights, modality: str) -> WeightsRequest:
+    """Ask for the very weights that were loaded once."""
+    choice = "pretrained" if loaded.source == "published" else loaded.source
+    return WeightsRequest(choice, modality)
+
+
+def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
+    """Check that a backbone has been given the weights that it once had.
+
+    Raises:
+        WeightsError: they are others.
+    """
+    if digest(backbone) != loaded.digest:
+        raise WeightsError(
+            f"The base weights ({loaded.detail or loaded.source}) have changed since adapters "
+            "or a head were trained on them.",
+            hint="Bring back the weights of then; the model holds only what was added to them.",
+        )
+    backbone.loaded = loaded
+
+
+def digest(module: nn.Module) -> str:
+    """The SHA-256 of all weights and buffers but adapters', whether or not these are there."""
+    total = hashlib.sha256()
+    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    tensors = {without_adapters(k): v for k, v in named.items() if not is_adapter(k)}
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        total.update(plain.view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
+    """Which keys of the task's state are kept: all but those of base weights left out.
+
+    Args:
+        adapters: whether those of adapters on such weights are kept.
+    """
+    left_out = tuple(f"backbones.{m}." for m in task.backbones if task.backbone(m).loaded.digest)
+    return lambda key: not key.startswith(left_out) or (adapters and is_adapter(key))
+
+
+def write(task: Task, path: Path, *, adapters: bool = True) -> None:
+    """Write what is kept of a task's weights as safetensors; see `kept`."""
+    keep, state = kept(task, adapters=adapters), task.state_dict()
+    if all(map(keep, state)):
+        save_model(task, str(path))
+        return
+    own = {k: v for k, v in state.items() if keep(k)}
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in own.items()}, path)
+
+
+def read(task: Task, path: Path, *, adapters: bool = True) -> None:
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: it does not fit the task.
+    """
+    missing, unknown = load_model(task, path, strict=False)
+    strange = [*filter(kept(task, adapters=adapters), missing), *unknown]
+    if strange:
+        raise ValueError(f"{path.name} does not fit the task, by '{strange[0]}'")
