@@ -127,9 +127,9 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """
     for key in tree:
         if key not in TOP_LEVEL:
-            engine = option_names(EngineConfig)
-            near = f"engine.{key}" if key in engine else key
-            known = {*TOP_LEVEL, *(f"engine.{name}" for name in engine)}
+            below = option_names(EngineConfig)
+            near = f"engine.{key}" if key in below else key
+            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
             raise ConfigError(
                 f"There is no setting '{key}'.{did_you_mean(near, known)}",
                 hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
