@@ -21,7 +21,7 @@ from mmft_core import Component, Registry, discover
 from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
-from mmft_core.planning.plan import TOP_LEVEL
+from mmft_core.planning.resolving import TOP_LEVEL
 from mmft_core.specs import KINDS
 from mmft_core.trackers.options import TrackingConfig
 

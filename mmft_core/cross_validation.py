@@ -9,7 +9,6 @@ OUTPUT/report.html      the same to look at
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mmft_core.distributed import processes
-from mmft_core.errors import MmftError, RunDirectoryError
-from mmft_core.files import storage_errors, write_json, write_text
+from mmft_core.errors import MmftError
+from mmft_core.files import read_record, storage_errors, write_json, write_text
 from mmft_core.parts import build_dataset
-from mmft_core.planning.config import dump_toml
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import dump_toml
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
@@ -61,12 +60,7 @@ class FoldsDirectory:
         Raises:
             RunDirectoryError: it is missing or damaged.
         """
-        try:
-            content = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"{self.record} cannot be read: {error}.") from None
-        assert isinstance(content, dict)
-        return content
+        return read_record(self.record)
 
 
 def cross_validate(

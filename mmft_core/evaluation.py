@@ -96,22 +96,13 @@ def evaluate(
     was_training = task.training
     task.eval()
     gallery = (task.gallery(examples) or RankedGallery(task, examples)) if examples else None
-    sums = _Sums()
-    for metric in metrics.values():
-        metric.reset()
+    judged = _Judged(metrics, gallery)
     try:
         for batch in batches(loader):
             batch = batch.to(accelerator.device)
             with accelerator.autocast():
                 outputs = task(batch)
-            sums.add(batch, outputs, task.weight(batch))
-            predictions = map_tensors(outputs.predictions, _to_float)
-            targets = batch.targets if outputs.targets is None else outputs.targets
-            if targets is not None:
-                for metric in metrics.values():
-                    metric.update(predictions, targets)
-                if gallery is not None:
-                    gallery.update(batch, predictions, targets)
+            judged.add(batch, outputs, task.weight(batch))
             on_batch(len(batch))
             if stop():
                 break
@@ -119,16 +110,58 @@ def evaluate(
         task.train(was_training)
     if processes.any_of(stop()):
         raise InterruptedEvaluationError
-    _merge(sums, metrics, gallery)
-    return processes.from_main(
-        lambda: Evaluation(
+    judged.merge()
+    return processes.from_main(lambda: judged.evaluation(started))
+
+
+class _Judged:
+    """What is known of the samples that this process has seen."""
+
+    def __init__(self, metrics: Mapping[str, Metric], gallery: Gallery | None) -> None:
+        self.metrics, self.gallery, self.sums = metrics, gallery, _Sums()
+        for metric in metrics.values():
+            metric.reset()
+
+    def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
+        self.sums.add(batch, outputs, weight)
+        predictions = map_tensors(outputs.predictions, _to_float)
+        targets = batch.targets if outputs.targets is None else outputs.targets
+        if targets is None:
+            return
+        for metric in self.metrics.values():
+            metric.update(predictions, targets)
+        if self.gallery is not None:
+            self.gallery.update(batch, predictions, targets)
+
+    def merge(self) -> None:
+        """Merge what every process saw into what the main one did; each sample was seen by one."""
+        if not processes.several():
+            return
+        gallery, seen = self.gallery, self.sums.samples
+        states = {name: metric.state() for name, metric in self.metrics.items()} if seen else {}
+        shown = gallery.state() if gallery is not None and seen else None
+        everyone = processes.gather_to_main((self.sums, states, shown))
+        for other, theirs, more in everyone[1:]:
+            self.sums.merge(other)
+            for name, state in theirs.items():
+                self.metrics[name].merge(state)
+            if gallery is not None and more is not None:
+                gallery.merge(more)
+
+    def evaluation(self, started: float) -> Evaluation:
+        sums = self.sums
+        figures = {
+            f"{name}/{part}" if part else name: value
+            for name, metric in self.metrics.items()
+            for part, value in metric.compute().items()
+        }
+        return Evaluation(
             loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
-            values={**_values(metrics), **sums.means()},
-            examples=gallery.examples() if gallery is not None else {},
+            values={**figures, **sums.means()},
+            examples=self.gallery.examples() if self.gallery is not None else {},
             samples=sums.samples,
             seconds=time.perf_counter() - started,
         )
-    )
 
 
 @dataclass
@@ -161,29 +194,6 @@ class _Sums:
         self.has_loss = self.has_loss and other.has_loss
         for name, total in other.figures.items():
             self.figures[name] = self.figures.get(name, 0.0) + total
-
-
-def _values(metrics: Mapping[str, Metric]) -> dict[str, MetricValue]:
-    return {
-        f"{name}/{part}" if part else name: value
-        for name, metric in metrics.items()
-        for part, value in metric.compute().items()
-    }
-
-
-def _merge(sums: _Sums, metrics: Mapping[str, Metric], gallery: Gallery | None) -> None:
-    """Merge what every process saw into what the main one did; each sample was seen by one."""
-    if not processes.several():
-        return
-    states = {name: metric.state() for name, metric in metrics.items()} if sums.samples else {}
-    shown = gallery.state() if gallery is not None and sums.samples else None
-    everyone = processes.gather_to_main((sums, states, shown))
-    for other, theirs, more in everyone[1:]:
-        sums.merge(other)
-        for name, state in theirs.items():
-            metrics[name].merge(state)
-        if gallery is not None and more is not None:
-            gallery.merge(more)
 
 
 def _to_float(tensor: torch.Tensor) -> torch.Tensor:

@@ -116,6 +116,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what a run wrote as JSON.
+
+    Raises:
+        RunDirectoryError: it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunDirectoryError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(content, dict):
+        raise RunDirectoryError(f"{path} cannot be read: it holds no table.")
+    return content
+
+
 def stamp(path: Path) -> bytes:
     """What changes when a file does: its path, size and time of change.
 

@@ -13,33 +13,57 @@ ALTERNATIVES = 3
 """So many alternatives of a prediction are shown."""
 
 
+class Highest:
+    """The examples with the highest scores, in bounded memory.
+
+    Attributes:
+        examples: in no order.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.examples: list[Example] = []
+
+    def takes(self, score: float) -> bool:
+        """Whether an example of that score is among them, and worth making."""
+        return len(self.examples) < self.size or score > self.examples[0].score
+
+    def add(self, example: Example) -> None:
+        push = heapq.heappush if len(self.examples) < self.size else heapq.heappushpop
+        push(self.examples, example)
+
+    def sorted(self) -> list[Example]:
+        """The highest first."""
+        return sorted(self.examples, reverse=True)
+
+
 class RankedGallery(Gallery):
     """Keeps the highest samples of each of the task's rankings, in bounded memory."""
 
     def __init__(self, task: Task, size: int) -> None:
         self.task, self.size = task, size
-        self._heaps: dict[str, list[Example]] = {}
+        self._kept: dict[str, Highest] = {}
 
     def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
         records: list[dict[str, Any]] | None = None
         for name, scores in self.task.rank(predictions, targets).items():
-            heap = self._heaps.setdefault(name, [])
+            kept = self._of(name)
             for i, score in enumerate(scores.tolist()):
-                if score == -math.inf or (len(heap) >= self.size and score <= heap[0].score):
+                if score == -math.inf or not kept.takes(score):
                     continue
                 records = records or self.task.decode(predictions, top_k=ALTERNATIVES)
-                self._push(heap, Example(score, batch.ids[i], records[i]))
+                kept.add(Example(score, batch.ids[i], records[i]))
 
     def state(self) -> Mapping[str, list[Example]]:
-        return self._heaps
+        return {name: kept.examples for name, kept in self._kept.items()}
 
     def merge(self, state: Mapping[str, list[Example]]) -> None:
         for name, examples in state.items():
             for example in examples:
-                self._push(self._heaps.setdefault(name, []), example)
+                self._of(name).add(example)
 
     def examples(self) -> dict[str, list[Example]]:
-        return {name: sorted(heap, reverse=True) for name, heap in self._heaps.items()}
+        return {name: kept.sorted() for name, kept in self._kept.items()}
 
-    def _push(self, heap: list[Example], example: Example) -> None:
-        (heapq.heappush if len(heap) < self.size else heapq.heappushpop)(heap, example)
+    def _of(self, name: str) -> Highest:
+        return self._kept.setdefault(name, Highest(self.size))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,

@@ -19,6 +19,7 @@ from mmft_core.planning.plan import Plan
 from mmft_core.registry import Component
 from mmft_core.training.engine import Outcome
 from mmft_core.training.monitor import Monitor
+from mmft_core.training.state import Progress
 from mmft_core.training.tuning import count_parameters
 from mmft_core.weights import hub_id
 
@@ -66,31 +67,13 @@ def collect_results(
         "reads": list(task.processors),
         "predicts": plan.task.spec.predicts,
         "parameters": _parameters(task),
-        "dataset": {
-            "name": info.name,
-            "component": plan.dataset.component.qualified,
-            "source": info.source,
-            "licence": info.licence,
-            "synthetic": info.synthetic,
-            "notes": list(info.notes),
-            "classes": len(info.classes),
-            "samples": data["samples"],
-            "skipped": data["skipped"],
-            "changed": data["changed"],
-        },
+        "dataset": _dataset(plan, info, data),
         "finished": time.strftime("%Y-%m-%d"),
         "ending": outcome.ending,
         "monitor": {"name": monitor.name, "best": progress.best, "step": progress.best_step},
         "steps": progress.step,
         "metrics": {split: _values(e) for split, e in evaluations.items()},
-        "timings": {
-            "training_seconds": round(progress.seconds, 3),
-            "waiting_for_data_seconds": round(progress.waited, 3),
-            "evaluation_seconds": round(sum(e.seconds for e in evaluations.values()), 3),
-            "total_seconds": round(total_seconds, 3),
-            "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 3),
-            "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
-        },
+        "timings": _timings(progress, evaluations, total_seconds),
         "environment": {
             "python": platform.python_version(),
             "platform": platform.platform(),
@@ -120,6 +103,34 @@ def _supplier(component: Component[Any]) -> dict[str, str]:
         "plugin": component.plugin,
         "distribution": component.distribution,
         "version": component.version,
+    }
+
+
+def _dataset(plan: Plan, info: DatasetInfo, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "component": plan.dataset.component.qualified,
+        "source": info.source,
+        "licence": info.licence,
+        "synthetic": info.synthetic,
+        "notes": list(info.notes),
+        "classes": len(info.classes),
+        "samples": data["samples"],
+        "skipped": data["skipped"],
+        "changed": data["changed"],
+    }
+
+
+def _timings(
+    progress: Progress, evaluations: Mapping[str, Evaluation], total_seconds: float
+) -> dict[str, float]:
+    return {
+        "training_seconds": round(progress.seconds, 3),
+        "waiting_for_data_seconds": round(progress.waited, 3),
+        "evaluation_seconds": round(sum(e.seconds for e in evaluations.values()), 3),
+        "total_seconds": round(total_seconds, 3),
+        "samples_per_second": round(progress.samples / max(progress.seconds, 1e-9), 3),
+        "peak_memory_mb": round(peak_memory_bytes() / 1e6, 1),
     }
 
 

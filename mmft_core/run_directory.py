@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import time
@@ -20,12 +19,13 @@ from mmft_core.errors import RunDirectoryError, StorageError, first_line
 from mmft_core.files import (
     clear_temporaries,
     printable,
+    read_record,
     storage_errors,
     temporaries,
     write_json,
     write_text,
 )
-from mmft_core.planning.config import Tree, dump_toml, read_toml
+from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
 
@@ -223,7 +223,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: the file is damaged.
         """
-        content = self._read(self.data)
+        content = read_record(self.data)
         if not content.keys() >= {"samples", "skipped", "weights"}:
             raise RunDirectoryError(f"{self.data} is damaged: something is missing in it.")
         return content
@@ -243,16 +243,7 @@ class RunDirectory:
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self.path}`.",
             )
-        return self._read(self.results)
-
-    def _read(self, file: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
-        if not isinstance(content, dict):
-            raise RunDirectoryError(f"{file} cannot be read: it holds no table.")
-        return content
+        return read_record(self.results)
 
 
 def _existing(path: Path) -> Path:

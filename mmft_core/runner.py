@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from mmft_core import artifacts
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Dataset, Task
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
@@ -28,8 +28,8 @@ from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.planning.config import flatten
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import flatten
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
@@ -205,22 +205,14 @@ class _Run:
         """Judge the kept model on val and test, and write everything that a run leaves."""
         from mmft_core.report.collect import write_report_and_card
 
-        evaluations: dict[str, Evaluation] = {}
-        for name in ("val", "test"):
-            split = self.fed.splits.get(name)
-            if split is not None:
-                evaluations[name] = self.engine.evaluate(
-                    self._prepared_split(split), name, examples=EXAMPLES
-                )
-                event = Evaluated(
-                    step=outcome.progress.step,
-                    epoch=0,
-                    split=name,
-                    evaluation=evaluations[name],
-                    best=False,
-                )
-                if name == "test":
-                    self.sink.evaluated(event)
+        evaluations = {
+            name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
+        }
+        if "test" in evaluations:
+            step, test = outcome.progress.step, evaluations["test"]
+            self.sink.evaluated(
+                Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
+            )
         results = collect_results(
             self.plan,
             self.task,
@@ -245,6 +237,10 @@ class _Run:
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
             self.tracking.finished(directory.documents)
         return results
+
+    def _judge(self, name: str) -> Evaluation:
+        split = self._prepared_split(self.fed.splits[name])
+        return self.engine.evaluate(split, name, examples=EXAMPLES)
 
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(

@@ -7,7 +7,8 @@ from typing import Any
 
 from mmft_core import runner
 from mmft_core.distributed import processes
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink

@@ -8,7 +8,7 @@ import os
 # each other. Set before torch starts its threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,3 +103,13 @@ def run_arguments(output: Path, *more: str | Path) -> Sequence[str | Path]:
         output,
         *more,
     )
+
+
+@pytest.fixture(scope="module")
+def quick_latencies() -> Iterator[None]:
+    """The latency of an export is measured a few times only: tests do not look at it."""
+    from mmft_core.export import comparison
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "_SECONDS", 0.0)
+        yield

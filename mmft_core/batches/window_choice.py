@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmft_core.batches.loading import PreparedSplit
 from mmft_core.batches.order import arrangement
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.batches.sized import SizedWindows, check_sizes
 from mmft_core.batches.windows import CountedWindows, Windows
 from mmft_core.contracts import Task

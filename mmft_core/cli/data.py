@@ -14,7 +14,7 @@ import click
 from mmft_core.cli.data_report import show
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import Tree, merge, parse_set
+from mmft_core.planning.trees import Tree, merge, parse_set
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report

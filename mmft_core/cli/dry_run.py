@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mmft_core.planning.config import dump_toml
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import dump_toml
 from mmft_core.specs import resolve
 
 

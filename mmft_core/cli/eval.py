@@ -11,8 +11,8 @@ import click
 from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
-from mmft_core.planning.config import merge
-from mmft_core.planning.plan import resolve, with_data
+from mmft_core.planning.resolving import resolve, with_data
+from mmft_core.planning.trees import merge
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:

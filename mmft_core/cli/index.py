@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.settings import later_settings
-from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -19,7 +18,8 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.planning.config import Tree
+from mmft_core.files import printable
+from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:

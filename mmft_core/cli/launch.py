@@ -12,8 +12,8 @@ from mmft_core.errors import ConfigError
 from mmft_core.files import write_text
 from mmft_core.launching import kubernetes, slurm, torchrun
 from mmft_core.launching.job import Job, make_job
-from mmft_core.planning.config import Tree, parse_set
 from mmft_core.planning.options import convert
+from mmft_core.planning.trees import Tree, parse_set
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -14,10 +14,10 @@ from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import holds_file, predict_stdin
 from mmft_core.cli.writers import WRITERS
-from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
-from mmft_core.planning.config import Tree, merge, nest
+from mmft_core.files import printable
+from mmft_core.planning.trees import Tree, merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 
@@ -116,7 +116,7 @@ def split_of_dataset(
     """The samples of a data set, read as the run's task reads them."""
     from mmft_core.inference.predictor import choose_split
     from mmft_core.parts import build_dataset
-    from mmft_core.planning.plan import resolve, with_data
+    from mmft_core.planning.resolving import resolve, with_data
 
     tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
     data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)

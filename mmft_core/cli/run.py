@@ -18,8 +18,9 @@ from mmft_core.cli.settings import (
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import Tree
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory, default_output
 

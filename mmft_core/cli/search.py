@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
-from mmft_core.data.labelled_files import printable
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
+from mmft_core.files import printable
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel

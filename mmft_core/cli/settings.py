@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import Tree, flatten, merge, nest, parse_set, read_toml
 from mmft_core.planning.layers import combine, means
+from mmft_core.planning.trees import Tree, flatten, merge, nest, parse_set, read_toml
 from mmft_core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])

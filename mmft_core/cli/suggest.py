@@ -15,7 +15,7 @@ import click
 
 from mmft_core.discovery import discover
 from mmft_core.errors import MmftError, WeightsError, first_line
-from mmft_core.planning.config import merge, nest, parse_set
+from mmft_core.planning.trees import merge, nest, parse_set
 
 if TYPE_CHECKING:
     from mmft_core.suggest import Candidate, Measured

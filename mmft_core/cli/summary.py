@@ -122,13 +122,14 @@ def print_sweep(record: Mapping[str, Any], path: Path) -> None:
 
 
 def _trials_table(record: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
+    from mmft_core.report.wording import setting
+
     table = Table("trial", record["monitor"], *record["vary"], box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
     for trial in trials:
-        params = (trial["params"][key] for key in record["vary"])
-        cells = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in params)
+        cells = (setting(trial["params"][key]) for key in record["vary"])
         table.add_row(str(trial["number"]), f"{trial['value']:.4f}", *cells)
     return table

@@ -19,9 +19,10 @@ from mmft_core.data.class_folders import (
     scan,
     visible,
 )
-from mmft_core.data.labelled_files import LabelledFiles, printable
+from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.errors import DataError
+from mmft_core.files import printable
 
 L = TypeVar("L", bound=LabelledFiles)
 

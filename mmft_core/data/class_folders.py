@@ -12,8 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.data.labelled_files import pack, printable
+from mmft_core.data.labelled_files import pack
 from mmft_core.errors import DataError
+from mmft_core.files import printable
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""

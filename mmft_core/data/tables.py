@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.errors import DataError, did_you_mean, first_line
+from mmft_core.quiet import quieted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -195,15 +196,14 @@ def quietly() -> Iterator[None]:
     import datasets
 
     shown = datasets.are_progress_bars_disabled()
-    logger = logging.getLogger("datasets")
-    level = logger.level
     datasets.disable_progress_bars()
-    logger.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with (
+            quieted("datasets", level=logging.CRITICAL),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             yield
     finally:
-        logger.setLevel(level)
         if not shown:
             datasets.enable_progress_bars()
 

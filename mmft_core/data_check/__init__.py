@@ -2,6 +2,7 @@
 
 choosing.py     which data set a path is, without a task
 looking.py      every sample's traits, in worker processes
+profiles.py     how alike the profiles of two inputs are
 duplicates.py   exact and near duplicates, leaks between splits, contradicting labels
 labels.py       missing and rare classes, and labels that a simple model contradicts
 sizes.py        inputs that are far longer than the others

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmft_core.batches.loading import UNDECODABLE
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Inspector, Split, Traits
 from mmft_core.errors import SampleError
 

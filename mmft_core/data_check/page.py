@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmft_core.batches.loading import UNDECODABLE
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.data_check.findings import KINDS, Finding, Report
 from mmft_core.errors import SampleError

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
 from mmft_core.data.splits import Unlabelled
 from mmft_core.errors import ExportError

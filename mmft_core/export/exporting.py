@@ -14,7 +14,7 @@ import torch
 import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Split
 from mmft_core.data.splits import Joined, Subset, Unlabelled
 from mmft_core.errors import DataError, SampleError
@@ -29,8 +29,10 @@ from mmft_core.export.wanted import Wanted, check_output, check_weights
 from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference.predictor import Predictor
 from mmft_core.parts import build_dataset, build_metrics
-from mmft_core.planning.config import EngineConfig, merge
-from mmft_core.planning.plan import Plan, resolve, with_data
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve, with_data
+from mmft_core.planning.trees import merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
 from mmft_core.export.formats import GraphFormat
 from mmft_core.export.tracing import GraphInfo, TensorInfo, Traced, filled
+from mmft_core.quiet import quieted
 
 OPSET = 20
 
@@ -92,14 +92,10 @@ def _reason(error: BaseException) -> str:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """While the exporter tells of its progress, to whoever listens."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        quieted("torch.onnx", "onnxscript"),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

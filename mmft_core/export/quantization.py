@@ -8,7 +8,6 @@ Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference").
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,8 @@ import torch
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
 from mmft_core.export.tracing import GraphInfo, filled
+from mmft_core.quiet import quieted
 
-METHODS = ("int8", "int8-static")
 RECORDED = 64
 """Calls of a graph that static quantization measures ranges on, at most."""
 
@@ -115,10 +114,8 @@ def _prepared(source: Path) -> Iterator[Path]:
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory() as name:
+        with quieted(""), tempfile.TemporaryDirectory() as name:
             prepared = Path(name) / "prepared.onnx"
             quant_pre_process(source, prepared, skip_symbolic_shape=True)
             yield prepared
@@ -128,5 +125,3 @@ def _prepared(source: Path) -> Iterator[Path]:
         raise ExportError(
             f"The graph '{source.stem}' cannot be quantized: {first_line(error)}."
         ) from error
-    finally:
-        logging.root.setLevel(level)

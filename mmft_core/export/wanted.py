@@ -17,7 +17,7 @@ class Wanted:
 
     Attributes:
         kind: the format, of `mmft_core.export.formats.FORMATS`.
-        quantize: of `quantization.METHODS`; None for full precision.
+        quantize: int8 or int8-static; None for full precision.
         output: the folder; None for a place in the run's.
         dataset: the data that it is compared on; None for the run's own.
         samples: how many of them.

@@ -12,18 +12,7 @@ inputs. A task notices nothing, for a backbone that is called with stored featur
     recalling.py    what is kept, when a finished model is used
 """
 
-from mmft_core.features.computing import Encoder
-from mmft_core.features.feeding import KEPT, Fed, features_of, features_root, feed
-from mmft_core.features.identity import identify
+from mmft_core.features.feeding import KEPT, Fed, encoder_and_store, features_of, feed
 from mmft_core.features.store import FeatureStore
 
-__all__ = [
-    "KEPT",
-    "Encoder",
-    "FeatureStore",
-    "Fed",
-    "features_of",
-    "features_root",
-    "feed",
-    "identify",
-]
+__all__ = ["KEPT", "FeatureStore", "Fed", "encoder_and_store", "features_of", "feed"]

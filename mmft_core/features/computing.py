@@ -13,7 +13,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from mmft_core.batches.loading import PreparedSplit, batches, choose_workers, evaluation_loader
+from mmft_core.batches.loading import batches, choose_workers, evaluation_loader
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
 from mmft_core.data.splits import Indices, Subset, Unlabelled
 from mmft_core.distributed import processes

@@ -56,15 +56,7 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
     stored: dict[str, tuple[FeatureStore, Indices]] = {}
     whole = Joined(dataset.splits.values())
     for modality in _chosen(task, plan, len(dataset.splits["train"]), sink):
-        encoder = Encoder(
-            modality=modality,
-            backbone=task.backbone(modality),
-            keeps_sequence="sequence" in task.reads,
-            accelerator=accelerator,
-            config=plan.engine,
-        )
-        identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
-        store = FeatureStore.open(features_root(), identity)
+        encoder, store = encoder_and_store(task, plan, modality, accelerator)
         stored[modality] = store, _kept(encoder, store, whole, sink)
         processors[modality] = StoredFeatures()
     if not stored:
@@ -80,6 +72,21 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
 def features_root() -> Path:
     """The folder of the user's cache that holds a folder of features for each backbone."""
     return cache_root() / "features"
+
+
+def encoder_and_store(
+    task: Task, plan: Plan, modality: str, accelerator: Accelerator
+) -> tuple[Encoder, FeatureStore]:
+    """What computes the features of a backbone as it is now, and where they are kept."""
+    encoder = Encoder(
+        modality=modality,
+        backbone=task.backbone(modality),
+        keeps_sequence="sequence" in task.reads,
+        accelerator=accelerator,
+        config=plan.engine,
+    )
+    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
+    return encoder, FeatureStore.open(features_root(), identity)
 
 
 def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmft_core.batches.loading import UNDECODABLE
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Split
 from mmft_core.data.splits import Subset
 from mmft_core.errors import SampleError

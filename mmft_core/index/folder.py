@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from mmft_core.data.labelled_files import printable
 from mmft_core.errors import RunDirectoryError, first_line
-from mmft_core.files import clear_temporaries, storage_errors, write_json
+from mmft_core.files import clear_temporaries, printable, storage_errors, write_json
 from mmft_core.index.items import Identity
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mmft_core.batches.loading import UNDECODABLE
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor, Sample, Split
 from mmft_core.errors import DataError, SampleError
 from mmft_core.inference.sources import Sources, expand

@@ -13,15 +13,13 @@ from mmft_core.index import folder as folders
 from mmft_core.index.items import Identity
 from mmft_core.index.keeping import Index, Store
 
-KEEPERS = ("faiss", "qdrant")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """Who is to keep an index.
 
     Attributes:
-        keeper: one of `KEEPERS`; None for whoever does, or FAISS.
+        keeper: faiss or qdrant; None for whoever does, or FAISS.
         url: of Qdrant's server; "" for files in the folder.
         collection: its name on the server; "" for one after run and model.
     """

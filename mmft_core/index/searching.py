@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmft_core.batches.loading import UNDECODABLE
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor
 from mmft_core.errors import SampleError
 from mmft_core.index.keeping import Hit, Index

@@ -11,12 +11,8 @@ import torch
 from accelerate import Accelerator
 
 from mmft_core.artifacts import LoadedModel
-from mmft_core.batches.loading import (
-    PreparedSplit,
-    choose_workers,
-    evaluation_loader,
-    outcomes,
-)
+from mmft_core.batches.loading import choose_workers, evaluation_loader, outcomes
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
 from mmft_core.data import soundness
 from mmft_core.data.splits import Joined, Unlabelled
@@ -165,20 +161,9 @@ class Predictor:
         Raises:
             DataError: there is no such split, or samples cannot be used.
         """
-        chosen = choose_split(dataset, split)
-        total = len(chosen)
-        judged = Dataset(info=dataset.info, splits={split: chosen})
-        findings = soundness.inspect(judged, self.model.processors, self.model.task.codec)
-        if findings.faults:
-            refusal = soundness.refuse(findings.faults, total)
-            if not skip_bad or len(findings.faults) == total:
-                raise refusal
-            sink.say(f"Left out: {refusal.message}")
-            chosen = soundness.without(judged, findings.faulty()).splits[split]
-            total = len(chosen)
-        for remark in findings.remarks():
-            sink.say(remark)
-        done = 0
+        alone = Dataset(info=dataset.info, splits={split: choose_split(dataset, split)})
+        chosen = self._usable(alone, sink, skip_bad=skip_bad).splits[split]
+        total, done = len(chosen), 0
 
         def on_batch(samples: int) -> None:
             nonlocal done
@@ -194,6 +179,20 @@ class Predictor:
             batch_total=self.config.batch_total,
         )
         return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
+
+    def _usable(self, dataset: Dataset, sink: Sink, *, skip_bad: bool) -> Dataset:
+        """The data without samples that cannot be used; none of these is left out unsaid."""
+        total = sum(len(split) for split in dataset.splits.values())
+        findings = soundness.inspect(dataset, self.model.processors, self.model.task.codec)
+        if findings.faults:
+            refusal = soundness.refuse(findings.faults, total)
+            if not skip_bad or len(findings.faults) == total:
+                raise refusal
+            sink.say(f"Left out: {refusal.message}")
+            dataset = soundness.without(dataset, findings.faulty())
+        for remark in findings.remarks():
+            sink.say(remark)
+        return dataset
 
 
 def _joined(task: Task, pieces: Sequence[Any], done: Sequence[Prediction]) -> Prediction:

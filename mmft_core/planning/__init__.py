@@ -1,10 +1,12 @@
 """From settings to a plan: everything that a run will do, chosen before a weight loads.
 
-config          settings as trees: TOML, --set, and the engine's own as a dataclass
+trees           settings as trees: TOML, --set; merging them
+config          the engine's settings, typed
 layers          whose word counts: recommendations lie below what a user sets
 options         typed options of components, from their annotations
 dataset_choice  which data set a path, a name or nothing stands for
 fold_choice     which fold, of how many
 compat          whether the chosen parts fit, by their specs alone
-plan            all of it put together
+plan            what a run is decided by
+resolving       all of it put together: from a tree to a plan
 """

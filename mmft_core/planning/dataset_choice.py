@@ -8,7 +8,7 @@ from typing import Any
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.planning import compat
-from mmft_core.planning.config import Tree, merge
+from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
 

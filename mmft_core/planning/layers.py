@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmft_core.planning.config import Tree, merge
+from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Registry
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mmft_core.files import write_text
@@ -20,6 +19,7 @@ from mmft_core.report.content import ReportContent
 from mmft_core.report.facts import facts
 from mmft_core.report.findings import banners, figures, headline
 from mmft_core.report.page import folder
+from mmft_core.report.templating import templates
 
 _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
 
@@ -75,14 +75,7 @@ def render_card(run: Path, content: ReportContent, publication: Publication | No
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of Markdown; what is put into it shows as it is."""
-    environment = Environment(
-        loader=PackageLoader("mmft_core.report"),
-        finalize=markdown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates("mmft_core.report", finalize=markdown, keep_trailing_newline=True)
     environment.filters |= {"fenced": fenced, "duration": wording.duration}
     return wording.encodable(environment.get_template(template).render(**values))
 

@@ -8,8 +8,8 @@ from typing import Any
 from mmft_core.report import svg, wording
 from mmft_core.report.svg import Chart, Line
 
-_NOT_FIGURES = {"step", "epoch", "split", "best", "loss"}
-_COLOURS = 6
+OTHERS = {"step", "epoch", "split", "best", "loss"}
+"""What a record of an evaluation holds beside figures of metrics."""
 
 Record = Mapping[str, Any]
 
@@ -23,14 +23,14 @@ def curves(history: Sequence[Record]) -> list[Chart]:
     training = [r for r in history if "split" not in r]
     validation = [r for r in history if r.get("split") == "val"]
     best = next((r["step"] for r in reversed(validation) if r.get("best")), None)
-    raw = _points(training, "loss")
+    raw = points(training, "loss")
     charts = [
         svg.draw(
             "Loss",
             [
                 Line(label="train, each", points=raw, style="raw"),
                 Line(label="train, smoothed", points=smoothed(raw)),
-                Line(label="val", points=_points(validation, "loss"), style="marked", colour=1),
+                Line(label="val", points=points(validation, "loss"), style="marked", colour=1),
             ],
             best,
         )
@@ -39,14 +39,14 @@ def curves(history: Sequence[Record]) -> list[Chart]:
         lines = [
             Line(
                 label=name.partition("/")[2] or name,
-                points=_points(validation, name),
+                points=points(validation, name),
                 style="marked",
-                colour=(number + 1) % _COLOURS,
+                colour=(number + 1) % svg.COLOURS,
             )
             for number, name in enumerate(names)
         ]
         charts.append(svg.draw(f"{wording.title(family)} on val", lines, best))
-    rate = Line(label="learning rate", points=_points(training, "lr"), colour=3)
+    rate = Line(label="learning rate", points=points(training, "lr"), colour=3)
     charts.append(svg.draw("Learning rate", [rate]))
     return [chart for chart in charts if chart is not None]
 
@@ -64,10 +64,11 @@ def smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 def _families(records: Sequence[Record]) -> dict[str, list[str]]:
     """The figures by metric: "f1/macro" and "f1/weighted" share a chart."""
     families: dict[str, list[str]] = {}
-    for name in dict.fromkeys(name for r in records for name in r if name not in _NOT_FIGURES):
+    for name in dict.fromkeys(name for r in records for name in r if name not in OTHERS):
         families.setdefault(name.partition("/")[0], []).append(name)
     return families
 
 
-def _points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
+def points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
+    """The course of a figure: (step, value) where it is finite, by rising step."""
     return sorted((r["step"], r[name]) for r in records if wording.is_finite(r.get(name)))

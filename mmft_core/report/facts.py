@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmft_core.planning.config import flatten
+from mmft_core.planning.trees import flatten
 from mmft_core.report import wording
 from mmft_core.report.content import ReportContent
 

@@ -11,14 +11,13 @@ from mmft_core.contracts import DatasetInfo
 from mmft_core.files import write_text
 from mmft_core.report import svg, wording
 from mmft_core.report.content import ReportContent
+from mmft_core.report.curves import points
 from mmft_core.report.facts import settings
 from mmft_core.report.findings import banners
 from mmft_core.report.page import folder, policy
 from mmft_core.report.svg import Chart, Line
 from mmft_core.report.templating import asset, render
 from mmft_core.sinks import read_metrics
-
-_COLOURS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +105,9 @@ def _charts(output: Path, record: Mapping[str, Any]) -> list[Chart]:
         lines = [
             Line(
                 label=f"fold {number}",
-                points=sorted(
-                    (r["step"], r[name])
-                    for r in history
-                    if r.get("split") == "val" and wording.is_finite(r.get(name))
-                ),
+                points=points([r for r in history if r.get("split") == "val"], name),
                 style="marked",
-                colour=(number - 1) % _COLOURS,
+                colour=(number - 1) % svg.COLOURS,
             )
             for number, history in histories.items()
         ]

@@ -14,6 +14,9 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 400, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24
+COLOURS = 6
+"""That the page has for lines."""
+
 _BUCKETS = 160
 """Into so many columns a long line is gathered, each drawn from its lowest to its highest."""
 

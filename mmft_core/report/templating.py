@@ -1,4 +1,4 @@
-"""Templates of pages that hold all they need."""
+"""Templates: of pages that hold all they need, and of other text."""
 
 from __future__ import annotations
 
@@ -23,14 +23,23 @@ def asset(name: str) -> Markup:
     return Markup(loader.get_source(_environment(), name)[0])
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("mmft_core.report"),
-        autoescape=True,
+def templates(package: str, **settings: Any) -> Environment:
+    """The templates of a package, in which nothing may be left open.
+
+    Args:
+        settings: further ones of Jinja's.
+    """
+    return Environment(
+        loader=PackageLoader(package),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        **settings,
     )
+
+
+@cache
+def _environment() -> Environment:
+    environment = templates("mmft_core.report", autoescape=True)
     environment.filters |= {"title": wording.title, "count": wording.count}
     return environment

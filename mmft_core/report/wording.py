@@ -63,6 +63,11 @@ def duration(seconds: Any) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def setting(value: Any) -> str:
+    """A setting's value in few digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def sizes(samples: Any) -> str:
     """How many samples each split has: 1,257 train · 270 val."""
     return " · ".join(f"{count(size)} {name}" for name, size in (samples or {}).items())

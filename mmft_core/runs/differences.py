@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core.planning.config import flatten
+from mmft_core.planning.trees import flatten
 from mmft_core.report import wording
 from mmft_core.runs.finding import Run
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.planning.config import Tree, read_toml
+from mmft_core.planning.trees import Tree, read_toml
+from mmft_core.report.wording import is_figure
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import read_metrics
 
@@ -192,11 +193,7 @@ def _folds(file: Path, config: Tree) -> dict[str, Any]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: value for name, value in values.items() if is_figure(value)}
 
 
 def _last(name: str) -> str:

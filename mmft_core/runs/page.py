@@ -9,17 +9,14 @@ from typing import Any
 
 from mmft_core.files import write_text
 from mmft_core.report import svg, wording
-from mmft_core.report.curves import smoothed
+from mmft_core.report.curves import OTHERS, points, smoothed
 from mmft_core.report.page import policy
-from mmft_core.report.svg import Chart, Line
+from mmft_core.report.svg import COLOURS, Chart, Line
 from mmft_core.report.templating import asset, render
 from mmft_core.run_directory import RunDirectory
 from mmft_core.runs.differences import figures_of, headline, settings_of
 from mmft_core.runs.finding import Run
 from mmft_core.sinks import read_metrics
-
-_COLOURS = 6
-_NO_FIGURES = {"step", "epoch", "split", "best", "loss"}
 
 
 def write_page(file: Path, runs: Sequence[Run]) -> None:
@@ -62,7 +59,7 @@ def _row(run: Run, number: int, file: Path) -> dict[str, Any]:
 
 def _style(number: int) -> str:
     """Colours come round, dashed the second time and dotted from the third."""
-    return f"c{number % _COLOURS}" + (f" d{min(2, number // _COLOURS)}" if number >= 6 else "")
+    return f"c{number % COLOURS}" + (f" d{min(2, number // COLOURS)}" if number >= COLOURS else "")
 
 
 def _charts(runs: Sequence[Run]) -> list[Chart]:
@@ -75,7 +72,7 @@ def _charts(runs: Sequence[Run]) -> list[Chart]:
         for record in records
         if record.get("split") == "val"
         for name in record
-        if name not in _NO_FIGURES
+        if name not in OTHERS
     )
     charts = [
         _chart("Loss in training", histories, "loss", None),
@@ -104,18 +101,14 @@ def _chart(
     lines = []
     for number, history in enumerate(histories):
         for label, records in history.items():
-            points = sorted(
-                (r["step"], r[name])
-                for r in records
-                if r.get("split") == split and wording.is_finite(r.get(name))
-            )
+            course = points([r for r in records if r.get("split") == split], name)
             lines.append(
                 Line(
                     label=label,
-                    points=smoothed(points) if (name, split) == ("loss", None) else points,
+                    points=smoothed(course) if (name, split) == ("loss", None) else course,
                     style="marked" if split else "line",
-                    colour=number % _COLOURS,
-                    dash=min(2, number // _COLOURS),
+                    colour=number % COLOURS,
+                    dash=min(2, number // COLOURS),
                 )
             )
     return svg.draw(title, lines)

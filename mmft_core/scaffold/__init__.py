@@ -12,11 +12,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.hookspecs import PROJECT
+from mmft_core.report.templating import templates
 from mmft_core.specs import KINDS, Kind
 
 _FILES: dict[str, tuple[str, tuple[Kind, ...]]] = {
@@ -137,14 +136,8 @@ def _values(name: str, kinds: list[Kind]) -> dict[str, Any]:
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("mmft_core.scaffold"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # What is written is Python, TOML and Markdown.
-    )
+    # Nothing is escaped, for what is written is Python, TOML and Markdown.
+    environment = templates("mmft_core.scaffold", keep_trailing_newline=True)
     return environment.get_template(f"{template}.j2").render(values)
 
 

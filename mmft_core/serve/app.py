@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from mmft_core.data.labelled_files import printable
+from mmft_core.files import printable
 from mmft_core.inference.predictor import Predictor
 from mmft_core.serve import schema
 from mmft_core.serve.gates import KeyGate, SizeGate

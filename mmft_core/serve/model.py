@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from mmft_core.batches.loading import PreparedSample, PreparedSplit
+from mmft_core.batches.prepared import PreparedSample, PreparedSplit
 from mmft_core.contracts import Batch, Sample, Split
 from mmft_core.errors import SampleError
 from mmft_core.inference.pieces import Pieces, divided_modality

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from mmft_core.batches.loading import PreparedSample
+from mmft_core.batches.prepared import PreparedSample
 from mmft_core.errors import SampleError
 from mmft_core.serve.batching import Batcher
 from mmft_core.serve.gates import Admission

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from mmft_core.contracts import DatasetInfo
-from mmft_core.errors import IncompatibleError, RunDirectoryError
-from mmft_core.files import ensure_new, replacing_folder
-from mmft_core.planning.config import dump_toml
+from mmft_core.errors import IncompatibleError
+from mmft_core.files import ensure_new, read_record, replacing_folder
+from mmft_core.planning.trees import dump_toml
 from mmft_core.report.carbon import estimate
 from mmft_core.report.card import Publication, render_card
 from mmft_core.report.content import ReportContent
@@ -51,7 +51,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
     ensure_new(output)
     directory = RunDirectory(run)
     config, results = shortened(directory.open()), directory.read_results()
-    model = _model(directory)
+    model = read_record(directory.model / "model.json")
     _check_bases(model)
     model = shortened(model)
     info = msgspec.convert(model["info"], DatasetInfo)
@@ -90,16 +90,6 @@ def shortened(tree: Any) -> Any:
     if isinstance(tree, str) and Path(tree).is_absolute() and "\n" not in tree:
         return Path(tree).name or tree
     return tree
-
-
-def _model(directory: RunDirectory) -> dict[str, Any]:
-    """What is known of the model."""
-    file = directory.model / "model.json"
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{file} cannot be read: {error}.") from None
-    return content
 
 
 def _check_bases(model: Mapping[str, Any]) -> None:

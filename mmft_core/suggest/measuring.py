@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import BackboneContext, Split, Task
 from mmft_core.data.splits import Subset
 from mmft_core.discovery import discover
 from mmft_core.errors import WeightsError
-from mmft_core.features import Encoder, FeatureStore, features_of, features_root, identify
+from mmft_core.features import encoder_and_store, features_of
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
 from mmft_core.results import peak_memory_bytes
 from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate
@@ -113,16 +114,7 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
     kind = plan.task.spec.target
     if kind not in ("class", "number"):
         return None
-    accelerator = make_accelerator(plan.engine)
-    encoder = Encoder(
-        modality=modality,
-        backbone=task.backbone(modality),
-        keeps_sequence="sequence" in task.reads,
-        accelerator=accelerator,
-        config=plan.engine,
-    )
-    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
-    store = FeatureStore.open(features_root(), identity)
+    encoder, store = encoder_and_store(task, plan, modality, make_accelerator(plan.engine))
     places = features_of(encoder, store, split, lambda done, total: None)
     there = np.flatnonzero(places >= 0)
     rows = [store[int(place)]["pooled"].float() for place in places[there]]

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import Tree, flatten, nest
 from mmft_core.planning.layers import combine, means
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import Tree, flatten, nest
 from mmft_core.registry import Registry
 from mmft_core.sweep.space import Dimension, Space, Value
 

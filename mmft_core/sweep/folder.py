@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import write_text
-from mmft_core.planning.config import Tree, dump_toml, flatten, read_toml
+from mmft_core.planning.trees import Tree, dump_toml, flatten, read_toml
 from mmft_core.run_directory import RunDirectory
 
 Pruner = Literal["none", "median", "hyperband"]

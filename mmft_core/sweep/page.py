@@ -9,7 +9,7 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from mmft_core.files import write_text
-from mmft_core.planning.config import flatten
+from mmft_core.planning.trees import flatten
 from mmft_core.report import wording
 from mmft_core.report.facts import settings
 from mmft_core.report.page import folder as shown_folder
@@ -55,7 +55,7 @@ def write_page(folder: SweepFolder, record: Mapping[str, Any]) -> None:
         settings=settings(record["base"]),
         folder=shown_folder(folder.path),
         figure=wording.figure,
-        setting=_setting,
+        setting=wording.setting,
     )
     write_text(folder.page, wording.encodable(html))
 
@@ -85,16 +85,12 @@ def _tiles(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _row(
     trial: Mapping[str, Any], record: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], list[str]]:
-    cells = [_setting(trial["params"].get(key)) for key in record["vary"]]
+    cells = [wording.setting(trial["params"].get(key)) for key in record["vary"]]
     return trial, [*cells, wording.duration(trial["seconds"])]
 
 
-def _setting(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _told(trial: Mapping[str, Any], value: float) -> str:
-    params = ", ".join(f"{key} {_setting(v)}" for key, v in trial["params"].items())
+    params = ", ".join(f"{key} {wording.setting(v)}" for key, v in trial["params"].items())
     return f"trial {trial['number']}: {wording.figure(value)} with {params}"
 
 

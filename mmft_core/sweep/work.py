@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from mmft_core.errors import MmftError, NonFiniteLossError
-from mmft_core.planning.config import Tree
+from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
+from mmft_core.report.wording import setting
 from mmft_core.sweep.fitting import plan_trial
 from mmft_core.sweep.folder import Keep, SweepFolder
 from mmft_core.sweep.record import write_record
@@ -103,11 +104,6 @@ class Worker:
 def in_words(params: Mapping[str, Value]) -> str:
     """engine.lr=0.00031 engine.batch_size=16."""
     return " ".join(f"{key}={setting(value)}" for key, value in params.items())
-
-
-def setting(value: Value) -> str:
-    """A value in few digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def out_of_memory(error: BaseException) -> bool:

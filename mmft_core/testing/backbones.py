@@ -1,8 +1,7 @@
-"""Checks of backbones: preprocessing, features, layers, weights."""
+"""Checks of backbones: features, layers, weights."""
 
 from __future__ import annotations
 
-import pickle
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -11,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Backbone, Features, Generator, Processor, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import LoraConfig
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
+from mmft_core.testing import processors
 from mmft_core.testing.tools import equal, reload_weights
 from mmft_core.testing.workbench import Workbench
 from mmft_core.training import lora
@@ -36,81 +36,12 @@ def builds_without_network(bench: Workbench, component: Spec) -> None:
     assert source == "random", f"its weights were asked to be random, and it says '{source}'"
 
 
-def processor_is_picklable_and_light(bench: Workbench, component: Spec) -> None:
-    """It travels to worker processes: without weights, and doing the same there."""
-    processor = bench.backbone(component).processor
-    assert not isinstance(processor, nn.Module), "the processor is a network"
-    again = pickle.loads(pickle.dumps(processor))
-    here, there = (p.prepare(bench.raw(component, 1)[0], train=False) for p in (processor, again))
-    assert equal(here, there), "a pickled processor prepares something else"
-
-
-def prepares_the_same_for_evaluation(bench: Workbench, component: Spec) -> None:
-    """Nothing is drawn at random unless it is for training."""
-    processor = bench.backbone(component).processor
-    for index in range(3):
-        once, twice = (
-            processor.prepare(bench.raw(component, 3)[index], train=False) for _ in range(2)
-        )
-        assert equal(once, twice), "prepare(train=False) differs from call to call"
-
-
-def prepares_for_training_by_the_seed(bench: Workbench, component: Spec) -> None:
-    """Random draws come from the global generators, which are seeded for each sample."""
-    processor = bench.backbone(component).processor
-    prepared = []
-    for _ in range(2):
-        seed_everything(7)
-        prepared.append(processor.prepare(bench.raw(component, 1)[0], train=True))
-    assert equal(prepared[0], prepared[1]), (
-        "prepare(train=True) differs although the seed is the same"
-    )
-
-
-def prepares_all_alike_unless_it_augments(bench: Workbench, component: Spec) -> None:
-    """Features that are kept may be used in training if `augments` says that nothing is random."""
-    processor = bench.backbone(component).processor
-    if processor.augments:
-        return
-    for index in range(3):
-        plain, train = (
-            processor.prepare(bench.raw(component, 3)[index], train=t) for t in (False, True)
-        )
-        assert equal(plain, train), (
-            "prepare(train=True) gives something else, and `augments` says nothing of it"
-        )
-
-
-def stamps_tell_inputs_apart(bench: Workbench, component: Spec) -> None:
-    """By its stamp a sample's features are found again, so others have others."""
-    processor = bench.backbone(component).processor
-    once, again = ([processor.stamp(raw) for raw in bench.raw(component, 3)] for _ in range(2))
-    assert all(isinstance(stamp, bytes) for stamp in once), "a stamp is no bytes"
-    assert once == again, "the same sample has another stamp when it is read again"
-    assert len(set(once)) == len(once), "different samples have the same stamp"
-
-
 def hands_stored_features_on(bench: Workbench, component: Spec) -> None:
     """Called with features that were computed before, it gives these."""
     features = _encode(bench, component, bench.inputs(component))
     again = bench.backbone(component)(features.tensors())
     for name in ("pooled", "sequence", "mask"):
         assert equal(getattr(again, name), getattr(features, name)), f"it changes stored {name}"
-
-
-def collates_batches(bench: Workbench, component: Spec) -> None:
-    """A batch is named tensors whose first dimension is the number of samples."""
-    processor = bench.backbone(component).processor
-    for size in (1, 3):
-        for train in (False, True):
-            raw = bench.raw(component, size)
-            batch = processor.collate([processor.prepare(r, train=train) for r in raw])
-            assert isinstance(batch, dict) and batch, "collate returns no dict of tensors"
-            for name, tensor in batch.items():
-                assert isinstance(tensor, Tensor), f"'{name}' of a batch is no tensor"
-                assert tensor.shape[:1] == (size,), (
-                    f"'{name}' of a batch of {size} has shape {tuple(tensor.shape)}"
-                )
 
 
 def features_have_their_shapes(bench: Workbench, component: Spec) -> None:
@@ -291,13 +222,8 @@ def _encode(bench: Workbench, component: Spec, inputs: Tensors) -> Features:
 
 CHECKS = (
     builds_without_network,
-    processor_is_picklable_and_light,
-    prepares_the_same_for_evaluation,
-    prepares_for_training_by_the_seed,
-    prepares_all_alike_unless_it_augments,
-    stamps_tell_inputs_apart,
+    *processors.CHECKS,
     hands_stored_features_on,
-    collates_batches,
     features_have_their_shapes,
     samples_do_not_mix,
     layers_cover_every_parameter_once,

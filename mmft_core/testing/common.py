@@ -7,8 +7,9 @@ import dataclasses
 import importlib.metadata
 from typing import Any
 
-from mmft_core.planning.config import EngineConfig, nest
+from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, describe
+from mmft_core.planning.trees import nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import Spec, resolve
 from mmft_core.testing.tools import modules_after, skip_without_extras

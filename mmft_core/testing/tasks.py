@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Batch, Features, Outputs, TargetCodec, Task
 from mmft_core.features import KEPT
 from mmft_core.registry import Component

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from mmft_core.batches.loading import PreparedSplit, seed_everything
+from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -19,22 +18,25 @@ from mmft_core.contracts import (
     DatasetContext,
     Metric,
     MetricContext,
-    Split,
     Task,
     TaskContext,
     Tensors,
 )
-from mmft_core.data.splits import Subset
 from mmft_core.planning import compat
-from mmft_core.planning.config import EngineConfig, merge, nest
+from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.testing.samples import ordinary, rolled, spread
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 
 _TRIED = {"pooled", "sequence", "generation", "likelihoods"}
 """What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
+
+JUDGED = 16
+"""So many samples are in a batch of predictions that metrics are tried with."""
 
 
 class Workbench:
@@ -47,7 +49,7 @@ class Workbench:
         self.dataset = functools.lru_cache(maxsize=8)(self.new_dataset)
         self.backbone = functools.lru_cache(maxsize=1)(self.new_backbone)
         self.task = functools.lru_cache(maxsize=1)(self.new_task)
-        self.judged = functools.lru_cache(maxsize=1)(self._judged)
+        self.judged = functools.lru_cache(maxsize=None)(self._judged)
 
     # --- datasets -------------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ class Workbench:
             weights=WeightsRequest(weights, component.spec.modality),
             info=dataset.info,
             needs=tuple(_TRIED & set(component.spec.provides)) if needs is None else needs,
-            train=dataset.splits["train"] if assets is None else None,
+            train=spread(dataset.splits["train"]) if assets is None else None,
             assets=assets,
         )
         backbone = self._build(component, context, Backbone)
@@ -137,7 +139,7 @@ class Workbench:
 
     def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
         """Training samples as a task gets them, without augmentation."""
-        split = _ordinary(self.data_for(component).splits["train"], count)
+        split = ordinary(self.data_for(component).splits["train"], count)
         return PreparedSplit(split, task.processors, task.codec, train=False)
 
     def batch(
@@ -190,17 +192,17 @@ class Workbench:
 
     def _judged(self, component: Component[TaskSpec]) -> list[tuple[Any, Any]]:
         task = self.task(component)
-        data = self.prepared(component, task, 128)
+        data = self.prepared(component, task, 4 * JUDGED)
         results = []
         with torch.no_grad():
-            for start in range(0, len(data), 32):
-                samples = [data[(0, i)] for i in range(start, min(start + 32, len(data)))]
+            for start in range(0, len(data), JUDGED):
+                samples = [data[(0, i)] for i in range(start, min(start + JUDGED, len(data)))]
                 batch = data.collate(samples).batch
                 assert batch is not None
-                shift = start // 32 % 2
+                shift = start // JUDGED % 2
                 outputs = task(batch)
                 targets = batch.targets if outputs.targets is None else outputs.targets
-                results.append((outputs.predictions, _rolled(targets, shift)))
+                results.append((outputs.predictions, rolled(targets, shift)))
         return results
 
     def _task_for(self, metric: Component[MetricSpec]) -> Component[TaskSpec]:
@@ -240,21 +242,3 @@ class Workbench:
 
         available = [c for c in self.registry.of_kind(kind) if not c.missing_extras()]
         return sorted(available, key=rank)
-
-
-def _ordinary(split: Split, count: int) -> Split:
-    """The first samples of a split that are no larger than most: a few long ones would take most
-    of the time and show nothing else."""
-    sizes = split.sizes()
-    if sizes is None:
-        return Subset(split, np.arange(min(count, len(split))))
-    return Subset(split, np.flatnonzero(np.asarray(sizes) <= np.median(sizes))[:count])
-
-
-def _rolled(tree: Any, by: int) -> Any:
-    """Targets of which every sample has one of its neighbours'."""
-    if isinstance(tree, torch.Tensor):
-        return tree.roll(by, 0)
-    if isinstance(tree, Mapping):
-        return {key: _rolled(value, by) for key, value in tree.items()}
-    return [tree[(i - by) % len(tree)] for i in range(len(tree))]

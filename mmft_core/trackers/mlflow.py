@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from mmft_core.errors import ConfigError, first_line
+from mmft_core.quiet import quieted
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.trackers.tracker import Ending, Record, Tracker
 
@@ -57,7 +57,8 @@ class MlflowTracker(Tracker):
     def begin(
         self, settings: Mapping[str, Any], earlier: str | None, told: Sequence[Record]
     ) -> str:
-        with _quiet(), self._store() as (uri, artifacts):
+        # Without the news of tables that are made.
+        with quieted("mlflow", "alembic"), self._store() as (uri, artifacts):
             self.client = MlflowClient(tracking_uri=uri)
             experiment = self.client.get_experiment_by_name(self.config.mlflow.experiment)
             number = (
@@ -121,17 +122,3 @@ class MlflowTracker(Tracker):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "store.lock"):
             yield f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the news of tables that are made."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-N` with two files: `tensors.safetensors` and `state.json`, the tree
 of plain values in which tensors are replaced by references. Everything random is a function of
-the seed and the step (see `mmft_core.batches.loading`), so no generator's state is needed.
+the seed and the step (see `mmft_core.batches.prepared`), so no generator's state is needed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -23,13 +23,15 @@ from torch import Tensor
 from mmft_core.errors import CheckpointError
 from mmft_core.files import replacing_folder
 
+T = TypeVar("T")
+
 FORMAT = 1
 KEEP = 2
 """How many are kept: should the newest be damaged, the one before it is used."""
 
 _TENSORS, _STATE, _REFERENCE = "tensors.safetensors", "state.json", "$tensor"
 _FOLDER = re.compile(r"step-(\d+)")
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> None:
@@ -62,11 +64,26 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
     Raises:
         CheckpointError: there is no sound one.
     """
+    return newest_sound(folder, _load)
+
+
+def newest_sound(folder: Path, load: Callable[[Path], T]) -> tuple[T, list[str]]:
+    """Load the newest checkpoint that can be loaded, of whatever format.
+
+    Args:
+        load: raises any of `DAMAGE` if a checkpoint is not what was written.
+
+    Returns:
+        What it is loaded as, and a remark for each newer one that is damaged.
+
+    Raises:
+        CheckpointError: there is no sound one.
+    """
     remarks: list[str] = []
     for step, path in reversed(found(folder)):
         try:
-            return _load(path), remarks
-        except _DAMAGE as error:
+            return load(path), remarks
+        except DAMAGE as error:
             remarks.append(f"The checkpoint of step {step} is damaged ({error}).")
     raise no_usable(folder, remarks)
 

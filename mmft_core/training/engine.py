@@ -18,14 +18,8 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from mmft_core.batches.loading import (
-    PreparedSplit,
-    batches,
-    choose_workers,
-    evaluation_loader,
-    seed_everything,
-    training_loader,
-)
+from mmft_core.batches.loading import batches, choose_workers, evaluation_loader, training_loader
+from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.batches.window_choice import choose_windows
 from mmft_core.batches.windows import TrainingKeys
 from mmft_core.contracts import Batch, Metric, Task

@@ -8,6 +8,7 @@ and nothing of them is unpickled.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,9 +26,9 @@ from torch.distributed.checkpoint.hf_storage import (
 
 from mmft_core.distributed import processes
 from mmft_core.files import replacing_folder, sha256, storage_errors
-from mmft_core.training.checkpoint import KEEP, found, no_usable
+from mmft_core.training.checkpoint import KEEP, found, newest_sound, no_usable
 
-FORMAT = 1
+FORMAT = 2
 _STATE, _SUFFIX = "state.json", "*.safetensors"
 
 
@@ -49,7 +50,9 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Any) -> 
                 storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
                 no_dist=not processes.several(),
             )
-        content = {"format": FORMAT, "step": step, "files": _digests(temporary), "state": state}
+        files = _digests(temporary)
+        told = {"sha256": _digest(files, state), "files": files, "state": state}
+        content = {"format": FORMAT, "step": step, **told}
         if processes.is_main():
             with storage_errors(final):
                 (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
@@ -67,19 +70,8 @@ def load_latest(folder: Path) -> tuple[Path, Any, list[str]]:
     Raises:
         CheckpointError: there is no sound one.
     """
-    remarks: list[str] = []
-    for step, path in reversed(found(folder)):
-        try:
-            content = json.loads((path / _STATE).read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']}, not {FORMAT}")
-            if _digests(path) != content["files"]:
-                raise ValueError("its content does not match its checksums")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            remarks.append(f"The checkpoint of step {step} is damaged ({error}).")
-        else:
-            return path, content["state"], remarks
-    raise no_usable(folder, remarks)
+    (path, state), remarks = newest_sound(folder, _sound)
+    return path, state, remarks
 
 
 def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -96,6 +88,22 @@ def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
         )
     except (CheckpointException, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise no_usable(path, [f"It is of another model: {error}"]) from None
+
+
+def _sound(path: Path) -> tuple[Path, Any]:
+    """A checkpoint and its state, if both are what was written."""
+    content = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']}, not {FORMAT}")
+    files, state = content["files"], content["state"]
+    if _digests(path) != files or _digest(files, state) != content["sha256"]:
+        raise ValueError("its content does not match its checksums")
+    return path, state
+
+
+def _digest(files: Mapping[str, str], state: Any) -> str:
+    """The checksum of what is told of a checkpoint."""
+    return hashlib.sha256(json.dumps([files, state]).encode()).hexdigest()
 
 
 def _digests(path: Path) -> dict[str, str]:

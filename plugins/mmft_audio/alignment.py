@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import jiwer
 
 from mmft_core.contracts import Batch, Example, Gallery
+from mmft_core.gallery import Highest
 
 Alignment: TypeAlias = list[list[str]]
 """Runs of words: [what is the matter, words of the reference, words of the transcript]."""
@@ -49,8 +49,7 @@ class TranscriptGallery(Gallery):
     """Keeps the recordings with the most wrong words, in bounded memory."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._heap: list[Example] = []
+        self._worst = Highest(size)
 
     def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
         pairs = zip(predictions, targets["text"], strict=True)
@@ -59,24 +58,21 @@ class TranscriptGallery(Gallery):
             wrong, length = count_wrong(alignment), len(reference.split())
             # Of as many wrong words, those are worse that are a greater part of what is said.
             score = wrong + wrong / (1 + wrong + length)
-            if not wrong or (len(self._heap) >= self.size and score <= self._heap[0].score):
+            if not wrong or not self._worst.takes(score):
                 continue
             record = {
                 "text": prediction["text"],
                 "errors": f"{wrong} of {length} words",
                 "alignment": alignment,
             }
-            self._push(Example(score, batch.ids[number], record))
+            self._worst.add(Example(score, batch.ids[number], record))
 
     def state(self) -> Sequence[Example]:
-        return self._heap
+        return self._worst.examples
 
     def merge(self, state: Sequence[Example]) -> None:
         for example in state:
-            self._push(example)
+            self._worst.add(example)
 
     def examples(self) -> dict[str, list[Example]]:
-        return {HEADING: sorted(self._heap, reverse=True)}
-
-    def _push(self, example: Example) -> None:
-        (heapq.heappush if len(self._heap) < self.size else heapq.heappushpop)(self._heap, example)
+        return {HEADING: self._worst.sorted()}

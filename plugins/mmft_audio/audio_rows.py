@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Sample
-from mmft_core.data.labelled_files import printable
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
+from mmft_core.files import printable
 
 Seconds = npt.NDArray[np.float64]
 

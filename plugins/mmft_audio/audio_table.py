@@ -16,22 +16,19 @@ from mmft_core.data.divided_table import divided_table
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.table_columns import (
     Targets,
+    find_paths,
     find_targets,
-    text_of,
     texts_of,
 )
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 
-AUDIO_NAMES = (
+_AUDIO_NAMES = (
     "audio", "audio_path", "audio_file", "recording", "path", "filepath", "file", "file_name",
     "filename", "wav",
 )  # fmt: skip
 TEXT_NAMES = ("transcript", "transcription", "text", "sentence", "normalized_text", "utterance")
 _STARTS, _ENDS = ("start", "begin", "start_time", "offset"), ("end", "stop", "end_time")
-
-_LOOKED_AT = 20
-"""So many rows decide whether a column holds paths of recordings."""
 
 
 def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
@@ -58,7 +55,9 @@ def table_rows(
     Raises:
         DataError: a column is missing, or there are too few classes.
     """
-    audio = _audio_column(table, options)
+    audio = find_paths(
+        table, options.audio_column, "audio_column", _AUDIO_NAMES, SUFFIXES, noun="recording"
+    )
     found = find_targets(
         table,
         options.target_column,
@@ -77,22 +76,6 @@ def table_rows(
         _spans(table, options),
     )
     return rows, found, f"recordings from column '{audio}'"
-
-
-def _audio_column(table: Table, options: AudioTableOptions) -> str:
-    """The given column, one with a usual name, or the only one that holds paths of recordings."""
-    column = table.find_column(options.audio_column, "audio_column", AUDIO_NAMES)
-    if column is not None:
-        return column
-    rows = range(min(_LOOKED_AT, len(table)))
-    likely = []
-    for column in table.columns:
-        cells = [text for text in (text_of(table.cell(i, column)) for i in rows) if text]
-        if cells and all(cell.lower().endswith(SUFFIXES) for cell in cells):
-            likely.append(column)
-    if len(likely) != 1:
-        raise table.missing_column("path of the recording", "audio_column")
-    return likely[0]
 
 
 def _spans(table: Table, options: AudioTableOptions) -> Spans | None:

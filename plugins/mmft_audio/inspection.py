@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmft_audio import previews
 from mmft_audio.recordings import Recording, blocks, seconds
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.data_check.profiles import correlation
 
 _BLOCK = 10.0
 """Seconds that are decoded at a time, so that hours of audio take little memory."""
@@ -62,11 +63,7 @@ class AudioInspector(Inspector):
 
     def similarity(self, one: Bytes, others: Bytes) -> Floats:
         """The correlation of the spectrograms."""
-        mine = one.astype(np.float32) - one.mean()
-        theirs = others.astype(np.float32) - others.mean(1, keepdims=True, dtype=np.float32)
-        scale = np.linalg.norm(mine) * np.linalg.norm(theirs, axis=1)
-        found: Floats = (theirs @ mine / np.maximum(scale, 1e-6)).astype(np.float32)
-        return found
+        return correlation(one, others)
 
     def cells(self, raw: Recording) -> Mapping[str, str]:
         cells = {"audio": str(raw.path)}

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
 from mmft_core.generation import Generation
 
-SizeName = Literal["published", "base", "small", "tiny"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class AudioBackboneOptions:
+class AudioBackboneOptions(SizeOptions):
     """Options of every audio backbone."""
 
     speed: Annotated[
@@ -38,17 +37,6 @@ class AudioBackboneOptions:
         bool,
         Meta(description="Blank bands of time and frequency in training (Park et al., 2019)."),
     ] = True
-    size: Annotated[
-        Literal["auto", "published", "base", "small", "tiny"],
-        Meta(
-            description="Of a network that starts from random weights; auto is the published "
-            "size, unless the data set recommends a smaller one."
-        ),
-    ] = "auto"
-    random_size: Annotated[
-        SizeName,
-        Meta(description="What size=auto means for random weights; data sets recommend it."),
-    ] = "published"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms as Whisper hears them (Radford et al., 2022)."""
+"""Log-mel spectrograms as Whisper hears them (Radford et al., 2022), and lengths in them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 RATE = 16_000
 WINDOW, HOP = 400, 160
 """Samples of a Fourier transform (25 ms), and between two of them (10 ms)."""
+STRIDE = 2
+"""Frames of the spectrogram for each position of Whisper's encoder."""
 
 
 class LogMel(nn.Module):
@@ -36,3 +38,14 @@ class LogMel(nn.Module):
             log = mel.clamp(min=1e-10).log10()
             loudest = log.amax((1, 2), keepdim=True)
             return (torch.maximum(log, loudest - 8.0) + 4.0) / 4.0
+
+
+def in_frames(lengths: Tensor) -> Tensor:
+    """Lengths (B,) of recordings in frames of their spectrograms."""
+    return (lengths / HOP).ceil().long()
+
+
+def heard_mask(states: Tensor, lengths: Tensor) -> Tensor:
+    """Which of an encoder's states (B, S, D) are of recordings so many frames long: (B, S)."""
+    heard = (lengths / STRIDE).ceil().long()
+    return torch.arange(states.shape[1], device=heard.device) < heard[:, None]

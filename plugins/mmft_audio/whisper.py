@@ -18,7 +18,7 @@ from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import WhisperOptions
 from mmft_audio.processing import AudioProcessor
-from mmft_audio.spectra import HOP, RATE, LogMel
+from mmft_audio.spectra import HOP, RATE, STRIDE, LogMel, heard_mask, in_frames
 from mmft_audio.transcriber import Transcriber, Transcript
 from mmft_audio.whisper_attention import Heard, SourceAttention, listening
 from mmft_audio.whisper_exported import ExportedWhisper
@@ -28,10 +28,6 @@ from mmft_audio.whisper_words import words_of
 from mmft_audio.whisper_writing import losses, write
 from mmft_core.contracts import PADDING, Features, Graph, Runner, Tensors
 from mmft_core.generation import Generation
-
-_STRIDE = 2
-"""Frames of the spectrogram for each position of the encoder."""
-
 
 CTC_SHARE = 0.3
 """Of the loss of a network that starts from random weights."""
@@ -61,15 +57,15 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         fix_parameter(self.encoder.embed_positions, "weight")  # Sinusoids.
         self.log_mel = LogMel(self.config.num_mel_bins)
         self.spec_augment = spec_augment(options)
-        most = self.positions * _STRIDE * HOP / RATE
+        most = self.positions * STRIDE * HOP / RATE
         self.processor = AudioProcessor(
             rate=RATE,
             window=min(options.window, most),
             augmentation=WaveAugmentation.of(options.speed, options.noise),
             padded=most if options.padding == "window" else 0.0,
             # The last transforms then see silence, and not a mirror image of the recording.
-            margin=0 if options.padding == "window" else 2 * _STRIDE * HOP,
-            multiple=_STRIDE * HOP,
+            margin=0 if options.padding == "window" else 2 * STRIDE * HOP,
+            multiple=STRIDE * HOP,
         )
         if tokenizer is not None:
             self._prepare_decoder(options)
@@ -161,7 +157,8 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
             self.advice.save_pretrained(folder)
 
     def graphs(self, inputs: Tensors) -> Sequence[Graph]:
-        return whisper_graphs(self)
+        padded = bool(self.processor.padded)
+        return whisper_graphs(self.network, self.states, positions=self.positions, padded=padded)
 
     def adopt(self, runners: Mapping[str, Runner]) -> Transcriber:
         return ExportedWhisper(self, runners)
@@ -179,17 +176,6 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         layers = [layer.encoder_attn for layer in self.network.model.decoder.layers]
         with listening(layers, heard):
             yield heard
-
-
-def in_frames(lengths: Tensor) -> Tensor:
-    """Lengths (B,) of recordings in frames of their spectrograms."""
-    return (lengths / HOP).ceil().long()
-
-
-def heard_mask(states: Tensor, lengths: Tensor) -> Tensor:
-    """Which of an encoder's states (B, S, D) are of recordings so many frames long: (B, S)."""
-    heard = (lengths / _STRIDE).ceil().long()
-    return torch.arange(states.shape[1], device=heard.device) < heard[:, None]
 
 
 def add_labels(network: Any) -> None:

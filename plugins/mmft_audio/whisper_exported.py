@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from mmft_transformers.caches import pairs_named
@@ -14,15 +14,26 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.utils import ModelOutput
 
-from mmft_audio.spectra import LogMel
+from mmft_audio.processing import AudioProcessor
+from mmft_audio.spectra import LogMel, heard_mask, in_frames
 from mmft_audio.transcriber import Transcriber, Transcript
 from mmft_audio.whisper_graphs import sizes
-from mmft_audio.whisper_writing import losses, write
+from mmft_audio.whisper_text import WhisperCodec
+from mmft_audio.whisper_writing import Writer, losses, write
 from mmft_core.contracts import Features, Runner, Tensors
 from mmft_core.generation import Generation
+from mmft_core.weights import LoadedWeights
 
-if TYPE_CHECKING:
-    from mmft_audio.whisper import WhisperBackbone
+
+class Exportable(Writer, Protocol):
+    """What is needed to know of the backbone of which the graphs are."""
+
+    processor: AudioProcessor
+    loaded: LoadedWeights
+    width: int
+
+    @property
+    def config(self) -> Any: ...
 
 
 class ExportedDecoder(ExportedNetwork):
@@ -60,9 +71,10 @@ class ExportedDecoder(ExportedNetwork):
 class ExportedWhisper(Transcriber):
     """Hears and writes as the backbone of which the graphs are."""
 
+    codec: WhisperCodec
     quantized = True  # There is nothing to be trained.
 
-    def __init__(self, origin: WhisperBackbone, runners: Mapping[str, Runner]) -> None:
+    def __init__(self, origin: Exportable, runners: Mapping[str, Runner]) -> None:
         super().__init__()
         self.processor, self.codec, self.width = origin.processor, origin.codec, origin.width
         self.loaded, self.positions = origin.loaded, origin.positions
@@ -80,8 +92,6 @@ class ExportedWhisper(Transcriber):
 
     def encode(self, inputs: Tensors) -> Features:
         """See `WhisperBackbone.encode`."""
-        from mmft_audio.whisper import heard_mask, in_frames
-
         lengths = in_frames(inputs["lengths"])
         given = {"features": self.log_mel(inputs["waves"]), "lengths": lengths}
         states = self.runners["encoder"](given)["states"]

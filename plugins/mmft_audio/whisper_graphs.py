@@ -5,7 +5,8 @@ The spectrogram is computed outside of them, by `mmft_audio.spectra.LogMel`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from mmft_transformers.caches import (
@@ -20,7 +21,7 @@ from mmft_transformers.caches import (
 )
 from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, cache_axes, source_graph
 from mmft_transformers.steps import Source
-from torch import nn
+from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
@@ -28,19 +29,19 @@ from transformers.modeling_outputs import BaseModelOutput
 from mmft_audio.whisper_attention import Projected, listening
 from mmft_core.contracts import Axes, Graph, Tensors
 
-if TYPE_CHECKING:
-    from mmft_audio.whisper import WhisperBackbone
-
 
 class Hearing(nn.Module):
     """{"features" (B, channels, F), "lengths" (B,) in frames} to {"states" (B, S, D)}."""
 
-    def __init__(self, backbone: WhisperBackbone) -> None:
+    def __init__(self, encoder: nn.Module, encode: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Args:
+        encode: see `WhisperBackbone.states`; it computes with the encoder's weights.
+        """
         super().__init__()
-        self.encoder, self._backbone = backbone.encoder, [backbone]
+        self.encoder, self._encode = encoder, encode
 
     def forward(self, given: Tensors) -> Tensors:
-        return {"states": self._backbone[0].states(given["features"], given["lengths"])}
+        return {"states": self._encode(given["features"], given["lengths"])}
 
 
 class Step(nn.Module):
@@ -74,17 +75,26 @@ class Step(nn.Module):
         return {"logits": output.logits.float(), **tensors_of(own, PRESENT)}
 
 
-def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
-    """The graphs "encoder", "source" and "decoder"."""
-    network, padded = backbone.network.eval(), backbone.processor.padded
+def whisper_graphs(
+    network: Any, encode: Callable[[Tensor, Tensor], Tensor], *, positions: int, padded: bool
+) -> list[Graph]:
+    """The graphs "encoder", "source" and "decoder".
+
+    Args:
+        network: `WhisperForConditionalGeneration`.
+        encode: see `WhisperBackbone.states`.
+        positions: most of the encoder, which every recording has where it is padded.
+    """
+    network.eval()
     heads, width = sizes(network.config)
-    positions = backbone.positions if padded else HEARD
+    positions = positions if padded else HEARD
     attentions = [layer.encoder_attn for layer in network.model.decoder.layers]
     source = Source([a.k_proj for a in attentions], [a.v_proj for a in attentions], width)
     heard = {
         "features": torch.randn(ROWS, network.config.num_mel_bins, 2 * positions),
         "lengths": torch.tensor([2 * positions] * ROWS),
     }
+    hearing = Hearing(network.model.encoder, encode)
     axes = {"features": {0: "batch", **({} if padded else {2: "frames"})}, "lengths": {0: "batch"}}
     states = torch.randn(ROWS, positions, network.config.d_model)
     given: Tensors = {"tokens": torch.ones(ROWS, NEW, dtype=torch.int64)}
@@ -95,7 +105,7 @@ def whisper_graphs(backbone: WhisperBackbone) -> list[Graph]:
     pairs = [(keys.clone(), values.clone()) for keys, values in drawn]
     given |= source({"states": states}) | pairs_named(pairs, PAST)
     return [
-        Graph(name="encoder", module=Hearing(backbone), inputs=heard, axes=axes),
+        Graph(name="encoder", module=hearing, inputs=heard, axes=axes),
         source_graph(source, states, varying=not padded),
         Graph(name="decoder", module=Step(network), inputs=given, axes=_axes(given, padded)),
     ]

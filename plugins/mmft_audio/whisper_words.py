@@ -7,7 +7,8 @@ The weights of attention heads that follow the speech are aligned with time by d
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_audio.spectra import HOP, RATE
+from mmft_audio.spectra import HOP, RATE, STRIDE
 from mmft_audio.transcriber import Word
-from mmft_audio.whisper_writing import unheard
+from mmft_audio.whisper_attention import Heard
+from mmft_audio.whisper_writing import Writer, unheard
 from mmft_core.contracts import Features
 
-if TYPE_CHECKING:
-    from mmft_audio.whisper import WhisperBackbone
-
-_SECONDS = 2 * HOP / RATE
+_SECONDS = STRIDE * HOP / RATE
 """Of a position of the encoder."""
 
 _SMOOTHED = 7
@@ -32,8 +31,19 @@ _SMOOTHED = 7
 _REPLACEMENT = "\ufffd"
 
 
+class Attentive(Writer, Protocol):
+    """A Whisper that keeps what its decoder attends to."""
+
+    @property
+    def config(self) -> Any: ...
+
+    def hearing(
+        self, features: Features, *, record: Sequence[tuple[int, int]] = ()
+    ) -> AbstractContextManager[Heard]: ...
+
+
 def words_of(
-    backbone: WhisperBackbone, features: Features, rows: Sequence[Sequence[int]]
+    backbone: Attentive, features: Features, rows: Sequence[Sequence[int]]
 ) -> list[tuple[Word, ...]]:
     """Find when the words of each recording's transcript are said.
 
@@ -52,9 +62,7 @@ def words_of(
     return found
 
 
-def _attention(
-    backbone: WhisperBackbone, features: Features, rows: Sequence[Sequence[int]]
-) -> Tensor:
+def _attention(backbone: Attentive, features: Features, rows: Sequence[Sequence[int]]) -> Tensor:
     """The weights (B, heads, T, S) of the heads that follow the speech."""
     longest = max(map(len, rows))
     end = backbone.codec.end
@@ -71,7 +79,7 @@ def _attention(
     return torch.stack([heard.weights[head] for head in heads], 1)
 
 
-def _following(backbone: WhisperBackbone) -> list[tuple[int, int]]:
+def _following(backbone: Attentive) -> list[tuple[int, int]]:
     """Layers and heads that follow the speech: as the network's makers say, or the upper half."""
     told = getattr(backbone.advice, "alignment_heads", None)
     if told:
@@ -115,9 +123,7 @@ def _warp(
     return found[:, 0], found[:, 1]
 
 
-def _words(
-    backbone: WhisperBackbone, row: Sequence[int], starts: Sequence[float]
-) -> Iterator[Word]:
+def _words(backbone: Attentive, row: Sequence[int], starts: Sequence[float]) -> Iterator[Word]:
     """Join tokens to words, which start with a space where a script has spaces."""
     word: Word | None = None
     held: list[int] = []

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import torch
+from mmft_transformers.generation import generation_config
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
+from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_core.contracts import PADDING, Features
 from mmft_core.generation import Generation
 
 _SPARE = 16
 """Tokens that even a short recording may have."""
 
-if TYPE_CHECKING:
-    from mmft_audio.whisper import WhisperBackbone
-    from mmft_audio.whisper_exported import ExportedWhisper
 
-    Writer: TypeAlias = WhisperBackbone | ExportedWhisper
+class Writer(Protocol):
+    """A Whisper, whether torch or runners of graphs compute it.
+
+    Attributes:
+        advice: what the network's makers say of its generation.
+        positions: most of the encoder.
+    """
+
+    network: Any
+    prompt: Prompt
+    codec: WhisperCodec
+    advice: GenerationConfig
+    positions: int
+
+    def hearing(self, features: Features) -> AbstractContextManager[Any]:
+        """While the decoder listens to these recordings."""
 
 
 def write(backbone: Writer, features: Features, settings: Generation) -> list[list[int]]:
@@ -95,26 +110,15 @@ def unheard(features: Features) -> BaseModelOutput:
 
 
 def _config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
-    """transformers' settings for ours, and what the network's makers advise it not to write."""
+    """With what the network's makers advise it not to write."""
     advice = backbone.advice
-    drawing = {
-        "temperature": settings.temperature,
-        "top_k": settings.top_k,
-        "top_p": settings.top_p,
-    }
-    beams = {"length_penalty": settings.length_penalty} if settings.num_beams > 1 else {}
-    return GenerationConfig(
-        max_new_tokens=most,
-        num_beams=settings.num_beams,
-        do_sample=settings.sample,
-        repetition_penalty=settings.repetition_penalty,
-        no_repeat_ngram_size=settings.no_repeat_ngram,
+    return generation_config(
+        settings,
+        most,
         suppress_tokens=advice.suppress_tokens,
         begin_suppress_tokens=advice.begin_suppress_tokens,
         pad_token_id=backbone.codec.pad,
         eos_token_id=backbone.codec.end,
         bos_token_id=backbone.codec.end,
         decoder_start_token_id=backbone.prompt.tokens[0],
-        **(drawing if settings.sample else {}),
-        **beams,
     )

@@ -16,10 +16,10 @@ from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image
 
 from mmft_core.contracts import Sample
-from mmft_core.data.labelled_files import printable
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
+from mmft_core.files import printable
 
 
 class Inputs(ABC):

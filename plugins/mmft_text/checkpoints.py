@@ -39,9 +39,10 @@ def check_fits(
             f"{checkpoint.folder} holds a network of type {config.model_type}, "
             "which is not one of texts alone."
         )
-    if len(tokenizer) > getattr(config, "vocab_size", len(tokenizer)):
+    tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    if tokens > getattr(config, "vocab_size", tokens):
         raise WeightsError(
-            f"The tokenizer in {checkpoint.folder} has {len(tokenizer)} tokens, "
+            f"The tokenizer in {checkpoint.folder} has {tokens} tokens, "
             f"and the network knows {config.vocab_size}.",
             hint="Give a folder whose tokenizer belongs to its weights.",
         )

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
 
+from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.data.splits import Indices, Subset
 from mmft_core.errors import DataError, StorageError
@@ -162,7 +161,7 @@ def _installed() -> dict[str, str]:
 def _load(versions: Mapping[str, str]) -> pa.Table:
     """Collect the texts, or take them from the user's cache where they are already."""
     key = hashlib.sha256(repr((_FORMAT, PER_PACKAGE, sorted(versions.items()))).encode())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
+    folder = cache_root()
     file = folder / f"docstrings-{key.hexdigest()[:16]}.arrow"
     try:
         return feather.read_table(file, memory_map=True)

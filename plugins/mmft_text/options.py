@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
 from mmft_core.data.split_options import SplitOptions
@@ -12,7 +13,7 @@ from mmft_core.generation import Generation
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextBackboneOptions:
+class TextBackboneOptions(SizeOptions):
     """Options of every text backbone."""
 
     max_length: Annotated[
@@ -22,17 +23,6 @@ class TextBackboneOptions:
         Literal["truncate", "refuse"],
         Meta(description="Longer texts: cut off their end and count them, or report them as bad."),
     ] = "truncate"
-    size: Annotated[
-        Literal["auto", "published", "base", "small", "tiny"],
-        Meta(
-            description="Of a network that starts from random weights; auto is the published "
-            "size, unless the data set recommends a smaller one."
-        ),
-    ] = "auto"
-    random_size: Annotated[
-        Literal["published", "base", "small", "tiny"],
-        Meta(description="What size=auto means for random weights; data sets recommend it."),
-    ] = "published"
     vocabulary: Annotated[
         int,
         Meta(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError, first_line
-from mmft_core.weights import LoadedWeights, fill, read_weights
+from mmft_core.weights import HUB_ID, LoadedWeights, fill, read_weights
 from mmft_transformers.downloads import fetch
 from mmft_transformers.quiet import quietly
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 _TRUSTING_NOBODY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
@@ -52,7 +49,7 @@ class Checkpoint:
         try:
             with quietly():
                 return AutoConfig.from_pretrained(self.folder, **_TRUSTING_NOBODY)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # It may hold anything, and classes differ in what they check.
             file = self.folder / "config.json"
             raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
 
@@ -169,7 +166,7 @@ def _local(path: Path, given: str, modality: str, tokenizer: bool) -> Checkpoint
         assets = run / "assets" / modality
         if (assets / "config.json").is_file():
             return Checkpoint(assets, run)
-    if not path.exists() and _HUB_ID.fullmatch(given):
+    if not path.exists() and HUB_ID.fullmatch(given):
         return Checkpoint(fetch(given, tokenizer))
     if path.exists():
         raise WeightsError(

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from mmft_core.weights import LoadedWeights
+from mmft_transformers.options import SizeName, SizeOptions
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,14 @@ def resized(config: PreTrainedConfig, size: Size) -> PreTrainedConfig:
     return config
 
 
-def size_name(options: Any) -> str:
-    """Which size random weights have, by a backbone's options `size` and `random_size`."""
-    name: str = options.random_size if options.size == "auto" else options.size
-    return name
+def size_name(options: SizeOptions) -> SizeName:
+    """Which size random weights have."""
+    return options.random_size if options.size == "auto" else options.size
 
 
 def chosen_size(
     config: Any,
-    options: Any,
+    options: SizeOptions,
     loaded: LoadedWeights,
     called: str = "{type} ({layers} layers, width {width})",
 ) -> tuple[Any, LoadedWeights]:

@@ -8,26 +8,24 @@ import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.divided_table import divided_table
-from mmft_core.data.labelled_files import pack, printable
+from mmft_core.data.labelled_files import pack
 from mmft_core.data.splits import Indices
 from mmft_core.data.table_columns import (
     LABEL_NAMES,
     NO_LABEL,
     Targets,
     class_labels,
+    find_paths,
     only_other,
-    text_of,
     texts_of,
 )
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, SampleError
+from mmft_core.files import printable
 from mmft_vision.images import SUFFIXES, ImageFiles
 from mmft_vision.options import ImageTableOptions
 
 _IMAGE_NAMES = ("image", "image_path", "path", "filepath", "file", "file_name", "filename")
-
-_LOOKED_AT = 20
-"""So many rows decide whether a column holds paths of images."""
 
 
 class ImageTable(ImageFiles):
@@ -77,7 +75,15 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
         raise DataError("The dataset image-table needs a table.", hint="Give --dataset PATH.")
     table = Table(Path(options.path).expanduser())
     label_column = table.find_column(options.label_column, "label_column", LABEL_NAMES)
-    image_column = _image_column(table, options, label_column)
+    image_column = find_paths(
+        table,
+        options.image_column,
+        "image_column",
+        _IMAGE_NAMES,
+        SUFFIXES,
+        noun="image",
+        but=label_column,
+    )
     label_column = label_column or only_other(table, image_column)
     if label_column is None:
         raise table.missing_column("label", "label_column")
@@ -86,19 +92,3 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     note = f"pictures from column '{image_column}', classes from column '{label_column}'"
     targets = Targets(labels, labels, classes)
     return divided_table(table, files, targets, options, context, notes=[note])
-
-
-def _image_column(table: Table, options: ImageTableOptions, label_column: str | None) -> str:
-    """The given column, one with a usual name, or the only one that holds image paths."""
-    column = table.find_column(options.image_column, "image_column", _IMAGE_NAMES)
-    if column is not None:
-        return column
-    rows = range(min(_LOOKED_AT, len(table)))
-    likely = []
-    for column in table.columns:
-        cells = [text for text in (text_of(table.cell(i, column)) for i in rows) if text]
-        if cells and column != label_column and all(c.lower().endswith(SUFFIXES) for c in cells):
-            likely.append(column)
-    if len(likely) != 1:
-        raise table.missing_column("path of the image", "image_column")
-    return likely[0]

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.data_check.profiles import correlation
 from mmft_vision.options import AugmentationOptions
 from mmft_vision.processing import ImageProcessor, to_rgb
 
@@ -64,15 +65,6 @@ class ImageInspector(Inspector):
 
     def preview(self, raw: Image.Image) -> Preview:
         return ImageProcessor(_SIDE, AugmentationOptions(augment="none")).preview(raw)
-
-
-def correlation(one: Bytes, others: Bytes) -> Floats:
-    """Pearson's correlation of a profile (P,) with others (n, P): (n,)."""
-    mine = one.astype(np.float32) - one.mean()
-    theirs = others.astype(np.float32) - others.mean(1, keepdims=True, dtype=np.float32)
-    scale = np.linalg.norm(mine) * np.linalg.norm(theirs, axis=1)
-    found: Floats = (theirs @ mine / np.maximum(scale, 1e-6)).astype(np.float32)
-    return found
 
 
 def _bands(grey: Image.Image) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from mmft_audio.recordings import Recording
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,

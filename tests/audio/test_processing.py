@@ -15,7 +15,7 @@ from mmft_audio.pieces import pieces
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from tests.audio.networks import RATE, sound
 
 

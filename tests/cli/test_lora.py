@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mmft_core import artifacts, discover, runner
-from mmft_core.planning.config import read_toml
-from mmft_core.planning.plan import resolve
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import read_toml
 from mmft_core.sinks import Step
 from tests.conftest import Finished, run_arguments
 from tests.engine.toy import Recorder

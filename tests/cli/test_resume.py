@@ -5,70 +5,44 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Finished
+from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
 
 
 def arguments(output: Path, workers: int) -> list[str]:
     settings = {
-        "engine.steps": 30,
-        "engine.eval_every": 11,
-        "engine.checkpoint_every": 3,
+        "engine.steps": 16,
+        "engine.eval_every": 7,
+        "engine.checkpoint_every": 2,
         "engine.accumulate": 2,
         "engine.ema": 0.9,
         "engine.workers": workers,
         "backbone.augment": "randaugment",
+        "dataset.val": 0.06,
+        "dataset.test": 0.06,
         "task.mixup": 0.2,
         "task.dropout": 0.1,
     }
-    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    names = [
-        "run",
-        "--task",
-        "image-cls",
-        "--backbone",
-        "resnet18",
-        "--weights",
-        "none",
-        "--batch-size",
-        "8",
-    ]
-    return [*names, *sets, "-o", str(output)]
-
-
-def start(call: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmft_core", *call],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    sets = [f"--set={key}={value}" for key, value in settings.items()]
+    names = ["--task=image-cls", "--backbone=resnet18", "--weights=none", "--batch-size=8"]
+    return ["run", *names, *sets, "-o", str(output)]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights that an undisturbed run ends with."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    process = start(arguments(output, workers=0))
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    yield (output / "model" / "model.safetensors").read_bytes()
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
+    folder = tmp_path_factory.mktemp("whole")
+    process = Cli(arguments(folder / "run", workers=0), folder / "log")
+    assert process.wait() == 0, process.text
+    return (folder / "run" / "model" / "model.safetensors").read_bytes()
 
 
 @pytest.mark.slow
@@ -76,18 +50,16 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def test_kill_at_random_steps_ends_in_equal_weights(
     tmp_path: Path, whole: bytes, workers: int
 ) -> None:
-    output = tmp_path / "run"
-    process = start(arguments(output, workers))
-    first = random.choice([3, 6, 9, 12])
-    wait_for(output / "checkpoints" / f"step-{first}", process)
-    time.sleep(random.random())
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    output, log = tmp_path / "run", tmp_path / "log"
+    process = Cli(arguments(output, workers), log)
+    first = random.choice([2, 4, 6, 8])
+    process.wait_for(output / "checkpoints" / f"step-{first}")
+    time.sleep(random.random() / 2)
+    assert process.kill() == -signal.SIGKILL, process.text
     assert not (output / "results.json").exists()
-    process = start(["run", "--resume", str(output)])
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    assert "go on at step" in text
+    process = Cli(["run", "--resume", output], log)
+    assert process.wait() == 0, process.text
+    assert "go on at step" in process.text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
     lines = (output / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)), "steps that were done twice are told of once"
@@ -98,27 +70,24 @@ def test_kill_at_random_steps_ends_in_equal_weights(
 def test_a_signal_ends_cleanly_and_resumes_equally(
     tmp_path: Path, whole: bytes, number: signal.Signals
 ) -> None:
-    output = tmp_path / "run"
-    process = start(arguments(output, workers=1))
-    wait_for(output / "checkpoints" / "step-6", process)
+    output, log = tmp_path / "run", tmp_path / "log"
+    process = Cli(arguments(output, workers=1), log)
+    process.wait_for(output / "checkpoints" / "step-4")
     os.killpg(process.pid, number)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "a checkpoint is written. Go on with: mmft run --resume" in text
-    assert "Traceback" not in text
-    process = start(["run", "--resume", str(output)])
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
+    assert process.wait(60) == 130, process.text
+    assert "a checkpoint is written. Go on with: mmft run --resume" in process.text
+    assert "Traceback" not in process.text
+    process = Cli(["run", "--resume", output], log)
+    assert process.wait() == 0, process.text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
 
 
 @pytest.mark.slow
 def test_other_settings_and_other_data_are_refused(tmp_path: Path, mmft: Mmft) -> None:
     output = tmp_path / "run"
-    process = start(arguments(output, workers=0))
-    wait_for(output / "checkpoints" / "step-3", process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process = Cli(arguments(output, workers=0), tmp_path / "log")
+    process.wait_for(output / "checkpoints" / "step-2")
+    process.kill()
     ended = mmft("run", "--resume", output, "--lr", "0.1")
     assert ended.code == 2
     assert "engine.lr is 0.0005 in" in ended.err and "0.1 on the command line" in ended.err

@@ -11,15 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.batches.loading import (
-    Loaded,
-    PreparedSplit,
-    batches,
-    choose_workers,
-    evaluation_loader,
-    seed_everything,
-    training_loader,
-)
+from mmft_core.batches.loading import batches, choose_workers, evaluation_loader, training_loader
+from mmft_core.batches.prepared import Loaded, PreparedSplit, seed_everything
 from mmft_core.batches.windows import CountedWindows, TrainingKeys
 from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.errors import DataError, SampleError

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from mmft_core import BackboneSpec, Component, DatasetSpec, MetricSpec, Registry, TaskSpec
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
-from mmft_core.planning.config import dump_toml, merge, nest, parse_set
-from mmft_core.planning.plan import Plan, resolve
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import dump_toml, merge, nest, parse_set
 
 IMAGE_OPTIONS = "mmft_vision.options:ImageBackboneOptions"
 SPECS = (

@@ -74,7 +74,7 @@ def test_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
 
 
 def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmft_core.batches.loading import PreparedSplit
+    from mmft_core.batches.prepared import PreparedSplit
 
     load = PreparedSplit.__getitem__
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, NoTargets, Outputs, Sample, Split, Task
 from mmft_core.planning.config import EngineConfig
 from mmft_core.training.device import make_accelerator

@@ -12,7 +12,7 @@ from mmft_classification.metrics import build_accuracy
 from mmft_classification.task import Classification
 from torch import Tensor, nn
 
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import (
     Backbone,
     DatasetInfo,

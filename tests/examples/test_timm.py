@@ -67,7 +67,8 @@ def mmft(installed: Path, folder: Path, *arguments: object) -> subprocess.Comple
 
 @pytest.mark.slow
 def test_it_runs_by_name_once_it_is_installed(installed: Path, tmp_path: Path) -> None:
-    settings = ("backbone.model=test_efficientnet", "engine.steps=2", "engine.workers=0")
+    size = ("backbone.image_size=64", "dataset.val=0.06", "dataset.test=0.06")
+    settings = ("backbone.model=test_efficientnet", *size, "engine.steps=2", "engine.workers=0")
     more = [word for setting in settings for word in ("--set", setting)]
     command = ("run", "--task", "image-cls", "--backbone", "timm", "--weights", "none", *more)
     ran = mmft(installed, tmp_path, *command, "-o", "run")

@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(run: Path) -> Path:
+def made(run: Path, quick_latencies: None) -> Path:
     from mmft_core.cli import main
 
     more = ("--format", "torch-export", "--samples", "2", "--batch-size", "1")

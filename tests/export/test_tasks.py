@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmft_core import discover
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Graph, Split
 from mmft_core.data.splits import Unlabelled
 from mmft_core.export import exporting
@@ -22,7 +22,7 @@ from mmft_core.export.wanted import Wanted
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.parts import build_dataset
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.plan import resolve
+from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
@@ -54,7 +54,7 @@ def once(run: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("once")
+@pytest.mark.usefixtures("once", "quick_latencies")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_export_predicts_what_the_run_does(run: Path, kind: str) -> None:
     """In batches of other sizes, and of other lengths, than that which was traced."""

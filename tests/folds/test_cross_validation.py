@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import statistics
-import subprocess
-import sys
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.conftest import Finished, run_arguments
+from tests.conftest import Finished, make_photo_folder, run_arguments
+from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
+Call = Callable[[Path], list[str]]
 
 SHORT = ("--set", "engine.steps=4", "--set", "engine.eval_every=2", "--batch-size", "16")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def call(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Image.Image]) -> Call:
+    """The arguments of a cross-validation of 60 pictures, given its folder."""
+    photos = make_photo_folder(tmp_path_factory.mktemp("data") / "photos", photographs, 30)
+
+    def arguments(output: Path) -> list[str]:
+        given = run_arguments(output, *SHORT, "--folds", "3", "--dataset", photos)
+        return [str(argument) for argument in given]
+
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, call: Call) -> tuple[Path, str]:
     """A cross-validation that nothing disturbed, and what it printed."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    call = [str(a) for a in run_arguments(output, *SHORT, "--folds", "3")]
-    process = subprocess.run(
-        [sys.executable, "-m", "mmft_core", *call], capture_output=True, text=True, timeout=300
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    return output, process.stdout
+    folder = tmp_path_factory.mktemp("whole")
+    process = Cli(call(folder / "run"), folder / "log")
+    assert process.wait() == 0, process.text
+    return folder / "run", process.text
 
 
 def load(file: Path) -> dict:
@@ -50,8 +58,8 @@ def test_each_fold_is_an_ordinary_run(whole: tuple[Path, str], mmft: Mmft) -> No
         config = tomllib.loads((fold / "config.toml").read_text())
         assert (config["folds"], config["fold"]) == (3, number)
         sizes.append(load(fold / "results.json")["dataset"]["samples"])
-    assert sum(s["val"] for s in sizes) == 1618 and {s["test"] for s in sizes} == {179}
-    assert all(s["train"] + s["val"] == 1618 for s in sizes)
+    assert sum(s["val"] for s in sizes) == 54 and {s["test"] for s in sizes} == {6}
+    assert all(s["train"] + s["val"] == 54 for s in sizes)
     ended = mmft("eval", output / "fold-2", "--split", "val", "--json")
     assert ended.code == 0
     judged = json.loads(ended.out.splitlines()[-1])
@@ -100,29 +108,18 @@ def test_folds_start_alike_and_repeat(whole: tuple[Path, str], mmft: Mmft, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_one_goes_on_where_it_was(whole: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_killed_one_goes_on_where_it_was(
+    whole: tuple[Path, str], call: Call, tmp_path: Path
+) -> None:
     undisturbed, _ = whole
-    output = tmp_path / "run"
-    call = [str(a) for a in run_arguments(output, *SHORT, "--folds", "3")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmft_core", *call],
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    while not (output / "fold-2" / "checkpoints" / "step-2").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    output, log = tmp_path / "run", tmp_path / "log"
+    process = Cli(call(output), log)
+    process.wait_for(output / "fold-2" / "checkpoints" / "step-2")
+    assert process.kill() == -signal.SIGKILL, process.text
     kept = (output / "fold-1" / "results.json").stat().st_mtime_ns
-    resumed = subprocess.run(
-        [sys.executable, "-m", "mmft_core", "run", "--resume", str(output)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    assert "go on at step 2 of 4" in resumed.stdout
+    process = Cli(["run", "--resume", output], log)
+    assert process.wait() == 0, process.text
+    assert "go on at step 2 of 4" in process.text
     assert (output / "fold-1" / "results.json").stat().st_mtime_ns == kept
     figures = [load(o / "folds.json")["figures"] for o in (undisturbed, output)]
     assert figures[0] == figures[1]

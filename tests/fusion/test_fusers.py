@@ -17,7 +17,7 @@ from mmft_fusion.tasks import (
 )
 from torch import Tensor, nn
 
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,
     Batch,

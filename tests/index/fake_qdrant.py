@@ -4,75 +4,54 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models
 
+from tests.servers import Handler, LocalServer
+
 KEY = "a-key"
 
 
-class FakeQdrant(ThreadingHTTPServer):
+class FakeQdrant(LocalServer):
     """Attributes:
     keys: the keys that were shown.
     fail_after: after how many requests that write it breaks down; None for never.
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.engine = QdrantClient(":memory:")
         self.turn = threading.Lock()
         self.keys: set[str | None] = set()
         self.fail_after: int | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
-
-@contextmanager
-def fake_qdrant() -> Iterator[FakeQdrant]:
-    server = FakeQdrant()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: FakeQdrant
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None: ...
 
     def do_HEAD(self) -> None:
-        self._send(200, {})
+        self.answer(200, {})
 
     def do_GET(self) -> None:
-        self._answer("GET")
+        self._serve("GET")
 
     def do_PUT(self) -> None:
-        self._answer("PUT")
+        self._serve("PUT")
 
     def do_POST(self) -> None:
-        self._answer("POST")
+        self._serve("POST")
 
     def do_DELETE(self) -> None:
-        self._answer("DELETE")
+        self._serve("DELETE")
 
-    def _answer(self, method: str) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(size) or b"null")
+    def _serve(self, method: str) -> None:
+        body = json.loads(self.body() or b"null")
         key = self.headers.get("api-key")
         self.server.keys.add(key)
         if key != KEY:
-            self._send(401, {"status": {"error": "Must provide an API key"}})
+            self.answer(401, {"status": {"error": "Must provide an API key"}})
             return
         _, _, name, *rest = urlsplit(self.path).path.split("/")
         with self.server.turn:
@@ -80,10 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             if writes and self.server.fail_after is not None:
                 self.server.fail_after -= 1
                 if self.server.fail_after < 0:
-                    self._send(507, {"status": {"error": "No space left on device"}})
+                    self.answer(507, {"status": {"error": "No space left on device"}})
                     return
             result = self._do(method, name, "/".join(rest), body)
-        self._send(200, {"result": result, "status": "ok", "time": 0.0})
+        self.answer(200, {"result": result, "status": "ok", "time": 0.0})
 
     def _do(self, method: str, name: str, what: str, body: Any) -> Any:
         engine = self.server.engine
@@ -117,15 +96,6 @@ class _Handler(BaseHTTPRequestHandler):
             with_payload=body["with_payload"],
         )
         return {"points": _plain(found.points)}
-
-    def _send(self, status: int, content: Any) -> None:
-        data = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
 
 
 def _plain(points: Any) -> list[Any]:

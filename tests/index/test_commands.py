@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from PIL import Image
 from mmft_core.cli import main
 from mmft_core.index.folder import locked
 from tests.conftest import make_photo_folder
+from tests.faults.processes import Cli
 
 TEXTS = {
     "bread.txt": "Bread is baked in the oven from flour, water and yeast.",
@@ -180,14 +179,10 @@ def test_an_interrupted_index_goes_on(pictures: Path, tmp_path: Path, mmft) -> N
     random = np.random.default_rng(0)
     for i in range(6000):
         Image.fromarray(random.integers(0, 255, (8, 8), np.uint8)).save(library / f"{i:05}.png")
-    command = [sys.executable, "-m", "mmft_core", "index", pictures, library, "-o", place]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not list((place / "vectors").glob("*.arrow")) and process.poll() is None:
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    process = Cli(["index", pictures, library, "-o", place], tmp_path / "log")
+    while not list((place / "vectors").glob("*.arrow")) and process.running:
+        time.sleep(0.01)
+    assert process.kill() == -signal.SIGKILL, process.text
     told = mmft("search", pictures, library / "00000.png", "--index", place)
     assert told.code == 2 and "unfinished" in told.err and "mmft index" in told.err
     ended = mmft("index", pictures, library, "-o", place)

@@ -13,7 +13,8 @@ from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.index import Identity, Index, Items, Store, folder, qdrant_store
 from mmft_core.index.opening import Wanted, begin, open_index, open_store
-from tests.index.fake_qdrant import KEY, FakeQdrant, fake_qdrant
+from tests.index.fake_qdrant import KEY, FakeQdrant
+from tests.servers import serving
 
 IDENTITY = Identity(model="0123456789abcdef", run="runs/my photos", modality="image")
 WIDTH = 16
@@ -40,7 +41,7 @@ def silent(_: str) -> None: ...
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeQdrant]:
-    with fake_qdrant() as server:
+    with serving(FakeQdrant()) as server:
         yield server
 
 

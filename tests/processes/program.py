@@ -6,12 +6,12 @@ within networks, for each process draws for its own samples.
     torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json
 
 CALLS.json holds a list of [arguments of `mmft`, ending]. An ending is [step, signal, rank]: the
-process of that rank sends itself the signal when the checkpoint of that step is written.
+process of that rank sends itself the signal when the checkpoint of that step is written, or raises
+an error if it is 0. A call that ends in "refused" ends in an error of all processes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -21,9 +21,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from mmft_core.cli import cli
+from mmft_core.cli import cli, fail
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
+from mmft_core.errors import DataError, ElsewhereError, MmftError
 from mmft_core.training.state import TrainingState
 
 
@@ -52,17 +53,39 @@ def end_after(step: int, number: int, rank: int) -> None:
         save(state, folder)
         if state.progress.step == step and processes.rank() == rank:
             TrainingState.save = save  # type: ignore[method-assign]
+            if not number:
+                raise DataError(f"Process {rank} alone has failed.")
             os.kill(os.getpid(), number)
 
     TrainingState.save = save_and_end  # type: ignore[method-assign]
 
 
+def do(call: list[str], ending: Any) -> None:
+    if isinstance(ending, list):
+        end_after(*ending)
+    try:
+        cli.main(call, standalone_mode=False)
+    except SystemExit:  # Of one that was interrupted.
+        pass
+    except MmftError as error:
+        if ending != "refused":
+            raise
+        if processes.is_main():
+            print(f"refused: {error.message}", flush=True)
+
+
+def main(calls: Path) -> None:
+    try:
+        with one_fate():
+            for call, ending in json.loads(calls.read_text()):
+                do(call, ending)
+        processes.leave()
+    except ElsewhereError:
+        sys.exit(2)
+    except MmftError as error:
+        fail(error.message, error.hint)
+
+
 if __name__ == "__main__":
     without_dropout()
-    with one_fate():
-        for call, ending in json.loads(Path(sys.argv[1]).read_text()):
-            if ending:
-                end_after(*ending)
-            with contextlib.suppress(SystemExit):  # Of one that was interrupted.
-                cli.main(call, standalone_mode=False)
-    processes.leave()
+    main(Path(sys.argv[1]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.tasks import calls
-from tests.processes.tools import end, start
+from tests.processes.tools import end, start, start_runs
 
 TOGETHER = ("launch", "--processes=2", "--")
 
@@ -34,6 +34,22 @@ def test_a_failure_in_training_is_told_once_and_kept(tmp_path: Path) -> None:
     assert code == 2
     assert text.count("error: The loss became") == 1 and "Traceback" not in text, text
     assert "The loss became" in json.loads((run / "failure.json").read_text())["reason"]
+
+
+@pytest.mark.slow
+def test_an_error_of_one_process_alone_is_told_once_and_ends_all(tmp_path: Path) -> None:
+    """And too few samples for all processes are refused before, which is of them all."""
+    call, run = calls(tmp_path, ["texts"])["texts"], tmp_path / "run"
+    endless = ("--set=engine.steps=1000000", "--set=engine.checkpoint_every=3", "-o", str(run))
+    few = ("--batch-size=1", "-o", str(tmp_path / "few"))
+    program = [[*call, *few], [*call, *endless]]
+    process = start_runs(2, tmp_path / "calls.json", program, ["refused", (3, 0, 1)])
+    code, text = end(process)
+    assert code == 1, text
+    assert text.count("refused: There are 2 processes, but forward passes of only 1 of the") == 1
+    assert not (tmp_path / "few").exists()
+    assert text.count("error: Process 1 alone has failed.") == 1 == text.count("error: "), text
+    assert "alone has failed" in json.loads((run / "failure.json").read_text())["reason"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs NAME-1 and NAME-2, of one process and of two; NAME-shards of two, in shards."""
     folder = tmp_path_factory.mktemp("runs")
     made = calls(folder)
+    made["folds"] = [*made["texts"], "--folds=2"]
+    made["few"] = [*made["texts"], "--set=dataset.val=0.04", "--set=dataset.test=0.04"]
     shards = [
         [*made[name], "--set=engine.parallel=fsdp", "-o", str(folder / f"{name}-shards")]
         for name in SHARDED
@@ -55,3 +58,20 @@ def test_every_sample_is_judged_once(folder: Path) -> None:
     found = results(folder / "texts-2")
     judged = int(np.sum(found["metrics"]["val"]["confusion-matrix"]))
     assert judged == found["dataset"]["samples"]["val"] and judged % 2 == 1
+
+
+@pytest.mark.slow
+def test_more_processes_than_samples_of_an_evaluation(folder: Path) -> None:
+    samples = results(folder / "few-2")["dataset"]["samples"]
+    assert samples["val"] == samples["test"] == 1
+    assert_alike(folder / "few-2", folder / "few-1")
+
+
+@pytest.mark.slow
+def test_a_cross_validation_in_two_processes_is_that_of_one(folder: Path) -> None:
+    for fold in ("fold-1", "fold-2"):
+        assert_alike(folder / "folds-2" / fold, folder / "folds-1" / fold)
+    ones, twos = (json.loads((folder / f"folds-{n}" / "folds.json").read_text()) for n in (1, 2))
+    assert ones["finished"] and twos["finished"]
+    wanted = ones["figures"]["val"]["accuracy"]["mean"]
+    assert twos["figures"]["val"]["accuracy"]["mean"] == pytest.approx(wanted)

@@ -27,7 +27,7 @@ def start_runs(
     world: int,
     file: Path,
     calls: Sequence[Sequence[str]],
-    endings: Sequence[tuple[int, int, int] | None] = (),
+    endings: Sequence[tuple[int, int, int] | str | None] = (),
 ) -> Started:
     """Start runs one after the other; see `tests.processes.program`."""
     file.write_text(json.dumps(list(itertools.zip_longest(calls, endings))))

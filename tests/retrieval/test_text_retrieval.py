@@ -13,7 +13,8 @@ from mmft_retrieval.neighbours import RIGHT, WRONG
 from mmft_text.options import TextRetrievalOptions
 from mmft_text.retrieval import TextRetrieval, build
 
-from mmft_core.batches.loading import PreparedSplit, evaluation_loader
+from mmft_core.batches.loading import evaluation_loader
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import (
     Batch,
     Dataset,

@@ -18,7 +18,7 @@ Mmft = Callable[..., Finished]
 
 SENTENCES = ("Return the mean of an array.", "Open a file and read all of it, line by line.")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies")]
 
 
 @pytest.fixture(scope="session")

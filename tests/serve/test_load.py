@@ -82,7 +82,7 @@ def near(found: dict, wanted: dict) -> bool:
 
 @pytest.mark.slow
 def test_many_clients_for_a_while(digits: Path) -> None:
-    """300 requests from 8 clients, who come again when they are turned away."""
+    """200 requests from 8 clients, who come again when they are turned away."""
     with serving(digits, queue=4, max_batch=4) as served, ThreadPoolExecutor(8) as clients:
         alone = [ask(served, n).json()["prediction"] for n in range(10)]
 
@@ -91,9 +91,9 @@ def test_many_clients_for_a_while(digits: Path) -> None:
                 pass
             return near(answer.json()["prediction"], alone[k % 10])
 
-        assert all(clients.map(until_answered, range(150)))
+        assert all(clients.map(until_answered, range(100)))
         before = resident()
-        assert all(clients.map(until_answered, range(150)))
+        assert all(clients.map(until_answered, range(100)))
         grown = resident() - before
     assert grown < 24e6
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from typing import Any
+
+from tests.servers import Handler, LocalServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_" + "x" * 34
 
 
-class FakeHub(ThreadingHTTPServer):
+class FakeHub(LocalServer):
     """Attributes:
     repos: by id whether it is private.
     files: by "USER/NAME/path" their content.
@@ -23,38 +22,19 @@ class FakeHub(ThreadingHTTPServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.repos: dict[str, bool] = {}
         self.files: dict[str, bytes] = {}
         self.objects: dict[str, bytes] = {}
         self.cards: list[str] = []
         self.commits = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
-
-@contextmanager
-def fake_hub() -> Iterator[FakeHub]:
-    server = FakeHub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: FakeHub
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         path, hub = self.path.partition("?")[0], self.server
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.answer(401, {"error": "Invalid username or password."})
@@ -103,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.answer(404, {"error": f"no {path}"})
 
     def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.body()
         self.server.objects[hashlib.sha256(body).hexdigest()] = body
         self.answer(200, {})
 
@@ -136,14 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"error": "not found"}, {"X-Error-Code": "EntryNotFound"})
         return self.answer(200, files[name])
 
-    def answer(self, status: int, content: Any, more: dict[str, str] | None = None) -> None:
+    def answer(self, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        digest = hashlib.sha256(data).hexdigest()
-        headers = {"Content-Length": str(len(data)), "Content-Type": "application/json"}
-        headers |= {"ETag": f'"{digest}"', "X-Repo-Commit": COMMIT, **(more or {})}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        own = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        super().answer(status, data, own | dict(headers or {}))

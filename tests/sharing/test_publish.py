@@ -18,8 +18,9 @@ from mmft_core.report.carbon import WORLD_INTENSITY, estimate
 from mmft_core.report.licences import metadata, spdx
 from mmft_core.sharing.publish import shortened
 from tests.conftest import Finished
+from tests.servers import serving
 from tests.sharing.conftest import TEXTS, train
-from tests.sharing.fake_hub import TOKEN, FakeHub, fake_hub
+from tests.sharing.fake_hub import TOKEN, FakeHub
 
 Mmft = Callable[..., Finished]
 
@@ -122,7 +123,7 @@ def test_licences_as_pip_and_the_hub_write_them() -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
-    with fake_hub() as server:
+    with serving(FakeHub()) as server:
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
         monkeypatch.setattr(
             constants,

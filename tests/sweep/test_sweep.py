@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from mmft_core.sinks import Evaluated, Start
 from mmft_core.sweep import work
 from mmft_core.sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
+from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
 
@@ -43,36 +43,19 @@ def sweep_arguments(output: Path, *more: str | Path, vary: tuple[str, ...] = VAR
     return [*names, *sets, *vary, "-o", str(output), *map(str, more)]
 
 
-def start(*call: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmft_core", *map(str, call)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def load(output: Path) -> dict[str, Any]:
     record = json.loads((output / "trials.json").read_text())
     assert isinstance(record, dict)
     return record
 
 
-def wait_for(found: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    while not found():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A sweep of five trials that nothing disturbed, and what it printed."""
-    output = tmp_path_factory.mktemp("whole") / "sweep"
-    process = start(*sweep_arguments(output, "--trials", "5", "--seed", "3"))
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    return output, text
+    folder = tmp_path_factory.mktemp("whole")
+    process = Cli(sweep_arguments(folder / "sweep", "--trials", "5", "--seed", "3"), folder / "log")
+    assert process.wait() == 0, process.text
+    return folder / "sweep", process.text
 
 
 def test_every_trial_is_recorded_and_the_best_is_kept(whole: tuple[Path, str]) -> None:
@@ -138,16 +121,13 @@ def test_the_same_command_goes_on_and_another_is_refused(
 
 @pytest.mark.slow
 def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) -> None:
-    output = tmp_path / "sweep"
-    process = start(*sweep_arguments(output, "--trials", "3", "--seed", "3"))
-    checkpoint = output / "trials" / "0001" / "checkpoints" / "step-2"
-    wait_for(checkpoint.exists, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    process = start("sweep", "--resume", output)
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    assert "Trial 2 (goes on with 1)" in text and "go on at step 2 of 4" in text
+    output, log = tmp_path / "sweep", tmp_path / "log"
+    process = Cli(sweep_arguments(output, "--trials", "3", "--seed", "3"), log)
+    process.wait_for(output / "trials" / "0001" / "checkpoints" / "step-2")
+    assert process.kill() == -signal.SIGKILL, process.text
+    process = Cli(["sweep", "--resume", output], log)
+    assert process.wait() == 0, process.text
+    assert "Trial 2 (goes on with 1)" in process.text and "go on at step 2 of 4" in process.text
     undisturbed, killed = (
         {t["params"]["engine.lr"]: t["value"] for t in load(o)["trials"]}
         for o in (whole[0], output)
@@ -160,23 +140,24 @@ def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) 
 @pytest.mark.slow
 def test_a_signal_ends_cleanly(tmp_path: Path) -> None:
     output = tmp_path / "sweep"
-    process = start(*sweep_arguments(output, "--trials", "2", "--set", "engine.steps=40"))
-    wait_for((output / "trials" / "0000" / "checkpoints" / "step-2").exists, process)
+    more = ("--trials", "2", "--set", "engine.steps=40")
+    process = Cli(sweep_arguments(output, *more), tmp_path / "log")
+    process.wait_for(output / "trials" / "0000" / "checkpoints" / "step-2")
     os.killpg(process.pid, signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, text
-    assert "Go on with: mmft sweep --resume" in text and "Traceback" not in text
+    assert process.wait(60) == 130, process.text
+    assert "Go on with: mmft sweep --resume" in process.text and "Traceback" not in process.text
 
 
 @pytest.mark.slow
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
     output = tmp_path / "sweep"
     call = sweep_arguments(output, "--trials", "5")
-    first = start(*call)
-    wait_for((output / "study.db").exists, first)
-    second = start(*call)
-    texts = [process.communicate(timeout=300)[0] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), texts
+    first = Cli(call, tmp_path / "log-1")
+    first.wait_for(output / "study.db")
+    second = Cli(call, tmp_path / "log-2")
+    codes = [process.wait() for process in (first, second)]
+    texts = [process.text for process in (first, second)]
+    assert codes == [0, 0], texts
     taken = [re.findall(r"^Trial (\d+): ", text, re.MULTILINE) for text in texts]
     assert all(taken), "both did some"
     assert sorted(taken[0] + taken[1]) == ["0", "1", "2", "3", "4"], "and none twice"
@@ -207,9 +188,12 @@ def test_a_finite_space_is_searched_once(tmp_path: Path, mmft: Mmft) -> None:
     assert all((output / t["folder"] / "model").is_dir() for t in trials)
 
 
-def test_each_trial_may_be_cross_validated(tmp_path: Path, mmft: Mmft) -> None:
+def test_each_trial_may_be_cross_validated(
+    tmp_path: Path, mmft: Mmft, photo_folder: Callable
+) -> None:
     output = tmp_path / "sweep"
-    ended = mmft(*sweep_arguments(output, "--trials", "1", "--folds", "2"))
+    more = ("--trials", "1", "--folds", "2", "--dataset", photo_folder(per_class=24))
+    ended = mmft(*sweep_arguments(output, *more))
     assert ended.code == 0, ended.err
     (trial,) = load(output)["trials"]
     folds = json.loads((output / trial["folder"] / "folds.json").read_text())

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core import discover
-from mmft_core.batches.loading import PreparedSplit
+from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Task
 from mmft_core.data.splits import Subset
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.planning.config import nest
-from mmft_core.planning.plan import resolve
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import nest
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import choose_monitor
@@ -29,8 +29,9 @@ SETTINGS = {
     "task.dropout": 0.0,
     "backbone.text.name": "bert-base",
     "backbone.text.weights": "none",
-    "backbone.text.vocabulary": 2000,
-    "backbone.text.max_length": 64,
+    "backbone.text.size": "tiny",
+    "backbone.text.vocabulary": 500,
+    "backbone.text.max_length": 48,
     "dataset.samples": 1300,
     "engine.steps": STEPS,
     "engine.batch_size": 16,

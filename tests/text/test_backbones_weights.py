@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from mmft_core.errors import ConfigError, WeightsError
+from tests.servers import Handler, LocalServer, serving
 from tests.text.tools import collated, make_backbone
 
 COMMIT = "a" * 40
@@ -31,55 +30,39 @@ print(json.dumps([loaded.source, loaded.detail, total]))
 """
 
 
-class Hub:
+class Hub(LocalServer):
     """Serves one network as the Hub does, and remembers what was asked for."""
 
     def __init__(self, hub_id: str, folder: Path) -> None:
-        asked: list[str] = []
-        self.asked = asked
+        super().__init__(_Handler)
+        self.hub_id, self.folder = hub_id, folder
+        self.asked: list[str] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.answer(body=False)
 
-            def do_GET(self) -> None:
-                self.answer(body=True)
+class _Handler(Handler):
+    server: Hub
 
-            def answer(self, *, body: bool) -> None:
-                path = self.path.partition("?")[0]
-                file = folder / path.rpartition("/")[2]
-                names = [*sorted(p.name for p in folder.iterdir()), "onnx/model.safetensors"]
-                if path.startswith(f"/api/models/{hub_id}"):
-                    listing: object = {
-                        "id": hub_id,
-                        "sha": COMMIT,
-                        "siblings": [{"rfilename": name} for name in names],
-                    }
-                    if "/tree/" in path:
-                        entry = {"type": "file", "size": 1, "oid": COMMIT}
-                        listing = [entry | {"path": name} for name in names]
-                    data, kind = json.dumps(listing).encode(), "application/json"
-                elif path.startswith(f"/{hub_id}/resolve/") and file.is_file():
-                    asked.append(file.name)
-                    data, kind = file.read_bytes(), "application/octet-stream"
-                else:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                headers = {"Content-Type": kind, "Content-Length": len(data)}
-                headers |= {"X-Repo-Commit": COMMIT, "ETag": f'"{file.name}"'}
-                for name, value in headers.items():
-                    self.send_header(name, str(value))
-                self.end_headers()
-                if body:
-                    self.wfile.write(data)
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-            def log_message(self, *_) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def do_GET(self) -> None:
+        hub_id, folder = self.server.hub_id, self.server.folder
+        path = self.path.partition("?")[0]
+        file = folder / path.rpartition("/")[2]
+        names = [*sorted(p.name for p in folder.iterdir()), "onnx/model.safetensors"]
+        if path.startswith(f"/api/models/{hub_id}/tree/"):
+            entry = {"type": "file", "size": 1, "oid": COMMIT}
+            self.answer(200, [entry | {"path": name} for name in names])
+        elif path.startswith(f"/api/models/{hub_id}"):
+            siblings = [{"rfilename": name} for name in names]
+            self.answer(200, {"id": hub_id, "sha": COMMIT, "siblings": siblings})
+        elif path.startswith(f"/{hub_id}/resolve/") and file.is_file():
+            self.server.asked.append(file.name)
+            kind = {"Content-Type": "application/octet-stream"}
+            named = {"X-Repo-Commit": COMMIT, "ETag": f'"{file.name}"'}
+            self.answer(200, file.read_bytes(), kind | named)
+        else:
+            self.send_error(404)
 
 
 @pytest.fixture
@@ -100,9 +83,8 @@ def save(backbone, folder: Path) -> None:
 def hub(checkpoint: Path) -> Iterator[Hub]:
     (checkpoint / "pytorch_model.bin").write_bytes(b"never to be fetched")
     (checkpoint / "modeling_evil.py").write_text("raise SystemExit")
-    hub = Hub("sentence-transformers/all-MiniLM-L6-v2", checkpoint)
-    yield hub
-    hub.server.shutdown()
+    with serving(Hub("sentence-transformers/all-MiniLM-L6-v2", checkpoint)) as hub:
+        yield hub
 
 
 def build(choice: str, home: Path, url: str) -> tuple[list, str]:
@@ -125,8 +107,8 @@ def test_published_weights_are_fetched_once_and_nothing_but_them(hub: Hub, tmp_p
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.asked)
     assert not {"pytorch_model.bin", "modeling_evil.py"} & set(hub.asked)
     # Now without network, and by the id alone.
-    hub.server.shutdown()
-    hub.server.server_close()
+    hub.shutdown()
+    hub.server_close()
     again, told = build("sentence-transformers/all-MiniLM-L6-v2", tmp_path / "home", hub.url)
     assert again == ["sentence-transformers/all-MiniLM-L6-v2", "", pooled] and told == ""
 

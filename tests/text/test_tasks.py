@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.planning.config import read_toml
+from mmft_core.cli import main
+from mmft_core.planning.trees import read_toml
 
 TINY = [
     "--weights=none",
@@ -36,9 +37,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def arguments(output: Path, task: str, backbone: str, data: Path, *more: str) -> list[str]:
+    names = ["--task", task, "--backbone", backbone, "--dataset", str(data), "-o", str(output)]
+    return ["run", *names, *TINY, *more]
+
+
 def run(mmft, output: Path, task: str, backbone: str, data: Path, *more: str):
-    arguments = ["--task", task, "--backbone", backbone, "--dataset", data, "-o", output]
-    return mmft("run", *arguments, *TINY, *more)
+    return mmft(*arguments(output, task, backbone, data, *more))
 
 
 def lines(ended) -> list[dict]:
@@ -46,10 +51,10 @@ def lines(ended) -> list[dict]:
 
 
 class TestClassification:
-    @pytest.fixture
-    def finished(self, mmft, tmp_path: Path, table: Path) -> Path:
-        output = tmp_path / "run"
-        assert run(mmft, output, "text-cls", "bert-base", table, "--epochs=10").code == 0
+    @pytest.fixture(scope="class")
+    def finished(self, tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
+        output = tmp_path_factory.mktemp("classes") / "run"
+        main(arguments(output, "text-cls", "bert-base", table, "--epochs=10"))
         return output
 
     def test_it_learns_and_predicts_texts_however_they_come(
@@ -100,12 +105,12 @@ class TestSummarization:
         assert ended.code == 0, ended.err
         results = json.loads((output / "results.json").read_text())
         assert results["metrics"]["test"]["rouge/l"] > 0.9
-        arguments = ["predict", output, "On day 3 the dog barks at the postman."]
-        (found,) = lines(mmft(*arguments))
+        predict = ["predict", output, "On day 3 the dog barks at the postman."]
+        (found,) = lines(mmft(*predict))
         assert found["summary"] == "The dog barks at the postman."
-        (short,) = lines(mmft(*arguments, "--set=task.max_new_tokens=1"))
+        (short,) = lines(mmft(*predict, "--set=task.max_new_tokens=1"))
         assert len(short["summary"]) < len(found["summary"])
-        assert len(lines(mmft(*arguments, "--set=task.num_beams=3"))) == 1
+        assert len(lines(mmft(*predict, "--set=task.num_beams=3"))) == 1
         assert "The dog barks at the postman." in (output / "report.html").read_text()
 
     def test_what_is_refused(self, mmft, tmp_path: Path, table: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mmft_text.backbone import TextBackbone
 
 from mmft_core import discover
-from mmft_core.batches.loading import seed_everything
+from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import signal
 import sqlite3
-import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +21,7 @@ from mmft_core.trackers.following import Tracking, check
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import MlflowConfig, TrackingConfig, WandbConfig
 from tests.conftest import Finished, run_arguments
+from tests.faults.processes import Cli
 from tests.tracking import wandb_double
 
 Mmft = Callable[..., Finished]
@@ -32,29 +30,16 @@ SHORT = ("--batch-size", "8", "--set", "engine.log_every=2", "--set", "engine.ev
 TRACKED = ("--track", "tensorboard", "--track", "mlflow")
 
 
-def start(*call: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mmft_core", *map(str, call)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracked run that was killed after its second evaluation, and gone on with."""
-    output = tmp_path_factory.mktemp("runs") / "killed"
-    call = run_arguments(output, *SHORT, *TRACKED, "--set", "engine.steps=16")
-    process = start(*call)
-    while not (output / "checkpoints" / "step-8").exists():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    process = start("run", "--resume", output)
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0 and "told no more" not in text, text
+    folder = tmp_path_factory.mktemp("runs")
+    output, log = folder / "killed", folder / "log"
+    process = Cli(run_arguments(output, *SHORT, *TRACKED, "--set", "engine.steps=16"), log)
+    process.wait_for(output / "checkpoints" / "step-8")
+    assert process.kill() == -signal.SIGKILL, process.text
+    process = Cli(["run", "--resume", output], log)
+    assert process.wait() == 0 and "told no more" not in process.text, process.text
     return output
 
 

@@ -9,11 +9,11 @@ import pickle
 import socket
 import struct
 import tarfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from PIL import Image
 
 from mmft_core.errors import DataError
 from tests.conftest import make_photo_folder
+from tests.servers import LocalServer, serving
 from tests.vision.tools import faults, ids, open_dataset, sizes, targets
 
 CLOSED = "http://127.0.0.1:9/"
@@ -165,22 +166,18 @@ class FallsSilent(Quiet):
 def serve(tmp_path: Path, monkeypatch: Patch) -> Iterator[Callable[..., str]]:
     """Serve files from this machine, whatever proxies are set."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    servers = []
+    servers = ExitStack()
 
     def start(files: dict[str, bytes], handler: type[Quiet] = Quiet) -> str:
         folder = tmp_path / "served"
         folder.mkdir()
         for name, data in files.items():
             (folder / name).write_bytes(data)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
+        server = LocalServer(partial(handler, directory=str(folder)))
+        return f"{servers.enter_context(serving(server)).url}/"
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with servers:
+        yield start
 
 
 def offer_mnist(monkeypatch: Patch, serve: Callable[..., str], handler: type[Quiet]) -> None:

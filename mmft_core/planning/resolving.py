@@ -1,0 +1,212 @@
+"""From a configuration tree and a registry to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.planning import compat
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
+from mmft_core.planning.fold_choice import Folds
+from mmft_core.planning.layers import combine
+from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan
+from mmft_core.planning.trees import Tree, ensure_text, merge, nest
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import BackboneSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.trackers.options import TrackingConfig
+
+S = TypeVar("S", bound=Spec)
+
+TOP_LEVEL = (
+    "task",
+    "backbone",
+    "dataset",
+    "metrics",
+    "metric",
+    "engine",
+    "output",
+    "on_bad_sample",
+    "folds",
+    "fold",
+    "tracking",
+)
+
+
+def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
+    """Look up every name, add recommended defaults, type every option, check that all fits.
+
+    Raises:
+        ConfigError: a key or a value is wrong, or something needed is not given.
+        UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
+        IncompatibleError: the parts do not fit together.
+    """
+    _check_keys(tree)
+    ensure_text(tree)
+    tree = combine([tree], registry)
+    task_table = _table(tree, "task")
+    task = registry.task(chosen_name(task_table, "task", "--task"))
+    backbone_tables = _backbone_tables(tree, registry)
+    backbones = {m: registry.backbone(t["name"]) for m, t in backbone_tables.items()}
+    dataset, dataset_table = choose_dataset(_table(tree, "dataset"), task.spec, registry)
+    metrics = _metrics(tree, task.spec, registry)
+    compat.check(
+        task.spec,
+        {m: c.spec for m, c in backbones.items()},
+        dataset.spec,
+        [part.spec for part in metrics],
+        registry,
+    )
+    specs = [component.spec for component in (*backbones.values(), task, dataset)]
+    advice = merge(*(nest(spec.defaults) for spec in specs))
+    scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
+    engine, from_scratch = (
+        convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
+        for a in (advice, scratch)
+    )
+    untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
+    return Plan(
+        task=_part(task, advice, task_table),
+        backbones={
+            m: _backbone_part(m, c, advice.get("backbone", {}), backbone_tables[m])
+            for m, c in backbones.items()
+        },
+        dataset=_part(dataset, advice, dataset_table),
+        metrics=metrics,
+        engine=from_scratch if untrained else engine,
+        engine_from_scratch=from_scratch,
+        on_bad_sample=_on_bad_sample(tree),
+        folds=Folds.of(tree),
+        tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
+    )
+
+
+def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
+    """The configuration of a run with other data.
+
+    Where these are of the same kind as the run's own, they are read with the same options.
+
+    Args:
+        name: of a data set, or a path.
+    """
+    own = _table(tree, "dataset")
+    others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
+    found = resolve(others, registry).dataset.component.qualified
+    if found != own.get("name") or "path" not in _table(others, "dataset"):
+        return others
+    return others | {"dataset": merge(own, _table(others, "dataset"))}
+
+
+def _check_keys(tree: Mapping[str, Any]) -> None:
+    for key in tree:
+        if key not in TOP_LEVEL:
+            below = option_names(EngineConfig)
+            near = f"engine.{key}" if key in below else key
+            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
+            raise ConfigError(
+                f"There is no setting '{key}'.{did_you_mean(near, known)}",
+                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
+                "as engine.lr and backbone.image_size.",
+            )
+
+
+def _table(tree: Mapping[str, Any], key: str) -> Tree:
+    """A table of the tree; `task = "x"` is short for `task.name = "x"`."""
+    value = tree.get(key, {})
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"'{key}' is {value!r}, not a table of settings.")
+    return dict(value)
+
+
+def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
+    """Give every backbone its whole table: {modality: {name, weights, options}}.
+
+    A table below `backbone` belongs to that modality; plain values beside it are for all backbones
+    that have such an option.
+    """
+    table = _table(tree, "backbone")
+    by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
+    shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    if not by_modality:
+        chosen_name({}, "backbone", "--backbone")
+    known: dict[str, frozenset[str]] = {}
+    for modality, own in by_modality.items():
+        component = registry.backbone(chosen_name(own, "backbone", f"--backbone {modality}="))
+        known[modality] = option_names(component.options_type()) | {"weights"}
+        if component.spec.modality != modality:
+            raise ConfigError(
+                f"Backbone '{component.name}' reads {component.spec.modality}, not {modality}.",
+                hint=f"Write it as {component.spec.modality}={component.name}.",
+            )
+    strange = shared.keys() - frozenset().union(*known.values())  # Each of them will be refused.
+    return {
+        m: merge({k: v for k, v in shared.items() if k in known[m] | strange}, own)
+        for m, own in by_modality.items()
+    }
+
+
+def _metrics(
+    tree: Mapping[str, Any], task: TaskSpec, registry: Registry
+) -> tuple[Part[MetricSpec], ...]:
+    """The chosen metrics with their options, which stand in tables below `metric`."""
+    names = tree.get("metrics") or task.default_metrics
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(f"metrics = {names!r} is not a list of names.")
+    chosen = {m.qualified: m for m in map(registry.metric, names)}
+    tables: dict[str, Tree] = {}
+    for name, table in _table(tree, "metric").items():
+        component = registry.metric(name)
+        if component.qualified not in chosen:
+            raise ConfigError(
+                f"metric.{name} is set, but the run does not compute '{name}'.",
+                hint=f"Add --metric {name}, or leave the setting out.",
+            )
+        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    return tuple(
+        Part(component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}"))
+        for q, c in chosen.items()
+    )
+
+
+def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree) -> Any:
+    """The typed options. Advice for options that this component lacks is passed over."""
+    options_type = component.options_type()
+    known = option_names(options_type)
+    advised = {k: v for k, v in advice.items() if k in known}
+    given = {k: v for k, v in table.items() if k != "name"}
+    return convert(merge(advised, given), options_type, component.kind)
+
+
+def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> Part[S]:
+    own = advice.get(component.kind, {})
+    return Part(component=component, options=_options(component, own, table))
+
+
+def _backbone_part(
+    modality: str, component: Component[BackboneSpec], advice: Mapping[str, Any], table: Tree
+) -> BackbonePart:
+    weights = table.pop("weights", "auto")
+    if not isinstance(weights, str):
+        raise ConfigError(
+            f"backbone.{modality}.weights = {weights!r} is not valid.",
+            hint="Give auto, pretrained, none, or a path.",
+        )
+    # Advice is for whichever backbone has the option: "backbone.image_size".
+    plain = {k: v for k, v in advice.items() if not isinstance(v, Mapping)}
+    own = merge(plain, advice.get(modality, {}))
+    return BackbonePart(
+        component=component, options=_options(component, own, table), weights=weights
+    )
+
+
+def _on_bad_sample(tree: Mapping[str, Any]) -> OnBadSample:
+    value = tree.get("on_bad_sample", "fail")
+    if value not in ("fail", "skip"):
+        raise ConfigError(f"on_bad_sample = {value!r} is not valid: expected 'fail' or 'skip'.")
+    return cast("OnBadSample", value)

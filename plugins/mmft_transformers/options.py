@@ -1,0 +1,27 @@
+"""The options that backbones share. No torch here: `mmft plugins show` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+SizeName = Literal["published", "base", "small", "tiny"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions:
+    """How large a network of random weights is."""
+
+    size: Annotated[
+        Literal["auto", "published", "base", "small", "tiny"],
+        Meta(
+            description="Of a network that starts from random weights; auto is the published "
+            "size, unless the data set recommends a smaller one."
+        ),
+    ] = "auto"
+    random_size: Annotated[
+        SizeName,
+        Meta(description="What size=auto means for random weights; data sets recommend it."),
+    ] = "published"
