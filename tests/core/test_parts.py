@@ -10,7 +10,8 @@ from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.planning.plan import Part, resolve
+from mmft_core.planning.plan import Part
+from mmft_core.planning.resolving import resolve
 
 SOURCE = """
     from dataclasses import dataclass
