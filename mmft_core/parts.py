@@ -122,6 +122,7 @@ def build_task(
                     f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
                     "or --weights pretrained to make this an error."
                 )
+            _tell_of_frozen(plan, modality, backbone, say)
         backbones[modality] = backbone
     task = plan.task.component.build(
         plan.task.options, TaskContext(backbones=backbones, info=dataset.info)
@@ -130,6 +131,18 @@ def build_task(
         raise _wrong_type(plan.task.component, task, Task)
     tuning.prepare(task, plan.engine)
     return task
+
+
+def _tell_of_frozen(
+    plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
+) -> None:
+    """Random weights that will never be trained are hardly meant."""
+    mode = tuning.Tunings.of(plan.engine, plan.backbones)[modality].mode
+    if backbone.loaded.source == "random" and mode in ("head", "lora"):
+        say(
+            f"The {modality} backbone's random weights stay as they are, for engine.tune = "
+            f"'{plan.engine.tune}' does not train them; --tune full would."
+        )
 
 
 def rebuild(

@@ -66,6 +66,7 @@ def collect_results(
         "backbones": {m: _backbone(plan, task, m) for m in plan.backbones},
         "reads": list(task.processors),
         "reads_files": all(processor.suffixes for processor in task.processors.values()),
+        "predicts": plan.task.spec.predicts,
         "parameters": _parameters(task),
         "dataset": _dataset(plan, info, data),
         "finished": time.strftime("%Y-%m-%d"),

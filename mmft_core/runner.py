@@ -79,6 +79,7 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)
+    sink.data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},

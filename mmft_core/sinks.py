@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mmft_core.files import storage_errors, write_text
 
 if TYPE_CHECKING:
+    from mmft_core.contracts import Dataset
     from mmft_core.evaluation import Evaluation  # Which needs torch, and reading a file does not.
 
 
@@ -63,6 +64,9 @@ class Evaluated:
 class Sink:
     """Hears of a training. Each method does nothing unless a subclass wants to know."""
 
+    def data(self, dataset: Dataset) -> None:
+        """The data of a new run are read and checked."""
+
     def start(self, event: Start) -> None: ...
 
     def step(self, event: Step) -> None: ...
@@ -82,6 +86,10 @@ class Sinks(Sink):
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self.sinks = tuple(sinks)
+
+    def data(self, dataset: Dataset) -> None:
+        for sink in self.sinks:
+            sink.data(dataset)
 
     def start(self, event: Start) -> None:
         for sink in self.sinks:
@@ -118,15 +126,21 @@ class Follower(Protocol):
         """A line is written."""
 
 
+def log_every(given: int | None, total_steps: int) -> int:
+    """Steps between lines: those that were asked for, or so many that a short run has a course."""
+    return given or min(10, max(1, total_steps // 50))
+
+
 class MetricsFile(Sink):
     """Writes `metrics.jsonl`: a line for every `every` steps, and one for each evaluation."""
 
-    def __init__(self, path: Path, every: int, follower: Follower | None = None) -> None:
-        self.path, self.every, self.follower = path, every, follower
-        self._next = 0
+    def __init__(self, path: Path, every: int | None, follower: Follower | None = None) -> None:
+        self.path, self.follower = path, follower
+        self._given, self._every, self._next = every, 1, 0
 
     def start(self, event: Start) -> None:
         """Drop the lines of steps that a resumed training does again."""
+        self._every = log_every(self._given, event.total_steps)
         told = read_metrics(self.path) if self.path.exists() else []
         kept = [line for line in told if line["step"] <= event.step]
         if self.path.exists():  # Also where its only line is half a one.
@@ -137,7 +151,7 @@ class MetricsFile(Sink):
 
     def step(self, event: Step) -> None:
         if event.step >= self._next or event.step == 1:
-            self._next = (event.step // self.every + 1) * self.every
+            self._next = (event.step // self._every + 1) * self._every
             rate = event.samples / event.seconds if event.seconds else 0.0
             self._write(vars(event) | {"samples_per_second": round(rate, 3)})
 

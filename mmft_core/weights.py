@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -67,12 +68,15 @@ class WeightsRequest:
         """Fill `module` with the weights that were asked for.
 
         Args:
-            published: fetches the published weights and a name for them; None if there are none.
+            published: fetches the published weights and a name for them; None if there are none,
+                and "auto" starts from random ones without a word.
             head: prefixes of the published classifier's keys, which the module does not have.
 
         Raises:
             WeightsError: they were insisted on and cannot be had, or do not fit the module.
         """
+        if published is None and self.choice == "auto":
+            return LoadedWeights(source="random", detail="None are published for this backbone.")
         state, loaded = self.find(
             published=published, local=lambda path: read_weights(path, self.modality)
         )
@@ -182,13 +186,13 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
         return _read_safetensors(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise _unreadable(path, error) from None
-    except Exception as error:  # pickle.UnpicklingError: it would have executed code.
+    except pickle.UnpicklingError as error:  # It would have executed code.
         raise WeightsError(
             f"{path} holds more than tensors and is not loaded: {first_line(error)}.",
             hint="Save the state dict alone, best as safetensors.",
         ) from None
+    except Exception as error:  # What torch raises of a file that is something else is anything.
+        raise _unreadable(path, error) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):

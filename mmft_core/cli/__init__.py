@@ -10,7 +10,7 @@ import click
 
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import ConfigError, ElsewhereError, MmftError
+from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
@@ -71,6 +71,16 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise ConfigError(
+                f"There is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}",
+                hint="`mmft --help` lists them.",
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

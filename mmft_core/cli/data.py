@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -67,6 +68,8 @@ def check(
     if html is not None:
         write_page(html, report, chosen.dataset, chosen.inspectors)
         click.echo(f"report  {html}")
+    if report.findings:
+        click.echo(f"clean   mmft data clean {shlex.quote(dataset)} -o cleaned.csv")
     sys.exit(1 if report.findings else 0)
 
 
@@ -121,6 +124,7 @@ def clean(
     click.echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
     click.echo(f"table    {output}")
     click.echo(f"removed  {output.with_suffix('.removed.csv')}")
+    click.echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
 
 
 _share = click.FloatRange(min=0, max=1, max_open=True)
@@ -169,6 +173,7 @@ def split(
         shares = {"test": test, "val": val}
         names = divide_rows(rows, shares, group=group, time=time, seed=seed)
         _write_split(output, rows, names)
+        click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
         return
     numbers = fold_rows(rows, folds, group=group, seed=seed)
     for number in range(folds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -18,6 +19,9 @@ from rich.progress import (
 from rich.table import Table
 
 from mmft_core.sinks import Evaluated, Sink, Start, Step
+
+if TYPE_CHECKING:
+    from mmft_core.contracts import Dataset
 
 _LINE_SECONDS = 10.0
 """Seconds between plain lines about what is going on."""
@@ -53,6 +57,11 @@ class LiveDisplay(Sink):
         self.total_steps = 0
         self.rate = Rate()
 
+    def data(self, dataset: Dataset) -> None:
+        (self.live.console if self.live.is_started else self.console).print(
+            data_line(dataset), highlight=False, markup=False, soft_wrap=True
+        )
+
     def start(self, event: Start) -> None:
         self._open()
         self.total_steps = event.total_steps
@@ -64,7 +73,7 @@ class LiveDisplay(Sink):
     def step(self, event: Step) -> None:
         if self.training is not None:
             rate = self.rate.update(event)
-            note = f"loss {event.loss:.4f}  lr {event.lr:.1e}  {rate:.1f} samples/s"
+            note = f"loss {event.loss:.4f}  lr {event.lr:.1e}{_speed(rate)}"
             self.progress.update(self.training, completed=event.step, note=note)
 
     def evaluating(self, split: str, done: int, total: int) -> None:
@@ -102,6 +111,9 @@ class LineDisplay(Sink):
         self.total_steps = 0
         self.rate = Rate()
 
+    def data(self, dataset: Dataset) -> None:
+        self._print(data_line(dataset))
+
     def start(self, event: Start) -> None:
         self.total_steps = event.total_steps
         self.rate = Rate()
@@ -115,10 +127,9 @@ class LineDisplay(Sink):
         rate = self.rate.update(event)
         if time.monotonic() - self.last >= _LINE_SECONDS:
             self.last = time.monotonic()
-            left = _left(event, self.total_steps, rate)
             self._print(
                 f"step {event.step}/{self.total_steps}  loss {event.loss:.4f}  "
-                f"lr {event.lr:.1e}  {rate:.1f} samples/s  {left} left"
+                f"lr {event.lr:.1e}{_speed(rate)}{_left(event, self.total_steps, rate)}"
             )
 
     def evaluating(self, split: str, done: int, total: int) -> None:
@@ -140,7 +151,7 @@ class LineDisplay(Sink):
 
 
 class Rate:
-    """Samples per second over the last steps."""
+    """Samples per second over the last steps; 0 until two of them tell."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[int, float]] = []
@@ -153,10 +164,24 @@ class Rate:
         return (now - samples) / (time_now - seconds)
 
 
+def data_line(dataset: Dataset) -> str:
+    """What is learned from, and how it was understood."""
+    info = dataset.info
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    classes = f"; {len(info.classes):,} classes" if info.classes else ""
+    return "; ".join((f"data {info.name}: {sizes}{classes}", *info.notes))
+
+
+def _speed(rate: float) -> str:
+    return f"  {rate:.1f} samples/s" if rate else ""
+
+
 def _left(event: Step, total_steps: int, rate: float) -> str:
+    if not rate:
+        return ""
     per_step = event.samples / max(1, event.step)
-    seconds = int((total_steps - event.step) * per_step / rate) if rate else 0
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    seconds = int((total_steps - event.step) * per_step / rate)
+    return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
 def _chosen(figures: dict[str, float]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -71,7 +72,7 @@ def publish(
     wanted = Wanted(licence=spdx(licence), repo=repo, watts=power, intensity=carbon_intensity)
     token = hub.check_access() if push else ""
     publish(run_dir, output, wanted)
-    click.echo(f"folder  {output}")
+    click.echo(f"folder  {output}\nuse it  mmft predict {shlex.quote(str(output))} ...")
     if not licence:
         click.echo("! no licence was given, so nobody may use it; --licence gives one", err=True)
     if push:

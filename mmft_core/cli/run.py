@@ -77,6 +77,8 @@ def run(
 
 def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | None) -> None:
     """Train with a display, then print what came of it."""
+    if output is not None and resume is None and plan.folds is None:
+        RunDirectory(output).ensure_usable()  # Before torch is imported, which takes seconds.
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.

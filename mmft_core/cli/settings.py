@@ -110,8 +110,14 @@ def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
 def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
     tree = nest({key: given[flag] for flag, key in _FLAGS.items() if given[flag] is not None})
     backbones: tuple[str, ...] = given["backbone"]
+    own: dict[str, str] = {}
     for choice in backbones:
         modality, equals, name = choice.rpartition("=")
+        if equals and own.setdefault(modality, name) != name:
+            raise ConfigError(
+                f"Two backbones were given for {modality}: {own[modality]} and {name}.",
+                hint="Each modality has one; `mmft suggest` compares several.",
+            )
         below = {modality: {"name": name}} if equals else {"name": name}
         tree = merge(tree, {"backbone": below})
     plain = [choice for choice in backbones if "=" not in choice]

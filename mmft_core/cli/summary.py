@@ -17,11 +17,12 @@ _TRIALS = 10
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
     """Print the figures of every judged split, and where everything is."""
-    from mmft_core.report.wording import inputs_of
-
     console = Console()
     console.print()
-    console.print(figures_table(results["metrics"]))
+    if results["metrics"]:
+        console.print(figures_table(results["metrics"]))
+    else:
+        console.print("There is neither a val nor a test split to judge the model by.")
     timings, monitor = results["timings"], results["monitor"]
     console.print(
         f"trained {results['steps']} steps in {timings['training_seconds']:.0f} s"
@@ -33,12 +34,21 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     for line in (
         f"report  {path / 'report.html'}",
         f"model   {path / 'model'}",
-        f"use it  mmft predict {path} {inputs_of(results)}",
+        f"use it  {_use(results, shlex.quote(str(path)))}",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     headline = headline_of(results)
     if headline:
         console.print(f"[bold green]{headline}[/]", highlight=False)
+
+
+def _use(results: Mapping[str, Any], run: str) -> str:
+    """The command with which a user most likely goes on."""
+    from mmft_core.report.wording import inputs_of
+
+    if results["predicts"] in ("embeddings", "pairs"):
+        return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
+    return f"mmft predict {run} {inputs_of(results)}"
 
 
 def print_folds(record: Mapping[str, Any], path: Path) -> None:

@@ -91,8 +91,12 @@ def data_folder(path: str, noun: str) -> Path:
         )
     root = Path(path).expanduser()
     if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The folder {root} {what}.", hint="Check the path.")
+        if not root.exists():
+            raise DataError(f"The folder {root} does not exist.", hint="Check the path.")
+        raise DataError(
+            f"{root} is a file, where a folder with a folder of {noun} for each class is needed.",
+            hint="Give that folder, or a table.",
+        )
     return root
 
 

@@ -118,6 +118,8 @@ def find_targets(
         return Targets(None, none)
     by_class = context.target == "class"
     column = table.find_column(given, "target_column", LABEL_NAMES if by_class else names)
+    if column is None and by_class:
+        column = only_other(table, inputs)
     if column is None or column == inputs:
         raise table.missing_column("class" if by_class else noun, "target_column")
     notes = (f"targets from column '{column}'",)
@@ -125,6 +127,14 @@ def find_targets(
         return Targets(read(table, column), none, notes=notes)
     labels, classes = class_labels(table, column, context)
     return Targets(labels, labels, classes, notes)
+
+
+def only_other(table: Table, inputs: str) -> str | None:
+    """Of a table of two columns that beside the inputs, if its cells come again as classes do."""
+    others = [column for column in table.columns if column != inputs]
+    if len(table.columns) != 2 or len(others) != 1:
+        return None
+    return others[0] if 2 * len(set(texts_of(table, others[0]))) <= len(table) else None
 
 
 def divide_rows(

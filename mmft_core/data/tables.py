@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,8 @@ def _read(path: Path) -> Any:
             )
         except DataError:
             raise
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
         except ValueError as error:
             if "no data" in str(error):  # A header alone.
                 raise DataError(f"The table {path} has no rows.") from None
@@ -111,23 +115,71 @@ def _read(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: BaseException) -> DataError:
+    form = path.suffix.lower()
+    line = _bad_line(path) if form == ".jsonl" else None
+    if line is not None:
+        return line
+    wanted = "" if form == ".parquet" else "; it must be UTF-8 with the same columns in every row"
     return DataError(
-        f"The table {path} cannot be read: {_cause(error)}.",
-        hint="Mend the file; it must be UTF-8 with the same columns in every row.",
+        f"The table {path} cannot be read: {_cause(error).rstrip('.')}.",
+        hint=f"Mend the file{wanted}.",
     )
+
+
+def _bad_line(path: Path) -> DataError | None:
+    """The first line that is no record in JSON."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                if not line.strip() or isinstance(json.loads(line), dict):
+                    continue
+                cause = "it is no record"
+            except (ValueError, RecursionError) as error:
+                cause = f"it is no JSON: {first_line(error)}"
+            return DataError(
+                f"{path}, line {number}: {cause}.",
+                hint='Expected one record a line, as {"text": "...", "label": "..."}.',
+            )
+    return None
+
+
+def _not_utf8(path: Path) -> DataError:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return DataError(
+                    f"{path}, line {number}: byte {line[error.start]:#04x} is no UTF-8.",
+                    hint="Save it as UTF-8: `iconv -f latin1 -t utf-8 OLD > NEW`, where latin1 "
+                    "stands for what it is now.",
+                )
+    return DataError(f"{path} is no UTF-8.", hint="Save it as UTF-8.")
 
 
 def _header(path: Path, separator: str) -> list[str]:
     """The names of the columns, all of whose rows must have a cell for each.
 
-    pandas would take the first cell of a longer row for an index and shift the others.
+    pandas would take the first cell of a longer row for an index and shift the others, and give
+    a second column of one name another.
 
     Raises:
-        DataError: a row has more or fewer cells; names its line.
+        DataError: a name is there twice, or a row has more or fewer cells; names its line.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         header = next(rows)
+        if len(header) == 1 and re.search(r"\w[;\t|,]\w", header[0]):
+            raise DataError(
+                f"{path}, line 1: the header '{header[0]}' is one column.",
+                hint="Cells are separated by commas in a .csv, by tabs in a .tsv.",
+            )
+        twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+        if twice is not None:
+            raise DataError(
+                f"{path}, line 1: two columns are named '{twice}'.",
+                hint="Rename or remove one of them.",
+            )
         for row in rows:
             if row and len(row) != len(header):
                 raise DataError(

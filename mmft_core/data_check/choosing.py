@@ -49,7 +49,9 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
         return _built(component, own, component.spec.targets[0], None)
     path = Path(str(table["path"])).expanduser()
     if not path.exists():
-        raise DataError(f"There is no file or folder {path}.")
+        raise DataError(f"There is no file or folder {path}.", hint="Check the path.")
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"The folder {path} is empty.", hint="Check the path.")
     found, reasons = _openers(path, table, registry)
     if len(found) == 1:
         return next(iter(found.values()))

@@ -140,4 +140,10 @@ class EngineConfig:
     device: Annotated[
         Literal["auto", "cpu"], Meta(description="cpu: leave a GPU that is there unused.")
     ] = "auto"
-    log_every: Annotated[int, Meta(ge=1, description="Steps between lines of metrics.jsonl.")] = 10
+    log_every: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Steps between lines of metrics.jsonl; unset for 10, or fewer where "
+            "training is short."
+        ),
+    ] = None

@@ -92,29 +92,31 @@ def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], wher
     reason, _, place = text.partition(" - at ")
     key = re.sub(r"^\$\.?", "", place.strip("`"))
     name = re.split(r"[.\[]", key)[0]
-    expected = next((o.type for o in describe(options_type) if o.name == name), "")
-    value = values.get(name)
-    if key.startswith(f"{name}[") and isinstance(value, Mapping):
-        return _explain_entry(value, options_type, f"{where}.{name}", name)
-    given = f" {value!r}" if name in values else ""
-    if reason.startswith(("Expected `", "Invalid enum")) and expected and " >= " not in reason:
-        reason = f"expected {expected}"
-    reason = reason[0].lower() + reason[1:]
-    return f"{where}.{key} ={given} is not valid: {reason}."
+    hint = typing.get_type_hints(options_type, include_extras=True).get(name)
+    given = values.get(name)
+    if key.endswith("[...]") and isinstance(given, Mapping):  # Which entry, msgspec does not say.
+        hint = typing.get_args(_bare(hint))[1]
+        entry = next(k for k, v in given.items() if not _fits(v, hint))
+        key, given = f"{name}.{entry}", given[entry]
+    elif (index := re.fullmatch(rf"{name}\[(\d+)\]", key)) and isinstance(given, list | tuple):
+        hint, given = typing.get_args(_bare(hint))[0], given[int(index[1])]
+    if reason.startswith(("Expected `", "Invalid enum")) and hint and " >= " not in reason:
+        reason = f"expected {_type_name(hint)}"
+    reason = (reason[0].lower() + reason[1:]).replace("`", "")
+    shown = f" {given!r}" if name in values else ""
+    return f"{where}.{key} ={shown} is not valid: {reason}."
 
 
-def _explain_entry(table: Mapping[str, Any], options_type: type[Any], where: str, name: str) -> str:
-    """Say which entry of a table is wrong, which msgspec does not."""
-    hint = typing.get_type_hints(options_type, include_extras=True)[name]
-    if typing.get_origin(hint) is typing.Annotated:
-        hint = typing.get_args(hint)[0]
-    wanted = typing.get_args(hint)[1]
-    for key, value in table.items():
-        try:
-            msgspec.convert(value, wanted)
-        except msgspec.ValidationError:
-            return f"{where}.{key} = {value!r} is not valid: expected {_type_name(wanted)}."
-    return f"{where} is not valid."
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _type_name(hint: Any) -> str:

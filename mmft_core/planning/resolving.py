@@ -102,9 +102,13 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
 def _check_keys(tree: Mapping[str, Any]) -> None:
     for key in tree:
         if key not in TOP_LEVEL:
+            below = option_names(EngineConfig)
+            near = f"engine.{key}" if key in below else key
+            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
             raise ConfigError(
-                f"There is no setting '{key}'.{did_you_mean(key, TOP_LEVEL)}",
-                hint=f"Settings are: {', '.join(TOP_LEVEL)}.",
+                f"There is no setting '{key}'.{did_you_mean(near, known)}",
+                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
+                "as engine.lr and backbone.image_size.",
             )
 
 

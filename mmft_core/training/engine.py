@@ -27,7 +27,7 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
-from mmft_core.sinks import Evaluated, Sink, Start, Step
+from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
 from mmft_core.training.interrupt import StopRequest
 from mmft_core.training.losses import Losses
@@ -186,7 +186,8 @@ class Engine:
             total += loss.detach()
         ids = [sample_id for batch in passes for sample_id in batch.ids]
         self._losses.add(step + 1, total, ids)
-        if accelerator.device.type == "cpu" or len(self._losses) >= self.config.log_every:
+        every = log_every(self.config.log_every, self.total_steps)
+        if accelerator.device.type == "cpu" or len(self._losses) >= every:
             self._report_losses()
         if self.config.clip_norm is not None:
             accelerator.clip_grad_norm_(state.trained.parameters(), self.config.clip_norm)

@@ -143,6 +143,13 @@ def prepare(task: Task, config: EngineConfig) -> None:
     tunings = Tunings.of(config, task.backbones)
     for modality in task.backbones:
         backbone, tuning = task.backbone(modality), tunings[modality]
+        depth = len(list(backbone.layers()))
+        if tuning.mode == "last" and tuning.number > depth:
+            raise ConfigError(
+                f"engine.tune = '{config.tune}' wants more layers than the {modality} backbone's "
+                f"{depth}.",
+                hint="Give a smaller number, or --tune full.",
+            )
         if backbone.quantized:
             _check_quantized(modality, tuning, config)
         if config.gradient_checkpointing:

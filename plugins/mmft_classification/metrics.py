@@ -39,9 +39,12 @@ def build_accuracy(options: NoOptions, context: MetricContext) -> Metric:
 
 
 def build_top5_accuracy(options: NoOptions, context: MetricContext) -> Metric:
-    """Share of samples whose class is among the five most probable (or all, if fewer)."""
+    """Share of samples whose class is among the five most probable; of five classes or fewer, where
+    it is always 1, none."""
     classes = _classes(context)
-    return TorchMetrics({"": MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")})
+    if classes <= 5:
+        return TorchMetrics({})
+    return TorchMetrics({"": MulticlassAccuracy(classes, top_k=5, average="micro")})
 
 
 def _averages(kind: type[torchmetrics.Metric]) -> Build:

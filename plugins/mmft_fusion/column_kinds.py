@@ -25,6 +25,9 @@ _MOST = 0.9
 _WORDS = 4.0
 """Categories have no more words than this, on average."""
 
+_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
+"""What programs write into a column of numbers where there is none."""
+
 _CODE = re.compile(r"0\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
 _FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
@@ -114,10 +117,18 @@ def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
     they mean that there is none. Words that come again beside few numbers are names, like "5+"."""
     if any(isinstance(cell, bool) for cell in cells) or any(map(_CODE.fullmatch, texts)):
         return False  # 007 is a name.
+    texts = [text for text in texts if not is_missing(text)]
     others = [text for text in texts if not is_number(text)]
     if len(texts) - len(others) < _MOST * len(texts):
         return False
+    if len(others) == len(texts):
+        return False
     return len(set(others)) == len(others) or len(set(texts)) > len(texts) / 2
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell of a column of numbers says that there is none."""
+    return not text or text.lower() in _MISSING
 
 
 def is_number(text: str) -> bool:

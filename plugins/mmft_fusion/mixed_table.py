@@ -23,7 +23,7 @@ from mmft_core.data.table_columns import (
 )
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
-from mmft_fusion.column_kinds import Column, find_kinds, is_number, only_column
+from mmft_fusion.column_kinds import Column, find_kinds, is_missing, is_number, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
 
@@ -202,7 +202,7 @@ def _numbers(table: Table, name: str, faults: dict[int, str]) -> Any:
     for row, text in enumerate(texts_of(table, name)):
         if is_number(text):
             found[row] = float(text)
-        elif text and text.lower() != "nan":
+        elif not is_missing(text):
             faults[row] = (
                 f"{text!r} in column '{name}' is no number (should it be none, give "
                 f"--set dataset.columns.{name}=category, or ignored)"

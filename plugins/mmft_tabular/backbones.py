@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors
-from mmft_core.weights import LoadedWeights
 from mmft_tabular.columns import Columns
 from mmft_tabular.options import TabularOptions
 from mmft_tabular.processing import UNKNOWN, TabularProcessor
@@ -177,9 +176,6 @@ def _columns(options: TabularOptions, context: BackboneContext) -> Columns:
 
 
 def _loaded(backbone: B, context: BackboneContext) -> B:
-    """Networks for columns are nobody's but their owner's: "auto" starts from random weights."""
-    if context.weights.choice == "auto":
-        backbone.loaded = LoadedWeights(source="random")
-    else:
-        backbone.loaded = context.weights.load(backbone, published=None)
+    """Networks for columns are nobody's but their owner's, so none are published."""
+    backbone.loaded = context.weights.load(backbone, published=None)
     return backbone

@@ -16,6 +16,7 @@ from mmft_core.data.table_columns import (
     Targets,
     class_labels,
     find_paths,
+    only_other,
     texts_of,
 )
 from mmft_core.data.tables import Table
@@ -83,6 +84,7 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
         noun="image",
         but=label_column,
     )
+    label_column = label_column or only_other(table, image_column)
     if label_column is None:
         raise table.missing_column("label", "label_column")
     labels, classes = class_labels(table, label_column, context)

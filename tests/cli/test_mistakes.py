@@ -34,6 +34,7 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         ((*TASK, "--set", "engine.lr=fast"), "engine.lr = 'fast' is not valid: expected float > 0"),
         ((*TASK, "--set", "engine.epochs=-1"), "engine.epochs = -1 is not valid"),
         ((*TASK, "--set", "enigne.lr=1"), "no setting 'enigne'. Did you mean 'engine'?"),
+        ((*TASK, "--set", "lr=1"), "no setting 'lr'. Did you mean 'engine.lr'?"),
         ((*TASK, "--set", "engine.lr"), "is not KEY=VALUE"),
         ((*TASK, "--tune", "haed"), "engine.tune = 'haed' is not valid"),
         ((*TASK, "--set", "engine.monitor=f2"), "Did you mean 'f1'?"),
@@ -44,6 +45,17 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         (
             ("--task", "image-cls", "--backbone", "vit-b-16", "--set", "backbone.image_size=40"),
             "16",
+        ),
+        (
+            (
+                "--task",
+                "fusion-cls",
+                "--backbone",
+                "image=resnet18",
+                "--backbone",
+                "image=vit-b-16",
+            ),
+            "Two backbones were given for image: resnet18 and vit",
         ),
         (("--tsk", "image-cls"), "No such option"),
     ],
@@ -57,6 +69,12 @@ def test_one_sentence_and_exit_code_2(
     assert words in ended.err
     assert "Traceback" not in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_is_not_there(mmft: Mmft) -> None:
+    ended = mmft("rnu", "--task", "image-cls")
+    assert ended.code == 2
+    assert "There is no command 'rnu'. Did you mean 'run'?" in ended.err
 
 
 def test_toml_that_is_not_toml_is_shown_by_line(tmp_path: Path, mmft: Mmft) -> None:

@@ -20,8 +20,8 @@ class Options:
     flip: bool = True
     limit: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="Most of all.")] = None
     label: str = "none of these"
+    kinds: dict[str, Literal["text", "number"]] = field(default_factory=dict)
     sizes: tuple[int, ...] = field(default_factory=lambda: (1, 2))
-    kinds: dict[str, Literal["a", "b"]] = field(default_factory=dict)
 
 
 def test_describe_gives_type_default_and_documentation() -> None:
@@ -33,8 +33,8 @@ def test_describe_gives_type_default_and_documentation() -> None:
         "flip": ("bool", True, ""),
         "limit": ("int >= 1 or unset", None, "Most of all."),
         "label": ("str", "none of these", ""),
+        "kinds": ("dict[str, 'text' | 'number']", {}, ""),
         "sizes": ("tuple[int, ...]", (1, 2), ""),
-        "kinds": ("dict[str, 'a' | 'b']", {}, ""),
     }
     assert option_names(Options) == described.keys()
 
@@ -64,19 +64,19 @@ def test_values_are_converted(given: dict[str, object], value: object) -> None:
     [
         ({"widht": 3}, r"There is no option 'backbone.widht'. Did you mean 'width'\? Options of"),
         ({"width": "wide"}, r"backbone.width = 'wide' is not valid: expected int >= 1 and <= 512"),
-        (
-            {"kinds": {"x": "a", "y": "c"}},
-            r"backbone.kinds.y = 'c' is not valid: expected 'a' \| 'b'",
-        ),
         ({"width": 3.5}, r"backbone.width = 3.5 is not valid: expected int"),
         ({"width": True}, r"backbone.width = True is not valid: expected int"),
-        ({"width": 0}, r"backbone.width = 0 is not valid: expected `int` >= 1"),
+        ({"width": 0}, r"backbone.width = 0 is not valid: expected int >= 1"),
         ({"width": 1000}, r"backbone.width = 1000 is not valid: expected .* <= 512"),
         ({"rate": 1.0}, r"backbone.rate = 1.0 is not valid: expected .* < 1"),
         ({"mode": "slow"}, r"backbone.mode = 'slow' is not valid: expected 'fast' \| 'exact'"),
         ({"flip": "yes"}, r"backbone.flip = 'yes' is not valid: expected bool"),
         ({"limit": "no"}, r"backbone.limit = 'no' is not valid: expected int >= 1 or unset"),
-        ({"sizes": [1, "b"]}, r"backbone.sizes.*not valid: expected tuple\[int, ...\]"),
+        (
+            {"kinds": {"a": "text", "b": "nummer"}},
+            r"backbone.kinds.b = 'nummer' is not valid: expected 'text' \| 'number'",
+        ),
+        ({"sizes": [1, "b"]}, r"backbone.sizes\[1\] = 'b' is not valid: expected int"),
     ],
 )
 def test_one_sentence_names_key_value_and_what_is_expected(given, sentence: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from mmft_core import Component, MetricSpec
 from mmft_core.contracts import DatasetInfo
+from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
-from mmft_core.parts import build_metrics
+from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Part
+from mmft_core.planning.resolving import resolve
 
 SOURCE = """
     from dataclasses import dataclass
@@ -50,3 +53,27 @@ def test_what_builds_something_else_is_named_with_its_distribution(site) -> None
     chosen = (metric("acme_parts:build_wrong"),)
     with pytest.raises(PluginError, match=r"'acme/count' built a int, not a Metric.*acme-dist 1"):
         build_metrics(chosen, DatasetInfo(name="d"))
+
+
+_DIGITS = {
+    "task": "image-cls",
+    "backbone": {"image": {"name": "resnet18", "weights": "none", "image_size": 32}},
+    "dataset": "digits",
+}
+
+
+@pytest.mark.parametrize(("tune", "told"), [("head", True), ("full", False)])
+def test_random_weights_that_are_never_trained_are_told_of(tune: str, told: bool) -> None:
+    plan = resolve({**_DIGITS, "engine": {"tune": tune}}, discover())
+    said: list[str] = []
+    build_task(plan, build_dataset(plan), said.append)
+    assert ["random weights stay as they are" in text for text in said] == [True] * told
+
+
+def test_top_5_of_few_classes_is_no_figure() -> None:
+    few = resolve({**_DIGITS, "metrics": ["top5-accuracy"]}, discover()).metrics
+    built = build_metrics(few, DatasetInfo(name="d", classes=tuple("abc")))["top5-accuracy"]
+    assert built.compute() == {}
+    many = build_metrics(few, DatasetInfo(name="d", classes=tuple("abcdef")))["top5-accuracy"]
+    many.update(torch.eye(6), torch.arange(6))
+    assert many.compute() == {"": 1.0}

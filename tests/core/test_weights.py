@@ -126,6 +126,11 @@ class TestRead:
         with pytest.raises(WeightsError, match=rf"w\{suffix} "):
             read_weights(tmp_path / f"w{suffix}")
 
+    def test_a_text_is_not_taken_for_a_pickled_model(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("a note")
+        with pytest.raises(WeightsError, match=r"notes\.txt cannot be read as weights"):
+            read_weights(tmp_path / "notes.txt")
+
     @pytest.mark.parametrize("keep", [0.2, 0.9])
     @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
     def test_a_cut_off_file(self, tmp_path: Path, suffix: str, keep: float) -> None:
@@ -168,12 +173,15 @@ class TestRequest:
         )
         assert is_filled(module)
 
-    @pytest.mark.parametrize("published", [None, "unreachable"])
-    def test_auto_falls_back_and_says_why(self, published: str | None) -> None:
-        source = self.unreachable if published else None
-        loaded = WeightsRequest("auto").load(net(), published=source)
+    def test_auto_falls_back_and_says_why(self) -> None:
+        loaded = WeightsRequest("auto").load(net(), published=self.unreachable)
         assert (loaded.source, loaded.fell_back) == ("random", True)
-        assert ("no route" if published else "No weights are published") in loaded.detail
+        assert "no route" in loaded.detail
+
+    def test_where_nothing_is_published_auto_is_no_fall_back(self) -> None:
+        loaded = WeightsRequest("auto").load(net(), published=None)
+        assert (loaded.source, loaded.fell_back) == ("random", False)
+        assert "None are published" in loaded.detail
 
     @pytest.mark.parametrize("published", [None, "unreachable"])
     def test_pretrained_insists(self, published: str | None) -> None:

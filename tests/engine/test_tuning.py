@@ -14,7 +14,14 @@ from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.sinks import Step
 from mmft_core.training.optim import build_optimizer, lr_factor
-from mmft_core.training.tuning import Tuning, Tunings, apply, count_parameters, parameter_groups
+from mmft_core.training.tuning import (
+    Tuning,
+    Tunings,
+    apply,
+    count_parameters,
+    parameter_groups,
+    prepare,
+)
 from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights
 
 FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)
@@ -66,6 +73,13 @@ def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="engine.tune"):
         Tunings.parse(text)
+
+
+def test_more_layers_than_there_are_is_a_mistake() -> None:
+    task = Classification("point", Layered(), CLASSES)
+    prepare(task, replace(FAST, tune="last:3"))
+    with pytest.raises(ConfigError, match=r"'last:4' wants more .* the point backbone's 3"):
+        prepare(task, replace(FAST, tune="last:4"))
 
 
 def test_layer_decay_gives_lower_layers_lower_rates() -> None:

@@ -40,7 +40,8 @@ def write_column(folder: Path, cells: Sequence[Any], name: str = "x") -> Path:
         ([-1e3 * k for k in range(20)], "number"),
         ([k / 7 if k % 10 else "inf" for k in range(1, 21)], "number"),
         ([k / 7 if k % 10 else "n/a" for k in range(1, 21)], "number"),
-        ([k / 7 if k % 5 else "n/a" for k in range(1, 21)], "ignored"),
+        ([k / 7 if k % 5 else "n/a" for k in range(1, 21)], "number"),
+        ([k / 7 if k % 5 else "off" for k in range(1, 21)], "ignored"),
         ([k % 5 if k % 10 else "5+" for k in range(1, 41)], "category"),
         (["red", "green", "blue"] * 7, "category"),
         (["light green", "dark sea blue"] * 10, "category"),
@@ -102,6 +103,16 @@ def test_a_cell_that_is_no_number_is_told_by_its_row(tmp_path: Path, cell: str) 
     assert "dataset.columns.x=category" in told[1]
     columns = Columns.of(Joined(dataset.splits.values()), rare=1)
     assert columns.numbers["x"][0] == pytest.approx(sum(k / 7 for k in range(40) if k != 2) / 39)
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "NaN", "null", "None"])
+def test_words_for_nothing_are_gaps_in_a_column_of_numbers(tmp_path: Path, word: str) -> None:
+    path = write_column(tmp_path, [k / 7 if k % 4 else word for k in range(40)])
+    dataset = open_mixed(path, DatasetContext(modalities=("tabular",), partial=True))
+    assert kinds(dataset) == {"x": "number"}
+    assert all(
+        "it has no tabular" in reason for reason in faults(dataset).values()
+    )  # Those rows have nothing else.
 
 
 def test_several_columns_of_pictures_are_not_chosen_from(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     made = calls(folder)
     made["folds"] = [*made["texts"], "--folds=2"]
-    made["few"] = [*made["texts"], "--set=dataset.val=0.04", "--set=dataset.test=0.04"]
+    made["few"] = [*made["summaries"], "--set=dataset.val=0.05", "--set=dataset.test=0.05"]
     shards = [
         [*made[name], "--set=engine.parallel=fsdp", "-o", str(folder / f"{name}-shards")]
         for name in SHARDED

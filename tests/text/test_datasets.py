@@ -87,12 +87,32 @@ class TestTable:
             (["text,other", "one two,3"], "no column that is clearly the class"),
             (["text,label"], "has no rows"),
             (["text,label", "one,a,b"], "line 2: 3 cells, but the header has 2"),
+            (["text;label", "one;a"], "line 1: the header 'text;label' is one column"),
+            (["text,label,label", "one,a,b"], "line 1: two columns are named 'label'"),
+            (["text,key", "one two,a", "three four,b"], "no column that is clearly the class"),
         ],
     )
     def test_unusable_tables(self, tmp_path: Path, lines, message) -> None:
         path = tmp_path / "t.csv"
         path.write_text("\n".join(lines) + "\n")
         with pytest.raises(DataError, match=message):
+            build("text-table", path=str(path))
+
+    def test_the_only_other_column_is_that_of_the_classes(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join(["review,stars", *(f"so {i},{i % 2}" for i in range(8))]))
+        assert build("text-table", path=str(path)).info.classes == ("0", "1")
+
+    def test_a_line_that_is_no_json_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.jsonl"
+        path.write_text('{"text": "one", "label": "a"}\n{"text": "two", "label":\n')
+        with pytest.raises(DataError, match=r"t\.jsonl, line 2: it is no JSON"):
+            build("text-table", path=str(path))
+
+    def test_a_line_that_is_no_utf8_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_bytes("text,label\none,a\nKäse,b\n".encode("latin-1"))
+        with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is no UTF-8.*iconv"):
             build("text-table", path=str(path))
 
     def test_rows_without_text_or_target_are_named(self, tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ def test_unusable_folders_are_refused(
 
 
 def test_a_file_is_not_a_folder(photo_folder: Make) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match=r"000\.jpg is a file, where a folder"):
         load(photo_folder() / "china" / "000.jpg")
 
 

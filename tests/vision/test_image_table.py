@@ -113,10 +113,16 @@ def test_several_columns_of_paths_are_for_the_user_to_choose_from(
 
 
 def test_an_unclear_label_column_is_for_the_user_to_name(tmp_path: Path, rows: list[Row]) -> None:
-    path = write(tmp_path, [{"image": r["image"], "kind": r["label"]} for r in rows])
+    renamed = [{"image": r["image"], "kind": r["label"], "by": "me"} for r in rows]
+    path = write(tmp_path, renamed)
     with pytest.raises(DataError, match=r"clearly the label.*label_column=NAME.*: image, kind"):
         load(path)
     assert load(path, label_column="kind").info.classes == ("china", "flower")
+
+
+def test_the_only_other_column_is_that_of_the_labels(tmp_path: Path, rows: list[Row]) -> None:
+    path = write(tmp_path, [{"image": r["image"], "kind": r["label"]} for r in rows])
+    assert load(path).info.classes == ("china", "flower")
 
 
 def test_an_absent_column_is_named_with_the_nearest(tmp_path: Path, rows: list[Row]) -> None:
@@ -269,7 +275,7 @@ def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
     with pytest.raises(DataError, match=r"labels.csv, line 22: 4 cells, but the header has 2"):
         load(path)
     path.write_bytes("image,label\nä.jpg,x\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"labels.csv cannot be read: .*must be UTF-8"):
+    with pytest.raises(DataError, match=r"labels.csv, line 2: byte 0xe4 is no UTF-8"):
         load(path)
     path.write_text("")
     with pytest.raises(DataError, match="is empty"):
