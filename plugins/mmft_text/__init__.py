@@ -78,6 +78,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_text.options:DocstringOptions",
             bundled=True,
             defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
+            scratch={"engine.epochs": 3},  # More takes long, and fits train alone.
             **texts,
         ),
         DatasetSpec(

@@ -29,6 +29,14 @@ def test_padding_does_not_change_a_texts_features(name: str) -> None:
         torch.testing.assert_close(pooled, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ENCODERS + CAUSAL + SEQ2SEQ)
+@torch.no_grad()
+def test_small_sizes_have_no_dropout(name: str) -> None:
+    backbone = make_backbone(name).train()
+    inputs = collated(backbone)
+    assert torch.equal(backbone.encode(inputs).pooled, backbone.encode(inputs).pooled)
+
+
 @pytest.mark.parametrize("name", CAUSAL + SEQ2SEQ)
 @torch.no_grad()
 def test_nor_the_losses_of_its_summary(name: str) -> None:
