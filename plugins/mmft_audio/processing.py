@@ -36,7 +36,7 @@ class AudioProcessor(Processor):
         window: seconds that the network hears at once, at most.
         least: samples without which the network has no frame.
         whole: whether all of a recording counts, and a silent one is of no use.
-        longest: seconds of the pieces that a recording is cut into, if less than `window`.
+        piece: seconds of the pieces that a recording is cut into, if less than `window`.
         padded: seconds to which waves are padded; 0 for the longest of a batch.
         margin: samples of silence behind the longest of a batch.
         multiple: of samples that a padded wave is long.
@@ -47,7 +47,7 @@ class AudioProcessor(Processor):
     augmentation: WaveAugmentation | None = None
     least: int = 400
     whole: bool = False
-    longest: float = math.inf
+    piece: float = math.inf
     padded: float = 0.0
     margin: int = 0
     multiple: int = 1
@@ -65,9 +65,9 @@ class AudioProcessor(Processor):
             return ""
         return "speed, noise and which part is heard change at random (backbone.speed and .noise)"
 
-    def for_transcripts(self, longest: float = math.inf) -> AudioProcessor:
+    def for_transcripts(self, piece: float = math.inf) -> AudioProcessor:
         """The same for a task to which all of a recording counts, in pieces of so many seconds."""
-        return replace(self, whole=True, longest=longest)
+        return replace(self, whole=True, piece=piece)
 
     def prepare(self, raw: Recording, *, train: bool) -> Tensors:
         if train and (self.augmentation is not None or self.whole):
@@ -130,7 +130,7 @@ class AudioProcessor(Processor):
         return Extent(seconds(raw), "seconds")
 
     def pieces(self, raw: Recording) -> list[Recording]:
-        return pieces(raw, min(self.window, self.longest)) if self.whole else [raw]
+        return pieces(raw, min(self.window, self.piece)) if self.whole else [raw]
 
     def inspect(self, raw: Recording, *, train: bool = False) -> str | None:
         length = seconds(raw)

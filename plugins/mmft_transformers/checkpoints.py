@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from mmft_core.contracts import BackboneContext
@@ -118,7 +117,7 @@ def load_network(
                 quantization_config=quantization,
                 **_TRUSTING_NOBODY,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:  # Whatever comes of files of any content.
         raise WeightsError(
             f"The weights in {checkpoint.folder} cannot be loaded: {first_line(error)}.",
             hint="They must be safetensors; nothing else is loaded.",
@@ -153,9 +152,17 @@ def make_network(auto: Any, config: PreTrainedConfig) -> torch.nn.Module:
 
     Args:
         auto: one of transformers' Auto classes.
+
+    Raises:
+        WeightsError: no network is of these settings.
     """
-    with quietly():
-        return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-any-return]
+    try:
+        with quietly():
+            return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-any-return]
+    except Exception as error:  # Whatever comes of settings of any content.
+        raise WeightsError(
+            f"config.json describes no {config.model_type} network: {first_line(error)}."
+        ) from None
 
 
 def _local(path: Path, given: str, modality: str, tokenizer: bool) -> Checkpoint:
