@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +12,15 @@ from mmft_audio.options import RecognitionOptions
 from mmft_audio.recognition import Recognition
 from mmft_fusion.captioning import Captioning
 from mmft_fusion.options import CaptioningOptions
-from torch import nn
 
-from mmft_core.contracts import Batch, Graph, Runner, Tensors
+from mmft_core.contracts import Batch, Runner, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from tests.audio.networks import TEXTS as SPOKEN
 from tests.audio.networks import Recordings
 from tests.audio.networks import collated as recordings
 from tests.audio.networks import make_backbone as make_whisper
+from tests.export.tools import traced
 from tests.text.tools import TEXTS, collated, make_backbone
 
 SETTINGS = (
@@ -29,37 +28,6 @@ SETTINGS = (
     Generation(max_new_tokens=10, num_beams=3),
     Generation(max_new_tokens=10, num_beams=2, no_repeat_ngram=2, length_penalty=2.0),
 )
-
-
-class _Positional(nn.Module):
-    """A graph whose inputs come in order, for torch.export wants their dimensions so."""
-
-    def __init__(self, graph: Graph) -> None:
-        super().__init__()
-        self.module, self.names = graph.module, list(graph.inputs)
-
-    def forward(self, *tensors: torch.Tensor) -> Tensors:
-        found: Tensors = self.module(dict(zip(self.names, tensors, strict=True)))
-        return found
-
-
-@torch.no_grad()
-def traced(graph: Graph) -> Runner:
-    """A graph that was exported with its example, by torch."""
-    counts = Counter(axis for axes in graph.axes.values() for axis in axes.values())
-    shared = {
-        axis: torch.export.Dim(axis.replace(".", "_"), min=0) for axis in counts if counts[axis] > 1
-    }
-    shapes = tuple(
-        # Of one that stands alone torch may find a least size: convolutions need some frames.
-        {at: shared.get(axis, torch.export.Dim.DYNAMIC) for at, axis in axes.items()}
-        for axes in (graph.axes.get(name, {}) for name in graph.inputs)
-    )
-    program = torch.export.export(
-        _Positional(graph), tuple(graph.inputs.values()), dynamic_shapes=(shapes,)
-    )
-    module, names = program.module(), list(graph.inputs)
-    return lambda given: dict(module(*(given[name] for name in names)))
 
 
 def shaken(backbone: Any) -> Any:

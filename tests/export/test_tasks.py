@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from mmft_core import discover
 from mmft_core.batches.prepared import PreparedSplit
@@ -26,6 +25,7 @@ from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
+from tests.export.tools import same
 
 FORMATS = ("torch-export", "onnx")
 
@@ -71,14 +71,6 @@ def test_an_export_predicts_what_the_run_does(run: Path, kind: str) -> None:
         assert len(wanted) == len(got) > 0
         for one, other in zip(wanted, got, strict=True):
             same(one, other)
-
-
-def same(wanted: Any, got: Any) -> None:
-    if not isinstance(wanted, torch.Tensor):
-        assert got == wanted
-        return
-    assert wanted.shape == got.shape
-    assert torch.allclose(wanted, got, rtol=1e-4, atol=1e-4)
 
 
 def samples(run: Path) -> Split:
