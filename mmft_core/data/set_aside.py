@@ -41,29 +41,20 @@ def set_aside(
         raise ConfigError(
             f"{settings} leave nothing to train on.", hint="Together they must be less than 1."
         )
-    parts = _divide(split, labels, shares, seed)
-    wanted = [name for name, share in shares.items() if share > 0]
-    made = [name for name in wanted if name in parts]
-    lacking = [name for name in wanted if name not in parts]
-    notes = []
-    if made:
-        how = "by class" if split.groups() is None else "whole groups"
-        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
-    if lacking:
-        what = "samples" if split.groups() is None else "groups"
-        notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")
-    return parts, notes
-
-
-def _divide(
-    split: Split, labels: Indices, shares: Mapping[str, float], seed: int
-) -> dict[str, Split]:
-    """By class, or by whole groups where samples are of such; parts without samples are left
-    out."""
     wanted = {name: share for name, share in shares.items() if share > 0}
     groups = split.groups()
     if groups is None:
         chosen = stratified(labels, wanted, seed)
     else:
         chosen = whole_groups(groups, labels, wanted, seed)
-    return {name: Subset(split, indices) for name, indices in chosen.items() if len(indices)}
+    parts: dict[str, Split] = {n: Subset(split, own) for n, own in chosen.items() if len(own)}
+    made = [name for name in wanted if name in parts]
+    lacking = [name for name in wanted if name not in parts]
+    notes = []
+    if made:
+        how = "by class" if groups is None else "whole groups"
+        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
+    if lacking:
+        what = "samples" if groups is None else "groups"
+        notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")
+    return parts, notes
