@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pluggy
@@ -40,12 +41,13 @@ class _Source:
     entry_point: importlib.metadata.EntryPoint
     plugin: str
 
-    @property
+    # Each look parses all of the distribution's metadata, so every component's is the same.
+    @cached_property
     def distribution(self) -> str:
         dist = self.entry_point.dist
         return dist.name if dist else "unknown"
 
-    @property
+    @cached_property
     def version(self) -> str:
         dist = self.entry_point.dist
         return dist.version if dist else "unknown"
