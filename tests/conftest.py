@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,14 +86,30 @@ def mmft(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
     return call
 
 
-def run_arguments(output: Path, *more: str | Path) -> Sequence[str | Path]:
+@pytest.fixture(scope="module")
+def tiny_backbone() -> Iterator[None]:
+    """Have the plugin of `tests.faults.tiny` installed, for processes that are started as well.
+
+    For tests of what surrounds a training: a run with it costs a quarter of one with resnet18.
+    """
+    from tests.faults.processes import SITE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SITE)
+        patch.setenv("PYTHONPATH", str(SITE), prepend=os.pathsep)
+        yield
+
+
+def run_arguments(
+    output: Path, *more: str | Path, backbone: str = "resnet18"
+) -> Sequence[str | Path]:
     """A run that ends in seconds."""
     return (
         "run",
         "--task",
         "image-cls",
         "--backbone",
-        "resnet18",
+        backbone,
         "--weights",
         "none",
         "--set",
@@ -103,6 +120,22 @@ def run_arguments(output: Path, *more: str | Path) -> Sequence[str | Path]:
         output,
         *more,
     )
+
+
+def _set_environment(variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+
+
+@pytest.fixture
+def forked_suggest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mmft suggest` measures in processes that need not import torch anew."""
+    from tests.faults.processes import forking
+
+    def process() -> ProcessPoolExecutor:
+        # They have the environment of the time when the first was forked, if not told of this one.
+        return ProcessPoolExecutor(1, forking(), _set_environment, (dict(os.environ),))
+
+    monkeypatch.setattr("mmft_core.cli.suggest._process", process)
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,15 @@ Mmft = Callable[..., Finished]
 
 def arguments(output: Path, workers: int) -> list[str]:
     settings = {
-        "engine.steps": 16,
-        "engine.eval_every": 7,
+        "engine.steps": 8,
+        "engine.eval_every": 3,
         "engine.checkpoint_every": 2,
         "engine.accumulate": 2,
         "engine.ema": 0.9,
         "engine.workers": workers,
         "backbone.augment": "randaugment",
-        "dataset.val": 0.06,
-        "dataset.test": 0.06,
+        "dataset.val": 0.03,
+        "dataset.test": 0.03,
         "task.mixup": 0.2,
         "task.dropout": 0.1,
     }
@@ -52,7 +52,7 @@ def test_kill_at_random_steps_ends_in_equal_weights(
 ) -> None:
     output, log = tmp_path / "run", tmp_path / "log"
     process = Cli(arguments(output, workers), log)
-    first = random.choice([2, 4, 6, 8])
+    first = random.choice([2, 4])
     process.wait_for(output / "checkpoints" / f"step-{first}")
     time.sleep(random.random() / 2)
     assert process.kill() == -signal.SIGKILL, process.text
@@ -72,7 +72,7 @@ def test_a_signal_ends_cleanly_and_resumes_equally(
 ) -> None:
     output, log = tmp_path / "run", tmp_path / "log"
     process = Cli(arguments(output, workers=1), log)
-    process.wait_for(output / "checkpoints" / "step-4")
+    process.wait_for(output / "checkpoints" / "step-2")
     os.killpg(process.pid, number)
     assert process.wait(60) == 130, process.text
     assert "a checkpoint is written. Go on with: mmft run --resume" in process.text

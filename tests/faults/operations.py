@@ -1,4 +1,4 @@
-"""A fault at the n-th operation on files of a folder, rather than at some moment."""
+"""A fault at the n-th operation on files of a folder or at a step, not at some moment."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ def _hear(folder: Path, tally: Path, reached: Callable[[int, str, tuple[Any, ...
         reached(count, event, arguments)
 
     sys.addaudithook(hear)
+
+
+def die_after(run: Path, step: int) -> None:
+    """Be killed as soon as a run's checkpoint of this step is there."""
+    from mmft_core.training.state import TrainingState
+
+    save = TrainingState.save
+
+    def save_and_die(state: TrainingState, folder: Path) -> None:
+        save(state, folder)
+        if run in folder.parents and state.progress.step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    TrainingState.save = save_and_die  # type: ignore[method-assign]
 
 
 def limit_file_size(number: int) -> None:

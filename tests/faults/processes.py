@@ -61,7 +61,7 @@ class Cli:
         first: is called in the process before anything else; must be a function of a module.
         """
         self.log = log
-        self._process: BaseProcess = _context().Process(
+        self._process: BaseProcess = forking().Process(
             target=_main, args=([str(a) for a in arguments], log, first)
         )
         self._process.start()
@@ -112,7 +112,8 @@ class Cli:
 
 
 @cache
-def _context() -> multiprocessing.context.ForkServerContext:
+def forking() -> multiprocessing.context.ForkServerContext:
+    """Forks processes from one that has imported everything, with its environment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.preload"])
     return context

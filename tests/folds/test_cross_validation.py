@@ -8,16 +8,20 @@ import signal
 import statistics
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.conftest import Finished, make_photo_folder, run_arguments
+from tests.faults.operations import die_after
 from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
 Call = Callable[[Path], list[str]]
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
 SHORT = ("--set", "engine.steps=4", "--set", "engine.eval_every=2", "--batch-size", "16")
 
@@ -28,7 +32,8 @@ def call(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Image.
     photos = make_photo_folder(tmp_path_factory.mktemp("data") / "photos", photographs, 30)
 
     def arguments(output: Path) -> list[str]:
-        given = run_arguments(output, *SHORT, "--folds", "3", "--dataset", photos)
+        more = (*SHORT, "--folds", "3", "--dataset", photos)
+        given = run_arguments(output, *more, backbone="tiny")
         return [str(argument) for argument in given]
 
     return arguments
@@ -113,9 +118,8 @@ def test_a_killed_one_goes_on_where_it_was(
 ) -> None:
     undisturbed, _ = whole
     output, log = tmp_path / "run", tmp_path / "log"
-    process = Cli(call(output), log)
-    process.wait_for(output / "fold-2" / "checkpoints" / "step-2")
-    assert process.kill() == -signal.SIGKILL, process.text
+    process = Cli(call(output), log, partial(die_after, output / "fold-2", 2))
+    assert process.wait() == -signal.SIGKILL, process.text
     kept = (output / "fold-1" / "results.json").stat().st_mtime_ns
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text

@@ -23,6 +23,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_suggest")
 def test_backbones_are_ranked_and_a_run_finds_their_features(
     mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,18 @@ from mmft_core.sinks import Evaluated, Start
 from mmft_core.sweep import work
 from mmft_core.sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
+from tests.faults.operations import die_after
 from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
 VARY = ("--vary", "engine.lr=1e-5..1e-2:log", "--vary", "engine.batch_size=8,16")
 
 
 def sweep_arguments(output: Path, *more: str | Path, vary: tuple[str, ...] = VARY) -> list[str]:
-    """A sweep whose trials take a second each."""
+    """A sweep whose trials take half a second each."""
     settings = {
         "backbone.image_size": 32,
         "dataset.val": 0.06,
@@ -39,7 +43,7 @@ def sweep_arguments(output: Path, *more: str | Path, vary: tuple[str, ...] = VAR
         "engine.eval_every": 2,
     }
     sets = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    names = ["sweep", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none"]
+    names = ["sweep", "--task", "image-cls", "--backbone", "tiny", "--weights", "none"]
     return [*names, *sets, *vary, "-o", str(output), *map(str, more)]
 
 
@@ -122,9 +126,9 @@ def test_the_same_command_goes_on_and_another_is_refused(
 @pytest.mark.slow
 def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) -> None:
     output, log = tmp_path / "sweep", tmp_path / "log"
-    process = Cli(sweep_arguments(output, "--trials", "3", "--seed", "3"), log)
-    process.wait_for(output / "trials" / "0001" / "checkpoints" / "step-2")
-    assert process.kill() == -signal.SIGKILL, process.text
+    killed = partial(die_after, output / "trials" / "0001", 2)
+    process = Cli(sweep_arguments(output, "--trials", "3", "--seed", "3"), log, killed)
+    assert process.wait() == -signal.SIGKILL, process.text
     process = Cli(["sweep", "--resume", output], log)
     assert process.wait() == 0, process.text
     assert "Trial 2 (goes on with 1)" in process.text and "go on at step 2 of 4" in process.text
@@ -140,7 +144,7 @@ def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) 
 @pytest.mark.slow
 def test_a_signal_ends_cleanly(tmp_path: Path) -> None:
     output = tmp_path / "sweep"
-    more = ("--trials", "2", "--set", "engine.steps=40")
+    more = ("--trials", "2", "--set", "engine.steps=100000")
     process = Cli(sweep_arguments(output, *more), tmp_path / "log")
     process.wait_for(output / "trials" / "0000" / "checkpoints" / "step-2")
     os.killpg(process.pid, signal.SIGINT)

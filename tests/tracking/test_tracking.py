@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from mmft_core.trackers.following import Tracking, check
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import MlflowConfig, TrackingConfig, WandbConfig
 from tests.conftest import Finished, run_arguments
+from tests.faults.operations import die_after
 from tests.faults.processes import Cli
 from tests.tracking import wandb_double
 
@@ -35,9 +37,9 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tracked run that was killed after its second evaluation, and gone on with."""
     folder = tmp_path_factory.mktemp("runs")
     output, log = folder / "killed", folder / "log"
-    process = Cli(run_arguments(output, *SHORT, *TRACKED, "--set", "engine.steps=16"), log)
-    process.wait_for(output / "checkpoints" / "step-8")
-    assert process.kill() == -signal.SIGKILL, process.text
+    more = (*SHORT, *TRACKED, "--set", "engine.steps=16")
+    process = Cli(run_arguments(output, *more, backbone="tiny"), log, partial(die_after, output, 8))
+    assert process.wait() == -signal.SIGKILL, process.text
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0 and "told no more" not in process.text, process.text
     return output
