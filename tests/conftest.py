@@ -18,6 +18,17 @@ import pytest
 from PIL import Image
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out modules in the order of the next function, not by their sizes."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests come first, so that in the end no process waits for another's."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, Image.Image]:
     """The two photographs that scikit-learn ships, 427 x 640 pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -119,7 +120,7 @@ def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
 
 def roles_name_layers_that_are_called(bench: Workbench, component: Spec) -> None:
     """Adapters on the layers of every role change nothing at first, and each of them learns."""
-    backbone, inputs = bench.new_backbone(component), bench.inputs(component)
+    backbone, inputs = copy.deepcopy(bench.backbone(component)), bench.inputs(component)
     roles = {role: list(names) for role, names in backbone.roles().items()}
     if not roles:
         pytest.skip("it has no layers that take adapters")
@@ -151,7 +152,7 @@ def checkpointing_changes_nothing(bench: Workbench, component: Spec) -> None:
     """Losses, gradients and statistics are the same with activations computed again."""
     found = []
     for checkpointing in (False, True):
-        backbone = bench.new_backbone(component)
+        backbone = copy.deepcopy(bench.backbone(component))
         if checkpointing:
             try:
                 backbone.enable_checkpointing()

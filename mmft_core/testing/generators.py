@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Sequence
 
@@ -132,7 +133,7 @@ def writes_one_text_for_each_input(bench: Workbench, component: Spec) -> None:
 
 def writes_what_it_has_learned(bench: Workbench, component: Spec) -> None:
     """A text that is learned by heart is written: codec, losses and writing mean the same."""
-    generator = bench.new_backbone(component)
+    generator = copy.deepcopy(bench.backbone(component))
     assert isinstance(generator, Generator)
     advice = {**component.spec.defaults, **component.spec.scratch}
     optimizer = torch.optim.Adam(generator.parameters(), lr=advice.get("engine.lr", 1e-3))

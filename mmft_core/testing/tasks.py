@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import pickle
@@ -41,7 +42,7 @@ def builds_on_a_backbone(bench: Workbench, component: Spec) -> None:
 
 def loss_is_finite(bench: Workbench, component: Spec) -> None:
     """In training and in evaluation the loss is one finite number."""
-    task = bench.new_task(component)
+    task = copy.deepcopy(bench.task(component))
     batch = bench.batch(component, task)
     for training in (True, False):
         loss = _outputs(task.train(training), batch).loss
@@ -64,7 +65,7 @@ def loss_is_the_mean_over_the_batch(bench: Workbench, component: Spec) -> None:
 
 def gradients_reach_its_own_parameters(bench: Workbench, component: Spec) -> None:
     """What the task adds to its backbones is trained."""
-    task = bench.new_task(component)
+    task = copy.deepcopy(bench.task(component))
     loss = _outputs(task.train(), bench.batch(component, task)).loss
     assert loss is not None
     loss.backward()  # type: ignore[no-untyped-call]
@@ -133,7 +134,7 @@ def reads_no_more_than_it_says(bench: Workbench, component: Spec) -> None:
 
 def one_batch_is_overfitted(bench: Workbench, component: Spec) -> None:
     """On one batch over and over the loss falls far."""
-    task = bench.new_task(component)
+    task = copy.deepcopy(bench.task(component))
     losses = _train(bench, component, task, STEPS, until=FALL)
     assert min(losses) <= FALL * losses[0], (
         f"in {len(losses)} steps on one batch the loss fell from {losses[0]:.4g} to "

@@ -40,7 +40,11 @@ JUDGED = 16
 
 
 class Workbench:
-    """What checks build their parts with. Parts that no check changes are kept for the next one."""
+    """What checks build their parts with.
+
+    Parts are kept for the next check. One that changes a part makes a copy, which takes less time
+    than to build another.
+    """
 
     def __init__(
         self, registry: Registry, settings: Mapping[str, Any], prefer: Collection[str]

@@ -23,11 +23,14 @@ from tests.engine.toy import Recorder
 
 Mmft = Callable[..., Finished]
 
+FEW = ("--set", "dataset.val=0.05", "--set", "dataset.test=0.05")
+"""Of the digits, some are enough to be judged by."""
+
 
 def adapting(output: Path, base: Path, *more: str) -> Sequence[str | Path]:
     settings = ("--set", "engine.steps=4", "--set", "engine.precision=fp32", "--lr", "3e-3")
     options = ("--weights", base, "--tune", "lora", *settings)
-    arguments = [a for a in run_arguments(output) if a not in ("--weights", "none")]
+    arguments = [a for a in run_arguments(output, *FEW) if a not in ("--weights", "none")]
     return (*arguments, *options, *more)
 
 
@@ -37,7 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mmft_core.cli import main
 
     output = tmp_path_factory.mktemp("base") / "run"
-    main([str(a) for a in run_arguments(output, "--set", "engine.steps=2")])
+    main([str(a) for a in run_arguments(output, *FEW, "--set", "engine.steps=2")])
     return output
 
 
@@ -185,6 +188,6 @@ def test_gradient_checkpointing_changes_no_result(tmp_path: Path, mmft: Mmft) ->
             "engine.gradient_checkpointing": value,
         }
         sets = [part for k, v in settings.items() for part in ("--set", f"{k}={v}")]
-        assert mmft(*run_arguments(tmp_path / name, *sets)).code == 0
+        assert mmft(*run_arguments(tmp_path / name, *FEW, *sets)).code == 0
         found.append(load_file(tmp_path / name / "model" / "model.safetensors"))
     assert all(torch.allclose(found[0][k], v, atol=1e-5) for k, v in found[1].items())

@@ -173,6 +173,7 @@ def test_one_process_writes_at_a_time(pictures: Path, library: Path, tmp_path: P
     assert mmft("index", pictures, library, "-o", place).code == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_index_goes_on(pictures: Path, tmp_path: Path, mmft) -> None:
     library, place = tmp_path / "many", tmp_path / "index"
     library.mkdir()
