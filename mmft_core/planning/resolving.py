@@ -14,6 +14,7 @@ from mmft_core.planning.layers import combine
 from mmft_core.planning.options import convert, option_names
 from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, MetricSpec, Spec, TaskSpec
 from mmft_core.trackers.options import TrackingConfig
@@ -66,6 +67,8 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
         for a in (advice, scratch)
     )
+    for config in (engine, from_scratch):
+        Tunings.of(config, backbones)  # Raises what is wrong with it.
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=_part(task, advice, task_table),
