@@ -44,15 +44,15 @@ def _storage_error(number: int | None, reason: str, place: Path) -> StorageError
     return StorageError(f"{place} cannot be written: {reason}.", hint="Choose another --output.")
 
 
-def ensure_new(folder: Path) -> None:
-    """Check that a folder may be made.
+def ensure_new(path: Path) -> None:
+    """Check that a file or folder may be made.
 
     Raises:
         RunDirectoryError: there is something there already.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise RunDirectoryError(
-            f"There is something at {folder} already.", hint="Give --output a new folder."
+            f"There is something at {path} already.", hint="Give --output another name."
         )
 
 

@@ -25,6 +25,7 @@ from mmft_core.contracts import (
 from mmft_core.data.folds import in_folds
 from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
 from mmft_core.planning.plan import Part, Plan
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.training import kept_weights, tuning
@@ -101,7 +102,6 @@ def build_task(
         WeightsError: the weights that were asked for cannot be had.
         ConfigError, IncompatibleError: a backbone cannot be trained as the plan has it.
     """
-    tuning.Tunings.of(plan.engine, plan.backbones)  # A mistake shows before weights are downloaded.
     seed_everything(plan.engine.seed)
     backbones: dict[str, Backbone] = {}
     for modality, part in plan.backbones.items():
@@ -137,7 +137,7 @@ def _tell_of_frozen(
     plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
 ) -> None:
     """Random weights that will never be trained are hardly meant."""
-    mode = tuning.Tunings.of(plan.engine, plan.backbones)[modality].mode
+    mode = Tunings.of(plan.engine, plan.backbones)[modality].mode
     if backbone.loaded.source == "random" and mode in ("head", "lora"):
         say(
             f"The {modality} backbone's random weights stay as they are, for engine.tune = "

@@ -14,6 +14,7 @@ import click
 from mmft_core.cli.data_report import show
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
+from mmft_core.files import ensure_new
 from mmft_core.planning.trees import Tree, merge, parse_set
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def clean(
         write_rows,
     )
 
-    _check_output(output, dataset)
+    removed_file = output.with_suffix(".removed.csv")
+    _check_output(output, [output, removed_file])
     chosen, report = _checked(dataset, task, assignments)
     removed = removals(report.findings, remove or BY_DEFAULT)
     folder, own = output.absolute().parent, _table(dataset)
@@ -118,12 +120,12 @@ def clean(
     if rows is None:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
     write_rows(output, rows)
-    write_removals(output.with_suffix(".removed.csv"), removed)
+    write_removals(removed_file, removed)
     kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
     told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
     click.echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
     click.echo(f"table    {output}")
-    click.echo(f"removed  {output.with_suffix('.removed.csv')}")
+    click.echo(f"removed  {removed_file}")
     click.echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
 
 
@@ -165,7 +167,9 @@ def split(
     """
     from mmft_core.data_check.splitting import divide_rows, fold_rows
 
-    _check_output(output, dataset)
+    numbers = range(1, folds + 1) if folds else ()
+    files = [output.with_suffix(f".fold-{number}.csv") for number in numbers] or [output]
+    _check_output(output, files)
     if time is not None and (group is not None or folds is not None):
         raise ConfigError("--time goes neither with --group nor with --folds.")
     rows = _rows(dataset, task, assignments, output.absolute().parent)
@@ -175,10 +179,9 @@ def split(
         _write_split(output, rows, names)
         click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
         return
-    numbers = fold_rows(rows, folds, group=group, seed=seed)
-    for number in range(folds):
-        names = ["val" if own == number else "train" for own in numbers.tolist()]
-        _write_split(output.with_suffix(f".fold-{number + 1}.csv"), rows, names)
+    fold_of = fold_rows(rows, folds, group=group, seed=seed).tolist()
+    for fold, file in enumerate(files):
+        _write_split(file, rows, ["val" if own == fold else "train" for own in fold_of])
 
 
 def _rows(
@@ -211,14 +214,12 @@ def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> No
     click.echo(f"table  {file}: {counts}")
 
 
-def _check_output(output: Path, dataset: str) -> None:
+def _check_output(output: Path, files: list[Path]) -> None:
+    """Check that these files may be written, which are named after the output."""
     if output.suffix != ".csv":
         raise ConfigError(f"--output {output} is no .csv file.")
-    if Path(dataset).exists() and output.exists() and output.samefile(dataset):
-        raise ConfigError(
-            f"--output {output} is the data set itself, which stays as it is.",
-            hint="Choose another name.",
-        )
+    for file in files:
+        ensure_new(file)
 
 
 def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:

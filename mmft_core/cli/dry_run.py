@@ -49,10 +49,11 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     import torch
 
     from mmft_core.contracts import BackboneContext, DatasetInfo
+    from mmft_core.planning.tuning_choice import Tunings
     from mmft_core.training import lora, tuning
     from mmft_core.weights import WeightsRequest
 
-    tunings = tuning.Tunings.of(plan.engine, plan.backbones)
+    tunings = Tunings.of(plan.engine, plan.backbones)
     counts = {}
     for modality, part in plan.backbones.items():
         context = BackboneContext(

@@ -21,8 +21,8 @@ from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.sinks import Sink
-from mmft_core.training.tuning import Tunings
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""

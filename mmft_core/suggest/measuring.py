@@ -119,7 +119,9 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
     there = np.flatnonzero(places >= 0)
     rows = [store[int(place)]["pooled"].float() for place in places[there]]
     targets = [split.target(int(index)) for index in there]
-    return probe(torch.stack(rows).numpy(), targets, kind, plan.engine.seed)
+    known = split.groups()
+    groups = None if known is None else [known[index] for index in there.tolist()]
+    return probe(torch.stack(rows).numpy(), targets, kind, plan.engine.seed, groups)
 
 
 def _training_rate(plan: Plan, task: Task, train: Split) -> float:

@@ -9,12 +9,17 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from mmft_core.data.groups import fold_groups
+from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
+
+Numbers: TypeAlias = npt.NDArray[np.float32]
+Labels: TypeAlias = npt.NDArray[Any]
 
 _FOLDS = 5
 
@@ -36,7 +41,11 @@ class Score:
 
 
 def probe(
-    features: npt.NDArray[np.float32], targets: Sequence[Any], kind: str, seed: int
+    features: npt.NDArray[np.float32],
+    targets: Sequence[Any],
+    kind: str,
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Score | None:
     """Cross-validate a linear model.
 
@@ -44,57 +53,70 @@ def probe(
         features: (n, D).
         targets: (n,) of the features' samples.
         kind: of the targets: "class" or "number"; of others there is no score.
+        groups: (n,) of which none is both learned from and judged by, as in a run.
 
     Raises:
-        DataError: there are too few samples.
+        DataError: there are too few samples or groups.
     """
+    known = None if groups is None else np.array(groups)
     if kind == "class":
-        return _classes(features, np.array([str(t) for t in targets]), seed)
+        return _classes(features, np.array([str(t) for t in targets]), known, seed)
     if kind == "number":
-        return _numbers(features, np.array(targets, dtype=np.float64), seed)
+        return _numbers(features, np.array(targets, dtype=np.float64), known, seed)
     return None
 
 
-def _classes(features: npt.NDArray[np.float32], labels: npt.NDArray[Any], seed: int) -> Score:
+def _classes(features: Numbers, labels: Labels, groups: Labels | None, seed: int) -> Score:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import PredefinedSplit, StratifiedKFold
 
     counts = Counter(labels.tolist())
     common = np.array([counts[label] >= 2 for label in labels.tolist()])  # Else no fold has both.
     features, labels = features[common], labels[common]
     if len(set(labels.tolist())) < 2:
-        raise DataError(
-            "The sample holds too few of each class to compare backbones.",
-            hint="Give a larger --samples.",
-        )
+        raise _too_few("too few of each class")
     fewest = min(n for n in counts.values() if n >= 2)
-    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
+    folds: Any = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
+    if groups is not None:
+        fold_of = _grouped(groups[common], labels, fewest, seed)
+        for fold in set(fold_of.tolist()):
+            if len(set(labels[fold_of != fold].tolist())) < 2:
+                raise _too_few("groups of one class alone")
+        folds = PredefinedSplit(fold_of)
     guess = max(Counter(labels.tolist()).values()) / len(labels)
     model = LogisticRegression(max_iter=1000)
     return _scored("accuracy", model, features, labels, folds, guess)
 
 
-def _numbers(features: npt.NDArray[np.float32], numbers: npt.NDArray[Any], seed: int) -> Score:
+def _numbers(features: Numbers, numbers: Labels, groups: Labels | None, seed: int) -> Score:
     from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import KFold, PredefinedSplit
 
     if len(numbers) < 2 * _FOLDS:
-        raise DataError(
-            f"The sample holds {len(numbers)} numbers, too few to compare backbones.",
-            hint="Give a larger --samples.",
-        )
-    folds = KFold(_FOLDS, shuffle=True, random_state=seed)
+        raise _too_few(f"{len(numbers)} numbers, too few")
+    folds: Any = KFold(_FOLDS, shuffle=True, random_state=seed)
+    if groups is not None:
+        folds = PredefinedSplit(_grouped(groups, np.zeros(len(groups), np.int64), _FOLDS, seed))
     model = RidgeCV(alphas=np.logspace(-2, 5, 15))
     return _scored("r2", model, features, numbers, folds, 0.0)
 
 
+def _grouped(groups: Labels, labels: Labels, most: int, seed: int) -> Indices:
+    """(n,) the fold of each sample, of at most so many."""
+    names = set(groups.tolist())
+    if len(names) < 2:
+        raise _too_few("one group alone, too few")
+    return fold_groups(groups.tolist(), labels, min(_FOLDS, most, len(names)), seed)
+
+
+def _too_few(what: str) -> DataError:
+    return DataError(
+        f"The sample holds {what} to compare backbones.", hint="Give a larger --samples."
+    )
+
+
 def _scored(
-    name: str,
-    model: Any,
-    features: npt.NDArray[np.float32],
-    targets: npt.NDArray[Any],
-    folds: Any,
-    guess: float,
+    name: str, model: Any, features: Numbers, targets: Labels, folds: Any, guess: float
 ) -> Score:
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline

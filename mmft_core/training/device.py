@@ -12,7 +12,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.training.tuning import Tunings
+from mmft_core.planning.tuning_choice import Tunings
 
 
 def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelerator:

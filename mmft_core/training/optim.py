@@ -10,7 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mmft_core.contracts import Task
 from mmft_core.planning.config import EngineConfig
-from mmft_core.training.tuning import Tunings, parameter_groups
+from mmft_core.planning.tuning_choice import Tunings
+from mmft_core.training.tuning import parameter_groups
 
 
 def build_optimizer(task: Task, config: EngineConfig) -> Optimizer:

@@ -20,7 +20,7 @@ from mmft_core.contracts import Batch, Task
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.training.tuning import Tunings
+from mmft_core.planning.tuning_choice import Tunings
 
 
 class Parallel(ABC):

@@ -16,6 +16,7 @@ from mmft_core.contracts import Task
 from mmft_core.distributed import processes
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.training import checkpoint, kept_weights, sharded_state, tuning
 from mmft_core.training.optim import build_optimizer, build_schedule
 from mmft_core.training.parallel import make_parallel
@@ -65,7 +66,7 @@ class TrainingState:
         self, task: Task, config: EngineConfig, accelerator: Accelerator, total_steps: int
     ) -> None:
         self.accelerator, self.progress = accelerator, Progress()
-        self.tunings = tuning.Tunings.parse(config.tune)
+        self.tunings = Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
         self.parallel = make_parallel(task, config, accelerator)
         self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.

@@ -136,8 +136,15 @@ def test_mistakes_end_in_one_sentence(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_the_data_set_itself_is_never_written_over(mmft: Call, table: Path) -> None:
-    before = table.read_text()
-    ended = mmft("data", "split", table, "-o", table)
-    assert ended.code == 2 and "stays as it is" in ended.err
-    assert table.read_text() == before
+def test_nothing_is_written_over(mmft: Call, table: Path, tmp_path: Path) -> None:
+    before, fold = table.read_text(), tmp_path / "out.fold-2.csv"
+    fold.write_text("mine")
+    for command, output, more in (
+        ("split", table, ()),
+        ("clean", table, ()),
+        ("split", tmp_path / "out.csv", ("--folds", 3)),
+    ):
+        ended = mmft("data", command, table, "-o", output, *more)
+        assert ended.code == 2 and "There is something at" in ended.err, ended.err
+    assert table.read_text() == before and fold.read_text() == "mine"
+    assert not (tmp_path / "out.fold-1.csv").exists()

@@ -15,10 +15,11 @@ from torch import nn
 from mmft_core.contracts import Backbone, Batch, Features, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
 from mmft_core.planning.config import EngineConfig, LoraConfig
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.roles import find_roles
 from mmft_core.training import kept_weights, lora
 from mmft_core.training.checkpoint import load_latest
-from mmft_core.training.tuning import Tunings, apply, count_parameters, parameter_groups, prepare
+from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
 from mmft_core.weights import LoadedWeights
 from tests.engine.test_fit import StopAt
 from tests.engine.toy import CLASSES, Layered, make_engine, same, weights
@@ -84,7 +85,7 @@ def test_the_count_is_of_what_learns() -> None:
     task = Classification("point", Layered(), CLASSES)
     all_before, _ = count_parameters(task)
     prepare(task, LORA)
-    apply(task.train(), Tunings.of(LORA), 0)
+    apply(task.train(), Tunings.parse(LORA.tune), 0)
     total, trained = count_parameters(task)
     adapters = 2 * (2 + 8) + 2 * 2 * (8 + 8)
     assert total == all_before + adapters
@@ -94,10 +95,10 @@ def test_the_count_is_of_what_learns() -> None:
 def test_dropout_is_on_in_training_and_running_statistics_are_off() -> None:
     task = Classification("point", Layered(), CLASSES)
     prepare(task, LORA)
-    apply(task.train(), Tunings.of(LORA), 0)
+    apply(task.train(), Tunings.parse(LORA.tune), 0)
     training = {type(m).__name__: m.training for m in task.modules()}
     assert training["Dropout"] and not training["BatchNorm1d"]
-    apply(task.eval(), Tunings.of(LORA), 0)
+    apply(task.eval(), Tunings.parse(LORA.tune), 0)
     assert not any(m.training for m in task.modules())
 
 
@@ -235,7 +236,7 @@ class Attentive(Layered):
 
 
 @pytest.mark.parametrize(
-    ("targets", "expected"), [((), 1), (("attention",), 1), (("mlp",), 3), (("all",), 4)]
+    ("targets", "expected"), [(("attention",), 1), (("mlp",), 3), (("all",), 4)]
 )
 def test_targets_choose_by_role(targets: tuple[str, ...], expected: int) -> None:
     backbone = Attentive()
@@ -243,10 +244,10 @@ def test_targets_choose_by_role(targets: tuple[str, ...], expected: int) -> None
     assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == expected
 
 
-def test_without_attention_all_layers_get_adapters() -> None:
-    backbone = Layered()
+def test_all_layers_get_adapters_unless_told_otherwise() -> None:
+    backbone = Attentive()
     lora.inject(backbone, LoraConfig(rank=2))
-    assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == 3
+    assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == 4
 
 
 def test_a_role_that_the_backbone_lacks_is_refused_with_those_it_has() -> None:
@@ -270,7 +271,7 @@ def test_a_random_base_must_be_kept() -> None:
 
 def test_settings_of_adapters_without_adapters_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"engine.lora.rank is set, but engine.tune = 'full'"):
-        Tunings.of(EngineConfig(lora=LoraConfig(rank=4)))
+        Tunings.of(EngineConfig(lora=LoraConfig(rank=4)), ["image"])
 
 
 @pytest.mark.parametrize("text", ["gradual+lora", "lora:2", "lora,gradual"])
@@ -302,7 +303,7 @@ def test_weights_of_few_bits_cannot_be_trained(config: EngineConfig, message: st
 def test_weights_of_few_bits_are_not_kept(config: EngineConfig) -> None:
     task = Classification("point", Quantized(), CLASSES)
     prepare(task, config)
-    apply(task.train(), Tunings.of(config), 0)
+    apply(task.train(), Tunings.parse(config.tune), 0)
     assert task.backbone("point").loaded.digest
     keys = {key for key in task.state_dict() if kept_weights.kept(task)(key)}
     assert keys == {k for k in task.state_dict() if "lora_" in k or k.startswith("head.")}

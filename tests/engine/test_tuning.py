@@ -12,16 +12,10 @@ from mmft_classification.task import Classification
 
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.tuning_choice import Tuning, Tunings
 from mmft_core.sinks import Step
 from mmft_core.training.optim import build_optimizer, lr_factor
-from mmft_core.training.tuning import (
-    Tuning,
-    Tunings,
-    apply,
-    count_parameters,
-    parameter_groups,
-    prepare,
-)
+from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
 from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights
 
 FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)

@@ -71,6 +71,26 @@ def test_the_probe_tells_features_that_know_from_those_that_do_not() -> None:
     assert probe(noise, ["a text"] * 200, "text", 0) is None
 
 
+def test_what_only_tells_groups_apart_counts_for_nothing() -> None:
+    """Ten visits of a patient have one label; features that know the patient know no other's."""
+    random = np.random.default_rng(0)
+    patients = np.repeat(np.arange(20), 10)
+    labels = [("ill", "well")[patient % 2] for patient in patients]
+    features = np.eye(20, dtype=np.float32)[patients] + random.normal(size=(200, 20)) / 10
+    groups = [f"patient {patient}" for patient in patients]
+    torn = probe(features, labels, "class", 0)
+    whole = probe(features, labels, "class", 0, groups)
+    assert torn is not None and whole is not None and torn.mean > 0.9 > 0.65 > whole.mean
+    numbers = random.normal(size=20)[patients]
+    torn = probe(features, numbers.tolist(), "number", 0)
+    whole = probe(features, numbers.tolist(), "number", 0, groups)
+    assert torn is not None and whole is not None and torn.mean > 0.5 > 0.3 > whole.mean
+    with pytest.raises(DataError, match="one group alone"):
+        probe(features, labels, "class", 0, ["patient"] * 200)
+    with pytest.raises(DataError, match="groups of one class"):
+        probe(features, labels, "class", 0, labels)
+
+
 def test_too_few_of_each_class_are_refused() -> None:
     with pytest.raises(DataError, match="too few of each class"):
         probe(np.zeros((3, 2), np.float32), ["a", "b", "c"], "class", 0)
