@@ -87,6 +87,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     A process that is killed between the two renames leaves no `path`, never half of one.
     """
     with storage_errors(path):
+        made = [parent for parent in path.absolute().parents if not parent.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
@@ -102,6 +103,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            for parent in made:
+                with contextlib.suppress(OSError):
+                    parent.rmdir()  # It is empty if nothing came of it, else it stays.
 
 
 def write_text(path: Path, text: str) -> None:
