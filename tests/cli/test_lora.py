@@ -29,7 +29,7 @@ FEW = ("--set", "dataset.val=0.05", "--set", "dataset.test=0.05")
 
 def adapting(output: Path, base: Path, *more: str) -> Sequence[str | Path]:
     settings = ("--set", "engine.steps=4", "--set", "engine.precision=fp32", "--lr", "3e-3")
-    options = ("--weights", base, "--tune", "lora", *settings)
+    options = ("--weights", base, "--tune", "lora", "--set", "engine.lora.rank=8", *settings)
     arguments = [a for a in run_arguments(output, *FEW) if a not in ("--weights", "none")]
     return (*arguments, *options, *more)
 
