@@ -26,7 +26,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.mistaken import refuse_folds, refuse_model
+from mmft_core.mistaken import is_model, refuse_folds, refuse_model
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
@@ -154,7 +154,7 @@ class RunDirectory:
         if self._in_use():
             advice = (
                 f"Continue it with --resume {self._quoted}, or give another --output."
-                if self.config.exists()
+                if self.config.exists() and not is_model(self.path)
                 else "Give --output a new or empty folder."
             )
             raise RunDirectoryError(f"The folder {self.path} is not empty.", hint=advice)

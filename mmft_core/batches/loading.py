@@ -50,12 +50,12 @@ def evaluation_loader(
         batch_size: of one process alone; several divide it among them.
         compares: whether samples of a batch are compared (see `Task.compares`): then batches are
             not divided, so that what they are compared with is the same.
-        in_order: else samples of like sizes come together, the largest first.
+        in_order: else samples of like lengths come together, the largest first.
         batch_total: what a batch holds at most, where samples have sizes (see
             `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
     """
     order: Indices = np.arange(len(data))
-    sizes = data.sizes if batch_total is not None or not in_order else None
+    sizes = data.sizes if batch_total is not None else None if in_order else data.lengths
     if sizes is not None and not in_order:
         order = np.argsort(-np.asarray(sizes), kind="stable")
     parts = 1 if compares else world

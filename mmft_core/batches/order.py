@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmft_core.contracts import Split, TargetCodec
 from mmft_core.data.splits import Indices
 
 POOL = 64
@@ -131,16 +130,3 @@ def epoch_order(
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(size)
     return order if arrangement is None else arrangement.arrange(order, cuts, random)
-
-
-def arrangement(split: Split, codec: TargetCodec, group_size: int) -> Arrangement | None:
-    """Which samples are to share a forward pass: like classes, like sizes, or any.
-
-    Args:
-        group_size: of the task; see `Task`.
-    """
-    if group_size > 1:
-        labels = [codec.encode(split.target(index)) for index in range(len(split))]
-        return InGroups(labels, group_size)
-    sizes = split.sizes()
-    return None if sizes is None else BySize(sizes)

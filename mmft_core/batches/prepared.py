@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from mmft_core.batches.lengths import measure
 from mmft_core.batches.windows import Key
 from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
 from mmft_core.errors import SampleError
@@ -69,6 +70,12 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
     def sizes(self) -> Sequence[float] | None:
         """The samples' sizes, asked for once: a split may have to look at every file for them."""
         return self.split.sizes()
+
+    @cached_property
+    def lengths(self) -> Sequence[float] | None:
+        """How long samples are when they are prepared, or else their sizes, which are rougher."""
+        told = measure(self.split, self.processors, self.codec)
+        return self.sizes if told is None else told
 
     def __len__(self) -> int:
         return len(self.split)

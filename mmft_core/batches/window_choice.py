@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmft_core.batches.order import arrangement
+from mmft_core.batches.order import Arrangement, BySize, InGroups
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.batches.sized import SizedWindows, check_sizes
 from mmft_core.batches.windows import CountedWindows, Windows
@@ -34,7 +34,20 @@ def _windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
     if config.batch_total is not None:
         sizes = check_sizes(train.sizes, task.group_size)
         return SizedWindows(sizes, config.batch_total, config.accumulate, config.seed, rank, world)
-    together = arrangement(train.split, task.codec, task.group_size)
+    together = _arrangement(train, task.group_size)
     return CountedWindows(
         len(train), config.batch_size, config.accumulate, config.seed, rank, world, together
     )
+
+
+def _arrangement(data: PreparedSplit, group_size: int) -> Arrangement | None:
+    """Which samples are to share a forward pass: like classes, like lengths, or any.
+
+    Args:
+        group_size: of the task; see `Task`.
+    """
+    if group_size > 1:
+        split = data.split
+        labels = [data.codec.encode(split.target(index)) for index in range(len(split))]
+        return InGroups(labels, group_size)
+    return None if data.lengths is None else BySize(data.lengths)

@@ -18,6 +18,7 @@ from mmft_core.cli.settings import (
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.mistaken import refuse_model
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import Tree
@@ -151,6 +152,7 @@ def _stop(what: str, path: Path) -> None:
 
 def _resumed_tree(path: Path, given: Tree) -> Tree:
     """The configuration of the run, which nothing on the command line may contradict."""
+    refuse_model(path)
     directory = RunDirectory(path)
     stored = directory.open()
     if directory.results.exists():

@@ -128,6 +128,17 @@ class Processor(ABC):
         """
         return [raw]
 
+    def measure(self, raw: Any) -> int | None:
+        """How long what `prepare` makes of a raw input is: its size along the dimension of `axes`.
+
+        Samples of like lengths share a batch, so that little of it is padding. None where it
+        cannot be told without much work; then batches go by `Split.sizes`.
+
+        Raises:
+            ValueError: it cannot be used.
+        """
+        return None
+
     def inspect(self, raw: Any, *, train: bool = False) -> str | None:
         """Look at a raw input before training, when it would only be changed silently later.
 
@@ -167,6 +178,14 @@ class TargetCodec(ABC):
     @abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
         """Join encoded targets into a batch."""
+
+    def measure(self, target: Any) -> int:
+        """How long what `encode` makes of a target is, if it is padded; see `Processor.measure`.
+
+        Raises:
+            ValueError: it is not one that the task can learn.
+        """
+        return 0
 
     def inspect(self, target: Any) -> str | None:
         """Say what `encode` will do to a target, for counting, as `Processor.inspect` does.

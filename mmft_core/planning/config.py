@@ -12,7 +12,7 @@ from msgspec import Meta
 class LoraConfig:
     """Low-rank adapters (Hu et al., 2021), the settings of `tune = "lora"`."""
 
-    rank: Annotated[int, Meta(ge=1, description="Of the product that is added to a weight.")] = 8
+    rank: Annotated[int, Meta(ge=1, description="Of the product that is added to a weight.")] = 16
     alpha: Annotated[float, Meta(gt=0, description="The product counts alpha / rank.")] = 16.0
     dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Of what goes into the adapters, in training.")
@@ -20,10 +20,9 @@ class LoraConfig:
     targets: Annotated[
         tuple[str, ...],
         Meta(
-            description="Roles of the layers that get adapters: attention, mlp, convolution, all; "
-            "empty for attention where the backbone has it, else all."
+            description="Roles of the layers that get adapters: attention, mlp, convolution, all."
         ),
-    ] = ()
+    ] = ("all",)
     save: Annotated[
         Literal["merged", "adapter"],
         Meta(description="The whole model with the adapters in its weights, or these alone."),

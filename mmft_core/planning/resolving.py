@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from mmft_core.errors import ConfigError, did_you_mean
@@ -64,11 +65,8 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     advice = merge(*(nest(spec.defaults) for spec in specs))
     scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
     engine, from_scratch = (
-        convert(merge(a.get("engine", {}), _table(tree, "engine")), EngineConfig, "engine")
-        for a in (advice, scratch)
+        _engine(a.get("engine", {}), _table(tree, "engine"), backbones) for a in (advice, scratch)
     )
-    for config in (engine, from_scratch):
-        Tunings.of(config, backbones)  # Raises what is wrong with it.
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=_part(task, advice, task_table),
@@ -84,6 +82,20 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         folds=Folds.of(tree),
         tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
     )
+
+
+def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfig:
+    """The settings of training, with what is recommended where the user says nothing.
+
+    Adapters learn well at ten times the learning rate of the weights themselves (Schulman et al.,
+    2025, "LoRA Without Regret"), for which recommendations are.
+    """
+    config = convert(merge(advice, own), EngineConfig, "engine")
+    tunings = Tunings.of(config, modalities)
+    modes = {tunings[modality].mode for modality in modalities}
+    if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
+        return config
+    return replace(config, lr=10 * config.lr, fresh_lr=config.fresh_lr or config.lr)
 
 
 def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:

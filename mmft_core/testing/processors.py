@@ -84,6 +84,22 @@ def collates_batches(bench: Workbench, component: Spec) -> None:
                 )
 
 
+def measures_what_it_prepares(bench: Workbench, component: Spec) -> None:
+    """Samples of like lengths share a batch, by what `measure` says of them."""
+    processor = bench.backbone(component).processor
+    for raw in bench.raw(component, 3):
+        told = processor.measure(raw)
+        if told is None:
+            continue
+        batch = processor.collate([processor.prepare(raw, train=False)])
+        sizes = [
+            batch[name].shape[dimension]
+            for name, dimensions in processor.axes().items()
+            for dimension in dimensions
+        ]
+        assert told in (sizes or [0]), f"measure says {told} of an input, whose axes are {sizes}"
+
+
 CHECKS = (
     processor_is_picklable_and_light,
     prepares_the_same_for_evaluation,
@@ -91,4 +107,5 @@ CHECKS = (
     prepares_all_alike_unless_it_augments,
     stamps_tell_inputs_apart,
     collates_batches,
+    measures_what_it_prepares,
 )

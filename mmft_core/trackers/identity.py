@@ -17,14 +17,19 @@ class Identity:
     Attributes:
         path: the run directory.
         name: "photos", or "photos/trials/0003/fold-2" for a part of something larger.
-        group: the sweep or cross-validation that it is part of.
+        whole: the folder of the sweep or cross-validation that it is part of.
         store: the folder that holds the run, or what it is part of: where local stores are kept.
     """
 
     path: Path
     name: str
-    group: str | None
+    whole: Path | None
     store: Path
+
+    @property
+    def group(self) -> str | None:
+        """The name of what it is part of."""
+        return None if self.whole is None else self.whole.name
 
     @classmethod
     def of(cls, run: Path) -> Self:
@@ -35,7 +40,7 @@ class Identity:
         return cls(
             path=path,
             name=path.relative_to(whole.parent).as_posix(),
-            group=whole.name if above else None,
+            whole=whole if above else None,
             store=whole.parent,
         )
 

@@ -19,8 +19,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mmft_core.errors import ConfigError, first_line
+from mmft_core.files import read_record, write_json
 from mmft_core.quiet import quieted
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.trackers.tracker import Ending, Record, Tracker
@@ -67,8 +69,11 @@ class MlflowTracker(Tracker):
                 else self.client.create_experiment(self.config.mlflow.experiment, artifacts)
             )
         tags = {"mlflow.runName": self.identity.name, "path": str(self.identity.path)}
-        if self.identity.group is not None:
-            tags["group"] = self.identity.group
+        if self.identity.whole is not None:
+            tags |= {
+                "group": self.identity.whole.name,
+                MLFLOW_PARENT_RUN_ID: self._parent(number, self.identity.whole),
+            }
         self._waiting: list[Metric] = []
         self._flushed = time.monotonic()
         self.id = earlier or self.client.create_run(number, tags=tags).info.run_id
@@ -78,6 +83,20 @@ class MlflowTracker(Tracker):
             self.client.log_batch(self.id, tags=[RunTag(k, v) for k, v in tags.items()])
             self.client.update_run(self.id, status="RUNNING")
         return self.id
+
+    def _parent(self, experiment: str, whole: Path) -> str:
+        """The run under which all of a sweep or cross-validation are shown. It holds nothing.
+
+        Several processes may want to make it, which only one may do.
+        """
+        file = whole / "tracking.json"
+        with FileLock(whole / "tracking.lock"):
+            if not file.exists():
+                tags = {"mlflow.runName": whole.name, "path": str(whole)}
+                parent = self.client.create_run(experiment, tags=tags).info.run_id
+                self.client.set_terminated(parent)
+                write_json(file, {self.name: parent})
+            return str(read_record(file)[self.name])
 
     def known(self) -> Mapping[str, int]:
         steps = {}

@@ -69,8 +69,7 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
                 f"engine.lora.targets: the backbone has no layers of role '{target}'.",
                 hint=f"Its roles are: {', '.join(known)}.",
             )
-    wanted = targets or (["attention"] if "attention" in roles else ["all"])
-    return [n for role in roles if "all" in wanted or role in wanted for n in roles[role]]
+    return [n for role in roles if "all" in targets or role in targets for n in roles[role]]
 
 
 def _inject(backbone: Backbone, settings: peft.LoraConfig) -> None:

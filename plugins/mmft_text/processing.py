@@ -178,6 +178,10 @@ class TextProcessor(Processor):
     def extent(self, raw: str) -> Extent:
         return Extent(len(raw), "characters")
 
+    def measure(self, raw: str) -> int:
+        around = self.max_length - self._room
+        return around + min(self._room, len(self.vocabulary.words(raw)))
+
     def inspect(self, raw: str, *, train: bool = False) -> str | None:
         ids = self.vocabulary.words(raw)
         if len(ids) <= self._room:

@@ -34,6 +34,10 @@ class QueryCodec(TargetCodec):
             "inputs": self.processor.collate([t["inputs"] for t in targets]),
         }
 
+    def measure(self, target: Any) -> int:
+        _check(target)
+        return self.processor.measure(target) or 0
+
     def inspect(self, target: Any) -> str | None:
         _check(target)
         change = self.processor.inspect(target)

@@ -47,6 +47,9 @@ class WrittenCodec(TargetCodec):
         texts, tokens = zip(*targets, strict=True)
         return {"tokens": self.tokens.collate(tokens), "text": list(texts)}
 
+    def measure(self, target: str) -> int:
+        return min(self.max_length, len(self._ids(target)))
+
     def inspect(self, target: str) -> str | None:
         if len(self._ids(target)) <= self.max_length:
             return None

@@ -56,6 +56,7 @@ EXPECTED = {
         ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
     ],
     "broken_backbones/same-stamp": [("stamps_tell_inputs_apart", "samples have the same stamp")],
+    "broken_backbones/mismeasured": [("measures_what_it_prepares", "measure says 7 of an input")],
     "broken_backbones/encodes-again": [("hands_stored_features_on", "changes stored pooled")],
     "broken_backbones/wrong-batch": [("collates_batches", r"of a batch of \d has shape")],
     "broken_backbones/wrong-width": [("features_have_their_shapes", r"\(1, 8\), not \(1, 9\)")],

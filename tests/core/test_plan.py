@@ -128,6 +128,24 @@ class TestDefaults:
         assert plan("backbone.weights=none").engine.weight_decay == 0.5
         assert plan("engine.weight_decay=0.1").from_scratch().engine.weight_decay == 0.1
 
+    def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
+        full, adapted = plan().engine, plan("engine.tune=lora").engine
+        assert adapted.lr == pytest.approx(10 * full.lr) and adapted.fresh_lr == full.lr
+        own = plan("engine.tune=lora", "engine.lr=0.01").engine
+        assert (own.lr, own.fresh_lr) == (0.01, full.fresh_lr)
+        assert plan("engine.tune=head").engine.lr == full.lr
+
+    def test_weights_that_are_trained_beside_adapters_learn_as_advised(self) -> None:
+        tree = {
+            "task": "match",
+            "dataset": "captions",
+            "backbone": {"image": "net", "text": "bert"},
+        }
+        full = resolve(tree, REGISTRY).engine.lr
+        for tune, factor in (("text=lora", 1), ("image=head,text=lora", 10), ("lora", 10)):
+            engine = resolve({**tree, "engine": {"tune": tune}}, REGISTRY).engine
+            assert engine.lr == pytest.approx(factor * full), tune
+
     def test_advice_for_options_that_a_part_lacks_is_passed_over(self) -> None:
         assert not hasattr(plan().backbones["image"].options, "no_such")
 
@@ -258,7 +276,7 @@ SETTINGS = st.fixed_dictionaries(
     optional={
         "engine.clip_norm": st.sampled_from(["none", 0.5]),
         "engine.patience": st.sampled_from(["none", 3]),
-        "engine.tune": st.sampled_from(["head", "gradual:2"]),
+        "engine.tune": st.sampled_from(["head", "gradual:2", "lora"]),
         "engine.lr": st.floats(1e-6, 1.0),
         "backbone.image.augment": st.sampled_from(["none", "light"]),
         "backbone.weights": st.sampled_from(["none", "auto", "dir/model.pt"]),

@@ -236,7 +236,7 @@ class Attentive(Layered):
 
 
 @pytest.mark.parametrize(
-    ("targets", "expected"), [((), 1), (("attention",), 1), (("mlp",), 3), (("all",), 4)]
+    ("targets", "expected"), [(("attention",), 1), (("mlp",), 3), (("all",), 4)]
 )
 def test_targets_choose_by_role(targets: tuple[str, ...], expected: int) -> None:
     backbone = Attentive()
@@ -244,10 +244,10 @@ def test_targets_choose_by_role(targets: tuple[str, ...], expected: int) -> None
     assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == expected
 
 
-def test_without_attention_all_layers_get_adapters() -> None:
-    backbone = Layered()
+def test_all_layers_get_adapters_unless_told_otherwise() -> None:
+    backbone = Attentive()
     lora.inject(backbone, LoraConfig(rank=2))
-    assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == 3
+    assert sum("lora_A" in name for name, _ in backbone.named_parameters()) == 4
 
 
 def test_a_role_that_the_backbone_lacks_is_refused_with_those_it_has() -> None:

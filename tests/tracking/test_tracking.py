@@ -172,6 +172,24 @@ def test_a_store_that_goes_away_does_not_end_training(tmp_path: Path) -> None:
     assert len(said) == 1 and said[0].startswith("mlflow is told no more of this run: ")
 
 
+def test_mlflow_shows_parts_below_what_they_are_part_of(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    whole = tmp_path / "crossed"
+    for fold in ("fold-1", "fold-2"):
+        (whole / fold).mkdir(parents=True)
+        (whole / "config.toml").touch()
+        with Tracking(TrackingConfig(to=("mlflow",)), whole / fold, {}, pytest.fail) as tracking:
+            tracking.begin([], [])
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("mmft")
+    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"crossed", "crossed/fold-1", "crossed/fold-2"}
+    parent = runs.pop("crossed").info
+    assert parent.status == "FINISHED"
+    assert {r.data.tags["mlflow.parentRunId"] for r in runs.values()} == {parent.run_id}
+
+
 @pytest.mark.parametrize(
     ("error", "code"), [(ValueError, 1), (StopTrainingError, 0), (KeyboardInterrupt, 1)]
 )

@@ -68,6 +68,12 @@ class SameStamp(_WithProcessor):
             return b"the same"
 
 
+class Mismeasured(_WithProcessor):
+    class processor_type(Padder):  # noqa: N801
+        def measure(self, raw):
+            return 7
+
+
 class EncodesAgain(MeanNet):
     def forward(self, inputs):
         features = super().forward(inputs)

@@ -12,6 +12,7 @@ NAMES = (
     "unseeded-training",
     "silent-augmentation",
     "same-stamp",
+    "mismeasured",
     "encodes-again",
     "wrong-batch",
     "wrong-width",

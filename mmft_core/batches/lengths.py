@@ -1,0 +1,73 @@
+"""How long samples are once they are prepared, by which those of like lengths share a batch.
+
+Characters say it roughly: in batches of texts of like numbers of characters 15% is padding, of like
+numbers of tokens 3%.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from mmft_core.contracts import Processor, Split, TargetCodec
+from mmft_core.distributed import processes
+from mmft_core.errors import SampleError
+
+_CHUNK = 256
+
+
+def measure(
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
+) -> Sequence[int] | None:
+    """(n,) the lengths of inputs and target together; None if a processor does not tell.
+
+    Tokenizers release Python's lock, so threads suffice. Processes that train together each
+    measure their share.
+    """
+    chunks = range(0, len(split), _CHUNK)
+    lengths: dict[int, list[int]] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        own = processes.share(chunks)
+        of_chunk = partial(_measure_chunk, split, processors, codec)
+        for start, found in zip(own, pool.map(of_chunk, own), strict=True):
+            if found is None:
+                pool.shutdown(cancel_futures=True)
+                break
+            lengths[start] = found
+    everyone: dict[int, list[int]] = {}
+    for part in processes.gather(lengths):
+        everyone |= part
+    if len(everyone) < len(chunks):
+        return None
+    return [length for start in chunks for length in everyone[start]]
+
+
+def _measure_chunk(
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, start: int
+) -> list[int] | None:
+    lengths = []
+    for index in range(start, min(start + _CHUNK, len(split))):
+        length = _measure_sample(split, index, processors, codec)
+        if length is None:
+            return None
+        lengths.append(length)
+    return lengths
+
+
+def _measure_sample(
+    split: Split, index: int, processors: Mapping[str, Processor], codec: TargetCodec
+) -> int | None:
+    try:
+        sample = split[index]
+        length = 0 if sample.target is None else codec.measure(sample.target)
+        for modality, processor in processors.items():
+            raw = sample.inputs[modality]
+            own = 0 if raw is None else processor.measure(raw)
+            if own is None:
+                return None
+            length += own
+        return length
+    except (SampleError, ValueError):  # Of which the check of the data tells.
+        return 0

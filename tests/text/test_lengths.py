@@ -1,0 +1,64 @@
+"""Batches of texts of like numbers of tokens, whatever their numbers of characters."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
+from mmft_text.tokenizers import train_tokenizer
+from mmft_text.written import WrittenCodec
+
+from mmft_core.batches.loading import evaluation_loader, outcomes
+from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.contracts import NoTargets, Processor
+from tests.text.tools import TEXTS, Texts
+
+VOCABULARY = Vocabulary.of(train_tokenizer(Texts(), 400, "encoder"))
+FEW, MANY = "the mean of the array along the axis", "x q z j ! ?"  # Tokens, not characters.
+
+
+def prepared(split: Texts, processor: Processor, codec=None) -> PreparedSplit:
+    return PreparedSplit(split, {"text": processor}, codec or NoTargets(), train=True)
+
+
+def test_a_length_is_that_of_what_is_prepared() -> None:
+    processor = TextProcessor(VOCABULARY, max_length=16)
+    data = prepared(Texts(), processor)
+    assert data.lengths is not None
+    assert list(data.lengths) == [len(data[(0, i)].inputs["text"]["tokens"]) for i in range(6)]
+    assert max(data.lengths) == 16 > min(data.lengths)
+
+
+def test_a_written_target_counts() -> None:
+    processor = TextProcessor(VOCABULARY, max_length=16)
+    codec = WrittenCodec(TokenCodec(VOCABULARY, framed=False), 5, "summary")
+    alone = prepared(Texts(), processor).lengths
+    both = prepared(Texts(targets=["rain", *TEXTS[1:]]), processor, codec).lengths
+    assert alone is not None and both is not None
+    assert [b - a for a, b in zip(alone, both, strict=True)][1:] == [5] * 5
+    assert 0 < both[0] - alone[0] < 5
+
+
+def test_what_cannot_be_prepared_stops_nothing() -> None:
+    lengths = prepared(Texts(["rain", "", "\ud800"]), TextProcessor(VOCABULARY, 16)).lengths
+    assert lengths is not None and lengths[0] > 0 and lengths[1:] == [0, 0]
+
+
+def test_sizes_of_the_data_stand_in_where_a_processor_does_not_tell() -> None:
+    class Silent(TextProcessor):
+        def measure(self, raw: str) -> None:  # type: ignore[override]
+            return None
+
+    class Sized(Texts):
+        def sizes(self) -> list[int]:
+            return [len(text) for text in self.texts]
+
+    assert prepared(Sized(), Silent(VOCABULARY, 16)).lengths == [len(text) for text in TEXTS]
+    assert prepared(Texts(), Silent(VOCABULARY, 16)).lengths is None
+
+
+def test_batches_go_by_tokens() -> None:
+    assert len(FEW) > len(MANY) and len(VOCABULARY.ids(FEW)) < len(VOCABULARY.ids(MANY))
+    data = prepared(Texts([FEW, MANY] * 20), TextProcessor(VOCABULARY, 64))
+    loader = evaluation_loader(data, 10, workers=0, in_order=False)
+    masks = [loaded.batch.inputs["text"]["mask"] for loaded in outcomes(loader) if loaded.batch]
+    assert len(masks) == 4 and all(bool(np.all(mask.numpy())) for mask in masks)
