@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 import mmft_core
 from mmft_core.contracts import (
@@ -32,7 +32,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.mistaken import refuse_export
+from mmft_core.mistaken import refuse_export, refuse_folds
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
@@ -128,16 +128,27 @@ def load(
 
     Raises:
         ConfigError: a setting is wrong.
-        RunDirectoryError: there is none, or an export in its place, or it is damaged.
+        RunDirectoryError: there is none, or something else in its place, or it is damaged.
         WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
     refuse_export(folder)
+    refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with _damage(folder):
         model = _build(folder, registry, settings, empty=False)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
     return model
+
+
+def check_weights(folder: Path) -> None:
+    """Check that a model's weights are there, all of them, without reading them.
+
+    Raises:
+        RunDirectoryError: they are missing or cut off.
+    """
+    with _damage(folder), safe_open(folder / _WEIGHTS, "pt"):
+        pass
 
 
 def load_empty(

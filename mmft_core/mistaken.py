@@ -1,7 +1,8 @@
-"""Folders that hold a model alone, exported or published, and are taken for runs."""
+"""Folders that are taken for runs: of a model alone, exported or published, and of folds."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mmft_core.errors import RunDirectoryError
@@ -27,6 +28,19 @@ def refuse_model(path: Path) -> None:
     refuse_export(path)
     if is_model(path):
         raise _no_run(f"{path} is a model that was published, and no run.")
+
+
+def refuse_folds(path: Path) -> None:
+    """Raises:
+    RunDirectoryError: this is a cross-validation, which has no model of its own.
+    """
+    if (path / "folds.json").is_file():
+        config = shlex.quote(str(path / "config.toml"))
+        raise RunDirectoryError(
+            f"{path} is a cross-validation; each of its folds has a model, and it has none.",
+            hint=f"Give a fold, as {shlex.quote(str(path / 'fold-1'))}, or train one model on all: "
+            f"mmft run -c {config} --set folds=none",
+        )
 
 
 def _no_run(message: str) -> RunDirectoryError:

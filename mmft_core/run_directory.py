@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import tempfile
 import time
@@ -25,7 +26,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.mistaken import is_model, refuse_model
+from mmft_core.mistaken import is_model, refuse_folds, refuse_model
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
@@ -35,6 +36,11 @@ class RunDirectory:
     """Paths of a run's files."""
 
     path: Path
+
+    @property
+    def _quoted(self) -> str:
+        """The path, as a command line takes it."""
+        return shlex.quote(str(self.path))
 
     @property
     def config(self) -> Path:
@@ -147,7 +153,7 @@ class RunDirectory:
             )
         if self._in_use():
             advice = (
-                f"Continue it with --resume {self.path}, or give another --output."
+                f"Continue it with --resume {self._quoted}, or give another --output."
                 if self.config.exists() and not is_model(self.path)
                 else "Give --output a new or empty folder."
             )
@@ -168,7 +174,7 @@ class RunDirectory:
         return RunDirectoryError(
             f"The run in {self.path} is finished.",
             hint="To train its model further, start a new run with "
-            f"--weights {self.path} on the same backbone.",
+            f"--weights {self._quoted} on the same backbone.",
         )
 
     def ensure_space(self, needed_bytes: int) -> None:
@@ -237,9 +243,10 @@ class RunDirectory:
         """
         if not self.results.is_file():
             refuse_model(self.path)
+            refuse_folds(self.path)
             raise RunDirectoryError(
                 f"The run in {self.path} is not finished.",
-                hint=f"Continue it with `mmft run --resume {self.path}`.",
+                hint=f"Continue it with `mmft run --resume {self._quoted}`.",
             )
         return read_record(self.results)
 

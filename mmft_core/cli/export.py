@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,7 +107,7 @@ def export(
         return
     _show(Console(), found, wanted.place(run_dir).name)
     click.echo(f"export  {folder}")
-    click.echo(f"use it  mmft predict {folder} ...")
+    click.echo(f"use it  mmft predict {shlex.quote(str(folder))} ...")
 
 
 def _show(console: object, found: Comparison, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,5 +253,5 @@ def _tell(
         return
     click.echo(f"index   {folder}: {size:,} items, {found.kind}")
     click.echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
-    place = "" if output is None else f" --index {output}"
-    click.echo(f"use it  mmft search {run_dir} QUERY...{place}")
+    place = "" if output is None else f" --index {shlex.quote(str(output))}"
+    click.echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

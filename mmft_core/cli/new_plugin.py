@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -36,6 +37,6 @@ def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
     parts = " ".join(f"--{kind} {names[kind]}" for kind in ("task", "backbone", "dataset"))
     click.echo(f"{folder} holds a plugin that works: {', '.join(kinds or KINDS)}.\n")
     click.echo("Try it, then make it yours:")
-    click.echo(f"  cd {folder} && pip install -e '.[test]'")
+    click.echo(f"  cd {shlex.quote(str(folder))} && pip install -e '.[test]'")
     click.echo(f"  mmft run {parts} --metric {names['metric']}")
     click.echo("  pytest")

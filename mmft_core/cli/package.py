@@ -52,7 +52,8 @@ def package(
         building.check_builder()
     names = package(run_dir, output, wanted, discover())
     click.echo(f"package  {output} ({names.distribution} {wanted.version})")
-    target = shlex.quote(str(output))
+    # pip takes a bare name for one of the package index.
+    target = shlex.quote(str(output) if output.is_absolute() else f"./{output}")
     if wheel:
         built = building.build_wheel(output)
         click.echo(f"wheel    {built}")

@@ -17,7 +17,7 @@ from mmft_core.cli.settings import (
 )
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
-from mmft_core.errors import ConfigError
+from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.mistaken import refuse_model
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
@@ -155,8 +155,14 @@ def _resumed_tree(path: Path, given: Tree) -> Tree:
     refuse_model(path)
     directory = RunDirectory(path)
     stored = directory.open()
-    if directory.results.exists() or _finished_folds(path, stored):
+    if directory.results.exists():
         raise directory.finished()
+    if _finished_folds(path, stored):
+        raise RunDirectoryError(
+            f"All folds of {path} are finished.",
+            hint="For a model of all its training data: "
+            f"mmft run -c {shlex.quote(str(directory.config))} --set folds=none",
+        )
     refuse_contradictions(path, stored, given)
     return stored
 

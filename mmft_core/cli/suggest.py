@@ -75,12 +75,14 @@ def suggest(
     registry = discover()
     flags = {key: given[flag] for flag, key in _FLAGS.items() if given[flag] is not None}
     tree = merge(nest(flags), parse_set(assignments))
-    found = candidates(tree, backbone, _weights(weights), registry)
-    left = _with_weights(found, explicit=bool(backbone))
-    measured = sorted(_measured(left, samples), key=_worth, reverse=True)
+    chosen = _weights(weights)
+    found = candidates(tree, backbone, chosen, registry)
+    if chosen != {"": "none"}:
+        found = _with_weights(found, explicit=bool(backbone))
+    measured = sorted(_measured(found, samples), key=_worth, reverse=True)
     if not measured:
         raise MmftError("None of the backbones could be measured.", hint="The reasons are above.")
-    commands = {m.name: _command(m, given, _weights(weights), assignments) for m in measured}
+    commands = {m.name: _command(m, given, chosen, assignments) for m in measured}
     _show(measured, commands)
     if file is not None:
         write_json(file, [asdict(m) | {"command": commands[m.name]} for m in measured])

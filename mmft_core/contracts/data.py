@@ -189,3 +189,8 @@ class DatasetContext:
     seed: int = 0
     unseen_classes: bool = False
     training: bool = True
+
+    @property
+    def only_inputs(self) -> bool:
+        """Whether inputs alone are asked for; columns of anything else may then be missing."""
+        return self.target == "none" and not self.training

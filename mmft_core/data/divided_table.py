@@ -35,7 +35,9 @@ def divided_table(
         DataError: a row names a split that there is not, a class is missing from train, or rows
             of one group are in several splits.
     """
-    column = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    column = table.find_column(
+        options.split_column, "split_column", SPLIT_COLUMNS, needed=not context.only_inputs
+    )
     shares = {"val": options.val, "test": options.test}
     groups = groups_of(table, options.group_column, context)
     if groups is not None:

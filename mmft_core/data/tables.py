@@ -54,14 +54,21 @@ class Table:
         """All cells of a column."""
         return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]
 
-    def find_column(self, given: str | None, option: str, names: Sequence[str]) -> str | None:
+    def find_column(
+        self, given: str | None, option: str, names: Sequence[str], *, needed: bool = True
+    ) -> str | None:
         """The column that the user gave, or else the first with one of the usual names.
 
+        Args:
+            needed: whether a given one has to be there.
+
         Raises:
-            DataError: the given one is absent.
+            DataError: the given one is needed, and absent.
         """
         if given is not None:
             if given not in self.columns:
+                if not needed:
+                    return None
                 raise DataError(
                     f"The table {self.path} has no column '{given}'."
                     f"{did_you_mean(given, self.columns)}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mmft_core.contracts import Processor, Sample, Split
+from mmft_core.data.tables import SUFFIXES as TABLES
 from mmft_core.errors import DataError
 
 Source: TypeAlias = Path | str
@@ -111,6 +112,7 @@ def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
     try:
         path = Path(argument).expanduser()
         if path.is_file():
+            _refuse_table(path, suffixes)
             return [path]
         if path.is_dir():
             found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
@@ -125,6 +127,18 @@ def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
     except (OSError, ValueError, RuntimeError):  # Text that is no name: too long, no such user.
         pass
     return None
+
+
+def _refuse_table(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raises:
+    DataError: this is a table, which would be read as one text, and nobody wants that.
+    """
+    form = path.suffix.lower()
+    if form in TABLES and form not in suffixes:
+        raise DataError(
+            f"{path} is a table, and not a single input.",
+            hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
+        )
 
 
 def _is_text(argument: str, processor: Processor) -> bool:

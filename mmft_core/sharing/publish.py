@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mmft_core import artifacts
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import IncompatibleError
 from mmft_core.files import ensure_new, read_record, replacing_folder
@@ -45,7 +46,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
 
     Raises:
         IncompatibleError: the model needs weights that only this machine has.
-        RunDirectoryError: there is no finished run, or something is in the way.
+        RunDirectoryError: there is no finished run, it is damaged, or something is in the way.
         StorageError: it cannot be written.
     """
     ensure_new(output)
@@ -53,6 +54,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
     config, results = shortened(directory.open()), directory.read_results()
     model = read_record(directory.model / "model.json")
     _check_bases(model)
+    artifacts.check_weights(directory.model)
     model = shortened(model)
     info = msgspec.convert(model["info"], DatasetInfo)
     names = " + ".join(part["name"] for part in results["backbones"].values())

@@ -62,6 +62,8 @@ def find_weights(found: Sequence[Candidate]) -> dict[str, str]:
     for candidate in found:
         plan = resolve(candidate.tree, registry)
         part = plan.backbones[candidate.modality]
+        if part.weights == "none":
+            continue
         dataset = build_dataset(plan)
         context = BackboneContext(
             weights=WeightsRequest(part.weights, candidate.modality),

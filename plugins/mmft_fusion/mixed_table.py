@@ -76,12 +76,13 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
     """
     table = _table(options)
     columns = _columns(table, options, context)
+    found = _targets(table, columns, options, context)
     width = max((len(column.name) for column in columns), default=0)
     lines = [
         f"column {column.name:{width}}  {column.kind:8}  {column.reason or 'as told'}"
         for column in columns
     ]
-    return [*lines, "a wrong guess is mended by --set dataset.columns.NAME=KIND"]
+    return [*lines, *found.notes, "a wrong guess is mended by --set dataset.columns.NAME=KIND"]
 
 
 def _table(options: MixedTableOptions) -> Table:
@@ -92,9 +93,9 @@ def _table(options: MixedTableOptions) -> Table:
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
     """The columns of inputs: all but those of targets, splits and groups."""
-    names = _TARGET_NAMES[context.target]
-    target = table.find_column(options.target_column, "target_column", names)
-    split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS)
+    names, needed = _TARGET_NAMES[context.target], not context.only_inputs
+    target = table.find_column(options.target_column, "target_column", names, needed=needed)
+    split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS, needed=needed)
     others = [name for name in (target, split, options.group_column) if name is not None]
     return find_kinds(table, options.columns, others, guess=options.others == "guess")
 

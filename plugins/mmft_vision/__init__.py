@@ -103,7 +103,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
             opens=(".csv", ".tsv", ".jsonl", ".parquet"),
-            **images,
+            **(images | {"targets": ("class", "none")}),
         ),
         *(
             DatasetSpec(

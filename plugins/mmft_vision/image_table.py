@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
@@ -49,7 +50,9 @@ class ImageTable(ImageFiles):
         name = printable(self.name(index))
         return f"{self.table_name}, row {index + 1}" + (f" ({name})" if name else "")
 
-    def target(self, index: int) -> str:
+    def target(self, index: int) -> str | None:
+        if not self.classes:  # Inputs alone were asked for.
+            return None
         if self.labels[index] == NO_LABEL:
             raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
         return super().target(index)
@@ -74,7 +77,9 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     if not options.path:
         raise DataError("The dataset image-table needs a table.", hint="Give --dataset PATH.")
     table = Table(Path(options.path).expanduser())
-    label_column = table.find_column(options.label_column, "label_column", LABEL_NAMES)
+    label_column = table.find_column(
+        options.label_column, "label_column", LABEL_NAMES, needed=not context.only_inputs
+    )
     image_column = find_paths(
         table,
         options.image_column,
@@ -84,11 +89,19 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
         noun="image",
         but=label_column,
     )
-    label_column = label_column or only_other(table, image_column)
-    if label_column is None:
+    targets = _classes(table, label_column or only_other(table, image_column), context)
+    names = pack(texts_of(table, image_column))
+    files = ImageTable(table, names, targets.labels, targets.classes)
+    notes = [f"pictures from column '{image_column}'"]
+    return divided_table(table, files, targets, options, context, notes=notes)
+
+
+def _classes(table: Table, column: str | None, context: DatasetContext) -> Targets:
+    """The class of each row; none where inputs alone are asked for."""
+    if context.target == "none":
+        none = np.zeros(len(table), dtype=np.int64)
+        return Targets(None, none)
+    if column is None:
         raise table.missing_column("label", "label_column")
-    labels, classes = class_labels(table, label_column, context)
-    files = ImageTable(table, pack(texts_of(table, image_column)), labels, classes)
-    note = f"pictures from column '{image_column}', classes from column '{label_column}'"
-    targets = Targets(labels, labels, classes)
-    return divided_table(table, files, targets, options, context, notes=[note])
+    labels, classes = class_labels(table, column, context)
+    return Targets(labels, labels, classes, (f"classes from column '{column}'",))

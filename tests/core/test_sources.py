@@ -84,6 +84,14 @@ def test_a_folder_without_such_files_says_what_it_looked_for(notes: Path) -> Non
         list(expand(["notes/deep"], Pictures()))
 
 
+@pytest.mark.parametrize("processor", [Texts(), Pictures()])
+def test_a_table_is_no_single_input(notes: Path, processor: Processor) -> None:
+    Path("notes/rows.csv").write_text("text\na text\n")
+    with pytest.raises(DataError, match=r"notes/rows\.csv is a table") as caught:
+        list(expand(["notes/rows.csv"], processor))
+    assert "--dataset notes/rows.csv" in str(caught.value.hint)
+
+
 def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
     split = Sources("text", list(expand(["notes/b.txt", "A text."], Texts())), Texts())
     assert [split[i].inputs["text"] for i in range(2)] == ["in b.txt", "A text."]

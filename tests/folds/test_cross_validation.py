@@ -131,7 +131,18 @@ def test_a_killed_one_goes_on_where_it_was(
 
 def test_a_finished_one_is_not_resumed(whole: tuple[Path, str], mmft: Mmft) -> None:
     ended = mmft("run", "--resume", whole[0])
-    assert ended.code == 2 and "is finished" in ended.err
+    assert ended.code == 2 and "All folds" in ended.err and "--set folds=none" in ended.err
+
+
+@pytest.mark.parametrize("command", ["predict", "publish", "package"])
+def test_it_has_no_model_of_its_own(
+    whole: tuple[Path, str], mmft: Mmft, tmp_path: Path, command: str
+) -> None:
+    more = {"predict": ["x"], "publish": [], "package": ["--name", "x"]}[command]
+    place = [] if command == "predict" else ["-o", tmp_path / "x"]
+    ended = mmft(command, whole[0], *more, *place)
+    assert ended.code == 2 and "each of its folds has a model" in ended.err
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_contradicts_is_refused(whole: tuple[Path, str], mmft: Mmft, tmp_path: Path) -> None:

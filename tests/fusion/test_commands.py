@@ -100,6 +100,9 @@ def test_a_dry_run_shows_what_columns_are_taken_for(data: Path, mmft: Mmft) -> N
     changed = mmft(*arguments, "--set=dataset.columns.ink=category").out
     assert "column ink     category  as told" in changed
     assert 'ink = "category"' in changed
+    assert "# targets from column 'label'" in changed
+    unclear = mmft(*arguments, "--set=dataset.target_column=gone")
+    assert unclear.code == 2 and "no column 'gone'" in unclear.err
 
 
 def test_a_number_is_regressed_in_its_unit(tmp_path: Path, mmft: Mmft) -> None:

@@ -110,6 +110,17 @@ def test_numbers_to_predict_and_nothing_to_predict(tmp_path: Path) -> None:
         open_mixed(write_table(tmp_path / "b", columns=("photo", "ink")), context(target="number"))
 
 
+def test_what_is_only_predicted_needs_no_targets_and_no_splits(tmp_path: Path) -> None:
+    path = write_table(tmp_path, columns=("photo", "ink", "shape"))
+    names = {"target_column": "label", "split_column": "split"}
+    new = DatasetContext(target="none", modalities=("image", "tabular"), training=False)
+    dataset = open_mixed(path, new, **names)
+    sample = Joined(dataset.splits.values())[0]
+    assert sample.target is None and set(sample.inputs["tabular"]) == {"ink", "shape"}
+    with pytest.raises(DataError, match="no column 'label'"):
+        open_mixed(path, context("image", "tabular"), **names)
+
+
 def test_a_hundred_thousand_rows_take_little_memory(tmp_path: Path) -> None:
     """The rows themselves: pictures are opened when they are asked for."""
     Image.new("L", (8, 8)).save(tmp_path / "a.png")

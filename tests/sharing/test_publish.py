@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,21 @@ def test_mistakes_are_told_and_nothing_is_written(
     done = mmft("publish", text_run, *arguments, "-o", tmp_path / "out")
     assert done.code == 2 and sentence in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_cut_off_are_not_published(
+    mmft: Mmft, text_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(text_run, run)
+    weights = run / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    done = mmft("publish", run, "-o", tmp_path / "out")
+    assert done.code == 2 and "cannot be loaded" in done.err
+    weights.unlink()
+    done = mmft("publish", run, "-o", tmp_path / "out")
+    assert done.code == 2 and "cannot be loaded" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_not_finished_or_needs_what_nobody_has(

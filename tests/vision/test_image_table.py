@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmft_core.contracts import Dataset
+from mmft_core import discover
+from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
+from mmft_core.planning.options import convert
 from tests.vision.tools import faults, ids, open_dataset, sizes, targets
 
 Row = dict[str, Any]
@@ -45,6 +47,19 @@ def write(folder: Path, rows: list[Row], form: str = "csv") -> Path:
 
 def load(path: Path | str, **options: Any) -> Dataset:
     return open_dataset("image-table", path=path, **options)
+
+
+def test_what_is_only_predicted_needs_no_labels(tmp_path: Path, rows: list[Row]) -> None:
+    path = write(tmp_path, [{"image": row["image"]} for row in rows])
+    with pytest.raises(DataError, match="clearly the label"):
+        load(path)
+    component = discover().dataset("image-table")
+    options = convert(
+        {"path": str(path), "label_column": "label"}, component.options_type(), "dataset"
+    )
+    dataset = component.build(options, DatasetContext(target="none", training=False))
+    assert sum(sizes(dataset).values()) == len(rows) and not faults(dataset)
+    assert all(split[0].target is None for split in dataset.splits.values())
 
 
 # --- forms and columns --------------------------------------------------------------------------
