@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.settings import (
+    flag_settings,
     read_settings,
     refuse_contradictions,
+    refuse_idle,
     setting_options,
     take_output,
 )
@@ -67,6 +69,7 @@ def run(
         tree = _resumed_tree(resume, tree)
     output = take_output(tree, output)
     plan = resolve(tree, registry)
+    refuse_idle(flag_settings(given, registry), plan)
     if dry_run:
         from mmft_core.cli.dry_run import show_plan
 

@@ -10,7 +10,9 @@ import click
 
 from mmft_core.errors import ConfigError
 from mmft_core.planning.layers import combine, means
+from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, flatten, merge, nest, parse_set, read_toml
+from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -143,6 +145,25 @@ def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]
         else:
             chosen["backbone.weights"] = choice
     return [nest(chosen)]
+
+
+def refuse_idle(given: Tree, plan: Plan) -> None:
+    """Check that settings of adapters are given only where there will be any.
+
+    A file of settings may hold them, as the one that a run writes does.
+
+    Args:
+        given: by the flags and `--set`.
+
+    Raises:
+        ConfigError: there will be none.
+    """
+    idle = [key for key in flatten(given) if key.startswith("engine.lora.")]
+    if idle and not Tunings.parse(plan.engine.tune).adapts:
+        raise ConfigError(
+            f"{idle[0]} is set, but engine.tune = '{plan.engine.tune}' uses no adapters.",
+            hint="Give --tune lora, or leave the setting out.",
+        )
 
 
 def take_output(tree: Tree, output: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mmft_core.errors import ConfigError, did_you_mean
-from mmft_core.planning.config import EngineConfig, LoraConfig
+from mmft_core.planning.config import EngineConfig
 
 _FORM = re.compile(r"(?P<mode>full|head|last|gradual|lora)(?::(?P<number>[1-9]\d*))?")
 _ALONE = ("full", "head", "lora")
@@ -83,17 +83,9 @@ class Tunings:
             modalities: those of the run's backbones, none of which another may be named.
 
         Raises:
-            ConfigError: they are wrong, or do not go together.
+            ConfigError: they are wrong, or name another.
         """
         tunings = cls.parse(config.tune)
-        if not tunings.adapts and config.lora != LoraConfig():
-            default = LoraConfig()
-            names = [n for n, v in vars(config.lora).items() if v != getattr(default, n)]
-            raise ConfigError(
-                f"engine.lora.{names[0]} is set, but engine.tune = '{config.tune}' uses no "
-                "adapters.",
-                hint="Give --tune lora, or leave the setting out.",
-            )
         known = list(modalities)
         strange = [modality for modality in tunings.own if modality not in known]
         if strange:

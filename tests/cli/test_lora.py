@@ -191,3 +191,11 @@ def test_gradient_checkpointing_changes_no_result(tmp_path: Path, mmft: Mmft) ->
         assert mmft(*run_arguments(tmp_path / name, *FEW, *sets)).code == 0
         found.append(load_file(tmp_path / name / "model" / "model.safetensors"))
     assert all(torch.allclose(found[0][k], v, atol=1e-5) for k, v in found[1].items())
+
+
+def test_a_file_of_settings_may_hold_those_of_adapters(tmp_path: Path, mmft: Mmft) -> None:
+    """As the one that every run writes does, with what was the default then."""
+    file = tmp_path / "run.toml"
+    file.write_text("[engine.lora]\nrank = 3\n")
+    ended = mmft(*run_arguments(tmp_path / "run", "--dry-run", "-c", file))
+    assert ended.code == 0 and "rank = 3" in ended.out, ended.err

@@ -205,11 +205,6 @@ class TestNames:
             ({**BASE, "engine": {"lr": "x"}}, ConfigError, "engine.lr = 'x' is not valid"),
             ({**BASE, "engine": {"tune": "heads"}}, ConfigError, "tune = 'heads' is not valid"),
             ({**BASE, "engine": {"tune": "imag=head"}}, ConfigError, "Did you mean 'image'"),
-            (
-                {**BASE, "engine": {"lora": {"rank": 4}}},
-                ConfigError,
-                "engine.lora.rank is set, but engine.tune = 'full'",
-            ),
             ({**BASE, "task": {"name": "image-cls", "mixp": 1}}, ConfigError, "mean 'mixup'"),
             (
                 {**BASE, "backbone": {"name": "net", "weights": 3}},

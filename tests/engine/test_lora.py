@@ -269,11 +269,6 @@ def test_a_random_base_must_be_kept() -> None:
         prepare(Classification("point", Layered(), CLASSES), APART)
 
 
-def test_settings_of_adapters_without_adapters_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"engine.lora.rank is set, but engine.tune = 'full'"):
-        Tunings.of(EngineConfig(lora=LoraConfig(rank=4)), ["image"])
-
-
 @pytest.mark.parametrize("text", ["gradual+lora", "lora:2", "lora,gradual"])
 def test_adapters_are_not_combined_with_unfreezing(text: str) -> None:
     with pytest.raises(ConfigError, match="not combined with another way"):
