@@ -16,12 +16,14 @@ from mmft_core.cli.settings import (
     flag_settings,
     read_settings,
     refuse_contradictions,
+    refuse_idle,
     setting_options,
     take_output,
 )
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import missing_error, require_extra
+from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import default_output
 from mmft_core.sweep.fitting import fit, plan_trial, refuse_fixed, refuse_set
@@ -113,12 +115,16 @@ def _started(
     """The sweep of the command line, which may be there already."""
     space = parse_space(vary)
     refuse_fixed(space)
-    refuse_set(space, flag_settings(given, registry))
+    flags = flag_settings(given, registry)
+    refuse_set(space, flags)
     base = read_settings(given, registry)
     output = take_output(base, output)
     settings = SweepSettings(base=base, vary=space.texts())
+    varied = {d.key: d.extremes[0] for d in space.dimensions}
+    plan = plan_trial(base, varied, registry)
+    if "engine.tune" not in varied:
+        refuse_idle(merge(flags, nest(varied)), plan)
     if output is None:
-        plan = plan_trial(base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
         names = [part.component.name for part in plan.backbones.values()]
         output = Path("sweeps") / default_output(plan.task.component.name, names).name
     folder = SweepFolder(output)

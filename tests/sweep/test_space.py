@@ -108,6 +108,7 @@ def test_nothing_and_the_same_twice() -> None:
         (("--vary", "task=image-cls,image-retrieval"), "task cannot vary"),
         (("--vary", "dataset.name=digits,mnist"), "dataset.name cannot vary"),
         (("--vary", "engine.monitor=loss,accuracy"), "engine.monitor cannot vary"),
+        (("--vary", "engine.lora.rank=4,8"), "engine.lora.rank is set, but engine.tune = 'full'"),
         (("--vary", "engine.lr=1..2", "--folds", "1"), "folds = 1 is not valid"),
         (("--vary", "engine.lr=1..2", "--set", "dataset.val=0"), "has no val split"),
         (("--vary", "engine.lr=1..2", "--dataset", "./nowhere"), "no file or folder nowhere"),
