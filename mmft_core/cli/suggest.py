@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -100,11 +101,12 @@ def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
     Raises:
         WeightsError: those of one that was named cannot, or no one's can.
     """
-    from mmft_core.suggest import find_weights
+    from mmft_core.suggest import missing_weights
 
-    click.echo(f"Looking for the weights of {len(found)} backbones ...", err=True)
-    with _process() as pool:
-        missing = pool.submit(find_weights, found).result()
+    label = f"Looking for the weights of {len(found)} backbones"
+    with _process() as pool, click.progressbar(found, label=label, file=sys.stderr) as bar:
+        reasons = {c.name: pool.submit(missing_weights, c).result() for c in bar}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
     left = [candidate for candidate in found if candidate.name not in missing]
     for name, reason in missing.items():
         if explicit or not left:

@@ -6,6 +6,6 @@ probe.py        how much a linear model makes of a sample's features
 """
 
 from mmft_core.suggest.candidates import Candidate, candidates
-from mmft_core.suggest.measuring import Measured, find_weights, measure
+from mmft_core.suggest.measuring import Measured, measure, missing_weights
 
-__all__ = ["Candidate", "Measured", "candidates", "find_weights", "measure"]
+__all__ = ["Candidate", "Measured", "candidates", "measure", "missing_weights"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,27 +54,24 @@ class Measured:
     seconds: float
 
 
-def find_weights(found: Sequence[Candidate]) -> dict[str, str]:
-    """Which candidates' weights cannot be had, and why."""
-    registry = discover()
-    missing: dict[str, str] = {}
-    for candidate in found:
-        plan = resolve(candidate.tree, registry)
-        part = plan.backbones[candidate.modality]
-        if part.weights == "none":
-            continue
-        dataset = build_dataset(plan)
-        context = BackboneContext(
-            weights=WeightsRequest(part.weights, candidate.modality),
-            info=dataset.info,
-            needs=plan.task.spec.needs_of(candidate.modality),
-            train=dataset.splits["train"],
-        )
-        try:
-            part.component.build(part.options, context)
-        except WeightsError as error:
-            missing[candidate.name] = error.message
-    return missing
+def missing_weights(candidate: Candidate) -> str | None:
+    """Why a candidate's weights cannot be had; None if they can, or none are wanted."""
+    plan = resolve(candidate.tree, discover())
+    part = plan.backbones[candidate.modality]
+    if part.weights == "none":
+        return None
+    dataset = build_dataset(plan)
+    context = BackboneContext(
+        weights=WeightsRequest(part.weights, candidate.modality),
+        info=dataset.info,
+        needs=plan.task.spec.needs_of(candidate.modality),
+        train=dataset.splits["train"],
+    )
+    try:
+        part.component.build(part.options, context)
+    except WeightsError as error:
+        return error.message
+    return None
 
 
 def measure(candidate: Candidate, samples: int) -> Measured:
