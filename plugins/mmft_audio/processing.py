@@ -40,6 +40,7 @@ class AudioProcessor(Processor):
         padded: seconds to which waves are padded; 0 for the longest of a batch.
         margin: samples of silence behind the longest of a batch.
         multiple: of samples that a padded wave is long.
+        limit: samples of a padded wave, at most, where the network has so many positions; 0 for any.
     """
 
     rate: int
@@ -51,6 +52,7 @@ class AudioProcessor(Processor):
     padded: float = 0.0
     margin: int = 0
     multiple: int = 1
+    limit: int = 0
 
     suffixes = SUFFIXES
     inspects = True
@@ -90,6 +92,7 @@ class AudioProcessor(Processor):
         waves = pad_sequence(rows, batch_first=True)
         length = round(self.padded * self.rate) or waves.shape[1] + self.margin
         length = math.ceil(length / self.multiple) * self.multiple
+        length = min(length, self.limit or length)
         waves = torch.nn.functional.pad(waves, (0, length - waves.shape[1]))
         count = torch.tensor([len(item["lengths"]) for item in items])
         return {"waves": waves, "lengths": lengths, "pieces": count}

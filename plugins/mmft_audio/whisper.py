@@ -66,6 +66,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
             # The last transforms then see silence, and not a mirror image of the recording.
             margin=0 if options.padding == "window" else 2 * STRIDE * HOP,
             multiple=STRIDE * HOP,
+            limit=self.positions * STRIDE * HOP,
         )
         if tokenizer is not None:
             self._prepare_decoder(options)

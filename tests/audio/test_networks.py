@@ -89,6 +89,18 @@ def test_texts_are_of_their_own_recording(beam_count: int, recordings: Recording
     assert together == alone
 
 
+@pytest.mark.parametrize("padding", ["batch", "window"])
+@torch.no_grad()
+def test_recordings_as_long_as_the_window_and_longer_are_heard(
+    tmp_path: Path, padding: str
+) -> None:
+    split = Recordings(tmp_path, seconds=(29.99, 30.0, 31.0), texts=["a", "b", "c"])
+    for needs in ((), ("transcription",)):
+        backbone = make_backbone("whisper-tiny", split, needs=needs, padding=padding)
+        for rows in ([0], [1], [0, 1, 2]):
+            assert heard(backbone, split, rows).pooled.isfinite().all()
+
+
 @pytest.mark.parametrize(("name", "options"), WRITERS[::2], ids=WRITER_IDS[::2])
 def test_a_recording_is_learned_by_heart(
     name: str, options: dict[str, str], recordings: Recordings
