@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 
 from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
+from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_core.export.comparison import Comparison
@@ -84,6 +84,7 @@ def export(
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.summary import next_command
     from mmft_core.export.exporting import export as make
     from mmft_core.export.wanted import Wanted
 
@@ -107,7 +108,7 @@ def export(
         return
     _show(Console(), found, wanted.place(run_dir).name)
     click.echo(f"export  {folder}")
-    click.echo(f"use it  mmft predict {shlex.quote(str(folder))} ...")
+    click.echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
 
 
 def _show(console: object, found: Comparison, name: str) -> None:

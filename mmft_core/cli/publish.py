@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from mmft_core.errors import ConfigError
+from mmft_core.run_directory import RunDirectory
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
@@ -58,6 +58,7 @@ def publish(
     The folder is used like a run. The card tells of data, figures, settings, time and, by an
     estimate, of energy and CO2. Paths of this machine are shortened to their last part.
     """
+    from mmft_core.cli.summary import next_command
     from mmft_core.report.licences import spdx
     from mmft_core.sharing import hub
     from mmft_core.sharing.publish import Wanted, publish
@@ -72,7 +73,8 @@ def publish(
     wanted = Wanted(licence=spdx(licence), repo=repo, watts=power, intensity=carbon_intensity)
     token = hub.check_access() if push else ""
     publish(run_dir, output, wanted)
-    click.echo(f"folder  {output}\nuse it  mmft predict {shlex.quote(str(output))} ...")
+    use = next_command(RunDirectory(run_dir).read_results(), output)
+    click.echo(f"folder  {output}\nuse it  {use}")
     if not licence:
         click.echo("! no licence was given, so nobody may use it; --licence gives one", err=True)
     if push:

@@ -34,7 +34,7 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     for line in (
         f"report  {path / 'report.html'}",
         f"model   {path / 'model'}",
-        f"use it  {_use(results, shlex.quote(str(path)))}",
+        f"use it  {next_command(results, path)}",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     headline = headline_of(results)
@@ -42,10 +42,11 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         console.print(f"[bold green]{headline}[/]", highlight=False)
 
 
-def _use(results: Mapping[str, Any], run: str) -> str:
-    """The command with which a user most likely goes on."""
+def next_command(results: Mapping[str, Any], folder: Path) -> str:
+    """The command with which a user of a run, or of what was made of it, most likely goes on."""
     from mmft_core.report.wording import inputs_of
 
+    run = shlex.quote(str(folder))
     if results["predicts"] in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
     return f"mmft predict {run} {inputs_of(results)}"

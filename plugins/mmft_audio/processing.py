@@ -40,7 +40,7 @@ class AudioProcessor(Processor):
         padded: seconds to which waves are padded; 0 for the longest of a batch.
         margin: samples of silence behind the longest of a batch.
         multiple: of samples that a padded wave is long.
-        limit: samples of a padded wave, at most, where the network has so many positions; 0 for any.
+        limit: samples of a padded wave, at most, for which a network has positions; 0 for any.
     """
 
     rate: int
