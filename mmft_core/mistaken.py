@@ -35,12 +35,16 @@ def refuse_folds(path: Path) -> None:
     RunDirectoryError: this is a cross-validation, which has no model of its own.
     """
     if (path / "folds.json").is_file():
-        config = shlex.quote(str(path / "config.toml"))
         raise RunDirectoryError(
             f"{path} is a cross-validation; each of its folds has a model, and it has none.",
             hint=f"Give a fold, as {shlex.quote(str(path / 'fold-1'))}, or train one model on all: "
-            f"mmft run -c {config} --set folds=none",
+            f"{without_folds(path)}",
         )
+
+
+def without_folds(path: Path) -> str:
+    """The command that trains one model on what a cross-validation was given."""
+    return f"mmft run -c {shlex.quote(str(path / 'config.toml'))} --set folds=none"
 
 
 def _no_run(message: str) -> RunDirectoryError:

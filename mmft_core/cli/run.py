@@ -20,7 +20,7 @@ from mmft_core.cli.settings import (
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.mistaken import refuse_model
+from mmft_core.mistaken import refuse_model, without_folds
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import Tree
@@ -163,8 +163,7 @@ def _resumed_tree(path: Path, given: Tree) -> Tree:
     if _finished_folds(path, stored):
         raise RunDirectoryError(
             f"All folds of {path} are finished.",
-            hint="For a model of all its training data: "
-            f"mmft run -c {shlex.quote(str(directory.config))} --set folds=none",
+            hint=f"For a model of all its training data: {without_folds(path)}",
         )
     refuse_contradictions(path, stored, given)
     return stored

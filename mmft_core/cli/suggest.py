@@ -78,8 +78,7 @@ def suggest(
     tree = merge(nest(flags), parse_set(assignments))
     chosen = _weights(weights)
     found = candidates(tree, backbone, chosen, registry)
-    if chosen != {"": "none"}:
-        found = _with_weights(found, explicit=bool(backbone))
+    found = _with_weights(found, explicit=bool(backbone))
     measured = sorted(_measured(found, samples), key=_worth, reverse=True)
     if not measured:
         raise MmftError("None of the backbones could be measured.", hint="The reasons are above.")
@@ -96,15 +95,18 @@ def _weights(choices: Sequence[str]) -> dict[str, str]:
 
 
 def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
-    """The candidates whose weights can be had.
+    """The candidates whose weights can be had, and those that want none.
 
     Raises:
         WeightsError: those of one that was named cannot, or no one's can.
     """
     from mmft_core.suggest import missing_weights
 
-    label = f"Looking for the weights of {len(found)} backbones"
-    with _process() as pool, click.progressbar(found, label=label, file=sys.stderr) as bar:
+    wanting = [candidate for candidate in found if candidate.weights != "none"]
+    if not wanting:
+        return found
+    label = f"Looking for the weights of {len(wanting)} backbones"
+    with _process() as pool, click.progressbar(wanting, label=label, file=sys.stderr) as bar:
         reasons = {c.name: pool.submit(missing_weights, c).result() for c in bar}
     missing = {name: reason for name, reason in reasons.items() if reason is not None}
     left = [candidate for candidate in found if candidate.name not in missing]

@@ -120,10 +120,9 @@ def _started(
     base = read_settings(given, registry)
     output = take_output(base, output)
     settings = SweepSettings(base=base, vary=space.texts())
-    varied = {d.key: d.extremes[0] for d in space.dimensions}
-    plan = plan_trial(base, varied, registry)
-    if "engine.tune" not in varied:
-        refuse_idle(merge(flags, nest(varied)), plan)
+    plan = plan_trial(base, space.first, registry)
+    if "engine.tune" not in space.first:
+        refuse_idle(merge(flags, nest(space.first)), plan)
     if output is None:
         names = [part.component.name for part in plan.backbones.values()]
         output = Path("sweeps") / default_output(plan.task.component.name, names).name
@@ -160,7 +159,7 @@ def _sweep(
     from mmft_core.trackers.following import check
     from mmft_core.training.monitor import choose_monitor
 
-    first = plan_trial(settings.base, {d.key: d.extremes[0] for d in space.dimensions}, registry)
+    first = plan_trial(settings.base, space.first, registry)
     check(first.tracking, folder.path)
     _check_data(first)
     monitor = choose_monitor(first)

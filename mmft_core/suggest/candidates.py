@@ -29,6 +29,11 @@ class Candidate:
     modality: str
     tree: Tree
 
+    @property
+    def weights(self) -> str:
+        """What it starts from: "pretrained", "none", or a path."""
+        return str(self.tree["backbone"][self.modality]["weights"])
+
 
 def candidates(
     tree: Tree, names: Sequence[str], weights: Mapping[str, str], registry: Registry

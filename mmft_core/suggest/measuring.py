@@ -55,11 +55,9 @@ class Measured:
 
 
 def missing_weights(candidate: Candidate) -> str | None:
-    """Why a candidate's weights cannot be had; None if they can, or none are wanted."""
+    """Why a candidate's weights cannot be had; None if they can."""
     plan = resolve(candidate.tree, discover())
     part = plan.backbones[candidate.modality]
-    if part.weights == "none":
-        return None
     dataset = build_dataset(plan)
     context = BackboneContext(
         weights=WeightsRequest(part.weights, candidate.modality),

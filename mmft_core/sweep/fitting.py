@@ -97,7 +97,7 @@ def _is_name(key: str) -> bool:
 
 def _corners(space: Space) -> Iterator[dict[str, Value]]:
     """Settings in which every extreme of every dimension occurs, with each part that is named."""
-    first = {d.key: d.extremes[0] for d in space.dimensions}
+    first = space.first
     named = [d for d in space.dimensions if all(isinstance(v, str) for v in d.extremes)]
     yield first
     for dimension in space.dimensions:

@@ -93,6 +93,11 @@ class Space:
         """How many combinations there are; infinite where numbers vary freely."""
         return math.prod(d.size for d in self.dimensions)
 
+    @property
+    def first(self) -> dict[str, Value]:
+        """One combination of many: an end of each dimension, by its setting."""
+        return {d.key: d.extremes[0] for d in self.dimensions}
+
     def texts(self) -> dict[str, str]:
         """Each dimension as it was written, by its setting."""
         return {d.key: d.text for d in self.dimensions}
