@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.data_choice import (
+    check_output,
+    chosen_data,
+    dataset_argument,
+    output_option,
+    set_option,
+    table_file,
+    task_option,
+)
 from mmft_core.cli.data_report import show
-from mmft_core.discovery import discover
-from mmft_core.errors import ConfigError
-from mmft_core.files import ensure_new
-from mmft_core.planning.trees import Tree, merge, parse_set
+from mmft_core.cli.data_split import split
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
@@ -27,17 +33,13 @@ def data() -> None:
     """Check a data set before anything is trained, clean it, divide it."""
 
 
-_dataset = click.argument("dataset")
-_task = click.option("--task", help="What it is for, where that does not show: text-cls, asr, ...")
-_set = click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="dataset.label_column=kind"
-)
+data.add_command(split)
 
 
 @data.command()
-@_dataset
-@_task
-@_set
+@dataset_argument
+@task_option
+@set_option
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="All of it, for programs."
 )
@@ -70,17 +72,21 @@ def check(
         write_page(html, report, chosen.dataset, chosen.inspectors)
         click.echo(f"report  {html}")
     if report.findings:
-        click.echo(f"clean   mmft data clean {shlex.quote(dataset)} -o cleaned.csv")
+        click.echo(f"clean   {_clean_command(dataset, task, assignments)}")
     sys.exit(1 if report.findings else 0)
 
 
+def _clean_command(dataset: str, task: str | None, assignments: tuple[str, ...]) -> str:
+    chosen = ["--task", task] if task is not None else []
+    sets = [word for assignment in assignments for word in ("--set", assignment)]
+    return shlex.join(["mmft", "data", "clean", dataset, *chosen, *sets, "-o", "cleaned.csv"])
+
+
 @data.command()
-@_dataset
-@_task
-@_set
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
-)
+@dataset_argument
+@task_option
+@set_option
+@output_option
 @click.option(
     "--remove",
     multiple=True,
@@ -112,10 +118,10 @@ def clean(
     )
 
     removed_file = output.with_suffix(".removed.csv")
-    _check_output(output, [output, removed_file])
+    check_output(output, [output, removed_file])
     chosen, report = _checked(dataset, task, assignments)
     removed = removals(report.findings, remove or BY_DEFAULT)
-    folder, own = output.absolute().parent, _table(dataset)
+    folder, own = output.absolute().parent, table_file(dataset)
     rows = rows_left_of_table(own, folder, removed) if own else None
     if rows is None:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
@@ -129,123 +135,19 @@ def clean(
     click.echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
 
 
-_share = click.FloatRange(min=0, max=1, max_open=True)
-
-
-@data.command()
-@_dataset
-@_task
-@_set
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
-)
-@click.option("--val", type=_share, default=0.1, show_default=True, help="Share of the rows.")
-@click.option("--test", type=_share, default=0.1, show_default=True, help="Share of the rows.")
-@click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
-@click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True)
-def split(
-    dataset: str,
-    task: str | None,
-    assignments: tuple[str, ...],
-    output: Path,
-    val: float,
-    test: float,
-    group: str | None,
-    time: str | None,
-    folds: int | None,
-    seed: int,
-) -> None:
-    """Write a table of DATASET with a column that divides it anew into train, val and test.
-
-    Each class is divided in proportion, unless --group or --time says otherwise. With --folds K
-    there come K tables, OUTPUT.fold-1.csv and so on, whose val is a fold each.
-
-    \b
-    mmft data split patients.csv -o divided.csv --group patient
-    """
-    from mmft_core.data_check.splitting import divide_rows, fold_rows
-
-    numbers = range(1, folds + 1) if folds else ()
-    files = [output.with_suffix(f".fold-{number}.csv") for number in numbers] or [output]
-    _check_output(output, files)
-    if time is not None and (group is not None or folds is not None):
-        raise ConfigError("--time goes neither with --group nor with --folds.")
-    rows = _rows(dataset, task, assignments, output.absolute().parent)
-    if folds is None:
-        shares = {"test": test, "val": val}
-        names = divide_rows(rows, shares, group=group, time=time, seed=seed)
-        _write_split(output, rows, names)
-        click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
-        return
-    fold_of = fold_rows(rows, folds, group=group, seed=seed).tolist()
-    for fold, file in enumerate(files):
-        _write_split(file, rows, ["val" if own == fold else "train" for own in fold_of])
-
-
-def _rows(
-    dataset: str, task: str | None, assignments: tuple[str, ...], folder: Path
-) -> list[dict[str, str]]:
-    """The rows to be divided: those of a table as they are, those of other data by sample."""
-    from mmft_core.data_check.cleaning import rows_left, rows_of_table
-
-    table = _table(dataset)
-    if table is not None:
-        return rows_of_table(table, folder)
-    chosen = _chosen(dataset, task, assignments)
-    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
-
-
-def _table(dataset: str) -> Path | None:
-    """The file, if the data set is a table."""
-    from mmft_core.data.tables import SUFFIXES
-
-    path = Path(dataset).expanduser()
-    return path if path.is_file() and path.suffix.lower() in SUFFIXES else None
-
-
-def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> None:
-    from mmft_core.data_check.cleaning import write_rows
-
-    divided = [{k: v for k, v in row.items() if k != "split"} for row in rows]
-    write_rows(file, [row | {"split": n} for row, n in zip(divided, names, strict=True)])
-    counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
-    click.echo(f"table  {file}: {counts}")
-
-
-def _check_output(output: Path, files: list[Path]) -> None:
-    """Check that these files may be written, which are named after the output."""
-    if output.suffix != ".csv":
-        raise ConfigError(f"--output {output} is no .csv file.")
-    for file in files:
-        ensure_new(file)
-
-
 def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:
     from rich.console import Console
 
     from mmft_core.cli.display import make_display
     from mmft_core.data_check import check as run_check
 
-    chosen = _chosen(dataset, task, assignments)
+    chosen = chosen_data(dataset, task, assignments)
     display = make_display(Console(stderr=True))
     with contextlib.closing(display):
         report = run_check(
             chosen.dataset,
             chosen.inspectors,
+            chosen.target,
             lambda done, total: display.evaluating("data check", done, total),
         )
     return chosen, report
-
-
-def _chosen(dataset: str, task: str | None, assignments: tuple[str, ...]) -> Chosen:
-    from mmft_core.data_check.choosing import choose
-
-    registry = discover()
-    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
-    own: Tree = parse_set(assignments)
-    if set(own) - {"dataset"}:
-        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
-    table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
-    return choose(table, task, registry)

@@ -44,6 +44,8 @@ class Subset(_View):
     """Some samples of a split, by their indices (n,)."""
 
     def __init__(self, split: Split, indices: Indices) -> None:
+        if isinstance(split, Subset):  # Some of some are some of the whole.
+            split, indices = split.split, split.indices[indices]
         self.split, self.indices = split, indices
 
     def __len__(self) -> int:
@@ -121,6 +123,17 @@ class Joined(_View):
     def _locate(self, index: int) -> tuple[Split, int]:
         which = int(np.searchsorted(self._ends, index, side="right"))
         return self.splits[which], index - (int(self._ends[which - 1]) if which else 0)
+
+
+def together(splits: Iterable[Split]) -> Split:
+    """All samples of several splits; parts of one split come in its order, as they did before it
+    was divided."""
+    parts = list(splits)
+    subsets = [part for part in parts if isinstance(part, Subset)]
+    wholes = {id(part.split) for part in subsets}
+    if len(subsets) < len(parts) or len(wholes) != 1:
+        return Joined(parts)
+    return Subset(subsets[0].split, np.sort(np.concatenate([part.indices for part in subsets])))
 
 
 def stratified(labels: Indices, shares: Mapping[str, float], seed: int) -> dict[str, Indices]:

@@ -19,12 +19,14 @@ from mmft_core.data_check.sizes import find_long, find_long_targets
 def check(
     dataset: Dataset,
     inspectors: Mapping[str, Inspector],
+    target: str,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Check all samples of a data set.
 
     Args:
         inspectors: by modality; inputs of others are only looked for.
+        target: what its targets are.
     """
     started = time.perf_counter()
     looks = list(look(dataset.splits, inspectors, on_progress))
@@ -34,9 +36,9 @@ def check(
     }
     findings = [*_of_single(looks), *find_long(looks, inspectors)]
     findings += find_duplicates(looks, inspectors, classes=bool(dataset.info.classes))
-    if not dataset.info.classes:
+    if target == "text":
         findings += find_long_targets(looks)
-    else:
+    if dataset.info.classes:
         known = {f.id for f in findings if f.kind == "conflict"}  # One or the other is wrong.
         findings += find_suspects([s for s in looks if s.id not in known])
         findings += find_uneven(counts)

@@ -15,6 +15,9 @@ from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec, resolve
 
+_MOST = 0.9
+"""Of the files of a folder must be of one kind, for it to be read as that."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
@@ -53,6 +56,7 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"The folder {path} is empty.", hint="Check the path.")
     found, reasons = _openers(path, table, registry)
+    found = _mostly(found)
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -84,6 +88,14 @@ def _openers(path: Path, table: Tree, registry: Registry) -> tuple[dict[str, Cho
             except MmftError as error:
                 reasons.append(error.message)
     return found, reasons
+
+
+def _mostly(found: dict[str, Chosen]) -> dict[str, Chosen]:
+    """Of several data sets that a folder can be read as the one that nearly all of its files are
+    of: a stray text makes no texts of a folder of pictures."""
+    sizes = {name: sum(map(len, c.dataset.splits.values())) for name, c in found.items()}
+    main = {name: found[name] for name, n in sizes.items() if n >= _MOST * sum(sizes.values())}
+    return main or found
 
 
 def _built(

@@ -93,8 +93,9 @@ def rows_left_of_table(
     """
     rows, table = rows_of_table(file, folder), Table(file)
     known = {table.row_id(k) for k in range(len(rows))}
+    name = len(file.name)  # Which may hold parentheses itself, as "photos (1).csv" does.
     # An id may go on with the name of a file, in parentheses.
-    gone = {f.id if f.id in known else f.id.partition(" (")[0] for f in removed}
+    gone = {f.id[:name] + f.id[name:].partition(" (")[0] for f in removed}
     if not gone <= known:
         return None
     return [row for k, row in enumerate(rows) if table.row_id(k) not in gone]
@@ -159,15 +160,18 @@ def _cells(
 
 
 def _relative(place: str, folder: Path, cell: str) -> str:
-    """A cell that is a path, as it is found from a folder; another cell as it is."""
-    if not cell or os.path.sep not in place or "\n" in cell or not _exists(place):
+    """A cell that is the path of a file, as it is found from a folder; another cell as it is.
+
+    A folder's name is no path: class and split are often called as a folder beside the table is.
+    """
+    if not cell or os.path.sep not in place or "\n" in cell or not _is_file(place):
         return cell
     path = Path(place).absolute()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
-def _exists(cell: str) -> bool:
+def _is_file(cell: str) -> bool:
     try:
-        return Path(cell).exists()
+        return Path(cell).is_file()
     except (OSError, ValueError):  # Too long for a name, or with a zero byte: it is a text.
         return False

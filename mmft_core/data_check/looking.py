@@ -65,7 +65,8 @@ class _Looks(Dataset[Look]):
     def _failed(self, index: int, sample_id: str, error: Exception, target: Any = None) -> Look:
         kind, text = "unreadable", f"cannot be decoded: {error}"
         if isinstance(error, SampleError):  # Its reason is a part of a sentence, as findings are.
-            kind, text = error.kind, error.reason.removeprefix("it ")
+            kind = error.kind
+            text = error.reason.removeprefix("it ").removeprefix("the file ")
         return Look(split=self.name, index=index, id=sample_id, target=target, error=(kind, text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -16,13 +17,40 @@ from mmft_core.errors import ConfigError, DataError, did_you_mean
 Rows: TypeAlias = Sequence[Mapping[str, str]]
 
 
+def find_label(rows: Rows, given: str | None) -> str | None:
+    """The column of classes: the given one, or one with a usual name whose cells repeat.
+
+    Raises:
+        ConfigError: there is no such column.
+        DataError: its cells hardly repeat.
+    """
+    if given is None:
+        by_lower = {column.lower(): column for column in rows[0]}
+        column = next((by_lower[name] for name in LABEL_NAMES if name in by_lower), None)
+        return column if column is not None and _repeats(rows, column) else None
+    _cells(rows, given, "--label")
+    if not _repeats(rows, given):
+        raise DataError(
+            f"The cells of column '{given}' hardly repeat, so they are no classes.",
+            hint="Leave out --label to divide at random.",
+        )
+    return given
+
+
 def divide_rows(
-    rows: Rows, shares: Mapping[str, float], *, group: str | None, time: str | None, seed: int
+    rows: Rows,
+    shares: Mapping[str, float],
+    *,
+    label: str | None,
+    group: str | None,
+    time: str | None,
+    seed: int,
 ) -> list[str]:
     """Give each row its split.
 
     Args:
         shares: of "val" and "test"; "train" gets the rest.
+        label: the column of classes, each of which is divided in proportion.
         group: a column; rows with the same cell come into the same split.
         time: a column of numbers or ISO dates; the last rows are test, those before them val.
 
@@ -33,13 +61,15 @@ def divide_rows(
     if sum(shares.values()) >= 1:
         raise ConfigError("--val and --test leave nothing to train on.")
     if group is not None:
-        return _by_group(rows, group, shares, seed)
+        return _by_group(rows, group, label, shares, seed)
     if time is not None:
         return _by_time(_times(_cells(rows, time, "--time"), time), shares)
-    return _named(stratified(_labels(rows), shares, seed), len(rows))
+    return _named(stratified(_labels(rows, label), shares, seed), len(rows))
 
 
-def fold_rows(rows: Rows, count: int, *, group: str | None, seed: int) -> Indices:
+def fold_rows(
+    rows: Rows, count: int, *, label: str | None, group: str | None, seed: int
+) -> Indices:
     """Give each row its fold, from 0: classes in proportion, groups never torn apart.
 
     Raises:
@@ -48,7 +78,7 @@ def fold_rows(rows: Rows, count: int, *, group: str | None, seed: int) -> Indice
     """
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    labels = _labels(rows)
+    labels = _labels(rows, label)
     if group is not None:
         return fold_groups(_groups(rows, group), labels, count, seed)
     if len(rows) < count:
@@ -81,9 +111,9 @@ def _groups(rows: Rows, column: str) -> list[str]:
     return groups
 
 
-def _label_column(rows: Rows) -> str | None:
-    by_lower = {column.lower(): column for column in rows[0]}
-    return next((by_lower[name] for name in LABEL_NAMES if name in by_lower), None)
+def _repeats(rows: Rows, column: str) -> bool:
+    """Whether cells come again as classes do; numbers, mostly, do not."""
+    return 2 * len({row[column] for row in rows}) <= len(rows)
 
 
 def _named(parts: Mapping[str, Indices], count: int) -> list[str]:
@@ -94,19 +124,18 @@ def _named(parts: Mapping[str, Indices], count: int) -> list[str]:
     return [str(name) for name in found]
 
 
-def _labels(rows: Rows) -> Indices:
-    """Class indices (n,); all the same where no column is clearly that of classes."""
-    column = _label_column(rows)
-    cells = [row[column] for row in rows] if column is not None else []
-    if not cells or len(set(cells)) > len(cells) / 2:  # Numbers, mostly, and no classes.
+def _labels(rows: Rows, label: str | None) -> Indices:
+    """Class indices (n,); all the same without a column of classes."""
+    if label is None:
         return np.zeros(len(rows), dtype=np.int64)
-    return np.unique(cells, return_inverse=True)[1].astype(np.int64)
+    return np.unique([row[label] for row in rows], return_inverse=True)[1].astype(np.int64)
 
 
-def _by_group(rows: Rows, group: str, shares: Mapping[str, float], seed: int) -> list[str]:
+def _by_group(
+    rows: Rows, group: str, label: str | None, shares: Mapping[str, float], seed: int
+) -> list[str]:
     """Whole groups, so that train has every class; but for a group that is itself a class."""
-    groups, column = _groups(rows, group), _label_column(rows)
-    labels = np.zeros(len(rows), dtype=np.int64) if column == group else _labels(rows)
+    groups, labels = _groups(rows, group), _labels(rows, None if label == group else label)
     parts = whole_groups(groups, labels, {k: v for k, v in shares.items() if v > 0}, seed)
     empty = next((name for name, places in parts.items() if not len(places)), None)
     if empty is not None:
@@ -144,6 +173,9 @@ def _times(cells: Sequence[str], column: str) -> list[float]:
 
 def _time(cell: str) -> float:
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         return datetime.fromisoformat(cell.strip()).timestamp()
+    if not math.isfinite(number):  # What pandas makes of an empty cell.
+        raise ValueError(cell)
+    return number

@@ -15,7 +15,7 @@ from mmft_core.batches.loading import choose_workers, evaluation_loader, outcome
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
 from mmft_core.data import soundness
-from mmft_core.data.splits import Joined, Unlabelled
+from mmft_core.data.splits import Unlabelled, together
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.inference.pieces import Pieces, divided_modality
@@ -209,7 +209,7 @@ def choose_split(dataset: Dataset, name: str) -> Split:
         DataError: there is no such split.
     """
     if name == "all":
-        return Joined(dataset.splits.values())
+        return together(dataset.splits.values())
     if name not in dataset.splits:
         raise DataError(
             f"Dataset '{dataset.info.name}' has no split '{name}'.",

@@ -157,9 +157,14 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
                 f"Backbone '{component.name}' reads {component.spec.modality}, not {modality}.",
                 hint=f"Write it as {component.spec.modality}={component.name}.",
             )
-    strange = shared.keys() - frozenset().union(*known.values())  # Each of them will be refused.
+    of_any = frozenset().union(*known.values())
+    for key in shared.keys() - of_any:
+        raise ConfigError(
+            f"There is no option 'backbone.{key}'.{did_you_mean(key, of_any)}",
+            hint=f"Options of backbone: {', '.join(sorted(of_any))}.",
+        )
     return {
-        m: merge({k: v for k, v in shared.items() if k in known[m] | strange}, own)
+        m: merge({k: v for k, v in shared.items() if k in known[m]}, own)
         for m, own in by_modality.items()
     }
 
@@ -189,18 +194,23 @@ def _metrics(
     )
 
 
-def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree) -> Any:
-    """The typed options. Advice for options that this component lacks is passed over."""
+def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, where: str) -> Any:
+    """The typed options. Advice for options that this component lacks is passed over.
+
+    Args:
+        where: dotted prefix of the keys, for messages.
+    """
     options_type = component.options_type()
     known = option_names(options_type)
     advised = {k: v for k, v in advice.items() if k in known}
     given = {k: v for k, v in table.items() if k != "name"}
-    return convert(merge(advised, given), options_type, component.kind)
+    return convert(merge(advised, given), options_type, where)
 
 
 def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> Part[S]:
     own = advice.get(component.kind, {})
-    return Part(component=component, options=_options(component, own, table))
+    options = _options(component, own, table, component.kind)
+    return Part(component=component, options=options)
 
 
 def _backbone_part(
@@ -215,9 +225,8 @@ def _backbone_part(
     # Advice is for whichever backbone has the option: "backbone.image_size".
     plain = {k: v for k, v in advice.items() if not isinstance(v, Mapping)}
     own = merge(plain, advice.get(modality, {}))
-    return BackbonePart(
-        component=component, options=_options(component, own, table), weights=weights
-    )
+    options = _options(component, own, table, f"backbone.{modality}")
+    return BackbonePart(component=component, options=options, weights=weights)
 
 
 def _on_bad_sample(tree: Mapping[str, Any]) -> OnBadSample:

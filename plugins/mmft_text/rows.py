@@ -46,7 +46,7 @@ class TextRows(TargetRows):
     def __getitem__(self, index: int) -> Sample:
         text = self.texts[index].as_py()
         if not (text or "").strip():
-            raise SampleError(self.sample_id(index), "its text is empty", kind="empty")
+            raise SampleError(self.sample_id(index), "it has no text", kind="empty")
         return Sample({"text": text}, self.target(index), self.sample_id(index))
 
     def sizes(self) -> Sequence[float]:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +16,7 @@ from mmft_core.batches.loading import batches, choose_workers, evaluation_loader
 from mmft_core.batches.prepared import Loaded, PreparedSplit, seed_everything
 from mmft_core.batches.windows import CountedWindows, TrainingKeys
 from mmft_core.contracts import Processor, Sample, Split, TargetCodec
+from mmft_core.data.splits import Subset, together
 from mmft_core.errors import DataError, SampleError
 
 SIZES = {
@@ -217,6 +219,18 @@ class TestBadSamples:
         loader = evaluation_loader(prepared(bad={4: "die"}), 3, workers=1)
         with pytest.raises(DataError, match=r"process that loads data died.*engine\.workers=0"):
             list(batches(loader))
+
+
+def test_parts_of_one_split_come_together_in_its_order() -> None:
+    whole = Numbers()
+    order = np.random.default_rng(0).permutation(len(whole))
+    first, rest = Subset(whole, order[:3]), Subset(whole, order[3:])
+    second, third = Subset(rest, np.array([2, 0])), Subset(rest, np.arange(3, len(rest)))
+    own = sorted([*order[:3].tolist(), *order[[5, 3]].tolist(), *order[6:].tolist()])
+    joined = together([first, second, third])
+    assert [joined[k] for k in range(len(joined))] == [whole[k] for k in own]
+    others = together([first, Subset(Numbers(), np.array([0]))])
+    assert [others[k] for k in range(4)] == [*(first[k] for k in range(3)), whole[0]]
 
 
 def test_workers() -> None:

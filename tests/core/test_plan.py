@@ -211,6 +211,16 @@ class TestNames:
                 ConfigError,
                 r"backbone.image.weights = 3 is not valid",
             ),
+            (
+                {**BASE, "backbone": {"name": "net", "image_size": "x"}},
+                ConfigError,
+                r"backbone.image.image_size = 'x' is not valid",
+            ),
+            (
+                {**BASE, "backbone": {"name": "net", "image_sise": 3}},
+                ConfigError,
+                r"no option 'backbone.image_sise'. Did you mean 'image_size'",
+            ),
         ],
     )
     def test_mistakes(self, tree: dict, error: type[Exception], sentence: str) -> None:

@@ -140,6 +140,42 @@ def test_a_cleaned_table_keeps_the_columns_that_are_no_inputs(mmft: Call, tmp_pa
     assert left == ["text,label,patient", *rows]
 
 
+def test_a_table_with_parentheses_in_its_name_keeps_its_columns(
+    mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos = photo_folder(per_class=3)
+    rows = [f"photos/{c}/00{k}.jpg,{c},note {k}" for c in ("china", "flower") for k in range(3)]
+    (photos / "china" / "001.jpg").write_bytes(b"")
+    (tmp_path / "rows (1).csv").write_text("\n".join(["image,label,remark", *rows]))
+    clean = tmp_path / "clean.csv"
+    ended = mmft("data", "clean", tmp_path / "rows (1).csv", "--task", "image-cls", "-o", clean)
+    assert ended.code == 0, ended.err
+    del rows[1]
+    assert clean.read_text().splitlines() == ["image,label,remark", *rows]
+
+
+def test_a_stray_text_makes_no_texts_of_pictures(
+    mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos = photo_folder()
+    (photos / "china" / "notes.txt").write_text("Taken in summer.")
+    ended, got = found(mmft, photos, tmp_path)
+    assert got == set() and "1 files that are not pictures" in ended.out
+    for k in range(9):
+        (photos / "china" / f"{k}.txt").write_text("Taken in summer.")
+    ended = mmft("data", "check", photos)
+    assert ended.code == 2 and "image-folder or text-folder" in ended.err
+
+
+def test_the_command_to_clean_knows_what_the_data_are_for(mmft: Call, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    rows = [f"word{k} of a text,{'ab'[k % 2]}" for k in range(20)]
+    table.write_text("\n".join(["words,kind", *rows, rows[4]]))
+    more = ("--task", "text-cls", "--set", "dataset.target_column=kind")
+    ended = mmft("data", "check", table, *more)
+    assert ended.code == 1 and f"mmft data clean {table} {' '.join(more)} -o" in ended.out
+
+
 def test_a_cleaned_folder_is_divided_by_whoever_reads_it(
     mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

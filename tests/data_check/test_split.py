@@ -45,6 +45,18 @@ def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: 
     assert read(again) == rows != read(other)
 
 
+def test_the_column_of_classes_may_have_any_name(mmft: Call, table: Path, tmp_path: Path) -> None:
+    table.write_text(table.read_text().replace("text,label", "text,state", 1))
+    ended = mmft("data", "split", table, "-o", tmp_path / "chance.csv")
+    assert ended.code == 0 and "no column is clearly that of classes" in ended.out
+    ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--label", "state")
+    assert ended.code == 0 and "class, of column 'state'" in ended.out
+    rows = read(tmp_path / "out.csv")
+    assert Counter(r["split"] for r in rows if r["state"] == "ill") == {
+        "train": 120, "val": 15, "test": 15,
+    }  # fmt: skip
+
+
 def test_groups_stay_together(mmft: Call, table: Path, tmp_path: Path) -> None:
     mmft("data", "split", table, "-o", tmp_path / "out.csv", "--group", "patient")
     rows = read(tmp_path / "out.csv")
@@ -59,6 +71,12 @@ def test_the_last_are_the_test(mmft: Call, table: Path, tmp_path: Path) -> None:
     for row in read(tmp_path / "out.csv"):
         days[row["split"]].append(row["day"])
     assert max(days["train"]) <= min(days["val"]) <= max(days["val"]) <= min(days["test"])
+
+
+def test_a_time_that_is_no_number_is_named(mmft: Call, table: Path, tmp_path: Path) -> None:
+    table.write_text("text,label,day\na word,a,1\nanother,b,nan\n")
+    ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--time", "day")
+    assert ended.code == 2 and "Row 2: 'nan' in 'day' is neither" in ended.err
 
 
 @pytest.mark.parametrize("group", [(), ("--group", "patient")])
@@ -92,6 +110,22 @@ def test_paths_are_found_from_where_the_table_comes_to_lie(
         assert "unreadable" not in ended.out and "20" not in ended.err, ended.out
 
 
+def test_what_is_called_as_a_folder_beside_the_table_stays(
+    mmft: Call, photo_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos = photo_folder(per_class=2)
+    table, rows = photos / "labels.csv", ["image,label,split"]
+    rows += [f"{c}/00{k}.jpg,{c},train" for c in ("china", "flower") for k in range(2)]
+    table.write_text("\n".join(rows))
+    for command in ("split", "clean"):
+        out = tmp_path / f"{command}.csv"
+        ended = mmft("data", command, table, "--task", "image-cls", "-o", out)
+        assert ended.code == 0, ended.err
+        assert [r["label"] for r in read(out)] == ["china", "china", "flower", "flower"]
+        assert read(out)[0]["image"] == "photos/china/000.jpg"
+    assert {r["split"] for r in read(tmp_path / "clean.csv")} == {"train"}
+
+
 def test_each_class_stays_in_train_though_groups_have_one_each(mmft: Call, tmp_path: Path) -> None:
     table = tmp_path / "owners.csv"
     rows = [f"remark {k} of somebody,c{k % 6},owner {k % 6}{k // 6 % 2}" for k in range(120)]
@@ -123,6 +157,11 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--time", "label"), "Row 1: 'well' in 'label' is neither"),
         (("--val", "0.5", "--test", "0.5"), "leave nothing to train on"),
         (("--time", "day", "--folds", "3"), "--time goes neither"),
+        (("--val", "0.2", "--folds", "3"), "--val and --test do not go with --folds"),
+        (("--label", "lable"), "Did you mean 'label'"),
+        (("--label", "text"), "hardly repeat, so they are no classes"),
+        (("--set", "dataset.label_column=label"), "Name the column of its classes by --label"),
+        (("--task", "text-clss"), "no task named 'text-clss'"),
         (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
         (("--seed", "-1"), "-1 is not in the range"),
         (("--group", "label", "--folds", "5"), "2 groups, too few for 5 folds"),

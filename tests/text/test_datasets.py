@@ -123,7 +123,7 @@ class TestTable:
         ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         split = build("text-table", path=str(path), val=0.0, test=0.0).splits["train"]
-        with pytest.raises(SampleError, match=r"t\.jsonl, row 2: its text is empty"):
+        with pytest.raises(SampleError, match=r"t\.jsonl, row 2: it has no text"):
             split[1]
         split = build("text-table", "text", path=str(path), val=0.0, test=0.0).splits["train"]
         with pytest.raises(SampleError, match=r"t\.jsonl, row 1: it has no target text"):

@@ -159,7 +159,7 @@ class TestBadTexts:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         arguments = (tmp_path / "run", "text-cls", "bert-base", path, "--epochs=1")
         ended = run(mmft, *arguments)
-        assert ended.code == 2 and "t.jsonl, row 5: its text is empty" in ended.err
+        assert ended.code == 2 and "t.jsonl, row 5: it has no text" in ended.err
         assert run(mmft, *arguments, "--on-bad-sample=skip").code == 0
 
     @pytest.mark.parametrize("overlong", ["truncate", "refuse"])

@@ -1,0 +1,124 @@
+"""`mmft data split`: the rows of a data set with their splits."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from mmft_core.cli.data_choice import (
+    check_output,
+    chosen_data,
+    dataset_argument,
+    output_option,
+    set_option,
+    table_file,
+    task_option,
+)
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+
+_share = click.FloatRange(min=0, max=1, max_open=True)
+
+
+@click.command()
+@dataset_argument
+@task_option
+@set_option
+@output_option
+@click.option("--val", type=_share, show_default="0.1", help="Share of the rows.")
+@click.option("--test", type=_share, show_default="0.1", help="Share of the rows.")
+@click.option("--label", metavar="COLUMN", help="Of the classes; default: one of a usual name.")
+@click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
+@click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True)
+def split(
+    dataset: str,
+    task: str | None,
+    assignments: tuple[str, ...],
+    output: Path,
+    val: float | None,
+    test: float | None,
+    label: str | None,
+    group: str | None,
+    time: str | None,
+    folds: int | None,
+    seed: int,
+) -> None:
+    """Write a table of DATASET with a column that divides it anew into train, val and test.
+
+    Each class is divided in proportion, unless --group or --time says otherwise. With --folds K
+    there come K tables, OUTPUT.fold-1.csv and so on, whose val is a fold each.
+
+    \b
+    mmft data split patients.csv -o divided.csv --group patient
+    """
+    from mmft_core.data_check.splitting import divide_rows, find_label, fold_rows
+
+    numbers = range(1, folds + 1) if folds else ()
+    files = [output.with_suffix(f".fold-{number}.csv") for number in numbers] or [output]
+    check_output(output, files)
+    if time is not None and (group is not None or folds is not None):
+        raise ConfigError("--time goes neither with --group nor with --folds.")
+    if folds is not None and (val is not None or test is not None):
+        raise ConfigError(
+            "--val and --test do not go with --folds, of which each is val once.",
+            hint="Set test aside first, then divide the table of the others in folds.",
+        )
+    rows = _rows(dataset, task, assignments, output.absolute().parent)
+    classes = find_label(rows, label)
+    if folds is None:
+        shares = {name: 0.1 if s is None else s for name, s in (("test", test), ("val", val))}
+        parts = divide_rows(rows, shares, label=classes, group=group, time=time, seed=seed)
+        _write_split(output, rows, parts)
+        click.echo(_how(classes, group, time))
+        click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
+        return
+    fold_of = fold_rows(rows, folds, label=classes, group=group, seed=seed).tolist()
+    for fold, file in enumerate(files):
+        _write_split(file, rows, ["val" if own == fold else "train" for own in fold_of])
+    click.echo(_how(classes, group, time))
+
+
+def _how(classes: str | None, group: str | None, time: str | None) -> str:
+    if time is not None:
+        return f"by      time, of column '{time}'"
+    whole = f", in whole groups of column '{group}'" if group is not None else ""
+    if classes is None:
+        return f"by      chance{whole}; no column is clearly that of classes, see --label"
+    return f"by      class, of column '{classes}'{whole}"
+
+
+def _rows(
+    dataset: str, task: str | None, assignments: tuple[str, ...], folder: Path
+) -> list[dict[str, str]]:
+    """The rows to be divided: those of a table as they are, those of other data by sample.
+
+    Raises:
+        ConfigError: a setting says how a table is to be read.
+    """
+    from mmft_core.data_check.cleaning import rows_left, rows_of_table
+
+    table = table_file(dataset)
+    if table is not None:
+        if task is not None:
+            discover().task(task)  # A mistake in its name is one, though rows are those of any.
+        if assignments:
+            raise ConfigError(
+                f"--set {assignments[0]}: {table} is a table, whose rows are divided as they are.",
+                hint="Name the column of its classes by --label COLUMN.",
+            )
+        return rows_of_table(table, folder)
+    chosen = chosen_data(dataset, task, assignments)
+    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+
+
+def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> None:
+    from mmft_core.data_check.cleaning import write_rows
+
+    divided = [{k: v for k, v in row.items() if k != "split"} for row in rows]
+    write_rows(file, [row | {"split": n} for row, n in zip(divided, names, strict=True)])
+    counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
+    click.echo(f"table  {file}: {counts}")
