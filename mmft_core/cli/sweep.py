@@ -33,7 +33,6 @@ from mmft_core.sweep.space import Space, parse_space, space_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmft_core.planning.plan import Plan
     from mmft_core.sinks import Sink
     from mmft_core.sweep.study import Study
 
@@ -46,7 +45,9 @@ if TYPE_CHECKING:
     metavar="KEY=RANGE",
     help="What to tune: engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, task.mixup=0,0.2.",
 )
-@click.option("--trials", type=click.IntRange(min=1), help="How many in all. Default: 20.")
+@click.option(
+    "--trials", type=click.IntRange(min=1), help="How many in all, by whomever. Default: 20."
+)
 @click.option(
     "--pruner",
     type=click.Choice(["none", "median", "hyperband"]),
@@ -97,7 +98,7 @@ def sweep(
         folder, settings = _started(vary, given, output, registry)
     settings = replace(settings, **changes)
     space = fit(space_of(settings.vary), settings.base, registry)
-    _sweep(folder, settings, space, jobs, registry)
+    _sweep(folder, settings, space, jobs, trials, registry)
 
 
 def _require_optuna() -> None:
@@ -146,35 +147,51 @@ def _resumed(
 
 
 def _sweep(
-    folder: SweepFolder, settings: SweepSettings, space: Space, jobs: int, registry: Registry
+    folder: SweepFolder,
+    settings: SweepSettings,
+    space: Space,
+    jobs: int,
+    trials: int | None,
+    registry: Registry,
 ) -> None:
-    """Join the study with as many processes as are wanted, then show what came of it."""
+    """Join the study with as many processes as are wanted, then show what came of it.
+
+    Args:
+        trials: after so many this command ends; None for what the sweep is for.
+    """
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from rich.console import Console
 
     from mmft_core.sweep.study import Study
-    from mmft_core.sweep.trial import TrialStoppedError
+    from mmft_core.sweep.trial import TrialStoppedError, check_val
     from mmft_core.trackers.following import check
     from mmft_core.training.monitor import choose_monitor
 
     first = plan_trial(settings.base, space.first, registry)
     check(first.tracking, folder.path)
-    _check_data(first)
+    check_val(first)
     monitor = choose_monitor(first)
-    if not folder.exists() or folder.read() != settings:
-        folder.write(settings)
+    settings = folder.join(settings)
     study = Study(folder, space, monitor, settings.pruner, first.engine.seed)
     console = Console()
     try:
-        _work(folder, settings, study, jobs, registry, console)
+        _work(folder, settings, study, jobs, trials, registry, console)
     except (TrialStoppedError, KeyboardInterrupt):
         _show(folder, settings, study, console)
-        where = shlex.quote(str(folder.path))
-        click.echo(f"Stopped. Go on with: mmft sweep --resume {where}")
+        click.echo(f"Stopped. Go on with: {_go_on(folder)}")
         sys.exit(130)
     _show(folder, settings, study, console)
+    if trials is not None and trials < (wanted := folder.read().trials):
+        click.echo(
+            f"This command was for {trials} in all, the sweep is for {wanted}. "
+            f"Go on with: {_go_on(folder)}"
+        )
+
+
+def _go_on(folder: SweepFolder) -> str:
+    return f"mmft sweep --resume {shlex.quote(str(folder.path))}"
 
 
 def _work(
@@ -182,6 +199,7 @@ def _work(
     settings: SweepSettings,
     study: Study,
     jobs: int,
+    trials: int | None,
     registry: Registry,
     console: Console,
 ) -> None:
@@ -205,22 +223,18 @@ def _work(
         display=display,
         command=shlex.join(["mmft", *sys.argv[1:]]),
     )
-    with Jobs(folder, jobs) as others:
+    with Jobs(folder, jobs, trials) as others:
         worker = Worker(
-            study=study, runner=runner, base=settings.base, tell=tell, check=others.check
+            study=study,
+            runner=runner,
+            base=settings.base,
+            trials=trials,
+            tell=tell,
+            check=others.check,
         )
         worker.work()
         others.wait()
         worker.work()  # What a killed one has left.
-
-
-def _check_data(plan: Plan) -> None:
-    """Check that there are data, and some to compare trials on, before anything is written."""
-    from mmft_core.parts import build_dataset
-    from mmft_core.sweep.trial import no_val
-
-    if "val" not in build_dataset(plan).splits:
-        raise no_val(plan)
 
 
 def _show(folder: SweepFolder, settings: SweepSettings, study: Study, console: Console) -> None:
@@ -228,7 +242,7 @@ def _show(folder: SweepFolder, settings: SweepSettings, study: Study, console: C
     from mmft_core.sweep.page import write_page
     from mmft_core.sweep.record import write_record
 
-    with study.alone():
+    with folder.alone():
         record = write_record(folder, study, settings.base, importance=True)
         write_page(folder, record)
     print_sweep(record, folder.path)

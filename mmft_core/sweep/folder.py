@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
+
+from filelock import FileLock
 
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import write_text
@@ -23,7 +26,7 @@ class SweepSettings:
     Attributes:
         base: the settings that all trials share.
         vary: the space, as it was written, by setting.
-        trials: how many there are to be in all.
+        trials: how many there are to be in all: the most that anybody asked for.
         pruner: what stops hopeless trials.
         keep: whose models are kept.
     """
@@ -128,8 +131,30 @@ class SweepFolder:
         except ConfigError as error:
             raise RunDirectoryError(f"{self.settings} cannot be used: {error}") from None
 
-    def write(self, settings: SweepSettings) -> None:
-        write_text(self.settings, dump_toml(settings.tree()))
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other worker changes the study or a file that all of them write."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.lock):
+            yield
+
+    def join(self, settings: SweepSettings) -> SweepSettings:
+        """Write the settings of a new sweep, or what changes of the one that is here.
+
+        A smaller number of trials takes nothing away from those that asked for more.
+
+        Raises:
+            RunDirectoryError: another sweep was started here in the meantime.
+            StorageError: they cannot be written.
+        """
+        with self.alone():
+            stored = self.read() if self.exists() else None
+            if stored is not None:
+                self.check_same(settings)
+                settings = replace(settings, trials=max(stored.trials, settings.trials))
+            if settings != stored:
+                write_text(self.settings, dump_toml(settings.tree()))
+        return settings
 
     def check_same(self, settings: SweepSettings) -> None:
         """Check that the sweep that is here is the one that is to be joined.

@@ -23,11 +23,14 @@ class Jobs:
     cores and, where there are several GPUs, one of these in turn.
     """
 
-    def __init__(self, folder: SweepFolder, count: int) -> None:
+    def __init__(self, folder: SweepFolder, count: int, trials: int | None) -> None:
         """Args:
         count: of workers, this process among them.
+        trials: after so many they end; None for what the sweep is for.
         """
         self.folder, self.count = folder, count
+        self.command = [sys.executable, "-m", "mmft_core", "sweep", "--resume", str(folder.path)]
+        self.command += [] if trials is None else ["--trials", str(trials)]
         self.workers: dict[Path, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -38,7 +41,7 @@ class Jobs:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as stream:
                 self.workers[log] = subprocess.Popen(
-                    [sys.executable, "-m", "mmft_core", "sweep", "--resume", str(self.folder.path)],
+                    self.command,
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,

@@ -8,8 +8,7 @@ a sweep of one worker that is interrupted chooses what an uninterrupted one does
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,15 +67,8 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.space, self.monitor, self.seed = folder, space, monitor, seed
         self._distributions = {d.key: distribution(d) for d in space.dimensions}
-        with self.alone():
+        with folder.alone():
             self._study = self._open(make_pruner(pruner))
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """No other worker changes the study or the files that are made of it."""
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder.lock):
-            yield
 
     def _open(self, pruner: optuna.pruners.BasePruner) -> optuna.Study:
         wanted = {"vary": self.space.texts(), "monitor": self.monitor.name}
@@ -113,7 +105,7 @@ class Study:
         Args:
             trials: how many there are to be, of all workers together.
         """
-        with self.alone():
+        with self.folder.alone():
             self._reclaim()
             while self._wanted(trials):
                 trial = self._ask()
@@ -220,12 +212,12 @@ class Study:
 
     def interrupted(self, attempt: Attempt) -> None:
         """The trial was interrupted; whoever goes on with the sweep goes on with it."""
-        with self.alone():
+        with self.folder.alone():
             self._try_again(attempt.number, attempt.params, attempt.trial.user_attrs, more=0)
         self.failed(attempt, "it was interrupted")
 
     def _tell(self, attempt: Attempt, state: TrialState, value: float | None = None) -> None:
-        with self.alone():
+        with self.folder.alone():
             self._study.tell(attempt.trial, value, state=state)
         attempt.lock.release()
 

@@ -11,6 +11,7 @@ import optuna
 
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError
+from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
@@ -114,7 +115,7 @@ class TrialRunner:
         if results is None:
             raise TrialStoppedError
         if "val" not in results["metrics"]:
-            raise no_val(plan)
+            raise _no_val(plan)
         return float(results["metrics"]["val"][self.monitor])
 
     def _folds(self, attempt: Attempt, plan: Plan, path: Path) -> float:
@@ -138,7 +139,17 @@ class TrialRunner:
         return Sinks([self.display(heading), pruning])
 
 
-def no_val(plan: Plan) -> DataError:
+def check_val(plan: Plan) -> None:
+    """Check that there are data, and some to compare trials on, before anything is written.
+
+    Raises:
+        DataError: there are not.
+    """
+    if "val" not in build_dataset(plan).splits:
+        raise _no_val(plan)
+
+
+def _no_val(plan: Plan) -> DataError:
     """The error of data that trials cannot be compared on."""
     return DataError(
         f"Dataset '{plan.dataset.component.name}' has no val split, by which trials are compared.",

@@ -31,6 +31,7 @@ class Worker:
 
     Attributes:
         base: the settings that all trials share.
+        trials: after so many, of all workers together, it ends; None for what the sweep is for.
         tell: told in words of every trial's beginning and end.
         check: called between trials; may raise to end the work.
     """
@@ -38,13 +39,14 @@ class Worker:
     study: Study
     runner: TrialRunner
     base: Tree
+    trials: int | None
     tell: Callable[[str], None]
     check: Callable[[], None] = lambda: None
 
     def work(self) -> None:
-        """Run trials until there are as many as the sweep's settings say.
+        """Run trials until there are enough.
 
-        They are read anew each time, for another worker may have been told of more.
+        The sweep's settings are read anew each time, for another worker may have been told of more.
 
         Raises:
             TrialStoppedError, KeyboardInterrupt: it was asked to stop.
@@ -54,7 +56,7 @@ class Worker:
         while True:
             self.check()
             settings = folder.read()
-            attempt = self.study.take(settings.trials)
+            attempt = self.study.take(self.trials or settings.trials)
             if attempt is None:
                 return
             again = "" if attempt.continues is None else f" (goes on with {attempt.continues})"
@@ -63,7 +65,7 @@ class Worker:
                 self.tell(f"Trial {attempt.number} {self._attempt(attempt)}")
             finally:
                 _free_memory()
-                with self.study.alone():
+                with folder.alone():
                     tidy(folder, self.study, settings.keep)
                     write_record(folder, self.study, self.base)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from typing import Any
 import pytest
 
 from mmft_core.contracts import MetricValue
+from mmft_core.errors import RunDirectoryError
 from mmft_core.evaluation import Evaluation
 from mmft_core.sinks import Evaluated, Start
 from mmft_core.sweep import work
+from mmft_core.sweep.folder import SweepFolder
 from mmft_core.sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
 from tests.faults.operations import die_after
@@ -121,6 +124,18 @@ def test_the_same_command_goes_on_and_another_is_refused(
     (tmp_path / "notes.txt").write_text("mine")
     ended = mmft(*sweep_arguments(tmp_path))
     assert ended.code == 2 and "is not empty" in ended.err
+
+
+def test_who_asks_for_fewer_trials_takes_none_from_others(whole: tuple[Path, str]) -> None:
+    folder = SweepFolder(whole[0])
+    stored = folder.read()
+    assert folder.join(replace(stored, trials=2)).trials == stored.trials == 5
+    assert folder.read() == stored
+    assert folder.join(replace(stored, trials=7)).trials == folder.read().trials == 7
+    folder.settings.unlink()
+    assert folder.join(stored).trials == 5
+    with pytest.raises(RunDirectoryError, match="another sweep"):
+        folder.join(replace(stored, vary={"engine.lr": "1..2"}))
 
 
 @pytest.mark.slow
@@ -245,6 +260,7 @@ def test_bad_data_end_the_sweep(tmp_path: Path, mmft: Mmft, photo_folder: Callab
     (photos / "china" / "000.jpg").unlink()
     ended = mmft("sweep", "--resume", output, "--trials", "1")
     assert ended.code == 0, ended.err
+    assert "This command was for 1 in all, the sweep is for 3." in ended.out
     assert [t["state"] for t in load(output)["trials"]] == ["complete"], "it did not count"
 
 
