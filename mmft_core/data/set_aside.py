@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from mmft_core.contracts import Split
 from mmft_core.data.groups import whole_groups
 from mmft_core.data.splits import Indices, Subset, stratified
@@ -52,8 +54,9 @@ def set_aside(
     lacking = [name for name in wanted if name not in parts]
     notes = []
     if made:
-        how = "by class" if groups is None else "whole groups"
-        notes.append(f"set aside at random, {how}: {' and '.join(made)}")
+        by_class = ", by class" if len(np.unique(labels)) > 1 else ""
+        how = by_class if groups is None else ", whole groups"
+        notes.append(f"set aside at random{how}: {' and '.join(made)}")
     if lacking:
         what = "samples" if groups is None else "groups"
         notes.append(f"too few {what} to set aside: {' and '.join(lacking)}")

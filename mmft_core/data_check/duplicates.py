@@ -74,6 +74,7 @@ def _finding(kind: str, sample: Look, other: Look, text: str) -> Finding:
         id=sample.id,
         text=text,
         other=other.id,
+        other_place=(other.split, other.index),
     )
 
 

@@ -42,6 +42,7 @@ class Finding:
         text: what is wrong with it, as the end of a sentence that begins with the id.
         index: of the sample in its split; None where it is about no single sample.
         other: id of another sample that it is about, too.
+        other_place: its split and its index there.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Finding:
     text: str
     index: int | None = None
     other: str | None = None
+    other_place: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

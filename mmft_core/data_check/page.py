@@ -16,7 +16,7 @@ from mmft_core.report.templating import render
 from mmft_core.report.wording import encodable
 
 _SHOWN = 24
-"""Findings of each kind that are shown with their sample; all are named."""
+"""Findings of each kind that are shown with their samples; all are named."""
 
 
 def write_page(
@@ -30,20 +30,30 @@ def write_page(
     sections: list[dict[str, Any]] = []
     for kind, findings in report.by_kind().items():
         rows = [
-            (finding, list(_previews(finding, dataset, inspectors)) if place < _SHOWN else [])
+            (finding, list(_samples(finding, dataset, inspectors)) if place < _SHOWN else [])
             for place, finding in enumerate(findings)
         ]
         sections.append({"kind": kind, "heading": KINDS[kind], "rows": rows})
     write_text(file, encodable(render("data.html.j2", report=report, sections=sections)))
 
 
-def _previews(
+def _samples(
     finding: Finding, dataset: Dataset, inspectors: Mapping[str, Inspector]
-) -> Iterator[Shown]:
+) -> Iterator[list[Shown]]:
+    """The sample of a finding and, beside it, the other that it is about."""
     if finding.index is None or finding.kind == "unreadable":
         return
+    for place in ((finding.split, finding.index), finding.other_place):
+        previews = [] if place is None else list(_previews(*place, dataset, inspectors))
+        if previews:
+            yield previews
+
+
+def _previews(
+    split: str, index: int, dataset: Dataset, inspectors: Mapping[str, Inspector]
+) -> Iterator[Shown]:
     try:
-        sample = dataset.splits[finding.split][finding.index]
+        sample = dataset.splits[split][index]
         for modality, inspector in inspectors.items():
             raw = sample.inputs.get(modality)
             preview = None if raw is None else inspector.preview(raw)

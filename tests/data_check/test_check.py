@@ -75,6 +75,8 @@ def test_the_page_shows_what_was_found(mmft: Call, faulty: Planted, tmp_path: Pa
     page = (tmp_path / "page.html").read_text()
     assert "perhaps wrongly labelled" in page and "moved0.png" in page
     assert page.count("data:image/") > 20 and "http" not in page.split("<body>")[1]
+    shown = {item.count("data:image/") for item in page.split("<li>") if " is a copy of " in item}
+    assert shown == {2}, "a copy stands beside what it is of"
 
 
 def test_a_picture_may_have_two_captions_but_not_in_two_splits(mmft: Call, tmp_path: Path) -> None:
