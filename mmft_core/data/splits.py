@@ -41,11 +41,18 @@ class _View(Split):
 
 
 class Subset(_View):
-    """Some samples of a split, by their indices (n,)."""
+    """Some samples of a split, by their indices (n,).
+
+    Attributes:
+        split: the whole: of some samples of some others it is theirs.
+    """
+
+    split: Split
+    indices: Indices
 
     def __init__(self, split: Split, indices: Indices) -> None:
-        if isinstance(split, Subset):  # Some of some are some of the whole.
-            split, indices = split.split, split.indices[indices]
+        if isinstance(split, Subset):
+            indices, split = split.indices[indices], split.split
         self.split, self.indices = split, indices
 
     def __len__(self) -> int:

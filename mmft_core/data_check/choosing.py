@@ -55,7 +55,7 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
         raise DataError(f"There is no file or folder {path}.", hint="Check the path.")
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"The folder {path} is empty.", hint="Check the path.")
-    found, reasons = _openers(path, table, registry)
+    found, errors = _openers(path, table, registry)
     found = _mostly(found)
     if len(found) == 1:
         return next(iter(found.values()))
@@ -64,20 +64,26 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
             f"{path} can be read as {' or '.join(found)}.",
             hint="Say what it is for: --task TASK, or --set dataset.name=NAME.",
         )
+    if len({error.message for error in errors}) == 1:
+        raise errors[0]  # It is wrong whatever it is for, and its hint says how to mend it.
     raise DataError(
-        f"No data set can be made of {path}: {reasons[0] if reasons else 'nothing opens it'}",
+        f"No data set can be made of {path}: "
+        f"{errors[0].message if errors else 'nothing opens it.'}",
         hint="Say what it is for: --task TASK.",
     )
 
 
-def _openers(path: Path, table: Tree, registry: Registry) -> tuple[dict[str, Chosen], list[str]]:
+def _openers(
+    path: Path, table: Tree, registry: Registry
+) -> tuple[dict[str, Chosen], list[MmftError]]:
     """The data sets that can be made of a path, by name; and why others cannot."""
     form = "/" if path.is_dir() else path.suffix.lower()
     components = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
     opening = [c for c in components if form in c.spec.opens]
     # A table of any columns reads whatever the others read, and more of it.
     mixed = [c for c in opening if c.spec.modalities == ANY_MODALITIES]
-    found, reasons = {}, []
+    found: dict[str, Chosen] = {}
+    errors: list[MmftError] = []
     for component in mixed or opening:
         for target in component.spec.targets:
             try:
@@ -86,8 +92,8 @@ def _openers(path: Path, table: Tree, registry: Registry) -> tuple[dict[str, Cho
                 )
                 break
             except MmftError as error:
-                reasons.append(error.message)
-    return found, reasons
+                errors.append(error)
+    return found, errors
 
 
 def _mostly(found: dict[str, Chosen]) -> dict[str, Chosen]:

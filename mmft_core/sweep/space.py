@@ -18,7 +18,9 @@ from mmft_core.planning.trees import toml_value
 
 Value: TypeAlias = bool | int | float | str
 
-_EXAMPLES = "For example: --vary engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, engine.lora.rank=4,8,16."
+_EXAMPLES = (
+    "For example: --vary engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, engine.lora.rank=4,8,16."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,6 +170,13 @@ def test_a_stray_text_makes_no_texts_of_pictures(
     assert ended.code == 2 and "image-folder or text-folder" in ended.err
 
 
+def test_a_table_that_cannot_be_read_comes_with_its_remedy(mmft: Call, tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("text;label\na word;a\n")
+    ended = mmft("data", "check", table)
+    assert ended.code == 2 and "Cells are separated by commas" in ended.err, ended.err
+
+
 def test_the_command_to_clean_knows_what_the_data_are_for(mmft: Call, tmp_path: Path) -> None:
     table = tmp_path / "rows.csv"
     rows = [f"word{k} of a text,{'ab'[k % 2]}" for k in range(20)]
