@@ -81,7 +81,8 @@ def script(job: Job, settings: SlurmSettings, file: Path) -> str:
     activate = settings.environment and shlex.quote(f"{settings.environment}/bin/activate")
     # srun does not take over what sbatch was told of CPUs, and would leave torchrun one of them.
     torchrun = (
-        f"srun --cpus-per-task={cpus} torchrun --nnodes={job.machines} --nproc-per-node={job.processes} "
+        f"srun --cpus-per-task={cpus} "
+        f"torchrun --nnodes={job.machines} --nproc-per-node={job.processes} "
         f'--rdzv-backend=c10d --rdzv-endpoint="$head:{PORT}" --rdzv-id="$SLURM_JOB_ID"'
     )
     return _SCRIPT.format(

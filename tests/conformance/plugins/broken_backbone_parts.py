@@ -30,6 +30,12 @@ class LoadsWeights(MeanNet):
         self.loaded = LoadedWeights(source="published")
 
 
+class UnsaidWeights(MeanNet):
+    def __init__(self, options, context) -> None:
+        super().__init__(options, context)
+        del self.loaded
+
+
 class _WithProcessor(MeanNet):
     processor_type = Padder
 

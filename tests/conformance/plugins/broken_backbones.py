@@ -6,6 +6,7 @@ NAMES = (
     "not-a-backbone",
     "uses-network",
     "loads-weights",
+    "unsaid-weights",
     "network-in-processor",
     "unpicklable",
     "random-evaluation",
