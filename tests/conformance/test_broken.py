@@ -126,6 +126,13 @@ EXPECTED = {
     ],
     # Tasks.
     "broken_tasks/not-a-task": [("builds_on_a_backbone", "built a Linear, not a Task")],
+    "broken_tasks/unknown-dataset": [
+        ("defaults_are_there", "no dataset named 'sound/sings'. Did you mean 'sound/signs'")
+    ],
+    "broken_tasks/unknown-metric": [("defaults_are_there", "no metric named 'shaer'")],
+    "broken_tasks/unmeasured-monitor": [
+        ("defaults_are_there", "'share/of-signs' is of none of its default metrics")
+    ],
     "broken_tasks/no-backbones": [("builds_on_a_backbone", "`backbones` lack {'numbers'}")],
     "broken_tasks/unpicklable-codec": [("builds_on_a_backbone", "pickle")],
     "broken_tasks/vector-loss": [("loss_is_finite", "the loss is not one number")],
