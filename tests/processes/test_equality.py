@@ -11,8 +11,8 @@ import pytest
 from tests.processes.tasks import TASKS, calls
 from tests.processes.tools import assert_alike, end, results, start_runs
 
-SHARDED = ("classes", "summaries", "pairs")
-"""With batch norm, with weights that two layers share, with a scalar parameter."""
+SHARDED = ("captions", "pairs")
+"""With batch norm and weights that two layers share; with a scalar parameter."""
 
 
 @pytest.fixture(scope="module")
