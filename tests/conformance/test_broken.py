@@ -58,6 +58,9 @@ EXPECTED = {
     "broken_backbones/silent-augmentation": [
         ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
     ],
+    "broken_backbones/seldom-augmentation": [
+        ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
+    ],
     "broken_backbones/same-stamp": [("stamps_tell_inputs_apart", "samples have the same stamp")],
     "broken_backbones/mismeasured": [("measures_what_it_prepares", "measure says 7 of an input")],
     "broken_backbones/encodes-again": [("hands_stored_features_on", "changes stored pooled")],

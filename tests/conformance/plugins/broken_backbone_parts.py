@@ -68,6 +68,15 @@ class SilentAugmentation(_WithProcessor):
             self.augments = ""
 
 
+class SeldomAugmentation(_WithProcessor):
+    class processor_type(SilentAugmentation.processor_type):  # noqa: N801
+        def prepare(self, raw, *, train):
+            prepared = super().prepare(raw, train=False)
+            if train and torch.rand(()) < 0.3:
+                prepared = {name: -tensor for name, tensor in prepared.items()}
+            return prepared
+
+
 class SameStamp(_WithProcessor):
     class processor_type(Padder):  # noqa: N801
         def stamp(self, raw):

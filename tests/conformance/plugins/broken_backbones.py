@@ -12,6 +12,7 @@ NAMES = (
     "random-evaluation",
     "unseeded-training",
     "silent-augmentation",
+    "seldom-augmentation",
     "same-stamp",
     "mismeasured",
     "encodes-again",
