@@ -14,7 +14,8 @@ from typing import Any
 import pluggy
 
 from mmft_core import hookspecs
-from mmft_core.errors import PluginError, did_you_mean
+from mmft_core.blame import told
+from mmft_core.errors import PluginError, did_you_mean, first_line
 from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import (
     API_VERSION,
@@ -51,6 +52,9 @@ class _Source:
     def version(self) -> str:
         dist = self.entry_point.dist
         return dist.version if dist else "unknown"
+
+    def cause(self, error: BaseException) -> str:
+        return told(error, self.entry_point.module.partition(".")[0])
 
     def failure(self, cause: str) -> Failure:
         return Failure(
@@ -134,7 +138,7 @@ def _load(
         plugin = source.entry_point.load()
         problems = list(_contract_problems(plugin))
     except (Exception, SystemExit) as error:  # A plugin may do anything while it is imported.
-        return [], [source.failure(f"cannot be imported: {_brief(error)}")]
+        return [], [source.failure(f"cannot be imported: {source.cause(error)}")]
     if problems:
         return [], [source.failure("; ".join(problems))]
     try:
@@ -142,7 +146,7 @@ def _load(
     except Exception as error:  # pluggy validates signatures here.
         if manager.has_plugin(source.plugin):
             manager.unregister(name=source.plugin)
-        return [], [source.failure(_brief(error))]
+        return [], [source.failure(source.cause(error))]
     components: list[Component[Spec]] = []
     failures: list[Failure] = []
     for hook, spec_type in HOOKS.items():
@@ -151,8 +155,11 @@ def _load(
             repeated = [n for n, k in Counter(spec.name for spec in specs).items() if k > 1]
             if repeated:
                 raise PluginError(f"{hook}() returned the name '{repeated[0]}' twice")
+        except PluginError as error:
+            failures.append(source.failure(first_line(error)))
+            continue
         except (Exception, SystemExit) as error:  # The hook is foreign code.
-            failures.append(source.failure(_brief(error)))
+            failures.append(source.failure(f"{hook}() failed: {source.cause(error)}"))
             continue
         components += [
             Component(
@@ -198,6 +205,9 @@ def _call(
     others = [p for name, p in manager.list_name_plugin() if name != plugin]
     answers = manager.subset_hook_caller(hook, remove_plugins=others)()
     if not answers:
+        implemented = manager.get_hookcallers(manager.get_plugin(plugin)) or ()
+        if any(caller.name == hook for caller in implemented):  # pluggy passes over a None.
+            raise PluginError(f"{hook}() returned None, not a sequence of {spec_type.__name__}")
         return ()
     (returned,) = answers
     if isinstance(returned, str) or not isinstance(returned, Sequence):
@@ -216,10 +226,3 @@ def _call(
 def _natural(name: str) -> list[str | int]:
     """A sort key by which "resnet50" comes before "resnet101"."""
     return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)]
-
-
-def _brief(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0].rstrip(".")
-    if isinstance(error, PluginError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

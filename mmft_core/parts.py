@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from torch import nn
 
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
@@ -19,6 +20,8 @@ from mmft_core.contracts import (
     DatasetInfo,
     Metric,
     MetricContext,
+    Processor,
+    TargetCodec,
     Task,
     TaskContext,
 )
@@ -30,6 +33,8 @@ from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.training import kept_weights, tuning
 from mmft_core.weights import LoadedWeights, WeightsRequest
+
+T = TypeVar("T")
 
 
 def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
@@ -44,9 +49,7 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     """
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
-    dataset = component.build(plan.dataset.options, context)
-    if not isinstance(dataset, Dataset):
-        raise _wrong_type(component, dataset, Dataset)
+    dataset = build(component, plan.dataset.options, context, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
@@ -115,7 +118,7 @@ def build_task(
             own = assets / modality if assets is not None else None
             backbone = rebuild(part, context, loaded[modality], own)
         else:
-            backbone = _built(part, context)
+            backbone = build(part.component, part.options, context, Backbone)
             if backbone.loaded.fell_back:
                 say(
                     f"{part.component.name} starts from RANDOM weights, for the published ones "
@@ -124,11 +127,8 @@ def build_task(
                 )
             _tell_of_frozen(plan, modality, backbone, say)
         backbones[modality] = backbone
-    task = plan.task.component.build(
-        plan.task.options, TaskContext(backbones=backbones, info=dataset.info)
-    )
-    if not isinstance(task, Task):
-        raise _wrong_type(plan.task.component, task, Task)
+    task_context = TaskContext(backbones=backbones, info=dataset.info)
+    task = build(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
 
@@ -161,12 +161,14 @@ def rebuild(
     modality = context.weights.modality
     if not loaded.digest:
         request = WeightsRequest("run", modality)
-        backbone = _built(part, replace(context, weights=request, assets=assets))
+        context = replace(context, weights=request, assets=assets)
+        backbone = build(part.component, part.options, context, Backbone)
         backbone.loaded = loaded
         return backbone
     request = kept_weights.fetch_again(loaded, modality)
+    context = replace(context, weights=request, assets=assets)
     try:
-        backbone = _built(part, replace(context, weights=request, assets=assets))
+        backbone = build(part.component, part.options, context, Backbone)
     except WeightsError as error:
         raise WeightsError(
             f"The base weights of the {modality} backbone, which are not kept with the run, "
@@ -177,27 +179,41 @@ def rebuild(
     return backbone
 
 
-def _built(part: Part[BackboneSpec], context: BackboneContext) -> Backbone:
-    backbone = part.component.build(part.options, context)
-    if not isinstance(backbone, Backbone):
-        raise _wrong_type(part.component, backbone, Backbone)
-    return backbone
-
-
 def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:
     """Build the metrics, by the names of their components."""
-    metrics: dict[str, Metric] = {}
-    for part in parts:
-        metric = part.component.build(part.options, MetricContext(info=info))
-        if not isinstance(metric, Metric):
-            raise _wrong_type(part.component, metric, Metric)
-        metrics[part.component.name] = metric
-    return metrics
+    context = MetricContext(info=info)
+    return {p.component.name: build(p.component, p.options, context, Metric) for p in parts}
 
 
-def _wrong_type(component: Component[Any], got: object, wanted: type) -> PluginError:
-    return PluginError(
-        f"The {component.kind} '{component.qualified}' built a {type(got).__name__}, "
-        f"not a {wanted.__name__}.",
-        hint=f"This is a fault of {component.distribution} {component.version}.",
-    )
+_ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
+    Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
+    Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
+}
+"""What an object has when it is built, by its contract; it is easily forgotten."""
+
+
+def build(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
+    """Build a component, and see that it is what its kind is to be.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    what = f"{component.kind} '{component.qualified}'"
+    owner = f"{component.distribution} {component.version}"
+    try:
+        built = component.build(options, context)
+    except Exception as error:
+        error.add_note(f"It arose in building the {what} of {owner}.")
+        raise
+    if not isinstance(built, wanted):
+        raise PluginError(
+            f"The {what} built a {type(built).__name__}, not a {wanted.__name__}.",
+            hint=f"This is a fault of {owner}.",
+        )
+    for name, kind in _ATTRIBUTES.get(wanted, {}).items():
+        if not isinstance(getattr(built, name, None), kind):
+            raise PluginError(
+                f"The {what} has no `{name}` that is a {kind.__name__}.",
+                hint=f"This is a fault of {owner}.",
+            )
+    return built

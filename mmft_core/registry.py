@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from mmft_core.errors import (
     AmbiguousNameError,
+    PluginError,
     UnknownComponentError,
     did_you_mean,
 )
@@ -58,8 +60,20 @@ class Component(Generic[S]):
         return tuple(e for e in self.spec.extras if not extra_installed(self.distribution, e))
 
     def options_type(self) -> type[Any]:
-        """The dataclass of the component's options."""
-        return cast("type[Any]", resolve(self.spec.options) if self.spec.options else NoOptions)
+        """The dataclass of the component's options.
+
+        Raises:
+            PluginError: what the spec names is none.
+        """
+        if self.spec.options is None:
+            return NoOptions
+        found = resolve(self.spec.options)
+        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+            raise PluginError(
+                f"'{self.spec.options}', the options of {self.kind} '{self.qualified}', is not a "
+                "dataclass."
+            )
+        return found
 
     def build(self, options: Any, context: Any) -> Any:
         """Call the component's `build`.

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal, get_type_hints
 
 import msgspec
 
-from mmft_core.errors import PluginError, first_line
+from mmft_core.blame import told
+from mmft_core.errors import MmftError, PluginError, first_line
 
 API_VERSION = 1
 """The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
@@ -233,6 +234,11 @@ def resolve(path: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
+    except MmftError:
+        raise
     except (ImportError, AttributeError) as error:
-        raise PluginError(f"{path!r} cannot be loaded: {error}.") from error
+        raise PluginError(f"{path!r} cannot be loaded: {first_line(error)}.") from error
+    except Exception as error:  # The module is foreign code.
+        cause = told(error, module_name.partition(".")[0])
+        raise PluginError(f"{path!r} cannot be loaded: {cause}.") from error
     return found

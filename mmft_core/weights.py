@@ -124,7 +124,7 @@ def _published_model(path: Path) -> Path | None:
     """Where the model is that `mmft publish` pushed to the Hub under an id, if the path is one."""
     if path.exists() or not HUB_ID.fullmatch(str(path)):
         return None
-    from mmft_core.sharing.hub import download
+    from mmft_core.hub import download
 
     return download(str(path))
 

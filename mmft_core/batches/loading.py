@@ -55,7 +55,10 @@ def evaluation_loader(
             `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
     """
     order: Indices = np.arange(len(data))
-    sizes = data.sizes if batch_total is not None else None if in_order else data.lengths
+    if batch_total is not None:
+        sizes = data.sizes
+    else:
+        sizes = None if in_order else data.lengths
     if sizes is not None and not in_order:
         order = np.argsort(-np.asarray(sizes), kind="stable")
     parts = 1 if compares else world

@@ -116,6 +116,20 @@ def main(arguments: list[str] | None = None) -> Any:
         if processes.is_main():
             click.echo("Aborted.", err=True)
         sys.exit(130)
+    except Exception as error:
+        _name_plugin(error)
+        raise
+
+
+def _name_plugin(error: Exception) -> None:
+    """Have the traceback of a bug end with the plugin that it is in, if mmft did not bring it."""
+    import importlib.metadata
+
+    from mmft_core.blame import note_plugin
+    from mmft_core.hookspecs import PROJECT
+
+    points = importlib.metadata.entry_points(group=PROJECT)
+    note_plugin(error, [p for p in points if p.dist is None or p.dist.name != PROJECT])
 
 
 def fail(message: str, hint: str | None = None) -> None:

@@ -35,7 +35,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="KEY=VALUE",
     help="For a job file: name, cpus, memory; of SLURM time, partition, account, environment; of "
-    "Kubernetes image, namespace, claim, mount, restarts.",
+    "Kubernetes image, namespace, claim, mount, and of a JobSet restarts.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def launch(
@@ -90,5 +90,6 @@ def _job_file(kind: str, job: Job, settings: Tree, file: Path) -> str:
         raise ConfigError(
             "Kubernetes needs a container image with mmft in it.", hint="Give --set image=IMAGE."
         )
-    make = kubernetes.train_job if kind == "kubernetes" else kubernetes.job_set
-    return make(job, convert(settings, kubernetes.KubernetesSettings, kind))
+    if kind == "kubernetes":
+        return kubernetes.train_job(job, convert(settings, kubernetes.KubernetesSettings, kind))
+    return kubernetes.job_set(job, convert(settings, kubernetes.JobSetSettings, kind))

@@ -58,9 +58,9 @@ def publish(
     The folder is used like a run. The card tells of data, figures, settings, time and, by an
     estimate, of energy and CO2. Paths of this machine are shortened to their last part.
     """
+    from mmft_core import hub
     from mmft_core.cli.summary import next_command
     from mmft_core.report.licences import spdx
-    from mmft_core.sharing import hub
     from mmft_core.sharing.publish import Wanted, publish
 
     if repo:

@@ -54,9 +54,9 @@ _OPTIONS = (
         help="What is trained; by modality as image=head,text=lora.",
     ),
     click.option("--epochs", type=int, help="Passes over the training data."),
-    click.option("--batch-size", type=int),
+    click.option("--batch-size", type=int, help="Samples of a forward pass, on all processes."),
     click.option("--lr", type=float, help="Peak learning rate."),
-    click.option("--seed", type=int),
+    click.option("--seed", type=int, help="All that is drawn at random follows from it."),
     click.option("--data-root", metavar="DIR", help="Where published data sets are kept."),
     click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: fail."),
     click.option(

@@ -175,7 +175,7 @@ class Task(nn.Module, ABC):
         Raises:
             IncompatibleError: the model cannot be exported.
         """
-        from mmft_core.export.whole import whole_graph
+        from mmft_core.contracts.whole import whole_graph
 
         return [whole_graph(self, batch)]
 
@@ -185,7 +185,7 @@ class Task(nn.Module, ABC):
         It is called on a task without weights: its parameters have shapes and no values. What is
         returned decodes, joins, ranks and chooses targets as this task does; a loss it may lack.
         """
-        from mmft_core.export.whole import WholeTask
+        from mmft_core.contracts.whole import WholeTask
 
         return WholeTask(self, runners["model"])
 

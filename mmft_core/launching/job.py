@@ -46,15 +46,20 @@ class Job:
             hint="Add --output FOLDER, on storage that all machines share.",
         )
 
-    def shell(self, torchrun: str) -> str:
+    def shell(self, torchrun: str, cpus: int, folder: str | None = None) -> str:
         """Lines of bash that start the run, or go on with it if it was begun before.
 
         Args:
             torchrun: and its options, as bash reads them.
+            cpus: of each process; torchrun would give each one thread.
+            folder: that paths are relative to, if not to the one that the job begins in.
         """
+        there = f"cd {shlex.quote(folder)}\n" if folder is not None else ""
         config = shlex.quote(str(Path(self.output) / "config.toml"))
         again = shlex.join(["run", "--resume", self.output])
         return (
+            f"{there}"
+            f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"\n'
             f"run=({shlex.join(self.arguments)})\n"
             f"if [ -f {config} ]; then run=({again}); fi\n"
             f'{torchrun} -m mmft_core "${{run[@]}}"\n'

@@ -24,10 +24,9 @@ class KubernetesSettings:
         image: of the container, with mmft in it.
         claim: a persistent volume claim for data and runs that all machines can write
             (ReadWriteMany).
-        mount: where it is found in the container.
+        mount: where it is found in the container; relative paths of the run lead there.
         cpus: of each process.
         memory: of each machine, as "64Gi"; None for the cluster's default.
-        restarts: so often a job that failed is started again, and goes on.
     """
 
     image: str
@@ -37,6 +36,16 @@ class KubernetesSettings:
     mount: str = "/data"
     cpus: int = 4
     memory: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSetSettings(KubernetesSettings):
+    """What a JobSet is told besides; for a TrainJob it is the runtime's affair.
+
+    Attributes:
+        restarts: so often a job that failed is started again, and goes on.
+    """
+
     restarts: int = 3
 
 
@@ -56,7 +65,7 @@ def train_job(job: Job, settings: KubernetesSettings) -> str:
             "numProcPerNode": job.processes,
             "resourcesPerNode": _resources(job, settings),
             "command": ["bash", "-ec"],
-            "args": [job.shell("torchrun")],
+            "args": [_script(job, "torchrun", settings)],
         },
         "runtimePatches": [
             {"manager": "mmft/launch", "trainingRuntimeSpec": {"template": template}}
@@ -65,7 +74,7 @@ def train_job(job: Job, settings: KubernetesSettings) -> str:
     return _dump("trainer.kubeflow.org/v1alpha1", "TrainJob", settings, spec)
 
 
-def job_set(job: Job, settings: KubernetesSettings) -> str:
+def job_set(job: Job, settings: JobSetSettings) -> str:
     """A JobSet: one job with a pod for each machine, which find each other by the first's name.
 
     Raises:
@@ -82,7 +91,7 @@ def job_set(job: Job, settings: KubernetesSettings) -> str:
         **mounts,
         "image": settings.image,
         "command": ["bash", "-ec"],
-        "args": [job.shell(torchrun)],
+        "args": [_script(job, torchrun, settings)],
         "ports": [{"containerPort": PORT}],
         "resources": _resources(job, settings),
     }
@@ -106,6 +115,10 @@ def job_set(job: Job, settings: KubernetesSettings) -> str:
         "replicatedJobs": [replicated],
     }
     return _dump("jobset.x-k8s.io/v1alpha2", "JobSet", settings, spec)
+
+
+def _script(job: Job, torchrun: str, settings: KubernetesSettings) -> str:
+    return job.shell(torchrun, settings.cpus, settings.mount if settings.claim else None)
 
 
 def _storage(settings: KubernetesSettings) -> dict[str, Any]:

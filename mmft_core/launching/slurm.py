@@ -57,12 +57,13 @@ def script(job: Job, settings: SlurmSettings, file: Path) -> str:
             f"--time {settings.time} is no time that SLURM understands.",
             hint="Give minutes, HH:MM:SS or D-HH:MM:SS.",
         )
+    cpus = settings.cpus * job.processes
     directives = {
         "job-name": settings.name,
         "nodes": job.machines,
         "ntasks-per-node": 1,
         "gpus-per-node": job.gpus or None,
-        "cpus-per-task": settings.cpus * job.processes,
+        "cpus-per-task": cpus,
         "mem": settings.memory,
         "time": settings.time,
         "partition": settings.partition,
@@ -78,13 +79,15 @@ def script(job: Job, settings: SlurmSettings, file: Path) -> str:
         if value is not None
     ]
     activate = settings.environment and shlex.quote(f"{settings.environment}/bin/activate")
+    # srun does not take over what sbatch was told of CPUs, and would leave torchrun one of them.
     torchrun = (
-        f"srun torchrun --nnodes={job.machines} --nproc-per-node={job.processes} "
+        f"srun --cpus-per-task={cpus} "
+        f"torchrun --nnodes={job.machines} --nproc-per-node={job.processes} "
         f'--rdzv-backend=c10d --rdzv-endpoint="$head:{PORT}" --rdzv-id="$SLURM_JOB_ID"'
     )
     return _SCRIPT.format(
         directives="\n".join(lines),
         file=file.name,
         setup=f"source {activate}\n" if activate else "",
-        call=job.shell(torchrun),
+        call=job.shell(torchrun, settings.cpus),
     )

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.errors import ConfigError, PluginError, did_you_mean, first_line
 
 T = TypeVar("T")
 
@@ -85,6 +85,8 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
         return msgspec.convert(given, options_type)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error), values, options_type, where)) from None
+    except TypeError as error:  # Of a type, or a bound on it, that msgspec knows nothing of.
+        raise PluginError(f"The options of {where} cannot be read: {first_line(error)}.") from None
 
 
 def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], where: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core.batches.prepared import seed_everything
-from mmft_core.contracts import Backbone, Features, Generator, Processor, Tensors
+from mmft_core.contracts import Backbone, Features, Generator, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import LoraConfig
 from mmft_core.registry import Component
@@ -31,8 +31,7 @@ TOLERANCE = 1e-3
 def builds_without_network(bench: Workbench, component: Spec) -> None:
     """With `--weights none` it is built from random weights, asking nobody."""
     backbone = bench.backbone(component)
-    assert isinstance(backbone.processor, Processor), "it has no Processor"
-    assert isinstance(backbone.width, int) and backbone.width > 0, "its width is not a number"
+    assert backbone.width > 0, "its width is not above 0"
     source = backbone.loaded.source
     assert source == "random", f"its weights were asked to be random, and it says '{source}'"
 

@@ -58,8 +58,7 @@ def build_path_resolves(bench: Workbench, component: Component[Spec]) -> None:
 def options_are_frozen_and_documented(bench: Workbench, component: Component[Spec]) -> None:
     """The options are a frozen dataclass; each has a type, a sound default and a description."""
     options_type = component.options_type()
-    assert dataclasses.is_dataclass(options_type), f"{options_type!r} is not a dataclass"
-    parameters: Any = options_type.__dataclass_params__  # type: ignore[attr-defined]
+    parameters: Any = options_type.__dataclass_params__
     assert parameters.frozen, f"{options_type.__name__} is not frozen"
     for field in dataclasses.fields(options_type):
         given = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmft_core.batches.prepared import seed_everything
-from mmft_core.contracts import Batch, Features, Outputs, TargetCodec, Task
+from mmft_core.contracts import Batch, Features, Outputs, Task
 from mmft_core.features import KEPT
 from mmft_core.registry import Component
 from mmft_core.specs import TaskSpec
@@ -26,12 +26,24 @@ STEPS, FALL = 100, 0.3
 """In so many steps on one batch the loss must fall to this share of what it was."""
 
 
+def defaults_are_there(bench: Workbench, component: Spec) -> None:
+    """What a bare run would choose can be found, and it can be monitored."""
+    spec = component.spec
+    if spec.default_dataset is not None:
+        bench.registry.dataset(spec.default_dataset)
+    for name in spec.default_metrics:
+        bench.registry.metric(name)
+    monitored = spec.monitor.partition("/")[0]
+    assert monitored in ("loss", *spec.default_metrics), (
+        f"its monitor '{spec.monitor}' is of none of its default metrics"
+    )
+
+
 def builds_on_a_backbone(bench: Workbench, component: Spec) -> None:
     """It takes the backbones that it is given, and its codec travels to worker processes."""
     task = bench.new_task(component)
     wanted = set(component.spec.modalities) - {"*"}
     assert wanted <= set(task.backbones), f"its `backbones` lack {wanted - set(task.backbones)}"
-    assert isinstance(task.codec, TargetCodec), "it has no TargetCodec"
     assert not isinstance(task.codec, torch.nn.Module), "its codec is a network"
     codec = pickle.loads(pickle.dumps(task.codec))
     data = bench.prepared(component, task)
@@ -202,6 +214,7 @@ def _train(
 
 
 CHECKS = (
+    defaults_are_there,
     builds_on_a_backbone,
     loss_is_finite,
     loss_is_the_mean_over_the_batch,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from mmft_core import parts
 from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.contracts import (
     Backbone,
@@ -31,6 +32,8 @@ from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpe
 from mmft_core.testing.samples import ordinary, rolled, spread
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
+
+T = TypeVar("T")
 
 _TRIED = {"pooled", "sequence", "generation", "likelihoods"}
 """What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
@@ -58,9 +61,7 @@ class Workbench:
     # --- datasets -------------------------------------------------------------------------------
 
     def new_dataset(self, component: Component[DatasetSpec], target: str, seed: int = 0) -> Dataset:
-        dataset = self._build(component, DatasetContext(target=target, seed=seed), Dataset)
-        assert isinstance(dataset, Dataset)
-        return dataset
+        return self._build(component, DatasetContext(target=target, seed=seed), Dataset)
 
     def data_for(self, component: Component[Any]) -> Dataset:
         """A dataset to try a backbone, a task or a metric with, as it is built for it."""
@@ -105,9 +106,7 @@ class Workbench:
             train=spread(dataset.splits["train"]) if assets is None else None,
             assets=assets,
         )
-        backbone = self._build(component, context, Backbone)
-        assert isinstance(backbone, Backbone)
-        return backbone.eval()
+        return self._build(component, context, Backbone).eval()
 
     def raw(self, component: Component[BackboneSpec], count: int) -> list[Any]:
         """Raw inputs for a backbone, freshly read."""
@@ -137,9 +136,7 @@ class Workbench:
             for m, chosen in self._backbones_for(component).items()
         }
         context = TaskContext(backbones=backbones, info=data.info)
-        task = self._build(component, context, Task)
-        assert isinstance(task, Task)
-        return task.eval()
+        return self._build(component, context, Task).eval()
 
     def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
         """Training samples as a task gets them, without augmentation."""
@@ -182,9 +179,7 @@ class Workbench:
 
     def new_metric(self, component: Component[MetricSpec]) -> Metric:
         context = MetricContext(info=self.data_for(self._task_for(component)).info)
-        metric = self._build(component, context, Metric)
-        assert isinstance(metric, Metric)
-        return metric
+        return self._build(component, context, Metric)
 
     def predictions(self, component: Component[MetricSpec]) -> list[tuple[Any, Any]]:
         """Predictions and targets of four batches, of a task whose predictions it measures.
@@ -228,15 +223,11 @@ class Workbench:
         known = {k: v for k, v in table.items() if k in option_names(options_type)}
         return convert(known, options_type, component.kind)
 
-    def _build(self, component: Component[Any], context: Any, wanted: type) -> Any:
+    def _build(self, component: Component[Any], context: Any, wanted: type[T]) -> T:
         skip_without_extras(component)
         data = None if component.kind in ("dataset", "metric") else self.dataset_for(component)
         with no_network():
-            built = component.build(self.options(component, data), context)
-        assert isinstance(built, wanted), (
-            f"build returned a {type(built).__name__}, not a {wanted.__name__}"
-        )
-        return built
+            return parts.build(component, self.options(component, data), context, wanted)
 
     def _of_kind(self, kind: Any, user: Component[Any]) -> list[Component[Any]]:
         """Components of a kind: first those that are preferred, then the user's own plugin's."""

@@ -23,8 +23,8 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
+from mmft_core.contracts.whole import grouped, input_axes, named
 from mmft_core.errors import ConfigError
-from mmft_core.export.whole import grouped, input_axes, named
 from mmft_fusion.encoding import Encoded
 from mmft_fusion.fusers import with_pooled
 from mmft_fusion.options import CaptioningOptions

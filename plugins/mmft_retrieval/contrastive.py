@@ -25,7 +25,7 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
-from mmft_core.export.whole import Part, input_axes, named
+from mmft_core.contracts.whole import Part, input_axes, named
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.neighbours import Neighbours
 from mmft_retrieval.options import ContrastiveOptions

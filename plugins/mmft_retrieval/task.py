@@ -22,8 +22,8 @@ from mmft_core.contracts import (
     Task,
     Tensors,
 )
+from mmft_core.contracts.whole import Part, input_axes, named
 from mmft_core.distributed.collectives import gathered
-from mmft_core.export.whole import Part, input_axes, named
 from mmft_retrieval.losses import ArcFace, ProxyAnchor
 from mmft_retrieval.neighbours import Neighbours
 

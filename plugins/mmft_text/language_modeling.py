@@ -19,7 +19,7 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
-from mmft_core.export.whole import Part, input_axes, named
+from mmft_core.contracts.whole import Part, input_axes, named
 from mmft_text.causal import CausalBackbone
 from mmft_text.options import LanguageModelingOptions
 

@@ -39,9 +39,12 @@ EXPECTED = {
         ("options_are_frozen_and_documented", "PlainOptions.* is not a dataclass")
     ],
     # Backbones.
-    "broken_backbones/not-a-backbone": [("builds_without_network", "returned a Linear, not a B")],
+    "broken_backbones/not-a-backbone": [("builds_without_network", "built a Linear, not a B")],
     "broken_backbones/uses-network": [("builds_without_network", "it uses the network")],
     "broken_backbones/loads-weights": [("builds_without_network", "it says 'published'")],
+    "broken_backbones/unsaid-weights": [
+        ("builds_without_network", "has no `loaded` that is a LoadedWeights")
+    ],
     "broken_backbones/network-in-processor": [
         ("processor_is_picklable_and_light", "the processor is a network")
     ],
@@ -53,6 +56,9 @@ EXPECTED = {
         ("prepares_for_training_by_the_seed", "differs although the seed is the same")
     ],
     "broken_backbones/silent-augmentation": [
+        ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
+    ],
+    "broken_backbones/seldom-augmentation": [
         ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
     ],
     "broken_backbones/same-stamp": [("stamps_tell_inputs_apart", "samples have the same stamp")],
@@ -92,7 +98,7 @@ EXPECTED = {
         ("weights_survive_saving", "gives other features: something is not in its state")
     ],
     # Datasets.
-    "broken_datasets/not-a-dataset": [("builds_offline", "returned a dict, not a Dataset")],
+    "broken_datasets/not-a-dataset": [("builds_offline", "built a dict, not a Dataset")],
     "broken_datasets/downloads": [("builds_offline", "it uses the network")],
     "broken_datasets/no-train": [("builds_offline", "there is no split 'train'")],
     "broken_datasets/empty-split": [("builds_offline", "split 'test' is empty")],
@@ -122,7 +128,14 @@ EXPECTED = {
         ("refuses_a_missing_path", "ends in FileNotFoundError.*, not in a DataError")
     ],
     # Tasks.
-    "broken_tasks/not-a-task": [("builds_on_a_backbone", "returned a Linear, not a Task")],
+    "broken_tasks/not-a-task": [("builds_on_a_backbone", "built a Linear, not a Task")],
+    "broken_tasks/unknown-dataset": [
+        ("defaults_are_there", "no dataset named 'sound/sings'. Did you mean 'sound/signs'")
+    ],
+    "broken_tasks/unknown-metric": [("defaults_are_there", "no metric named 'shaer'")],
+    "broken_tasks/unmeasured-monitor": [
+        ("defaults_are_there", "'share/of-signs' is of none of its default metrics")
+    ],
     "broken_tasks/no-backbones": [("builds_on_a_backbone", "`backbones` lack {'numbers'}")],
     "broken_tasks/unpicklable-codec": [("builds_on_a_backbone", "pickle")],
     "broken_tasks/vector-loss": [("loss_is_finite", "the loss is not one number")],
@@ -160,7 +173,7 @@ EXPECTED = {
         ("graphs_are_of_any_batch", "The graph 'model' cannot be exported: Constraints violated")
     ],
     # Metrics.
-    "broken_metrics/not-a-metric": [("gives_finite_figures", "returned a function, not a Metric")],
+    "broken_metrics/not-a-metric": [("gives_finite_figures", "built a function, not a Metric")],
     "broken_metrics/tensor-figure": [("gives_finite_figures", r"the figure '' is tensor\(0.5")],
     "broken_metrics/nan-figure": [("gives_finite_figures", r"the figure '' is \[1.0, nan\]")],
     "broken_metrics/no-figure": [("gives_finite_figures", "compute returns no figures")],

@@ -54,9 +54,13 @@ BROKEN = {
     "syntax error": ("def (:", "cannot be imported: SyntaxError"),
     "any exception at import": ("raise KeyError('x')", "cannot be imported: KeyError: 'x'"),
     "exit at import": ("import sys; sys.exit('bye')", "cannot be imported: SystemExit: bye"),
-    "exception in a hook": (hook("raise RuntimeError('oh\\nno')"), "^RuntimeError: oh$"),
+    "exception in a hook": (
+        hook("raise RuntimeError('oh\\nno')"),
+        r"^register_backbone\(\) failed: RuntimeError: oh \(bad, line 6\)$",
+    ),
     "exit in a hook": (hook("raise SystemExit(3)"), "SystemExit: 3"),
-    "silent exception": (hook("raise ValueError"), "^ValueError$"),
+    "silent exception": (hook("raise ValueError"), r"failed: ValueError \(bad, line 6\)$"),
+    "forgotten return": (hook(f"[{NET}]"), r"register_backbone\(\) returned None, not a seq"),
     "returns a string": (hook("return 'net'"), r"register_backbone\(\) returned str, not"),
     "returns a generator": (hook(f"return iter([{NET}])"), "returned list_iterator, not a seq"),
     "returns a single spec": (hook(f"return {NET}"), "returned BackboneSpec, not a sequence"),
@@ -143,7 +147,8 @@ def test_a_broken_hook_leaves_the_plugins_other_hooks(site) -> None:
     site.install("acme", acme=broken)
     registry = site.discover()
     assert [c.kind for c in registry] == ["backbone", "dataset", "task"]
-    assert registry.failures[0].cause == "ZeroDivisionError: division by zero"
+    cause = registry.failures[0].cause
+    assert cause == "register_metric() failed: ZeroDivisionError: division by zero (acme, line 24)"
 
 
 def test_one_name_from_two_plugins_keeps_both(site, one_backbone: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
+from torchvision.ops import StochasticDepth
 
 from mmft_core.cli import cli, fail
 from mmft_core.distributed import processes
@@ -43,6 +44,7 @@ def without_dropout() -> None:
         return attention(query, key, value, attn_mask, 0.0, *more, **named)
 
     functional.dropout = lambda input, *_, **__: input
+    StochasticDepth.forward = lambda self, input: input  # type: ignore[method-assign]
     functional.scaled_dot_product_attention = certain
 
 

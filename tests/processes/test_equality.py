@@ -11,11 +11,8 @@ import pytest
 from tests.processes.tasks import TASKS, calls
 from tests.processes.tools import assert_alike, end, results, start_runs
 
-ROUGH = {"supcon": 5e-5, "proxies": 5e-5, "pairs": 5e-5}
-"""Rounding grows where batch norm meets losses that compare; one process has as much of it."""
-
-SHARDED = ("texts", "summaries", "pairs")
-"""Without batch norm and with it, with weights that two layers share, with a scalar parameter."""
+SHARDED = ("captions", "pairs")
+"""With batch norm and weights that two layers share; with a scalar parameter."""
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +40,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_two_processes_are_one(folder: Path, name: str) -> None:
-    assert_alike(folder / f"{name}-2", folder / f"{name}-1", ROUGH.get(name, 1e-5))
+    assert_alike(folder / f"{name}-2", folder / f"{name}-1")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHARDED)
 def test_shards_are_the_whole(folder: Path, name: str) -> None:
-    assert_alike(folder / f"{name}-shards", folder / f"{name}-1", ROUGH.get(name, 1e-5))
+    assert_alike(folder / f"{name}-shards", folder / f"{name}-1")
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ def test_a_job_that_is_started_again_goes_on(mmft: Mmft, tmp_path: Path, begun: 
         [bash, file], cwd=tmp_path, env=where, capture_output=True, text=True, check=True
     )
     called = done.stdout.splitlines()
+    assert called[:2] == ["--cpus-per-task=16", "torchrun"], "srun asks for its own CPUs"
     assert "--rdzv-endpoint=first:29500" in called and "--rdzv-id=7" in called
     expected = ["run", "--resume", "runs/my photos"] if begun else list(RUN[1:])
     assert called[called.index("mmft_core") + 1 :] == expected
@@ -96,6 +97,7 @@ def test_a_train_job(mmft: Mmft, tmp_path: Path) -> None:
     pod = pod_of(patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"])
     assert {"name": "data", "persistentVolumeClaim": {"claimName": "shared"}} in pod["volumes"]
     bash_reads(trainer["args"])
+    assert trainer["args"][0].startswith("cd /data\n"), "runs/my photos is on the volume"
 
 
 def test_a_job_set(mmft: Mmft, tmp_path: Path) -> None:
@@ -117,6 +119,7 @@ def bash_reads(scripts: list[str]) -> None:
     (script,) = scripts
     assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0
     assert "'runs/my photos'" in script
+    assert 'OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"' in script, "torchrun would give one thread"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,7 @@ def bash_reads(scripts: list[str]) -> None:
         ((*CLUSTER, "--jobset=x.yaml", *RUN), "needs a container image"),
         ((*CLUSTER, "--jobset=x.yaml", "--set=image=i", "--set=name=A_b", *RUN), "is no name"),
         ((*CLUSTER, "--jobset=x.yaml", "--slurm=y", *RUN), "Only one job file"),
+        ((*CLUSTER, "--kubernetes=x", "--set=image=i", "--set=restarts=1", *RUN), "no option"),
         ((*CLUSTER, "--set=name=x", "--meet=a:1", *RUN), "--set is for job files"),
     ],
 )

@@ -30,6 +30,12 @@ class LoadsWeights(MeanNet):
         self.loaded = LoadedWeights(source="published")
 
 
+class UnsaidWeights(MeanNet):
+    def __init__(self, options, context) -> None:
+        super().__init__(options, context)
+        del self.loaded
+
+
 class _WithProcessor(MeanNet):
     processor_type = Padder
 
@@ -60,6 +66,15 @@ class SilentAugmentation(_WithProcessor):
         def __init__(self, noise) -> None:
             super().__init__(noise)
             self.augments = ""
+
+
+class SeldomAugmentation(_WithProcessor):
+    class processor_type(SilentAugmentation.processor_type):  # noqa: N801
+        def prepare(self, raw, *, train):
+            prepared = super().prepare(raw, train=False)
+            if train and torch.rand(()) < 0.3:
+                prepared = {name: -tensor for name, tensor in prepared.items()}
+            return prepared
 
 
 class SameStamp(_WithProcessor):

@@ -25,6 +25,12 @@ NAMES = (
     "forgetful",
     "counted-batch",
 )
+DEFAULTS = {
+    "unknown-dataset": {"default_dataset": "sound/sings"},
+    "unknown-metric": {"default_metrics": ("shaer",)},
+    "unmeasured-monitor": {"monitor": "share/of-signs"},
+}
+"""What a bare run would choose, and could not."""
 
 
 @hookimpl
@@ -36,8 +42,10 @@ def register_task():
             modalities=("numbers",),
             target="class",
             predicts="broken signs",
-            build=f"broken_task_parts:{name.title().replace('-', '')}",
-            default_dataset="sound/signs",
+            build="sound_parts:SignTask"
+            if name in DEFAULTS
+            else f"broken_task_parts:{name.title().replace('-', '')}",
+            **{"default_dataset": "sound/signs", **DEFAULTS.get(name, {})},
         )
-        for name in NAMES
+        for name in (*NAMES, *DEFAULTS)
     ]

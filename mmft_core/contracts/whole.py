@@ -12,17 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmft_core.contracts import (
-    Axes,
-    Batch,
-    Gallery,
-    Graph,
-    Outputs,
-    Processor,
-    Runner,
-    Task,
-    Tensors,
-)
+from mmft_core.contracts.data import Batch, Tensors
+from mmft_core.contracts.graphs import Axes, Graph, Runner
+from mmft_core.contracts.preprocessing import Processor
+from mmft_core.contracts.tasks import Gallery, Outputs, Task
 from mmft_core.errors import IncompatibleError
 
 BATCH = "batch"

@@ -1,0 +1,41 @@
+"""In whose code an error arose: for messages, and so that it is clear whose bug a bug is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import traceback
+from collections.abc import Iterable
+
+from mmft_core.errors import first_line
+
+
+def told(error: BaseException, package: str) -> str:
+    """What happened, and where in a package: "KeyError: 'x' (flowers.net, line 7)"."""
+    kind, text = type(error).__name__, first_line(error)
+    what = kind if text == kind else f"{kind}: {text}"
+    own = [f"{name}, line {line}" for name, line in _frames(error) if _top(name) == package]
+    return f"{what} ({own[-1]})" if own else what
+
+
+def note_plugin(error: BaseException, points: Iterable[importlib.metadata.EntryPoint]) -> None:
+    """Have a traceback end with the plugin whose code was at work, where it is one of these."""
+    by_package = {_top(point.module): point for point in points}
+    for name, line in reversed(_frames(error)):
+        point = by_package.get(_top(name))
+        if point is not None:
+            by = f" ({point.dist.name} {point.dist.version})" if point.dist else ""
+            error.add_note(
+                f"This is a fault of the plugin '{point.name}'{by}, at {name}, line {line}; its "
+                "tests with mmft_core.testing may say more."
+            )
+            return
+
+
+def _frames(error: BaseException) -> list[tuple[str, int]]:
+    """The modules and lines that an error came through, the innermost last."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [(str(frame.f_globals.get("__name__", "")), line) for frame, line in frames]
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
