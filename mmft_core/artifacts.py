@@ -32,7 +32,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.mistaken import refuse_export, refuse_folds
+from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
@@ -132,6 +132,7 @@ def load(
         WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
+    refuse_missing(folder)
     refuse_export(folder)
     refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
@@ -183,7 +184,11 @@ def _damage(folder: Path) -> Iterator[None]:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
+        raise RunDirectoryError(
+            f"The model in {folder} cannot be loaded: {str(error).rstrip('.')}.",
+            hint="A file of it is damaged, or was changed by hand: take it from a copy, or repeat "
+            "the run with `mmft run -c CONFIG.toml`.",
+        ) from error
 
 
 def _build(

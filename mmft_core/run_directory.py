@@ -26,7 +26,7 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.mistaken import is_model, refuse_folds, refuse_model
+from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_model
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
@@ -215,8 +215,9 @@ class RunDirectory:
         """Read the configuration of an existing run.
 
         Raises:
-            RunDirectoryError: this is no run directory.
+            RunDirectoryError: there is nothing, or no run directory.
         """
+        refuse_missing(self.path)
         if not self.config.is_file():
             raise RunDirectoryError(
                 f"{self.path} is not a run directory: it has no config.toml.",

@@ -67,7 +67,9 @@ def list_runs(
 
 @runs.command()
 @click.argument("paths", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="A page with their curves.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="A page with their curves."
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Compare runs: figures side by side, and the settings in which they differ.

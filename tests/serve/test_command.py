@@ -86,7 +86,7 @@ def listens(host: str, port: int) -> bool:
 
 
 MISTAKES = {
-    "no run": (("nowhere",), "There is no finished model in nowhere"),
+    "no run": (("nowhere",), "There is no folder nowhere"),
     "a limit of nothing": (("RUN", "--limit", "apples=3"), "a unit of pixels, seconds, characters"),
     "a limit that is none": (("RUN", "--limit", "seconds"), "'seconds' is not UNIT=MOST"),
     "an empty key": (("RUN", "--api-key", ""), "The API key is empty"),
