@@ -136,7 +136,7 @@ def load(
     refuse_export(folder)
     refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    with _damage(folder):
+    with damage(folder):
         model = _build(folder, registry, settings, empty=False)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
     return model
@@ -148,7 +148,7 @@ def check_weights(folder: Path) -> None:
     Raises:
         RunDirectoryError: they are missing or cut off.
     """
-    with _damage(folder), safe_open(folder / _WEIGHTS, "pt"):
+    with damage(folder), safe_open(folder / _WEIGHTS, "pt"):
         pass
 
 
@@ -162,12 +162,12 @@ def load_empty(
     Raises:
         As `load`, but for WeightsError.
     """
-    with _damage(folder):
+    with damage(folder):
         return _build(folder, registry, settings, empty=True)
 
 
 @contextlib.contextmanager
-def _damage(folder: Path) -> Iterator[None]:
+def damage(folder: Path) -> Iterator[None]:
     """Raises:
     RunDirectoryError: something is not as `save` wrote it.
     """
@@ -184,8 +184,9 @@ def _damage(folder: Path) -> Iterator[None]:
         RuntimeError,
         SafetensorError,
     ) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise RunDirectoryError(
-            f"The model in {folder} cannot be loaded: {str(error).rstrip('.')}.",
+            f"The model in {folder} cannot be loaded: {reason}.",
             hint="A file of it is damaged, or was changed by hand: take it from a copy, or repeat "
             "the run with `mmft run -c CONFIG.toml`.",
         ) from error

@@ -131,13 +131,14 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from None
+        raise unreadable(path, str(error)) from None
     if not isinstance(content, dict):
-        raise _unreadable(path, "it holds no table")
+        raise unreadable(path, "it holds no table")
     return content
 
 
-def _unreadable(path: Path, reason: str) -> RunDirectoryError:
+def unreadable(path: Path, reason: str) -> RunDirectoryError:
+    """The error of who finds something else in a run's file than was written."""
     return RunDirectoryError(
         f"{path} cannot be read: {reason}.",
         hint="It is damaged, or was changed by hand: take it from a copy, or repeat the run.",

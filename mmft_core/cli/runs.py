@@ -115,7 +115,10 @@ def _compared(path: Path) -> list[Run]:
     own = [run for run in found if run.path == path]
     damaged = [run for run in own or found if run.state == "damaged"]
     if damaged:
-        raise RunDirectoryError(f"{damaged[0].path} cannot be compared: {damaged[0].reason}")
+        raise RunDirectoryError(
+            f"{damaged[0].path} cannot be compared: {damaged[0].reason}",
+            hint="Leave it out, or take the damaged file from a copy.",
+        )
     return own or [run for run in found if not any(_part_of(run, other) for other in found)]
 
 

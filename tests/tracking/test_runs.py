@@ -41,6 +41,9 @@ def make_run(path: Path, *, lr: float = 0.1, accuracy: float | None = None, **mo
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if accuracy is not None:
         results = {
+            "task": "image-cls",
+            "predicts": "classes",
+            "backbones": {},
             "dataset": {"name": "digits", "samples": {"train": 10}},
             "monitor": {"name": "accuracy"},
             "metrics": {
