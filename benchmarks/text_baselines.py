@@ -1,6 +1,7 @@
-"""What the built-in texts yield without a network, on the test split of seed 0.
+"""What texts yield without a network: the built-in ones, on the test split of seed 0, or a table.
 
     python benchmarks/text_baselines.py
+    python benchmarks/text_baselines.py divided.csv
 
 Classification: TF-IDF and logistic regression, plain and with pairs of words. Summarization: the
 text's first sentence ("lead-1"), and its heading.
@@ -9,7 +10,9 @@ text's first sentence ("lead-1"), and its heading.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from mmft_text.metrics import rouge_scorer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,9 +23,11 @@ from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.discovery import discover
 
 
-def load(target: str) -> Dataset:
-    component = discover().dataset("docstrings")
-    dataset: Dataset = component.build(component.options_type()(), DatasetContext(target=target))
+def load(target: str, table: Path | None = None) -> Dataset:
+    component = discover().dataset("text-table" if table else "docstrings")
+    context = DatasetContext(target=target)
+    kind = component.options_type()
+    dataset: Dataset = component.build(kind(path=table) if table else kind(), context)
     print(target, {name: len(split) for name, split in dataset.splits.items()})
     return dataset
 
@@ -31,8 +36,7 @@ def pairs(split: Split) -> list[tuple[str, str]]:
     return [(split[i].inputs["text"], split.target(i)) for i in range(len(split))]
 
 
-def classify(**settings: object) -> None:
-    splits = load("class").splits
+def classify(splits: Mapping[str, Split], **settings: object) -> None:
     texts, labels = zip(*pairs(splits["train"]), strict=True)
     model = make_pipeline(TfidfVectorizer(**settings), LogisticRegression(max_iter=1000, C=10))
     model.fit(texts, labels)
@@ -55,15 +59,18 @@ def summarize(split: Split, how: Callable[[str], str]) -> float:
     return sum(found) / len(found)
 
 
-def main() -> None:
+def main(table: Path | None) -> None:
+    splits = load("class", table).splits
     print("TF-IDF and logistic regression")
-    classify()
+    classify(splits)
     print("with pairs of words")
-    classify(ngram_range=(1, 2), sublinear_tf=True)
+    classify(splits, ngram_range=(1, 2), sublinear_tf=True)
+    if table:
+        return
     test = load("text").splits["test"]
     for how in (lead, heading):
         print(f"  {how.__name__} ROUGE-L {summarize(test, how):.4f}")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -36,6 +36,7 @@ class Step:
     """One or several optimizer steps are done; `loss` is their mean.
 
     Attributes:
+        lr: of the last of them: `engine.lr` times the factor of the schedule.
         samples: that training has seen so far.
         seconds: that training has taken so far, evaluations and checkpoints included.
         waited: of these, waiting for data.

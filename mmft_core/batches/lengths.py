@@ -7,7 +7,7 @@ numbers of tokens 3%.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -23,25 +23,48 @@ def measure(
 ) -> Sequence[int] | None:
     """(n,) the lengths of inputs and target together; None if a processor does not tell.
 
-    Tokenizers release Python's lock, so threads suffice. Processes that train together each
-    measure their share.
+    Processes that train together each measure their share.
     """
-    chunks = range(0, len(split), _CHUNK)
+    chunks = _chunks(split)
+    own = processes.share(chunks)
     lengths: dict[int, list[int]] = {}
+    for part in processes.gather(dict(_measure(split, processors, codec, own))):
+        lengths |= part
+    return _joined(lengths, chunks)
+
+
+def measure_here(
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
+) -> Sequence[int] | None:
+    """`measure` by this process alone, of samples that are its own."""
+    chunks = _chunks(split)
+    return _joined(dict(_measure(split, processors, codec, chunks)), chunks)
+
+
+def _chunks(split: Split) -> range:
+    return range(0, len(split), _CHUNK)
+
+
+def _joined(lengths: Mapping[int, list[int]], chunks: range) -> list[int] | None:
+    if len(lengths) < len(chunks):
+        return None
+    return [length for start in chunks for length in lengths[start]]
+
+
+def _measure(
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, chunks: range
+) -> Iterator[tuple[int, list[int]]]:
+    """The lengths by where a chunk starts, up to the first that a processor does not tell.
+
+    Tokenizers release Python's lock, so threads suffice.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        own = processes.share(chunks)
         of_chunk = partial(_measure_chunk, split, processors, codec)
-        for start, found in zip(own, pool.map(of_chunk, own), strict=True):
+        for start, found in zip(chunks, pool.map(of_chunk, chunks), strict=True):
             if found is None:
                 pool.shutdown(cancel_futures=True)
-                break
-            lengths[start] = found
-    everyone: dict[int, list[int]] = {}
-    for part in processes.gather(lengths):
-        everyone |= part
-    if len(everyone) < len(chunks):
-        return None
-    return [length for start in chunks for length in everyone[start]]
+                return
+            yield start, found
 
 
 def _measure_chunk(

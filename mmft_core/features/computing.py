@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from mmft_core.batches.lengths import measure_here
 from mmft_core.batches.loading import batches, choose_workers, evaluation_loader
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
@@ -45,6 +46,15 @@ class Encoder:
     keeps_sequence: bool
     accelerator: Accelerator
     config: EngineConfig
+
+    def longest_first(self, split: Split) -> Indices:
+        """The order in which samples of like lengths share batches: little of one is padding."""
+        processors = {self.modality: self.backbone.processor}
+        lengths: Sequence[float] | None = measure_here(Unlabelled(split), processors, NoTargets())
+        lengths = split.sizes() if lengths is None else lengths
+        if lengths is None:
+            return np.arange(len(split))
+        return np.argsort(-np.asarray(lengths), kind="stable")
 
     @torch.no_grad()
     def features(self, split: Split) -> Iterator[Features]:
@@ -109,7 +119,8 @@ def complete(
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Compute the features that a store lacks, every process its share."""
-    own = processes.share(processes.from_main(lambda: _missing(store, split, keys)))
+    own = processes.share(processes.from_main(lambda: _missing(store, keys)))
+    own = own[encoder.longest_first(Subset(split, own))]
     waiting: list[Features] = []
     done = 0
     for features in encoder.features(Subset(split, own)) if len(own) else ():
@@ -125,11 +136,11 @@ def complete(
     store.reload()
 
 
-def _missing(store: FeatureStore, split: Split, keys: Keys) -> Indices:
+def _missing(store: FeatureStore, keys: Keys) -> Indices:
     """The samples that a store lacks; of equal inputs one."""
     missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
     _, first = np.unique(keys[missing], return_index=True)
-    return _by_size(split, missing[np.sort(first)])
+    return missing[np.sort(first)]
 
 
 def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Indices) -> bool:
@@ -166,14 +177,6 @@ def check_plain(encoder: Encoder, split: Split) -> None:
             "its `augments` does not say.",
             hint="Set engine.cache_features=never; its author should mend it.",
         )
-
-
-def _by_size(split: Split, indices: Indices) -> Indices:
-    """Samples of like sizes together, so that little of a batch is padding."""
-    sizes = split.sizes()
-    if sizes is None:
-        return indices
-    return indices[np.argsort(-np.asarray(sizes)[indices], kind="stable")]
 
 
 def _size(features: Features) -> int:

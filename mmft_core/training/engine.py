@@ -32,6 +32,7 @@ from mmft_core.training import kept_weights
 from mmft_core.training.interrupt import StopRequest
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
+from mmft_core.training.optim import current_lr
 from mmft_core.training.state import Progress, TrainingState
 
 Ending = Literal["finished", "early", "interrupted"]
@@ -210,7 +211,7 @@ class Engine:
                 step=step,
                 epoch=self.windows.epoch_of(step - 1) + 1,
                 loss=loss,
-                lr=float(self.state.schedule.get_last_lr()[-1]),
+                lr=current_lr(self.state.schedule, self.config),
                 samples=progress.samples,
                 seconds=progress.seconds,
                 waited=progress.waited,

@@ -32,6 +32,12 @@ def build_schedule(optimizer: Optimizer, config: EngineConfig, total_steps: int)
     return LambdaLR(optimizer, lr_factor(config.schedule, config.warmup, total_steps))
 
 
+def current_lr(schedule: LambdaLR, config: EngineConfig) -> float:
+    """What has become of `engine.lr`; groups of parameters may have rates of their own beside."""
+    factor = schedule.get_last_lr()[0] / schedule.base_lrs[0]
+    return float(config.lr * factor)
+
+
 def lr_factor(schedule: str, warmup: float, total_steps: int) -> Callable[[int], float]:
     """Return the factor on the peak learning rate at each step.
 

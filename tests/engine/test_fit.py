@@ -89,6 +89,14 @@ def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 0 < sink.steps[0].waited < sink.steps[-1].waited == progress.waited
 
 
+def test_the_rate_that_is_told_is_that_of_the_setting(tmp_path: Path) -> None:
+    """Not that of the head, which may learn at another."""
+    sink = Recorder()
+    config = replace(FAST, steps=4, lr=0.1, fresh_lr=0.02, schedule="linear", warmup=0.0)
+    make_engine(tmp_path, config, sink=sink).fit()
+    assert [e.lr for e in sink.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+
+
 def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
     sink = Recorder()
     make_engine(tmp_path, replace(FAST, steps=7, eval_every=3), sink=sink).fit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from accelerate import Accelerator
 from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
 from mmft_text.tokenizers import train_tokenizer
 from mmft_text.written import WrittenCodec
@@ -10,10 +11,20 @@ from mmft_text.written import WrittenCodec
 from mmft_core.batches.loading import evaluation_loader, outcomes
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import NoTargets, Processor
-from tests.text.tools import TEXTS, Texts
+from mmft_core.data.splits import Subset
+from mmft_core.features.computing import Encoder
+from mmft_core.planning.config import EngineConfig
+from tests.text.tools import TEXTS, Texts, make_backbone
 
 VOCABULARY = Vocabulary.of(train_tokenizer(Texts(), 400, "encoder"))
 FEW, MANY = "the mean of the array along the axis", "x q z j ! ?"  # Tokens, not characters.
+
+
+class Sized(Texts):
+    """Whose sizes are numbers of characters."""
+
+    def sizes(self) -> list[int]:
+        return [len(text) for text in self.texts]
 
 
 def prepared(split: Texts, processor: Processor, codec=None) -> PreparedSplit:
@@ -48,10 +59,6 @@ def test_sizes_of_the_data_stand_in_where_a_processor_does_not_tell() -> None:
         def measure(self, raw: str) -> None:  # type: ignore[override]
             return None
 
-    class Sized(Texts):
-        def sizes(self) -> list[int]:
-            return [len(text) for text in self.texts]
-
     assert prepared(Sized(), Silent(VOCABULARY, 16)).lengths == [len(text) for text in TEXTS]
     assert prepared(Texts(), Silent(VOCABULARY, 16)).lengths is None
 
@@ -62,3 +69,17 @@ def test_batches_go_by_tokens() -> None:
     loader = evaluation_loader(data, 10, workers=0, in_order=False)
     masks = [loaded.batch.inputs["text"]["mask"] for loaded in outcomes(loader) if loaded.batch]
     assert len(masks) == 4 and all(bool(np.all(mask.numpy())) for mask in masks)
+
+
+def test_so_do_the_batches_of_frozen_backbones() -> None:
+    encoder = Encoder(
+        modality="text",
+        backbone=make_backbone("minilm"),
+        keeps_sequence=True,
+        accelerator=Accelerator(cpu=True),
+        config=EngineConfig(batch_size=10, workers=0),
+    )
+    split = Sized([FEW, MANY] * 20)
+    features = list(encoder.features(Subset(split, encoder.longest_first(split))))
+    assert len(features) == 4
+    assert all(part.mask is not None and bool(part.mask.all()) for part in features)
