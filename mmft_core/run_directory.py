@@ -31,7 +31,7 @@ from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_mo
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
 
-_TOLD = {"task", "predicts", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
+_TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
 """What `results.json` holds at least."""
 
 

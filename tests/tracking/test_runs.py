@@ -42,7 +42,6 @@ def make_run(path: Path, *, lr: float = 0.1, accuracy: float | None = None, **mo
     if accuracy is not None:
         results = {
             "task": "image-cls",
-            "predicts": "classes",
             "backbones": {},
             "dataset": {"name": "digits", "samples": {"train": 10}},
             "monitor": {"name": "accuracy"},
