@@ -22,6 +22,8 @@ from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
 
+_ADAPTERS_FASTER = 20
+
 TOP_LEVEL = (
     "task",
     "backbone",
@@ -87,15 +89,16 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
 def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfig:
     """The settings of training, with what is recommended where the user says nothing.
 
-    Adapters learn well at ten times the learning rate of the weights themselves (Schulman et al.,
-    2025, "LoRA Without Regret"), for which recommendations are.
+    Adapters learn best at ten times the learning rate that is best for the weights themselves, in
+    short trainings more (Schulman et al., 2025, "LoRA Without Regret"); what is recommended for
+    these is below their best, lest it ruin them.
     """
     config = convert(merge(advice, own), EngineConfig, "engine")
     tunings = Tunings.of(config, modalities)
     modes = {tunings[modality].mode for modality in modalities}
     if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
         return config
-    return replace(config, lr=10 * config.lr, fresh_lr=config.fresh_lr or config.lr)
+    return replace(config, lr=_ADAPTERS_FASTER * config.lr, fresh_lr=config.fresh_lr or config.lr)
 
 
 def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:

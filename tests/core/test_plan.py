@@ -130,7 +130,7 @@ class TestDefaults:
 
     def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
         full, adapted = plan().engine, plan("engine.tune=lora").engine
-        assert adapted.lr == pytest.approx(10 * full.lr) and adapted.fresh_lr == full.lr
+        assert adapted.lr == pytest.approx(20 * full.lr) and adapted.fresh_lr == full.lr
         own = plan("engine.tune=lora", "engine.lr=0.01").engine
         assert (own.lr, own.fresh_lr) == (0.01, full.fresh_lr)
         assert plan("engine.tune=head").engine.lr == full.lr
@@ -142,7 +142,7 @@ class TestDefaults:
             "backbone": {"image": "net", "text": "bert"},
         }
         full = resolve(tree, REGISTRY).engine.lr
-        for tune, factor in (("text=lora", 1), ("image=head,text=lora", 10), ("lora", 10)):
+        for tune, factor in (("text=lora", 1), ("image=head,text=lora", 20), ("lora", 20)):
             engine = resolve({**tree, "engine": {"tune": tune}}, REGISTRY).engine
             assert engine.lr == pytest.approx(factor * full), tune
 
