@@ -32,7 +32,7 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder, sha256
-from mmft_core.mistaken import refuse_export, refuse_folds
+from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
@@ -132,10 +132,11 @@ def load(
         WeightsError: base weights that are not kept with it cannot be had, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
+    refuse_missing(folder)
     refuse_export(folder)
     refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    with _damage(folder):
+    with damage(folder):
         model = _build(folder, registry, settings, empty=False)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
     return model
@@ -147,7 +148,7 @@ def check_weights(folder: Path) -> None:
     Raises:
         RunDirectoryError: they are missing or cut off.
     """
-    with _damage(folder), safe_open(folder / _WEIGHTS, "pt"):
+    with damage(folder), safe_open(folder / _WEIGHTS, "pt"):
         pass
 
 
@@ -161,12 +162,12 @@ def load_empty(
     Raises:
         As `load`, but for WeightsError.
     """
-    with _damage(folder):
+    with damage(folder):
         return _build(folder, registry, settings, empty=True)
 
 
 @contextlib.contextmanager
-def _damage(folder: Path) -> Iterator[None]:
+def damage(folder: Path) -> Iterator[None]:
     """Raises:
     RunDirectoryError: something is not as `save` wrote it.
     """
@@ -183,7 +184,12 @@ def _damage(folder: Path) -> Iterator[None]:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise RunDirectoryError(f"The model in {folder} cannot be loaded: {error}.") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise RunDirectoryError(
+            f"The model in {folder} cannot be loaded: {reason}.",
+            hint="A file of it is damaged, or was changed by hand: take it from a copy, or repeat "
+            "the run with `mmft run -c CONFIG.toml`.",
+        ) from error
 
 
 def _build(

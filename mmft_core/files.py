@@ -39,9 +39,11 @@ def _storage_error(number: int | None, reason: str, place: Path) -> StorageError
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(
             f"No space is left to write {place}.",
-            hint="Free some, then go on with --resume, or choose another --output.",
+            hint="Free some, or choose another place; a run goes on with --resume.",
         )
-    return StorageError(f"{place} cannot be written: {reason}.", hint="Choose another --output.")
+    return StorageError(
+        f"{place} cannot be written: {reason}.", hint="Choose another place for it."
+    )
 
 
 def ensure_new(path: Path) -> None:
@@ -129,10 +131,18 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RunDirectoryError(f"{path} cannot be read: {error}.") from None
+        raise unreadable(path, str(error)) from None
     if not isinstance(content, dict):
-        raise RunDirectoryError(f"{path} cannot be read: it holds no table.")
+        raise unreadable(path, "it holds no table")
     return content
+
+
+def unreadable(path: Path, reason: str) -> RunDirectoryError:
+    """The error of who finds something else in a run's file than was written."""
+    return RunDirectoryError(
+        f"{path} cannot be read: {reason}.",
+        hint="It is damaged, or was changed by hand: take it from a copy, or repeat the run.",
+    )
 
 
 def stamp(path: Path) -> bytes:

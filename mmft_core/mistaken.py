@@ -1,4 +1,4 @@
-"""Folders that are taken for runs: of a model alone, exported or published, and of folds."""
+"""What is taken for a run: nothing, a file, a model alone, exported or published, folds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from mmft_core.errors import RunDirectoryError
 def is_model(path: Path) -> bool:
     """Whether a folder holds a model alone. A run has its own one folder deeper."""
     return (path / "model.json").is_file()
+
+
+def refuse_missing(path: Path) -> None:
+    """Raises:
+    RunDirectoryError: there is no folder.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise RunDirectoryError(f"{path} is a file, and no run.", hint="Give the run's folder.")
+    below = Path("runs") / path
+    hint = (
+        f"Is it {shlex.quote(str(below))}?"
+        if below.is_dir()
+        else "Give the folder that `mmft run` made; `mmft runs` lists those below runs/."
+    )
+    raise RunDirectoryError(f"There is no folder {path}.", hint=hint)
 
 
 def refuse_export(path: Path) -> None:

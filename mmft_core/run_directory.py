@@ -23,12 +23,16 @@ from mmft_core.files import (
     read_record,
     storage_errors,
     temporaries,
+    unreadable,
     write_json,
     write_text,
 )
-from mmft_core.mistaken import is_model, refuse_folds, refuse_model
+from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_model
 from mmft_core.planning.trees import Tree, dump_toml, read_toml
 from mmft_core.sinks import StopTrainingError
+
+_TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
+"""What `results.json` holds at least."""
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,9 @@ class RunDirectory:
         """Read the configuration of an existing run.
 
         Raises:
-            RunDirectoryError: this is no run directory.
+            RunDirectoryError: there is nothing, or no run directory.
         """
+        refuse_missing(self.path)
         if not self.config.is_file():
             raise RunDirectoryError(
                 f"{self.path} is not a run directory: it has no config.toml.",
@@ -239,7 +244,7 @@ class RunDirectory:
         """The results of a finished run.
 
         Raises:
-            RunDirectoryError: it is not finished.
+            RunDirectoryError: it is not finished, or the file is damaged.
         """
         if not self.results.is_file():
             refuse_model(self.path)
@@ -248,7 +253,10 @@ class RunDirectory:
                 f"The run in {self.path} is not finished.",
                 hint=f"Continue it with `mmft run --resume {self._quoted}`.",
             )
-        return read_record(self.results)
+        content = read_record(self.results)
+        if lacking := sorted(_TOLD - content.keys()):
+            raise unreadable(self.results, f"it lacks '{lacking[0]}'")
+        return content
 
 
 def _existing(path: Path) -> Path:

@@ -43,7 +43,9 @@ data.add_command(split)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="All of it, for programs."
 )
-@click.option("--html", type=click.Path(path_type=Path), help="All of it, to be looked at.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="All of it, to be looked at."
+)
 def check(
     dataset: str,
     task: str | None,

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from mmft_core.export.comparison import Comparison
 
 
+_HARDLY = 0.9
+"""Of its size, what an export in 8 bits has left where hardly anything was quantized."""
+
+
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option(
@@ -107,6 +111,12 @@ def export(
         click.echo(json.dumps({"folder": str(folder), **asdict(found)}))
         return
     _show(Console(), found, wanted.place(run_dir).name)
+    if quantize == "int8" and found.export.megabytes > _HARDLY * found.torch.megabytes:
+        click.echo(
+            "! int8 leaves convolutions in full precision, and this network is made of them; "
+            "--quantize int8-static quantizes them as well",
+            err=True,
+        )
     click.echo(f"export  {folder}")
     click.echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
 

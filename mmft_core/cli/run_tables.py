@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from mmft_core.report.wording import duration, figure
-from mmft_core.runs.differences import headline
+from mmft_core.runs.differences import headline, shown
 from mmft_core.runs.finding import Run
 
 _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": "yellow"}
@@ -51,7 +51,7 @@ def print_comparison(
 ) -> None:
     """Figures side by side, then the settings that are not the same."""
     console = _console()
-    table = _side_by_side("figure", runs)
+    table = _side_by_side("figure", runs, "right")
     for (split, name), values in figures.items():
         table.add_row(f"{split} {name}", *("" if v is None else figure(v) for v in values))
     console.print(table)
@@ -59,9 +59,9 @@ def print_comparison(
     if not settings:
         console.print("They do not differ in any setting.")
         return
-    table = _side_by_side("setting", runs)
+    table = _side_by_side("setting", runs, "left")
     for key, values in settings.items():
-        table.add_row(key, *("–" if v is None else str(v) for v in values))
+        table.add_row(key, *map(shown, values))
     console.print(table)
 
 
@@ -70,12 +70,12 @@ def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _side_by_side(heading: str, runs: Sequence[Run]) -> Table:
+def _side_by_side(heading: str, runs: Sequence[Run], justify: JustifyMethod) -> Table:
     table = Table(heading, *(run.name for run in runs), box=None, pad_edge=False)
     for column in table.columns:
         column.overflow = "fold"
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify = justify
     return table
 
 

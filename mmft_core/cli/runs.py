@@ -67,7 +67,9 @@ def list_runs(
 
 @runs.command()
 @click.argument("paths", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="A page with their curves.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="A page with their curves."
+)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Compare runs: figures side by side, and the settings in which they differ.
@@ -113,7 +115,10 @@ def _compared(path: Path) -> list[Run]:
     own = [run for run in found if run.path == path]
     damaged = [run for run in own or found if run.state == "damaged"]
     if damaged:
-        raise RunDirectoryError(f"{damaged[0].path} cannot be compared: {damaged[0].reason}")
+        raise RunDirectoryError(
+            f"{damaged[0].path} cannot be compared: {damaged[0].reason}",
+            hint="Leave it out, or take the damaged file from a copy.",
+        )
     return own or [run for run in found if not any(_part_of(run, other) for other in found)]
 
 

@@ -38,7 +38,9 @@ _EXCERPT = 100
     type=click.Choice(["table", "jsonl"]),
     help="Default: table in a terminal, jsonl elsewhere.",
 )
-@click.option("--html", type=click.Path(path_type=Path), help="A contact sheet to look at.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="A contact sheet to look at."
+)
 def search(
     run_dir: Path,
     queries: tuple[str, ...],

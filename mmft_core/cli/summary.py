@@ -47,7 +47,7 @@ def next_command(results: Mapping[str, Any], folder: Path) -> str:
     from mmft_core.report.wording import inputs_of
 
     run = shlex.quote(str(folder))
-    if results["predicts"] in ("embeddings", "pairs"):
+    if results.get("predicts") in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
     return f"mmft predict {run} {inputs_of(results)}"
 

@@ -73,8 +73,9 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     dataset = build_dataset(plan, training=wanted.dataset is None)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
-        _Making(directory, wanted, registry, plan, model, dataset, judged).make(temporary, sink)
-        found = _compared(temporary, wanted, registry, plan, model, dataset, judged, sink)
+        making = _Making(directory, wanted, registry, plan, model, dataset, judged)
+        making.make(temporary)
+        found = making.compared(temporary, sink)
         found.check(exact=wanted.quantize is None, most=wanted.most)
         told = exports.describe(temporary)
         replace(told, check=asdict(found)).write(temporary)
@@ -93,7 +94,7 @@ class _Making:
     dataset: Dataset
     judged: Split
 
-    def make(self, folder: Path, sink: Sink) -> None:
+    def make(self, folder: Path) -> None:
         """Write all of it but how it compares."""
         shutil.copy(self.run.config, folder / self.run.config.name)
         shutil.copy(self.run.model / "model.json", folder)
@@ -115,6 +116,21 @@ class _Making:
                 self._quantize(Path(full), infos, folder)
         files = sorted(f for f in folder.iterdir() if f.name.startswith(tuple(_names(infos))))
         self._description(folder, infos, written.versions(), files).write(folder)
+
+    def compared(self, folder: Path, sink: Sink) -> Comparison:
+        """How what `make` wrote compares with the run."""
+        exported = exports.load(folder, self.registry)
+        size = sum((folder / file).stat().st_size for file in exports.describe(folder).files)
+        return compare(
+            Predictor(self.model, self.plan.engine),
+            Predictor(exported, self.plan.engine),
+            replace(self.dataset, splits={"export": self.judged}),
+            "export",
+            build_metrics(self.plan.metrics, self.model.info),
+            choose_monitor(self.plan),
+            (_megabytes(self.model), size / 1e6),
+            sink,
+        )
 
     def _traced(self) -> list[Traced]:
         self.model.task.cpu().eval()
@@ -186,30 +202,6 @@ class _Making:
 
 def _names(infos: tuple[GraphInfo, ...]) -> list[str]:
     return [info.file for info in infos]
-
-
-def _compared(
-    folder: Path,
-    wanted: Wanted,
-    registry: Registry,
-    plan: Plan,
-    model: LoadedModel,
-    dataset: Dataset,
-    judged: Split,
-    sink: Sink,
-) -> Comparison:
-    exported = exports.load(folder, registry)
-    size = sum((folder / file).stat().st_size for file in exports.describe(folder).files)
-    return compare(
-        Predictor(model, plan.engine),
-        Predictor(exported, plan.engine),
-        replace(dataset, splits={"export": judged}),
-        "export",
-        build_metrics(plan.metrics, model.info),
-        choose_monitor(plan),
-        (_megabytes(model), size / 1e6),
-        sink,
-    )
 
 
 def _megabytes(model: LoadedModel) -> float:

@@ -49,6 +49,17 @@ def settings_of(runs: Sequence[Run]) -> dict[str, list[Any]]:
     }
 
 
+def shown(value: Any) -> str:
+    """A setting's value as a reader takes it in."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and value:
+        return ", ".join(map(shown, value))
+    return str(value)
+
+
 def _told(run: Run) -> dict[str, Any]:
     environment: Mapping[str, Any] = run.results.get("environment", {})
     found = {key: environment[key] for key in ("device", "precision") if key in environment}

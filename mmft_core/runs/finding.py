@@ -40,6 +40,7 @@ class Run:
         seconds: that it took, as far as that is known.
         size: of its files, in bytes.
         changed: when it was begun or finished, in seconds since 1970.
+        results: what `results.json` holds; of a cross-validation that of its first fold.
     """
 
     path: Path
@@ -129,8 +130,7 @@ def _measured(path: Path) -> tuple[int, float]:
 def _read(path: Path, name: str, size: int, changed: float) -> Run:
     files = RunDirectory(path)
     config = read_toml(files.config)
-    folds = path / "folds.json"
-    told = _folds(folds, config) if "folds" in config and "fold" not in config else _single(files)
+    told = _folds(path, config) if "folds" in config and "fold" not in config else _single(files)
     return Run(
         path=path,
         name=name,
@@ -178,8 +178,9 @@ def _unfinished(files: RunDirectory) -> tuple[State, str]:
     return ("stopped" if told["state"] == "stopped" else "failed"), str(told["reason"])
 
 
-def _folds(file: Path, config: Tree) -> dict[str, Any]:
+def _folds(path: Path, config: Tree) -> dict[str, Any]:
     """State and mean figures of a cross-validation."""
+    file, first = path / "folds.json", RunDirectory(path / "fold-1")
     if not file.is_file():
         return {"kind": "folds", "state": "interrupted"}
     record = json.loads(file.read_text(encoding="utf-8"))
@@ -192,6 +193,7 @@ def _folds(file: Path, config: Tree) -> dict[str, Any]:
         "figures": {split: {k: v["mean"] for k, v in items} for split, items in of.items()},
         "spreads": {split: {k: v["std"] for k, v in items} for split, items in of.items()},
         "seconds": sum(run["total_seconds"] for run in record["runs"]),
+        "results": first.read_results() if first.results.is_file() else {},
     }
 
 

@@ -14,7 +14,7 @@ from mmft_core.report.page import policy
 from mmft_core.report.svg import COLOURS, Chart, Line
 from mmft_core.report.templating import asset, render
 from mmft_core.run_directory import RunDirectory
-from mmft_core.runs.differences import figures_of, headline, settings_of
+from mmft_core.runs.differences import figures_of, headline, settings_of, shown
 from mmft_core.runs.finding import Run
 from mmft_core.sinks import read_metrics
 
@@ -37,8 +37,7 @@ def write_page(file: Path, runs: Sequence[Run]) -> None:
             for (split, name), values in figures_of(runs).items()
         ],
         settings=[
-            (key, ["–" if value is None else str(value) for value in values])
-            for key, values in settings_of(runs).items()
+            (key, [shown(value) for value in values]) for key, values in settings_of(runs).items()
         ],
     )
     write_text(file, wording.encodable(html))

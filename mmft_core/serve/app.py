@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -35,6 +36,10 @@ _REFUSALS = {
     status: {"model": schema.Failure}
     for status in (400, 401, 408, 413, 415, 422, 429, 500, 503, 504)
 }
+
+
+_KEY = Security(HTTPBearer(auto_error=False))
+"""Tells clients of the key, by OpenAPI; the gate asks for it before anything is read."""
 
 
 def create_app(
@@ -74,18 +79,21 @@ def create_app(
         ],
     )
     card = schema.card(name, predictor, settings, searcher)
-    _add_predicting(app, service, card)
-    _add_telling(app, service, card, metrics)
+    keyed = APIRouter(dependencies=[] if settings.api_key is None else [_KEY])
+    _add_predicting(keyed, service, card)
+    _add_telling(keyed, card, metrics)
     if searcher is not None:
-        _add_previews(app, searcher)
+        _add_previews(keyed, searcher)
+    app.include_router(keyed)
+    _add_open(app, service, card)
     _add_failures(app)
     return app
 
 
-def _add_predicting(app: FastAPI, service: Service, card: schema.Card) -> None:
+def _add_predicting(keyed: APIRouter, service: Service, card: schema.Card) -> None:
     body = schema.request_body(card.inputs, card.partial)
 
-    @app.post("/predict", responses=_REFUSALS, openapi_extra={"requestBody": body})  # type: ignore[arg-type]
+    @keyed.post("/predict", responses=_REFUSALS, openapi_extra={"requestBody": body})  # type: ignore[arg-type]
     async def predict(request: Request) -> schema.Answer:
         """Let the model predict one input."""
         reply = await service.predict(request)
@@ -99,7 +107,19 @@ def _neighbour(hit: Hit) -> schema.Neighbour:
     )
 
 
-def _add_telling(app: FastAPI, service: Service, card: schema.Card, metrics: Metrics) -> None:
+def _add_telling(keyed: APIRouter, card: schema.Card, metrics: Metrics) -> None:
+    @keyed.get("/model")
+    async def model() -> schema.Card:
+        """What is served, and within which limits."""
+        return card
+
+    @keyed.get("/metrics", response_class=Response)
+    async def figures() -> Response:
+        """Figures for Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_open(app: FastAPI, service: Service, card: schema.Card) -> None:
     page = render_page(card)
 
     @app.get("/", include_in_schema=False)
@@ -117,19 +137,9 @@ def _add_telling(app: FastAPI, service: Service, card: schema.Card, metrics: Met
         service.admission.check_open()
         return schema.State(status="ready")
 
-    @app.get("/model")
-    async def model() -> schema.Card:
-        """What is served, and within which limits."""
-        return card
 
-    @app.get("/metrics", response_class=Response)
-    async def figures() -> Response:
-        """Figures for Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _add_previews(app: FastAPI, searcher: Searcher) -> None:
-    @app.get("/items/{key}", response_class=Response)
+def _add_previews(keyed: APIRouter, searcher: Searcher) -> None:
+    @keyed.get("/items/{key}", response_class=Response)
     def item(key: str) -> Response:
         """Show an item of the index."""
         preview = searcher.preview(key)

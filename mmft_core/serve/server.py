@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 from types import FrameType
@@ -32,9 +33,12 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)  # Who comes before uvicorn has started waits.
     except OSError as error:
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise ConfigError(
             f"The server cannot listen at {host}, port {port}: {(error.strerror or '').lower()}.",
-            hint="--port 0 takes a free one.",
+            hint="Give --host an address of this machine, or 0.0.0.0 for all that it has."
+            if elsewhere
+            else "--port 0 takes a free one.",
         ) from None
     return listener
 

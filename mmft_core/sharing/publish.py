@@ -14,7 +14,7 @@ import msgspec
 from mmft_core import artifacts
 from mmft_core.contracts import DatasetInfo
 from mmft_core.errors import IncompatibleError
-from mmft_core.files import ensure_new, read_record, replacing_folder
+from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
 from mmft_core.planning.trees import dump_toml
 from mmft_core.report.carbon import estimate
 from mmft_core.report.card import Publication, render_card
@@ -52,11 +52,12 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
     ensure_new(output)
     directory = RunDirectory(run)
     config, results = shortened(directory.open()), directory.read_results()
-    model = read_record(directory.model / "model.json")
-    _check_bases(model)
+    with artifacts.damage(directory.model):
+        whole = read_record(directory.model / "model.json")
+        _check_bases(whole)
+        model = shortened(whole)
+        info = msgspec.convert(model["info"], DatasetInfo)
     artifacts.check_weights(directory.model)
-    model = shortened(model)
-    info = msgspec.convert(model["info"], DatasetInfo)
     names = " + ".join(part["name"] for part in results["backbones"].values())
     content = ReportContent(
         title=f"{results['task']} · {names} · {info.name}", results=shortened(results), info=info
@@ -109,5 +110,8 @@ def _check_bases(model: Mapping[str, Any]) -> None:
 
 def _distributions(directory: RunDirectory) -> list[str]:
     """The distributions whose plugins the model was made with."""
-    suppliers = json.loads(directory.plugins.read_text(encoding="utf-8"))
-    return sorted({"mmft", *(s["distribution"] for s in suppliers)} - {"unknown"})
+    try:
+        suppliers = json.loads(directory.plugins.read_text(encoding="utf-8"))
+        return sorted({"mmft", *(s["distribution"] for s in suppliers)} - {"unknown"})
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise unreadable(directory.plugins, str(error)) from None

@@ -61,10 +61,13 @@ class ExportedNetwork(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         return tensors_of(cache, PAST)
 
 
+_CACHE = "cache" if hasattr(ModelOutput, "past_key_values") else "past_key_values"
+"""What outputs call the cache. Where it was renamed the old name still works, with a warning."""
+
+
 def answer(found: Tensors) -> ModelOutput:
-    """What a decoder gave, as transformers wants it, by the cache's old name and by its new one."""
-    cache = cache_of(found, PRESENT)
-    return ModelOutput(logits=found["logits"], cache=cache, past_key_values=cache)
+    """What a decoder gave, as transformers wants it."""
+    return ModelOutput({"logits": found["logits"], _CACHE: cache_of(found, PRESENT)})
 
 
 class ExportedCausal(ExportedNetwork):

@@ -41,7 +41,7 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         ((*TASK, "--set", "engine.precision=fp16", "--set", "engine.device=cpu"), "needs a GPU"),
         ((*TASK, "--weights", "nowhere.pt"), "no weights at nowhere.pt"),
         ((*TASK, "-c", "nowhere.toml"), "no configuration file nowhere.toml"),
-        ((*TASK, "--resume", "nowhere"), "nowhere is not a run directory"),
+        ((*TASK, "--resume", "nowhere"), "There is no folder nowhere"),
         (
             ("--task", "image-cls", "--backbone", "vit-b-16", "--set", "backbone.image_size=40"),
             "16",
@@ -136,10 +136,30 @@ def test_unfinished_and_damaged_models_are_named(
     tmp_path: Path, photo_folder: Make, mmft: Mmft
 ) -> None:
     picture = photo_folder(per_class=1) / "china" / "000.jpg"
-    ended = mmft("predict", tmp_path / "none", picture)
-    assert ended.code == 2 and "no finished model" in ended.err
     model = tmp_path / "run" / "model"
     model.mkdir(parents=True)
+    ended = mmft("predict", tmp_path / "run", picture)
+    assert ended.code == 2 and "no finished model" in ended.err
     (model / "model.json").write_text("{}")
     ended = mmft("predict", tmp_path / "run", picture)
     assert ended.code == 2 and "cannot be loaded" in ended.err
+    assert "take it from a copy, or repeat the run" in ended.err
+
+
+@pytest.mark.parametrize("command", ["predict", "eval", "export", "serve", "publish"])
+def test_what_is_no_folder_is_told_apart(
+    tmp_path: Path, mmft: Mmft, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "notes.txt").touch()
+    inputs = ("photo.jpg",) if command == "predict" else ()
+    said = {
+        "nowhere": "There is no folder nowhere.",
+        "mine": "There is no folder mine.\n       Is it runs/mine?",
+        "notes.txt": "notes.txt is a file, and no run.",
+    }
+    for given, sentence in said.items():
+        ended = mmft(command, given, *inputs)
+        assert ended.code == 2 and sentence in ended.err, ended.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "runs"]

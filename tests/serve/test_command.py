@@ -86,11 +86,11 @@ def listens(host: str, port: int) -> bool:
 
 
 MISTAKES = {
-    "no run": (("nowhere",), "There is no finished model in nowhere"),
+    "no run": (("nowhere",), "There is no folder nowhere"),
     "a limit of nothing": (("RUN", "--limit", "apples=3"), "a unit of pixels, seconds, characters"),
     "a limit that is none": (("RUN", "--limit", "seconds"), "'seconds' is not UNIT=MOST"),
     "an empty key": (("RUN", "--api-key", ""), "The API key is empty"),
-    "an address of others": (("RUN", "--host", "192.0.2.1"), "cannot listen at 192.0.2.1"),
+    "an address of others": (("RUN", "--host", "192.0.2.1"), "Give --host an address of this"),
     "a setting that is none": (("RUN", "--set", "task.colour=red"), "task.colour"),
 }
 

@@ -114,6 +114,12 @@ def test_a_key_is_asked_for(digits: Path) -> None:
         assert found.status_code == 200
         for path in ("/", "/health", "/ready", "/openapi.json"):
             assert ask.get(path).status_code == 200, path
+        told = ask.get("/openapi.json").json()
+        secured = {
+            path for path, of in told["paths"].items() for how in of.values() if "security" in how
+        }
+        assert secured == {"/predict", "/model", "/metrics"}
+        assert told["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
 
 
 def test_bytes_that_are_no_http(served: Served) -> None:

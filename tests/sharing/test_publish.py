@@ -227,6 +227,27 @@ def test_weights_that_are_cut_off_are_not_published(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("results.json", "{}", "results.json cannot be read: it lacks 'backbones'."),
+        ("model/model.json", "{}", "model cannot be loaded: it lacks 'backbones'."),
+        ("plugins.json", '["x"]', "plugins.json cannot be read: "),
+        ("plugins.json", None, "plugins.json cannot be read: "),
+    ],
+)
+def test_damaged_records_are_named(
+    mmft: Mmft, text_run: Path, tmp_path: Path, name: str, content: str | None, sentence: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(text_run, run)
+    file = run / name
+    file.unlink() if content is None else file.write_text(content)
+    done = mmft("publish", run, "-o", tmp_path / "out")
+    assert done.code == 2 and sentence in done.err and "from a copy" in done.err, done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_not_finished_or_needs_what_nobody_has(
     mmft: Mmft, text_run: Path, texts: Path, tmp_path: Path
 ) -> None:

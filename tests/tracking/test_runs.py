@@ -41,6 +41,8 @@ def make_run(path: Path, *, lr: float = 0.1, accuracy: float | None = None, **mo
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if accuracy is not None:
         results = {
+            "task": "image-cls",
+            "backbones": {},
             "dataset": {"name": "digits", "samples": {"train": 10}},
             "monitor": {"name": "accuracy"},
             "metrics": {
@@ -48,6 +50,7 @@ def make_run(path: Path, *, lr: float = 0.1, accuracy: float | None = None, **mo
                 "test": {"accuracy": accuracy},
             },
             "timings": {"total_seconds": 61.0},
+            "environment": {"device": "cpu", "precision": "bf16"},
         }
         (path / "results.json").write_text(json.dumps(results))
     return path
@@ -152,6 +155,27 @@ def test_only_what_differs_is_shown(folder: Path, mmft: Mmft) -> None:
     assert ended.code == 2 and "nothing to compare" in ended.err
     ended = mmft("runs", "compare", folder / "good", folder / "damaged")
     assert ended.code == 2 and "not valid TOML" in ended.err
+
+
+def test_what_a_cross_validation_ran_on_is_known(folder: Path, mmft: Mmft) -> None:
+    ended = mmft("runs", "compare", folder / "good", folder / "folded", "--json")
+    settings = json.loads(ended.out)["settings"]
+    assert settings["folds"] == [None, 2]
+    assert not {"device", "precision", "samples of train"} & settings.keys()
+
+
+def test_settings_are_shown_as_they_are_written(folder: Path, mmft: Mmft) -> None:
+    make_run(folder / "listed", accuracy=0.5, metrics=["f1", "accuracy"], flip=True)
+    file = folder.parent / "page.html"
+    ended = mmft("runs", "compare", folder / "good", folder / "listed", "--html", file)
+    for text in (ended.out, file.read_text()):
+        assert "f1, accuracy" in text and "true" in text and "['f1'" not in text
+
+
+def test_a_folder_is_no_page(folder: Path, mmft: Mmft) -> None:
+    ended = mmft("runs", "compare", folder / "good", folder / "better", "--html", folder)
+    assert ended.code == 2 and "'--html'" in ended.err and "is a directory" in ended.err
+    assert not ended.out
 
 
 def test_the_page_lays_curves_over_each_other(folder: Path, mmft: Mmft) -> None:
