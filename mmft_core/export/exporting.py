@@ -94,8 +94,13 @@ class _Making:
     dataset: Dataset
     judged: Split
 
+    @torch.no_grad()
     def make(self, folder: Path) -> None:
-        """Write all of it but how it compares."""
+        """Write all of it but how it compares.
+
+        It is written without gradients, as it is traced: attention becomes other operators with
+        them, whose tensors lie in memory otherwise (T5's, as ONNX).
+        """
         shutil.copy(self.run.config, folder / self.run.config.name)
         shutil.copy(self.run.model / "model.json", folder)
         shutil.copytree(self.run.model / "assets", folder / "assets")
@@ -134,8 +139,7 @@ class _Making:
 
     def _traced(self) -> list[Traced]:
         self.model.task.cpu().eval()
-        with torch.no_grad():
-            graphs = self.model.task.graphs(self._example())
+        graphs = self.model.task.graphs(self._example())
         processors = self.model.task.processors
         longest = {
             f"{m}.{axis}": n for m, p in processors.items() for axis, n in p.longest().items()

@@ -38,6 +38,20 @@ def _captions(folder: Path) -> Path:
     return folder / "captions.csv"
 
 
+def _summaries(folder: Path, backbone: str) -> Path:
+    return train(
+        folder / "run",
+        "summarization",
+        f"--backbone={backbone}",
+        "--set=backbone.size=tiny",
+        "--set=backbone.vocabulary=300",
+        "--set=task.max_new_tokens=6",
+        "--set=task.max_target_length=16",
+        "--dataset",
+        _rows(folder, "summary"),
+    )
+
+
 def _mixed(folder: Path, target: str, *more: str) -> Path:
     def number(row: int, cells: dict[str, object]) -> None:
         if target == "number":
@@ -60,17 +74,8 @@ RUNS: Mapping[str, Callable[[Path], Path]] = {
     "text-retrieval": lambda f: train(
         f / "run", "text-retrieval", "--backbone=minilm", *TEXT, "--dataset", _rows(f, "query")
     ),
-    "summarization": lambda f: train(
-        f / "run",
-        "summarization",
-        "--backbone=gpt2",
-        "--set=backbone.size=tiny",
-        "--set=backbone.vocabulary=300",
-        "--set=task.max_new_tokens=6",
-        "--set=task.max_target_length=16",
-        "--dataset",
-        _rows(f, "summary"),
-    ),
+    "summarization": lambda f: _summaries(f, "gpt2"),
+    "summarization/t5": lambda f: _summaries(f, "t5-small"),
     "asr": lambda f: train(
         f / "run",
         "asr",
