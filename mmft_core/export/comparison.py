@@ -118,8 +118,10 @@ def compare(
     """
     recorders = (_Recorder(), _Recorder())
     evaluations = [
-        p.evaluate(dataset, split, {**metrics, "": recorder}, sink, skip_bad=True)
-        for p, recorder in zip((run, export), recorders, strict=True)
+        p.evaluate(dataset, split, {**metrics, "": recorder}, told, skip_bad=True)
+        for p, recorder, told in zip(
+            (run, export), recorders, (sink, _ProgressAlone(sink)), strict=True
+        )
     ]
     name = _figure(monitor, evaluations)
     figures = [e.figures.get(name) for e in evaluations]
@@ -152,6 +154,16 @@ def _figure(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
     if monitor.name in names or not names:
         return monitor.name
     return next((n for n in names if n != "loss"), monitor.name)
+
+
+class _ProgressAlone(Sink):
+    """For when the data are read once more: what there is to say of them has been said."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def evaluating(self, split: str, done: int, total: int) -> None:
+        self.sink.evaluating(split, done, total)
 
 
 class _Recorder(Metric):

@@ -43,6 +43,18 @@ def refused(found: Finished, *words: str) -> None:
         assert word in found.err
 
 
+def test_what_is_found_in_the_data_is_said_once(
+    run: Path, tmp_path: Path, mmft: Mmft, quick_latencies: None
+) -> None:
+    """Run and export both read them."""
+    table = tmp_path / "long.csv"
+    table.write_text("text,label\n" + "cats and dogs " * 30 + ",target 0\n", encoding="utf-8")
+    more = ("--format", "torch-export", "--dataset", table, "-o", tmp_path / "export")
+    found = mmft("export", run, *more)
+    assert found.code == 0, found.err
+    assert found.err.count("longer than") == 1
+
+
 def test_changed_and_missing_files(export: Path, mmft: Mmft) -> None:
     assert mmft("predict", export, "a text").code == 0
     file = export / "model.pt2"
