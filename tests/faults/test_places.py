@@ -31,7 +31,7 @@ def test_a_disk_that_fills_up(call: Call, disk: Disk, whole: bytes) -> None:
                 file.write(bytes(4096))
         except OSError:
             continue
-    refused(process, "No space is left to write", "go on with --resume")
+    refused(process, "No space is left to write", "a run goes on with --resume")
     filler.unlink()
     text = resumes(call("run", "--resume", run), run, whole)
     assert "go on at step" in text
