@@ -28,6 +28,7 @@ COMMON = (
 # Rounding grows fast in networks with batch norm: also one process is not its own equal after a
 # few large steps, where its convolutions are computed in another way.
 IMAGE = ("--set=backbone.image_size=64", "--lr=1e-4")
+SMALL_IMAGE = ("--set=backbone.image_size=32", "--lr=1e-4")
 TEXT = (
     "--lr=0.01",
     "--set=backbone.size=tiny",
@@ -95,12 +96,12 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
     # Losses that compare samples magnify that rounding, so their network has no batch norm.
     "supcon": (
         "image-retrieval",
-        ("--backbone=convnext-tiny", *IMAGE, "--set=task.dim=16"),
+        ("--backbone=convnext-tiny", *SMALL_IMAGE, "--set=task.dim=16"),
         _photos,
     ),
     "proxies": (
         "image-retrieval",
-        ("--backbone=convnext-tiny", *IMAGE, "--set=task.loss=proxy"),
+        ("--backbone=convnext-tiny", *SMALL_IMAGE, "--set=task.loss=proxy"),
         _photos,
     ),
     "texts": ("text-cls", ("--backbone=minilm", *TEXT), lambda f: _rows(f, "label")),
@@ -128,7 +129,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
     "numbers": ("fusion-reg", FUSED, lambda f: _mixed(f, number=True)),
     "pairs": (
         "contrastive",
-        ("--backbone=image=convnext-tiny", "--backbone=text=minilm", *TEXT, *IMAGE),
+        ("--backbone=image=convnext-tiny", "--backbone=text=minilm", *TEXT, *SMALL_IMAGE),
         _captions,
     ),
     "captions": (
