@@ -20,34 +20,37 @@ _CHUNK = 256
 
 def measure(
     split: Split, processors: Mapping[str, Processor], codec: TargetCodec
-) -> Sequence[int] | None:
-    """(n,) the lengths of inputs and target together; None if a processor does not tell.
+) -> Sequence[float] | None:
+    """(n,) the lengths of inputs and target together.
 
-    Processes that train together each measure their share.
+    Where a processor does not tell, they are the sizes that the split knows, which are rougher;
+    None if it knows none. Processes that train together each measure their share.
     """
     chunks = _chunks(split)
     own = processes.share(chunks)
     lengths: dict[int, list[int]] = {}
     for part in processes.gather(dict(_measure(split, processors, codec, own))):
         lengths |= part
-    return _joined(lengths, chunks)
+    return _joined(lengths, chunks, split)
 
 
 def measure_here(
     split: Split, processors: Mapping[str, Processor], codec: TargetCodec
-) -> Sequence[int] | None:
+) -> Sequence[float] | None:
     """`measure` by this process alone, of samples that are its own."""
     chunks = _chunks(split)
-    return _joined(dict(_measure(split, processors, codec, chunks)), chunks)
+    return _joined(dict(_measure(split, processors, codec, chunks)), chunks, split)
 
 
 def _chunks(split: Split) -> range:
     return range(0, len(split), _CHUNK)
 
 
-def _joined(lengths: Mapping[int, list[int]], chunks: range) -> list[int] | None:
+def _joined(
+    lengths: Mapping[int, list[int]], chunks: range, split: Split
+) -> Sequence[float] | None:
     if len(lengths) < len(chunks):
-        return None
+        return split.sizes()
     return [length for start in chunks for length in lengths[start]]
 
 

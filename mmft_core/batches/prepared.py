@@ -73,9 +73,8 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
 
     @cached_property
     def lengths(self) -> Sequence[float] | None:
-        """How long samples are when they are prepared, or else their sizes, which are rougher."""
-        told = measure(self.split, self.processors, self.codec)
-        return self.sizes if told is None else told
+        """How long samples are when they are prepared, measured once."""
+        return measure(self.split, self.processors, self.codec)
 
     def __len__(self) -> int:
         return len(self.split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,8 +50,7 @@ class Encoder:
     def longest_first(self, split: Split) -> Indices:
         """The order in which samples of like lengths share batches: little of one is padding."""
         processors = {self.modality: self.backbone.processor}
-        lengths: Sequence[float] | None = measure_here(Unlabelled(split), processors, NoTargets())
-        lengths = split.sizes() if lengths is None else lengths
+        lengths = measure_here(Unlabelled(split), processors, NoTargets())
         if lengths is None:
             return np.arange(len(split))
         return np.argsort(-np.asarray(lengths), kind="stable")
