@@ -32,7 +32,7 @@ from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.training import kept_weights, tuning
-from mmft_core.weights import LoadedWeights, WeightsRequest
+from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 T = TypeVar("T")
 
@@ -126,11 +126,27 @@ def build_task(
                     "or --weights pretrained to make this an error."
                 )
             _tell_of_frozen(plan, modality, backbone, say)
+            _check_weights(backbone, modality)
         backbones[modality] = backbone
     task_context = TaskContext(backbones=backbones, info=dataset.info)
     task = build(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
+
+
+def _check_weights(backbone: Backbone, modality: str) -> None:
+    """Raises:
+    WeightsError: those that were loaded hold NaN or infinite values.
+    """
+    try:
+        check_finite(backbone)
+    except ValueError as error:
+        loaded = backbone.loaded
+        raise WeightsError(
+            f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
+            f"used: {error}.",
+            hint="They were spoilt in training or damaged; give others by --weights.",
+        ) from None
 
 
 def _tell_of_frozen(
