@@ -52,6 +52,9 @@ class Shard:
     def id(self, row: int) -> str:
         return os.fsdecode(self._columns["id"][row].as_py())
 
+    def stamp(self, row: int) -> str:
+        return str(self._columns["stamp"][row].as_py())
+
     def preview(self, row: int) -> Preview | None:
         mime = self._columns["mime"][row].as_py()
         return None if mime is None else Preview(mime, self._columns["preview"][row].as_py())
