@@ -46,7 +46,7 @@ class PixelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBackboneOptions(AugmentationOptions, PixelOptions):
+class ImageBackboneOptions(PixelOptions, AugmentationOptions):
     """Options of torchvision's backbones."""
 
     image_size: Annotated[Side, Meta(description=SIDE)] = 224

@@ -126,7 +126,8 @@ def test_the_scaling_is_linear_and_exact_where_values_are_of_8_bits() -> None:
     assert (PixelRange(0, 255).to_bytes(whole) == whole).all()
     assert (PixelRange(0, 65535).to_bytes(whole * 257) == whole).all()
     assert (PixelRange(0, 1).to_bytes((whole / 255).astype(np.float32)) == whole).all()
-    assert PixelRange(-1, 1).to_bytes(np.array([-1.0, 0.0, 1.0, 7.0])).tolist() == [0, 128, 255, 255]
+    signed = np.array([-1.0, 0.0, 1.0, 7.0])
+    assert PixelRange(-1, 1).to_bytes(signed).tolist() == [0, 128, 255, 255]
 
 
 # --- what cannot be understood --------------------------------------------------------------------

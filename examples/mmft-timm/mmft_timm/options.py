@@ -8,7 +8,7 @@ from msgspec import Meta
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimmOptions(AugmentationOptions, PixelOptions):
+class TimmOptions(PixelOptions, AugmentationOptions):
     """Options of every backbone of timm's."""
 
     model: Annotated[
