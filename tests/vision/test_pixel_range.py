@@ -21,6 +21,7 @@ from mmft_core import artifacts, discover
 from mmft_core.contracts import Split
 from mmft_core.data_check import check
 from tests.conftest import Finished, run_arguments
+from tests.serve.tools import same, serving
 from tests.vision.deep_files import Values, write_png, write_tiff
 from tests.vision.tools import open_dataset
 
@@ -212,6 +213,22 @@ def test_a_model_reads_others_by_its_own_range(run: Path, mmft: Mmft, tmp_path: 
     first, second = map(json.loads, ended.out.splitlines())
     assert "error" not in first and "fractions from 0 to 1" in second["error"]
     assert ended.code == 2 and "fractions from 0 to 1" in ended.err
+
+
+def test_a_server_reads_uploads_by_the_same_range(run: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(6).integers(0, 4000, (32, 32))
+    png(tmp_path / "deep", values)
+    shallow, fractions = tmp_path / "shallow.png", tmp_path / "fractions.tif"
+    Image.fromarray(np.rint(values / 4095 * 255).astype(np.uint8)).save(shallow)
+    write_tiff(fractions, (values / 4095).astype(np.float32))
+    with serving(run) as served:
+        answers = [
+            served.predict(image=(file.name, file.read_bytes()))
+            for file in (tmp_path / "deep.png", shallow, fractions)
+        ]
+    assert answers[0].status_code == 200
+    assert same(answers[0].json()["prediction"], answers[1].json()["prediction"])
+    assert answers[2].status_code == 422 and "fractions from 0 to 1" in answers[2].text
 
 
 def test_a_range_can_be_given(folder: Path, mmft: Mmft, tmp_path: Path) -> None:
