@@ -78,6 +78,7 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
         dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -173,9 +174,11 @@ def _passed_over(scans: dict[str, ClassFolders], beside: Tally) -> Iterator[str]
     others = [(found.kind.noun, found.others) for found in scans.values() if found.others.count]
     if others:
         noun, first = others[0]
+        total = sum((tally.suffixes for _, tally in others), Counter[str]())
+        whole = Tally(total, first.example)
         yield (
-            f"{sum(tally.count for _, tally in others)} files that are not {noun} by their suffix "
-            f"were passed over, such as {printable(first.example)}"
+            f"{whole.count} files that are not {noun} by their suffix were passed over "
+            f"({whole.by_suffix()}), such as {printable(first.example)}"
         )
     if beside.count:
         yield (

@@ -82,6 +82,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
     dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, lambda text: None)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     backbone = task.backbone(candidate.modality)
     if backbone.loaded.source == "random":
         plan = plan.from_scratch()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
-from mmft_vision.images import SUFFIXES as IMAGE_SUFFIXES
+from mmft_vision.formats import SUFFIXES as IMAGE_SUFFIXES
 
 from mmft_core.data.table_columns import text_of
 from mmft_core.data.tables import Table

@@ -23,7 +23,8 @@ from mmft_core.data.table_columns import (
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, SampleError
 from mmft_core.files import printable
-from mmft_vision.images import SUFFIXES, ImageFiles
+from mmft_vision.formats import SUFFIXES
+from mmft_vision.images import ImageFiles
 from mmft_vision.options import ImageTableOptions
 
 _IMAGE_NAMES = ("image", "image_path", "path", "filepath", "file", "file_name", "filename")

@@ -33,7 +33,20 @@ class AugmentationOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBackboneOptions(AugmentationOptions):
+class PixelOptions:
+    """How pictures of other than 8 bits are understood; see `mmft_vision.pixel_range.fitted`."""
+
+    pixel_range: Annotated[
+        tuple[float, float] | None,
+        Meta(
+            description="Values that become black and white in pictures of other than 8 bits "
+            "(16 bits, floats), such as [0, 4095]; unset finds them in the training data."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBackboneOptions(PixelOptions, AugmentationOptions):
     """Options of torchvision's backbones."""
 
     image_size: Annotated[Side, Meta(description=SIDE)] = 224
