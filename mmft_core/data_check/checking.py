@@ -55,6 +55,7 @@ def check(
         },
         findings=findings,
         notes=[*dataset.info.notes, *_notes(looks, inspectors)],
+        warnings=dataset.info.warnings,
         seconds=time.perf_counter() - started,
     )
 

@@ -45,7 +45,7 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
 
 def _rows(root: Path, name: str, context: DatasetContext) -> Split:
     """One of the tables, whose files are in clips/, in groups by speaker."""
-    options, table = AudioTableOptions(audio_column="path"), Table(root / name)
+    options, table = AudioTableOptions(audio_column="path"), Table(root / name, quoted=False)
     rows, _, _ = table_rows(table, options, context, root / "clips")
     speaker = table.find_column(None, "group_column", ("client_id",))
     return rows if speaker is None else Grouped(rows, texts_of(table, speaker))
