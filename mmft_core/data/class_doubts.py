@@ -16,7 +16,9 @@ _FEW = 10
 _EACH, _EACH_WHOLE = 10, 3
 """Samples for each different number, fractions or whole, from which on they may be classes."""
 
-_DAY = 86_400_000
+_TIMES = 1e11, 5e12
+"""From 1973 to 2128, in milliseconds since 1970."""
+
 _MISSING = frozenset({"nan", "null", "n/a", "#n/a", "nat", "<na>"})
 
 
@@ -29,8 +31,8 @@ def class_doubts(counts: Mapping[str, int], where: str) -> Iterator[str]:
     """
     for names in alike(list(counts)):
         yield (
-            f"The classes {_listed(names)} of {where} differ only in case, spaces or the like. Are "
-            "they one class?"
+            f"The classes {_listed(names)} of {where} differ only in case, in spaces, or in how a "
+            "number is written. Are they one class?"
         )
     yield from _missing(counts, where)
     yield from _joined(list(counts), where)
@@ -78,23 +80,27 @@ def _joined(classes: Sequence[str], where: str) -> Iterator[str]:
 
 def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
     total, different = sum(counts.values()), len(counts)
-    if different < _FEW:
+    numbers = [float(name) for name in counts if is_number(name)]
+    if not counts or len(numbers) < different:
+        if total == different >= _FEW:
+            yield (
+                f"Each of the {total:,} samples has a class of its own in {where}. Are these "
+                "classes?"
+            )
         return
-    if all(map(is_number, counts)):
-        numbers = [float(name) for name in counts]
-        if all(number % _DAY == 0 and number > 1e11 for number in numbers):
-            yield (
-                f"The classes of {where}, such as '{next(iter(counts))}', look like days in "
-                "milliseconds since 1970, as pandas writes dates to JSON unless date_format='iso'."
-            )
-        elif total < different * (_EACH_WHOLE if all(n % 1 == 0 for n in numbers) else _EACH):
-            yield (
-                f"The {different:,} classes of {where} are numbers, of {total:,} samples: they look "
-                "like a number to predict. A task that predicts numbers learns which are near each "
-                "other (`mmft plugins --kind task`)."
-            )
-    elif total == different:
-        yield f"Each of the {total:,} samples has a class of its own in {where}. Are these classes?"
+    fewest = _EACH_WHOLE if all(number % 1 == 0 for number in numbers) else _EACH
+    if all(number % 1000 == 0 and _TIMES[0] < number < _TIMES[1] for number in numbers):
+        yield (
+            f"The classes of {where}, such as '{next(iter(counts))}', look like times in "
+            "milliseconds since 1970, as pandas writes dates to JSON without date_format='iso'. In "
+            "other formats they have other names."
+        )
+    elif different >= _FEW and total < different * fewest:
+        yield (
+            f"The {total:,} samples have {different:,} different numbers in {where}, which look "
+            "like numbers to predict and not like classes. Tasks that predict numbers: `mmft "
+            "plugins --kind task`."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -153,8 +153,8 @@ def identity(name: str) -> str:
     name = composed(name.strip())
     if _WHOLE.fullmatch(name):
         return _whole(name)
-    if _FRACTION.fullmatch(name):
-        return name.rstrip("0")
+    if _FRACTION.fullmatch(name):  # To the digits that single precision keeps.
+        return f"{float(name):.7g}"
     if _MOMENT.fullmatch(name):
         try:
             return _moments([datetime.fromisoformat(name)])[0]

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext, Split
-from mmft_core.data.cells import text_of, texts_of
+from mmft_core.data.cells import single_values, text_of, texts_of
 from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
+from mmft_core.data.names import names_of
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.data.splits import Indices, Subset
 from mmft_core.data.tables import Table
@@ -179,7 +180,7 @@ def groups_of(table: Table, column: str | None, context: DatasetContext) -> list
     if column is None or (not context.training and column not in table.columns):
         return None
     table.find_column(column, "group_column", ())
-    groups = texts_of(table, column)
+    groups = names_of(single_values(table, column)).texts()
     if context.training and "" in groups:
         raise DataError(
             f"{table.row_id(groups.index(''))}: its cell in the column of groups, '{column}', is "

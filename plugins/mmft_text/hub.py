@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.cells import text_of
 from mmft_core.data.class_targets import LABEL_NAMES, NO_LABEL, Targets, classes_of
-from mmft_core.data.names import composed
+from mmft_core.data.names import composed, names_of
 from mmft_core.data.parquet import quietly
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.data.splits import Grouped
@@ -201,12 +200,8 @@ def _grouped(
     first = next(iter(parts.values()))
     column = _column(first, options.group_column, "group_column", (), options.id)
     _check_columns(parts, [column], options.id)
-    return {
-        name: Grouped(
-            split, [text_of(cell) for cell in parts[name].data.column(column).to_pylist()]
-        )
-        for name, split in rows.items()
-    }
+    cells = {name: parts[name].data.column(column) for name in rows}
+    return {name: Grouped(split, names_of(cells[name]).texts()) for name, split in rows.items()}
 
 
 def _complete(
