@@ -5,30 +5,24 @@ from __future__ import annotations
 import itertools
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mmft_core.data.headers import Read, check_header, is_number
-from mmft_core.data.records import Doubt, Lines, Records
+from mmft_core.data.headers import Read, check_header
+from mmft_core.data.records import Lines, Records
 from mmft_core.data.separators import NAMES, find_separator, fitted, stated_separator
 from mmft_core.data.splits import Indices
+from mmft_core.data.swallowed import are_rows, doubts_told
 from mmft_core.data.table_files import open_text
 from mmft_core.data.typed_columns import BATCH, Spool
 from mmft_core.errors import DataError
 from mmft_core.files import suffix_of
 
 _LOOKED_AT = 100
-"""Lines by which the separator is found; ten times as many rows show what columns hold."""
-
-_FEW = 5
-"""Of fewer rows nobody can say what a column holds."""
-
-_MOST = 0.9
-"""Of cells must be like those of other rows, to be some themselves."""
+"""Lines by which the separator is found."""
 
 
 def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = True) -> Read:
@@ -42,19 +36,33 @@ def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = T
         DataError: the file cannot be read, or has no rows; a row has other cells than the header,
             or a quotation mark that is not closed; names the line.
     """
+    read, records = _read(path, separator, quoted=quoted)
+    if records.separator == "\t" and are_rows(records, read.columns):
+        read, records = _read(path, separator, quoted=quoted, apart=True)
+    read.warnings += doubts_told(path, records, read.columns)
+    return read
+
+
+def _read(
+    path: Path, separator: str | None, *, quoted: bool, apart: bool = False
+) -> tuple[Read, Records]:
+    """Args:
+    apart: whether the lines of a cell that could be rows are rows.
+    """
     with open_text(path) as file:
         lines = Lines(file)
         records, notes = _records(path, lines, separator, quoted=quoted)
+        records.apart = apart
         rows = iter(records)
         line, header = next(((n, cells) for n, cells in rows if cells), (1, [""]))
         records.header = header
         names = check_header(header, f"{path}, line {line}")
-        read = _Rows(path, records).read(rows)
-        notes += _notes(path, records, read)
-        warnings = list(_warnings(path, lines, records, read.columns))
-    return Read(
-        names, read.columns, numbers=read.numbers, notes=notes, warnings=warnings, lined=True
-    )
+        below = _Rows(path, records).read(rows)
+    read = Read(names, below.columns, numbers=below.numbers, lined=True)
+    read.notes += [*notes, *_notes(records, below)]
+    if lines.nul:
+        read.warnings.append(f"{path.name}, line {lines.nul}: there is a NUL character in it.")
+    return read, records
 
 
 def _records(
@@ -136,7 +144,7 @@ class _Rows:
         self.empty_at_end = len(waiting)
 
 
-def _notes(path: Path, records: Records, rows: _Rows) -> Iterator[str]:
+def _notes(records: Records, rows: _Rows) -> Iterator[str]:
     if records.literal:
         yield (
             f"quotation marks that enclose no cell are text, in {len(records.literal):,} rows from "
@@ -144,49 +152,3 @@ def _notes(path: Path, records: Records, rows: _Rows) -> Iterator[str]:
         )
     if rows.empty_at_end:
         yield f"{rows.empty_at_end:,} empty rows at the end are left out"
-
-
-def _warnings(
-    path: Path, lines: Lines, records: Records, columns: Sequence[pa.ChunkedArray]
-) -> Iterator[str]:
-    """What is doubtful.
-
-    Raises:
-        DataError: a cell holds what are rows beyond doubt.
-    """
-    if lines.nul:
-        yield f"{path.name}, line {lines.nul}: there is a NUL character in it."
-    told = []
-    for doubt in records.doubts:
-        alike = _alike(doubt, columns)
-        if len(alike) > 1 and sum(alike) >= _MOST * len(alike):
-            raise DataError(
-                f"{path}, line {doubt.first}: a quotation mark opens a cell that goes on to line "
-                f"{doubt.last}, and what it holds are rows.",
-                hint="Close it, or remove it; a mark that is text is doubled within quotation "
-                "marks.",
-            )
-        few = len(records.doubts) == records.spanning <= max(3, len(columns[0]) // 20)
-        if 2 * sum(alike) >= len(alike) if alike else few:
-            told.append(doubt)
-    if told:
-        yield (
-            f"{path.name}, line {told[0].first}: a quotation mark opens a cell that goes on to "
-            f"line {told[0].last}, and each of these lines could be a row. Is the mark text?"
-        )
-
-
-def _alike(doubt: Doubt, columns: Sequence[pa.ChunkedArray]) -> list[bool]:
-    """Whether what would be cells of swallowed rows are like those of other rows, in columns of
-    numbers or of names that come again."""
-    alike = []
-    for place, text in doubt.cells:
-        cells = columns[place].slice(0, 10 * _LOOKED_AT) if place < len(columns) else []
-        if len(cells) < _FEW:
-            continue
-        known = pc.unique(cells).to_pylist()
-        if all(is_number(cell) for cell in known if cell):
-            alike.append(is_number(text) and text == text.strip())
-        elif 2 * len(known) <= len(cells):
-            alike.append(text in known)
-    return alike

@@ -86,15 +86,18 @@ class Records:
         header: the cells of the first record, set by who reads it; rows must have as many.
         literal: lines of rows that were read with their quotation marks as text.
         doubts: of all `spanning` records of several lines those that may have swallowed rows.
+        apart: whether these are such rows, one for each line.
+        skip_spaces: whether spaces after separators do not count.
     """
 
     def __init__(self, path: Path, lines: Lines, separator: str, *, quoted: bool = True) -> None:
-        self._path, self._lines, self._separator = path, lines, separator
-        self._quoted = quoted
+        self._path, self._lines, self._quoted = path, lines, quoted
+        self.separator = separator
         self.header: Sequence[str] = ()
         self.literal: list[int] = []
         self.spanning = 0
         self.doubts: list[Doubt] = []
+        self.apart = False
         self.skip_spaces = False
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
@@ -118,7 +121,7 @@ class Records:
     def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(
             lines,
-            delimiter=self._separator,
+            delimiter=self.separator,
             quoting=csv.QUOTE_MINIMAL if self._quoted else csv.QUOTE_NONE,
             strict=True,
             skipinitialspace=self.skip_spaces,
@@ -148,7 +151,7 @@ class Records:
         cells = self._literally(taken[0])
         fits = not self.header or fitted(cells, self.header) is not None
         # A cell that ends within its line is plain; one that does not may be meant to go on.
-        if fits and (self._separator == "\t" or self._strictly(taken[0]) is None):
+        if fits and (self.separator == "\t" or self._strictly(taken[0]) is None):
             return self._first_alone(first, taken)
         raise DataError(
             f"{self._path}, line {first}: a quotation mark opens a cell that is not closed as a "
@@ -158,17 +161,15 @@ class Records:
         )
 
     def _runs_on(self, first: int, taken: list[str]) -> bool:
-        """Whether the lines of a record are rows themselves, by their numbers of cells.
-
-        Between tabs this is taken as sure, for texts hold none; else it is noted as a doubt.
-        """
+        """Whether the lines of a record are to be rows themselves, as their numbers of cells are
+        those of rows; else it is noted as a doubt."""
         self.spanning += 1
         rows = [self._alone(line) for line in taken if line.strip()]
         if len(self.header) < 2 or len(rows) < 2:
             return False
         if any(fitted(row, self.header) is None for row in rows):
             return False
-        if self._separator == "\t":
+        if self.apart:
             return True
         if len(self.doubts) < _MOST_DOUBTS:
             cells = tuple(_whole_cells(rows))
@@ -188,13 +189,13 @@ class Records:
     def _strictly(self, line: str) -> list[str] | None:
         """The cells of a line by itself; [] if one goes on after it, None if one is misquoted."""
         try:
-            return next(csv.reader([line], delimiter=self._separator, strict=True), [])
+            return next(csv.reader([line], delimiter=self.separator, strict=True), [])
         except csv.Error as error:
             return [] if "unexpected end" in str(error) else None
 
     def _literally(self, line: str) -> list[str]:
         """The cells of a line whose quotation marks are text, but for those around whole cells."""
-        cells = next(csv.reader([line], delimiter=self._separator, quoting=csv.QUOTE_NONE), [])
+        cells = next(csv.reader([line], delimiter=self.separator, quoting=csv.QUOTE_NONE), [])
         return [_unquoted(cell) for cell in cells]
 
 

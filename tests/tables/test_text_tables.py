@@ -171,7 +171,8 @@ def test_between_tabs_a_pair_of_marks_in_two_rows_swallows_none(tmp_path: Path) 
 
 def test_between_tabs_cells_of_several_lines_are_read(tmp_path: Path) -> None:
     texts = [f'line {k}\n\nand "another", and\tmore' for k in range(6)]
-    path = write(tmp_path / "t.tsv", {"text": texts, "label": ["a", "b"] * 3})
+    texts += [f"a\ttab {k}\nin its first line" for k in range(6)]
+    path = write(tmp_path / "t.tsv", {"text": texts, "label": ["a", "b"] * 6})
     assert contents("text-table", path).inputs == texts
 
 
