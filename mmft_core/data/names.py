@@ -1,8 +1,8 @@
 """From the cells of a column to names, the same ones whatever the format of the file.
 
-A name is a text without spaces around it and in composed Unicode (NFC). A whole number is written
-without a fraction and a day without a time if all of its column are: programs write 3 as "3.0"
-beside a missing cell, and a day as "2024-05-17T00:00:00".
+A name is a text without spaces around it and in composed Unicode (NFC). If all cells of a column
+are whole numbers, days, or true or false, they are written as 3, 2024-05-17 and True: programs
+write them as "3.0" beside a missing cell, as "2024-05-17T00:00:00" or as "TRUE" as well.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from mmft_core.data.splits import Indices
 
+_TRUTH = ("true", "false")
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")
 _FRACTION = re.compile(r"-?\d+\.\d+")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
@@ -87,13 +88,15 @@ class _Writing:
             return _floats(self.values)
         if pa.types.is_timestamp(kind):
             return _moments(self.values)
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not all(isinstance(value, str) for value in self.values):
             return [str(value).strip() for value in self.values]
         names = self._changed(self.values, str.strip, "spaces around {} left out")
         names = self._changed(names, composed, "{} changed to composed Unicode (NFC)")
         given = [name for name in names if name]
         if given and all(map(_WHOLE.fullmatch, given)):
             return self._changed(names, _whole, "{} written as whole numbers, without .0")
+        if given and all(name.lower() in _TRUTH for name in given):
+            return self._changed(names, str.capitalize, "{} written as True or False")
         if given and all(map(_MOMENT.fullmatch, given)):
             return self._moments_of(names)
         return names
@@ -160,7 +163,7 @@ def identity(name: str) -> str:
             return _moments([datetime.fromisoformat(name)])[0]
         except ValueError:
             return name
-    return name.capitalize() if name.lower() in ("true", "false") else name
+    return name.capitalize() if name.lower() in _TRUTH else name
 
 
 class Lookup:

@@ -103,7 +103,7 @@ DOUBTS: dict[str, tuple[list[Any], str]] = {
     "no width": (["a\u200bb", "ab", "x"] * 8, "differ only in"),
     "look alike": (["ﬁne", "fine", "x"] * 8, "differ only in"),
     "numbers": (["1", "01", "2"] * 8, "'01' and '1'|'1' and '01'"),
-    "truth": (["True", "true", "False"] * 8, "'True' and 'true'"),
+    "truth": (["True", "true", "other"] * 8, "'True' and 'true'"),
     "none": (["nan", "a", "b"] * 8, "The class 'nan' of column 'label' .* like a missing label"),
     "several": (["a", "b", "a|b"] * 8, r"'a\|b' of column 'label' is made of 'a' and 'b'"),
     "decimals": ([f"{k / 7:.4f}" for k in range(40)], "40 different numbers in column 'label'"),

@@ -69,6 +69,10 @@ def labels_of_types() -> dict[str, Any]:
         "float": ([k % 3 / 2 for k in range(COUNT)], ("0.0", "0.5", "1.0")),
         "bool": ([k % 2 == 0 for k in range(COUNT)], ("False", "True")),
         "bool with a gap": ([None, *[k % 2 == 0 for k in range(COUNT - 1)]], ("False", "True")),
+        "bool as spreadsheets write it": (
+            [("TRUE", "false")[k % 2] for k in range(COUNT)],
+            ("False", "True"),
+        ),
         "date": (days, ("2024-05-17", "2024-05-18", "2024-05-19")),
         "day": (pd.to_datetime(days), ("2024-05-17", "2024-05-18", "2024-05-19")),
         "time": (
