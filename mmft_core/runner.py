@@ -75,7 +75,7 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
@@ -120,7 +120,7 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     with processes.main_first():
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}

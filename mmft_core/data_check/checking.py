@@ -58,6 +58,7 @@ def check(
         },
         findings=findings,
         notes=[*dataset.info.notes, *fitted, *_notes(looks, inspectors)],
+        warnings=dataset.info.warnings,
         seconds=time.perf_counter() - started,
     )
 

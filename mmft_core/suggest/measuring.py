@@ -42,6 +42,7 @@ class Measured:
         rate: training samples a second, as the run would train.
         peak_bytes: the largest memory of the process, or of the GPU's.
         seconds: that the run's training would take, by that rate.
+        warnings: what is doubtful about the data.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Measured:
     rate: float
     peak_bytes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def missing_weights(candidate: Candidate) -> str | None:
@@ -103,6 +105,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
         rate=rate,
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory_bytes(),
         seconds=seen / rate,
+        warnings=dataset.info.warnings,
     )
 
 
