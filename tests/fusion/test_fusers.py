@@ -28,8 +28,8 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import ConfigError
-from mmft_core.weights import LoadedWeights
 from mmft_core.training.lone_values import use_running_statistics
+from mmft_core.weights import LoadedWeights
 
 WAYS = ("concat", "gated", "cross-attention", "late")
 
