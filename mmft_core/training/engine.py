@@ -27,9 +27,9 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
-from mmft_core.training.interrupt import StopRequest
 from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
@@ -85,7 +85,7 @@ class Engine:
         self._told_undefined = False
 
     def fit(self, *, resume: bool = False) -> Outcome:
-        """Train to the end, to an early stop, or until Ctrl-C or SIGTERM.
+        """Train to the end, to an early stop, or until a signal asks to stop.
 
         Args:
             resume: go on from the newest checkpoint in the folder.
@@ -233,7 +233,7 @@ class Engine:
         """Judge the task on the validation split, and keep it if it is the best so far.
 
         Raises:
-            InterruptedEvaluationError: by Ctrl-C or SIGTERM; a resumed training evaluates again.
+            InterruptedEvaluationError: a signal asked to stop; a resumed training evaluates again.
         """
         assert self.val is not None
         self._report_losses()
