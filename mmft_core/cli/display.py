@@ -138,8 +138,8 @@ class LineDisplay(Sink):
             self._print(f"{split:5} {done:,} of {total:,}")
 
     def evaluated(self, event: Evaluated) -> None:
-        figures = event.evaluation.figures
-        text = "  ".join(f"{name} {value:.4f}" for name, value in _chosen(figures).items())
+        figures = _chosen(event.evaluation.single)
+        text = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
@@ -184,8 +184,12 @@ def _left(event: Step, total_steps: int, rate: float) -> str:
     return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
-def _chosen(figures: dict[str, float]) -> dict[str, float]:
+def _chosen(figures: dict[str, float | None]) -> dict[str, float | None]:
     return dict(list(figures.items())[: _COLUMNS + 1])
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _evaluation_table() -> Table:
@@ -193,11 +197,11 @@ def _evaluation_table() -> Table:
 
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:
-    figures = _chosen(event.evaluation.figures)
+    figures = _chosen(event.evaluation.single)
     if not table.columns:
         for name in ("split", "epoch", *figures, ""):
             table.add_column(name, justify="left" if name in ("split", "") else "right")
-    cells = [f"{value:.4f}" for value in figures.values()]
+    cells = [_figure(value) for value in figures.values()]
     style = "bold" if event.split == "test" else ""
     epoch = str(event.epoch) if event.epoch else ""
     table.add_row(event.split, epoch, *cells, "[green]best[/]" if event.best else "", style=style)

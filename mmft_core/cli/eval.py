@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import click
 from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
+from mmft_core.files import json_text
 from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import merge
 from mmft_core.run_directory import RunDirectory
@@ -80,12 +80,14 @@ def evaluate(
         )
     finally:
         display.close()
-    values = {"loss": evaluation.loss, **evaluation.values}
     if as_json:
-        click.echo(json.dumps({"split": name, "samples": evaluation.samples, **values}))
+        told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
+        click.echo(json_text({**told, "loss": None, **evaluation.record}))
         return
     console = Console()
-    console.print(figures_table({name: values}))
+    console.print(figures_table({name: evaluation.record}))
+    for remark in evaluation.remarks:
+        console.print(f"! {remark}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s", highlight=False)
 
 

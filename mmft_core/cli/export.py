@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from mmft_core.cli.settings import later_settings
 from mmft_core.discovery import discover
+from mmft_core.files import json_text
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def export(
     finally:
         display.close()
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), **asdict(found)}))
+        click.echo(json_text({"folder": str(folder), **asdict(found)}))
         return
     _show(Console(), found, wanted.place(run_dir).name)
     if quantize == "int8" and found.export.megabytes > _HARDLY * found.torch.megabytes:

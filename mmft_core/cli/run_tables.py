@@ -53,7 +53,7 @@ def print_comparison(
     console = _console()
     table = _side_by_side("figure", runs, "right")
     for (split, name), values in figures.items():
-        table.add_row(f"{split} {name}", *("" if v is None else figure(v) for v in values))
+        table.add_row(f"{split} {name}", *map(figure, values))
     console.print(table)
     console.print()
     if not settings:

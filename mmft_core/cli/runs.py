@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from mmft_core.errors import ConfigError, RunDirectoryError, did_you_mean
+from mmft_core.files import json_text
 from mmft_core.runs.finding import Run, State, find_runs
 
 _SORTS = ("name", "state", "task", "backbone", "dataset", "time", "size", "changed")
@@ -56,7 +56,7 @@ def list_runs(
     ]
     found = _sorted(found, sort, reverse)
     if as_json:
-        click.echo(json.dumps([_record(run) for run in found], indent=2, ensure_ascii=False))
+        click.echo(json_text([_record(run) for run in found], indent=2))
     elif found:
         from mmft_core.cli.run_tables import print_runs
 
@@ -91,7 +91,7 @@ def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
             "figures": {f"{split}/{name}": v for (split, name), v in figures.items()},
             "settings": settings,
         }
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text(record, indent=2, default=str))
     else:
         from mmft_core.cli.run_tables import print_comparison
 

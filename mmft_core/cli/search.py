@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.files import printable
+from mmft_core.files import json_text, printable
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
@@ -117,7 +116,7 @@ def _print_jsonl(answers: Sequence[Answer]) -> None:
     for answer in answers:
         found = [{"id": printable(hit.id), "score": round(hit.score, 6)} for hit in answer.hits]
         record = {"error": answer.error} if answer.error else {"found": found}
-        click.echo(json.dumps({"query": printable(answer.query), **record}, ensure_ascii=False))
+        click.echo(json_text({"query": printable(answer.query), **record}))
 
 
 def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from mmft_core.files import json_text
 
 if TYPE_CHECKING:
     from mmft_core.inference.predictor import Prediction
@@ -15,7 +16,7 @@ def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:
     """A JSON object a line, as predictions are made: {"input", ...record} or {"input", "error"}."""
     for prediction in predictions:
         record = {"error": prediction.error} if prediction.record is None else prediction.record
-        stream.write(json.dumps({"input": prediction.source, **record}, ensure_ascii=False) + "\n")
+        stream.write(json_text({"input": prediction.source, **record}) + "\n")
         stream.flush()
 
 

@@ -16,6 +16,8 @@ from mmft_core.files import replacing
 BY_DEFAULT = (
     "unreadable",
     "no-label",
+    "bad-target",
+    "bad-cell",
     "empty",
     "silent",
     "blank",

@@ -26,6 +26,7 @@ from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
+from mmft_core.files import json_text
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -62,7 +63,7 @@ class Description:
     check: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        text = json_text(asdict(self), indent=2)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
