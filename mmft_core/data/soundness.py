@@ -15,6 +15,7 @@ from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
+from mmft_core.escaping import escape
 
 _CHUNK = 256
 _SHOWN = 10
@@ -116,7 +117,7 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:
     """The error that lists bad samples."""
-    lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
+    lines = [f"\n  {escape(fault.id)}: {escape(fault.reason)}" for fault in faults[:_SHOWN]]
     more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
