@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -17,6 +18,13 @@ SUFFIXES = (
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
 nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
+
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6]\s+(#|\d+\s)",
+    re.DOTALL,
+)
+"""How files of these formats begin."""
 
 
 def open_image(path: Path, sample_id: str) -> Image.Image:
@@ -40,6 +48,11 @@ def open_image(path: Path, sample_id: str) -> Image.Image:
             "million that can be decoded safely",
         )
     return image
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins so is of one of the formats, by their signatures."""
+    return _SIGNATURE.match(head) is not None
 
 
 def check_image(path: Path, sample_id: str) -> None:

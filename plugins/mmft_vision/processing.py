@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as T  # noqa: N812
 
 from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.files import stamp
-from mmft_vision.images import SUFFIXES, open_image
+from mmft_vision.images import SUFFIXES, is_image, open_image
 from mmft_vision.options import AugmentationOptions
 
 SMALLEST_CROP = 0.5
@@ -89,6 +89,9 @@ class ImageProcessor(Processor):
 
     def read(self, source: Path) -> Image.Image:
         return open_image(source, str(source))
+
+    def sniff(self, head: bytes) -> bool:
+        return is_image(head)
 
     def extent(self, raw: Image.Image) -> Extent:
         return Extent(raw.width * raw.height, "pixels")
