@@ -107,7 +107,7 @@ def _rows(
         if task is not None:
             discover().task(task)  # A mistake in its name is one, though rows are those of any.
         for warning in table.warnings:
-            click.echo(f"! {warning}", err=True)
+            echo(f"! {warning}", err=True)
         return rows_of_table(table, folder)
     chosen = chosen_data(dataset, task, assignments)
     return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
