@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
+from mmft_core.memory_errors import out_of_memory
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
@@ -38,7 +39,9 @@ from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine, Outcome
+from mmft_core.training.fitting_batch import out_of_memory_error
 from mmft_core.training.monitor import Monitor, choose_monitor
+from mmft_core.usable_data import inspected, readable, with_notes
 from mmft_core.weights import LoadedWeights
 
 EXAMPLES = 24
@@ -73,18 +76,23 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     plan = plan.with_data_options(dataset.options)
-    task = build_task(plan, dataset, sink.say)
+    sound, read = readable(dataset, plan, sink)
+    task = build_task(plan, sound, sink.say)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    dataset, findings = _sound(dataset, task, plan, sink)
+    findings = inspected(dataset, task, plan, read, sink)
+    left = soundness.without(dataset, findings.faulty())
+    dataset = replace(left, info=with_notes(sound.info, findings, plan))
     sink.data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
         "skipped": [asdict(fault) for fault in findings.faults],
         "changed": findings.remarks(),
+        "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
@@ -117,9 +125,12 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     with processes.main_first():
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
+    if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
+        info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
+        dataset = replace(dataset, info=info)
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:
         raise CheckpointError(
@@ -188,11 +199,21 @@ class _Run:
         return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train to the end, judge the model, and write what a run leaves."""
+        """Train to the end, judge the model, and write what a run leaves.
+
+        Raises:
+            OutOfMemoryError: says how large a batch would fit.
+        """
         with self.tracking:
-            outcome = self._end(self.engine.fit(resume=resume))
-            processes.wait()  # Until the main one has written everything.
-            return outcome
+            try:
+                outcome = self._end(self.engine.fit(resume=resume))
+                processes.wait()  # Until the main one has written everything.
+                return outcome
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+            # Not before the traceback is gone, which holds the tensors of the failed pass.
+            raise out_of_memory_error(self.engine)
 
     def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":
@@ -208,6 +229,9 @@ class _Run:
         evaluations = {
             name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
         }
+        for name, evaluation in evaluations.items():
+            for remark in evaluation.remarks:
+                self.sink.say(f"{name}: {remark}")
         if "test" in evaluations:
             step, test = outcome.progress.step, evaluations["test"]
             self.sink.evaluated(
@@ -250,26 +274,6 @@ class _Run:
             train=train,
             seed=self.plan.engine.seed,
         )
-
-
-def _sound(
-    dataset: Dataset, task: Task, plan: Plan, sink: Sink
-) -> tuple[Dataset, soundness.Findings]:
-    """Check all samples; bad ones end the run or are left out, as the user decided."""
-    total = sum(len(split) for split in dataset.splits.values())
-    findings = soundness.inspect(
-        dataset,
-        task.processors,
-        task.codec,
-        lambda done, total: sink.evaluating("data check", done, total),
-    )
-    if findings.faults and plan.on_bad_sample == "fail":
-        raise soundness.refuse(findings.faults, total)
-    for fault in findings.faults:
-        sink.say(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
-    for remark in findings.remarks():
-        sink.say(remark)
-    return soundness.without(dataset, findings.faulty()), findings
 
 
 def _read_best(task: Task, file: Path) -> None:

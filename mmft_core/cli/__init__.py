@@ -17,7 +17,8 @@ from mmft_core.cli.terminal import (
 )
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean
+from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean, first_line
+from mmft_core.memory_errors import out_of_memory
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
@@ -125,6 +126,11 @@ def main(arguments: list[str] | None = None) -> Any:
             echo("Aborted.", err=True)
         sys.exit(130)
     except Exception as error:
+        if out_of_memory(error):
+            fail(
+                f"Memory ran out: {first_line(error)}.",
+                "Give a smaller --batch-size, smaller inputs, or a smaller backbone.",
+            )
         _name_plugin(error)
         sys.excepthook = show_traceback
         raise

@@ -16,8 +16,8 @@ from mmft_core.cli.data_choice import (
     chosen_data,
     dataset_argument,
     output_option,
+    read_table,
     set_option,
-    table_file,
     task_option,
 )
 from mmft_core.cli.data_report import show
@@ -58,7 +58,9 @@ def check(
 
     Found are unreadable files, exact and near copies, copies across splits, contradicting and
     suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
-    characters and missing values. Ends with 0 if there is nothing, and with 1 otherwise.
+    characters and missing values; and warnings of what is doubtful about the whole, such as a
+    missing header or classes of nearly the same name. Ends with 0 if there is nothing, and with 1
+    otherwise.
 
     \b
     mmft data check ./photos --html check.html
@@ -76,7 +78,7 @@ def check(
         echo(f"report  {html}")
     if report.findings:
         echo(f"clean   {_clean_command(dataset, task, assignments)}")
-    sys.exit(1 if report.findings else 0)
+    sys.exit(1 if report.findings or report.warnings else 0)
 
 
 def _clean_command(dataset: str, task: str | None, assignments: tuple[str, ...]) -> str:
@@ -131,7 +133,7 @@ def clean(
     check_output(output, [output, removed_file])
     chosen, report = _checked(dataset, task, assignments)
     removed = removals(report.findings, remove or BY_DEFAULT)
-    folder, own = output.absolute().parent, table_file(dataset)
+    folder, own = output.absolute().parent, read_table(dataset, assignments)
     rows = rows_left_of_table(own, folder, removed) if own else None
     if rows is None:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)

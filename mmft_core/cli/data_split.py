@@ -12,8 +12,8 @@ from mmft_core.cli.data_choice import (
     chosen_data,
     dataset_argument,
     output_option,
+    read_table,
     set_option,
-    table_file,
     task_option,
 )
 from mmft_core.cli.terminal import echo
@@ -102,15 +102,12 @@ def _rows(
     """
     from mmft_core.data_check.cleaning import rows_left, rows_of_table
 
-    table = table_file(dataset)
+    table = read_table(dataset, assignments, alone=True)
     if table is not None:
         if task is not None:
             discover().task(task)  # A mistake in its name is one, though rows are those of any.
-        if assignments:
-            raise ConfigError(
-                f"--set {assignments[0]}: {table} is a table, whose rows are divided as they are.",
-                hint="Name the column of its classes by --label COLUMN.",
-            )
+        for warning in table.warnings:
+            echo(f"! {warning}", err=True)
         return rows_of_table(table, folder)
     chosen = chosen_data(dataset, task, assignments)
     return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)

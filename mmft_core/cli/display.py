@@ -142,8 +142,8 @@ class LineDisplay(Sink):
             self._print(f"{split:5} {done:,} of {total:,}")
 
     def evaluated(self, event: Evaluated) -> None:
-        figures = event.evaluation.figures
-        text = "  ".join(f"{name} {value:.4f}" for name, value in _chosen(figures).items())
+        figures = _chosen(event.evaluation.single)
+        text = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
@@ -188,8 +188,12 @@ def _left(event: Step, total_steps: int, rate: float) -> str:
     return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
-def _chosen(figures: dict[str, float]) -> dict[str, float]:
+def _chosen(figures: dict[str, float | None]) -> dict[str, float | None]:
     return dict(list(figures.items())[: _COLUMNS + 1])
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _evaluation_table(figures: Iterable[str], width: int) -> Table:
@@ -207,9 +211,8 @@ def _widest(figures: Sequence[Column]) -> int:
 
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:
-    figures = event.evaluation.figures
-    names = [column.name for column in table.columns[2:-1]]
-    cells = [f"{figures[name]:.4f}" if name in figures else "" for name in names]
+    figures = event.evaluation.single
+    cells = [_figure(figures.get(column.name)) for column in table.columns[2:-1]]
     epoch = str(event.epoch) if event.epoch else ""
     best = text("best" if event.best else "", "green")
     table.add(event.split, epoch, *cells, best, style="bold" if event.split == "test" else "")

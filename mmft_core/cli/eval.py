@@ -69,21 +69,23 @@ def evaluate(
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)
-    data = build_dataset(plan, training=dataset is None)
-    name = split or ("all" if dataset else _judged(data))
     display = make_display(console(stderr=True))
     try:
+        data = build_dataset(plan, training=dataset is None, say=display.say)
+        name = split or ("all" if dataset else _judged(data))
         metrics = build_metrics(plan.metrics, model.info)
         evaluation = Predictor(model, plan.engine).evaluate(
             data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"
         )
     finally:
         display.close()
-    values = {"loss": evaluation.loss, **evaluation.values}
     if as_json:
-        echo_json({"split": name, "samples": evaluation.samples, **values})
+        told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
+        echo_json({**told, "loss": None, **evaluation.record})
         return
-    console().print(figures_table({name: values}))
+    console().print(figures_table({name: evaluation.record}))
+    for remark in evaluation.remarks:
+        echo(f"! {remark}")
     echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s")
 
 

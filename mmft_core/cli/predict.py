@@ -15,7 +15,7 @@ from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.fetching import fetching_options
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
-from mmft_core.cli.terminal import remark_hidden
+from mmft_core.cli.terminal import echo, remark_hidden
 from mmft_core.cli.writers import FORMATS, write
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
@@ -157,8 +157,13 @@ def split_of_dataset(
     from mmft_core.planning.resolving import resolve, with_data
 
     tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
-    data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)
+    plan = resolve(merge(tree, settings), registry)
+    data = build_dataset(plan, training=False, targets=False, say=_warn)
     return choose_split(data, split)
+
+
+def _warn(text: str) -> None:
+    echo(f"! {text}", err=True)
 
 
 def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:

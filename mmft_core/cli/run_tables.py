@@ -46,7 +46,7 @@ def print_comparison(
     screen = console()
     table = Table("figure", *(Column(run.name, number=True) for run in runs))
     for (split, name), values in figures.items():
-        table.add(f"{split} {name}", *("" if v is None else figure(v) for v in values))
+        table.add(f"{split} {name}", *map(figure, values))
     screen.print(table)
     screen.print()
     if not settings:

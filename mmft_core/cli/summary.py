@@ -70,13 +70,15 @@ def print_folds(record: Mapping[str, Any], path: Path) -> None:
 
 
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each single figure, a column for each split."""
+    """A row for each single figure, a column for each split; "–" for what is undefined."""
+    from mmft_core.report.wording import is_finite
+
     table = _figures(metrics)
     names = dict.fromkeys(name for values in metrics.values() for name in values)
     for name in names:
         cells = [values.get(name) for values in metrics.values()]
-        if all(isinstance(cell, float | int) for cell in cells):
-            table.add(name, *(f"{cell:.4f}" for cell in cells))
+        if not any(isinstance(cell, list) for cell in cells):
+            table.add(name, *(f"{cell:.4f}" if is_finite(cell) else "–" for cell in cells))
     return table
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import sys
 import traceback
 from types import TracebackType
@@ -17,6 +16,7 @@ from typing import IO, Any, cast
 import click
 
 from mmft_core.escaping import escape, escape_data, escape_message
+from mmft_core.files import json_text
 
 
 class Styled(str):
@@ -52,13 +52,13 @@ def echo_data(text: str, *, nl: bool = True) -> None:
 
 
 def echo_json(value: Any, **settings: Any) -> None:
-    """Print JSON, with settings of `json.dumps`."""
+    """Print JSON, with settings of `json_text`."""
     click.echo(dump_json(value, **settings))
 
 
 def dump_json(value: Any, **settings: Any) -> str:
-    """JSON that is readable, harmless in a terminal, and to programs what `json.dumps` writes."""
-    return escape_data(json.dumps(value, ensure_ascii=False, **settings))
+    """JSON by `json_text`, harmless in a terminal and the same to programs."""
+    return escape_data(json_text(value, **settings))
 
 
 def use_utf8() -> None:

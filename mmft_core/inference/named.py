@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmft_core.data.class_folders import FileKind, reading
-from mmft_core.data.tables import SUFFIXES as TABLES
+from mmft_core.data.table_files import SUFFIXES as TABLES
 from mmft_core.errors import DataError
+from mmft_core.files import suffix_of
 
 _LONGEST_NAME = 4096
 _WILD = "*?["
@@ -135,7 +136,7 @@ def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
     DataError: this is a table, which would be read as one text, and nobody wants that; or a
         device or a pipe.
     """
-    form = path.suffix.lower()
+    form = suffix_of(path)
     if form in TABLES and form not in suffixes:
         raise DataError(
             f"{path} is a table, and not a single input.",

@@ -27,9 +27,10 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
-from mmft_core.training.interrupt import StopRequest
+from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.optim import current_lr
@@ -75,14 +76,16 @@ class Engine:
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
         self.workers = choose_workers(config.workers, processes.count())
         self.windows = choose_windows(train, task, config)
+        use_running_statistics(task, sink.say)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
         self.best_weights = folder / "best.safetensors"
         self._losses = Losses()
+        self._told_undefined = False
 
     def fit(self, *, resume: bool = False) -> Outcome:
-        """Train to the end, to an early stop, or until Ctrl-C or SIGTERM.
+        """Train to the end, to an early stop, or until a signal asks to stop.
 
         Args:
             resume: go on from the newest checkpoint in the folder.
@@ -230,7 +233,7 @@ class Engine:
         """Judge the task on the validation split, and keep it if it is the best so far.
 
         Raises:
-            InterruptedEvaluationError: by Ctrl-C or SIGTERM; a resumed training evaluates again.
+            InterruptedEvaluationError: a signal asked to stop; a resumed training evaluates again.
         """
         assert self.val is not None
         self._report_losses()
@@ -239,6 +242,8 @@ class Engine:
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.judged(value, best)
+        if value is None:
+            self._tell_undefined(evaluation.why_undefined(self.monitor.name))
         if best and processes.is_main():
             with replacing(self.best_weights) as temporary:
                 kept_weights.write(self.state.judged, temporary)
@@ -251,6 +256,17 @@ class Engine:
         if self.config.checkpoint_every is None and progress.step < self.total_steps:
             self.state.save(self.folder)
         self.state.train(self.windows.epoch_of(progress.step))
+
+    def _tell_undefined(self, reason: str) -> None:
+        """Say, once, that the monitored figure cannot choose a model."""
+        if self._told_undefined:
+            return
+        self._told_undefined = True
+        self.sink.say(
+            f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
+            "where no evaluation defines it, the last model is kept. Choose another figure with "
+            "--set engine.monitor=NAME."
+        )
 
     def evaluate(
         self,
