@@ -212,8 +212,7 @@ def _widest(figures: Sequence[Column]) -> int:
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:
     figures = event.evaluation.single
-    names = [column.name for column in table.columns[2:-1]]
-    cells = [_figure(figures[name]) if name in figures else "" for name in names]
+    cells = [_figure(figures.get(column.name)) for column in table.columns[2:-1]]
     epoch = str(event.epoch) if event.epoch else ""
     best = text("best" if event.best else "", "green")
     table.add(event.split, epoch, *cells, best, style="bold" if event.split == "test" else "")

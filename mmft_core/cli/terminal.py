@@ -57,7 +57,7 @@ def echo_json(value: Any, **settings: Any) -> None:
 
 
 def dump_json(value: Any, **settings: Any) -> str:
-    """JSON that is readable, harmless in a terminal, and to programs what `json_text` writes."""
+    """JSON by `json_text`, harmless in a terminal and the same to programs."""
     return escape_data(json_text(value, **settings))
 
 

@@ -176,7 +176,7 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     more = ""
     if len(faults) > _SHOWN:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
-        often = "".join(f"\n  {n:,} x {escape(reason)}" for reason, n in reasons if n > 1)
+        often = "".join(f"\n  {count:,} x {escape(why)}" for why, count in reasons if count > 1)
         more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",

@@ -72,7 +72,7 @@ class Remote:
             SampleError: it cannot be had, or exceeds a limit.
             StorageError: it cannot be kept.
         """
-        suffix, folder = suffix_of(self.url), self.limits.folder
+        suffix, folder = url_suffix(self.url), self.limits.folder
         name = hashlib.sha256(self.url.encode("utf-8", "replace")).hexdigest()
         path = folder / (name + (suffix if suffix in suffixes else ""))
         if path.exists():
@@ -91,7 +91,7 @@ def is_url(text: str) -> bool:
     return bool(colon) and start.lower() in SCHEMES and not any(c.isspace() for c in text)
 
 
-def suffix_of(url: str) -> str:
+def url_suffix(url: str) -> str:
     """The suffix of the file that an address seems to name, in lower case."""
     with contextlib.suppress(ValueError):
         return PurePosixPath(urlsplit(url).path).suffix.lower()

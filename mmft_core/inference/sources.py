@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from mmft_core.contracts import Processor, Sample, Split
 from mmft_core.errors import DataError, SampleError
-from mmft_core.inference.downloads import Limits, Remote, is_url, suffix_of
+from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
 
 
@@ -185,7 +185,7 @@ def _is_address(argument: str, processor: Processor) -> bool:
     """Whether an argument is an address to be fetched; to a model of texts most are texts."""
     if not is_url(argument) or not processor.suffixes:
         return False
-    return suffix_of(argument) in processor.suffixes or processor.parse(argument) is None
+    return url_suffix(argument) in processor.suffixes or processor.parse(argument) is None
 
 
 def _takes_names(processor: Processor) -> bool:
@@ -197,7 +197,7 @@ def _readers(argument: str, processors: Mapping[str, Processor]) -> list[str]:
     """The modalities that read an argument, the likeliest first."""
     fetching = [m for m, processor in processors.items() if _is_address(argument, processor)]
     if fetching:
-        suffix = suffix_of(argument)
+        suffix = url_suffix(argument)
         return sorted(fetching, key=lambda m: suffix not in processors[m].suffixes)
     return [m for m, processor in processors.items() if _reads(argument, processor)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -12,13 +11,6 @@ from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.remarks import remark, warnings_as_remarks
 from mmft_core.errors import SampleError
 from mmft_vision.formats import head_of, not_read, open_file, what_it_is
-
-_SIGNATURE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
-    rb"|P[1-6]\s+(#|\d+\s)",
-    re.DOTALL,
-)
-"""How files of these formats begin."""
 
 
 def open_image(path: Path, sample_id: str) -> Image.Image:
@@ -46,11 +38,6 @@ def open_image(path: Path, sample_id: str) -> Image.Image:
             "million that can be decoded safely",
         )
     return image
-
-
-def is_image(head: bytes) -> bool:
-    """Whether a file that begins so is of one of the formats, by their signatures."""
-    return _SIGNATURE.match(head) is not None
 
 
 def check_image(path: Path, sample_id: str) -> None:

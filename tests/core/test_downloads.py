@@ -15,7 +15,7 @@ import pytest
 
 from mmft_core.errors import SampleError
 from mmft_core.inference import downloads
-from mmft_core.inference.downloads import Limits, Remote, is_public, is_url, suffix_of
+from mmft_core.inference.downloads import Limits, Remote, is_public, is_url, url_suffix
 
 CONTENT = b"content" * 1000
 
@@ -229,5 +229,5 @@ class TestPrivateHosts:
 def test_what_is_an_address() -> None:
     assert is_url("https://x.org/a b") is False and is_url("HTTPS://x.org")
     assert not any(map(is_url, ["ftp://x.org", "file:///x", "x.org", "http:", "see http://x.org"]))
-    assert suffix_of("http://x.org/a.b/c.PNG?x=.gif#.bmp") == ".png"
-    assert suffix_of("http://[x.org/c.png") == ""
+    assert url_suffix("http://x.org/a.b/c.PNG?x=.gif#.bmp") == ".png"
+    assert url_suffix("http://[x.org/c.png") == ""
