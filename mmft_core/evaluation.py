@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from accelerate import Accelerator
 
 from mmft_core.batches.loading import Loader, batches
 from mmft_core.contracts import (
@@ -23,6 +22,7 @@ from mmft_core.contracts import (
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.gallery import RankedGallery
+from mmft_core.precision import Inference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def evaluate(
     task: Task,
     loader: Loader,
     metrics: Mapping[str, Metric],
-    accelerator: Accelerator,
+    inference: Inference,
     *,
     examples: int = 0,
     on_batch: Callable[[int], None] = lambda samples: None,
@@ -84,6 +84,7 @@ def evaluate(
     Args:
         task: not wrapped for training on several processes.
         metrics: by name; they are reset first.
+        inference: on which device the task is, and in which precision it is judged.
         examples: how many samples to keep for each heading of the report.
         on_batch: told the number of samples of each batch.
         stop: asked after each batch.
@@ -99,8 +100,8 @@ def evaluate(
     judged = _Judged(metrics, gallery)
     try:
         for batch in batches(loader):
-            batch = batch.to(accelerator.device)
-            with accelerator.autocast():
+            batch = batch.to(inference.device)
+            with inference.autocast():
                 outputs = task(batch)
             judged.add(batch, outputs, task.weight(batch))
             on_batch(len(batch))

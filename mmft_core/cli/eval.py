@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
 from mmft_core.planning.resolving import resolve, with_data
@@ -70,12 +71,14 @@ def evaluate(
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)
+    check_engine(model, settings)
     data = build_dataset(plan, training=dataset is None)
     name = split or ("all" if dataset else _judged(data))
     display = make_display(Console(stderr=True))
     try:
         metrics = build_metrics(plan.metrics, model.info)
-        evaluation = Predictor(model, plan.engine).evaluate(
+        predictor = Predictor(model, plan.engine)
+        evaluation = predictor.evaluate(
             data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"
         )
     finally:
@@ -86,7 +89,9 @@ def evaluate(
         return
     console = Console()
     console.print(figures_table({name: values}))
-    console.print(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s", highlight=False)
+    computed = f"({predictor.inference.device}, {predictor.inference.precision})"
+    seconds = f"{evaluation.seconds:.1f} s"
+    console.print(f"{evaluation.samples} samples in {seconds} {computed}", highlight=False)
 
 
 def _judged(data: Dataset) -> str:

@@ -13,6 +13,7 @@ import click
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import holds_file, predict_stdin
+from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.cli.writers import WRITERS
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
@@ -70,9 +71,7 @@ def predict(
     """
     from mmft_core.export import folder
     from mmft_core.files import storage_errors
-    from mmft_core.inference.predictor import Predictor
     from mmft_core.inference.sources import expand
-    from mmft_core.planning.config import EngineConfig
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
@@ -80,12 +79,13 @@ def predict(
         )
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
-    settings = later_settings(assignments, ("task",) if dataset is None else ("task", "dataset"))
+    data = () if dataset is None else ("dataset",)
+    settings = later_settings(assignments, ("task", *data, *ENGINE))
     run_dir, registry = folder.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
     model = folder.load(run_dir, registry, settings)
-    predictor = Predictor(model, EngineConfig(batch_size=batch_size))
+    predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if dataset is not None:
         chosen = split_of_dataset(run_dir, dataset, split, registry, settings)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
+from mmft_core.cli.settings import later_settings
+from mmft_core.cli.using import ENGINE
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
 from mmft_core.files import printable
@@ -39,6 +41,9 @@ _EXCERPT = 100
     help="Default: table in a terminal, jsonl elsewhere.",
 )
 @click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As engine.precision=bf16."
+)
+@click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="A contact sheet to look at."
 )
 def search(
@@ -49,6 +54,7 @@ def search(
     place: Path | None,
     exact: bool,
     form: str | None,
+    assignments: tuple[str, ...],
     html: Path | None,
 ) -> None:
     """Find what in an index is most like each query: a file, a folder of files, a text.
@@ -67,7 +73,8 @@ def search(
 
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
-    model, predictor = load_embedder(run_dir, discover(), batch_size=32)
+    settings = later_settings(assignments, ENGINE)
+    model, predictor = load_embedder(run_dir, discover(), 32, settings)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)
     with contextlib.closing(open_index(where, exact=exact)) as index:

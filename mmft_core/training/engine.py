@@ -27,6 +27,7 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
 from mmft_core.training.interrupt import StopRequest
@@ -73,6 +74,7 @@ class Engine:
         self.train, self.val, self.config = train, val, config
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
+        self.inference = Inference.of(config.precision, accelerator.device)
         self.workers = choose_workers(config.workers, processes.count())
         self.windows = choose_windows(train, task, config)
         self.steps_per_epoch = self.windows.steps_per_epoch
@@ -260,7 +262,7 @@ class Engine:
         examples: int = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Judge the task on a split, in the engine's precision and on all its processes."""
+        """Judge the task on a split on all processes, in the precision in which it will be used."""
         done = 0
 
         def on_batch(samples: int) -> None:
@@ -283,7 +285,7 @@ class Engine:
             self.state.judged,
             loader,
             self.metrics,
-            self.accelerator,
+            self.inference,
             examples=examples,
             on_batch=on_batch,
             stop=stop,
