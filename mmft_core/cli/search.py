@@ -71,9 +71,9 @@ def search(
     from mmft_core.index import Searcher, folder, sheet
     from mmft_core.index.opening import open_index
 
+    settings = later_settings(assignments, ENGINE)
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
-    settings = later_settings(assignments, ENGINE)
     model, predictor = load_embedder(run_dir, discover(), 32, settings)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)

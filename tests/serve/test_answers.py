@@ -137,6 +137,7 @@ def test_speech_in_pieces(words: Path, tmp_path: Path, mmft: Mmft) -> None:
     assert too_long.json()["error"] == "The audio holds 700 seconds; at most 600 are taken."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["audio-cls", "summarization", "captioning"])
 def test_other_tasks(task: str, tmp_path: Path, mmft: Mmft) -> None:
     """One at a time, and several that wait for the model and share a batch."""
