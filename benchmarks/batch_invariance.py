@@ -22,11 +22,13 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -94,7 +96,7 @@ def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
         }
         for beams in (1, 4):
             way = "greedy" if beams == 1 else f"{beams} beams"
-            yield Subject(f"summarization, {name}, {way}", run, 200, {"num_beams": beams})
+            yield Subject(f"summarization, {name}, {way}", run, 100, {"num_beams": beams})
     scenes = {
         "task.name": "captioning",
         "dataset.name": "digit-scenes",
@@ -105,8 +107,9 @@ def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
         "backbone.text.weights": "none",
         "backbone.text.size": "tiny",
         "task.max_new_tokens": 16,
+        "engine.batch_size": 16,
     }
-    yield Subject("captioning, ResNet-18 and GPT-2", scenes, 100)
+    yield Subject("captioning, ResNet-18 and GPT-2", scenes, 60)
     for padding, inputs in (("window", 32), ("batch", 64)) if whisper else ():
         run = {
             "task.name": "asr",
@@ -168,8 +171,9 @@ def made(subject: Subject, work: Path) -> tuple[LoadedModel, Split]:
         )
         return model, data.splits["test"]
     settings = [f"--set={key}={value}" for key, value in {**subject.run, **told}.items()]
-    output = work / re.sub(r"\W+", "-", str(sorted(subject.run.items())))[-100:]
-    if not output.exists():
+    output = work / f"run-{zlib.crc32(str((subject.steps, subject.run)).encode()):08x}"
+    if not (output / "results.json").exists():
+        shutil.rmtree(output, ignore_errors=True)
         with contextlib.redirect_stdout(sys.stderr):
             mmft(["run", *settings, "-o", str(output)])
     return load(output, registry, {"task": dict(subject.options)}), data.splits["test"]
