@@ -90,6 +90,7 @@ def export(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import next_command
     from mmft_core.export.exporting import export as make
+    from mmft_core.export.folder import describe
     from mmft_core.export.wanted import Wanted
 
     wanted = Wanted(
@@ -117,6 +118,8 @@ def export(
             "--quantize int8-static quantizes them as well",
             err=True,
         )
+    for note in describe(folder).notes:
+        click.echo(f"! {note}", err=True)
     click.echo(f"export  {folder}")
     click.echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
 

@@ -6,16 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
 from mmft_core.contracts.graphs import Graph, Runner
 from mmft_core.contracts.preprocessing import Processor, TargetCodec
+from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights, WeightsRequest
+
+if TYPE_CHECKING:
+    from mmft_core.contracts.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ class Backbone(nn.Module, ABC):
             a head and adapters can then, and the weights are not kept with the model.
         published: the name of the submodule whose parameters have the names that they are published
             under; "" for the backbone itself.
+        fresh: names of submodules that start from random weights although the others were loaded,
+            such as a head for new labels. Where adapters are trained, these are trained as well,
+            and kept with them.
     """
 
     processor: Processor
@@ -66,6 +74,7 @@ class Backbone(nn.Module, ABC):
     loaded: LoadedWeights
     quantized: bool = False
     published: str = ""
+    fresh: tuple[str, ...] = ()
 
     @property
     def augments(self) -> str:
@@ -117,6 +126,25 @@ class Backbone(nn.Module, ABC):
 
     def save_assets(self, folder: Path) -> None:
         """Write what `build` needs beside options and weights (a tokenizer) to reload it."""
+
+    def published_name(self, name: str) -> str:
+        """The name that a module or parameter of the backbone has where its network is published.
+
+        Override it where `published` is only a part of a published network.
+        """
+        return name.removeprefix(f"{self.published}.") if self.published else name
+
+    def adapter_base(self) -> AdapterBase:
+        """How others load the network that adapters on this backbone belong to."""
+        return AdapterBase()
+
+    def published_model(self, task: Task) -> PublishedModel:
+        """The network as other software loads it, for `mmft export --format safetensors`.
+
+        Args:
+            task: the task that the backbone is part of, whose head may belong to the model.
+        """
+        return PublishedModel(self, self.get_submodule(self.published))
 
 
 PADDING = -100

@@ -59,7 +59,7 @@ def write(backbone: Writer, features: Features, settings: Generation) -> list[li
             backbone.network,
             encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
-            generation_config=_config(backbone, settings, int(most.max())),
+            generation_config=writing_config(backbone, settings, int(most.max())),
             stopping_criteria=StoppingCriteriaList([_Longest(most + prompt.shape[1])]),
         )
     end = backbone.codec.end
@@ -109,8 +109,8 @@ def unheard(features: Features) -> BaseModelOutput:
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
-def _config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
-    """With what the network's makers advise it not to write."""
+def writing_config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
+    """transformers' settings for that, with what the network's makers advise it not to write."""
     advice = backbone.advice
     return generation_config(
         settings,

@@ -8,6 +8,7 @@ import torch
 from mmft_transformers.generation import generation_config
 from mmft_transformers.quiet import quietly
 from torch import Tensor
+from transformers import GenerationConfig
 
 from mmft_core.contracts import Tensors
 from mmft_core.generation import Generation
@@ -33,13 +34,8 @@ def write(
     """
     network: Any = backbone.network
     room = settings.max_new_tokens if most is None else max(1, most)
-    config = generation_config(
-        settings,
-        min(settings.max_new_tokens, room),
-        pad_token_id=backbone.vocabulary.pad,
-        eos_token_id=backbone.vocabulary.end,
-        bos_token_id=backbone.vocabulary.start,
-        decoder_start_token_id=start,
+    config = writing_config(
+        backbone, settings, most=min(settings.max_new_tokens, room), start=start
     )
     source, given = _given(inputs)
     cuda = [source.device] if source.device.type == "cuda" else []
@@ -51,6 +47,25 @@ def write(
         written = written[:, source.shape[1] :]
     texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+def writing_config(
+    backbone: TextBackbone, settings: Generation, *, most: int | None = None, start: int | None
+) -> GenerationConfig:
+    """transformers' settings for what the backbone writes.
+
+    Args:
+        most: tokens; None for as many as the settings allow.
+        start: what a decoder's text begins with; None for a network that continues its input.
+    """
+    return generation_config(
+        settings,
+        settings.max_new_tokens if most is None else most,
+        pad_token_id=backbone.vocabulary.pad,
+        eos_token_id=backbone.vocabulary.end,
+        bos_token_id=backbone.vocabulary.start,
+        decoder_start_token_id=start,
+    )
 
 
 def _given(inputs: Tensors) -> tuple[Tensor, dict[str, Tensor]]:

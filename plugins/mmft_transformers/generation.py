@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig
@@ -30,3 +32,16 @@ def generation_config(settings: Generation, most: int, **network: Any) -> Genera
         **beams,
         **network,
     )
+
+
+def save_advice(advice: GenerationConfig, folder: Path) -> None:
+    """Keep what a checkpoint says of generation, unless transformers finds it contradictory."""
+    with contextlib.suppress(ValueError):
+        advice.save_pretrained(folder)
+
+
+def read_advice(folder: Path) -> GenerationConfig | None:
+    """What `save_advice` kept; None for nothing."""
+    if not (folder / "generation_config.json").is_file():
+        return None
+    return GenerationConfig.from_pretrained(folder)
