@@ -39,7 +39,7 @@ from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, TaskSpec
-from mmft_core.training import kept_weights, lora
+from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1
@@ -99,7 +99,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
             if not backbone.loaded.digest:
                 lora.merge(backbone)
             elif lora.has_adapters(backbone):
-                lora.save(backbone, temporary / _ADAPTER / modality)
+                adapter_files.save(backbone, temporary / _ADAPTER / modality)
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
         write_digests(temporary)
@@ -262,7 +262,7 @@ def _rebuild(
     )
     adapter = folder / _ADAPTER / modality
     if adapter.is_dir() and not empty:
-        lora.load(backbone, adapter)
+        adapter_files.load(backbone, adapter)
         if not backbone.quantized:
             lora.merge(backbone)
     return backbone

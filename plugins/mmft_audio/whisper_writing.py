@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-from mmft_transformers.generation import drawing, generation_arguments, one_by_one
+from mmft_transformers.generation import (
+    drawing,
+    generation_arguments,
+    generation_config,
+    one_by_one,
+)
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor
@@ -55,6 +59,7 @@ def write(backbone: Writer, features: Features, settings: Generation) -> list[li
     tokens = torch.tensor(backbone.prompt.tokens, device=sequence.device)
     prompt = tokens.expand(len(sequence), -1)
     most = _most(backbone, features, settings)
+    config = writing_config(backbone, settings, int(most.max()))
     seeds: list[int] = features.mask.sum(1).tolist()
     listening = backbone.hearing(features)
     with quietly(), listening, drawing(settings, seeds[0], sequence.device):
@@ -63,7 +68,7 @@ def write(backbone: Writer, features: Features, settings: Generation) -> list[li
             backbone.network,
             encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
-            **_arguments(backbone, settings, int(most.max()), seeds),
+            **generation_arguments(settings, config, [0] * len(seeds), seeds),
             stopping_criteria=StoppingCriteriaList([_Longest(most + prompt.shape[1])]),
         )
     end = backbone.codec.end
@@ -113,16 +118,12 @@ def unheard(features: Features) -> BaseModelOutput:
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
-def _arguments(
-    backbone: Writer, settings: Generation, most: int, seeds: Sequence[int]
-) -> dict[str, Any]:
-    """With what the network's makers advise it not to write."""
+def writing_config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
+    """transformers' settings for that, with what the network's makers advise it not to write."""
     advice = backbone.advice
-    return generation_arguments(
+    return generation_config(
         settings,
         most,
-        [0] * len(seeds),
-        seeds,
         suppress_tokens=advice.suppress_tokens,
         begin_suppress_tokens=advice.begin_suppress_tokens,
         pad_token_id=backbone.codec.pad,

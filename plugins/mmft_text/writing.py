@@ -6,9 +6,15 @@ from typing import Any
 
 import torch
 from mmft_transformers.choosing import seeds_of
-from mmft_transformers.generation import drawing, generation_arguments, one_by_one
+from mmft_transformers.generation import (
+    drawing,
+    generation_arguments,
+    generation_config,
+    one_by_one,
+)
 from mmft_transformers.quiet import quietly
 from torch import Tensor
+from transformers import GenerationConfig
 
 from mmft_core.contracts import Tensors
 from mmft_core.generation import Generation
@@ -39,23 +45,36 @@ def write(
         return [write(backbone, row, settings, most=most, start=start)[0] for row in rows]
     network: Any = backbone.network
     room = settings.max_new_tokens if most is None else max(1, most)
-    starts, seeds = _starts(inputs, start), _seeds(inputs)
-    arguments = generation_arguments(
-        settings,
-        min(settings.max_new_tokens, room),
-        starts,
-        seeds,
-        pad_token_id=backbone.vocabulary.pad,
-        eos_token_id=backbone.vocabulary.end,
-        bos_token_id=backbone.vocabulary.start,
-        decoder_start_token_id=start,
+    config = writing_config(
+        backbone, settings, most=min(settings.max_new_tokens, room), start=start
     )
+    seeds = _seeds(inputs)
+    arguments = generation_arguments(settings, config, _starts(inputs, start), seeds)
     with quietly(), drawing(settings, seeds[0], source.device):
         written: Tensor = network.generate(**given, **arguments)
     if start is None and "prefix" not in inputs:  # Vectors are not given back.
         written = written[:, source.shape[1] :]
     texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+def writing_config(
+    backbone: TextBackbone, settings: Generation, *, most: int | None = None, start: int | None
+) -> GenerationConfig:
+    """transformers' settings for what the backbone writes.
+
+    Args:
+        most: tokens; None for as many as the settings allow.
+        start: what a decoder's text begins with; None for a network that continues its input.
+    """
+    return generation_config(
+        settings,
+        settings.max_new_tokens if most is None else most,
+        pad_token_id=backbone.vocabulary.pad,
+        eos_token_id=backbone.vocabulary.end,
+        bos_token_id=backbone.vocabulary.start,
+        decoder_start_token_id=start,
+    )
 
 
 def _given(inputs: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
