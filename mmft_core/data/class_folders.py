@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,17 +17,31 @@ import pyarrow.compute as pc
 from mmft_core.data.labelled_files import pack
 from mmft_core.errors import DataError
 from mmft_core.files import printable
+from mmft_core.hidden import hidden_files, is_hidden, is_usual
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""
 
 
+class NoFilesError(DataError):
+    """A folder holds no files of a kind; it may be meant for others."""
+
+
 @dataclass(frozen=True)
 class FileKind:
-    """What is looked for: "pictures", and the suffixes of their files."""
+    """What is looked for.
+
+    Attributes:
+        noun: what several are called: "pictures".
+        suffixes: of their files, in lower case.
+        one: what one is called: "image".
+        is_one: whether a file that a table holds (a `HeldFile`) is one.
+    """
 
     noun: str
     suffixes: tuple[str, ...]
+    one: str = "file"
+    is_one: Callable[[Any], bool] = lambda file: True
 
     def holds(self, entry: os.DirEntry[str]) -> bool:
         """By the suffix; a broken link is left for the check to report. Pipes would hang."""
@@ -46,22 +62,35 @@ class Tally:
         self.example = min(self.example or name, name)
 
 
-@dataclass
-class ClassFolders:
+@dataclass(kw_only=True)
+class PassedOver:
+    """What in a folder is not read.
+
+    Attributes:
+        others: files that are not of the kind by their suffix.
+        hidden: files of the kind that are hidden, or in hidden folders.
+        beside: files beside the folders of splits.
+    """
+
+    kind: FileKind
+    others: Tally = field(default_factory=Tally)
+    hidden: Tally = field(default_factory=Tally)
+    beside: Tally = field(default_factory=Tally)
+
+
+@dataclass(kw_only=True)
+class ClassFolders(PassedOver):
     """What lies in a folder of class folders.
 
     Attributes:
         folder: it.
         by_class: class -> the packed names of its files, sorted, relative to the data's root.
         loose: files of the kind beside the class folders.
-        others: files that are not of the kind by their suffix.
     """
 
     folder: Path
-    kind: FileKind
     by_class: dict[str, pa.LargeBinaryArray] = field(default_factory=dict)
     loose: Tally = field(default_factory=Tally)
-    others: Tally = field(default_factory=Tally)
 
 
 def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
@@ -71,22 +100,51 @@ def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
         root: `folder` or one above it, that names shall be relative to.
 
     Raises:
-        DataError: there are no such files, or some without a class; or a folder cannot be read.
+        DataError: there are no such files, or some without a class; or a folder cannot be read,
+            or is hidden though it looks like a class.
     """
-    found = ClassFolders(folder, kind)
-    prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    found = ClassFolders(folder=folder, kind=kind)
+    prefix = _prefix(folder, root)
     with reading(folder):
         classes = []
-        for entry in visible(folder):
+        for entry in visible_folders(folder, prefix, found):
             if entry.is_dir():
                 classes.append(entry.name)
             else:
-                (found.loose if kind.holds(entry) else found.others).add(entry.name)
+                (found.loose if kind.holds(entry) else found.others).add(prefix + entry.name)
         for name in sorted(classes):
-            files = _files(folder / name, f"{prefix}{name}/", kind, found.others)
-            found.by_class[name] = _pack_sorted(files)
+            label = unicodedata.normalize("NFC", name)  # As macOS does not write it.
+            if label in found.by_class:
+                raise DataError(
+                    f"Two class folders in {folder} are named '{label}': its accents are written "
+                    "as letters of their own in one of them.",
+                    hint="Join them.",
+                )
+            files = _files(folder / name, f"{prefix}{name}/", found, (_identity(folder),))
+            found.by_class[label] = _pack_sorted(files)
     _check(found)
     return found
+
+
+def gather(folder: Path, root: Path, passed: PassedOver) -> list[str]:
+    """The files of a kind in a folder, at any depth, whatever folders they are in.
+
+    Args:
+        root: `folder` or one above it, that names shall be relative to.
+        passed: takes what is not read.
+
+    Returns:
+        names, folder by folder.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    with reading(folder):
+        return sorted(_files(folder, _prefix(folder, root), passed), key=lambda n: n.split("/"))
+
+
+def _prefix(folder: Path, root: Path) -> str:
+    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 @contextmanager
@@ -99,10 +157,42 @@ def reading(folder: Path) -> Iterator[None]:
         raise DataError(f"{place} cannot be read: {error.strerror}.") from None
 
 
-def visible(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder that are not hidden, in no order."""
+def visible(
+    folder: Path | str, prefix: str = "", passed: PassedOver | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder that are not hidden, in no order.
+
+    Args:
+        prefix: of names in messages.
+        passed: takes the files of the kind that are hidden.
+    """
     with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+        for entry in entries:
+            if not is_hidden(entry.name):
+                yield entry
+            elif passed is not None:
+                for name in hidden_files(entry, prefix, passed.kind.holds):
+                    passed.hidden.add(name)
+
+
+def visible_folders(folder: Path, prefix: str, passed: PassedOver) -> Iterator[os.DirEntry[str]]:
+    """The same of a folder whose folders mean something: classes or splits.
+
+    Raises:
+        DataError: one of them is hidden, though no program is known to make such, and holds files
+            of the kind. It would vanish from the data.
+    """
+    with os.scandir(folder) as entries:
+        strange = [entry for entry in entries if entry.is_dir() and not is_usual(entry.name)]
+    for entry in sorted(strange, key=lambda entry: entry.name):
+        lost = list(hidden_files(entry, prefix, passed.kind.holds))
+        if lost:
+            raise DataError(
+                f"The folder {folder / printable(entry.name)} is hidden, for its name begins with "
+                f"a dot, and holds {len(lost)} {passed.kind.noun}.",
+                hint="Rename it if it is a class; move it elsewhere if it is none.",
+            )
+    yield from visible(folder, prefix, passed)
 
 
 def check_classes(
@@ -140,27 +230,30 @@ def check_classes(
         )
 
 
-def _files(
-    folder: Path | str,
-    prefix: str,
-    kind: FileKind,
-    others: Tally,
-    above: tuple[tuple[int, int], ...] = (),
-) -> Iterator[str]:
-    """Walk a class folder, yielding prefixed names of files and counting what else there is."""
+_Identity: TypeAlias = tuple[int, int]
+
+
+def _identity(folder: Path | str) -> _Identity:
     status = Path(folder).stat()
-    here = (status.st_dev, status.st_ino)
+    return status.st_dev, status.st_ino
+
+
+def _files(
+    folder: Path | str, prefix: str, passed: PassedOver, above: tuple[_Identity, ...] = ()
+) -> Iterator[str]:
+    """Walk a folder, yielding prefixed names of files and counting what else there is."""
+    here = _identity(folder)
     if here in above:
         raise DataError(
             f"The link {folder} leads back to a folder that it lies in.", hint="Remove it."
         )
-    for entry in visible(folder):
+    for entry in visible(folder, prefix, passed):
         if entry.is_dir():
-            yield from _files(entry.path, f"{prefix}{entry.name}/", kind, others, (*above, here))
-        elif kind.holds(entry):
+            yield from _files(entry.path, f"{prefix}{entry.name}/", passed, (*above, here))
+        elif passed.kind.holds(entry):
             yield prefix + entry.name
         else:
-            others.add(prefix + entry.name)
+            passed.others.add(prefix + entry.name)
 
 
 def _pack_sorted(names: Iterator[str]) -> pa.LargeBinaryArray:
@@ -178,7 +271,7 @@ def _check(found: ClassFolders) -> None:
         why = f"; {loose.count} lie in it without a class" if loose.count else ""
         if not (found.by_class or loose.count or found.others.count):
             why = ": it is empty"
-        raise DataError(
+        raise NoFilesError(
             f"There are no {noun} in class folders in {folder}{why}.",
             hint=f"Expected {folder}/CLASS/NAME with NAME ending in {suffixes}; "
             "where a table says what is of which class, give that as --dataset.",
