@@ -23,22 +23,28 @@ set_option = click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="dataset.label_column=kind"
 )
 output_option = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The table: a .csv or .parquet file.",
 )
 
 
 def table_file(dataset: str) -> Path | None:
-    """The file, if the data set is a table."""
+    """The file, or the folder of files, if the data set is a table."""
     from mmft_core.data.tables import SUFFIXES
+    from mmft_core.table_folders import is_table_folder
 
     path = Path(dataset).expanduser()
-    return path if path.is_file() and path.suffix.lower() in SUFFIXES else None
+    is_table = path.is_file() and path.suffix.lower() in SUFFIXES
+    return path if is_table or is_table_folder(path) else None
 
 
 def check_output(output: Path, files: list[Path]) -> None:
     """Check that these files may be written, which are named after the output."""
-    if output.suffix != ".csv":
-        raise ConfigError(f"--output {output} is no .csv file.")
+    if output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"--output {output} is no .csv file and no .parquet file.")
     for file in files:
         ensure_new(file)
 

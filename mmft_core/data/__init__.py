@@ -1,6 +1,8 @@
 """What data sets are made of: reading, dividing and checking samples.
 
 tables, table_columns, target_rows, divided_table       tables, as data sets read them
+saved_tables, row_ids                                   folders of tables; what rows are called
+file_columns, row_files                                 files that a table's rows name or hold
 class_folders, class_folder_dataset, labelled_files     folders of files with a class each
 splits, split_options, set_aside, folds                 dividing samples
 soundness                                               finding samples that cannot be used

@@ -52,7 +52,7 @@ def divided_table(
             name=str(table.path),
             classes=targets.classes,
             source=str(table.path),
-            notes=(*notes, *targets.notes, *more),
+            notes=(*table.notes, *notes, *targets.notes, *more),
         ),
         splits=splits,
         options=found,

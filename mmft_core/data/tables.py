@@ -12,18 +12,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmft_core.data.row_ids import RowIds
 from mmft_core.errors import DataError, did_you_mean, first_line
 from mmft_core.quiet import quieted
+from mmft_core.table_folders import is_table_folder
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
+SPLIT = "split"
+"""The column that says to which split a row belongs."""
+
+
 class Table:
-    """A table whose cells are read on access.
+    """A table whose cells are read on access: a file, or a folder of several.
+
+    Where the files of a folder are of several splits, these are told by a column named "split".
 
     Attributes:
-        path: of its file.
+        path: of its file or folder.
+        folder: that the paths in its cells are relative to.
         columns: their names.
+        row_id: what messages call a row, by its index: rows count from 1 below the header.
+        notes: what a reader of a report should know of how it was read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,28 +42,45 @@ class Table:
         DataError: there is no such file, it is no table, or it has no rows.
         """
         self.path = path
-        self._rows = _read(path)
-        self.columns: tuple[str, ...] = tuple(self._rows.column_names)
+        self._splits: Any = None
+        self.notes: tuple[str, ...] = ()
+        if is_table_folder(path):
+            from mmft_core.data import saved_tables
+
+            self._rows, self._splits, self.row_id = saved_tables.read(path)
+            self.folder, self.notes = saved_tables.home(path), saved_tables.notes(path)
+        else:
+            self._rows, self.folder = _read(path), path.parent
+            self.row_id = RowIds([(path.name, len(self._rows))])
+        told = () if self._splits is None else (SPLIT,)
+        self.columns: tuple[str, ...] = tuple(dict.fromkeys([*self._rows.column_names, *told]))
         if not len(self._rows):
             raise DataError(f"The table {path} has no rows.")
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row_id(self, index: int) -> str:
-        """What messages call a row, counting from 1 below the header: "labels.csv, row 17"."""
-        return f"{self.path.name}, row {index + 1}"
-
     def cell(self, index: int, column: str) -> Any:
-        return self._rows.data.column(column)[index].as_py()
+        return self.arrow(column)[index].as_py()
 
     def arrow(self, name: str) -> Any:
         """A column as Arrow has it, memory-mapped."""
+        if name == SPLIT and self._splits is not None:
+            return self._splits
         return self._rows.data.column(name)
+
+    @property
+    def arrow_metadata(self) -> Any:
+        """What its file says of its columns, beside their types."""
+        return self._rows.data.schema.metadata
+
+    def mapped(self, name: str) -> Any:
+        """A table of one column, memory-mapped, which pickles as the place where its file is."""
+        return self._rows.data.select([name])
 
     def column(self, name: str) -> list[Any]:
         """All cells of a column."""
-        return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]
+        return self.arrow(name).to_pylist()  # type: ignore[no-any-return]
 
     def find_column(
         self, given: str | None, option: str, names: Sequence[str], *, needed: bool = True
@@ -128,7 +156,7 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
         return line
     wanted = "" if form == ".parquet" else "; it must be UTF-8 with the same columns in every row"
     return DataError(
-        f"The table {path} cannot be read: {_cause(error).rstrip('.')}.",
+        f"The table {path} cannot be read: {cause(error).rstrip('.')}.",
         hint=f"Mend the file{wanted}.",
     )
 
@@ -215,7 +243,7 @@ def quietly() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error).removeprefix("Error tokenizing data. C error: ")

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
-from mmft_vision.images import SUFFIXES as IMAGE_SUFFIXES
+import pyarrow as pa
+from mmft_audio.recordings import RECORDINGS
+from mmft_vision.image_folder import PICTURES
 
+from mmft_core.data.class_folders import FileKind
+from mmft_core.data.file_columns import holds_files, is_of
+from mmft_core.data.row_files import ADDRESS
 from mmft_core.data.table_columns import text_of
 from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
@@ -30,7 +34,7 @@ _MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
 
 _CODE = re.compile(r"0\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
-_FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
+_FILES: Mapping[ColumnKind, FileKind] = {"image": PICTURES, "audio": RECORDINGS}
 _UNNAMED: tuple[ColumnKind, str] = "ignored", "it is not named"
 
 
@@ -82,16 +86,21 @@ def find_kinds(
 
 def _kind(table: Table, name: str) -> tuple[ColumnKind, str]:
     """What a column holds, and why that is thought."""
+    form = table.arrow(name).type
+    if holds_files(form):
+        return _kind_of_content(table, name)
+    if pa.types.is_nested(form):
+        return "ignored", "its cells are lists or records"
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
     cells = [table.cell(int(row), name) for row in np.unique(rows)]
-    if any(isinstance(cell, list | dict | bytes) for cell in cells):
-        return "ignored", "its cells are lists, records or bytes"
     texts = [text for text in map(text_of, cells) if text]
     distinct = len(set(texts))
     if not texts:
         return "ignored", "it is empty"
-    for kind, suffixes in _FILES.items():
-        if sum(text.lower().endswith(suffixes) for text in texts) >= _MOST * len(texts):
+    for kind, files in _FILES.items():
+        if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
+            if all(map(ADDRESS.match, texts)):
+                return "ignored", f"addresses, from which nothing is fetched, such as {texts[0]}"
             return kind, f"paths such as {texts[0]}"
     if distinct == 1:
         return "ignored", f"it is always {texts[0]!r}"
@@ -100,6 +109,14 @@ def _kind(table: Table, name: str) -> tuple[ColumnKind, str]:
             return "ignored", "every row has another number, by its name a key"
         return "number", f"{distinct} different numbers in {len(texts)} rows"
     return _kind_of_words(texts, distinct)
+
+
+def _kind_of_content(table: Table, name: str) -> tuple[ColumnKind, str]:
+    """What a column of bytes, or of records of bytes and path, holds."""
+    for kind, files in _FILES.items():
+        if is_of(table, name, files):
+            return kind, f"the content of {files.noun}"
+    return "ignored", "its bytes are neither pictures nor recordings"
 
 
 def _kind_of_words(texts: Sequence[str], distinct: int) -> tuple[ColumnKind, str]:

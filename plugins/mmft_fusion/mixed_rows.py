@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,10 @@ from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image
 
 from mmft_core.contracts import Sample
+from mmft_core.data.row_files import RowFiles
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
-from mmft_core.files import printable
 
 
 class Inputs(ABC):
@@ -47,33 +45,31 @@ class Inputs(ABC):
 
 
 @dataclass(frozen=True)
-class Files(Inputs):
-    """Files named in a column, relative to a folder."""
+class Pictures(Inputs):
+    """Pictures in a column, as paths or as their content."""
 
-    root: Path
-    names: pa.LargeBinaryArray
+    files: RowFiles
 
-    def path(self, index: int) -> Path | None:
-        name = os.fsdecode(self.names[index].as_py())
-        return self.root / name if name else None
-
-
-class Pictures(Files):
     def read(self, index: int, sample_id: str) -> Any:
-        path = self.path(index)
-        return None if path is None else open_image(path, sample_id)
+        file = self.files.file(index, sample_id)
+        return None if file is None else open_image(file, sample_id)
 
     def check(self, index: int, sample_id: str) -> bool:
-        path = self.path(index)
-        if path is not None:
-            check_image(path, sample_id)
-        return path is not None
+        file = self.files.file(index, sample_id)
+        if file is not None:
+            check_image(file, sample_id)
+        return file is not None
 
 
-class Recordings(Files):
+@dataclass(frozen=True)
+class Recordings(Inputs):
+    """Recordings in a column, as paths or as their content."""
+
+    files: RowFiles
+
     def read(self, index: int, sample_id: str) -> Any:
-        path = self.path(index)
-        return None if path is None else Recording(path, id=sample_id)
+        file = self.files.file(index, sample_id)
+        return None if file is None else Recording(file, id=sample_id)
 
     def check(self, index: int, sample_id: str) -> bool:
         recording = self.read(index, sample_id)
@@ -82,7 +78,7 @@ class Recordings(Files):
         return recording is not None
 
     def sizes(self) -> Sequence[float]:
-        return [self._seconds(index) for index in range(len(self.names))]
+        return [self._seconds(index) for index in range(len(self.files))]
 
     def _seconds(self, index: int) -> float:
         try:
@@ -140,7 +136,7 @@ class MixedRows(TargetRows):
     """Rows with inputs of several modalities. A bad one stays in, so that the check reports it.
 
     Args:
-        name: of the table, for ids.
+        row_id: what messages call a row, by its index; see `Table.row_id`.
         inputs: by modality.
         targets: (n,) numbers as text, or (n,) indices into `classes`, or None.
         partial: whether rows may lack some of the modalities.
@@ -150,7 +146,7 @@ class MixedRows(TargetRows):
 
     def __init__(
         self,
-        name: str,
+        row_id: Callable[[int], str],
         length: int,
         inputs: Mapping[str, Inputs],
         targets: pa.ChunkedArray | Indices | None,
@@ -158,14 +154,14 @@ class MixedRows(TargetRows):
         *,
         partial: bool,
     ) -> None:
-        self.name, self.length, self.inputs = name, length, dict(inputs)
+        self.row_id, self.length, self.inputs = row_id, length, dict(inputs)
         self.targets, self.classes, self.partial = targets, classes, partial
 
     def __len__(self) -> int:
         return self.length
 
     def sample_id(self, index: int) -> str:
-        return f"{printable(self.name)}, row {index + 1}"
+        return self.row_id(index)
 
     def __getitem__(self, index: int) -> Sample:
         inputs = {modality: self.input(index, modality) for modality in self.inputs}

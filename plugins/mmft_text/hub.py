@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.row_ids import RowIds
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.data.splits import Grouped, Indices
 from mmft_core.data.table_columns import LABEL_NAMES, NO_LABEL, text_of
@@ -140,12 +141,12 @@ def _classes(parts: Mapping[str, Any], column: str) -> tuple[str, ...]:
 def _rows(
     name: str, part: Any, text: str, target: str | None, classes: tuple[str, ...]
 ) -> TextRows:
-    texts = _strings(part, text)
+    rows, texts = RowIds([(name, len(part))]), _strings(part, text)
     if target is None:
-        return TextRows(name, texts)
+        return TextRows(rows, texts)
     if not classes:
-        return TextRows(name, texts, _strings(part, target))
-    return TextRows(name, texts, _labels(part, target, classes), classes)
+        return TextRows(rows, texts, _strings(part, target))
+    return TextRows(rows, texts, _labels(part, target, classes), classes)
 
 
 def _labels(part: Any, column: str, classes: tuple[str, ...]) -> Indices:

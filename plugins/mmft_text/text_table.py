@@ -51,7 +51,7 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
         names=TARGET_NAMES,
         read=strings,
     )
-    rows = TextRows(table.path.name, texts, found.values, found.classes)
+    rows = TextRows(table.row_id, texts, found.values, found.classes)
     notes = [f"texts from column '{text_column}'"]
     return divided_table(table, rows, found, options, context, notes=notes)
 

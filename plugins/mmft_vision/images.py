@@ -8,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample
 from mmft_core.data.labelled_files import LabelledFiles
+from mmft_core.data.row_files import File, missing
 from mmft_core.errors import SampleError
 
 SUFFIXES = (
@@ -19,16 +20,20 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
 
 
-def open_image(path: Path, sample_id: str) -> Image.Image:
+def open_image(file: File, sample_id: str) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
         SampleError: there is no such file, it is not an image, or too large to be decoded safely.
     """
     try:
-        image = Image.open(path, formats=_FORMATS)
+        if isinstance(file, Path) and not (file.is_file() or file.is_dir()) and file.exists():
+            raise SampleError(sample_id, "is not a file")  # A pipe would wait for ever.
+        image = Image.open(file if isinstance(file, Path) else file.open(), formats=_FORMATS)
+    except SampleError:
+        raise
     except Exception as error:  # Decoders raise anything on bytes that they did not expect.
-        raise SampleError(sample_id, _reason(path, error)) from None
+        raise SampleError(sample_id, _reason(file, error)) from None
     # PIL only warns at this size. Making an error of a warning is for the whole process, and not
     # safe among threads.
     limit = Image.MAX_IMAGE_PIXELS
@@ -42,7 +47,7 @@ def open_image(path: Path, sample_id: str) -> Image.Image:
     return image
 
 
-def check_image(path: Path, sample_id: str) -> None:
+def check_image(file: File, sample_id: str) -> None:
     """Decode an image as far as is needed to know that it is whole.
 
     A JPEG is decoded at an eighth of its size, which reads all of the file for a part of the work.
@@ -50,32 +55,45 @@ def check_image(path: Path, sample_id: str) -> None:
     Raises:
         SampleError: it is missing, not an image, too large, or damaged.
     """
-    with open_image(path, sample_id) as image:
+    with open_image(file, sample_id) as image:
         try:
             image.draft("RGB", (1, 1))
             image.load()
         except Exception as error:
-            raise SampleError(sample_id, _reason(path, error)) from None
+            raise SampleError(sample_id, _reason(file, error)) from None
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(file: File, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "there is no such file"
+        return missing(Path(str(file)))
     if isinstance(error, IsADirectoryError):
         return "is a folder"
     if isinstance(error, PermissionError):
         return "may not be read"
     if isinstance(error, UnidentifiedImageError):
-        return "the file is empty" if _is_empty(path) else "is not an image that can be decoded"
+        return "the file is empty" if _is_empty(file) else "is not an image that can be decoded"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"cannot be decoded: {text.rstrip('.')}"
 
 
-def _is_empty(path: Path) -> bool:
+def _is_empty(file: File) -> bool:
+    if not isinstance(file, Path):
+        return not file.read()
     try:
-        return path.stat().st_size == 0
+        return file.stat().st_size == 0
     except OSError:  # It vanished since.
         return False
+
+
+def is_image(file: File) -> bool:
+    """Whether a file is one that `open_image` opens."""
+    try:
+        open_image(file, "").close()
+    except SampleError:
+        return False
+    return True
 
 
 class ImageFiles(LabelledFiles):
