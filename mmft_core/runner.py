@@ -27,6 +27,7 @@ from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
+from mmft_core.memory_errors import out_of_memory
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
@@ -38,6 +39,7 @@ from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine, Outcome
+from mmft_core.training.fitting_batch import out_of_memory_error
 from mmft_core.training.monitor import Monitor, choose_monitor
 from mmft_core.weights import LoadedWeights
 
@@ -73,9 +75,10 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, sink.say)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     dataset, findings = _sound(dataset, task, plan, sink)
@@ -117,7 +120,7 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     with processes.main_first():
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}
@@ -188,11 +191,21 @@ class _Run:
         return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train to the end, judge the model, and write what a run leaves."""
+        """Train to the end, judge the model, and write what a run leaves.
+
+        Raises:
+            OutOfMemoryError: says how large a batch would fit.
+        """
         with self.tracking:
-            outcome = self._end(self.engine.fit(resume=resume))
-            processes.wait()  # Until the main one has written everything.
-            return outcome
+            try:
+                outcome = self._end(self.engine.fit(resume=resume))
+                processes.wait()  # Until the main one has written everything.
+                return outcome
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+            # Not before the traceback is gone, which holds the tensors of the failed pass.
+            raise out_of_memory_error(self.engine)
 
     def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":

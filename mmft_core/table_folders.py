@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmft_core.errors import DataError
+from mmft_core.files import suffix_of
 from mmft_core.hidden import is_hidden
 from mmft_core.split_names import SPLIT_NAMES
 
@@ -40,7 +41,7 @@ class TablePart:
 def form_of(path: Path) -> str:
     """What a path is opened as: "/" for a folder, ".parquet" for one that is a table, a suffix."""
     if not path.is_dir():
-        return path.suffix.lower()
+        return suffix_of(path)
     return ".parquet" if is_table_folder(path) else "/"
 
 

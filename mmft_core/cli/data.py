@@ -16,8 +16,8 @@ from mmft_core.cli.data_choice import (
     chosen_data,
     dataset_argument,
     output_option,
+    read_table,
     set_option,
-    table_file,
     task_option,
 )
 from mmft_core.cli.data_report import show
@@ -57,7 +57,9 @@ def check(
 
     Found are unreadable files, exact and near copies, copies across splits, contradicting and
     suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
-    characters and missing values. Ends with 0 if there is nothing, and with 1 otherwise.
+    characters and missing values; and warnings of what is doubtful about the whole, such as a
+    missing header or classes of nearly the same name. Ends with 0 if there is nothing, and with 1
+    otherwise.
 
     \b
     mmft data check ./photos --html check.html
@@ -75,23 +77,22 @@ def check(
         click.echo(f"report  {html}")
     if report.findings:
         click.echo(f"clean   {_clean_command(dataset, task, assignments)}")
-    sys.exit(1 if report.findings else 0)
+    sys.exit(1 if report.findings or report.warnings else 0)
 
 
 def _clean_command(dataset: str, task: str | None, assignments: tuple[str, ...]) -> str:
     chosen = ["--task", task] if task is not None else []
     sets = [word for assignment in assignments for word in ("--set", assignment)]
-    output = "cleaned.parquet" if _is_beyond_csv(dataset) else "cleaned.csv"
+    output = "cleaned.parquet" if _is_beyond_csv(dataset, assignments) else "cleaned.csv"
     return shlex.join(["mmft", "data", "clean", dataset, *chosen, *sets, "-o", output])
 
 
-def _is_beyond_csv(dataset: str) -> bool:
+def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     """Whether a data set is a table that no CSV can hold."""
-    from mmft_core.data.tables import Table
     from mmft_core.data_check.tables_left import beyond_csv
 
-    own = table_file(dataset)
-    return own is not None and bool(beyond_csv(Table(own)))
+    table = read_table(dataset, assignments)
+    return table is not None and bool(beyond_csv(table))
 
 
 @data.command()
@@ -120,7 +121,6 @@ def clean(
     \b
     mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...
     """
-    from mmft_core.data.tables import Table
     from mmft_core.data_check.cleaning import (
         BY_DEFAULT,
         removals,
@@ -137,8 +137,7 @@ def clean(
 
     removed_file = output.with_suffix(".removed.csv")
     check_output(output, [output, removed_file])
-    folder, own = output.absolute().parent, table_file(dataset)
-    table = Table(own) if own is not None else None
+    folder, table = output.absolute().parent, read_table(dataset, assignments)
     if table is not None:
         check_form(output, table)
     chosen, report = _checked(dataset, task, assignments)

@@ -22,12 +22,16 @@ def show(report: Report) -> None:
         click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
     for note in report.notes:
         click.echo(note)
+    for warning in report.warnings:
+        click.secho(f"! {warning}", bold=True)
     for kind, findings in report.by_kind().items():
         click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
         for finding in findings[:_NAMED]:
             click.echo(f"  {finding.split}  {finding.id} {finding.text}")
         if len(findings) > _NAMED:
             click.echo(f"  and {len(findings) - _NAMED:,} more")
-    count = len(report.findings)
-    what = "nothing is wrong" if not count else f"{count:,} finding{'s' if count > 1 else ''}"
+    count, doubts = len(report.findings), len(report.warnings)
+    found = [(count, "finding"), (doubts, "warning")]
+    told = [f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found if number]
+    what = " and ".join(told) or "nothing is wrong"
     click.echo(f"\n{what}, after {report.seconds:.1f} s")

@@ -13,8 +13,8 @@ from mmft_core.cli.data_choice import (
     chosen_data,
     dataset_argument,
     output_option,
+    read_table,
     set_option,
-    table_file,
     task_option,
 )
 from mmft_core.discovery import discover
@@ -103,23 +103,18 @@ def _rows(
     Raises:
         ConfigError: a setting says how a table is to be read, or the output cannot hold it.
     """
-    from mmft_core.data.tables import Table
     from mmft_core.data_check.cleaning import rows_left
     from mmft_core.data_check.tables_left import check_form, rows_of_table
 
-    own, folder = table_file(dataset), output.absolute().parent
-    if own is None:
+    table, folder = read_table(dataset, assignments, alone=True), output.absolute().parent
+    if table is None:
         chosen = chosen_data(dataset, task, assignments)
         return None, rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
     if task is not None:
         discover().task(task)  # A mistake in its name is one, though rows are those of any.
-    if assignments:
-        raise ConfigError(
-            f"--set {assignments[0]}: {own} is a table, whose rows are divided as they are.",
-            hint="Name the column of its classes by --label COLUMN.",
-        )
-    table = Table(own)
     check_form(output, table)
+    for warning in table.warnings:
+        click.echo(f"! {warning}", err=True)
     return table, rows_of_table(table, folder)
 
 

@@ -70,10 +70,10 @@ def evaluate(
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)
-    data = build_dataset(plan, training=dataset is None)
-    name = split or ("all" if dataset else _judged(data))
     display = make_display(Console(stderr=True))
     try:
+        data = build_dataset(plan, training=dataset is None, say=display.say)
+        name = split or ("all" if dataset else _judged(data))
         metrics = build_metrics(plan.metrics, model.info)
         evaluation = Predictor(model, plan.engine).evaluate(
             data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"

@@ -121,8 +121,13 @@ def split_of_dataset(
     from mmft_core.planning.resolving import resolve, with_data
 
     tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
-    data = build_dataset(resolve(merge(tree, settings), registry), training=False, targets=False)
+    plan = resolve(merge(tree, settings), registry)
+    data = build_dataset(plan, training=False, targets=False, say=_warn)
     return choose_split(data, split)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"! {text}", err=True)
 
 
 def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:

@@ -83,6 +83,8 @@ def suggest(
     if not measured:
         raise MmftError("None of the backbones could be measured.", hint="The reasons are above.")
     commands = {m.name: _command(m, given, chosen, assignments) for m in measured}
+    for warning in dict.fromkeys(text for m in measured for text in m.warnings):
+        click.echo(f"! {warning}", err=True)
     _show(measured, commands)
     if file is not None:
         write_json(file, [asdict(m) | {"command": commands[m.name]} for m in measured])

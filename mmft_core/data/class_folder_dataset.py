@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.class_doubts import class_doubts
 from mmft_core.data.class_folders import (
     ClassFolders,
     FileKind,
     PassedOver,
+    Tally,
     check_classes,
     gather,
     reading,
@@ -69,12 +72,16 @@ def class_folder_dataset(
     named = {name: name for found in scans.values() for name in found.by_class}
     files = {name: make_split(split_type, root, found, named) for name, found in scans.items()}
     splits, notes = _divide(files, shares, context)
+    sizes: Counter[str] = Counter()
+    for found in scans.values():
+        sizes.update({name: len(own) for name, own in found.by_class.items()})
     return Dataset(
         info=DatasetInfo(
             name=str(root),
             classes=tuple(classes),
             source=str(root),
-            notes=(*notes, *passed_over([*scans.values(), beside])),
+            notes=(*notes, *_renamed(scans), *passed_over([*scans.values(), beside])),
+            warnings=tuple(class_doubts(sizes, f"folder {printable(root.name)}")),
         ),
         splits=splits,
     )
@@ -185,15 +192,29 @@ def _divide(
     return splits, notes
 
 
+def _renamed(scans: dict[str, ClassFolders]) -> Iterator[str]:
+    count = sum(len(found.renamed) for found in scans.values())
+    if count:
+        yield f"the names of {count:,} class folders changed to composed Unicode (NFC)"
+
+
 def passed_over(found: Sequence[PassedOver]) -> Iterator[str]:
     """Say what was not read, over all of these."""
     noun = found[0].kind.noun
-    for what, tallies in (
-        (f"files that are not {noun} by their suffix", [f.others for f in found]),
-        (f"{noun} that are hidden, or in hidden folders,", [f.hidden for f in found]),
-        ("files beside the split folders", [f.beside for f in found]),
+    others = _together([one.others for one in found])
+    if others.count:
+        yield (
+            f"{others.count} files that are not {noun} by their suffix were passed over "
+            f"({others.by_suffix()}), such as {printable(others.example)}"
+        )
+    for what, tally in (
+        (f"{noun} that are hidden, or in hidden folders,", _together([f.hidden for f in found])),
+        ("files beside the split folders", _together([f.beside for f in found])),
     ):
-        count = sum(tally.count for tally in tallies)
-        if count:
-            example = next(tally.example for tally in tallies if tally.count)
-            yield f"{count} {what} were passed over, such as {printable(example)}"
+        if tally.count:
+            yield f"{tally.count} {what} were passed over, such as {printable(tally.example)}"
+
+
+def _together(tallies: Sequence[Tally]) -> Tally:
+    example = next((tally.example for tally in tallies if tally.count), "")
+    return Tally(sum((tally.suffixes for tally in tallies), Counter[str]()), example)

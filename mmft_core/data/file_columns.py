@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmft_core.data.cells import text_of, texts_of
 from mmft_core.data.class_folders import FileKind
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.row_files import (
@@ -20,7 +21,6 @@ from mmft_core.data.row_files import (
     NamedFiles,
     RowFiles,
 )
-from mmft_core.data.table_columns import text_of, texts_of
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 

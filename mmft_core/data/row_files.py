@@ -18,7 +18,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.data.table_columns import text_of
+from mmft_core.data.cells import text_of
 from mmft_core.errors import SampleError
 from mmft_core.files import printable
 

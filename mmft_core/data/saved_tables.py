@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from mmft_core.data.row_ids import RowIds
-from mmft_core.data.tables import SPLIT, cause, quietly
+from mmft_core.data.headers import Read
+from mmft_core.data.parquet import cause, quietly, read_rows
+from mmft_core.data.row_ids import PartIds
 from mmft_core.errors import DataError
 from mmft_core.split_names import SPLIT_NAMES
 from mmft_core.table_folders import TablePart, parts_of
 
+SPLIT = "split"
+"""The column that says to which split a row belongs."""
 
-def read(folder: Path) -> tuple[Any, pa.ChunkedArray | None, RowIds]:
-    """Give the rows, the split of each if the names of files say it, and what rows are called.
+
+def read_folder(folder: Path) -> Read:
+    """Read all files of a table's folder; what their names say is a column of splits.
 
     Raises:
         DataError: a file cannot be read, has other columns than the others, or contradicts its
             name.
     """
-    parts, _ = parts_of(folder)
+    parts, notes = parts_of(folder)
     rows, sizes = _read_parts(folder, parts)
-    ids = RowIds([(part.name, size) for part, size in zip(parts, sizes, strict=True)])
-    if not any(part.split for part in parts):
-        return rows, None, ids
-    runs = [pa.array([part.split] * n, pa.string()) for part, n in zip(parts, sizes, strict=True)]
-    told = pa.chunked_array(runs)
-    if SPLIT in rows.column_names:
-        _check_same(ids, rows.data.column(SPLIT), told)
-    return rows, told, ids
+    row_id = PartIds([(part.name, size) for part, size in zip(parts, sizes, strict=True)])
+    read = read_rows(rows, row_id)
+    read.row_id, read.folder, read.notes = row_id, _home(folder, parts), notes
+    if any(part.split for part in parts):
+        splits = [pa.array([p.split] * n, pa.string()) for p, n in zip(parts, sizes, strict=True)]
+        told = pa.chunked_array(splits)
+        if SPLIT in read.header:
+            _check_same(row_id, read.columns[list(read.header).index(SPLIT)], told)
+        else:
+            read.header, read.columns = [*read.header, SPLIT], [*read.columns, told]
+    return read
 
 
-def home(folder: Path) -> Path:
-    """The folder that paths in a table's cells are relative to: that of its files, if it is one."""
-    parts, _ = parts_of(folder)
+def _home(folder: Path, parts: Sequence[TablePart]) -> Path:
+    """The folder that paths in cells are relative to: that of the files, if it is one."""
     homes = {part.path.parent for part in parts if part.path.is_file()}
     return homes.pop() if len(homes) == 1 else folder
-
-
-def notes(folder: Path) -> tuple[str, ...]:
-    """What of the folder is not read."""
-    return tuple(parts_of(folder)[1])
 
 
 def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int]]:
@@ -75,13 +76,13 @@ def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int
             ) from None
 
 
-def _check_same(rows: RowIds, own: Any, told: Any) -> None:
+def _check_same(row_id: Callable[[int], str], own: Any, told: Any) -> None:
     """Raises:
     DataError: a row says that it is of another split than its file's name; names it.
     """
     for row, (mine, theirs) in enumerate(zip(own.to_pylist(), told.to_pylist(), strict=True)):
         if SPLIT_NAMES.get(str(mine).lower()) != theirs:
             raise DataError(
-                f"{rows(row)}: its column '{SPLIT}' says '{mine}', but the file is of {theirs}.",
+                f"{row_id(row)}: its column '{SPLIT}' says '{mine}', but the file is of {theirs}.",
                 hint="Rename the column, or the files.",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,15 @@ from functools import partial
 import numpy as np
 
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
+from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
 
 _CHUNK = 256
 _SHOWN = 10
+_REASONS = 3
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +39,21 @@ class Findings:
     """What is wrong with samples, and what will be done to others.
 
     Attributes:
-        changes: how many samples of each split something will be done to: (split, what) -> count.
+        changes: how many samples of each split something will be done to, or is odd about:
+            (split, what) -> count.
+        examples: the id of one such sample.
     """
 
     faults: list[Fault] = field(default_factory=list)
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, other: Findings) -> None:
+        """Take in what was found in other samples."""
+        self.faults += other.faults
+        self.changes += other.changes
+        for change, sample_id in other.examples.items():
+            self.examples[change] = min(sample_id, self.examples.get(change, sample_id))
 
     def faulty(self) -> dict[str, list[int]]:
         """The indices of the faulty samples of each split."""
@@ -50,7 +64,10 @@ class Findings:
 
     def remarks(self) -> list[str]:
         """The changes in words."""
-        return [f"{name}: {count:,} x {what}" for (name, what), count in self.changes.items()]
+        return [
+            f"{name}: {count:,} x {what} (such as {self.examples[name, what]})"
+            for (name, what), count in self.changes.items()
+        ]
 
 
 def inspect(
@@ -76,15 +93,14 @@ def inspect(
             check = partial(_inspect_chunk, name, split, processors, codec)
             own = Findings()
             for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
-                own.faults += found.faults
-                own.changes += found.changes
+                own.add(found)
                 done = min(total, done + size * processes.count())
                 on_progress(done, total)
-            everyone = processes.gather(own)
-            faults = (fault for found in everyone for fault in found.faults)
-            findings.faults += sorted(faults, key=lambda fault: fault.index)
-            for found in everyone:
-                findings.changes += found.changes
+            everyone = Findings()
+            for found in processes.gather(own):
+                everyone.add(found)
+            everyone.faults.sort(key=lambda fault: fault.index)
+            findings.add(everyone)
     return findings
 
 
@@ -117,7 +133,11 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
 def refuse(faults: Sequence[Fault], total: int) -> DataError:
     """The error that lists bad samples."""
     lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
-    more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    more = ""
+    if len(faults) > _SHOWN:
+        reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
+        often = "".join(f"\n  {count:,} x {reason}" for reason, count in reasons if count > 1)
+        more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
         hint="Mend or remove them, or leave them out with --on-bad-sample skip.",
@@ -134,6 +154,7 @@ def _inspect_chunk(
         try:
             for change in _inspect_sample(split, index, inspected, codec, name == "train"):
                 findings.changes[name, change] += 1
+                findings.examples.setdefault((name, change), split.sample_id(index))
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
             findings.faults.append(fault)
@@ -147,12 +168,15 @@ def _inspect_sample(
     codec: TargetCodec,
     train: bool,
 ) -> Iterator[str]:
-    """Check one sample; yield what will be done to it.
+    """Check one sample; yield what will be done to it, and what is odd about it.
 
     Raises:
         SampleError: it cannot be used.
     """
-    split.check(index)
+    with collecting() as remarks:
+        split.check(index)
+    # Without the numbers of single files, so that they can be counted.
+    yield from dict.fromkeys(_NUMBER.sub("...", text) for text in remarks)
     try:
         target = split.target(index)
         changes = [codec.inspect(target)] if target is not None else []

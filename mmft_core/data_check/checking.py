@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from mmft_core.contracts import Dataset, Inspector
+from mmft_core.data.splits import together
 from mmft_core.data_check.duplicates import find_duplicates
 from mmft_core.data_check.findings import ORDER, Finding, Report, SplitFacts
 from mmft_core.data_check.labels import find_suspects, find_uneven
@@ -29,6 +30,8 @@ def check(
         target: what its targets are.
     """
     started = time.perf_counter()
+    train = dataset.splits.get("train") or together(dataset.splits.values())
+    fitted = [note for m, inspector in inspectors.items() for note in inspector.fit(train, m)]
     looks = list(look(dataset.splits, inspectors, on_progress))
     counts = {
         name: Counter(s.target for s in looks if s.split == name and isinstance(s.target, str))
@@ -54,7 +57,8 @@ def check(
             for name, split in sorted(dataset.splits.items(), key=lambda s: ORDER.get(s[0], 3))
         },
         findings=findings,
-        notes=[*dataset.info.notes, *_notes(looks, inspectors)],
+        notes=[*dataset.info.notes, *fitted, *_notes(looks, inspectors)],
+        warnings=dataset.info.warnings,
         seconds=time.perf_counter() - started,
     )
 
@@ -75,6 +79,7 @@ def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
                 faults.append(("no-label", "has no label"))
             for traits in sample.traits.values():
                 faults += traits.faults.items()
+            faults += (("odd", f"has {text}") for text in sample.remarks)
         for kind, text in faults:
             yield Finding(
                 kind=kind, split=sample.split, index=sample.index, id=sample.id, text=text

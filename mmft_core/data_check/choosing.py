@@ -70,9 +70,9 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
     errors = [error for error in errors if not isinstance(error, NoFilesError)] or errors
     if len({error.message for error in errors}) == 1:
         raise errors[0]  # It is wrong whatever it is for, and its hint says how to mend it.
+    reasons = dict.fromkeys(f"\n  {error.message}" for error in errors)
     raise DataError(
-        f"No data set can be made of {path}: "
-        f"{errors[0].message if errors else 'nothing opens it.'}",
+        f"No data set can be made of {path}:{''.join(reasons) or ' nothing opens it.'}",
         hint="Say what it is for: --task TASK.",
     )
 

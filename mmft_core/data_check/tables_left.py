@@ -117,7 +117,7 @@ def _typed(
             found[name] = pa.array([cells[k].as_py() for k in numbers], cells.type)
     if texts and SPLIT in texts[0]:
         found[SPLIT] = pa.array([row[SPLIT] for row in texts])
-    return pa.table(found, metadata=table.arrow_metadata)
+    return pa.table(found, metadata=table.metadata)
 
 
 def _moved(table: Table, name: str, numbers: Sequence[int], folder: Path) -> pa.Array:

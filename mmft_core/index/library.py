@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor, Sample, Split
+from mmft_core.digests import digest_of
 from mmft_core.errors import DataError, SampleError
+from mmft_core.files import sha256
 from mmft_core.inference.sources import Sources, expand
 
 
@@ -38,6 +40,14 @@ class Library(ABC):
     @abstractmethod
     def stamps(self) -> list[str]:
         """What changes when an item does, for each; "" where that is not known."""
+
+    def sealed(self, index: int, stamp: str) -> str:
+        """The stamp that is kept of an item that was embedded."""
+        return stamp
+
+    def unchanged(self, kept: str, stamp: str) -> bool:
+        """Whether an item is still the one that was embedded, by its stamp of then and now."""
+        return bool(kept) and kept == stamp
 
     @abstractmethod
     def preview(self, index: int) -> Preview | None:
@@ -70,6 +80,16 @@ class FileLibrary(Library):
 
     def stamps(self) -> list[str]:
         return [f"{s.st_size}-{s.st_mtime_ns}" if s else "" for s in map(_stat, self._paths)]
+
+    def sealed(self, index: int, stamp: str) -> str:
+        """With the digest of the file's content; see `holds`."""
+        try:
+            return f"{stamp}-{sha256(self._paths[index])}"
+        except OSError:  # It has just gone.
+            return ""
+
+    def unchanged(self, kept: str, stamp: str) -> bool:
+        return bool(stamp) and kept.count("-") == 2 and kept.rpartition("-")[0] == stamp
 
     def preview(self, index: int) -> None:
         return None
@@ -112,6 +132,15 @@ class _Files(Sources):
 
     def sizes(self) -> Sequence[float]:
         return [s.st_size if s else 0 for s in map(_stat, map(Path, self.sources))]
+
+
+def holds(file: Path, sealed: str) -> bool:
+    """Whether a file holds what was embedded, by the stamp that is kept of it."""
+    size, _, digest = sealed.split("-") if sealed.count("-") == 2 else ("", "", "")
+    found = _stat(file)
+    if found is None or not file.is_file() or str(found.st_size) != size:
+        return False
+    return digest_of(file) == digest
 
 
 def _absolute(path: Path | str) -> Path:

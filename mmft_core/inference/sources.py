@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mmft_core.contracts import Processor, Sample, Split
-from mmft_core.data.tables import SUFFIXES as TABLES
+from mmft_core.data.table_files import SUFFIXES as TABLES
 from mmft_core.errors import DataError
+from mmft_core.files import suffix_of
 
 Source: TypeAlias = Path | str
 """A file, or a text as it was typed."""
@@ -133,7 +134,7 @@ def _refuse_table(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raises:
     DataError: this is a table, which would be read as one text, and nobody wants that.
     """
-    form = path.suffix.lower()
+    form = suffix_of(path)
     if form in TABLES and form not in suffixes:
         raise DataError(
             f"{path} is a table, and not a single input.",

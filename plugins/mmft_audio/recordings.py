@@ -284,4 +284,4 @@ def _plain(words: str) -> str:
     return f"cannot be decoded: {words.removeprefix('Error : ').strip().rstrip('.')}"
 
 
-RECORDINGS = FileKind("recordings", SUFFIXES, "recording", is_recording)
+RECORDINGS = FileKind("recordings", SUFFIXES, one="recording", is_one=is_recording)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from mmft_audio.recordings import RECORDINGS
 from mmft_vision.image_folder import PICTURES
 
+from mmft_core.data.cells import text_of
 from mmft_core.data.class_folders import FileKind
 from mmft_core.data.file_columns import holds_files, is_of
 from mmft_core.data.row_files import ADDRESS
-from mmft_core.data.table_columns import text_of
 from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.options import ColumnKind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,17 @@ from mmft_text.text_table import strings
 from mmft_vision.image_folder import PICTURES
 
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.cells import single_values
+from mmft_core.data.class_targets import LABEL_NAMES, Targets
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.file_columns import files_of
+from mmft_core.data.names import names_of
 from mmft_core.data.table_columns import (
-    LABEL_NAMES,
     SPLIT_COLUMNS,
-    Targets,
     find_targets,
     texts_of,
 )
-from mmft_core.data.tables import Table
+from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
 from mmft_fusion.column_kinds import Column, find_kinds, is_missing, is_number, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
@@ -52,7 +52,7 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
         ConfigError: an option names a column that is not there.
         DataError: the table or a column is missing, or there are too few classes.
     """
-    table = _table(options)
+    table = open_table(options, "mixed-table")
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     inputs = _inputs(table, columns, context.modalities)
@@ -76,7 +76,7 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
     Raises:
         ConfigError, DataError: as `build`.
     """
-    table = _table(options)
+    table = open_table(options, "mixed-table")
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     width = max((len(column.name) for column in columns), default=0)
@@ -84,13 +84,9 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
         f"column {column.name:{width}}  {column.kind:8}  {column.reason or 'as told'}"
         for column in columns
     ]
-    return [*lines, *found.notes, "a wrong guess is mended by --set dataset.columns.NAME=KIND"]
-
-
-def _table(options: MixedTableOptions) -> Table:
-    if not options.path:
-        raise DataError("The dataset mixed-table needs a table.", hint="Give --dataset PATH.")
-    return Table(Path(options.path).expanduser())
+    mend = "a wrong guess is mended by --set dataset.columns.NAME=KIND"
+    doubts = [f"! {warning}" for warning in (*table.warnings, *found.warnings)]
+    return [*table.notes, *lines, *found.notes, mend, *doubts]
 
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
@@ -175,7 +171,7 @@ def _cells(table: Table, columns: Sequence[Column]) -> Inputs | None:
     faults: dict[int, str] = {}
     return Cells(
         {name: _numbers(table, name, faults) for name in numbers},
-        {name: pa.chunked_array([texts_of(table, name)], pa.string()) for name in categories},
+        {name: _categories(table, name) for name in categories},
         faults,
     )
 
@@ -193,6 +189,11 @@ _KINDS: Mapping[str, tuple[ColumnKind, ...]] = {
     "audio": ("audio",),
     "tabular": ("number", "category"),
 }
+
+
+def _categories(table: Table, name: str) -> pa.ChunkedArray:
+    """A column of names of categories, which are written as classes are."""
+    return pa.chunked_array([names_of(single_values(table, name)).texts()], pa.string())
 
 
 def _numbers(table: Table, name: str, faults: dict[int, str]) -> Any:

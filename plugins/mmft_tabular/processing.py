@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.data.names import Lookup
 from mmft_tabular.columns import Cells, Columns, row_preview
 
 FARTHEST = 5.0
@@ -31,10 +32,7 @@ class TabularProcessor(Processor):
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
-        self._index = {
-            name: {category: k for k, category in enumerate(categories, start=UNKNOWN + 1)}
-            for name, categories in columns.categories.items()
-        }
+        self._places = {name: Lookup(categories) for name, categories in columns.categories.items()}
 
     def prepare(self, raw: Cells, *, train: bool) -> Tensors:
         numbers = [self._number(raw, name) for name in self.columns.numbers]
@@ -42,7 +40,7 @@ class TabularProcessor(Processor):
             "numbers": torch.tensor([n or 0.0 for n in numbers], dtype=torch.float32),
             "given": torch.tensor([n is not None for n in numbers], dtype=torch.bool),
             "categories": torch.tensor(
-                [self._category(raw, name) for name in self._index], dtype=torch.int64
+                [self._category(raw, name) for name in self._places], dtype=torch.int64
             ),
         }
 
@@ -55,7 +53,10 @@ class TabularProcessor(Processor):
 
     def _category(self, raw: Cells, name: str) -> int:
         cell = raw.get(name)
-        return EMPTY if cell is None else self._index[name].get(str(cell), UNKNOWN)
+        if cell is None:
+            return EMPTY
+        place = self._places[name](str(cell))
+        return UNKNOWN if place is None else UNKNOWN + 1 + place
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         def stacked(name: str) -> Tensor:
@@ -76,8 +77,12 @@ class TabularProcessor(Processor):
                 for name, (mean, deviation) in self.columns.numbers.items()
             },
             "categories": {
-                name: {"": EMPTY, "(any other)": UNKNOWN, **known}
-                for name, known in self._index.items()
+                name: {
+                    "": EMPTY,
+                    "(any other)": UNKNOWN,
+                    **{known: k for k, known in enumerate(names, start=UNKNOWN + 1)},
+                }
+                for name, names in self.columns.categories.items()
             },
         }
 
@@ -90,9 +95,8 @@ class TabularProcessor(Processor):
                 sound = False
             if not sound:
                 raise ValueError(f"its {cell!r} in column '{name}' is no finite number")
-        for name, known in self._index.items():
-            cell = raw.get(name)
-            if cell is not None and str(cell) not in known:
+        for name in self._places:
+            if self._category(raw, name) == UNKNOWN:
                 return f"a rare category in column '{name}', which counts as unknown"
         return None
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, Sample
+from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.file_columns import find_files
 from mmft_core.data.row_files import File, RowFiles
 from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import LABEL_NAMES, Targets, class_labels, only_other
-from mmft_core.data.tables import Table
+from mmft_core.data.table_columns import only_other
+from mmft_core.data.tables import Table, open_table
 from mmft_core.data.target_rows import TargetRows
-from mmft_core.errors import DataError
 from mmft_vision.image_folder import PICTURES
 from mmft_vision.images import check_image, open_image
 from mmft_vision.options import ImageTableOptions
@@ -68,9 +67,7 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     Raises:
         DataError: the table or a column is missing, or there are too few classes.
     """
-    if not options.path:
-        raise DataError("The dataset image-table needs a table.", hint="Give --dataset PATH.")
-    table = Table(Path(options.path).expanduser())
+    table = open_table(options, "image-table")
     label_column = table.find_column(
         options.label_column, "label_column", LABEL_NAMES, needed=not context.only_inputs
     )
@@ -90,5 +87,4 @@ def _classes(table: Table, column: str | None, context: DatasetContext) -> Targe
         return Targets(None, none)
     if column is None:
         raise table.missing_column("label", "label_column")
-    labels, classes = class_labels(table, column, context)
-    return Targets(labels, labels, classes, (f"classes from column '{column}'",))
+    return class_targets(table, column, context, noun="classes")

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from mmft_core.cli import main
+from mmft_core.digests import write_digests
 from mmft_core.index.folder import locked
 from tests.conftest import make_photo_folder
 from tests.faults.processes import Cli
@@ -243,6 +244,7 @@ def test_an_index_of_another_model(
     content = bytearray(model.read_bytes())
     content[-5] ^= 1
     model.write_bytes(content)
+    write_digests(model.parent)
     assert mmft("index", pictures, library, "-o", place).code == 0
     for command in ("index", "search"):
         option = "-o" if command == "index" else "--index"
