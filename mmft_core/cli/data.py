@@ -84,7 +84,16 @@ def check(
 def _clean_command(dataset: str, task: str | None, assignments: tuple[str, ...]) -> str:
     chosen = ["--task", task] if task is not None else []
     sets = [word for assignment in assignments for word in ("--set", assignment)]
-    return shlex.join(["mmft", "data", "clean", dataset, *chosen, *sets, "-o", "cleaned.csv"])
+    output = "cleaned.parquet" if _is_beyond_csv(dataset, assignments) else "cleaned.csv"
+    return shlex.join(["mmft", "data", "clean", dataset, *chosen, *sets, "-o", output])
+
+
+def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
+    """Whether a data set is a table that no CSV can hold."""
+    from mmft_core.data_check.tables_left import beyond_csv
+
+    table = read_table(dataset, assignments)
+    return table is not None and bool(beyond_csv(table))
 
 
 @data.command()
@@ -124,20 +133,31 @@ def clean(
         BY_DEFAULT,
         removals,
         rows_left,
-        rows_left_of_table,
         write_removals,
+    )
+    from mmft_core.data_check.tables_left import (
+        check_form,
+        kept_rows,
+        rows_of_table,
         write_rows,
+        write_rows_of,
     )
 
     removed_file = output.with_suffix(".removed.csv")
     check_output(output, [output, removed_file])
+    folder, table = output.absolute().parent, read_table(dataset, assignments)
+    if table is not None:
+        check_form(output, table)
     chosen, report = _checked(dataset, task, assignments)
     removed = removals(report.findings, remove or BY_DEFAULT)
-    folder, own = output.absolute().parent, read_table(dataset, assignments)
-    rows = rows_left_of_table(own, folder, removed) if own else None
-    if rows is None:
+    kept = kept_rows(table, {f.id for f in removed}) if table is not None else None
+    if table is not None and kept is not None:
+        texts = rows_of_table(table, folder)
+        rows = [texts[k] for k in kept]
+        write_rows_of(output, table, kept, rows)
+    else:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
-    write_rows(output, rows)
+        write_rows(output, rows)
     write_removals(removed_file, removed, raw=raw)
     kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
     told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)

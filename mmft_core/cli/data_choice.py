@@ -12,6 +12,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.files import ensure_new, suffix_of
 from mmft_core.planning.trees import Tree, merge, parse_set
+from mmft_core.table_folders import is_table_folder
 
 if TYPE_CHECKING:
     from mmft_core.data.tables import Table
@@ -25,7 +26,11 @@ set_option = click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="dataset.label_column=kind"
 )
 output_option = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The table: a .csv file."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The table: a .csv or .parquet file.",
 )
 
 
@@ -47,7 +52,8 @@ def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = Fals
     from mmft_core.data.tables import Table
 
     path = Path(dataset).expanduser()
-    if not path.is_file() or suffix_of(path) not in SUFFIXES:
+    is_table = path.is_file() and suffix_of(path) in SUFFIXES
+    if not (is_table or is_table_folder(path)):
         return None
     own = _own(assignments)
     other = next((key for key in own if key not in _READING), None)
@@ -75,8 +81,8 @@ def _own(assignments: tuple[str, ...]) -> Tree:
 
 def check_output(output: Path, files: list[Path]) -> None:
     """Check that these files may be written, which are named after the output."""
-    if output.suffix != ".csv":
-        raise ConfigError(f"--output {output} is no .csv file.")
+    if output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"--output {output} is no .csv file and no .parquet file.")
     for file in files:
         ensure_new(file)
 

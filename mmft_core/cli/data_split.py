@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from mmft_core.cli.data_choice import (
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmft_core.data.tables import Table
 
 _share = click.FloatRange(min=0, max=1, max_open=True)
 
@@ -59,7 +63,7 @@ def split(
     from mmft_core.data_check.splitting import divide_rows, find_label, fold_rows
 
     numbers = range(1, folds + 1) if folds else ()
-    files = [output.with_suffix(f".fold-{number}.csv") for number in numbers] or [output]
+    files = [output.with_suffix(f".fold-{number}{output.suffix}") for number in numbers] or [output]
     check_output(output, files)
     if time is not None and (group is not None or folds is not None):
         raise ConfigError("--time goes neither with --group nor with --folds.")
@@ -68,18 +72,18 @@ def split(
             "--val and --test do not go with --folds, of which each is val once.",
             hint="Set test aside first, then divide the table of the others in folds.",
         )
-    rows = _rows(dataset, task, assignments, output.absolute().parent)
+    table, rows = _rows(dataset, task, assignments, output)
     classes = find_label(rows, label)
     if folds is None:
         shares = {name: 0.1 if s is None else s for name, s in (("test", test), ("val", val))}
         parts = divide_rows(rows, shares, label=classes, group=group, time=time, seed=seed)
-        _write_split(output, rows, parts)
+        _write_split(output, table, rows, parts)
         echo(_how(classes, group, time))
         echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
         return
     fold_of = fold_rows(rows, folds, label=classes, group=group, seed=seed).tolist()
     for fold, file in enumerate(files):
-        _write_split(file, rows, ["val" if own == fold else "train" for own in fold_of])
+        _write_split(file, table, rows, ["val" if own == fold else "train" for own in fold_of])
     echo(_how(classes, group, time))
 
 
@@ -93,30 +97,38 @@ def _how(classes: str | None, group: str | None, time: str | None) -> str:
 
 
 def _rows(
-    dataset: str, task: str | None, assignments: tuple[str, ...], folder: Path
-) -> list[dict[str, str]]:
+    dataset: str, task: str | None, assignments: tuple[str, ...], output: Path
+) -> tuple[Table | None, list[dict[str, str]]]:
     """The rows to be divided: those of a table as they are, those of other data by sample.
 
     Raises:
-        ConfigError: a setting says how a table is to be read.
+        ConfigError: a setting says how a table is to be read, or the output cannot hold it.
     """
-    from mmft_core.data_check.cleaning import rows_left, rows_of_table
+    from mmft_core.data_check.cleaning import rows_left
+    from mmft_core.data_check.tables_left import check_form, rows_of_table
 
-    table = read_table(dataset, assignments, alone=True)
-    if table is not None:
-        if task is not None:
-            discover().task(task)  # A mistake in its name is one, though rows are those of any.
-        for warning in table.warnings:
-            echo(f"! {warning}", err=True)
-        return rows_of_table(table, folder)
-    chosen = chosen_data(dataset, task, assignments)
-    return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+    table, folder = read_table(dataset, assignments, alone=True), output.absolute().parent
+    if table is None:
+        chosen = chosen_data(dataset, task, assignments)
+        return None, rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
+    if task is not None:
+        discover().task(task)  # A mistake in its name is one, though rows are those of any.
+    check_form(output, table)
+    for warning in table.warnings:
+        echo(f"! {warning}", err=True)
+    return table, rows_of_table(table, folder)
 
 
-def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> None:
-    from mmft_core.data_check.cleaning import write_rows
+def _write_split(
+    file: Path, table: Table | None, rows: list[dict[str, str]], names: list[str]
+) -> None:
+    from mmft_core.data_check.tables_left import write_rows, write_rows_of
 
     divided = [{k: v for k, v in row.items() if k != "split"} for row in rows]
-    write_rows(file, [row | {"split": n} for row, n in zip(divided, names, strict=True)])
+    divided = [row | {"split": name} for row, name in zip(divided, names, strict=True)]
+    if table is None:
+        write_rows(file, divided)
+    else:
+        write_rows_of(file, table, range(len(table)), divided)
     counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
     echo(f"table  {file}: {counts}")

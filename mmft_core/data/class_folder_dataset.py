@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +15,14 @@ from mmft_core.data.class_doubts import class_doubts
 from mmft_core.data.class_folders import (
     ClassFolders,
     FileKind,
+    PassedOver,
     Tally,
     check_classes,
+    gather,
     reading,
     scan,
     visible,
+    visible_folders,
 )
 from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
@@ -28,7 +31,7 @@ from mmft_core.files import printable
 
 L = TypeVar("L", bound=LabelledFiles)
 
-_ALL = "all"
+ALL = "all"
 """Stands for the splits of a folder that is not divided yet."""
 
 
@@ -52,17 +55,16 @@ def class_folder_dataset(
             test is missing from train.
     """
     root = data_folder(path, kind.noun)
-    beside = Tally()
-    with reading(root):
-        layout = _layout(root, beside)
+    beside = PassedOver(kind=kind)
+    layout = split_folders(root, beside)
     scans = {name: scan(folder, root, kind) for name, folder in layout.items()}
     if context.training:
-        if not {"train", _ALL} & scans.keys():
+        if not {"train", ALL} & scans.keys():
             raise DataError(
                 f"There is no train/ in {root}, only {', '.join(scans)}/.",
                 hint="Give a folder with train/, or one folder of class folders.",
             )
-        train = _ALL if _ALL in scans else "train"
+        train = ALL if ALL in scans else "train"
         check_classes(scans, root, train, unseen=context.unseen_classes)
         classes = list(scans[train].by_class)
     else:
@@ -78,7 +80,7 @@ def class_folder_dataset(
             name=str(root),
             classes=tuple(classes),
             source=str(root),
-            notes=(*notes, *_renamed(scans), *_passed_over(scans, beside)),
+            notes=(*notes, *_renamed(scans), *passed_over([*scans.values(), beside])),
             warnings=tuple(class_doubts(sizes, f"folder {printable(root.name)}")),
         ),
         splits=splits,
@@ -121,28 +123,43 @@ def make_split(
     return split_type(root, names, np.repeat(labels, sizes), tuple(classes.values()))
 
 
-def _layout(root: Path, beside: Tally) -> dict[str, Path]:
-    """Which folders hold class folders: those of the splits by their names, or `root` itself.
+def split_folders(root: Path, beside: PassedOver, *, classes: bool = True) -> dict[str, Path]:
+    """Which folders are splits, by their names; or `ALL`, which is `root` itself.
 
     Args:
         beside: takes the files that lie beside split folders.
+        classes: whether the files lie in class folders.
+
+    Raises:
+        DataError: a folder beside those of splits is none, or two are of one split; or the folder
+            cannot be read.
     """
-    entries = sorted(visible(root), key=lambda e: e.name)
+    with reading(root):
+        return _split_folders(root, beside, classes)
+
+
+def _split_folders(root: Path, beside: PassedOver, classes: bool) -> dict[str, Path]:
+    found = PassedOver(kind=beside.kind)
+    entries = sorted(visible_folders(root, "", found), key=lambda e: e.name)
     folders = [e.name for e in entries if e.is_dir()]
     named = [name for name in folders if name.lower() in SPLIT_NAMES]
     strange = [name for name in folders if name not in named]
     # Beside "bus" and "car", a "train" without folders of classes is a vehicle.
-    if not named or (strange and not any(_has_folders(root / name) for name in named)):
-        return {_ALL: root}
+    vehicle = classes and strange and not any(_has_folders(root / name) for name in named)
+    if not named or vehicle:
+        return {ALL: root}
+    if not classes:
+        strange = [n for n in strange if gather(root / n, root, PassedOver(kind=beside.kind))]
     if strange:
         raise DataError(
             f"{root / strange[0]} stands beside {named[0]}/ but is not a split.",
             hint="Splits are train/, val/ and test/. Move it away, or give the folder of classes "
             "itself as --dataset.",
         )
+    beside.hidden = found.hidden
     for entry in entries:
         if not entry.is_dir():
-            beside.add(entry.name)
+            beside.beside.add(entry.name)
     layout: dict[str, Path] = {}
     for name in named:
         split = SPLIT_NAMES[name.lower()]
@@ -163,8 +180,8 @@ def _divide(
     files: dict[str, LabelledFiles], shares: Mapping[str, float], context: DatasetContext
 ) -> tuple[dict[str, Split], list[str]]:
     """Set aside what has no folder of its own. A given test/ is never touched."""
-    if _ALL in files:
-        split = files[_ALL]
+    if ALL in files:
+        split = files[ALL]
         return set_aside(split, split.labels, shares, context.seed)
     splits: dict[str, Split] = dict(files)
     notes = [] if "test" in files else ["there is no test split"]
@@ -181,18 +198,23 @@ def _renamed(scans: dict[str, ClassFolders]) -> Iterator[str]:
         yield f"the names of {count:,} class folders changed to composed Unicode (NFC)"
 
 
-def _passed_over(scans: dict[str, ClassFolders], beside: Tally) -> Iterator[str]:
-    others = [(found.kind.noun, found.others) for found in scans.values() if found.others.count]
-    if others:
-        noun, first = others[0]
-        total = sum((tally.suffixes for _, tally in others), Counter[str]())
-        whole = Tally(total, first.example)
+def passed_over(found: Sequence[PassedOver]) -> Iterator[str]:
+    """Say what was not read, over all of these."""
+    noun = found[0].kind.noun
+    others = _together([one.others for one in found])
+    if others.count:
         yield (
-            f"{whole.count} files that are not {noun} by their suffix were passed over "
-            f"({whole.by_suffix()}), such as {printable(first.example)}"
+            f"{others.count} files that are not {noun} by their suffix were passed over "
+            f"({others.by_suffix()}), such as {printable(others.example)}"
         )
-    if beside.count:
-        yield (
-            f"{beside.count} files beside the split folders were passed over, "
-            f"such as {printable(beside.example)}"
-        )
+    for what, tally in (
+        (f"{noun} that are hidden, or in hidden folders,", _together([f.hidden for f in found])),
+        ("files beside the split folders", _together([f.beside for f in found])),
+    ):
+        if tally.count:
+            yield f"{tally.count} {what} were passed over, such as {printable(tally.example)}"
+
+
+def _together(tallies: Sequence[Tally]) -> Tally:
+    example = next((tally.example for tally in tallies if tally.count), "")
+    return Tally(sum((tally.suffixes for tally in tallies), Counter[str]()), example)

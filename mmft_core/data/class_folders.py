@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from mmft_core.data.labelled_files import pack
 from mmft_core.data.names import composed
 from mmft_core.errors import DataError
 from mmft_core.files import printable
+from mmft_core.hidden import hidden_files, is_hidden, is_usual
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""
@@ -25,20 +27,28 @@ _SUFFIXES = 5
 """So many suffixes of files that are passed over are named."""
 
 
+class NoFilesError(DataError):
+    """A folder holds no files of a kind; it may be meant for others."""
+
+
 @dataclass(frozen=True)
 class FileKind:
     """What is looked for.
 
     Attributes:
-        noun: "pictures".
-        suffixes: of their files.
+        noun: what several are called: "pictures".
+        suffixes: of their files, in lower case.
         unread: suffixes of pictures in formats that are not read. They are found all the same, for
             the check to report.
+        one: what one is called: "image".
+        is_one: whether a file that a table holds (a `HeldFile`) is one.
     """
 
     noun: str
     suffixes: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    one: str = "file"
+    is_one: Callable[[Any], bool] = lambda file: True
 
     def holds(self, entry: os.DirEntry[str]) -> bool:
         """By the suffix; a broken link is left for the check to report. Pipes would hang."""
@@ -70,8 +80,24 @@ class Tally:
         return ", ".join([*told, f"{rest:,} others"] if rest else told)
 
 
-@dataclass
-class ClassFolders:
+@dataclass(kw_only=True)
+class PassedOver:
+    """What in a folder is not read.
+
+    Attributes:
+        others: files that are not of the kind by their suffix.
+        hidden: files of the kind that are hidden, or in hidden folders.
+        beside: files beside the folders of splits.
+    """
+
+    kind: FileKind
+    others: Tally = field(default_factory=Tally)
+    hidden: Tally = field(default_factory=Tally)
+    beside: Tally = field(default_factory=Tally)
+
+
+@dataclass(kw_only=True)
+class ClassFolders(PassedOver):
     """What lies in a folder of class folders.
 
     Attributes:
@@ -81,15 +107,12 @@ class ClassFolders:
             same name in another form.
         renamed: folders whose names were in another form.
         loose: files of the kind beside the class folders.
-        others: files that are not of the kind by their suffix.
     """
 
     folder: Path
-    kind: FileKind
     by_class: dict[str, pa.LargeBinaryArray] = field(default_factory=dict)
     renamed: list[str] = field(default_factory=list)
     loose: Tally = field(default_factory=Tally)
-    others: Tally = field(default_factory=Tally)
 
 
 def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
@@ -99,26 +122,48 @@ def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
         root: `folder` or one above it, that names shall be relative to.
 
     Raises:
-        DataError: there are no such files, or some without a class; or a folder cannot be read.
+        DataError: there are no such files, or some without a class; or a folder cannot be read,
+            or is hidden though it looks like a class.
     """
-    found = ClassFolders(folder, kind)
-    prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    found = ClassFolders(folder=folder, kind=kind)
+    prefix = _prefix(folder, root)
     with reading(folder):
         classes = []
-        for entry in visible(folder):
+        for entry in visible_folders(folder, prefix, found):
             if entry.is_dir():
                 classes.append(entry.name)
             else:
-                (found.loose if kind.holds(entry) else found.others).add(entry.name)
+                (found.loose if kind.holds(entry) else found.others).add(prefix + entry.name)
         for name in sorted(classes):
-            files = _pack_sorted(_files(folder / name, f"{prefix}{name}/", kind, found.others))
-            label = composed(name)
+            names = _files(folder / name, f"{prefix}{name}/", found, (_identity(folder),))
+            files, label = _pack_sorted(names), composed(name)
             if label != name:
                 found.renamed.append(name)
             known = found.by_class.get(label)
             found.by_class[label] = files if known is None else pa.concat_arrays([known, files])
     _check(found)
     return found
+
+
+def gather(folder: Path, root: Path, passed: PassedOver) -> list[str]:
+    """The files of a kind in a folder, at any depth, whatever folders they are in.
+
+    Args:
+        root: `folder` or one above it, that names shall be relative to.
+        passed: takes what is not read.
+
+    Returns:
+        names, folder by folder.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    with reading(folder):
+        return sorted(_files(folder, _prefix(folder, root), passed), key=lambda n: n.split("/"))
+
+
+def _prefix(folder: Path, root: Path) -> str:
+    return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
 
 
 @contextmanager
@@ -131,10 +176,42 @@ def reading(folder: Path) -> Iterator[None]:
         raise DataError(f"{place} cannot be read: {error.strerror}.") from None
 
 
-def visible(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    """The entries of a folder that are not hidden, in no order."""
+def visible(
+    folder: Path | str, prefix: str = "", passed: PassedOver | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder that are not hidden, in no order.
+
+    Args:
+        prefix: of names in messages.
+        passed: takes the files of the kind that are hidden.
+    """
     with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+        for entry in entries:
+            if not is_hidden(entry.name):
+                yield entry
+            elif passed is not None:
+                for name in hidden_files(entry, prefix, passed.kind.holds):
+                    passed.hidden.add(name)
+
+
+def visible_folders(folder: Path, prefix: str, passed: PassedOver) -> Iterator[os.DirEntry[str]]:
+    """The same of a folder whose folders mean something: classes or splits.
+
+    Raises:
+        DataError: one of them is hidden, though no program is known to make such, and holds files
+            of the kind. It would vanish from the data.
+    """
+    with os.scandir(folder) as entries:
+        strange = [entry for entry in entries if entry.is_dir() and not is_usual(entry.name)]
+    for entry in sorted(strange, key=lambda entry: entry.name):
+        lost = list(hidden_files(entry, prefix, passed.kind.holds))
+        if lost:
+            raise DataError(
+                f"The folder {folder / printable(entry.name)} is hidden, for its name begins with "
+                f"a dot, and holds {len(lost)} {passed.kind.noun}.",
+                hint="Rename it if it is a class; move it elsewhere if it is none.",
+            )
+    yield from visible(folder, prefix, passed)
 
 
 def check_classes(
@@ -172,27 +249,30 @@ def check_classes(
         )
 
 
-def _files(
-    folder: Path | str,
-    prefix: str,
-    kind: FileKind,
-    others: Tally,
-    above: tuple[tuple[int, int], ...] = (),
-) -> Iterator[str]:
-    """Walk a class folder, yielding prefixed names of files and counting what else there is."""
+_Identity: TypeAlias = tuple[int, int]
+
+
+def _identity(folder: Path | str) -> _Identity:
     status = Path(folder).stat()
-    here = (status.st_dev, status.st_ino)
+    return status.st_dev, status.st_ino
+
+
+def _files(
+    folder: Path | str, prefix: str, passed: PassedOver, above: tuple[_Identity, ...] = ()
+) -> Iterator[str]:
+    """Walk a folder, yielding prefixed names of files and counting what else there is."""
+    here = _identity(folder)
     if here in above:
         raise DataError(
             f"The link {folder} leads back to a folder that it lies in.", hint="Remove it."
         )
-    for entry in visible(folder):
+    for entry in visible(folder, prefix, passed):
         if entry.is_dir():
-            yield from _files(entry.path, f"{prefix}{entry.name}/", kind, others, (*above, here))
-        elif kind.holds(entry):
+            yield from _files(entry.path, f"{prefix}{entry.name}/", passed, (*above, here))
+        elif passed.kind.holds(entry):
             yield prefix + entry.name
         else:
-            others.add(prefix + entry.name)
+            passed.others.add(prefix + entry.name)
 
 
 def _pack_sorted(names: Iterator[str]) -> pa.LargeBinaryArray:
@@ -212,7 +292,7 @@ def _check(found: ClassFolders) -> None:
             why += f"; there are other files: {found.others.by_suffix()}"
         if not (found.by_class or loose.count or found.others.count):
             why = ": it is empty"
-        raise DataError(
+        raise NoFilesError(
             f"There are no {noun} in class folders in {folder}{why}.",
             hint=f"Expected {folder}/CLASS/NAME with NAME ending in {suffixes}; "
             "where a table says what is of which class, give that as --dataset.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,9 @@ class Read:
         notes: on how the file was understood.
         warnings: what is doubtful, as whole sentences.
         lined: whether the header is a line of the file like the rows.
+        source: the table of `datasets` that the first columns are of, if these are memory-mapped.
+        row_id: what messages call a row, by its index, if not by its number in the file.
+        folder: that paths are relative to, if not the file's.
     """
 
     header: Sequence[str]
@@ -49,6 +53,9 @@ class Read:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     lined: bool = False
+    source: Any = None
+    row_id: Callable[[int], str] | None = None
+    folder: Path | None = None
 
     def named(self) -> dict[str, pa.ChunkedArray]:
         """The columns by their names, without an index of rows; adds what is to be told."""

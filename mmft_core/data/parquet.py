@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.data.headers import Read
+from mmft_core.data.row_ids import RowIds
 from mmft_core.errors import DataError, first_line
 from mmft_core.quiet import quieted
 
@@ -30,10 +31,19 @@ def read_parquet(path: Path) -> Read:
             rows = datasets.Dataset.from_parquet(str(path))
         except Exception as error:  # datasets wraps pyarrow's and its own errors.
             raise DataError(
-                f"The table {path} cannot be read: {_cause(error)}.", hint="Mend the file."
+                f"The table {path} cannot be read: {cause(error)}.", hint="Mend the file."
             ) from None
-    columns = [_named_classes(rows, name, path) for name in rows.column_names]
-    return Read(list(rows.column_names), columns)
+    return read_rows(rows, RowIds(path.name))
+
+
+def read_rows(rows: Any, row_id: Callable[[int], str]) -> Read:
+    """What was read of rows of `datasets`, as their schema means it.
+
+    Raises:
+        DataError: a class has no name.
+    """
+    columns = [_named_classes(rows, name, row_id) for name in rows.column_names]
+    return Read(list(rows.column_names), columns, source=rows.data)
 
 
 def named_classes(column: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
@@ -46,7 +56,7 @@ def named_classes(column: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedAr
     return pc.take(pa.array(names, pa.string()), numbers)
 
 
-def _named_classes(rows: Any, name: str, path: Path) -> pa.ChunkedArray:
+def _named_classes(rows: Any, name: str, row_id: Callable[[int], str]) -> pa.ChunkedArray:
     column = rows.data.column(name)
     names = getattr(rows.features[name], "names", None)
     if not names:
@@ -59,7 +69,7 @@ def _named_classes(rows: Any, name: str, path: Path) -> pa.ChunkedArray:
             k for k, cell in enumerate(cells) if cell is not None and not -2 < cell < len(names)
         )
         raise DataError(
-            f"{path.name}, row {row + 1}: {cells[row]} in column '{name}' is the number of none of "
+            f"{row_id(row)}: {cells[row]} in column '{name}' is the number of none of "
             f"its {len(names)} classes.",
             hint="Write the table anew.",
         ) from None
@@ -83,7 +93,8 @@ def quietly() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
+    """What the first of the errors that led to this one says."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)

@@ -1,4 +1,4 @@
-"""What a folder or a column calls a split, and setting aside the splits that nobody gave."""
+"""Setting aside the splits that nobody gave."""
 
 from __future__ import annotations
 
@@ -10,18 +10,7 @@ from mmft_core.contracts import Split
 from mmft_core.data.groups import whole_groups
 from mmft_core.data.splits import Indices, Subset, stratified
 from mmft_core.errors import ConfigError
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Usual names, in lower case, of the three splits."""
+from mmft_core.split_names import SPLIT_NAMES as SPLIT_NAMES
 
 
 def set_aside(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext, Split
-from mmft_core.data.cells import single_values, text_of, texts_of
+from mmft_core.data.cells import single_values, texts_of
 from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_core.data.names import names_of
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
@@ -18,43 +18,6 @@ from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 
 SPLIT_COLUMNS = ("split",)
-
-_LOOKED_AT = 20
-"""So many rows decide whether a column holds paths."""
-
-
-def find_paths(
-    table: Table,
-    given: str | None,
-    option: str,
-    names: Sequence[str],
-    suffixes: tuple[str, ...],
-    *,
-    noun: str,
-    but: str | None = None,
-) -> str:
-    """The given column, one with a usual name, or the only one that holds paths of such files.
-
-    Args:
-        given: the column that the user named, by that option; None to find it.
-        noun: what its files are called.
-        but: a column that holds none, whatever it looks like.
-
-    Raises:
-        DataError: there is none, or there are several.
-    """
-    column = table.find_column(given, option, names)
-    if column is not None:
-        return column
-    rows = range(min(_LOOKED_AT, len(table)))
-    likely = []
-    for column in table.columns:
-        cells = [text for text in (text_of(table.cell(i, column)) for i in rows) if text]
-        if cells and column != but and all(cell.lower().endswith(suffixes) for cell in cells):
-            likely.append(column)
-    if len(likely) != 1:
-        raise table.missing_column(f"path of the {noun}", option)
-    return likely[0]
 
 
 def find_targets(

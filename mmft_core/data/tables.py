@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,24 @@ from mmft_core.data.delimited import read_delimited
 from mmft_core.data.headers import Read
 from mmft_core.data.json_rows import read_json
 from mmft_core.data.parquet import read_parquet
+from mmft_core.data.row_ids import RowIds as RowIds
+from mmft_core.data.saved_tables import SPLIT as SPLIT
+from mmft_core.data.saved_tables import read_folder
 from mmft_core.data.separators import given_separator
-from mmft_core.data.splits import Indices
 from mmft_core.data.table_files import SUFFIXES
 from mmft_core.data.table_options import TableOptions
 from mmft_core.data.workbooks import read_workbook
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.files import printable, suffix_of
-
-
-@dataclass(frozen=True)
-class RowIds:
-    """What messages call the rows of a table: "labels.csv, row 17". It travels to processes.
-
-    Attributes:
-        name: of the table.
-        numbers: (n,) of the rows, if not every one is counted that the file has.
-    """
-
-    name: str
-    numbers: Indices | None = None
-
-    def __call__(self, index: int) -> str:
-        number = index + 1 if self.numbers is None else int(self.numbers[index])
-        return f"{printable(self.name)}, row {number}"
+from mmft_core.files import suffix_of
+from mmft_core.table_folders import is_table_folder
 
 
 class Table:
     """A table, read as a whole; a large one is memory-mapped.
 
     Attributes:
-        path: of its file.
+        path: of its file or folder.
+        folder: that paths in its cells are relative to.
         columns: their names.
         row_id: what messages call a row, by its index. Rows count from 1 below the header, blank
             ones too; of JSON Lines by lines.
@@ -71,12 +57,14 @@ class Table:
         """
         self.path = path
         read = _read(path, separator, sheet, quoted=quoted)
-        self._columns = read.named()
+        self.folder = read.folder or path.parent
+        self._columns, self._source = read.named(), read.source
+        self._places = {id(column): place for place, column in enumerate(read.columns)}
         self.columns: tuple[str, ...] = tuple(self._columns)
         self._length = len(read.columns[0]) if read.columns else 0
         if not self._length:
             raise DataError(f"The table {path} has no rows.")
-        self.row_id = RowIds(path.name, read.numbers)
+        self.row_id = read.row_id or RowIds(path.name, read.numbers)
         self.notes, self.warnings = tuple(read.notes), tuple(read.warnings)
 
     def __len__(self) -> int:
@@ -88,6 +76,18 @@ class Table:
     def arrow(self, name: str) -> pa.ChunkedArray:
         """A column as Arrow has it."""
         return self._columns[name]
+
+    def mapped(self, name: str) -> Any:
+        """A table of one column, which pickles as the place of its file if it is memory-mapped."""
+        place = self._places[id(self._columns[name])]
+        if self._source is None or place >= len(self._source.column_names):
+            return pa.table({name: self._columns[name]})
+        return self._source.select([self._source.column_names[place]])
+
+    @property
+    def metadata(self) -> Any:
+        """What its file says of its columns, beside their types."""
+        return None if self._source is None else self._source.schema.metadata
 
     def column(self, name: str) -> list[Any]:
         """All cells of a column."""
@@ -144,6 +144,8 @@ def open_table(options: TableOptions, dataset: str) -> Table:
 
 
 def _read(path: Path, separator: str | None, sheet: str | None, *, quoted: bool) -> Read:
+    if is_table_folder(path):
+        return read_folder(path)
     if not path.is_file():
         raise DataError(f"There is no table {path}.", hint="Check the path.")
     form = suffix_of(path)

@@ -8,7 +8,8 @@ labels.py       missing and rare classes, and labels that a simple model contrad
 sizes.py        inputs and targets that are far longer than the others
 checking.py     all of it, in the order of its report
 page.py         the report to be looked at
-cleaning.py     what is to be removed, and why; the table that is left
+cleaning.py     what is to be removed, and why
+tables_left.py  writing what is left, as CSV or Parquet
 splitting.py    dividing rows by class, group or time, or into folds
 """
 

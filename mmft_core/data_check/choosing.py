@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.contracts import Dataset, DatasetContext, Inspector
+from mmft_core.data.class_folders import NoFilesError
 from mmft_core.errors import ConfigError, DataError, MmftError
-from mmft_core.files import suffix_of
 from mmft_core.planning.dataset_choice import choose_dataset
 from mmft_core.planning.options import convert, option_names
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec, resolve
+from mmft_core.table_folders import form_of
 
 _MOST = 0.9
 """Of the files of a folder must be of one kind, for it to be read as that."""
@@ -65,6 +66,8 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
             f"{path} can be read as {' or '.join(found)}.",
             hint="Say what it is for: --task TASK, or --set dataset.name=NAME.",
         )
+    # What holds no files of a kind is wrong for that kind alone.
+    errors = [error for error in errors if not isinstance(error, NoFilesError)] or errors
     if len({error.message for error in errors}) == 1:
         raise errors[0]  # It is wrong whatever it is for, and its hint says how to mend it.
     reasons = dict.fromkeys(f"\n  {error.message}" for error in errors)
@@ -78,7 +81,7 @@ def _openers(
     path: Path, table: Tree, registry: Registry
 ) -> tuple[dict[str, Chosen], list[MmftError]]:
     """The data sets that can be made of a path, by name; and why others cannot."""
-    form = "/" if path.is_dir() else suffix_of(path)
+    form = form_of(path)
     components = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
     opening = [c for c in components if form in c.spec.opens]
     # A table of any columns reads whatever the others read, and more of it.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmft_core.contracts import Dataset, Inspector, Sample
-from mmft_core.data.tables import Table
 from mmft_core.data_check.findings import KINDS, Finding
+from mmft_core.data_check.tables_left import place
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.escaping import spreadsheet_cell
 from mmft_core.files import replacing
@@ -86,51 +85,6 @@ def rows_left(
     return rows
 
 
-def rows_left_of_table(
-    table: Table, folder: Path, removed: Sequence[Finding]
-) -> list[dict[str, str]] | None:
-    """The rows of a table that are left, with all of their columns; None if ids are not of rows."""
-    rows = rows_of_table(table, folder)
-    known = {table.row_id(k) for k in range(len(rows))}
-    name = len(table.row_id.name)  # Which may hold parentheses itself, as "photos (1).csv" does.
-    # An id may go on with the name of a file, in parentheses.
-    gone = {f.id[:name] + f.id[name:].partition(" (")[0] for f in removed}
-    if not gone <= known:
-        return None
-    return [row for k, row in enumerate(rows) if table.row_id(k) not in gone]
-
-
-def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
-    """The rows of a table as they are, but for paths, which are found from another folder."""
-    own = table.path.absolute().parent
-    columns = {
-        name: ["" if c is None else str(c) for c in table.column(name)] for name in table.columns
-    }
-    moved = own != folder.absolute()
-    return [
-        {
-            name: _relative(str(own / cells[k]), folder.absolute(), cells[k]) if moved else cells[k]
-            for name, cells in columns.items()
-        }
-        for k in range(len(table))
-    ]
-
-
-def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write rows as a CSV, the column of their split, if they have one, last.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    columns = dict.fromkeys(column for row in rows for column in row)
-    if "split" in columns:
-        columns["split"] = columns.pop("split")
-    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, list(columns), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def write_removals(file: Path, removed: Sequence[Finding], *, raw: bool = False) -> None:
     """Write what was left out as a CSV for a spreadsheet: split, id, kind, reason.
 
@@ -156,22 +110,4 @@ def _cells(
                 f"{sample.id}: its {modality} is in no file, so a table cannot name it.",
                 hint="Clean data sets that are made of files and texts.",
             )
-        yield from ((k, _relative(v, folder, v)) for k, v in cells.items())
-
-
-def _relative(place: str, folder: Path, cell: str) -> str:
-    """A cell that is the path of a file, as it is found from a folder; another cell as it is.
-
-    A folder's name is no path: class and split are often called as a folder beside the table is.
-    """
-    if not cell or os.path.sep not in place or "\n" in cell or not _is_file(place):
-        return cell
-    path = Path(place).absolute()
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
-def _is_file(cell: str) -> bool:
-    try:
-        return Path(cell).is_file()
-    except (OSError, ValueError):  # Too long for a name, or with a zero byte: it is a text.
-        return False
+        yield from ((k, place(v, folder, v)) for k, v in cells.items())

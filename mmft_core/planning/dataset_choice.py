@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.files import suffix_of
 from mmft_core.planning import compat
 from mmft_core.planning.options import option_names
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
+from mmft_core.table_folders import form_of
 
 
 def choose_dataset(
@@ -63,7 +63,7 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
             f"There is no file or folder {path}.",
             hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
         )
-    form = "/" if path.is_dir() else suffix_of(path)
+    form = form_of(path)
     datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
     # A table of any columns is for tasks of any modalities; the others have tables of their own.
     mixed = task.modalities == ANY_MODALITIES

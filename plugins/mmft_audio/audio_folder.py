@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +10,22 @@ import pyarrow as pa
 
 from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import AudioFolderOptions
-from mmft_audio.recordings import SUFFIXES, Recording, check
+from mmft_audio.recordings import RECORDINGS, SUFFIXES, Recording, check
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
-from mmft_core.data.class_folder_dataset import class_folder_dataset, data_folder
-from mmft_core.data.class_folders import FileKind
+from mmft_core.data.class_folder_dataset import (
+    ALL,
+    class_folder_dataset,
+    data_folder,
+    passed_over,
+    split_folders,
+)
+from mmft_core.data.class_folders import NoFilesError, PassedOver, gather
 from mmft_core.data.labelled_files import LabelledFiles, pack
-from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
+from mmft_core.data.row_files import NamedFiles
+from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
 
-RECORDINGS = FileKind("recordings", SUFFIXES)
 _LISTING = ".trans.txt"
 """How LibriSpeech names the file that lists the transcripts of a folder."""
 
@@ -38,7 +44,7 @@ class AudioFiles(LabelledFiles):
         check(self.recording(index))
 
     def sizes(self) -> Sequence[float]:
-        return AudioRows(self.root, self.names).sizes()
+        return AudioRows(NamedFiles(self.root, self.names)).sizes()
 
 
 def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
@@ -51,16 +57,18 @@ def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
     if context.target == "class":
         return class_folder_dataset(options.path, RECORDINGS, AudioFiles, shares, context)
     root = data_folder(options.path, RECORDINGS.noun)
-    rows = {name: rows_of_folder(root, folder, context) for name, folder in _layout(root).items()}
+    beside, inside = PassedOver(kind=RECORDINGS), PassedOver(kind=RECORDINGS)
+    layout = split_folders(root, beside, classes=False)
+    rows = {name: rows_of_folder(root, f, context, inside) for name, f in layout.items()}
     splits: dict[str, Split] = {name: split for name, split in rows.items() if len(split)}
     if not splits:
-        raise DataError(
+        raise NoFilesError(
             f"There are no recordings in {root}.",
             hint=f"Expected files ending in {', '.join(SUFFIXES)}.",
         )
     notes: list[str] = []
-    if "all" in splits:
-        whole = splits.pop("all")
+    if ALL in splits:
+        whole = splits.pop(ALL)
         splits, notes = set_aside(whole, _one_class(whole), shares, context.seed)
     elif context.training and "train" not in splits:
         raise DataError(f"There is no train/ in {root}, only {', '.join(splits)}/.")
@@ -68,38 +76,31 @@ def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
         train = splits["train"]
         parts, notes = set_aside(train, _one_class(train), {"val": options.val}, context.seed)
         splits |= parts
+    notes += passed_over([inside, beside])
     return Dataset(
         info=DatasetInfo(name=str(root), source=str(root), notes=tuple(notes)), splits=splits
     )
-
-
-def _layout(root: Path) -> dict[str, Path]:
-    """The folders of splits; "all" for a folder that has none."""
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    named = {SPLIT_NAMES[f.name.lower()]: f for f in folders if f.name.lower() in SPLIT_NAMES}
-    return named or {"all": root}
 
 
 def _one_class(split: Split) -> Indices:
     return np.zeros(len(split), dtype=np.int64)
 
 
-def rows_of_folder(root: Path, folder: Path, context: DatasetContext) -> AudioRows:
-    """The recordings of a folder, at any depth, with their transcripts if these are wanted."""
-    files = sorted(_files(folder))
-    names = pack(str(file.relative_to(root)) for file in files)
+def rows_of_folder(
+    root: Path, folder: Path, context: DatasetContext, passed: PassedOver | None = None
+) -> AudioRows:
+    """The recordings of a folder, at any depth, with their transcripts if these are wanted.
+
+    Args:
+        passed: takes what is not read.
+    """
+    files = gather(folder, root, passed or PassedOver(kind=RECORDINGS))
+    named = NamedFiles(root, pack(files))
     if context.target == "none":
-        return AudioRows(root, names)
+        return AudioRows(named)
     listed: dict[Path, dict[str, str]] = {}
-    texts = [_transcript(file, listed) for file in files]
-    return AudioRows(root, names, pa.chunked_array([texts], pa.string()))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
-            yield path
+    texts = [_transcript(root / file, listed) for file in files]
+    return AudioRows(named, pa.chunked_array([texts], pa.string()))
 
 
 def _transcript(file: Path, listed: dict[Path, dict[str, str]]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,8 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Sample
+from mmft_core.data.row_files import RowFiles
+from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
@@ -34,51 +34,44 @@ class AudioRows(TargetRows):
     """Recordings as rows. A row without file or target stays in, so that the check reports it.
 
     Args:
-        root: that the names are relative to.
-        names: (n,) of files, as `mmft_core.data.labelled_files.pack` makes them.
+        files: (n,) of them.
         targets: (n,) strings, or (n,) indices into `classes`, or None.
-        row_id: what messages call a row, by its index; None where a file is an id.
+        row_id: what messages call a row, by its index; None where a file's path is its id.
     """
 
     target_noun = "transcript"
 
     def __init__(
         self,
-        root: Path,
-        names: pa.LargeBinaryArray,
+        files: RowFiles,
         targets: pa.ChunkedArray | Indices | None = None,
         classes: tuple[str, ...] = (),
         row_id: Callable[[int], str] | None = None,
         spans: Spans | None = None,
     ) -> None:
-        self.root, self.names, self.targets, self.classes = root, names, targets, classes
+        self.files, self.targets, self.classes = files, targets, classes
         self.row_id, self.spans = row_id, spans
 
     def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> str:
-        return os.fsdecode(self.names[index].as_py())
+        return len(self.files)
 
     def sample_id(self, index: int) -> str:
-        name = printable(self.name(index))
         if self.row_id is None:
-            return printable(str(self.root / name))
-        return self.row_id(index) + (f" ({name})" if name else "")
+            return printable(str(self.files.find(index)))
+        return naming(self.row_id(index), self.files.name(index))
 
     def recording(self, index: int) -> Recording:
         """Raises:
         SampleError: the row names no file.
         """
-        sample_id, name = self.sample_id(index), self.name(index)
-        if not name:
-            raise SampleError(sample_id, "it names no file")
+        sample_id = self.sample_id(index)
+        file = self.files.needed(index, sample_id)
         start, end = 0.0, None
         if self.spans is not None:
             start = float(np.nan_to_num(self.spans.starts[index]))
             given = float(self.spans.ends[index])
             end = None if np.isnan(given) else given
-        return Recording(self.root / name, start, end, sample_id)
+        return Recording(file, start, end, sample_id)
 
     def __getitem__(self, index: int) -> Sample:
         recording = self.recording(index)

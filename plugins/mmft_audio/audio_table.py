@@ -10,16 +10,12 @@ import pyarrow as pa
 
 from mmft_audio.audio_rows import AudioRows, Seconds, Spans
 from mmft_audio.dataset_options import AudioTableOptions
-from mmft_audio.recordings import SUFFIXES
+from mmft_audio.recordings import RECORDINGS
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.class_targets import Targets
 from mmft_core.data.divided_table import divided_table
-from mmft_core.data.labelled_files import pack
-from mmft_core.data.table_columns import (
-    find_paths,
-    find_targets,
-    texts_of,
-)
+from mmft_core.data.file_columns import find_files
+from mmft_core.data.table_columns import find_targets, texts_of
 from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
 
@@ -38,7 +34,7 @@ def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
         DataError: the table or a column is missing, or there are too few classes.
     """
     table = open_table(options, "audio-table")
-    rows, found, note = table_rows(table, options, context, table.path.parent)
+    rows, found, note = table_rows(table, options, context, table.folder)
     return divided_table(table, rows, found, options, context, notes=[note])
 
 
@@ -53,8 +49,8 @@ def table_rows(
     Raises:
         DataError: a column is missing, or there are too few classes.
     """
-    audio = find_paths(
-        table, options.audio_column, "audio_column", _AUDIO_NAMES, SUFFIXES, noun="recording"
+    audio, files = find_files(
+        table, options.audio_column, "audio_column", _AUDIO_NAMES, RECORDINGS, folder=root
     )
     found = find_targets(
         table,
@@ -65,14 +61,8 @@ def table_rows(
         names=TEXT_NAMES,
         read=lambda table, column: pa.chunked_array([texts_of(table, column)], pa.string()),
     )
-    rows = AudioRows(
-        root,
-        pack(texts_of(table, audio)),
-        found.values,
-        found.classes,
-        table.row_id,
-        _spans(table, options),
-    )
+    spans = _spans(table, options)
+    rows = AudioRows(files, found.values, found.classes, table.row_id, spans)
     return rows, found, f"recordings from column '{audio}'"
 
 

@@ -1,7 +1,8 @@
-"""Common Voice (Ardila et al., 2019) as it is downloaded: TSV tables and clips/."""
+"""Common Voice (Ardila et al., 2019) as it is downloaded: an archive of TSV tables and clips/."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mmft_audio.audio_table import table_rows
@@ -11,7 +12,9 @@ from mmft_core.data.splits import Grouped
 from mmft_core.data.table_columns import texts_of
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
+from mmft_core.unpacking import unpacked
 
+_ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _TABLES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 
 
@@ -25,7 +28,7 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
         raise DataError(
             "The dataset common-voice needs a folder.", hint="Give --set dataset.path=FOLDER."
         )
-    root = Path(options.path).expanduser()
+    root = _language(Path(options.path).expanduser())
     splits: dict[str, Split] = {}
     warnings: list[str] = []
     for name, file in _TABLES.items():
@@ -48,6 +51,36 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
         ),
         splits=splits,
     )
+
+
+def _language(path: Path) -> Path:
+    """The folder of a language: the given one, or the only one in it or in its archive.
+
+    Raises:
+        DataError: there are several, or the archive is damaged.
+        StorageError: there is too little room to unpack it.
+    """
+    if path.is_dir() and not _found(path):
+        archives = [file for file in sorted(path.iterdir()) if file.name.endswith(_ARCHIVES)]
+        path = archives[0] if len(archives) == 1 else path
+    if path.is_file() and path.name.endswith(_ARCHIVES):
+        path = unpacked(path, path.with_name(re.sub(r"\.(tar\.gz|tgz|tar)$", "", path.name)))
+    found = _found(path)
+    if len(found) > 1:
+        raise DataError(
+            f"{path} holds several languages: {', '.join(f.name for f in found)}.",
+            hint=f"Give one of them: --set dataset.path={found[0]}",
+        )
+    return found[0] if found else path
+
+
+def _found(path: Path) -> list[Path]:
+    """The folders of languages in a folder: itself, or those below."""
+    for pattern in ("*.tsv", "*/*.tsv", "*/*/*.tsv"):
+        homes = {f.parent for f in path.glob(pattern) if f.name in _TABLES.values()}
+        if homes:
+            return sorted(homes)
+    return []
 
 
 def _rows(table: Table, root: Path, context: DatasetContext) -> Split:

@@ -88,4 +88,6 @@ class SpeechCommandsOptions:
 class CommonVoiceOptions:
     """Options of `common-voice`."""
 
-    path: Annotated[str, Meta(description="The folder of train.tsv and clips/.")] = ""
+    path: Annotated[
+        str, Meta(description="The folder of train.tsv and clips/, or the archive of it.")
+    ] = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,8 @@ class AudioInspector(Inspector):
         return correlation(one, others)
 
     def cells(self, raw: Recording) -> Mapping[str, str]:
+        if not isinstance(raw.path, Path):
+            return {}
         cells = {"audio": str(raw.path)}
         if raw.start or raw.end is not None:
             cells["start"] = f"{raw.start:g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -120,7 +121,9 @@ class AudioProcessor(Processor):
         }
 
     def stamp(self, raw: Recording) -> bytes:
-        return stamp(raw.path) + f"|{raw.start}|{raw.end}".encode()
+        file = raw.path
+        own = stamp(file) if isinstance(file, Path) else hashlib.blake2b(file.read()).digest()
+        return own + f"|{raw.start}|{raw.end}".encode()
 
     def read(self, source: Path) -> Recording:
         return Recording(source, id=str(source))

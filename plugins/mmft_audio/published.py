@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,12 @@ from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import LibriSpeechOptions, SpeechCommandsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data.labelled_files import pack
+from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.splits import Grouped
 from mmft_core.errors import DataError, WeightsError, first_line
+from mmft_core.files import storage_errors
 from mmft_core.reachable import ensure_reachable
+from mmft_core.unpacking import unpacked
 
 _LIBRISPEECH = "https://www.openslr.org/resources/12"
 _COMMANDS = "https://storage.googleapis.com/download.tensorflow.org/data"
@@ -48,9 +50,9 @@ def build_librispeech(options: LibriSpeechOptions, context: DatasetContext) -> D
     chosen = {"train": options.train, "val": options.val, "test": options.test}
     splits: dict[str, Split] = {}
     for name, subset in chosen.items():
-        folder = root / "LibriSpeech" / subset
-        if not folder.is_dir():
-            _fetch(f"{_LIBRISPEECH}/{subset}.tar.gz", subset, root, folder)
+        wanted = root / "LibriSpeech" / subset
+        url = f"{_LIBRISPEECH}/{subset}.tar.gz"
+        folder = _folder(wanted, url, [root, wanted.parent], f"LibriSpeech/{subset}")
         splits[name] = _with_transcripts(folder, context, lower=options.lower)
     return Dataset(
         info=DatasetInfo(
@@ -67,7 +69,7 @@ def _with_transcripts(folder: Path, context: DatasetContext, *, lower: bool) -> 
     rows = audio_folder.rows_of_folder(folder, folder, context)
     if isinstance(rows.targets, pa.ChunkedArray) and lower:
         rows.targets = pa.chunked_array([[t.lower() for t in rows.targets.to_pylist()]])
-    return Grouped(rows, [Path(rows.name(index)).parts[0] for index in range(len(rows))])
+    return Grouped(rows, [Path(rows.files.name(index)).parts[0] for index in range(len(rows))])
 
 
 def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContext) -> Dataset:
@@ -77,9 +79,13 @@ def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContex
         DataError: files are missing and cannot be downloaded.
     """
     root = Path(options.root).expanduser()
-    folder = root / "SpeechCommands" / _VERSION
+    wanted = root / "SpeechCommands" / _VERSION
+    folder = _folder(wanted, f"{_COMMANDS}/{_VERSION}.tar.gz", [root, wanted.parent], "")
     if not (folder / "testing_list.txt").is_file():
-        _fetch(f"{_COMMANDS}/{_VERSION}.tar.gz", _VERSION, folder, folder)
+        raise DataError(
+            f"{folder} is not whole: it has no testing_list.txt.",
+            hint="Remove it, to have it unpacked or downloaded again.",
+        )
     files = sorted(p.relative_to(folder).as_posix() for p in folder.glob("[!_.]*/*.wav"))
     listed = {name: _listing(folder / f"{file}_list.txt") for name, file in _LISTS.items()}
     apart = frozenset().union(*listed.values())
@@ -108,37 +114,46 @@ def _commands(
 ) -> Split:
     """These files, in groups by speaker: WORD/SPEAKER_nohash_NUMBER.wav."""
     said = [file.partition("/")[0] for file in files]
+    named = NamedFiles(folder, pack(files))
     if context.target == "text":
-        rows = AudioRows(folder, pack(files), pa.chunked_array([said], pa.string()))
+        rows = AudioRows(named, pa.chunked_array([said], pa.string()))
     elif context.target == "none":
-        rows = AudioRows(folder, pack(files))
+        rows = AudioRows(named)
     else:
         labels = np.array([words.index(word) for word in said], dtype=np.int64)
-        rows = AudioRows(folder, pack(files), labels, words)
+        rows = AudioRows(named, labels, words)
     return Grouped(rows, [Path(file).name.partition("_nohash_")[0] for file in files])
 
 
-def _fetch(url: str, name: str, into: Path, expected: Path) -> None:
-    """Download an archive and unpack it.
+def _folder(folder: Path, url: str, places: Sequence[Path], inner: str) -> Path:
+    """The folder of a data set: as it is, unpacked from its archive, or downloaded.
 
     Args:
-        into: the folder to unpack it in.
-        expected: what is missing, for messages.
+        places: folders in which the archive may lie, as it is downloaded.
+        inner: the folder's name within the archive.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: it cannot be had, or the archive is damaged.
+        StorageError: there is too little room for it.
     """
+    name = url.rpartition("/")[2]
+    archive = next((p / name for p in places if (p / name).is_file()), None)
+    if folder.is_dir():
+        return folder
+    if archive is not None:
+        return unpacked(archive, folder, inner)
     try:
         ensure_reachable(url)
-        into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=into) as temporary:
-            archive = Path(temporary) / f"{name}.tar.gz"
-            torch.hub.download_url_to_file(url, str(archive), _DIGESTS[name], progress=True)
-            with tarfile.open(archive) as content:
-                content.extractall(into, filter="data")
-    except (WeightsError, OSError, RuntimeError, tarfile.TarError) as error:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+                archive = Path(temporary) / name
+                digest = _DIGESTS[name.removesuffix(".tar.gz")]
+                torch.hub.download_url_to_file(url, str(archive), digest, progress=True)
+                return unpacked(archive, folder, inner)
+    except (WeightsError, OSError, RuntimeError) as error:
         reason = error.message if isinstance(error, WeightsError) else first_line(error)
         raise DataError(
-            f"{expected} is not there and cannot be downloaded: {reason.rstrip('.')}.",
-            hint="Put it there, or give the folder that has it as --data-root.",
+            f"{folder} is not there and cannot be downloaded: {reason.rstrip('.')}.",
+            hint=f"Put it or {name} there, or give the folder that has it as --data-root.",
         ) from None

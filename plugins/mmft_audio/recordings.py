@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import mmap
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import soundfile
@@ -19,6 +21,8 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 from mmft_audio.wholeness import data_chunk, shortfall
+from mmft_core.data.class_folders import FileKind
+from mmft_core.data.row_files import File, missing
 from mmft_core.errors import SampleError
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus")
@@ -50,11 +54,12 @@ class Recording:
     """An audio file, or the part of it from `start` to `end`, both in seconds.
 
     Attributes:
+        path: of the file; or what a table holds in its place.
         end: None for the end of the file.
         id: what messages call it: the file, or the table and its row.
     """
 
-    path: Path
+    path: File
     start: float = 0.0
     end: float | None = None
     id: str = ""
@@ -100,6 +105,15 @@ def check(recording: Recording) -> None:
         pass
 
 
+def is_recording(file: File) -> bool:
+    """Whether a file is audio that can be opened."""
+    try:
+        seconds(Recording(file))
+    except SampleError:
+        return False
+    return True
+
+
 def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[Samples, int]]:
     """Yield a recording in blocks of so many seconds: (n,), the mean of the channels, and the rate.
 
@@ -121,35 +135,51 @@ def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, in
     """
     with contextlib.ExitStack() as stack:
         with _explained(recording):
-            status = recording.path.stat()
-            if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
-                folder = stat.S_ISDIR(status.st_mode)
-                raise SampleError(recording.name, "is a folder" if folder else "is not a file")
-            if not status.st_size:
+            stream = stack.enter_context(_stream(recording))
+            if not stream.seek(0, os.SEEK_END):
                 raise SampleError(recording.name, "the file is empty")
             # Of a part it is enough that it is there.
-            missing = shortfall(recording.path) if recording.end is None else None
+            missing = shortfall(stream) if recording.end is None else None
             if missing:
                 raise SampleError(recording.name, missing)
-            # Opened here, for the system's reasons and for names that are not UTF-8.
-            stream = stack.enter_context(recording.path.open("rb"))
-            file = stack.enter_context(soundfile.SoundFile(stream.fileno(), closefd=False))
+            stream.seek(0)
+            held = isinstance(stream, io.BytesIO)
+            source = stream if held else stream.fileno()
+            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
             if not file.frames and file.format.startswith("WAV"):
-                file = _of_a_stream(stream.fileno(), file, stack)
+                file = _of_a_stream(stream, file, stack)
         yield file, *_span(recording, file)
 
 
+def _stream(recording: Recording) -> BinaryIO:
+    """Open the file here, for the system's reasons and for names that are not UTF-8."""
+    if not isinstance(recording.path, Path):
+        return recording.path.open()
+    status = recording.path.stat()
+    if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
+        folder = stat.S_ISDIR(status.st_mode)
+        raise SampleError(recording.name, "is a folder" if folder else "is not a file")
+    # Without a buffer, so that libsndfile finds the descriptor where the stream is.
+    return recording.path.open("rb", buffering=0)
+
+
 def _of_a_stream(
-    descriptor: int, file: soundfile.SoundFile, stack: contextlib.ExitStack
+    stream: BinaryIO, file: soundfile.SoundFile, stack: contextlib.ExitStack
 ) -> soundfile.SoundFile:
     """A WAV whose header says 0 for its size, as of a stream: all that follows is audio."""
-    header = stack.enter_context(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-    chunk = data_chunk(header)  # type: ignore[arg-type]
-    if chunk is None or chunk.size is not None or chunk.start >= len(header):
+    chunk = data_chunk(stream)
+    if chunk is None or chunk.size is not None or chunk.start >= stream.seek(0, os.SEEK_END):
         return file
+    if isinstance(stream, io.BytesIO):
+        header: Any = stream.getbuffer()
+    else:
+        header = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY))
     header[4:8] = header[chunk.size_at : chunk.size_at + 4] = b"\xff" * 4
-    header.seek(0)
-    return stack.enter_context(soundfile.SoundFile(header))
+    if isinstance(stream, io.BytesIO):
+        header.release()
+    whole = stream if isinstance(stream, io.BytesIO) else header
+    whole.seek(0)
+    return stack.enter_context(soundfile.SoundFile(whole))
 
 
 def _span(recording: Recording, file: soundfile.SoundFile) -> tuple[int, int]:
@@ -232,12 +262,12 @@ def _explained(recording: Recording) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, TypeError, soundfile.SoundFileError) as error:
-        raise SampleError(recording.name, _reason(error)) from None
+        raise SampleError(recording.name, _reason(recording, error)) from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(recording: Recording, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "there is no such file"
+        return missing(Path(str(recording.path)))
     if isinstance(error, PermissionError):
         return "may not be read"
     if isinstance(error, OSError):
@@ -252,3 +282,6 @@ def _reason(error: Exception) -> str:
 
 def _plain(words: str) -> str:
     return f"cannot be decoded: {words.removeprefix('Error : ').strip().rstrip('.')}"
+
+
+RECORDINGS = FileKind("recordings", SUFFIXES, one="recording", is_one=is_recording)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _LENIENT = 64
@@ -34,18 +33,18 @@ class DataChunk(NamedTuple):
     size: int | None
 
 
-def shortfall(path: Path) -> str | None:
+def shortfall(file: BinaryIO) -> str | None:
     """What is missing of a file, as a reason; None if it is whole as far as its header tells.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        form = file.read(4)
-        if form in (b"RIFF", b"RF64"):
-            return _wav_shortfall(data_chunk(file), size)
-        return _ogg_shortfall(file, size) if form == b"OggS" else None
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    form = file.read(4)
+    if form in (b"RIFF", b"RF64"):
+        return _wav_shortfall(data_chunk(file), size)
+    return _ogg_shortfall(file, size) if form == b"OggS" else None
 
 
 def data_chunk(file: BinaryIO) -> DataChunk | None:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
+import pyarrow as pa
+from mmft_audio.recordings import RECORDINGS
 from mmft_tabular.dates import find_date_format, read_date
 from mmft_tabular.number_format import find_number_format, is_missing
-from mmft_vision.formats import SUFFIXES as IMAGE_SUFFIXES
+from mmft_vision.image_folder import PICTURES
 
-from mmft_core.data.table_columns import text_of
+from mmft_core.data.cells import text_of
+from mmft_core.data.class_folders import FileKind
+from mmft_core.data.file_columns import holds_files, is_of
+from mmft_core.data.row_files import ADDRESS
 from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
@@ -35,7 +39,7 @@ _CODE = re.compile(r"0\d+")
 _WHOLE = re.compile(r"-?\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
 _UUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
-_FILES: Mapping[ColumnKind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES}
+_FILES: Mapping[ColumnKind, FileKind] = {"image": PICTURES, "audio": RECORDINGS}
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,22 @@ def notes_on(columns: Sequence[Column]) -> list[str]:
 
 def _guessed(table: Table, name: str) -> Column:
     """What a column holds, and why that is thought."""
+    form = table.arrow(name).type
+    if holds_files(form):
+        return _kind_of_content(table, name)
+    if pa.types.is_nested(form):
+        return Column(name, "ignored", "its cells are lists or records")
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
     cells = [table.cell(int(row), name) for row in np.unique(rows)]
-    if any(isinstance(cell, list | dict | bytes) for cell in cells):
-        return Column(name, "ignored", "its cells are lists, records or bytes")
     texts = [text for text in map(text_of, cells) if text]
     distinct = len(set(texts))
     if not texts:
         return Column(name, "ignored", "it is empty", odd="constant")
-    for kind, suffixes in _FILES.items():
-        if sum(text.lower().endswith(suffixes) for text in texts) >= _MOST * len(texts):
+    for kind, files in _FILES.items():
+        if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
+            if all(map(ADDRESS.match, texts)):
+                why = f"addresses, from which nothing is fetched, such as {texts[0]}"
+                return Column(name, "ignored", why)
             return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
         return Column(name, "ignored", f"it is always {texts[0]!r}", odd="constant")
@@ -144,6 +154,14 @@ def _guessed(table: Table, name: str) -> Column:
         or _of_numbers(name, texts, cells)
         or _of_words(name, texts, distinct)
     )
+
+
+def _kind_of_content(table: Table, name: str) -> Column:
+    """What a column of bytes, or of records of bytes and path, holds."""
+    for kind, files in _FILES.items():
+        if is_of(table, name, files):
+            return Column(name, kind, f"the content of {files.noun}")
+    return Column(name, "ignored", "its bytes are neither pictures nor recordings")
 
 
 def _of_dates(name: str, texts: Sequence[str]) -> Column | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image
 
 from mmft_core.contracts import Sample
+from mmft_core.data.row_files import RowFiles
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
@@ -48,33 +47,31 @@ class Inputs(ABC):
 
 
 @dataclass(frozen=True)
-class Files(Inputs):
-    """Files named in a column, relative to a folder."""
+class Pictures(Inputs):
+    """Pictures in a column, as paths or as their content."""
 
-    root: Path
-    names: pa.LargeBinaryArray
+    files: RowFiles
 
-    def path(self, index: int) -> Path | None:
-        name = os.fsdecode(self.names[index].as_py())
-        return self.root / name if name else None
-
-
-class Pictures(Files):
     def read(self, index: int, sample_id: str) -> Any:
-        path = self.path(index)
-        return None if path is None else open_image(path, sample_id)
+        file = self.files.file(index, sample_id)
+        return None if file is None else open_image(file, sample_id)
 
     def check(self, index: int, sample_id: str) -> bool:
-        path = self.path(index)
-        if path is not None:
-            check_image(path, sample_id)
-        return path is not None
+        file = self.files.file(index, sample_id)
+        if file is not None:
+            check_image(file, sample_id)
+        return file is not None
 
 
-class Recordings(Files):
+@dataclass(frozen=True)
+class Recordings(Inputs):
+    """Recordings in a column, as paths or as their content."""
+
+    files: RowFiles
+
     def read(self, index: int, sample_id: str) -> Any:
-        path = self.path(index)
-        return None if path is None else Recording(path, id=sample_id)
+        file = self.files.file(index, sample_id)
+        return None if file is None else Recording(file, id=sample_id)
 
     def check(self, index: int, sample_id: str) -> bool:
         recording = self.read(index, sample_id)
@@ -83,7 +80,7 @@ class Recordings(Files):
         return recording is not None
 
     def sizes(self) -> Sequence[float]:
-        return [self._seconds(index) for index in range(len(self.names))]
+        return [self._seconds(index) for index in range(len(self.files))]
 
     def _seconds(self, index: int) -> float:
         try:

@@ -7,18 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+from mmft_audio.recordings import RECORDINGS
 from mmft_text.text_table import strings
+from mmft_vision.image_folder import PICTURES
 
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.cells import single_values
 from mmft_core.data.class_targets import LABEL_NAMES, Targets
 from mmft_core.data.divided_table import divided_table
-from mmft_core.data.labelled_files import pack
+from mmft_core.data.file_columns import files_of
 from mmft_core.data.names import names_of
 from mmft_core.data.table_columns import (
     SPLIT_COLUMNS,
     find_targets,
-    texts_of,
 )
 from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
@@ -190,12 +191,12 @@ def _used(columns: Sequence[Column], modalities: Iterable[str]) -> dict[str, Col
 
 def _pictures(table: Table, columns: Sequence[Column]) -> Inputs | None:
     name = only_column(columns, "image", table)
-    return None if name is None else Pictures(table.path.parent, pack(texts_of(table, name)))
+    return None if name is None else Pictures(files_of(table, name, PICTURES, table.folder))
 
 
 def _recordings(table: Table, columns: Sequence[Column]) -> Inputs | None:
     name = only_column(columns, "audio", table)
-    return None if name is None else Recordings(table.path.parent, pack(texts_of(table, name)))
+    return None if name is None else Recordings(files_of(table, name, RECORDINGS, table.folder))
 
 
 def _texts(table: Table, columns: Sequence[Column]) -> Inputs | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
-from mmft_core.data.class_folder_dataset import class_folder_dataset
-from mmft_core.data.class_folders import FileKind
+from mmft_core.data.class_folder_dataset import class_folder_dataset, passed_over
+from mmft_core.data.class_folders import FileKind, NoFilesError, PassedOver, gather
 from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices
@@ -91,11 +91,15 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     if context.target == "class":
         return class_folder_dataset(options.path, _TEXTS, TextFiles, shares, context)
     root = Path(options.path).expanduser()
-    files = [root] if root.is_file() else sorted(_files(root))
+    passed = PassedOver(kind=_TEXTS)
+    found = gather(root, root, passed) if root.is_dir() else [""] if root.is_file() else []
+    files = [root / name for name in found]
     spans = [(f, *span) for f, file in enumerate(files) for span in _passages(file)]
     if not spans:
         what = "does not exist" if not root.exists() else "holds no text files with text in them"
-        raise DataError(f"{root} {what}.", hint=f"Expected files ending in {', '.join(SUFFIXES)}.")
+        raise NoFilesError(
+            f"{root} {what}.", hint=f"Expected files ending in {', '.join(SUFFIXES)}."
+        )
     passages = Passages(files, np.array(spans, dtype=np.int64))
     none = np.zeros(len(passages), dtype=np.int64)
     splits, notes = set_aside(passages, none, shares, context.seed)
@@ -103,17 +107,14 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
         info=DatasetInfo(
             name=str(root),
             source=str(root),
-            notes=(f"{len(files)} files in passages of at most {PASSAGE} characters", *notes),
+            notes=(
+                f"{len(files)} files in passages of at most {PASSAGE} characters",
+                *notes,
+                *passed_over([passed]),
+            ),
         ),
         splits=splits,
     )
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for path in root.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
-            yield path
 
 
 def _passages(file: Path) -> Iterator[tuple[int, int, int]]:

@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError, _imaging
 
+from mmft_core.data.row_files import File
 from mmft_core.extras import unread_without
 
 SUFFIXES = (
@@ -54,7 +56,7 @@ _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
 
 
-def open_file(path: Path) -> Image.Image:
+def open_file(file: File) -> Image.Image:
     """Open a picture by its content.
 
     Raises:
@@ -62,11 +64,15 @@ def open_file(path: Path) -> Image.Image:
         OSError and anything else that PIL raises.
     """
     try:
-        return Image.open(path, formats=_formats())
+        return Image.open(_source(file), formats=_formats())
     except UnidentifiedImageError:
-        if not (_has_brand(head_of(path), _HEIF) and _reads_heif()):
+        if not (_has_brand(head_of(file), _HEIF) and _reads_heif()):
             raise
-    return Image.open(path, formats=["HEIF"])
+    return Image.open(_source(file), formats=["HEIF"])
+
+
+def _source(file: File) -> Path | BinaryIO:
+    return file if isinstance(file, Path) else file.open()
 
 
 @cache
@@ -93,10 +99,10 @@ def is_image(head: bytes) -> bool:
     return _SIGNATURE.match(head) is not None or _has_brand(head[:64], (*_AVIF, *_HEIF))
 
 
-def head_of(path: Path) -> bytes:
+def head_of(file: File) -> bytes:
     """The first bytes of a file."""
-    with path.open("rb") as file:
-        return file.read(64)
+    with file.open("rb") if isinstance(file, Path) else file.open() as stream:
+        return stream.read(64)
 
 
 def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
@@ -104,9 +110,9 @@ def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
     return head[4:8] == b"ftyp" and any(brand in head[8:] for brand in brands)
 
 
-def not_read(path: Path) -> str | None:
-    """Why a file is not read, told by its suffix; None if it may be."""
-    name = path.name.lower()
+def not_read(name: str) -> str | None:
+    """Why a file of this name is not read, told by its suffix; None if it may be."""
+    name = name.lower()
     return next((why for suffix, why in UNREAD.items() if name.endswith(suffix)), None)
 
 

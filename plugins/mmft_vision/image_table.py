@@ -1,69 +1,64 @@
-"""A table with a column of image paths and one of labels."""
+"""A table with a column of images, as paths or as their content, and one of labels."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 
-from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets, label_fault
+from mmft_core.contracts import Dataset, DatasetContext, Sample
+from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_core.data.divided_table import divided_table
-from mmft_core.data.labelled_files import pack
+from mmft_core.data.file_columns import find_files
+from mmft_core.data.row_files import File, RowFiles
+from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import (
-    find_paths,
-    only_other,
-    texts_of,
-)
+from mmft_core.data.table_columns import only_other
 from mmft_core.data.tables import Table, open_table
-from mmft_core.errors import SampleError
-from mmft_core.files import printable
-from mmft_vision.formats import SUFFIXES
-from mmft_vision.images import ImageFiles
+from mmft_core.data.target_rows import TargetRows
+from mmft_vision.image_folder import PICTURES
+from mmft_vision.images import check_image, open_image
 from mmft_vision.options import ImageTableOptions
 
 _IMAGE_NAMES = ("image", "image_path", "path", "filepath", "file", "file_name", "filename")
 
 
-class ImageTable(ImageFiles):
-    """The pictures that a table's rows name.
+class ImageRows(TargetRows):
+    """The pictures of a table's rows.
 
-    A row without path or label stays in, so that the check can report it by its number.
+    A row without picture or label stays in, so that the check can report it by its number.
+
+    Args:
+        row_id: what messages call a row, by its index; see `Table.row_id`.
+        targets: (n,) indices into `classes`, or None.
     """
 
     def __init__(
         self,
-        table: Table,
-        names: pa.LargeBinaryArray,
-        labels: Indices,
+        row_id: Callable[[int], str],
+        files: RowFiles,
+        targets: Indices | None,
         classes: tuple[str, ...],
     ) -> None:
-        super().__init__(table.path.parent, names, labels, classes)
-        self.row_id = table.row_id
+        self.row_id, self.files, self.targets, self.classes = row_id, files, targets, classes
+
+    def __len__(self) -> int:
+        return len(self.files)
 
     def sample_id(self, index: int) -> str:
-        name = printable(self.name(index))
-        return self.row_id(index) + (f" ({name})" if name else "")
+        return naming(self.row_id(index), self.files.name(index))
 
-    def target(self, index: int) -> str | None:
-        if not self.classes:  # Inputs alone were asked for.
-            return None
-        fault = label_fault(int(self.labels[index]))
-        if fault is not None:
-            raise SampleError(self.sample_id(index), fault, kind="no-label")
-        return super().target(index)
-
-    def path(self, index: int) -> Path:
-        name = self.name(index)
-        if not name:
-            raise SampleError(self.sample_id(index), "it names no file")
-        return self.root / name
+    def __getitem__(self, index: int) -> Sample:
+        sample_id = self.sample_id(index)
+        image = open_image(self._file(index), sample_id)
+        return Sample({"image": image}, self.target(index), sample_id)
 
     def check(self, index: int) -> None:
         self.target(index)
-        super().check(index)
+        check_image(self._file(index), self.sample_id(index))
+
+    def _file(self, index: int) -> File:
+        return self.files.needed(index, self.sample_id(index))
 
 
 def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
@@ -76,20 +71,13 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     label_column = table.find_column(
         options.label_column, "label_column", LABEL_NAMES, needed=not context.only_inputs
     )
-    image_column = find_paths(
-        table,
-        options.image_column,
-        "image_column",
-        _IMAGE_NAMES,
-        SUFFIXES,
-        noun="image",
-        but=label_column,
+    image_column, files = find_files(
+        table, options.image_column, "image_column", _IMAGE_NAMES, PICTURES, but=label_column
     )
     targets = _classes(table, label_column or only_other(table, image_column), context)
-    names = pack(texts_of(table, image_column))
-    files = ImageTable(table, names, targets.labels, targets.classes)
+    rows = ImageRows(table.row_id, files, targets.values, targets.classes)
     notes = [f"pictures from column '{image_column}'"]
-    return divided_table(table, files, targets, options, context, notes=notes)
+    return divided_table(table, rows, targets, options, context, notes=notes)
 
 
 def _classes(table: Table, column: str | None, context: DatasetContext) -> Targets:

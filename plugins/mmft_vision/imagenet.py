@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torchvision.datasets import imagenet
@@ -12,7 +14,8 @@ from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.data.class_folder_dataset import make_split
 from mmft_core.data.class_folders import check_classes, scan
 from mmft_core.data.set_aside import set_aside
-from mmft_core.errors import DataError
+from mmft_core.errors import DataError, MmftError
+from mmft_core.unpacking import need_room
 from mmft_vision.image_folder import PICTURES
 from mmft_vision.images import ImageFiles
 from mmft_vision.options import PublishedOptions
@@ -61,7 +64,9 @@ def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
             ("val", imagenet.parse_val_archive),
         ):
             if not (root / split).is_dir():
-                extract(root)
+                _extract(root, split, extract)
+    except MmftError:
+        raise
     except Exception as error:  # Whatever comes of archives that were cut short.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -74,8 +79,23 @@ def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
     return dict(names)
 
 
+def _extract(root: Path, split: str, extract: Callable[..., None]) -> None:
+    """Extract an archive, whose checksum torchvision knows, as a whole or not at all."""
+    archive = root / imagenet.ARCHIVE_META[split][0]
+    if archive.is_file():
+        need_room(archive, archive.stat().st_size, root)
+    temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{split}."))
+    try:
+        extract(root, folder=temporary.name)
+        temporary.chmod(0o755)
+        temporary.rename(root / split)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _refuse_half_extracted(folder: Path) -> None:
-    """The archive of train/ holds one of each class, and each goes once it is extracted."""
+    """The archive of train/ holds one of each class, and each goes once it is extracted. Another
+    program may have left some."""
     left = sorted(folder.glob("*.tar"))
     if left:
         raise DataError(

@@ -9,24 +9,29 @@ from PIL import Image, UnidentifiedImageError
 from mmft_core.contracts import Sample
 from mmft_core.data.labelled_files import LabelledFiles
 from mmft_core.data.remarks import remark, warnings_as_remarks
+from mmft_core.data.row_files import File, missing
 from mmft_core.errors import SampleError
 from mmft_vision.formats import head_of, not_read, open_file, what_it_is
 
 
-def open_image(path: Path, sample_id: str) -> Image.Image:
+def open_image(file: File, sample_id: str) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
         SampleError: there is no such file, it is not an image, or too large to be decoded safely.
     """
-    reason = not_read(path)
-    if reason is not None and path.is_file():
+    reason = not_read(str(file))
+    if reason is not None and not (isinstance(file, Path) and not file.is_file()):
         raise SampleError(sample_id, reason)
     try:
+        if isinstance(file, Path) and not (file.is_file() or file.is_dir()) and file.exists():
+            raise SampleError(sample_id, "is not a file")  # A pipe would wait for ever.
         with warnings_as_remarks("PIL"):
-            image = open_file(path)
+            image = open_file(file)
+    except SampleError:
+        raise
     except Exception as error:  # Decoders raise anything on bytes that they did not expect.
-        raise SampleError(sample_id, _reason(path, error)) from None
+        raise SampleError(sample_id, _reason(file, error)) from None
     # PIL only warns at this size. Making an error of a warning is for the whole process, and not
     # safe among threads.
     limit = Image.MAX_IMAGE_PIXELS
@@ -40,7 +45,7 @@ def open_image(path: Path, sample_id: str) -> Image.Image:
     return image
 
 
-def check_image(path: Path, sample_id: str) -> None:
+def check_image(file: File, sample_id: str) -> None:
     """Decode an image as far as is needed to know that it is whole.
 
     A JPEG is decoded at an eighth of its size, which reads all of the file for a part of the work.
@@ -48,7 +53,7 @@ def check_image(path: Path, sample_id: str) -> None:
     Raises:
         SampleError: it is missing, not an image, too large, or damaged.
     """
-    with open_image(path, sample_id) as image:
+    with open_image(file, sample_id) as image:
         try:
             with warnings_as_remarks("PIL"):
                 remark_frames(image)
@@ -56,7 +61,7 @@ def check_image(path: Path, sample_id: str) -> None:
                 image.load()
                 image.getexif()  # Which way is up.
         except Exception as error:
-            raise SampleError(sample_id, _reason(path, error)) from None
+            raise SampleError(sample_id, _reason(file, error)) from None
 
 
 def remark_frames(image: Image.Image) -> None:
@@ -67,24 +72,35 @@ def remark_frames(image: Image.Image) -> None:
         remark("several frames or pages, of which only the first is read")
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(file: File, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "there is no such file"
+        return missing(Path(str(file)))
     if isinstance(error, IsADirectoryError):
         return "is a folder"
     if isinstance(error, PermissionError):
         return "may not be read"
     if isinstance(error, UnidentifiedImageError):
-        return what_it_is(_head(path))
+        return what_it_is(_head(file))
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {(error.strerror or str(error)).lower()}"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"cannot be decoded: {text.rstrip('.')}"
 
 
-def _head(path: Path) -> bytes:
+def _head(file: File) -> bytes:
     try:
-        return head_of(path)
+        return head_of(file)
     except OSError:  # It vanished since.
         return b"?"
+
+
+def is_image(file: File) -> bool:
+    """Whether a file is one that `open_image` opens."""
+    try:
+        open_image(file, "").close()
+    except SampleError:
+        return False
+    return True
 
 
 class ImageFiles(LabelledFiles):

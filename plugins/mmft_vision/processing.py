@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -98,9 +99,11 @@ class ImageProcessor(Processor):
         }
 
     def stamp(self, raw: Image.Image) -> bytes:
-        """The file's, where it is one; else of the pixels."""
+        """The file's, where it is one; else of its content, or of the pixels."""
         if getattr(raw, "filename", ""):
             return stamp(Path(raw.filename))
+        if isinstance(getattr(raw, "fp", None), io.BytesIO):  # A table holds it.
+            return hashlib.blake2b(raw.fp.getvalue()).digest()
         return f"{raw.mode} {raw.size} ".encode() + raw.tobytes()
 
     def read(self, source: Path) -> Image.Image:

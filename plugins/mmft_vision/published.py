@@ -1,23 +1,27 @@
-"""Published data sets in torchvision's formats: existing files are read, missing ones fetched."""
+"""Published data sets where torchvision puts them, packed or not; what is missing is fetched."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torchvision.datasets as zoo
+from torchvision.datasets.utils import download_url
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.data.set_aside import set_aside
-from mmft_core.errors import DataError, WeightsError
+from mmft_core.errors import DataError, MmftError, WeightsError
+from mmft_core.files import replacing
 from mmft_core.reachable import ensure_reachable
+from mmft_vision.cifar import read_cifar
 from mmft_vision.digits import Pictures
+from mmft_vision.idx import read_idx
 from mmft_vision.options import PublishedOptions
+from mmft_vision.read_arrays import AbsentError, Arrays
 
 PATIENCE = 60.0
 """A download in which nothing arrives for so many seconds has failed."""
@@ -25,70 +29,95 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class _Source:
-    """A data set that torchvision reads into memory and can download.
+    """A data set that is read into memory and can be downloaded.
 
     Attributes:
+        kind: torchvision's class of it, which knows names, places and checksums.
+        read: reads its files below a folder.
+        files: that it is downloaded as: by name the addresses, and the MD5 checksum.
+        folder: in which they lie.
         expects: which files it needs, for messages.
-        urls: gives a file of each place that has it.
     """
 
     name: str
     kind: type[Any]
+    read: Callable[[Path], Arrays]
+    files: Callable[[], Mapping[str, tuple[list[str], str]]]
+    folder: str
     expects: str
-    urls: Callable[[], list[str]]
     source: str
     licence: str
 
 
 def _build(source: _Source, options: PublishedOptions, context: DatasetContext) -> Dataset:
     root = Path(options.root).expanduser()
-    train, test = _load(source, root, train=True), _load(source, root, train=False)
-    classes = tuple(str(name) for name in train.classes)
-    pictures = _pictures(source, train, "train", classes)
-    splits, notes = set_aside(pictures, pictures.labels, {"val": options.val}, context.seed)
+    try:
+        found = _read(source, root)
+    except AbsentError:
+        _fetch(source, root)
+        found = _read(source, root)
+    splits = {
+        name: Pictures(f"{source.name}/{name}", part.images, part.labels, found.classes)
+        for name, part in found.parts.items()
+    }
+    train = splits["train"]
+    divided, notes = set_aside(train, train.labels, {"val": options.val}, context.seed)
     return Dataset(
         info=DatasetInfo(
             name=source.name,
-            classes=classes,
+            classes=found.classes,
             source=source.source,
             licence=source.licence,
-            notes=tuple(notes),
+            notes=(*notes, *found.notes),
         ),
-        splits={**splits, "test": _pictures(source, test, "test", classes)},
+        splits={**divided, "test": splits["test"]},
     )
 
 
-def _pictures(source: _Source, data: Any, split: str, classes: tuple[str, ...]) -> Pictures:
-    labels = np.asarray(data.targets, dtype=np.int64)
-    return Pictures(f"{source.name}/{split}", np.asarray(data.data), labels, classes)
-
-
-def _load(source: _Source, root: Path, *, train: bool) -> Any:
-    """Read one split, downloading it if it is not there.
-
-    Raises:
-        DataError: it is damaged, or not there and cannot be downloaded.
+def _read(source: _Source, root: Path) -> Arrays:
+    """Raises:
+    AbsentError: it is not there.
+    DataError: it is damaged.
     """
     try:
-        return source.kind(root, train=train)
+        return source.read(root)
+    except AbsentError:
+        raise
     except Exception as error:  # Whatever comes of parsing files that were cut short.
-        # torchvision tells missing files, and ones of another checksum, from these by words alone.
-        if not (isinstance(error, RuntimeError) and "not found" in str(error)):
-            raise DataError(
-                f"The files of {source.name} in {root} are damaged: {_line(error)}.",
-                hint=f"Replace {source.expects}, or remove them to have them downloaded.",
-            ) from None
+        raise DataError(
+            f"The files of {source.name} in {root} are damaged: {_line(error)}.",
+            hint=f"Replace {source.expects}, or remove them to have them downloaded.",
+        ) from None
+
+
+def _fetch(source: _Source, root: Path) -> None:
+    """Download what is not there, each file as a whole or not at all.
+
+    Raises:
+        DataError: it cannot be downloaded.
+    """
+    folder = root / source.folder
     try:
-        _ensure_one_reachable(source.urls())
-        with _patience():
-            return source.kind(root, train=train, download=True)
+        for name, (urls, md5) in source.files().items():
+            if not (folder / name).is_file():
+                _ensure_one_reachable(urls)
+                with _patience(), replacing(folder / name) as temporary:
+                    _download(urls, temporary, md5)
     except Exception as error:  # Of the network, of the disk, or a checksum that does not fit.
-        reason = error.message if isinstance(error, WeightsError) else _line(error)
+        reason = error.message if isinstance(error, MmftError) else _line(error)
         raise DataError(
             f"{source.name} is not in {root}, or not whole, and cannot be downloaded: "
             f"{reason.rstrip('.')}.",
             hint=f"Put {source.expects} there, or give the folder that has it as --data-root.",
         ) from None
+
+
+def _download(urls: list[str], file: Path, md5: str) -> None:
+    """Download a file from the first place that has it."""
+    for url in urls[:-1]:
+        with contextlib.suppress(RuntimeError, OSError):
+            return download_url(url, file.parent, file.name, md5)
+    return download_url(urls[-1], file.parent, file.name, md5)
 
 
 def _ensure_one_reachable(urls: list[str]) -> None:
@@ -117,11 +146,14 @@ def _line(error: BaseException) -> str:
 
 
 def _mnist_like(name: str, kind: type[Any], source: str, licence: str) -> _Source:
+    folder = f"{kind.__name__}/raw"
     return _Source(
         name=name,
         kind=kind,
-        expects=f"{kind.__name__}/raw/train-images-idx3-ubyte and its three companions",
-        urls=lambda: [f"{mirror}{kind.resources[0][0]}" for mirror in kind.mirrors],
+        read=lambda root: read_idx(root / folder, name, tuple(kind.classes), _checksums()),
+        files=lambda: {n: ([f"{m}{n}" for m in kind.mirrors], md5) for n, md5 in kind.resources},
+        folder=folder,
+        expects=f"{folder}/train-images-idx3-ubyte and its three companions, packed (.gz) or not",
         source=source,
         licence=licence,
     )
@@ -131,8 +163,10 @@ def _cifar(name: str, kind: type[Any]) -> _Source:
     return _Source(
         name=name,
         kind=kind,
+        read=lambda root: read_cifar(root, kind),
+        files=lambda: {kind.filename: ([str(kind.url)], kind.tgz_md5)},
+        folder="",
         expects=f"{kind.base_folder}/ or {kind.filename}",
-        urls=lambda: [str(kind.url)],
         source="Krizhevsky, 2009",
         licence="unknown",
     )
@@ -142,6 +176,12 @@ _MNIST = _mnist_like("mnist", zoo.MNIST, "LeCun, Cortes and Burges, 1998", "CC B
 _FASHION = _mnist_like("fashion-mnist", zoo.FashionMNIST, "Xiao, Rasul and Vollgraf, 2017", "MIT")
 _CIFAR10 = _cifar("cifar10", zoo.CIFAR10)
 _CIFAR100 = _cifar("cifar100", zoo.CIFAR100)
+
+
+def _checksums() -> Mapping[str, tuple[str, str]]:
+    """The packed files of data sets like MNIST, which have the same names."""
+    known = {"mnist": zoo.MNIST, "fashion-mnist": zoo.FashionMNIST, "kmnist": zoo.KMNIST}
+    return {md5: (name, file) for name, kind in known.items() for file, md5 in kind.resources}
 
 
 def build_mnist(options: PublishedOptions, context: DatasetContext) -> Dataset:

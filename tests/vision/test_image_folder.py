@@ -113,8 +113,9 @@ def test_other_files_are_passed_over_and_counted(photo_folder: Make) -> None:
     os.mkfifo(root / "china" / "pipe.jpg")  # Opening one waits for ever.
     dataset = load(root)
     assert sum(sizes(dataset).values()) == 24
-    (note,) = (n for n in dataset.info.notes if "passed over" in n)
-    assert note.startswith("3 files that are not pictures") and "README.md" in note
+    others, hidden = (n for n in dataset.info.notes if "passed over" in n)
+    assert others.startswith("3 files that are not pictures") and "README.md" in others
+    assert hidden.startswith("1 pictures that are hidden") and "china/.hidden.jpg" in hidden
 
 
 def test_it_travels_to_worker_processes(photo_folder: Make) -> None:

@@ -177,8 +177,8 @@ def test_odd_labels_are_classes_like_others(tmp_path: Path, rows: list[Row]) -> 
 
 
 def test_columns_of_records_or_lists_are_refused(tmp_path: Path, rows: list[Row]) -> None:
-    embedded = [{"image": {"bytes": b"", "path": r["image"]}, "label": r["label"]} for r in rows]
-    with pytest.raises(DataError, match=r"Column 'image' of .* holds dict values"):
+    embedded = [{"image": {"url": r["image"], "size": 3}, "label": r["label"]} for r in rows]
+    with pytest.raises(DataError, match=r"Column 'image' of .* holds records of url, size"):
         load(write(tmp_path, embedded, "parquet"))
     several = [{"image": r["image"], "label": [r["label"]]} for r in rows]
     with pytest.raises(DataError, match=r"Column 'label' of .* holds list values"):

@@ -1,0 +1,186 @@
+"""Writing rows that are left of a data set, or divided, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from mmft_core.data.file_columns import holds_files
+from mmft_core.data.row_files import HeldFiles
+from mmft_core.data.tables import SPLIT, Table
+from mmft_core.errors import ConfigError
+from mmft_core.files import replacing
+
+_AT_ONCE = 1000
+"""Rows that are written at a time."""
+
+_FILES_AT_ONCE = 100
+"""The same of rows with pictures or recordings."""
+
+
+def beyond_csv(table: Table) -> list[str]:
+    """The columns whose cells a CSV cannot hold."""
+    return [
+        name
+        for name in table.columns
+        if pa.types.is_nested(table.arrow(name).type) or holds_files(table.arrow(name).type)
+    ]
+
+
+def check_form(output: Path, table: Table) -> None:
+    """Check that the rows of a table may be written to a file of this suffix.
+
+    Raises:
+        ConfigError: they may not.
+    """
+    lost = beyond_csv(table)
+    if lost and output.suffix == ".csv":
+        raise ConfigError(
+            f"Column '{lost[0]}' of {table.path} holds "
+            f"{'files' if holds_files(table.arrow(lost[0]).type) else 'lists or records'}, "
+            "which a CSV cannot hold.",
+            hint=f"Write Parquet: -o {output.with_suffix('.parquet')}",
+        )
+
+
+def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write rows as a table, the column of their split, if they have one, last.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    columns = _columns(rows)
+    with replacing(file) as temporary:
+        if file.suffix == ".parquet":
+            cells = {name: [row.get(name, "") for row in rows] for name in columns}
+            parquet.write_table(pa.table(cells), temporary)
+            return
+        with temporary.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.DictWriter(out, columns, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def write_rows_of(
+    file: Path, table: Table, kept: Sequence[int], rows: Sequence[Mapping[str, str]]
+) -> None:
+    """Write rows of a table: as CSV from their texts, as Parquet with the types that they have.
+
+    Args:
+        kept: (n,) their numbers, in order.
+        rows: (n,) their texts, as `rows_of_table` gives them; perhaps with another split.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if file.suffix != ".parquet":
+        write_rows(file, rows)
+        return
+    folder, step = file.absolute().parent, _FILES_AT_ONCE if beyond_csv(table) else _AT_ONCE
+    first = _typed(table, kept[:step], rows[:step], folder)
+    with replacing(file) as temporary, parquet.ParquetWriter(temporary, first.schema) as writer:
+        writer.write_table(first)
+        for start in range(step, len(kept), step):
+            end = start + step
+            writer.write_table(_typed(table, kept[start:end], rows[start:end], folder))
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    columns = dict.fromkeys(column for row in rows for column in row)
+    if SPLIT in columns:
+        columns[SPLIT] = columns.pop(SPLIT)
+    return list(columns)
+
+
+def _typed(
+    table: Table, numbers: Sequence[int], texts: Sequence[Mapping[str, str]], folder: Path
+) -> pa.Table:
+    """Some rows with the types of their columns, and their texts where these are strings."""
+    found: dict[str, Any] = {}
+    for name in table.columns:
+        if name == SPLIT:
+            continue
+        cells = table.arrow(name)
+        if holds_files(cells.type):
+            found[name] = _moved(table, name, numbers, folder)
+        elif pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+            # An empty text may be a cell that is null.
+            pairs = zip(texts, numbers, strict=True)
+            found[name] = pa.array([t[name] or cells[k].as_py() for t, k in pairs], cells.type)
+        else:
+            found[name] = pa.array([cells[k].as_py() for k in numbers], cells.type)
+    if texts and SPLIT in texts[0]:
+        found[SPLIT] = pa.array([row[SPLIT] for row in texts])
+    return pa.table(found, metadata=table.metadata)
+
+
+def _moved(table: Table, name: str, numbers: Sequence[int], folder: Path) -> pa.Array:
+    """Cells that hold files; the paths of those that they do not hold, from another folder."""
+    form = table.arrow(name).type
+    files, cells = HeldFiles(table.folder, table.mapped(name)), []
+    for row in numbers:
+        cell = table.cell(row, name)
+        if isinstance(cell, dict) and not files.holds(row) and cell["path"]:
+            cell = cell | {"path": place(str(files.find(row)), folder, cell["path"])}
+        cells.append(cell)
+    return pa.array(cells, form)
+
+
+def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
+    """The texts of a table's rows, but for columns that no CSV can hold. Paths are found from
+    another folder."""
+    own, lost = table.folder.absolute(), beyond_csv(table)
+    columns = {
+        name: ["" if c is None else str(c) for c in table.column(name)]
+        for name in table.columns
+        if name not in lost
+    }
+    moved = own != folder.absolute()
+    return [
+        {
+            name: place(str(own / cells[k]), folder.absolute(), cells[k]) if moved else cells[k]
+            for name, cells in columns.items()
+        }
+        for k in range(len(table))
+    ]
+
+
+def place(path: str, folder: Path, cell: str) -> str:
+    """A cell that is the path of a file, as it is found from a folder; another cell as it is.
+
+    A folder's name is no path: class and split are often called as a folder beside the table is.
+    """
+    if not cell or os.path.sep not in path or "\n" in cell or not _is_file(path):
+        return cell
+    whole = Path(path).absolute()
+    return str(whole.relative_to(folder)) if whole.is_relative_to(folder) else str(whole)
+
+
+def _is_file(cell: str) -> bool:
+    try:
+        return Path(cell).is_file()
+    except (OSError, ValueError):  # Too long for a name, or with a zero byte: it is a text.
+        return False
+
+
+def kept_rows(table: Table, ids: set[str]) -> list[int] | None:
+    """The numbers of a table's rows without those of these ids; None if the ids are not of rows."""
+    known = {table.row_id(k): k for k in range(len(table))}
+    gone = {next((i for i in _starts(name) if i in known), None) for name in ids}
+    if None in gone:
+        return None
+    return [number for name, number in known.items() if name not in gone]
+
+
+def _starts(name: str) -> Iterator[str]:
+    """An id, and what it may be without the name of a file at its end, in parentheses."""
+    yield name
+    parts = name.split(" (")
+    for count in range(len(parts) - 1, 0, -1):
+        yield " (".join(parts[:count])

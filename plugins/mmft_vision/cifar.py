@@ -1,0 +1,108 @@
+"""CIFAR's batches, in their archive as it is published or unpacked (Krizhevsky, 2009).
+
+They are pickles. What is not an array, a text, a number, a list or a dictionary is refused, so that
+nothing in them is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmft_vision.read_arrays import AbsentError, Arrays, Part
+
+
+def read_cifar(root: Path, kind: Any) -> Arrays:
+    """Read a CIFAR.
+
+    Args:
+        kind: torchvision's class of it, which knows its files and their checksums.
+
+    Raises:
+        AbsentError: it is not there, or its unpacked files are not those that are published.
+        ValueError: it is damaged.
+        OSError, EOFError, zlib.error, tarfile.TarError: it cannot be read, or unpacked.
+    """
+    known: dict[str, str] = dict((*kind.train_list, *kind.test_list))
+    known[kind.meta["filename"]] = kind.meta["md5"]
+    folder, archive = root / kind.base_folder, root / kind.filename
+    files = {n: (folder / n).read_bytes() for n in known if (folder / n).is_file()}
+    notes: tuple[str, ...] = ()
+    if [_md5(files.get(name, b"")) for name in known] != list(known.values()):
+        if not archive.is_file():
+            raise AbsentError(f"{folder} is not there, or not whole")
+        files = _packed(archive, kind.base_folder, known)
+        if any(_md5(files[name]) != md5 for name, md5 in known.items()):
+            notes = (f"{archive.name} is sound, but not as published, by its checksums",)
+    classes = tuple(map(str, _loaded(files[kind.meta["filename"]])[kind.meta["key"]]))
+    lists = {"train": kind.train_list, "test": kind.test_list}
+    parts = {name: _part([files[n] for n, _ in batches]) for name, batches in lists.items()}
+    return Arrays(parts, classes, notes)
+
+
+def _packed(archive: Path, folder: str, names: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of an archive, read as a whole, without unpacking it to the disk."""
+    found = {}
+    with tarfile.open(archive) as content:
+        for member in content:
+            name = member.name.removeprefix("./").removeprefix(f"{folder}/")
+            stream = content.extractfile(member) if name in names else None
+            if stream is not None:
+                found[name] = stream.read()
+        assert content.fileobj is not None
+        while content.fileobj.read(1 << 20):  # gzip compares checksums at the end.
+            pass
+    lacking = sorted(names.keys() - found.keys())
+    if lacking:
+        raise ValueError(f"{archive.name} lacks {folder}/{lacking[0]}")
+    return found
+
+
+def _part(batches: list[bytes]) -> Part:
+    images, labels = [], []
+    for batch in map(_loaded, batches):
+        images.append(np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32))
+        labels += batch["labels"] if "labels" in batch else batch["fine_labels"]
+    return Part(
+        np.ascontiguousarray(np.concatenate(images).transpose(0, 2, 3, 1)),
+        np.array(labels, dtype=np.int64),
+    )
+
+
+class _Plain(pickle.Unpickler):
+    """Loads arrays of numpy and what needs no class."""
+
+    _KNOWN = (
+        ("multiarray", "_reconstruct"),
+        ("numeric", "_frombuffer"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        package, _, last = module.rpartition(".")
+        known = module == "numpy" or package in ("numpy.core", "numpy._core")
+        if not known or (last, name) not in self._KNOWN:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}, which no batch needs")
+        return super().find_class(module, name)
+
+
+def _loaded(content: bytes) -> dict[str, Any]:
+    try:
+        found = _Plain(io.BytesIO(content), encoding="latin1").load()
+    except (pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError) as error:
+        raise ValueError(f"a batch cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError("a batch is no dictionary")
+    return found
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
