@@ -197,11 +197,11 @@ def _evaluation_table() -> Table:
 
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:
-    figures = _chosen(event.evaluation.single)
+    figures = event.evaluation.single
     if not table.columns:
-        for name in ("split", "epoch", *figures, ""):
+        for name in ("split", "epoch", *_chosen(figures), ""):
             table.add_column(name, justify="left" if name in ("split", "") else "right")
-    cells = [_figure(value) for value in figures.values()]
+    cells = [_figure(figures.get(str(column.header))) for column in table.columns[2:-1]]
     style = "bold" if event.split == "test" else ""
     epoch = str(event.epoch) if event.epoch else ""
     table.add_row(event.split, epoch, *cells, "[green]best[/]" if event.best else "", style=style)
