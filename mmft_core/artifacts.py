@@ -30,8 +30,9 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
+from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.errors import MmftError, RunDirectoryError
-from mmft_core.files import replacing_folder, sha256
+from mmft_core.files import replacing_folder
 from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
@@ -39,7 +40,7 @@ from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, TaskSpec
 from mmft_core.training import kept_weights, lora
-from mmft_core.weights import LoadedWeights, WeightsRequest
+from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1
 _MODEL, _WEIGHTS = "model.json", "model.safetensors"
@@ -98,6 +99,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
                 lora.save(backbone, temporary / _ADAPTER / modality)
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
+        write_digests(temporary)
 
 
 def save_assets(task: Task, folder: Path) -> None:
@@ -114,7 +116,7 @@ def fingerprint(folder: Path) -> str:
     total, parts = hashlib.sha256(), (_MODEL, _WEIGHTS, _ASSETS, _ADAPTER)
     own = [f for f in folder.rglob("*") if f.relative_to(folder).parts[0] in parts]
     for file in sorted(f for f in own if f.is_file()):
-        total.update(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n".encode())
+        total.update(f"{file.relative_to(folder).as_posix()} {digest_of(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -137,19 +139,21 @@ def load(
     refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with damage(folder):
+        check_digests(folder)
         model = _build(folder, registry, settings, empty=False)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
+        check_finite(model.task)
     return model
 
 
 def check_weights(folder: Path) -> None:
-    """Check that a model's weights are there, all of them, without reading them.
+    """Check that a model's weights are there and are what was written.
 
     Raises:
-        RunDirectoryError: they are missing or cut off.
+        RunDirectoryError: they are missing, cut off or changed.
     """
     with damage(folder), safe_open(folder / _WEIGHTS, "pt"):
-        pass
+        check_digests(folder, _WEIGHTS)
 
 
 def load_empty(

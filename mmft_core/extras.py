@@ -25,8 +25,26 @@ def missing_error(what: str, extras: Sequence[str], distribution: str) -> Missin
     """What is to be said where extras are missing."""
     return MissingExtraError(
         f"{what} needs packages that are not installed.",
-        hint=f"Install them with: pip install '{distribution}[{','.join(extras)}]'",
+        hint=f"Install them with: {install_command(extras, distribution)}",
     )
+
+
+def install_command(extras: Sequence[str], distribution: str = "mmft") -> str:
+    """What installs them."""
+    return f"pip install '{distribution}[{','.join(extras)}]'"
+
+
+def unread_without(what: str, extra: str, distribution: str = "mmft") -> str:
+    """The reason for a `SampleError` of a file of a kind that is read with an extra alone.
+
+    Files of such a kind belong to a data set by their suffix whether the extra is installed or not,
+    so that none is passed over silently.
+
+    Args:
+        what: the kind: "HEIC".
+    """
+    command = install_command([extra], distribution)
+    return f"is {what}, which needs packages that are not installed: {command}"
 
 
 def extra_installed(distribution: str, extra: str) -> bool:

@@ -116,6 +116,7 @@ def _dataset(plan: Plan, info: DatasetInfo, data: Mapping[str, Any]) -> dict[str
         "licence": info.licence,
         "synthetic": info.synthetic,
         "notes": list(info.notes),
+        "warnings": list(info.warnings),
         "classes": len(info.classes),
         "samples": data["samples"],
         "skipped": data["skipped"],

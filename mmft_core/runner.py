@@ -76,10 +76,11 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     plan = plan.with_data_options(dataset.options)
     sound, read = readable(dataset, plan, sink)
     task = build_task(plan, sound, sink.say)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     findings = inspected(dataset, task, plan, read, sink)
@@ -124,7 +125,7 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     with processes.main_first():
-        dataset = build_dataset(plan)
+        dataset = build_dataset(plan, say=sink.say)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
     if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo, remark_hidden
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -104,9 +105,8 @@ def index(
             hint="Leave it out, or name a data set by --dataset.",
         )
 
-    from rich.console import Console
-
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.tables import console
     from mmft_core.index import FileLibrary, update
     from mmft_core.index.folder import locked
     from mmft_core.index.opening import Wanted, require
@@ -121,12 +121,14 @@ def index(
     modality = _modality(model, modality, library)
     predictor = predictor.of(modality)
     if dataset is None:
-        wanted: Library = FileLibrary(library, modality, predictor.processor)
+        files = FileLibrary(library, modality, predictor.processor)
+        remark_hidden(files.hidden)
+        wanted: Library = files
     else:
         wanted = _dataset(
             run_dir, predictor, registry, dataset, split, later_settings(assignments, ("dataset",))
         )
-    display = make_display(Console(stderr=True))
+    display = make_display(console(stderr=True))
     with locked(folder), contextlib.closing(display):
         store = _store(folder, identify(run_dir, modality), kept, rebuild)
         change = update(
@@ -140,7 +142,7 @@ def index(
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
             raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
-        click.echo(f"! {message}", err=True)
+        echo(f"! {message}", err=True)
 
 
 def load_embedder(
@@ -244,14 +246,14 @@ def _tell(
     change: Change,
     found: Quality | None,
 ) -> None:
-    click.echo(
+    echo(
         f"{change.added:,} new, {change.unchanged:,} unchanged, {change.removed:,} removed"
         + (f"; {change.added / change.seconds:.1f} items/s" if change.added else "")
     )
     if found is None:
-        click.echo(f"index   {folder}: empty")
+        echo(f"index   {folder}: empty")
         return
-    click.echo(f"index   {folder}: {size:,} items, {found.kind}")
-    click.echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
+    echo(f"index   {folder}: {size:,} items, {found.kind}")
+    echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
     place = "" if output is None else f" --index {shlex.quote(str(output))}"
-    click.echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")
+    echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

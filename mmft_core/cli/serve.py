@@ -10,6 +10,7 @@ import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -115,10 +116,10 @@ def serve(
     app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
-        click.echo(f"serving  http://{address}:{listener.getsockname()[1]}")
+        echo(f"serving  http://{address}:{listener.getsockname()[1]}")
         if host not in _HOME and api_key is None:
             note = "whoever reaches this address may use the model; --api-key asks for a key"
-            click.echo(f"! {note}", err=True)
+            echo(f"! {note}", err=True)
         server.run(app, listener, grace=timeout)
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -57,6 +58,8 @@ class Backbone(nn.Module, ABC):
         loaded: where its weights came from.
         quantized: whether its weights are held in so few bits that they cannot be trained; only
             a head and adapters can then, and the weights are not kept with the model.
+        fitted_options: those that it was built with, with what was found in the training data
+            filled in, where options say it in full. A run keeps them. None where nothing was found.
         published: the name of the submodule whose parameters have the names that they are published
             under; "" for the backbone itself.
     """
@@ -65,6 +68,7 @@ class Backbone(nn.Module, ABC):
     width: int
     loaded: LoadedWeights
     quantized: bool = False
+    fitted_options: Any = None
     published: str = ""
 
     @property

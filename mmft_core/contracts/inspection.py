@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from mmft_core.contracts.data import Split
 from mmft_core.contracts.preprocessing import Preview
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
@@ -49,6 +50,14 @@ class Inspector(ABC):
     unit: str
     least_long: float
     alike: float
+
+    def fit(self, train: Split, modality: str) -> Sequence[str]:
+        """Learn from the training samples what looking at single ones needs. Called once, first.
+
+        Returns:
+            what was found, for the report.
+        """
+        return ()
 
     @abstractmethod
     def inspect(self, raw: Any) -> Traits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.class_doubts import class_doubts
 from mmft_core.data.class_folders import (
     ClassFolders,
     FileKind,
@@ -68,12 +70,16 @@ def class_folder_dataset(
     named = {name: name for found in scans.values() for name in found.by_class}
     files = {name: make_split(split_type, root, found, named) for name, found in scans.items()}
     splits, notes = _divide(files, shares, context)
+    sizes: Counter[str] = Counter()
+    for found in scans.values():
+        sizes.update({name: len(own) for name, own in found.by_class.items()})
     return Dataset(
         info=DatasetInfo(
             name=str(root),
             classes=tuple(classes),
             source=str(root),
-            notes=(*notes, *_passed_over(scans, beside)),
+            notes=(*notes, *_renamed(scans), *_passed_over(scans, beside)),
+            warnings=tuple(class_doubts(sizes, f"folder {printable(root.name)}")),
         ),
         splits=splits,
     )
@@ -169,13 +175,21 @@ def _divide(
     return splits, notes
 
 
+def _renamed(scans: dict[str, ClassFolders]) -> Iterator[str]:
+    count = sum(len(found.renamed) for found in scans.values())
+    if count:
+        yield f"the names of {count:,} class folders changed to composed Unicode (NFC)"
+
+
 def _passed_over(scans: dict[str, ClassFolders], beside: Tally) -> Iterator[str]:
     others = [(found.kind.noun, found.others) for found in scans.values() if found.others.count]
     if others:
         noun, first = others[0]
+        total = sum((tally.suffixes for _, tally in others), Counter[str]())
+        whole = Tally(total, first.example)
         yield (
-            f"{sum(tally.count for _, tally in others)} files that are not {noun} by their suffix "
-            f"were passed over, such as {printable(first.example)}"
+            f"{whole.count} files that are not {noun} by their suffix were passed over "
+            f"({whole.by_suffix()}), such as {printable(first.example)}"
         )
     if beside.count:
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,37 +14,60 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.data.labelled_files import pack
+from mmft_core.data.names import composed
 from mmft_core.errors import DataError
 from mmft_core.files import printable
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""
 
+_SUFFIXES = 5
+"""So many suffixes of files that are passed over are named."""
+
 
 @dataclass(frozen=True)
 class FileKind:
-    """What is looked for: "pictures", and the suffixes of their files."""
+    """What is looked for.
+
+    Attributes:
+        noun: "pictures".
+        suffixes: of their files.
+        unread: suffixes of pictures in formats that are not read. They are found all the same, for
+            the check to report.
+    """
 
     noun: str
     suffixes: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     def holds(self, entry: os.DirEntry[str]) -> bool:
         """By the suffix; a broken link is left for the check to report. Pipes would hang."""
-        if not entry.name.lower().endswith(self.suffixes):
+        if not entry.name.lower().endswith(self.suffixes + self.unread):
             return False
         return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
 
 
 @dataclass
 class Tally:
-    """How many files there are of some kind, and one of them for the message."""
+    """How many files there are of some kind by suffix, and one of them for the message."""
 
-    count: int = 0
+    suffixes: Counter[str] = field(default_factory=Counter)
     example: str = ""
 
+    @property
+    def count(self) -> int:
+        return self.suffixes.total()
+
     def add(self, name: str) -> None:
-        self.count += 1
+        self.suffixes[printable(Path(name).suffix.lower()) or "no suffix"] += 1
         self.example = min(self.example or name, name)
+
+    def by_suffix(self) -> str:
+        """The numbers in words: "40 .heic, 2 .txt"."""
+        common = self.suffixes.most_common(_SUFFIXES)
+        rest = self.count - sum(number for _, number in common)
+        told = [f"{number:,} {suffix}" for suffix, number in common]
+        return ", ".join([*told, f"{rest:,} others"] if rest else told)
 
 
 @dataclass
@@ -52,7 +76,10 @@ class ClassFolders:
 
     Attributes:
         folder: it.
-        by_class: class -> the packed names of its files, sorted, relative to the data's root.
+        by_class: class -> the packed names of its files, sorted, relative to the data's root. A
+            class is a folder's name in composed Unicode (NFC); archives of other systems have the
+            same name in another form.
+        renamed: folders whose names were in another form.
         loose: files of the kind beside the class folders.
         others: files that are not of the kind by their suffix.
     """
@@ -60,6 +87,7 @@ class ClassFolders:
     folder: Path
     kind: FileKind
     by_class: dict[str, pa.LargeBinaryArray] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=list)
     loose: Tally = field(default_factory=Tally)
     others: Tally = field(default_factory=Tally)
 
@@ -83,8 +111,12 @@ def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
             else:
                 (found.loose if kind.holds(entry) else found.others).add(entry.name)
         for name in sorted(classes):
-            files = _files(folder / name, f"{prefix}{name}/", kind, found.others)
-            found.by_class[name] = _pack_sorted(files)
+            files = _pack_sorted(_files(folder / name, f"{prefix}{name}/", kind, found.others))
+            label = composed(name)
+            if label != name:
+                found.renamed.append(name)
+            known = found.by_class.get(label)
+            found.by_class[label] = files if known is None else pa.concat_arrays([known, files])
     _check(found)
     return found
 
@@ -176,6 +208,8 @@ def _check(found: ClassFolders) -> None:
     suffixes = ", ".join(found.kind.suffixes)
     if not any(len(names) for names in found.by_class.values()):
         why = f"; {loose.count} lie in it without a class" if loose.count else ""
+        if found.others.count:
+            why += f"; there are other files: {found.others.by_suffix()}"
         if not (found.by_class or loose.count or found.others.count):
             why = ": it is empty"
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,16 @@ from typing import TypeAlias
 import numpy as np
 
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
+from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
+from mmft_core.escaping import escape
 
 _CHUNK = 256
 _SHOWN = 10
+_REASONS = 3
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +41,21 @@ class Findings:
     """What is wrong with samples, and what will be done to others.
 
     Attributes:
-        changes: how many samples of each split something will be done to: (split, what) -> count.
+        changes: how many samples of each split something will be done to, or is odd about:
+            (split, what) -> count.
+        examples: the id of one such sample.
         classes: how many samples without faults each class of a split has: (split, class) -> count.
     """
 
     faults: list[Fault] = field(default_factory=list)
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
     classes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def note(self, split: str, change: str, sample_id: str) -> None:
+        """Take in what will be done to a sample, or is odd about it."""
+        self.changes[split, change] += 1
+        self.examples.setdefault((split, change), sample_id)
 
     def faulty(self) -> dict[str, list[int]]:
         """The indices of the faulty samples of each split."""
@@ -56,6 +69,8 @@ class Findings:
         self.faults += others.faults
         self.changes += others.changes
         self.classes += others.classes
+        for change, sample_id in others.examples.items():
+            self.examples[change] = min(sample_id, self.examples.get(change, sample_id))
 
     def sort(self, dataset: Dataset) -> None:
         """Put the faults in the order of the samples."""
@@ -64,7 +79,10 @@ class Findings:
 
     def remarks(self) -> list[str]:
         """The changes in words."""
-        return [f"{name}: {count:,} x {what}" for (name, what), count in self.changes.items()]
+        return [
+            f"{name}: {count:,} x {what} (such as {self.examples[name, what]})"
+            for (name, what), count in self.changes.items()
+        ]
 
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -79,7 +97,11 @@ def read(dataset: Dataset, on_progress: Progress = lambda done, total: None) -> 
     """
 
     def look(name: str, split: Split, index: int, found: Findings) -> None:
-        split.check(index)
+        with collecting() as remarks:
+            split.check(index)
+        # Without the numbers of single files, so that they can be counted.
+        for text in dict.fromkeys(_NUMBER.sub("...", text) for text in remarks):
+            found.note(name, text, split.sample_id(index))
         split.target(index)
 
     return _over(dataset, look, {}, on_progress)
@@ -111,7 +133,8 @@ def inspect(
             inputs = split[index].inputs
             there = {m: p for m, p in inspected.items() if inputs[m] is not None}
             changes += [p.inspect(inputs[m], train=name == "train") for m, p in there.items()]
-        found.changes.update((name, change) for change in changes if change)
+        for change in filter(None, changes):
+            found.note(name, change, split.sample_id(index))
         if dataset.info.classes and isinstance(target, str):
             found.classes[name, target] += 1
 
@@ -149,8 +172,12 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:
     """The error that lists bad samples."""
-    lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
-    more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    lines = [f"\n  {escape(fault.id)}: {escape(fault.reason)}" for fault in faults[:_SHOWN]]
+    more = ""
+    if len(faults) > _SHOWN:
+        reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
+        often = "".join(f"\n  {count:,} x {escape(why)}" for why, count in reasons if count > 1)
+        more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
         hint="Mend or remove them, or leave them out with --on-bad-sample skip.",

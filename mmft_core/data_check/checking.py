@@ -11,6 +11,7 @@ import numpy as np
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.data.absent_classes import absent_classes
 from mmft_core.data.number_targets import scale_notes, target_scale
+from mmft_core.data.splits import together
 from mmft_core.data_check.duplicates import find_duplicates
 from mmft_core.data_check.findings import ORDER, Finding, Report, SplitFacts
 from mmft_core.data_check.labels import find_suspects, find_uneven
@@ -35,6 +36,8 @@ def check(
         target: what its targets are.
     """
     started = time.perf_counter()
+    train = dataset.splits.get("train") or together(dataset.splits.values())
+    fitted = [note for m, inspector in inspectors.items() for note in inspector.fit(train, m)]
     looks = list(look(dataset.splits, inspectors, on_progress))
     counts = {
         name: Counter(s.target for s in looks if s.split == name and isinstance(s.target, str))
@@ -62,9 +65,11 @@ def check(
         findings=findings,
         notes=[
             *dataset.info.notes,
+            *fitted,
             *_of_splits(dataset, target, counts),
             *_notes(looks, inspectors),
         ],
+        warnings=dataset.info.warnings,
         seconds=time.perf_counter() - started,
     )
 
@@ -85,6 +90,7 @@ def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
                 faults.append(("no-label", "has no label"))
             for traits in sample.traits.values():
                 faults += traits.faults.items()
+            faults += (("odd", f"has {text}") for text in sample.remarks)
         for kind, text in faults:
             yield Finding(
                 kind=kind, split=sample.split, index=sample.index, id=sample.id, text=text

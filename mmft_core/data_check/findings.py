@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
-    "bad-target": "with a target that is no number",
-    "bad-cell": "with a cell that is not what its column holds",
     "missing": "without an input",
     "empty": "empty",
     "silent": "silent",
     "clipped": "clipped",
     "blank": "blank",
+    "flat": "nearly flat for a network",
     "extreme-shape": "of an extreme shape",
     "encoding": "with broken characters",
+    "odd": "odd but readable",
     "too-long": "far longer than the others",
     "conflict": "there twice with contradicting labels",
     "leak": "there in another split, too",
@@ -88,12 +88,14 @@ class Report:
     Attributes:
         name: of the data set.
         notes: what the report does not cover, and why.
+        warnings: what is doubtful about the data as a whole, such as how a table is to be read.
     """
 
     name: str
     splits: Mapping[str, SplitFacts]
     findings: Sequence[Finding]
     notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     seconds: float = 0.0
 
     def by_kind(self) -> dict[str, list[Finding]]:

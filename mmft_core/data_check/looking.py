@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Inspector, Split, Traits
+from mmft_core.data.remarks import collecting
 from mmft_core.errors import SampleError
 
 _CHUNK = 64
@@ -25,6 +26,7 @@ class Look:
         traits: of each modality that it has and that there is an inspector for.
         held: the modalities that it has.
         error: why it cannot be used, by kind of finding.
+        remarks: what is odd about it.
     """
 
     split: str
@@ -34,6 +36,7 @@ class Look:
     traits: Mapping[str, Traits] = field(default_factory=dict)
     held: tuple[str, ...] = ()
     error: tuple[str, str] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class _Looks(Dataset[Look]):
@@ -44,6 +47,11 @@ class _Looks(Dataset[Look]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Look:
+        with collecting() as remarks:
+            found = self._look(index)
+        return replace(found, remarks=tuple(remarks)) if found.error is None else found
+
+    def _look(self, index: int) -> Look:
         try:
             sample = self.split[index]
         except SampleError as error:

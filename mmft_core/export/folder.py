@@ -21,11 +21,12 @@ import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Runner
+from mmft_core.digests import digest_of
 from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
-from mmft_core.files import json_text, sha256
+from mmft_core.files import json_text
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -182,7 +183,7 @@ def _check_files(folder: Path, told: Description) -> None:
     """
     for name, wanted in told.files.items():
         file = folder / name
-        if not file.is_file() or sha256(file) != wanted:
+        if not file.is_file() or digest_of(file) != wanted:
             raise ExportError(
                 f"The export is damaged: {file} is "
                 + ("missing." if not file.is_file() else "not what was written."),

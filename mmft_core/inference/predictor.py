@@ -83,7 +83,10 @@ class Predictor:
         """
         processor = self.processor
         (modality,) = self.model.processors
-        yield from self.predict_split(Sources(modality, sources, processor), top_k)
+        found = self.predict_split(Sources(modality, sources, processor), top_k)
+        for source, prediction in zip(sources, found, strict=True):
+            # Errors name the file that was read, which may be a copy of what the user named.
+            yield replace(prediction, source=str(source))
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""

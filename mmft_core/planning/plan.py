@@ -83,6 +83,12 @@ class Plan:
             return self
         return replace(self, dataset=replace(self.dataset, options=options))
 
+    def with_backbone_options(self, options: Mapping[str, Any]) -> Plan:
+        """The plan with the options that backbones found out, by modality
+        (`Backbone.fitted_options`); None where one did not."""
+        found = {m: replace(self.backbones[m], options=o) for m, o in options.items() if o}
+        return replace(self, backbones={**self.backbones, **found})
+
     def tree(self) -> Tree:
         """The resolved configuration: running it again repeats the run."""
         options = {part.component.qualified: asdict(part.options) for part in self.metrics}

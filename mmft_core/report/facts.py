@@ -101,6 +101,7 @@ def _data(content: ReportContent) -> Facts:
     rows.append(("samples", wording.sizes(data.get("samples"))))
     rows.append(("classes", wording.count(len(info.classes)) if info.classes else ""))
     rows += [("note", note) for note in info.notes]
+    rows += [("warning", warning) for warning in info.warnings]
     return Facts("Data", [(name, value) for name, value in rows if value])
 
 

@@ -135,8 +135,8 @@ def _data(content: ReportContent) -> list[Banner]:
     if changed:
         found.append(
             Banner(
-                title="Some samples were changed",
-                text="They do not fit the model as they are.",
+                title="Some samples were changed, or are odd",
+                text="They were used all the same.",
                 particulars=tuple(changed),
             )
         )

@@ -42,6 +42,7 @@ class Measured:
         rate: training samples a second, as the run would train.
         peak_bytes: the largest memory of the process, or of the GPU's.
         seconds: that the run's training would take, by that rate.
+        warnings: what is doubtful about the data.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Measured:
     rate: float
     peak_bytes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def missing_weights(candidate: Candidate) -> str | None:
@@ -82,6 +84,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
     dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, lambda text: None)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     backbone = task.backbone(candidate.modality)
     if backbone.loaded.source == "random":
         plan = plan.from_scratch()
@@ -102,6 +105,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
         rate=rate,
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory_bytes(),
         seconds=seen / rate,
+        warnings=dataset.info.warnings,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mmft_audio.recordings import SUFFIXES as AUDIO_SUFFIXES
 from mmft_tabular.dates import find_date_format, read_date
 from mmft_tabular.number_format import find_number_format, is_missing
-from mmft_vision.images import SUFFIXES as IMAGE_SUFFIXES
+from mmft_vision.formats import SUFFIXES as IMAGE_SUFFIXES
 
 from mmft_core.data.table_columns import text_of
 from mmft_core.data.tables import Table

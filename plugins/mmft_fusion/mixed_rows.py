@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from mmft_core.contracts import Sample
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
-from mmft_core.files import printable
 from mmft_fusion.column_formats import NumberTargets
 
 
@@ -146,7 +145,7 @@ class MixedRows(TargetRows):
     """Rows with inputs of several modalities. A bad one stays in, so that the check reports it.
 
     Args:
-        name: of the table, for ids.
+        row_id: what messages call a row, by its index; see `Table.row_id`.
         inputs: by modality.
         targets: (n,) texts, or (n,) indices into `classes`, or None.
         partial: whether rows may lack some of the modalities.
@@ -157,7 +156,7 @@ class MixedRows(TargetRows):
 
     def __init__(
         self,
-        name: str,
+        row_id: Callable[[int], str],
         length: int,
         inputs: Mapping[str, Inputs],
         targets: pa.ChunkedArray | Indices | None,
@@ -167,14 +166,14 @@ class MixedRows(TargetRows):
         numbers: NumberTargets | None = None,
     ) -> None:
         self.numbers = numbers
-        self.name, self.length, self.inputs = name, length, dict(inputs)
+        self.row_id, self.length, self.inputs = row_id, length, dict(inputs)
         self.targets, self.classes, self.partial = targets, classes, partial
 
     def __len__(self) -> int:
         return self.length
 
     def sample_id(self, index: int) -> str:
-        return f"{printable(self.name)}, row {index + 1}"
+        return self.row_id(index)
 
     def __getitem__(self, index: int) -> Sample:
         inputs = {modality: self.input(index, modality) for modality in self.inputs}

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from mmft_text.text_table import strings
 
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.cells import single_values
+from mmft_core.data.class_targets import LABEL_NAMES, Targets
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.labelled_files import pack
+from mmft_core.data.names import names_of
 from mmft_core.data.table_columns import (
-    LABEL_NAMES,
     SPLIT_COLUMNS,
-    Targets,
     find_targets,
     texts_of,
 )
-from mmft_core.data.tables import Table
+from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
 from mmft_fusion.column_formats import (
     DATE_SETTINGS,
@@ -58,13 +58,13 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
         ConfigError: an option names a column that is not there.
         DataError: the table or a column is missing, or there are too few classes.
     """
-    table = _table(options)
+    table = open_table(options, "mixed-table")
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     inputs = _inputs(table, columns, context.modalities)
     numbers = _number_targets(table, options, context)
     rows = MixedRows(
-        table.path.name,
+        table.row_id,
         len(table),
         inputs,
         found.values,
@@ -93,24 +93,20 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
     Raises:
         ConfigError, DataError: as `build`.
     """
-    table = _table(options)
+    table = open_table(options, "mixed-table")
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     width = max((len(column.name) for column in columns), default=0)
     lines = [f"column {c.name:{width}}  {c.kind:8}  {c.told}" for c in columns]
     told = [*notes_on(columns), *_told(_number_targets(table, options, context))]
     return [
+        *table.notes,
         *lines,
         *found.notes,
         *told,
         "a wrong guess is mended by --set dataset.columns.NAME=KIND",
+        *(f"! {warning}" for warning in (*table.warnings, *found.warnings)),
     ]
-
-
-def _table(options: MixedTableOptions) -> Table:
-    if not options.path:
-        raise DataError("The dataset mixed-table needs a table.", hint="Give --dataset PATH.")
-    return Table(Path(options.path).expanduser())
 
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
@@ -226,7 +222,7 @@ def _cells(table: Table, columns: Sequence[Column]) -> Inputs | None:
     return Cells(
         found["number"],
         found["date"],
-        {name: pa.chunked_array([texts_of(table, name)], pa.string()) for name in categories},
+        {name: _categories(table, name) for name in categories},
         faults,
     )
 
@@ -244,3 +240,8 @@ _KINDS: Mapping[str, tuple[ColumnKind, ...]] = {
     "audio": ("audio",),
     "tabular": ("number", "date", "category"),
 }
+
+
+def _categories(table: Table, name: str) -> pa.ChunkedArray:
+    """A column of names of categories, which are written as classes are."""
+    return pa.chunked_array([names_of(single_values(table, name)).texts()], pa.string())

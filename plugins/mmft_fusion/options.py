@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import Share, SplitOptions, TableSplitOptions
+from mmft_core.data.split_options import Share, SplitOptions
+from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]
@@ -91,10 +92,9 @@ class CaptioningOptions(Generation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedTableOptions(TableSplitOptions):
+class MixedTableOptions(TableOptions):
     """Options of `mixed-table`."""
 
-    path: Annotated[str, Meta(description="The table.")] = ""
     target_column: Annotated[
         str | None, Meta(description="Column of classes or numbers to predict; unset finds it.")
     ] = None

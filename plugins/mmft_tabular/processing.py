@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
+from mmft_core.data.names import Lookup
 from mmft_core.data.number_targets import finite_number
 from mmft_tabular.columns import Cells, Columns, Scale, row_preview
 from mmft_tabular.dates import DATE_FORMATS, PARTS, DateFormat, read_date
@@ -34,14 +35,11 @@ class TabularProcessor(Processor):
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
+        self._places = {name: Lookup(categories) for name, categories in columns.categories.items()}
         self._scales = list(columns.scales)
         self._formats = {
             name: NumberFormat.parse(columns.formats.get(name, "")) or NumberFormat("decimal-point")
             for name in columns.numbers
-        }
-        self._index = {
-            name: {category: k for k, category in enumerate(categories, start=UNKNOWN + 1)}
-            for name, categories in columns.categories.items()
         }
 
     def prepare(self, raw: Cells, *, train: bool) -> Tensors:
@@ -50,7 +48,7 @@ class TabularProcessor(Processor):
             "numbers": torch.tensor([n or 0.0 for n in numbers], dtype=torch.float32),
             "given": torch.tensor([n is not None for n in numbers], dtype=torch.bool),
             "categories": torch.tensor(
-                [self._category(raw, name) for name in self._index], dtype=torch.int64
+                [self._category(raw, name) for name in self._places], dtype=torch.int64
             ),
         }
 
@@ -99,7 +97,10 @@ class TabularProcessor(Processor):
 
     def _category(self, raw: Cells, name: str) -> int:
         cell = raw.get(name)
-        return EMPTY if cell is None else self._index[name].get(str(cell), UNKNOWN)
+        if cell is None:
+            return EMPTY
+        place = self._places[name](str(cell))
+        return UNKNOWN if place is None else UNKNOWN + 1 + place
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         def stacked(name: str) -> Tensor:
@@ -121,8 +122,12 @@ class TabularProcessor(Processor):
             },
             **self._dates(),
             "categories": {
-                name: {"": EMPTY, "(any other)": UNKNOWN, **known}
-                for name, known in self._index.items()
+                name: {
+                    "": EMPTY,
+                    "(any other)": UNKNOWN,
+                    **{known: k for k, known in enumerate(names, start=UNKNOWN + 1)},
+                }
+                for name, names in self.columns.categories.items()
             },
         }
 
@@ -144,9 +149,8 @@ class TabularProcessor(Processor):
             self._plain(raw, name)
         for name in self.columns.dates:
             self._date(raw, name)
-        for name, known in self._index.items():
-            cell = raw.get(name)
-            if cell is not None and str(cell) not in known:
+        for name in self._places:
+            if self._category(raw, name) == UNKNOWN:
                 return f"a rare category in column '{name}', which counts as unknown"
         return None
 

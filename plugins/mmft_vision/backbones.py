@@ -21,6 +21,7 @@ from mmft_core.reachable import ensure_reachable
 from mmft_core.weights import StateDict
 from mmft_vision.attention import WindowAttention, call_projections
 from mmft_vision.options import ImageBackboneOptions
+from mmft_vision.pixel_range import PixelRange, fitted, with_range
 from mmft_vision.processing import ImageProcessor
 from mmft_vision.recomputed import recompute
 
@@ -54,14 +55,21 @@ class TorchvisionBackbone(Backbone):
 
     published = "body"
 
-    def __init__(self, body: nn.Module, recipe: Recipe, options: ImageBackboneOptions) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        recipe: Recipe,
+        options: ImageBackboneOptions,
+        pixel_range: PixelRange | None,
+    ) -> None:
         super().__init__()
         for name in recipe.head:
             parent, _, child = name.rpartition(".")
             setattr(body.get_submodule(parent), child, nn.Identity())
         self.body = body.to(memory_format=torch.channels_last)
         self.recipe = recipe
-        self.processor = ImageProcessor(options.image_size, options)
+        self.processor = ImageProcessor(options.image_size, options, pixel_range=pixel_range)
+        self.fitted_options = with_range(options, pixel_range)
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(3, 1, 1), persistent=False)
         self.width = _width(body)
@@ -166,7 +174,8 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
             )
         body = zoo.get_model(name, weights=None, **sized, **recipe.arguments)
         call_projections(body)
-        backbone = TorchvisionBackbone(body, recipe, options)
+        pixel_range = fitted(options.pixel_range, context)
+        backbone = TorchvisionBackbone(body, recipe, options, pixel_range)
         backbone.loaded = context.weights.load(
             body,
             published=lambda: _published(name, recipe, options.image_size),

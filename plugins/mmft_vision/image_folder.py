@@ -5,10 +5,11 @@ from __future__ import annotations
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.class_folder_dataset import class_folder_dataset
 from mmft_core.data.class_folders import FileKind
-from mmft_vision.images import SUFFIXES, ImageFiles
+from mmft_vision.formats import SUFFIXES, UNREAD
+from mmft_vision.images import ImageFiles
 from mmft_vision.options import ImageFolderOptions
 
-PICTURES = FileKind("pictures", SUFFIXES)
+PICTURES = FileKind("pictures", SUFFIXES, tuple(UNREAD))
 
 
 def build(options: ImageFolderOptions, context: DatasetContext) -> Dataset:

@@ -8,15 +8,9 @@ from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample
 from mmft_core.data.labelled_files import LabelledFiles
+from mmft_core.data.remarks import remark, warnings_as_remarks
 from mmft_core.errors import SampleError
-
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
-)  # fmt: skip
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
-nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
+from mmft_vision.formats import head_of, not_read, open_file, what_it_is
 
 
 def open_image(path: Path, sample_id: str) -> Image.Image:
@@ -25,8 +19,12 @@ def open_image(path: Path, sample_id: str) -> Image.Image:
     Raises:
         SampleError: there is no such file, it is not an image, or too large to be decoded safely.
     """
+    reason = not_read(path)
+    if reason is not None and path.is_file():
+        raise SampleError(sample_id, reason)
     try:
-        image = Image.open(path, formats=_FORMATS)
+        with warnings_as_remarks("PIL"):
+            image = open_file(path)
     except Exception as error:  # Decoders raise anything on bytes that they did not expect.
         raise SampleError(sample_id, _reason(path, error)) from None
     # PIL only warns at this size. Making an error of a warning is for the whole process, and not
@@ -52,10 +50,21 @@ def check_image(path: Path, sample_id: str) -> None:
     """
     with open_image(path, sample_id) as image:
         try:
-            image.draft("RGB", (1, 1))
-            image.load()
+            with warnings_as_remarks("PIL"):
+                remark_frames(image)
+                image.draft("RGB", (1, 1))
+                image.load()
+                image.getexif()  # Which way is up.
         except Exception as error:
             raise SampleError(sample_id, _reason(path, error)) from None
+
+
+def remark_frames(image: Image.Image) -> None:
+    """Remark that there is more in a file than its first picture."""
+    # The further pictures of an MPO, by which cameras add depth or a preview to a JPEG, are meant
+    # to be passed over.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        remark("several frames or pages, of which only the first is read")
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -66,16 +75,16 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "may not be read"
     if isinstance(error, UnidentifiedImageError):
-        return "the file is empty" if _is_empty(path) else "is not an image that can be decoded"
+        return what_it_is(_head(path))
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"cannot be decoded: {text.rstrip('.')}"
 
 
-def _is_empty(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     try:
-        return path.stat().st_size == 0
+        return head_of(path)
     except OSError:  # It vanished since.
-        return False
+        return b"?"
 
 
 class ImageFiles(LabelledFiles):

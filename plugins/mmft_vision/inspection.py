@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Split, Traits
 from mmft_core.data_check.profiles import correlation
+from mmft_vision.deep import is_deep, values
+from mmft_vision.images import remark_frames
 from mmft_vision.options import AugmentationOptions
-from mmft_vision.processing import ImageProcessor, to_rgb
+from mmft_vision.pixel_range import PixelRange, find
+from mmft_vision.processing import ImageProcessor, is_flat, of_values, to_rgb
 
 _SIDE = 16
 """Of the thumbnails that are compared."""
@@ -33,17 +36,34 @@ class ImageInspector(Inspector):
     least_long = float("inf")  # Large pictures are scaled down.
     alike = 0.996
 
+    def __init__(self) -> None:
+        self.pixel_range: PixelRange | None = None
+
+    def fit(self, train: Split, modality: str) -> Sequence[str]:
+        self.pixel_range = find(train, modality)
+        if self.pixel_range is None:
+            return ()
+        return [f"pictures of other than 8 bits: {self.pixel_range.described}"]
+
     def inspect(self, raw: Image.Image) -> Traits:
         width, height = raw.size
+        remark_frames(raw)
         raw.draft("RGB", (8 * _SIDE, 8 * _SIDE))
-        image = to_rgb(raw)
+        deep = values(raw) if is_deep(raw) else None
+        image = to_rgb(raw) if deep is None else of_values(deep, self.pixel_range)
         digest = hashlib.blake2b(f"{raw.mode}{width}x{height}".encode(), digest_size=16)
-        digest.update(image.tobytes())
+        digest.update(image.tobytes() if deep is None else deep.tobytes())
         grey = image.convert("L")
         thumbnail = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.uint8)
         colours = np.asarray(image.resize((2, 2), Image.Resampling.BOX), np.float32).reshape(-1)
         blank = float(np.asarray(grey).std()) < _BLANK
+        if deep is not None:
+            blank = bool(deep.min() == deep.max())
         faults = {"blank": "shows nothing: all of it is of one colour"} if blank else {}
+        if deep is not None and not blank and is_flat(image):
+            faults["flat"] = (
+                f"is nearly of one grey where values from {self.pixel_range} become black to white"
+            )
         if max(width, height) > _EXTREME * min(width, height):
             faults["extreme-shape"] = f"is {width} x {height} pixels, of which a crop shows little"
         return Traits(
@@ -64,7 +84,8 @@ class ImageInspector(Inspector):
         return {"image": str(name)} if name else {}
 
     def preview(self, raw: Image.Image) -> Preview:
-        return ImageProcessor(_SIDE, AugmentationOptions(augment="none")).preview(raw)
+        options = AugmentationOptions(augment="none")
+        return ImageProcessor(_SIDE, options, pixel_range=self.pixel_range).preview(raw)
 
 
 def _bands(grey: Image.Image) -> list[int]:

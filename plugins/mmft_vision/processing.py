@@ -5,24 +5,36 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as T  # noqa: N812
 
+from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Extent, Preview, Processor, Tensors
+from mmft_core.data.remarks import warnings_as_remarks
 from mmft_core.files import stamp
-from mmft_vision.images import SUFFIXES, open_image
+from mmft_vision.deep import Values, decode, is_deep, values
+from mmft_vision.formats import SUFFIXES, is_image
+from mmft_vision.images import open_image
 from mmft_vision.options import AugmentationOptions
+from mmft_vision.pixel_range import PixelRange, by_type, colours
 
 SMALLEST_CROP = 0.5
 """Share of a picture's area that a random training crop keeps at least."""
 
 _PREVIEW_SIDE = 160
+
+_LAB, _SRGB = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
+
+_FLAT = 4
+"""Grey levels of 256 within which 98% of a picture's pixels lie, when it is nearly flat."""
 
 
 class ImageProcessor(Processor):
@@ -34,6 +46,7 @@ class ImageProcessor(Processor):
     """
 
     suffixes = SUFFIXES
+    inspects = True
 
     def __init__(
         self,
@@ -42,13 +55,15 @@ class ImageProcessor(Processor):
         *,
         crop: float = 1.0,
         interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+        pixel_range: PixelRange | None = None,
     ) -> None:
         """Args:
         size: S.
         crop: share of the scaled picture's shorter side that is cut out of its centre.
         interpolation: by which pictures are scaled.
+        pixel_range: of pictures of other than 8 bits; see `mmft_vision.pixel_range.fitted`.
         """
-        self.size, self.interpolation = size, interpolation
+        self.size, self.interpolation, self.pixel_range = size, interpolation, pixel_range
         self.scaled = max(size, math.floor(size / crop))
         self.augment = augmentation(size, options, interpolation)
         if self.augment is not None:
@@ -60,7 +75,7 @@ class ImageProcessor(Processor):
         augmented = train and self.augment is not None
         side = math.ceil(self.size / math.sqrt(SMALLEST_CROP)) if augmented else self.scaled
         raw.draft("RGB", (side, side))
-        image = to_rgb(raw)
+        image = to_rgb(raw, self.pixel_range)
         if augmented:
             return {"pixels": self.augment(T.pil_to_tensor(image))}
         return {"pixels": self._centred(T.pil_to_tensor(image))}
@@ -78,6 +93,7 @@ class ImageProcessor(Processor):
             "resize": f"shorter side to {self.scaled}, {self.interpolation.value}, antialiased; "
             "then the centre is cut out",
             "transparency": "on white",
+            "pixel_range": None if self.pixel_range is None else asdict(self.pixel_range),
             "normalization": "within the graph",
         }
 
@@ -90,12 +106,34 @@ class ImageProcessor(Processor):
     def read(self, source: Path) -> Image.Image:
         return open_image(source, str(source))
 
+    def sniff(self, head: bytes) -> bool:
+        return is_image(head)
+
     def extent(self, raw: Image.Image) -> Extent:
         return Extent(raw.width * raw.height, "pixels")
 
+    def inspect(self, raw: Image.Image, *, train: bool = False) -> str | None:
+        """Tell how a picture of other than 8 bits is understood."""
+        if not is_deep(raw):
+            return None
+        try:
+            found = colours(values(raw))
+            scaled = of_values(found, self.pixel_range)
+        except ValueError:
+            raise
+        except UNDECODABLE as error:
+            raise ValueError(f"it cannot be decoded: {error}") from None
+        chosen = self.pixel_range or by_type(found)
+        told = f"picture of other than 8 bits: {chosen.described}"
+        if chosen.clipped(found):
+            told += "; others are clipped"
+        if is_flat(scaled) and found.min() < found.max():
+            told += "; it is nearly flat then, see backbone.pixel_range"
+        return told
+
     def preview(self, raw: Image.Image) -> Preview:
         """Give a small picture: lossless where the original is tiny."""
-        image = to_rgb(raw)
+        image = to_rgb(raw, self.pixel_range)
         if max(image.size) <= _PREVIEW_SIDE // 4:
             scale = _PREVIEW_SIDE // max(image.size) // 2
             size = (image.width * scale, image.height * scale)
@@ -114,18 +152,54 @@ class ImageProcessor(Processor):
         return T.center_crop(whole, [self.size, self.size])
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode to RGB, upright, 16-bit greyscale scaled to 8 bits, transparency on white."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        array = torch.frombuffer(bytearray(image.convert("I").tobytes()), dtype=torch.int32)
-        bytes_ = (array.clamp(0, 65535) // 256).to(torch.uint8).numpy().tobytes()
-        image = Image.frombytes("L", image.size, bytes_)
+def to_rgb(image: Image.Image, pixel_range: PixelRange | None = None) -> Image.Image:
+    """Decode to RGB, upright, transparency on white.
+
+    Args:
+        pixel_range: scales a picture of other than 8 bits; without, its type does.
+
+    Raises:
+        ValueError: its values cannot be scaled.
+        OSError and the others of UNDECODABLE: it cannot be decoded.
+    """
+    if is_deep(image):
+        return of_values(values(image), pixel_range)
+    with warnings_as_remarks("PIL"):
+        decode(image)
+        return _flattened(ImageOps.exif_transpose(image))
+
+
+def of_values(found: Values, pixel_range: PixelRange | None) -> Image.Image:
+    """A deep picture as RGB; transparency, which is of 16 bits, by its own range.
+
+    Raises:
+        ValueError: its values cannot be scaled.
+    """
+    own = colours(found)
+    scaled = (pixel_range or by_type(own)).to_bytes(own)
+    if own.shape != found.shape:
+        transparency = PixelRange(0, 65535).to_bytes(found[..., -1:])
+        scaled = np.concatenate([scaled, transparency], axis=2)
+    return _flattened(Image.fromarray(np.ascontiguousarray(scaled)))
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """In RGB, transparency on white."""
+    if image.mode == "LAB":
+        converted = ImageCms.profileToProfile(image, _LAB, _SRGB, outputMode="RGB")
+        assert converted is not None
+        return converted
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def is_flat(image: Image.Image) -> bool:
+    """Whether nearly all pixels are of the same grey."""
+    low, high = np.percentile(np.asarray(image.convert("L")), (1, 99))
+    return bool(high - low < _FLAT)
 
 
 def augmentation(

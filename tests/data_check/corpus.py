@@ -85,6 +85,18 @@ def _plant_in_images(folder: Path, train: list[Path]) -> Faults:
         noise = np.random.default_rng(number).integers(0, 255, shape[::-1], dtype=np.uint8)
         Image.fromarray(noise).save(file)
         add("extreme-shape", file)
+    for number, high in enumerate((65535, 900)):
+        file = train[3].parent / f"deep{number}.png"
+        noise = np.random.default_rng(20 + number).integers(0, high, (64, 64))
+        Image.fromarray(noise.astype(np.uint16)).save(file)
+    add("flat", file)
+    for number in range(2):
+        file = train[3].parent / f"film{number}.gif"
+        noise = np.random.default_rng(30 + number).integers(0, 255, (2, 64, 64), dtype=np.uint8)
+        Image.fromarray(noise[0]).save(
+            file, save_all=True, append_images=[Image.fromarray(noise[1])]
+        )
+        add("odd", file)
     for number in range(5):
         source = next(free)
         other = "digit 0" if source.parent.name != "digit 0" else "digit 4"

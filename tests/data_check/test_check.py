@@ -101,9 +101,9 @@ def test_a_cleaned_table_is_clean_and_the_data_stay_as_they_are(
     root, _ = faulty[name]
     before = {f: f.stat().st_mtime_ns for f in (root.rglob("*") if root.is_dir() else [root])}
     kinds = (
-        "unreadable", "empty", "no-label", "silent", "clipped", "blank", "extreme-shape",
-        "encoding", "too-long", "conflict", "leak", "duplicate", "near-leak", "near-duplicate",
-        "suspect",
+        "unreadable", "empty", "no-label", "silent", "clipped", "blank", "flat", "extreme-shape",
+        "encoding", "odd", "too-long", "conflict", "leak", "duplicate", "near-leak",
+        "near-duplicate", "suspect",
     )  # fmt: skip
     remove = [word for kind in kinds for word in ("--remove", kind)]
     ended = mmft("data", "clean", root, "-o", tmp_path / "clean.csv", *remove)
@@ -172,9 +172,10 @@ def test_a_stray_text_makes_no_texts_of_pictures(
 
 def test_a_table_that_cannot_be_read_comes_with_its_remedy(mmft: Call, tmp_path: Path) -> None:
     table = tmp_path / "rows.csv"
-    table.write_text("text;label\na word;a\n")
+    table.write_text('text,label\n"a word,a\nanother,b\n')
     ended = mmft("data", "check", table)
-    assert ended.code == 2 and "Cells are separated by commas" in ended.err, ended.err
+    assert ended.code == 2 and "rows.csv, line 2: a quotation mark opens" in ended.err, ended.err
+    assert "Close it" in ended.err
 
 
 def test_the_command_to_clean_knows_what_the_data_are_for(mmft: Call, tmp_path: Path) -> None:

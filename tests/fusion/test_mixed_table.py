@@ -7,10 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mmft_fusion.mixed_rows import Pictures
+from mmft_vision.pixel_range import PixelRange, find
 from PIL import Image
 
 from mmft_core.contracts import DatasetContext
+from mmft_core.data.labelled_files import pack
+from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
 from tests.audio.tools import write as write_recording
@@ -135,3 +140,19 @@ def test_a_hundred_thousand_rows_take_little_memory(tmp_path: Path) -> None:
     lacking = sum(everything[k].inputs["image"] is None for k in range(3000))
     assert 900 < lacking < 1100
     assert len(pickle.dumps(dataset.splits["train"])) < 20e6
+
+
+def test_pictures_of_16_bits_and_odd_ones_are_told_as_in_folders(tmp_path: Path) -> None:
+    def deepen(row: int, cells: Row) -> None:
+        noise = np.random.default_rng(row).integers(0, 4000, (8, 8)).astype(np.uint16)
+        Image.fromarray(noise).save(tmp_path / cells["photo"])
+
+    path = write_table(tmp_path, change=deepen)
+    frames = [Image.new("L", (8, 8), grey) for grey in (0, 9)]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    train = open_mixed(path, context("image", "text")).splits["train"]
+    assert find(train, "image") == PixelRange(0, 4095)
+    assert find(train, "text") is None
+    with collecting() as said:
+        Pictures(tmp_path, pack(["two.gif"])).check(0, "row 1")
+    assert said == ["several frames or pages, of which only the first is read"]

@@ -10,6 +10,7 @@ import torch
 from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors
 from mmft_core.errors import ConfigError, did_you_mean, first_line
 from mmft_core.roles import called, find_roles
+from mmft_vision.pixel_range import PixelRange, fitted, with_range
 from mmft_vision.processing import ImageProcessor
 from mmft_vision.recomputed import count_once
 from timm.data import resolve_model_data_config
@@ -30,9 +31,17 @@ class TimmBackbone(Backbone):
 
     published = "body"
 
-    def __init__(self, body: nn.Module, size: int, options: TimmOptions, sequence: bool) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        size: int,
+        options: TimmOptions,
+        pixel_range: PixelRange | None,
+        sequence: bool,
+    ) -> None:
         """Args:
         size: the side of its pictures.
+        pixel_range: of those of other than 8 bits.
         sequence: whether the task asks for what it makes of each place.
         """
         super().__init__()
@@ -44,7 +53,9 @@ class TimmBackbone(Backbone):
             options,
             crop=data["crop_pct"],
             interpolation=str_to_interp_mode(data["interpolation"]),
+            pixel_range=pixel_range,
         )
+        self.fitted_options = with_range(options, pixel_range)
         for name in ("mean", "std"):
             pixels = 255 * torch.tensor(data[name]).view(3, 1, 1)
             self.register_buffer(name, pixels, persistent=False)
@@ -107,11 +118,12 @@ def build(options: TimmOptions, context: BackboneContext) -> TimmBackbone:
     name = options.model
     _check(name)
     published = timm.get_pretrained_cfg(name)
+    pixel_range = fitted(options.pixel_range, context)
     size = options.image_size or published.input_size[-1]
     sized = {"img_size": size} if published.fixed_input_size else {}
     try:
         body = timm.create_model(name, num_classes=0, **sized)
-        backbone = TimmBackbone(body, size, options, "sequence" in context.needs)
+        backbone = TimmBackbone(body, size, options, pixel_range, "sequence" in context.needs)
         if not backbone.mean.is_meta:
             with torch.no_grad():
                 backbone.eval().encode_blank()

@@ -1,0 +1,135 @@
+"""Formats of image files: those that are read, and what to do with files of the others."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError, _imaging
+
+from mmft_core.extras import unread_without
+
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif",
+    ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".avif", ".heic", ".heif",
+    ".hif",
+)  # fmt: skip
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
+nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
+
+_RAW = "is camera raw, which is not read: convert it to JPEG, PNG or TIFF, with rawpy for example"
+_VOLUME = (
+    "is a volume, which is not read: save slices as 16-bit PNG or TIFF, with nibabel for example"
+)
+_DRAWING = "is a drawing, which is not read: render it as PNG"
+_LAYERS = "is a file of layers, which is not read: export it as PNG or TIFF"
+_RARE = "is of a format that is not read: convert it to PNG, or to TIFF if it holds floats"
+
+UNREAD: Mapping[str, str] = {
+    **dict.fromkeys((".svg", ".svgz"), _DRAWING),
+    **dict.fromkeys((".psd", ".xcf"), _LAYERS),
+    **dict.fromkeys((".nii", ".nii.gz", ".mha", ".nrrd"), _VOLUME),
+    **dict.fromkeys((".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".raf", ".rw2"), _RAW),
+    **dict.fromkeys((".jxl", ".jxr", ".tga", ".ico", ".pcx", ".exr", ".hdr"), _RARE),
+    ".dcm": "is DICOM, which is not read: save it as 16-bit PNG or TIFF, with pydicom for example",
+    ".npy": "is an array, which is not read: save it as PNG or TIFF, by PIL.Image.fromarray(array)",
+}
+"""What to do with files of formats that are not read, by suffix."""
+
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6]\s+(#|\d+\s)|P[Ff]\n\d|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""How files of most of these formats begin."""
+
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF = (b"avif", b"avis")
+
+
+def open_file(path: Path) -> Image.Image:
+    """Open a picture by its content.
+
+    Raises:
+        UnidentifiedImageError: it is of no format that is read with what is installed.
+        OSError and anything else that PIL raises.
+    """
+    try:
+        return Image.open(path, formats=_formats())
+    except UnidentifiedImageError:
+        if not (_has_brand(head_of(path), _HEIF) and _reads_heif()):
+            raise
+    return Image.open(path, formats=["HEIF"])
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The names of those that Pillow decodes as it is installed."""
+    _silence()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+@cache
+def _reads_heif() -> bool:
+    """Whether HEIC can be read; if so, teach PIL how. Only when one comes, for it takes a while."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins so is of a format that may be read."""
+    return _SIGNATURE.match(head) is not None or _has_brand(head[:64], (*_AVIF, *_HEIF))
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
+    """Whether a file is of ISO's base format for media, and says that it holds one of these."""
+    return head[4:8] == b"ftyp" and any(brand in head[8:] for brand in brands)
+
+
+def not_read(path: Path) -> str | None:
+    """Why a file is not read, told by its suffix; None if it may be."""
+    name = path.name.lower()
+    return next((why for suffix, why in UNREAD.items() if name.endswith(suffix)), None)
+
+
+def what_it_is(head: bytes) -> str:
+    """Why a file that begins so cannot be identified."""
+    if not head:
+        return "the file is empty"
+    if _has_brand(head, _AVIF):
+        return "is AVIF, which needs Pillow 11.3 or later: pip install -U pillow"
+    if _has_brand(head, _HEIF):
+        return unread_without("HEIC", "heic")
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (
+            "is a TIFF that is damaged or holds pixels of a kind that is not read: 8 or 16 bits a "
+            "channel are, and one channel of 32-bit integers or floats"
+        )
+    return "is not an image that can be decoded"
+
+
+def _silence() -> None:
+    """Keep libtiff and PIL's log from stderr: they name no file, and errors are raised as well."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with contextlib.suppress(OSError, AttributeError):  # Where libtiff is not a shared library.
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(library, name)(None)

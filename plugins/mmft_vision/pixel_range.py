@@ -1,0 +1,211 @@
+"""Which values of deep pictures become black and white, the same for all pictures of a model.
+
+A network takes 8 bits. A range that followed from the single picture would lose absolute
+brightness, and the range that a format allows says little: 12 bits in a file of 16 would be nearly
+black. So it is found in the training pictures, and kept with the model as an option of its
+backbone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from mmft_core.batches.prepared import UNDECODABLE
+from mmft_core.contracts import BackboneContext, Split
+from mmft_core.errors import ConfigError, SampleError
+from mmft_vision.deep import Values, is_deep, values
+from mmft_vision.options import PixelOptions
+
+P = TypeVar("P", bound=PixelOptions)
+
+_LOOKED_AT = 512
+"""So many training pictures, evenly spread, are looked at."""
+
+_THINNED = 4096
+"""So many values of each are kept."""
+
+_CENTRE = (0.001, 0.999)
+"""Quantiles that hot pixels and marks of missing values lie outside of."""
+
+_OUTLYING = 16
+"""So many times as wide as what lies between these quantiles is a range that outliers make."""
+
+_LEAST_USED = 1 / 8
+"""Share of the range from 0 that values must span, or else it begins at the lowest of them."""
+
+_DARK = 4095
+"""Values of 16 bits up to this are nearly black where 65,535 is white."""
+
+
+@dataclass(frozen=True)
+class PixelRange:
+    """The values that become black (0) and white (255); those between them follow linearly."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:,.6g} to {self.high:,.6g}"
+
+    @property
+    def described(self) -> str:
+        """The range in words, with the bits of values that it holds."""
+        bits = math.log2(self.high + 1) if self.low == 0 else 0.5
+        whole = f" ({bits:.0f} bits)" if bits == round(bits) and bits > 1 else ""
+        return f"values from {self}{whole} become black to white"
+
+    def clipped(self, found: Values) -> float:
+        """The share of values that lie outside."""
+        return float(((found < self.low) | (found > self.high)).mean())
+
+    def to_bytes(self, found: Values) -> Values:
+        """Scale values to 0 to 255.
+
+        Raises:
+            ValueError: some are no numbers, or they cannot be meant: most lie outside.
+        """
+        check_finite(found)
+        if self.clipped(found) > 0.5:
+            raise ValueError(
+                f"most of its values, {found.min():,.6g} to {found.max():,.6g}, lie outside of "
+                f"{self}, which become black to white (backbone.pixel_range)"
+            )
+        if self.high >= 255 and 0 < found.max() <= 1 and found.dtype.kind == "f":
+            raise ValueError(
+                f"its values are fractions from 0 to 1, where values from {self} become black to "
+                "white (backbone.pixel_range)"
+            )
+        scaled = (found.astype(np.float64) - self.low) * (255 / (self.high - self.low))
+        rounded: Values = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+        return rounded
+
+
+def find(split: Split, modality: str) -> PixelRange | None:
+    """Find the range of the deep pictures of a split; None if there are none.
+
+    From 0 to the least power of two (less one, for whole numbers) that holds them all; or from the
+    lowest to the highest value, where some are negative or all are far from 0. A few values that
+    are far off all others do not count.
+    """
+    count = min(_LOOKED_AT, len(split))
+    places = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(partial(_look, split, modality), places)
+        found = [look for look in looks if look is not None]
+    return _range_of(found) if found else None
+
+
+def fitted(given: Sequence[float] | None, context: BackboneContext) -> PixelRange | None:
+    """The range of a backbone: the one that was given, or is found in the training data.
+
+    Args:
+        given: the option `pixel_range`; what is found belongs there, in `Backbone.fitted_options`.
+
+    Raises:
+        ConfigError: the one that was given is none.
+    """
+    if given is not None:
+        low, high = given
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ConfigError(
+                f"backbone.{context.weights.modality}.pixel_range = [{low:g}, {high:g}] is no "
+                "range.",
+                hint="Give the values that become black and white: [0, 4095]",
+            )
+        return PixelRange(low, high)
+    return None if context.train is None else find(context.train, context.weights.modality)
+
+
+def with_range(options: P, pixel_range: PixelRange | None) -> P | None:
+    """`Backbone.fitted_options`: a backbone's options with the range that was found."""
+    return None if pixel_range is None else replace(options, pixel_range=astuple(pixel_range))
+
+
+def by_type(found: Values) -> PixelRange:
+    """The range of values by their type alone, for a model that was trained without deep pictures.
+
+    Raises:
+        ValueError: the type does not tell.
+    """
+    check_finite(found)
+    low, high = found.min(), found.max()
+    if found.dtype.kind == "f" and low >= 0 and high <= 1:
+        return PixelRange(0, 1)
+    if found.dtype == np.uint16 and (high > _DARK or low == high):
+        return PixelRange(0, 65535)
+    raise ValueError(
+        f"it holds values from {low:,.6g} to {high:,.6g}, and what becomes black and white is not "
+        "known, for the model was trained without such pictures: save it with 8 bits"
+    )
+
+
+def check_finite(found: Values) -> None:
+    """Raises:
+    ValueError: some values are no finite numbers.
+    """
+    strange = int(found.size - np.isfinite(found).sum())
+    if strange:
+        raise ValueError(f"{strange:,} of its {found.size:,} values are no finite numbers")
+
+
+class _Look(NamedTuple):
+    """What was seen of a picture: its extremes, some of its values, whether all are whole."""
+
+    low: float
+    high: float
+    some: Values
+    whole: bool
+
+
+def _look(split: Split, modality: str, index: int) -> _Look | None:
+    try:
+        image = split.input(index, modality)
+        if not isinstance(image, Image.Image) or not is_deep(image):
+            return None
+        found = colours(values(image))
+    except (SampleError, *UNDECODABLE):  # Of which the check of the data tells.
+        return None
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return None
+    some = found[:: max(1, found.size // _THINNED)].astype(np.float64)
+    whole = found.dtype.kind != "f" or bool((some == np.rint(some)).all())
+    return _Look(float(found.min()), float(found.max()), some, whole)
+
+
+def colours(found: Values) -> Values:
+    """Values without transparency."""
+    if found.ndim == 3 and found.shape[2] in (2, 4):
+        return found[..., :-1]
+    return found
+
+
+def _range_of(looks: Sequence[_Look]) -> PixelRange:
+    low, high = min(look.low for look in looks), max(look.high for look in looks)
+    centre = np.quantile(np.concatenate([look.some for look in looks]), _CENTRE)
+    if high - low > _OUTLYING * (centre[1] - centre[0]) > 0:
+        low, high = float(centre[0]), float(centre[1])
+    whole = all(look.whole for look in looks)
+    if whole:
+        low, high = float(math.floor(low)), float(math.ceil(high))
+    top = _power(high, whole=whole)
+    if low >= 0 and (high - low > _LEAST_USED * top or low == high):
+        return PixelRange(0, top)
+    return PixelRange(low, high if high > low else low + 1)
+
+
+def _power(number: float, *, whole: bool) -> float:
+    """The least power of two that is not below a number; less one for whole numbers."""
+    if whole:
+        return float(2 ** max(1, math.ceil(number).bit_length()) - 1)
+    fraction, exponent = math.frexp(number)
+    return 2.0 ** (exponent - 1 if fraction == 0.5 else exponent)

@@ -1,0 +1,291 @@
+"""Which values become black and white is found once in the training data, told and kept."""
+
+from __future__ import annotations
+
+import io
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mmft_vision.images import open_image
+from mmft_vision.options import AugmentationOptions
+from mmft_vision.pixel_range import PixelRange, find
+from mmft_vision.processing import ImageProcessor
+from PIL import Image
+
+from mmft_core import artifacts, discover
+from mmft_core.contracts import Split
+from mmft_core.data_check import check
+from tests.conftest import Finished, run_arguments
+from tests.serve.tools import same, serving
+from tests.vision.deep_files import Values, write_png, write_tiff
+from tests.vision.tools import open_dataset
+
+Mmft = Callable[..., Finished]
+Write = Callable[[Path, Values], None]
+
+
+def png(path: Path, values: Values) -> None:
+    write_png(path.with_suffix(".png"), values.astype(np.uint16))
+
+
+def tiff(kind: Any) -> Write:
+    return lambda path, values: write_tiff(path.with_suffix(".tif"), values.astype(kind))
+
+
+def bright_and_dark(root: Path, write: Write, low: float, high: float, number: int = 8) -> Path:
+    """Two classes of textured pictures: in the lower and in the upper half of a range."""
+    random = np.random.default_rng(0)
+    for place, label in enumerate(("dark", "bright")):
+        (root / label).mkdir(parents=True)
+        for index in range(number):
+            share = (place + random.random((24, 24))) / 2
+            write(root / label / f"{index}", low + share * (high - low))
+    return root
+
+
+def split_of(root: Path) -> Split:
+    return open_dataset("image-folder", path=root, val=0, test=0).splits["train"]
+
+
+@pytest.mark.parametrize(
+    ("write", "low", "high", "expected"),
+    [
+        (png, 0, 65535, (0, 65535)),
+        (png, 0, 4000, (0, 4095)),
+        (png, 0, 9, (0, 15)),
+        (png, 30000, 31000, (30000, 31000)),
+        (tiff(np.int32), 0, 255, (0, 255)),
+        (tiff(np.int16), -1024, 3071, (-1024, 3071)),
+        (tiff(np.float32), 0, 1, (0, 1)),
+        (tiff(np.float32), 0, 0.05, (0, 0.0625)),
+        (tiff(np.float32), 0, 255, (0, 256)),
+        (tiff(np.float32), -1, 1, (-1, 1)),
+        (tiff(np.float32), 280, 310, (280, 310)),
+    ],
+)
+def test_the_range_that_holds_all_values(
+    tmp_path: Path, write: Write, low: float, high: float, expected: tuple[float, float]
+) -> None:
+    found = find(split_of(bright_and_dark(tmp_path / "d", write, low, high)), "image")
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(expected, rel=0.01, abs=0.01)
+
+
+def test_floats_that_are_whole_are_as_integers(tmp_path: Path) -> None:
+    root = bright_and_dark(tmp_path / "d", lambda p, v: tiff(np.float32)(p, np.rint(v)), 0, 255)
+    assert find(split_of(root), "image") == PixelRange(0, 255)
+
+
+@pytest.mark.parametrize("outlier", [65535, -9999.0, 3e38])
+def test_single_values_far_off_do_not_count(tmp_path: Path, outlier: float) -> None:
+    def write(path: Path, values: Values) -> None:
+        values = values.copy()
+        if path.name == "3":
+            values[0, 0] = outlier
+        tiff(np.float32 if abs(outlier) > 65535 or outlier < 0 else np.uint16)(path, values)
+
+    root = bright_and_dark(tmp_path / "d", write, 10, 250)
+    found = find(split_of(root), "image")
+    assert found is not None and found.low >= 0 and 240 < found.high <= 256
+    (told,) = {
+        processor.inspect(open_image(path, "id"))
+        for processor in [ImageProcessor(32, AugmentationOptions(), pixel_range=found)]
+        for path in root.rglob("3.tif")
+    }
+    assert told is not None and told.endswith("become black to white; others are clipped")
+
+
+def test_pictures_of_8_bits_have_none(photo_folder: Callable[..., Path]) -> None:
+    assert find(split_of(photo_folder(per_class=3)), "image") is None
+
+
+def test_equal_values_everywhere_are_no_error(tmp_path: Path) -> None:
+    root = bright_and_dark(tmp_path / "d", lambda p, v: png(p, np.full((8, 8), 700)), 0, 1)
+    assert find(split_of(root), "image") == PixelRange(0, 1023)
+
+
+def test_brightness_is_compared_across_pictures_and_not_within_one(tmp_path: Path) -> None:
+    root = bright_and_dark(tmp_path / "d", png, 0, 4095)
+    processor = ImageProcessor(32, AugmentationOptions(), pixel_range=PixelRange(0, 4095))
+    means = {
+        label: [
+            processor.prepare(open_image(path, "id"), train=False)["pixels"].float().mean().item()
+            for path in (root / label).iterdir()
+        ]
+        for label in ("dark", "bright")
+    }
+    assert np.allclose(means["dark"], 64, atol=10) and np.allclose(means["bright"], 191, atol=10)
+
+
+def test_the_scaling_is_linear_and_exact_where_values_are_of_8_bits() -> None:
+    whole = np.arange(256)
+    assert (PixelRange(0, 255).to_bytes(whole) == whole).all()
+    assert (PixelRange(0, 65535).to_bytes(whole * 257) == whole).all()
+    assert (PixelRange(0, 1).to_bytes((whole / 255).astype(np.float32)) == whole).all()
+    signed = np.array([-1.0, 0.0, 1.0, 7.0])
+    assert PixelRange(-1, 1).to_bytes(signed).tolist() == [0, 128, 255, 255]
+
+
+# --- what cannot be understood --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "pixel_range", "words"),
+    [
+        (np.float32, [0.1, np.nan, np.inf], PixelRange(0, 1), "2 of its 3 values are no finite"),
+        (np.float32, [100.0, 200.0, 0.5], PixelRange(0, 1), "100, lie outside|200, lie outside"),
+        (np.float32, [0.1, 0.9, 0.5], PixelRange(0, 4095), "fractions from 0 to 1"),
+        (np.float32, [0.1, 0.9, 1.5], None, "what becomes black and white is not known"),
+        (np.int32, [0, 9, 255], None, "values from 0 to 255"),
+        (np.uint16, [0, 9, 4095], None, "values from 0 to 4,095"),
+    ],
+)
+def test_each_such_file_is_told(
+    tmp_path: Path, kind: Any, values: list[float], pixel_range: PixelRange | None, words: str
+) -> None:
+    write_tiff(tmp_path / "a.tif", np.array([values], kind))
+    processor = ImageProcessor(32, AugmentationOptions(), pixel_range=pixel_range)
+    for use in (processor.inspect, lambda raw: processor.prepare(raw, train=False)):
+        with pytest.raises(ValueError, match=words):
+            use(open_image(tmp_path / "a.tif", "id"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "white"),
+    [(np.float32, [0.0, 1.0], 1), (np.uint16, [0, 65535], 65535), (np.uint16, [0, 0], 65535)],
+)
+def test_a_model_of_8_bits_takes_others_where_their_type_says_how(
+    tmp_path: Path, kind: Any, values: list[float], white: float
+) -> None:
+    write_tiff(tmp_path / "a.tif", np.array([values] * 2, kind))
+    processor = ImageProcessor(2, AugmentationOptions())
+    pixels = processor.prepare(open_image(tmp_path / "a.tif", "id"), train=False)["pixels"]
+    assert pixels[0, 0].tolist() == [round(255 * value / white) for value in values]
+
+
+# --- a run ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bright_and_dark(tmp_path_factory.mktemp("data") / "bits", png, 0, 4000, number=12)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mmft_core.cli import main
+
+    output = tmp_path_factory.mktemp("runs") / "run"
+    more = ["--dataset", folder, "--epochs", "1", "--batch-size", "8"]
+    main([str(argument) for argument in run_arguments(output, *more)])
+    return output
+
+
+def test_a_run_tells_and_keeps_the_range(run: Path, folder: Path) -> None:
+    changed = json.loads((run / "results.json").read_text())["dataset"]["changed"]
+    told = "picture of other than 8 bits: values from 0 to 4,095 (12 bits) become black to white"
+    assert any(f"x {told} (such as {folder}/" in remark for remark in changed)
+    config = tomllib.loads((run / "config.toml").read_text())
+    assert config["backbone"]["image"]["pixel_range"] == [0, 4095]
+    processor = artifacts.load(run, discover()).processors["image"]
+    assert isinstance(processor, ImageProcessor)
+    assert processor.pixel_range == PixelRange(0, 4095)
+    assert processor.manifest()["pixel_range"] == {"low": 0, "high": 4095}
+
+
+def test_a_model_reads_others_by_its_own_range(run: Path, mmft: Mmft, tmp_path: Path) -> None:
+    values = np.random.default_rng(5).integers(0, 2000, (32, 32))
+    png(tmp_path / "deep", values)
+    Image.fromarray(np.rint(values / 4095 * 255).astype(np.uint8)).save(tmp_path / "shallow.png")
+    write_tiff(tmp_path / "fractions.tif", (values / 4095).astype(np.float32))
+    processor = artifacts.load(run, discover()).processors["image"]
+    deep, shallow = (
+        processor.prepare(processor.read(tmp_path / name), train=False)["pixels"]
+        for name in ("deep.png", "shallow.png")
+    )
+    assert (deep == shallow).all() and deep.float().std() > 20
+    ended = mmft("predict", run, *(tmp_path / n for n in ("deep.png", "fractions.tif")))
+    first, second = map(json.loads, ended.out.splitlines())
+    assert "error" not in first and "fractions from 0 to 1" in second["error"]
+    assert ended.code == 2 and "fractions from 0 to 1" in ended.err
+
+
+def test_a_server_reads_uploads_by_the_same_range(run: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(6).integers(0, 4000, (32, 32))
+    png(tmp_path / "deep", values)
+    shallow, fractions = tmp_path / "shallow.png", tmp_path / "fractions.tif"
+    Image.fromarray(np.rint(values / 4095 * 255).astype(np.uint8)).save(shallow)
+    write_tiff(fractions, (values / 4095).astype(np.float32))
+    with serving(run) as served:
+        answers = [
+            served.predict(image=(file.name, file.read_bytes()))
+            for file in (tmp_path / "deep.png", shallow, fractions)
+        ]
+    assert answers[0].status_code == 200
+    assert same(answers[0].json()["prediction"], answers[1].json()["prediction"])
+    assert answers[2].status_code == 422 and "fractions from 0 to 1" in answers[2].text
+
+
+def test_a_range_can_be_given(folder: Path, mmft: Mmft, tmp_path: Path) -> None:
+    more = ["--dataset", folder, "--epochs", "1", "--set", "backbone.pixel_range=[0, 8191]"]
+    assert mmft(*run_arguments(tmp_path / "run", *more)).code == 0
+    config = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    assert config["backbone"]["image"]["pixel_range"] == [0, 8191]
+    more[-1] = "backbone.pixel_range=[9, 9]"
+    refused = mmft(*run_arguments(tmp_path / "none", *more))
+    assert refused.code == 2 and "pixel_range = [9, 9] is no range" in refused.err
+
+
+def test_bad_values_end_a_run_before_training(mmft: Mmft, tmp_path: Path) -> None:
+    root = bright_and_dark(tmp_path / "d", tiff(np.float32), 0, 1)
+    write_tiff(root / "dark" / "nan.tif", np.array([[0.5, np.nan]], np.float32))
+    more = ["--dataset", root, "--epochs", "1"]
+    refused = mmft(*run_arguments(tmp_path / "run", *more))
+    assert refused.code == 2 and "nan.tif: 1 of its 2 values are no finite" in refused.err
+    skipped = mmft(*run_arguments(tmp_path / "run", *more, "--on-bad-sample", "skip"))
+    assert skipped.code == 0 and "nan.tif: 1 of its 2 values are no finite" in skipped.out
+
+
+# --- the data check and previews ------------------------------------------------------------------
+
+
+def checked(root: Path) -> tuple[list[tuple[str, str]], list[str]]:
+    from mmft_vision.inspection import ImageInspector
+
+    dataset = open_dataset("image-folder", path=root, val=0, test=0)
+    report = check(dataset, {"image": ImageInspector()}, "class")
+    return [(f.kind, Path(f.id).name) for f in report.findings], list(report.notes)
+
+
+def test_the_check_tells_the_range_and_finds_nothing_wrong(folder: Path) -> None:
+    findings, notes = checked(folder)
+    assert findings == []
+    assert (
+        "pictures of other than 8 bits: values from 0 to 4,095 (12 bits) become black to white"
+        in notes
+    )
+
+
+def test_the_check_finds_what_is_flat_for_a_network(tmp_path: Path) -> None:
+    root = bright_and_dark(tmp_path / "d", png, 0, 65535)
+    faint = np.random.default_rng(1).integers(0, 4, (24, 24)) * 30
+    png(root / "dark" / "faint", faint)
+    png(root / "dark" / "fainter", faint[::-1] // 2)
+    png(root / "dark" / "empty", np.full((24, 24), 300))
+    findings, _ = checked(root)
+    assert sorted(findings) == [
+        ("blank", "empty.png"),
+        ("flat", "faint.png"),
+        ("flat", "fainter.png"),
+    ]
+
+
+def test_previews_show_something(folder: Path) -> None:
+    processor = ImageProcessor(32, AugmentationOptions(), pixel_range=PixelRange(0, 4095))
+    preview = processor.preview(open_image(folder / "bright" / "0.png", "id"))
+    assert 150 < np.asarray(Image.open(io.BytesIO(preview.data))).mean() < 230
