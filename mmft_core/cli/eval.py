@@ -9,6 +9,7 @@ import click
 
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.terminal import echo, echo_json
+from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
 from mmft_core.planning.resolving import resolve, with_data
@@ -69,12 +70,14 @@ def evaluate(
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)
+    check_engine(model, settings)
     display = make_display(console(stderr=True))
     try:
         data = build_dataset(plan, training=dataset is None, say=display.say)
         name = split or ("all" if dataset else _judged(data))
         metrics = build_metrics(plan.metrics, model.info)
-        evaluation = Predictor(model, plan.engine).evaluate(
+        predictor = Predictor(model, plan.engine)
+        evaluation = predictor.evaluate(
             data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"
         )
     finally:
@@ -86,7 +89,8 @@ def evaluate(
     console().print(figures_table({name: evaluation.record}))
     for remark in evaluation.remarks:
         echo(f"! {remark}")
-    echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s")
+    computed = f"({predictor.inference.device}, {predictor.inference.precision})"
+    echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s {computed}")
 
 
 def _judged(data: Dataset) -> str:

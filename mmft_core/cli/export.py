@@ -89,6 +89,7 @@ def export(
     from mmft_core.cli.summary import next_command
     from mmft_core.cli.tables import console
     from mmft_core.export.exporting import export as make
+    from mmft_core.export.folder import describe
     from mmft_core.export.wanted import Wanted
 
     wanted = Wanted(
@@ -116,6 +117,8 @@ def export(
             "--quantize int8-static quantizes them as well",
             err=True,
         )
+    for note in describe(folder).notes:
+        echo(f"! {note}", err=True)
     echo(f"export  {folder}")
     echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
 

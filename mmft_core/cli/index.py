@@ -12,6 +12,7 @@ import click
 
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.terminal import echo, remark_hidden
+from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -98,8 +99,10 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    if library and (assignments or split != "all"):
-        idle = f"--set {assignments[0]}" if assignments else f"--split {split}"
+    settings = later_settings(assignments, ("dataset", *ENGINE))
+    if library and ("dataset" in settings or split != "all"):
+        given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
+        idle = next(given, f"--split {split}")
         raise ConfigError(
             f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
             hint="Leave it out, or name a data set by --dataset.",
@@ -117,7 +120,7 @@ def index(
     folder = output or run_dir / FOLDER
     require(folder, kept)
     registry = discover()
-    model, predictor = load_embedder(run_dir, registry, batch_size)
+    model, predictor = load_embedder(run_dir, registry, batch_size, settings)
     modality = _modality(model, modality, library)
     predictor = predictor.of(modality)
     if dataset is None:
@@ -125,9 +128,7 @@ def index(
         remark_hidden(files.hidden)
         wanted: Library = files
     else:
-        wanted = _dataset(
-            run_dir, predictor, registry, dataset, split, later_settings(assignments, ("dataset",))
-        )
+        wanted = _dataset(run_dir, predictor, registry, dataset, split, settings)
     display = make_display(console(stderr=True))
     with locked(folder), contextlib.closing(display):
         store = _store(folder, identify(run_dir, modality), kept, rebuild)
@@ -146,17 +147,19 @@ def index(
 
 
 def load_embedder(
-    run_dir: Path, registry: Registry, batch_size: int
+    run_dir: Path, registry: Registry, batch_size: int, settings: Tree
 ) -> tuple[LoadedModel, Predictor]:
     """Load the model of a run, which must give embeddings of each modality alone.
 
+    Args:
+        settings: of the engine, as {"engine": {"precision": "bf16"}}.
+
     Raises:
+        ConfigError: one is wrong.
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
     from mmft_core.export import folder
-    from mmft_core.inference.predictor import Predictor
-    from mmft_core.planning.config import EngineConfig
 
     model = folder.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
@@ -165,7 +168,7 @@ def load_embedder(
             f"{model.component.spec.predicts} and no embeddings to compare.",
             hint="Train with --task image-retrieval, text-retrieval or contrastive.",
         )
-    return model, Predictor(model, EngineConfig(batch_size=batch_size))
+    return model, make_predictor(model, settings, batch_size)
 
 
 def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -> str:

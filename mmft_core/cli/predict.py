@@ -16,6 +16,7 @@ from mmft_core.cli.fetching import fetching_options
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, remark_hidden
+from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.cli.writers import FORMATS, write
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
@@ -86,8 +87,6 @@ def predict(
     """
     from mmft_core.export import folder
     from mmft_core.files import storage_errors
-    from mmft_core.inference.predictor import Predictor
-    from mmft_core.planning.config import EngineConfig
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
@@ -96,12 +95,13 @@ def predict(
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
     refuse_mixed(inputs)
-    settings = later_settings(assignments, ("task",) if dataset is None else ("task", "dataset"))
+    data = () if dataset is None else ("dataset",)
+    settings = later_settings(assignments, ("task", *data, *ENGINE))
     run_dir, registry = folder.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
     model = folder.load(run_dir, registry, settings)
-    predictor = Predictor(model, EngineConfig(batch_size=batch_size))
+    predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if raw and form != "csv":
         raise ConfigError("--raw is for --format csv.", hint="Leave it out.")

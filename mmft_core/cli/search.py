@@ -12,8 +12,10 @@ import click
 
 from mmft_core.cli.fetching import fetching_options
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
+from mmft_core.cli.settings import later_settings
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, echo_json, remark_hidden
+from mmft_core.cli.using import ENGINE
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
 from mmft_core.escaping import shortened
@@ -43,6 +45,9 @@ _EXCERPT = 100
     help="Default: table in a terminal, jsonl elsewhere.",
 )
 @click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As engine.precision=bf16."
+)
+@click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="A contact sheet to look at."
 )
 @fetching_options
@@ -55,6 +60,7 @@ def search(
     place: Path | None,
     exact: bool,
     form: str | None,
+    assignments: tuple[str, ...],
     html: Path | None,
     limits: Limits,
 ) -> None:
@@ -73,9 +79,10 @@ def search(
     from mmft_core.index import Searcher, folder, sheet
     from mmft_core.index.opening import open_index
 
+    settings = later_settings(assignments, ENGINE)
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
-    model, predictor = load_embedder(run_dir, discover(), batch_size=32)
+    model, predictor = load_embedder(run_dir, discover(), 32, settings)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)
     with contextlib.closing(open_index(where, exact=exact)) as index:
