@@ -16,8 +16,6 @@ from mmft_core.files import replacing
 BY_DEFAULT = (
     "unreadable",
     "no-label",
-    "bad-target",
-    "bad-cell",
     "empty",
     "silent",
     "blank",

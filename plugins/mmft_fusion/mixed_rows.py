@@ -126,7 +126,7 @@ class Cells(Inputs):
 
     def read(self, index: int, sample_id: str) -> Mapping[str, Cell] | None:
         if index in self.faults:
-            raise SampleError(sample_id, self.faults[index], kind="bad-cell")
+            raise SampleError(sample_id, self.faults[index])
         cells: dict[str, Cell] = {}
         for name, column in self.numbers.items():
             number = float(column[index])
@@ -184,7 +184,7 @@ class MixedRows(TargetRows):
         try:
             return self.numbers.read(target)
         except ValueError as error:
-            raise SampleError(self.sample_id(index), str(error), kind="bad-target") from None
+            raise SampleError(self.sample_id(index), str(error)) from None
 
     def input(self, index: int, modality: str) -> Any:
         own = self.inputs.get(modality)

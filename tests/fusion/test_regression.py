@@ -68,7 +68,7 @@ def test_rows_that_cannot_be_learned_from_are_named_before_anything_is_done(
         assert f"t.csv, row {row + 1}: " in ended.err
     assert "dataset.formats.price=" in ended.err and not (tmp_path / "run").exists()
     checked = mmft("data", "check", table, "--task", "fusion-reg")
-    assert checked.code == 1 and "4 with a target that is no number (bad-target)" in checked.out
+    assert checked.code == 1 and "4 cannot be read (unreadable)" in checked.out
     assert "1 without a label" in checked.out
     cleaned = mmft("data", "clean", table, "--task", "fusion-reg", "-o", tmp_path / "left.csv")
     assert cleaned.code == 0 and "35 samples left, 5 removed" in cleaned.out
