@@ -101,4 +101,4 @@ def _seeds(inputs: Tensors) -> list[int]:
         return [int(seed) for seed in inputs["seeds"].tolist()]
     if "prefix" in inputs:
         return [0] * len(inputs["prefix"])
-    return seeds_of({"tokens": inputs["tokens"].masked_fill(~inputs["mask"].bool(), 0)})
+    return seeds_of(inputs)

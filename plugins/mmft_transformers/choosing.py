@@ -84,13 +84,25 @@ class _Drawn(LogitsProcessor):  # type: ignore[misc]
 
 
 def seeds_of(inputs: Tensors) -> list[int]:
-    """A seed for each row of inputs (B, ...): sums of their bits, which no zero padding changes."""
-    sums = torch.stack([_bits(tensor) for tensor in inputs.values()]).sum(0)
-    return [int(seed) % 2**63 for seed in sums.tolist()]
+    """A seed for each row of inputs (B, ...): the sum of what it holds, without its padding.
+
+    Args:
+        inputs: padded with zeros, or with a "mask" (B, T) of what is no padding.
+    """
+    mask = inputs.get("mask")
+    rows = [_bits(_without_padding(tensor, mask)) for tensor in inputs.values()]
+    return [int(seed) % 2**63 for seed in torch.stack(rows).sum(0).tolist()]
+
+
+def _without_padding(tensor: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None or tensor.shape[:2] != mask.shape:
+        return tensor
+    there = mask.bool().view(*mask.shape, *(1 for _ in tensor.shape[2:]))
+    return tensor.masked_fill(~there, 0)
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """The sum of each row's numbers (B,), of floats as they are in memory: exact, in any order."""
+    """The sum of each row (B,), of floats as they are in memory: exact, in whatever order."""
     if tensor.is_floating_point():
         tensor = tensor.float().contiguous().view(torch.int32)
-    return tensor.long().flatten(1).sum(1) if tensor.dim() > 1 else tensor.long()
+    return tensor.long().reshape(len(tensor), -1).sum(1)

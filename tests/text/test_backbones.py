@@ -105,6 +105,9 @@ def test_padding_is_no_word_that_is_repeated() -> None:
         Generation(max_new_tokens=12, num_beams=2, no_repeat_ngram=1),
     ):
         assert backbone.generate(inputs, settings) == wanted, settings
+    drawn = Generation(max_new_tokens=8, sample=True, temperature=9.0)
+    alone = [backbone.generate(collated(backbone, [text]), drawn)[0] for text in texts]
+    assert backbone.generate(inputs, drawn) == alone
 
 
 @torch.no_grad()
