@@ -42,9 +42,6 @@ UNREAD: Mapping[str, str] = {
 }
 """What to do with files of formats that are not read, by suffix."""
 
-_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_AVIF = (b"avif", b"avis")
-
 
 def open_file(path: Path) -> Image.Image:
     """Open a picture by its content.
@@ -56,7 +53,7 @@ def open_file(path: Path) -> Image.Image:
     try:
         return Image.open(path, formats=_formats())
     except UnidentifiedImageError:
-        if not (_has_brand(head_of(path), _HEIF) and _reads_heif()):
+        if not (_is_heif(head_of(path)) and _reads_heif()):
             raise
     return Image.open(path, formats=["HEIF"])
 
@@ -86,6 +83,15 @@ def head_of(path: Path) -> bytes:
         return file.read(64)
 
 
+def _is_avif(head: bytes) -> bool:
+    return _has_brand(head, (b"avif", b"avis"))
+
+
+def _is_heif(head: bytes) -> bool:
+    brands = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+    return _has_brand(head, brands) and not _is_avif(head)
+
+
 def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
     """Whether a file is of ISO's base format for media, and says that it holds one of these."""
     return head[4:8] == b"ftyp" and any(brand in head[8:] for brand in brands)
@@ -101,9 +107,9 @@ def what_it_is(head: bytes) -> str:
     """Why a file that begins so cannot be identified."""
     if not head:
         return "the file is empty"
-    if _has_brand(head, _AVIF):
+    if _is_avif(head) and "AVIF" not in _formats():
         return "is AVIF, which needs Pillow 11.3 or later: pip install -U pillow"
-    if _has_brand(head, _HEIF):
+    if _is_heif(head) and not _reads_heif():
         return unread_without("HEIC", "heic")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (
