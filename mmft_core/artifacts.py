@@ -30,8 +30,9 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
+from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.errors import MmftError, RunDirectoryError
-from mmft_core.files import replacing_folder, sha256
+from mmft_core.files import replacing_folder
 from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import rebuild
 from mmft_core.planning.options import convert
@@ -39,7 +40,7 @@ from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, TaskSpec
 from mmft_core.training import kept_weights, lora
-from mmft_core.weights import LoadedWeights, WeightsRequest
+from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1
 _MODEL, _WEIGHTS = "model.json", "model.safetensors"
@@ -52,6 +53,7 @@ class LoadedModel:
 
     Attributes:
         parts: its backbones with their options, by modality.
+        precision: in which it was judged, as `engine.precision` has it.
         exported: whether another runtime computes it, on the CPU and in full precision.
     """
 
@@ -59,6 +61,7 @@ class LoadedModel:
     component: Component[TaskSpec]
     info: DatasetInfo
     parts: Mapping[str, Part[BackboneSpec]]
+    precision: str = "auto"
     exported: bool = False
 
     @property
@@ -87,6 +90,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
             for modality, part in plan.backbones.items()
         },
         "info": asdict(info),
+        "precision": plan.engine.precision,
     }
     with replacing_folder(folder) as temporary:
         (temporary / _MODEL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -98,6 +102,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
                 lora.save(backbone, temporary / _ADAPTER / modality)
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
+        write_digests(temporary)
 
 
 def save_assets(task: Task, folder: Path) -> None:
@@ -114,7 +119,7 @@ def fingerprint(folder: Path) -> str:
     total, parts = hashlib.sha256(), (_MODEL, _WEIGHTS, _ASSETS, _ADAPTER)
     own = [f for f in folder.rglob("*") if f.relative_to(folder).parts[0] in parts]
     for file in sorted(f for f in own if f.is_file()):
-        total.update(f"{file.relative_to(folder).as_posix()} {sha256(file)}\n".encode())
+        total.update(f"{file.relative_to(folder).as_posix()} {digest_of(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -137,19 +142,21 @@ def load(
     refuse_folds(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with damage(folder):
+        check_digests(folder)
         model = _build(folder, registry, settings, empty=False)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
+        check_finite(model.task)
     return model
 
 
 def check_weights(folder: Path) -> None:
-    """Check that a model's weights are there, all of them, without reading them.
+    """Check that a model's weights are there and are what was written.
 
     Raises:
-        RunDirectoryError: they are missing or cut off.
+        RunDirectoryError: they are missing, cut off or changed.
     """
     with damage(folder), safe_open(folder / _WEIGHTS, "pt"):
-        pass
+        check_digests(folder, _WEIGHTS)
 
 
 def load_empty(
@@ -220,7 +227,13 @@ def _build(
     given = {**content["task"]["options"], **(settings or {}).get("task", {})}
     options = convert(given, component.options_type(), "task")
     task = component.build(options, TaskContext(backbones=backbones, info=info))
-    return LoadedModel(task=task.eval(), component=component, info=info, parts=parts)
+    return LoadedModel(
+        task=task.eval(),
+        component=component,
+        info=info,
+        parts=parts,
+        precision=content.get("precision", "auto"),
+    )
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:

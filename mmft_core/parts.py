@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import nn
 
 from mmft_core.batches.prepared import seed_everything
@@ -26,23 +24,31 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.data.folds import in_folds
-from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
+from mmft_core.data.number_targets import target_scale
+from mmft_core.errors import DataError, PluginError, WeightsError
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec
 from mmft_core.training import kept_weights, tuning
-from mmft_core.weights import LoadedWeights, WeightsRequest
+from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 T = TypeVar("T")
 
 
-def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
+def build_dataset(
+    plan: Plan,
+    *,
+    training: bool = True,
+    targets: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> Dataset:
     """Build the dataset; what is learned from comes in the plan's folds.
 
     Args:
         training: to learn from; else a model that was trained on others is used on it.
         targets: whether they are needed; without, a data set need not have any if it can do so.
+        say: told what is doubtful about it.
 
     Raises:
         DataError: it is missing or cannot be used.
@@ -50,12 +56,14 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build(component, plan.dataset.options, context, Dataset)
+    for warning in dataset.info.warnings:
+        say(warning)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
         unseen = plan.task.spec.unseen_classes
         dataset = in_folds(dataset, plan.folds, plan.engine.seed, unseen_classes=unseen)
-    return _scaled(dataset) if training and context.target == "number" else dataset
+    return with_scale(dataset) if training and context.target == "number" else dataset
 
 
 def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:
@@ -73,14 +81,9 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
     )
 
 
-def _scaled(dataset: Dataset) -> Dataset:
-    """With the scale of its numbers, whichever data set they are from."""
-    train = dataset.splits["train"]
-    numbers = []
-    for index in range(len(train)):
-        with contextlib.suppress(SampleError):  # The check of the samples reports it.
-            numbers.append(float(train.target(index)))
-    scale = (float(np.mean(numbers)), float(np.std(numbers))) if numbers else (0.0, 0.0)
+def with_scale(dataset: Dataset) -> Dataset:
+    """A data set of numbers with the scale of its training targets, whichever it is."""
+    scale = target_scale(dataset.splits["train"])
     return replace(dataset, info=replace(dataset.info, target_scale=scale))
 
 
@@ -126,11 +129,27 @@ def build_task(
                     "or --weights pretrained to make this an error."
                 )
             _tell_of_frozen(plan, modality, backbone, say)
+            _check_weights(backbone, modality)
         backbones[modality] = backbone
     task_context = TaskContext(backbones=backbones, info=dataset.info)
     task = build(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
+
+
+def _check_weights(backbone: Backbone, modality: str) -> None:
+    """Raises:
+    WeightsError: those that were loaded hold NaN or infinite values.
+    """
+    try:
+        check_finite(backbone)
+    except ValueError as error:
+        loaded = backbone.loaded
+        raise WeightsError(
+            f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
+            f"used: {error}.",
+            hint="They were spoilt in training or damaged; give others by --weights.",
+        ) from None
 
 
 def _tell_of_frozen(

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mmft_core.digests import check_digests
 from mmft_core.errors import WeightsError, first_line
 
 StateDict = Mapping[str, Tensor]
@@ -200,8 +201,25 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
     return state
 
 
+def check_finite(module: nn.Module) -> None:
+    """Check that weights are finite numbers. Other buffers may hold infinities, as masks do.
+
+    Raises:
+        ValueError: some are not; names a tensor.
+    """
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        plain = tensor.is_floating_point() and tensor.element_size() > 1 and not tensor.is_meta
+        if not plain:
+            continue
+        if tensor.isnan().any():
+            raise ValueError(f"'{name}' holds NaN")
+        if isinstance(tensor, nn.Parameter) and tensor.isinf().any():
+            raise ValueError(f"'{name}' holds infinite values")
+
+
 def _read_safetensors(path: Path) -> StateDict:
     try:
+        check_digests(path.parent, path.name)
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error) from None

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.data.table_files import SUFFIXES
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.files import ensure_new
+from mmft_core.files import ensure_new, suffix_of
 from mmft_core.planning.trees import Tree, merge, parse_set
 
 if TYPE_CHECKING:
+    from mmft_core.data.tables import Table
     from mmft_core.data_check.choosing import Chosen
 
 dataset_argument = click.argument("dataset")
@@ -27,12 +29,48 @@ output_option = click.option(
 )
 
 
-def table_file(dataset: str) -> Path | None:
-    """The file, if the data set is a table."""
-    from mmft_core.data.tables import SUFFIXES
+_READING = ("separator", "sheet")
+"""Settings of how a table is read, whatever it is for."""
+
+
+def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = False) -> Table | None:
+    """The table that the data set is; None if it is none.
+
+    Args:
+        assignments: of which those that say how it is read are heeded.
+        alone: whether there may be no others.
+
+    Raises:
+        ConfigError: there are others.
+        DataError: it cannot be read.
+    """
+    from mmft_core.data.tables import Table
 
     path = Path(dataset).expanduser()
-    return path if path.is_file() and path.suffix.lower() in SUFFIXES else None
+    if not path.is_file() or suffix_of(path) not in SUFFIXES:
+        return None
+    own = _own(assignments)
+    other = next((key for key in own if key not in _READING), None)
+    if alone and other is not None:
+        raise ConfigError(
+            f"--set dataset.{other}={own[other]}: {path} is a table, whose rows are divided as "
+            "they are.",
+            hint="Name the column of its classes by --label COLUMN.",
+        )
+    separator, sheet = (None if own.get(key) is None else str(own[key]) for key in _READING)
+    return Table(path, separator=separator, sheet=sheet)
+
+
+def _own(assignments: tuple[str, ...]) -> Tree:
+    """The settings of the data set.
+
+    Raises:
+        ConfigError: there are others.
+    """
+    own: Tree = parse_set(assignments)
+    if set(own) - {"dataset"}:
+        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
+    return dict(own.get("dataset", {}))
 
 
 def check_output(output: Path, files: list[Path]) -> None:
@@ -48,8 +86,6 @@ def chosen_data(dataset: str, task: str | None, assignments: tuple[str, ...]) ->
 
     registry = discover()
     names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
-    own: Tree = parse_set(assignments)
-    if set(own) - {"dataset"}:
-        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
-    table = merge({"name" if dataset in names else "path": dataset}, own.get("dataset", {}))
+    own = _own(assignments)
+    table = merge({"name" if dataset in names else "path": dataset}, own)
     return choose(table, task, registry)

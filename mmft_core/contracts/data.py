@@ -95,8 +95,12 @@ class DatasetInfo:
         licence: theirs, as far as it is known.
         synthetic: generated rather than collected.
         notes: remarks that a reader of the report should see (how it was split, ...).
+        warnings: what is doubtful about the data, as whole sentences. Every command that reads the
+            data tells them.
         target_scale: mean and standard deviation of the training split's targets, where these
             are numbers. The core works it out.
+        formats: by column of a table, how its cells of numbers and dates are written
+            ("decimal-comma"), for processors that are given such cells as text.
     """
 
     name: str
@@ -106,7 +110,9 @@ class DatasetInfo:
     licence: str = "unknown"
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     target_scale: tuple[float, float] | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.class_doubts import class_doubts
 from mmft_core.data.class_folders import (
     ClassFolders,
     FileKind,
@@ -69,12 +70,16 @@ def class_folder_dataset(
     named = {name: name for found in scans.values() for name in found.by_class}
     files = {name: make_split(split_type, root, found, named) for name, found in scans.items()}
     splits, notes = _divide(files, shares, context)
+    sizes: Counter[str] = Counter()
+    for found in scans.values():
+        sizes.update({name: len(own) for name, own in found.by_class.items()})
     return Dataset(
         info=DatasetInfo(
             name=str(root),
             classes=tuple(classes),
             source=str(root),
-            notes=(*notes, *_passed_over(scans, beside)),
+            notes=(*notes, *_renamed(scans), *_passed_over(scans, beside)),
+            warnings=tuple(class_doubts(sizes, f"folder {printable(root.name)}")),
         ),
         splits=splits,
     )
@@ -168,6 +173,12 @@ def _divide(
         parts, more = set_aside(train, train.labels, {"val": shares["val"]}, context.seed)
         return splits | parts, more + notes
     return splits, notes
+
+
+def _renamed(scans: dict[str, ClassFolders]) -> Iterator[str]:
+    count = sum(len(found.renamed) for found in scans.values())
+    if count:
+        yield f"the names of {count:,} class folders changed to composed Unicode (NFC)"
 
 
 def _passed_over(scans: dict[str, ClassFolders], beside: Tally) -> Iterator[str]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.data.labelled_files import pack
+from mmft_core.data.names import composed
 from mmft_core.errors import DataError
 from mmft_core.files import printable
 
@@ -75,7 +76,10 @@ class ClassFolders:
 
     Attributes:
         folder: it.
-        by_class: class -> the packed names of its files, sorted, relative to the data's root.
+        by_class: class -> the packed names of its files, sorted, relative to the data's root. A
+            class is a folder's name in composed Unicode (NFC); archives of other systems have the
+            same name in another form.
+        renamed: folders whose names were in another form.
         loose: files of the kind beside the class folders.
         others: files that are not of the kind by their suffix.
     """
@@ -83,6 +87,7 @@ class ClassFolders:
     folder: Path
     kind: FileKind
     by_class: dict[str, pa.LargeBinaryArray] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=list)
     loose: Tally = field(default_factory=Tally)
     others: Tally = field(default_factory=Tally)
 
@@ -106,8 +111,12 @@ def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
             else:
                 (found.loose if kind.holds(entry) else found.others).add(entry.name)
         for name in sorted(classes):
-            files = _files(folder / name, f"{prefix}{name}/", kind, found.others)
-            found.by_class[name] = _pack_sorted(files)
+            files = _pack_sorted(_files(folder / name, f"{prefix}{name}/", kind, found.others))
+            label = composed(name)
+            if label != name:
+                found.renamed.append(name)
+            known = found.by_class.get(label)
+            found.by_class[label] = files if known is None else pa.concat_arrays([known, files])
     _check(found)
     return found
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.split_options import TableSplitOptions
+from mmft_core.data.class_targets import Targets
 from mmft_core.data.splits import Grouped
-from mmft_core.data.table_columns import SPLIT_COLUMNS, Targets, divide_rows, groups_of
+from mmft_core.data.table_columns import SPLIT_COLUMNS, divide_rows, groups_of
+from mmft_core.data.table_options import TableOptions
 from mmft_core.data.tables import Table
 
 
@@ -18,7 +19,7 @@ def divided_table(
     table: Table,
     rows: Split,
     targets: Targets,
-    options: TableSplitOptions,
+    options: TableOptions,
     context: DatasetContext,
     *,
     notes: Sequence[str],
@@ -52,7 +53,8 @@ def divided_table(
             name=str(table.path),
             classes=targets.classes,
             source=str(table.path),
-            notes=(*notes, *targets.notes, *more),
+            notes=(*table.notes, *notes, *targets.notes, *more),
+            warnings=(*table.warnings, *targets.warnings),
         ),
         splits=splits,
         options=found,

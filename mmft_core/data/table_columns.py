@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext, Split
+from mmft_core.data.cells import single_values, text_of, texts_of
+from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
+from mmft_core.data.names import names_of
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
 from mmft_core.data.splits import Indices, Subset
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 
-LABEL_NAMES = ("label", "class", "target", "category")
 SPLIT_COLUMNS = ("split",)
 
 _LOOKED_AT = 20
 """So many rows decide whether a column holds paths."""
-
-NO_LABEL = -1
-"""The class index of a row without one, which stays in so that the check can report it."""
-
-
-def class_labels(
-    table: Table, column: str, context: DatasetContext
-) -> tuple[Indices, tuple[str, ...]]:
-    """Class indices (n,), `NO_LABEL` where there is none, and the classes."""
-    texts = texts_of(table, column)
-    classes = tuple(sorted({text for text in texts if text}, key=_natural))
-    if context.training and len(classes) < 2:
-        raise DataError(
-            f"Column '{column}' of {table.path} has "
-            + (f"one class only, '{classes[0]}'." if classes else "no labels."),
-            hint="At least two classes are needed.",
-        )
-    index = {name: i for i, name in enumerate(classes)}
-    return np.array([index.get(text, NO_LABEL) for text in texts], dtype=np.int64), classes
 
 
 def find_paths(
@@ -75,22 +57,6 @@ def find_paths(
     return likely[0]
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What the rows of a table are to be learned with.
-
-    Attributes:
-        values: (n,) strings, or (n,) indices into `classes`, or None.
-        labels: (n,) class indices; all the same where there are no classes.
-        notes: which column they are from.
-    """
-
-    values: Any
-    labels: Indices
-    classes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 def find_targets(
     table: Table,
     given: str | None,
@@ -122,11 +88,9 @@ def find_targets(
         column = only_other(table, inputs)
     if column is None or column == inputs:
         raise table.missing_column("class" if by_class else noun, "target_column")
-    notes = (f"targets from column '{column}'",)
     if not by_class:
-        return Targets(read(table, column), none, notes=notes)
-    labels, classes = class_labels(table, column, context)
-    return Targets(labels, labels, classes, notes)
+        return Targets(read(table, column), none, notes=(f"targets from column '{column}'",))
+    return class_targets(table, column, context, noun="targets")
 
 
 def only_other(table: Table, inputs: str) -> str | None:
@@ -134,6 +98,9 @@ def only_other(table: Table, inputs: str) -> str | None:
     others = [column for column in table.columns if column != inputs]
     if len(table.columns) != 2 or len(others) != 1:
         return None
+    cells = table.arrow(others[0])
+    if pa.types.is_nested(cells.type):  # Of which it is told that they are no classes.
+        return others[0]
     return others[0] if 2 * len(set(texts_of(table, others[0]))) <= len(table) else None
 
 
@@ -190,9 +157,9 @@ def _check_train(
         raise DataError(f"No row of {table.path} belongs to the train split.")
     if unseen:
         return
-    known = np.append(labels[chosen["train"]], NO_LABEL)
+    known = labels[chosen["train"]]
     for rows in chosen.values():
-        strange = rows[~np.isin(labels[rows], known)]
+        strange = rows[(labels[rows] >= 0) & ~np.isin(labels[rows], known)]
         if len(strange):
             row = int(strange[0])
             raise DataError(
@@ -213,7 +180,7 @@ def groups_of(table: Table, column: str | None, context: DatasetContext) -> list
     if column is None or (not context.training and column not in table.columns):
         return None
     table.find_column(column, "group_column", ())
-    groups = texts_of(table, column)
+    groups = names_of(single_values(table, column)).texts()
     if context.training and "" in groups:
         raise DataError(
             f"{table.row_id(groups.index(''))}: its cell in the column of groups, '{column}', is "
@@ -232,33 +199,3 @@ def _check_groups(table: Table, groups: Sequence[str] | None, parts: Sequence[st
                 f"{table.row_id(row)}: group '{group}' is in {part}, and in {home[group]} as well.",
                 hint=f"Divide it anew: mmft data split {table.path} -o NEW.csv --group COLUMN",
             )
-
-
-def texts_of(table: Table, column: str) -> list[str]:
-    """All cells of a column as text.
-
-    Raises:
-        DataError: they are lists, records or bytes.
-    """
-    cells = table.column(column)
-    nested = next((cell for cell in cells if isinstance(cell, list | dict | bytes)), None)
-    if nested is not None:
-        raise DataError(
-            f"Column '{column}' of {table.path} holds {type(nested).__name__} values, "
-            "not text or numbers.",
-            hint="Expected one text or number in each row.",
-        )
-    return [text_of(cell) for cell in cells]
-
-
-def text_of(cell: Any) -> str:
-    if cell is None or cell != cell:  # NaN
-        return ""
-    if isinstance(cell, float) and cell.is_integer():  # What pandas makes of 3 beside a gap.
-        cell = int(cell)
-    return str(cell).strip()
-
-
-def _natural(name: str) -> tuple[int, int, str]:
-    """Sort whole numbers by value, before other names."""
-    return (0, int(name), name) if re.fullmatch(r"-?\d{1,18}", name) else (1, 0, name)

@@ -1,58 +1,97 @@
-"""Tables (CSV, TSV, JSONL, Parquet) as `datasets` reads them: typed columns, memory-mapped."""
+"""Tables (CSV, TSV, JSON, Parquet, Excel) as all data sets read them: columns of one type each."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
-import json
-import logging
-import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_core.errors import DataError, did_you_mean, first_line
-from mmft_core.quiet import quieted
+import pyarrow as pa
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+from mmft_core.data.delimited import read_delimited
+from mmft_core.data.headers import Read
+from mmft_core.data.json_rows import read_json
+from mmft_core.data.parquet import read_parquet
+from mmft_core.data.separators import given_separator
+from mmft_core.data.splits import Indices
+from mmft_core.data.table_files import SUFFIXES
+from mmft_core.data.table_options import TableOptions
+from mmft_core.data.workbooks import read_workbook
+from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
+from mmft_core.files import printable, suffix_of
+
+
+@dataclass(frozen=True)
+class RowIds:
+    """What messages call the rows of a table: "labels.csv, row 17". It travels to processes.
+
+    Attributes:
+        name: of the table.
+        numbers: (n,) of the rows, if not every one is counted that the file has.
+    """
+
+    name: str
+    numbers: Indices | None = None
+
+    def __call__(self, index: int) -> str:
+        number = index + 1 if self.numbers is None else int(self.numbers[index])
+        return f"{printable(self.name)}, row {number}"
 
 
 class Table:
-    """A table whose cells are read on access.
+    """A table, read as a whole; a large one is memory-mapped.
 
     Attributes:
         path: of its file.
         columns: their names.
+        row_id: what messages call a row, by its index. Rows count from 1 below the header, blank
+            ones too; of JSON Lines by lines.
+        notes: how the file was understood, where that does not go without saying.
+        warnings: what is doubtful about it, as whole sentences.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises:
-        DataError: there is no such file, it is no table, or it has no rows.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        separator: str | None = None,
+        sheet: str | None = None,
+        quoted: bool = True,
+    ) -> None:
+        """Args:
+            separator: of the cells of a text; None to find it.
+            sheet: of a workbook; None for its first.
+            quoted: whether quotation marks may enclose the cells of a text.
+
+        Raises:
+            DataError: there is no such file, it is no table, it is damaged, or it has no rows.
+            ConfigError: there is no such separator.
         """
         self.path = path
-        self._rows = _read(path)
-        self.columns: tuple[str, ...] = tuple(self._rows.column_names)
-        if not len(self._rows):
+        read = _read(path, separator, sheet, quoted=quoted)
+        self._columns = read.named()
+        self.columns: tuple[str, ...] = tuple(self._columns)
+        self._length = len(read.columns[0]) if read.columns else 0
+        if not self._length:
             raise DataError(f"The table {path} has no rows.")
+        self.row_id = RowIds(path.name, read.numbers)
+        self.notes, self.warnings = tuple(read.notes), tuple(read.warnings)
 
     def __len__(self) -> int:
-        return len(self._rows)
-
-    def row_id(self, index: int) -> str:
-        """What messages call a row, counting from 1 below the header: "labels.csv, row 17"."""
-        return f"{self.path.name}, row {index + 1}"
+        return self._length
 
     def cell(self, index: int, column: str) -> Any:
-        return self._rows.data.column(column)[index].as_py()
+        return self._columns[column][index].as_py()
 
-    def arrow(self, name: str) -> Any:
-        """A column as Arrow has it, memory-mapped."""
-        return self._rows.data.column(name)
+    def arrow(self, name: str) -> pa.ChunkedArray:
+        """A column as Arrow has it."""
+        return self._columns[name]
 
     def column(self, name: str) -> list[Any]:
         """All cells of a column."""
-        return self._rows.data.column(name).to_pylist()  # type: ignore[no-any-return]
+        return self._columns[name].to_pylist()  # type: ignore[no-any-return]
 
     def find_column(
         self, given: str | None, option: str, names: Sequence[str], *, needed: bool = True
@@ -66,6 +105,7 @@ class Table:
             DataError: the given one is needed, and absent.
         """
         if given is not None:
+            given = unicodedata.normalize("NFC", given)
             if given not in self.columns:
                 if not needed:
                     return None
@@ -79,143 +119,50 @@ class Table:
         return next((by_lower[name] for name in names if name in by_lower), None)
 
     def missing_column(self, what: str, option: str) -> DataError:
+        """The error of a table that has no column that is clearly what is needed."""
         return DataError(
             f"The table {self.path} has no column that is clearly the {what}.",
             hint=f"Say which with --set dataset.{option}=NAME; "
-            f"its columns are: {', '.join(self.columns)}.",
+            f"its columns are: {', '.join(self.columns)}."
+            + "".join(f" {w}" for w in self.warnings),
         )
 
 
-def _read(path: Path) -> Any:
+def open_table(options: TableOptions, dataset: str) -> Table:
+    """The table that a data set's options name.
+
+    Args:
+        dataset: its name, for messages.
+
+    Raises:
+        DataError: none is named, or it cannot be read.
+    """
+    if not options.path:
+        raise DataError(f"The dataset {dataset} needs a table.", hint="Give --dataset PATH.")
+    path = Path(options.path).expanduser()
+    return Table(path, separator=options.separator, sheet=options.sheet)
+
+
+def _read(path: Path, separator: str | None, sheet: str | None, *, quoted: bool) -> Read:
     if not path.is_file():
         raise DataError(f"There is no table {path}.", hint="Check the path.")
-    form = path.suffix.lower()
+    form = suffix_of(path)
     if form not in SUFFIXES:
         raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(SUFFIXES)}.")
     if path.stat().st_size == 0:
         raise DataError(f"The table {path} is empty.")
-    import datasets
-
-    with quietly():
-        try:
-            if form == ".parquet":
-                return datasets.Dataset.from_parquet(str(path))
-            if form == ".jsonl":
-                return datasets.Dataset.from_json(str(path))
-            separator = "\t" if form == ".tsv" else ","
-            header = _header(path, separator)
-            # As text: numbers keep their leading zeros, and a class called "NA" is not missing.
-            features = datasets.Features({name: datasets.Value("string") for name in header})
-            return datasets.Dataset.from_csv(
-                str(path), features=features, sep=separator, keep_default_na=False
-            )
-        except DataError:
-            raise
-        except UnicodeDecodeError:
-            raise _not_utf8(path) from None
-        except ValueError as error:
-            if "no data" in str(error):  # A header alone.
-                raise DataError(f"The table {path} has no rows.") from None
-            raise _unreadable(path, error) from None
-        except Exception as error:  # datasets wraps pandas', pyarrow's and its own errors.
-            raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: BaseException) -> DataError:
-    form = path.suffix.lower()
-    line = _bad_line(path) if form == ".jsonl" else None
-    if line is not None:
-        return line
-    wanted = "" if form == ".parquet" else "; it must be UTF-8 with the same columns in every row"
-    return DataError(
-        f"The table {path} cannot be read: {_cause(error).rstrip('.')}.",
-        hint=f"Mend the file{wanted}.",
-    )
-
-
-def _bad_line(path: Path) -> DataError | None:
-    """The first line that is no record in JSON."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                if not line.strip() or isinstance(json.loads(line), dict):
-                    continue
-                cause = "it is no record"
-            except (ValueError, RecursionError) as error:
-                cause = f"it is no JSON: {first_line(error)}"
-            return DataError(
-                f"{path}, line {number}: {cause}.",
-                hint='Expected one record a line, as {"text": "...", "label": "..."}.',
-            )
-    return None
-
-
-def _not_utf8(path: Path) -> DataError:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return DataError(
-                    f"{path}, line {number}: byte {line[error.start]:#04x} is no UTF-8.",
-                    hint="Save it as UTF-8: `iconv -f latin1 -t utf-8 OLD > NEW`, where latin1 "
-                    "stands for what it is now.",
-                )
-    return DataError(f"{path} is no UTF-8.", hint="Save it as UTF-8.")
-
-
-def _header(path: Path, separator: str) -> list[str]:
-    """The names of the columns, all of whose rows must have a cell for each.
-
-    pandas would take the first cell of a longer row for an index and shift the others, and give
-    a second column of one name another.
-
-    Raises:
-        DataError: a name is there twice, or a row has more or fewer cells; names its line.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=separator)
-        header = next(rows)
-        if len(header) == 1 and re.search(r"\w[;\t|,]\w", header[0]):
-            raise DataError(
-                f"{path}, line 1: the header '{header[0]}' is one column.",
-                hint="Cells are separated by commas in a .csv, by tabs in a .tsv.",
-            )
-        twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
-        if twice is not None:
-            raise DataError(
-                f"{path}, line 1: two columns are named '{twice}'.",
-                hint="Rename or remove one of them.",
-            )
-        for row in rows:
-            if row and len(row) != len(header):
-                raise DataError(
-                    f"{path}, line {rows.line_num}: {len(row)} cells, "
-                    f"but the header has {len(header)}.",
-                    hint="Put quotes around cells that hold the separator.",
-                )
-    return header
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Without progress bars, and without the library's own account of an error."""
-    import datasets
-
-    shown = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
+    separator = None if separator is None else given_separator(separator)
     try:
-        with (
-            quieted("datasets", level=logging.CRITICAL),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            yield
-    finally:
-        if not shown:
-            datasets.enable_progress_bars()
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error).removeprefix("Error tokenizing data. C error: ")
+        if form == ".parquet":
+            return read_parquet(path)
+        if form == ".xlsx":
+            return read_workbook(path, sheet)
+        if form.startswith(".json"):
+            return read_json(path)
+        return read_delimited(path, separator, quoted=quoted)
+    except MmftError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"The table {path} cannot be read: {first_line(error)}.", hint="Mend the file."
+        ) from None

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Split
+from mmft_core.data.class_targets import label_fault
 from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import NO_LABEL
 from mmft_core.errors import SampleError
 
 
@@ -30,8 +30,9 @@ class TargetRows(Split):
             return None
         if isinstance(self.targets, np.ndarray):
             label = int(self.targets[index])
-            if label == NO_LABEL:
-                raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
+            fault = label_fault(label)
+            if fault is not None:
+                raise SampleError(self.sample_id(index), fault, kind="no-label")
             return self.classes[label]
         text = self.targets[index].as_py()
         if not (text or "").strip():

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmft_core.contracts import Dataset, DatasetContext, Inspector
 from mmft_core.errors import ConfigError, DataError, MmftError
+from mmft_core.files import suffix_of
 from mmft_core.planning.dataset_choice import choose_dataset
 from mmft_core.planning.options import convert, option_names
 from mmft_core.planning.trees import Tree, merge
@@ -77,7 +78,7 @@ def _openers(
     path: Path, table: Tree, registry: Registry
 ) -> tuple[dict[str, Chosen], list[MmftError]]:
     """The data sets that can be made of a path, by name; and why others cannot."""
-    form = "/" if path.is_dir() else path.suffix.lower()
+    form = "/" if path.is_dir() else suffix_of(path)
     components = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
     opening = [c for c in components if form in c.spec.opens]
     # A table of any columns reads whatever the others read, and more of it.

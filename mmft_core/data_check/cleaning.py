@@ -11,11 +11,14 @@ from mmft_core.contracts import Dataset, Inspector, Sample
 from mmft_core.data.tables import Table
 from mmft_core.data_check.findings import KINDS, Finding
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.escaping import spreadsheet_cell
 from mmft_core.files import replacing
 
 BY_DEFAULT = (
     "unreadable",
     "no-label",
+    "bad-target",
+    "bad-cell",
     "empty",
     "silent",
     "blank",
@@ -84,16 +87,12 @@ def rows_left(
 
 
 def rows_left_of_table(
-    file: Path, folder: Path, removed: Sequence[Finding]
+    table: Table, folder: Path, removed: Sequence[Finding]
 ) -> list[dict[str, str]] | None:
-    """The rows of a table that are left, with all of their columns; None if ids are not of rows.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    rows, table = rows_of_table(file, folder), Table(file)
+    """The rows of a table that are left, with all of their columns; None if ids are not of rows."""
+    rows = rows_of_table(table, folder)
     known = {table.row_id(k) for k in range(len(rows))}
-    name = len(file.name)  # Which may hold parentheses itself, as "photos (1).csv" does.
+    name = len(table.row_id.name)  # Which may hold parentheses itself, as "photos (1).csv" does.
     # An id may go on with the name of a file, in parentheses.
     gone = {f.id[:name] + f.id[name:].partition(" (")[0] for f in removed}
     if not gone <= known:
@@ -101,13 +100,9 @@ def rows_left_of_table(
     return [row for k, row in enumerate(rows) if table.row_id(k) not in gone]
 
 
-def rows_of_table(file: Path, folder: Path) -> list[dict[str, str]]:
-    """The rows of a table as they are, but for paths, which are found from another folder.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    table, own = Table(file), file.absolute().parent
+def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
+    """The rows of a table as they are, but for paths, which are found from another folder."""
+    own = table.path.absolute().parent
     columns = {
         name: ["" if c is None else str(c) for c in table.column(name)] for name in table.columns
     }
@@ -136,12 +131,17 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def write_removals(file: Path, removed: Sequence[Finding]) -> None:
-    """Write what was left out as a CSV: split, id, kind, reason."""
+def write_removals(file: Path, removed: Sequence[Finding], *, raw: bool = False) -> None:
+    """Write what was left out as a CSV for a spreadsheet: split, id, kind, reason.
+
+    Args:
+        raw: without apostrophes before what a spreadsheet would take for formulas.
+    """
+    cell = str if raw else spreadsheet_cell
     with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["split", "id", "kind", "reason"])
-        writer.writerows([f.split, f.id, f.kind, f.text] for f in removed)
+        writer.writerows(map(cell, (f.split, f.id, f.kind, f.text)) for f in removed)
 
 
 def _cells(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
+    "bad-target": "with a target that is no number",
+    "bad-cell": "with a cell that is not what its column holds",
     "missing": "without an input",
     "empty": "empty",
     "silent": "silent",
@@ -88,12 +90,14 @@ class Report:
     Attributes:
         name: of the data set.
         notes: what the report does not cover, and why.
+        warnings: what is doubtful about the data as a whole, such as how a table is to be read.
     """
 
     name: str
     splits: Mapping[str, SplitFacts]
     findings: Sequence[Finding]
     notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     seconds: float = 0.0
 
     def by_kind(self) -> dict[str, list[Finding]]:

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mmft_core.data.class_targets import LABEL_NAMES
 from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.data.splits import Indices, stratified
-from mmft_core.data.table_columns import LABEL_NAMES
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 
 Rows: TypeAlias = Sequence[Mapping[str, str]]

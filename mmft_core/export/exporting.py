@@ -70,7 +70,7 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
-    dataset = build_dataset(plan, training=wanted.dataset is None)
+    dataset = build_dataset(plan, training=wanted.dataset is None, say=sink.say)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
         making = _Making(directory, wanted, registry, plan, model, dataset, judged)

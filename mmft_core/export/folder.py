@@ -21,11 +21,12 @@ import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Runner
+from mmft_core.digests import digest_of
 from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
-from mmft_core.files import sha256
+from mmft_core.files import json_text
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -62,7 +63,7 @@ class Description:
     check: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        text = json_text(asdict(self), indent=2)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
@@ -182,7 +183,7 @@ def _check_files(folder: Path, told: Description) -> None:
     """
     for name, wanted in told.files.items():
         file = folder / name
-        if not file.is_file() or sha256(file) != wanted:
+        if not file.is_file() or digest_of(file) != wanted:
             raise ExportError(
                 f"The export is damaged: {file} is "
                 + ("missing." if not file.is_file() else "not what was written."),

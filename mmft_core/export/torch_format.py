@@ -11,6 +11,7 @@ import torch
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
 from mmft_core.export.formats import GraphFormat
+from mmft_core.export.pt2_archive import UnsafeArchiveError, checked_copy, without_traces
 from mmft_core.export.tracing import GraphInfo, Traced, filled
 
 
@@ -22,11 +23,17 @@ class TorchExport(GraphFormat):
     def write(self, traced: Traced, file: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of views of one tensor, which matter on GPUs alone.
-            torch.export.save(traced.program, file)
+            torch.export.save(without_traces(traced.program), file)
 
     def run(self, file: Path, info: GraphInfo) -> Runner:
         try:
-            module = torch.export.load(file).module()
+            # Guards are strings that torch executes as code; sizes are still checked.
+            module = torch.export.load(checked_copy(file)).module(check_guards=False)
+        except UnsafeArchiveError as error:
+            raise ExportError(
+                f"{file} is refused: {error}, which an export of mmft never has.",
+                hint="Make it anew with `mmft export RUN_DIR --format torch-export`.",
+            ) from None
         except Exception as error:
             raise ExportError(f"{file} cannot be loaded: {first_line(error)}.") from error
         names = [tensor.name for tensor in info.inputs]

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from mmft_core.contracts import Features, Tensors
 from mmft_core.data.splits import Indices
+from mmft_core.digests import DamagedFileError, check_seal, seal
 from mmft_core.features.identity import digest
 from mmft_core.files import replacing, write_json
 
@@ -119,8 +120,10 @@ class FeatureStore:
             rows = [row for f in features for row in _rows(f)]
             tensors["sequence"] = torch.cat(rows)
             tensors["ends"] = torch.tensor([len(row) for row in rows]).cumsum(0)
-        with replacing(self.folder / f"{secrets.token_hex(8)}.safetensors") as temporary:
+        file = self.folder / f"{secrets.token_hex(8)}.safetensors"
+        with replacing(file) as temporary:
             save_file(tensors, temporary)
+        seal(file)
 
 
 def _rows(features: Features) -> list[torch.Tensor]:
@@ -134,8 +137,9 @@ def _rows(features: Features) -> list[torch.Tensor]:
 def _read(file: Path) -> Tensors | None:
     """Map a file; one that is damaged, or has just gone, is passed over, and computed again."""
     try:
+        check_seal(file)
         tensors = load_file(file)
-    except (OSError, SafetensorError):
+    except (OSError, DamagedFileError, SafetensorError):
         return None
     return tensors if _is_sound(tensors) else None
 

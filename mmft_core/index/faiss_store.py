@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.contracts import Preview
-from mmft_core.index.keeping import Hit, Index, Quality, Store
+from mmft_core.index.keeping import Found, Hit, Index, Quality, Store
 from mmft_core.index.measuring import Facts, search_exactly
 from mmft_core.index.nearest import Nearest, refresh
 from mmft_core.index.shard import Shard
@@ -62,11 +61,11 @@ class FaissIndex(Index):
         found = zip(positions[0].tolist(), scores[0].tolist(), strict=True)
         return [Hit(self._id(position), score, str(position)) for position, score in found]
 
-    def item(self, key: str) -> tuple[str, Preview | None] | None:
+    def item(self, key: str) -> Found | None:
         if not key.isdecimal() or int(key) >= len(self.store):
             return None
         shard, row = self.store.locate(int(key))
-        return shard.id(row), shard.preview(row)
+        return Found(shard.id(row), shard.stamp(row), shard.preview(row))
 
     def _id(self, position: int) -> str:
         shard, row = self.store.locate(position)

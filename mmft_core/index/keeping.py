@@ -95,6 +95,21 @@ class Hit:
     key: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """What an index has of an item.
+
+    Attributes:
+        id: of the item; its path, where items are files.
+        stamp: that changes when the item does; see `Library.stamps`.
+        preview: how to show it; None where its file can.
+    """
+
+    id: str
+    stamp: str
+    preview: Preview | None
+
+
 class Index(ABC):
     """Where `mmft search` looks. Its length is the number of items.
 
@@ -114,8 +129,8 @@ class Index(ABC):
         """The items nearest to a vector (D,), the nearest first."""
 
     @abstractmethod
-    def item(self, key: str) -> tuple[str, Preview | None] | None:
-        """Id of an item and how to show it, where its id names no file; None of no item."""
+    def item(self, key: str) -> Found | None:
+        """An item by its key; None if there is none."""
 
     def close(self) -> None:
         """Let go of it, for another to open what one alone can have open."""

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor, Sample, Split
+from mmft_core.digests import digest_of
 from mmft_core.errors import DataError, SampleError
-from mmft_core.inference.sources import Sources, expand
+from mmft_core.files import sha256
+from mmft_core.inference.named import Hidden
+from mmft_core.inference.sources import Sources, expand, local_path
 
 
 class Library(ABC):
@@ -39,6 +42,14 @@ class Library(ABC):
     def stamps(self) -> list[str]:
         """What changes when an item does, for each; "" where that is not known."""
 
+    def sealed(self, index: int, stamp: str) -> str:
+        """The stamp that is kept of an item that was embedded."""
+        return stamp
+
+    def unchanged(self, kept: str, stamp: str) -> bool:
+        """Whether an item is still the one that was embedded, by its stamp of then and now."""
+        return bool(kept) and kept == stamp
+
     @abstractmethod
     def preview(self, index: int) -> Preview | None:
         """How to show an item later; None where its id names the file that can."""
@@ -56,20 +67,32 @@ class FileLibrary(Library):
         Raises:
             DataError: one names nothing that can be read.
         """
-        found = list(expand(arguments, processor))
+        self.hidden = Hidden()
+        found = list(expand(arguments, processor, hidden=self.hidden))
         self._paths = list(dict.fromkeys(_absolute(s) for s in found if isinstance(s, Path)))
         typed = next((source for source in found if isinstance(source, str)), None)
         if typed is not None:
             raise DataError(f"{typed}: found no such file or folder.")
         self.name = ""
         self.split = _Files(modality, self._paths, processor)
-        self._folders = [_absolute(a) for a in arguments if Path(a).expanduser().is_dir()]
+        own = [Path(local_path(argument)).expanduser() for argument in arguments]
+        self._folders = [_absolute(path) for path in own if path.is_dir()]
 
     def owns(self, item: str, library: str) -> bool:
         return any(Path(item).is_relative_to(folder) for folder in self._folders)
 
     def stamps(self) -> list[str]:
         return [f"{s.st_size}-{s.st_mtime_ns}" if s else "" for s in map(_stat, self._paths)]
+
+    def sealed(self, index: int, stamp: str) -> str:
+        """With the digest of the file's content; see `holds`."""
+        try:
+            return f"{stamp}-{sha256(self._paths[index])}"
+        except OSError:  # It has just gone.
+            return ""
+
+    def unchanged(self, kept: str, stamp: str) -> bool:
+        return bool(stamp) and kept.count("-") == 2 and kept.rpartition("-")[0] == stamp
 
     def preview(self, index: int) -> None:
         return None
@@ -111,7 +134,16 @@ class _Files(Sources):
     """Files by their size, which is roughly what they cost."""
 
     def sizes(self) -> Sequence[float]:
-        return [s.st_size if s else 0 for s in map(_stat, map(Path, self.sources))]
+        return [s.st_size if s else 0 for s in map(_stat, map(Path, map(str, self.sources)))]
+
+
+def holds(file: Path, sealed: str) -> bool:
+    """Whether a file holds what was embedded, by the stamp that is kept of it."""
+    size, _, digest = sealed.split("-") if sealed.count("-") == 2 else ("", "", "")
+    found = _stat(file)
+    if found is None or not file.is_file() or str(found.st_size) != size:
+        return False
+    return digest_of(file) == digest
 
 
 def _absolute(path: Path | str) -> Path:

@@ -38,6 +38,7 @@ class Facts:
     Attributes:
         contents: the store's files that it is of, with their lengths.
         bytes: of the index's file.
+        digest: SHA-256 of that file.
         trained_on: how many vectors there were when cells were laid out.
         effort: how far a search looks: cells, or candidates along the graph; 0 where at all.
         recall: share of the truly first ten that are among the ten found.
@@ -47,6 +48,7 @@ class Facts:
     kind: Kind
     contents: list[tuple[str, int]]
     bytes: int = 0
+    digest: str = ""
     trained_on: int = 0
     effort: int = 0
     recall: float = 1.0

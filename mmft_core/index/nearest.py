@@ -18,8 +18,9 @@ from typing import Any
 import faiss
 import msgspec
 
+from mmft_core.digests import digest_of
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
-from mmft_core.files import replacing_folder
+from mmft_core.files import replacing_folder, sha256
 from mmft_core.index.folder import NEAREST
 from mmft_core.index.items import Vectors
 from mmft_core.index.measuring import (
@@ -135,6 +136,8 @@ def _load(folder: Path, width: int) -> Nearest:
         file = folder / _INDEX
         if file.stat().st_size != facts.bytes:
             raise ValueError(f"it has {file.stat().st_size} bytes and not {facts.bytes}")
+        if facts.digest and digest_of(file) != facts.digest:
+            raise ValueError("it is not what was written")
         index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
         if (index.d, index.ntotal) != (width, sum(size for _, size in facts.contents)):
             raise ValueError("it holds other vectors than it says")
@@ -179,6 +182,7 @@ def _finish(
                 f"The index in {store.folder} cannot be written: {first_line(error)}.",
                 hint="The embeddings are kept; free some space and run `mmft index` again.",
             ) from error
-        facts = replace(facts, bytes=(temporary / _INDEX).stat().st_size)
+        file = temporary / _INDEX
+        facts = replace(facts, bytes=file.stat().st_size, digest=sha256(file))
         (temporary / _FACTS).write_text(json.dumps(asdict(facts), indent=2), encoding="utf-8")
     return Nearest(index, facts)

@@ -24,7 +24,7 @@ from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
 from mmft_core.index import folder as folders
 from mmft_core.index.items import Identity, Items, Mask
-from mmft_core.index.keeping import Hit, Index, Quality, Store
+from mmft_core.index.keeping import Found, Hit, Index, Quality, Store
 from mmft_core.index.qdrant_connection import LOCAL_UNTIL, Connection
 
 _SENT_AT_ONCE = 500
@@ -184,7 +184,7 @@ class QdrantIndex(Index):
         found = self.connection.nearest(self.name, vector.tolist(), number, exact=self.exact)
         return [Hit(_id(point.payload), point.score, str(point.id)) for point in found]
 
-    def item(self, key: str) -> tuple[str, Preview | None] | None:
+    def item(self, key: str) -> Found | None:
         try:
             uuid.UUID(key)
         except ValueError:
@@ -195,7 +195,8 @@ class QdrantIndex(Index):
             return None
         payload = points[0].payload
         mime, data = payload.get("mime"), payload.get("preview", "")
-        return _id(payload), Preview(mime, base64.b64decode(data)) if mime else None
+        preview = Preview(mime, base64.b64decode(data)) if mime else None
+        return Found(_id(payload), payload["stamp"], preview)
 
 
 def _point(items: Items, row: int) -> models.PointStruct:

@@ -14,6 +14,7 @@ from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor
 from mmft_core.errors import SampleError
 from mmft_core.index.keeping import Hit, Index
+from mmft_core.index.library import holds
 from mmft_core.inference.predictor import Predictor
 from mmft_core.inference.sources import Source, Sources
 
@@ -68,7 +69,8 @@ class Searcher:
             rows = iter(() if vectors is None else vectors.float().cpu().numpy())
             for result in results:
                 if isinstance(result, SampleError):
-                    answers.append(Answer(query=result.sample_id, error=result.reason))
+                    query = queries.sample_id(len(answers))
+                    answers.append(Answer(query=query, error=result.reason))
                 else:
                     started = time.perf_counter()
                     hits = self.nearest_to(next(rows), top_k)
@@ -94,15 +96,19 @@ class Searcher:
         return None
 
     def preview(self, key: str) -> Preview | None:
-        """Show an item by its key; None if its file is gone, or it is none."""
+        """Show an item by its key; None if it is none, or its file is gone or another by now.
+
+        An index may be a stranger's: its paths are followed only to what it was made of.
+        """
         item = self.index.item(key)
         if item is None:
             return None
-        name, stored = item
-        if stored is None:
-            with contextlib.suppress(SampleError, *UNDECODABLE):
-                return self.processor.preview(self.processor.read(Path(name)))
-        return stored
+        if item.preview is not None:
+            return item.preview
+        with contextlib.suppress(SampleError, *UNDECODABLE):
+            if holds(Path(item.id), item.stamp):
+                return self.processor.preview(self.processor.read(Path(item.id)))
+        return None
 
     def nearest_to(self, vector: np.ndarray, top_k: int) -> list[Hit]:
         """The items that are most like an embedding (D,), the most similar first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Preview
+from mmft_core.digests import check_seal, sealed_name
 from mmft_core.errors import RunDirectoryError
 from mmft_core.files import replacing
 from mmft_core.index.items import Items, Mask, Vectors
@@ -25,6 +27,7 @@ class Shard:
     """
 
     def __init__(self, file: Path) -> None:
+        check_seal(file)
         self.file = file
         with pa.memory_map(str(file)) as source:
             table = pa.ipc.open_file(source).read_all().combine_chunks()
@@ -48,6 +51,9 @@ class Shard:
 
     def id(self, row: int) -> str:
         return os.fsdecode(self._columns["id"][row].as_py())
+
+    def stamp(self, row: int) -> str:
+        return str(self._columns["stamp"][row].as_py())
 
     def preview(self, row: int) -> Preview | None:
         mime = self._columns["mime"][row].as_py()
@@ -89,9 +95,11 @@ def open_shard(file: Path, mend: bool) -> Shard | None:
         ) from error
 
 
-def write_shard(file: Path, items: Items) -> None:
-    """Raises:
-    StorageError: it cannot be written.
+def write_shard(file: Path, items: Items) -> Path:
+    """Write items to a file, to whose name their digest is added.
+
+    Raises:
+        StorageError: it cannot be written.
     """
     width = items.vectors.shape[1]
     flat = pa.array(np.ascontiguousarray(items.vectors, np.float32).reshape(-1))
@@ -107,9 +115,11 @@ def write_shard(file: Path, items: Items) -> None:
     ).replace_schema_metadata(
         {_LIBRARY: items.library.encode(), _FILES: b"yes" if items.files else b"no"}
     )
-    with (
-        replacing(file) as temporary,
-        pa.OSFile(str(temporary), "wb") as stream,
-        pa.ipc.new_file(stream, table.schema) as writer,
-    ):
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_file(content, table.schema) as writer:
         writer.write_table(table)
+    written = content.getvalue()
+    sealed = sealed_name(file, hashlib.sha256(written).hexdigest())
+    with replacing(sealed) as temporary:
+        temporary.write_bytes(written)
+    return sealed

@@ -76,8 +76,7 @@ class VectorStore:
         last = int(self.shards[-1].file.stem.partition("-")[0]) if self.shards else 0
         # A name is never used twice, for by their names an index knows what it is of.
         file = self.folder / folders.VECTORS / f"{last + 1:08}-{secrets.token_hex(4)}.arrow"
-        write_shard(file, items)
-        self.shards.append(Shard(file))
+        self.shards.append(Shard(write_shard(file, items)))
 
     def keep(self, shard: Shard, mask: Mask) -> None:
         """Drop all items of a shard but those of a mask (n,)."""

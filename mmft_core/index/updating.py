@@ -79,7 +79,7 @@ def _compare(
             continue
         keep = np.ones(len(part), dtype=np.bool_)
         for row, (item, stamp) in enumerate(zip(part.ids, part.stamps, strict=True)):
-            if item in new and stamp and wanted[item] == stamp:
+            if item in new and library.unchanged(stamp, wanted[item]):
                 new.remove(item)
                 change.unchanged += 1
             elif item in wanted or library.owns(item, part.library):
@@ -119,7 +119,7 @@ class _Rows:
             library=self.library.name,
             files=self.library.files,
             ids=self.ids,
-            stamps=[self.stamps[place] for place in places],
+            stamps=[self.library.sealed(place, self.stamps[place]) for place in places],
             vectors=np.concatenate(self.vectors),
             previews=[self.library.preview(place) for place in places],
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.files import suffix_of
 from mmft_core.planning import compat
 from mmft_core.planning.options import option_names
 from mmft_core.planning.trees import Tree, merge
@@ -62,7 +63,7 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
             f"There is no file or folder {path}.",
             hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
         )
-    form = "/" if path.is_dir() else path.suffix.lower()
+    form = "/" if path.is_dir() else suffix_of(path)
     datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
     # A table of any columns is for tasks of any modalities; the others have tables of their own.
     mixed = task.modalities == ANY_MODALITIES

@@ -101,6 +101,7 @@ def _data(content: ReportContent) -> Facts:
     rows.append(("samples", wording.sizes(data.get("samples"))))
     rows.append(("classes", wording.count(len(info.classes)) if info.classes else ""))
     rows += [("note", note) for note in info.notes]
+    rows += [("warning", warning) for warning in info.warnings]
     return Facts("Data", [(name, value) for name, value in rows if value])
 
 
@@ -132,7 +133,9 @@ def _training(content: ReportContent) -> Facts:
 
 def _environment(content: ReportContent) -> Facts:
     environment = content.section("environment")
-    names = ("device", "precision", "platform", "python")
-    rows: Rows = [(name, str(environment[name])) for name in names if name in environment]
+    names = ("device", "precision", "inference_precision", "platform", "python")
+    rows: Rows = [
+        (name.replace("_", " "), str(environment[name])) for name in names if name in environment
+    ]
     rows += [(name, str(v)) for name, v in (environment.get("versions") or {}).items()]
     return Facts("Environment", rows)

@@ -14,6 +14,7 @@ from torch import nn
 
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
+from mmft_core.digests import write_digests
 from mmft_core.errors import ConfigError, IncompatibleError
 from mmft_core.files import ensure_new, replacing_folder
 from mmft_core.packaged import FACTS, FOLDER, FORMAT
@@ -130,6 +131,7 @@ def _write_model(folder: Path, model: LoadedModel, modalities: Collection[str]) 
         assets = folder / "assets" / modality
         assets.mkdir(parents=True)
         model.task.backbone(modality).save_assets(assets)
+    write_digests(folder)
 
 
 def _json(content: Any) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from mmft_core import artifacts
 from mmft_core.contracts import DatasetInfo
+from mmft_core.digests import write_digests
 from mmft_core.errors import IncompatibleError
 from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
 from mmft_core.planning.trees import dump_toml
@@ -82,6 +83,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
         }
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
+        write_digests(folder)
 
 
 def shortened(tree: Any) -> Any:

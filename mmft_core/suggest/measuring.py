@@ -18,6 +18,7 @@ from mmft_core.features import encoder_and_store, features_of
 from mmft_core.parts import build_dataset, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
+from mmft_core.precision import Inference
 from mmft_core.results import peak_memory_bytes
 from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate
@@ -42,6 +43,7 @@ class Measured:
         rate: training samples a second, as the run would train.
         peak_bytes: the largest memory of the process, or of the GPU's.
         seconds: that the run's training would take, by that rate.
+        warnings: what is doubtful about the data.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Measured:
     rate: float
     peak_bytes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def missing_weights(candidate: Candidate) -> str | None:
@@ -103,6 +106,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
         rate=rate,
         peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory_bytes(),
         seconds=seen / rate,
+        warnings=dataset.info.warnings,
     )
 
 
@@ -111,7 +115,8 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
     kind = plan.task.spec.target
     if kind not in ("class", "number"):
         return None
-    encoder, store = encoder_and_store(task, plan, modality, make_accelerator(plan.engine))
+    inference = Inference.of(plan.engine.precision, make_accelerator(plan.engine).device)
+    encoder, store = encoder_and_store(task, plan, modality, inference)
     places = features_of(encoder, store, split, lambda done, total: None)
     there = np.flatnonzero(places >= 0)
     rows = [store[int(place)]["pooled"].float() for place in places[there]]

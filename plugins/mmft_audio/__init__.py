@@ -5,6 +5,7 @@ from typing import Any
 from mmft_classification import DEFAULT_METRICS
 
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+from mmft_core.data.table_files import SUFFIXES as TABLES
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 
@@ -88,7 +89,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A CSV, JSONL or Parquet table: audio files, and texts or labels",
             build="mmft_audio.audio_table:build",
             options="mmft_audio.dataset_options:AudioTableOptions",
-            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            opens=TABLES,
             **speech,
         ),
         DatasetSpec(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class AudioRows(TargetRows):
         root: that the names are relative to.
         names: (n,) of files, as `mmft_core.data.labelled_files.pack` makes them.
         targets: (n,) strings, or (n,) indices into `classes`, or None.
-        table: its name, for ids; "" where a file is an id.
+        row_id: what messages call a row, by its index; None where a file is an id.
     """
 
     target_noun = "transcript"
@@ -48,11 +48,11 @@ class AudioRows(TargetRows):
         names: pa.LargeBinaryArray,
         targets: pa.ChunkedArray | Indices | None = None,
         classes: tuple[str, ...] = (),
-        table: str = "",
+        row_id: Callable[[int], str] | None = None,
         spans: Spans | None = None,
     ) -> None:
         self.root, self.names, self.targets, self.classes = root, names, targets, classes
-        self.table, self.spans = table, spans
+        self.row_id, self.spans = row_id, spans
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,9 +62,9 @@ class AudioRows(TargetRows):
 
     def sample_id(self, index: int) -> str:
         name = printable(self.name(index))
-        if not self.table:
+        if self.row_id is None:
             return printable(str(self.root / name))
-        return f"{self.table}, row {index + 1}" + (f" ({name})" if name else "")
+        return self.row_id(index) + (f" ({name})" if name else "")
 
     def recording(self, index: int) -> Recording:
         """Raises:

@@ -12,15 +12,15 @@ from mmft_audio.audio_rows import AudioRows, Seconds, Spans
 from mmft_audio.dataset_options import AudioTableOptions
 from mmft_audio.recordings import SUFFIXES
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.class_targets import Targets
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.table_columns import (
-    Targets,
     find_paths,
     find_targets,
     texts_of,
 )
-from mmft_core.data.tables import Table
+from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
 
 _AUDIO_NAMES = (
@@ -37,9 +37,7 @@ def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
     Raises:
         DataError: the table or a column is missing, or there are too few classes.
     """
-    if not options.path:
-        raise DataError("The dataset audio-table needs a table.", hint="Give --dataset PATH.")
-    table = Table(Path(options.path).expanduser())
+    table = open_table(options, "audio-table")
     rows, found, note = table_rows(table, options, context, table.path.parent)
     return divided_table(table, rows, found, options, context, notes=[note])
 
@@ -72,7 +70,7 @@ def table_rows(
         pack(texts_of(table, audio)),
         found.values,
         found.classes,
-        table.path.name,
+        table.row_id,
         _spans(table, options),
     )
     return rows, found, f"recordings from column '{audio}'"

@@ -27,9 +27,13 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
         )
     root = Path(options.path).expanduser()
     splits: dict[str, Split] = {}
-    for name, table in _TABLES.items():
-        if (root / table).is_file():
-            splits[name] = _rows(root, table, context)
+    warnings: list[str] = []
+    for name, file in _TABLES.items():
+        if (root / file).is_file():
+            # As it is published, nothing in it is quoted.
+            table = Table(root / file, separator="\t", quoted=False)
+            splits[name] = _rows(table, root, context)
+            warnings += table.warnings
     if not splits or (context.training and "train" not in splits):
         raise DataError(
             f"There is no {_TABLES['train']} in {root}.",
@@ -37,15 +41,18 @@ def build(options: CommonVoiceOptions, context: DatasetContext) -> Dataset:
         )
     return Dataset(
         info=DatasetInfo(
-            name=str(root), source="Common Voice (Ardila et al., 2019)", licence="CC0-1.0"
+            name=str(root),
+            source="Common Voice (Ardila et al., 2019)",
+            licence="CC0-1.0",
+            warnings=tuple(warnings),
         ),
         splits=splits,
     )
 
 
-def _rows(root: Path, name: str, context: DatasetContext) -> Split:
+def _rows(table: Table, root: Path, context: DatasetContext) -> Split:
     """One of the tables, whose files are in clips/, in groups by speaker."""
-    options, table = AudioTableOptions(audio_column="path"), Table(root / name)
+    options = AudioTableOptions(audio_column="path")
     rows, _, _ = table_rows(table, options, context, root / "clips")
     speaker = table.find_column(None, "group_column", ("client_id",))
     return rows if speaker is None else Grouped(rows, texts_of(table, speaker))

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions, TableSplitOptions
+from mmft_core.data.split_options import SplitOptions
+from mmft_core.data.table_options import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioTableOptions(TableSplitOptions):
+class AudioTableOptions(TableOptions):
     """Options of `audio-table`."""
 
-    path: Annotated[str, Meta(description="The table.")] = ""
     audio_column: Annotated[
         str | None,
         Meta(description="Column of files, relative to the table; unset finds it."),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Backbone, Batch, Outputs, TargetCodec, Task
+from mmft_core.data.names import Lookup
 from mmft_core.errors import did_you_mean
 
 
@@ -19,13 +20,18 @@ class ClassCodec(TargetCodec):
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
-        self._index = {name: i for i, name in enumerate(self.classes)}
+        self._place = Lookup(self.classes)
 
     def encode(self, target: Any) -> int:
-        if target not in self._index:
-            near = did_you_mean(str(target), self._index)
+        place = self._place(target)
+        if place is None:
+            near = did_you_mean(str(target), self.classes)
             raise ValueError(f"its class {target!r} is none of the model's.{near}".rstrip("."))
-        return self._index[target]
+        return place
+
+    def inspect(self, target: Any) -> str | None:
+        name = self.classes[self.encode(target)]
+        return None if name == target else f"class {target!r} taken for the model's {name!r}"
 
     def collate(self, targets: Sequence[int]) -> Tensor:
         return torch.tensor(targets, dtype=torch.int64)

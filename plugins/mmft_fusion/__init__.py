@@ -7,6 +7,7 @@ from mmft_classification import DEFAULT_METRICS as CLASS_METRICS
 from mmft_regression import DEFAULT_METRICS as NUMBER_METRICS
 
 from mmft_core import DatasetSpec, TaskSpec, hookimpl
+from mmft_core.data.table_files import SUFFIXES as TABLES
 from mmft_core.specs import ANY_MODALITIES
 
 
@@ -28,7 +29,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_fusion.options:MixedTableOptions",
             modalities=ANY_MODALITIES,
             targets=("class", "number", "text", "pair", "none"),
-            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            opens=TABLES,
         ),
         DatasetSpec(
             name="digit-scenes",

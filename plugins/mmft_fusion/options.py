@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import Share, SplitOptions, TableSplitOptions
+from mmft_core.data.split_options import Share, SplitOptions
+from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 
-ColumnKind = Literal["image", "audio", "text", "category", "number", "ignored"]
+ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +92,9 @@ class CaptioningOptions(Generation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedTableOptions(TableSplitOptions):
+class MixedTableOptions(TableOptions):
     """Options of `mixed-table`."""
 
-    path: Annotated[str, Meta(description="The table.")] = ""
     target_column: Annotated[
         str | None, Meta(description="Column of classes or numbers to predict; unset finds it.")
     ] = None
@@ -102,7 +102,15 @@ class MixedTableOptions(TableSplitOptions):
         dict[str, ColumnKind],
         Meta(
             description="What columns hold, where the guess that --dry-run shows is wrong: "
-            "dataset.columns.NAME = image, audio, text, category, number or ignored."
+            "dataset.columns.NAME = image, audio, text, category, number, date or ignored."
+        ),
+    ] = field(default_factory=dict)
+    formats: Annotated[
+        dict[str, str],
+        Meta(
+            description="How the cells of columns are written, where they do not show it: "
+            "dataset.formats.NAME = decimal-point or decimal-comma for numbers, day-first, "
+            "month-first or year-first for dates."
         ),
     ] = field(default_factory=dict)
     others: Annotated[

@@ -23,6 +23,7 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.contracts.whole import Part, input_axes, named
+from mmft_core.data.names import Lookup, identity
 from mmft_core.distributed.collectives import gathered
 from mmft_retrieval.losses import ArcFace, ProxyAnchor
 from mmft_retrieval.neighbours import Neighbours
@@ -47,11 +48,11 @@ class GroupCodec(TargetCodec):
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self._index = {name: i for i, name in enumerate(classes)}
+        self._place = Lookup(classes)
 
     def encode(self, target: Any) -> int:
-        group = self._index.get(target)
-        return UNKNOWN + stable_hash(str(target)) if group is None else group
+        group = self._place(target)
+        return UNKNOWN + stable_hash(identity(str(target))) if group is None else group
 
     def collate(self, targets: Sequence[int]) -> Tensors:
         return {"group": torch.tensor(targets, dtype=torch.int64)}
@@ -131,6 +132,7 @@ class ClassRetrieval(Embedding):
         super().__init__(modality, backbone, dim)
         self.codec = GroupCodec(classes)
         self.loss = loss
+        self.compares = not self._has_proxies
         self.group_size = group_size
 
     def forward(self, batch: Batch) -> Outputs:

@@ -5,6 +5,7 @@ from typing import Any
 from mmft_classification import DEFAULT_METRICS
 
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+from mmft_core.data.table_files import SUFFIXES as TABLES
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 """What pretrained transformers are usually fine-tuned with (Devlin et al., 2018)."""
@@ -86,7 +87,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A CSV, JSONL or Parquet table: a column of texts, one of labels or texts",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
-            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            opens=TABLES,
             **texts,
         ),
         DatasetSpec(

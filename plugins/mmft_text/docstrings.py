@@ -22,6 +22,7 @@ import pyarrow.feather as feather
 from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.data.splits import Grouped, Indices, Subset
+from mmft_core.data.tables import RowIds
 from mmft_core.errors import DataError, StorageError
 from mmft_core.files import replacing
 from mmft_text.options import DocstringOptions
@@ -107,14 +108,14 @@ def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: st
     if target == "text":
         parts = zip(table["heading"].to_pylist(), table["body"].to_pylist(), strict=True)
         texts = pa.chunked_array([[f"{heading}\n\n{body}" for heading, body in parts]])
-        return TextRows("docstrings", texts, table["summary"], ids=table["id"])
+        return TextRows(RowIds("docstrings"), texts, table["summary"], ids=table["id"])
     summaries, bodies = table["summary"].to_pylist(), table["body"].to_pylist()
     texts = [f"{s}\n\n{b}" if s else b for s, b in zip(summaries, bodies, strict=True)]
     if target == "none":
         headed = [f"{h}\n\n{t}" for h, t in zip(table["heading"].to_pylist(), texts, strict=True)]
-        return TextRows("docstrings", pa.chunked_array([headed]), ids=table["id"])
+        return TextRows(RowIds("docstrings"), pa.chunked_array([headed]), ids=table["id"])
     masked = pa.chunked_array([[mask_names(text) for text in texts]])
-    return TextRows("docstrings", masked, labels, classes, table["id"])
+    return TextRows(RowIds("docstrings"), masked, labels, classes, table["id"])
 
 
 def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:

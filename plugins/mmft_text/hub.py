@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
+from mmft_core.data.class_targets import LABEL_NAMES, NO_LABEL, Targets, classes_of
+from mmft_core.data.names import composed, names_of
+from mmft_core.data.parquet import quietly
 from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.data.splits import Grouped, Indices
-from mmft_core.data.table_columns import LABEL_NAMES, NO_LABEL, text_of
-from mmft_core.data.tables import quietly
+from mmft_core.data.splits import Grouped
+from mmft_core.data.tables import RowIds
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
 from mmft_core.reachable import ensure_reachable
 from mmft_text.options import HubTextOptions
@@ -47,14 +50,23 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
         )
     first = named["train"] if "train" in named else next(iter(named.values()))
     text = _column(first, options.text_column, "text_column", TEXT_NAMES, options.id)
-    target, classes = None, ()
+    target = None
     if context.target != "none":
         names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
         target = _column(first, options.target_column, "target_column", names, options.id)
     _check_columns(named, [text] if target is None else [text, target], options.id)
+    found: Targets | None = None
     if target is not None and context.target == "class":
-        classes = _classes(named, target)
-    rows = {n: _rows(f"{options.id} {n}", p, text, target, classes) for n, p in named.items()}
+        found = _classes(named, target)
+        if context.training and len(found.classes) < 2:
+            raise DataError(
+                f"Column '{target}' of '{options.id}' has fewer than two classes.",
+                hint="Choose another with dataset.target_column; a label is one class, no list.",
+            )
+    rows = {
+        name: _rows(f"{options.id} {name}", part, text, target, targets)
+        for (name, part), targets in zip(named.items(), _divided(found, named), strict=True)
+    }
     splits, notes = _complete(_grouped(rows, named, options), rows.get("train"), options, context)
     passed_over = [name for name in loaded if SPLIT_NAMES.get(name.lower(), name) not in rows]
     if passed_over:
@@ -62,11 +74,12 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
     return Dataset(
         info=DatasetInfo(
             name=options.id,
-            classes=classes,
+            classes=() if found is None else found.classes,
             source=options.id if Path(options.id).exists() else f"Hugging Face Hub, {options.id}",
             hub_id="" if Path(options.id).exists() else options.id,
             licence=str(getattr(first.info, "license", "") or "unknown"),
-            notes=(f"texts from column '{text}'", *notes),
+            notes=(f"texts from column '{text}'", *(found.notes if found else ()), *notes),
+            warnings=found.warnings if found else (),
         ),
         splits=splits,
     )
@@ -126,35 +139,49 @@ def _check_columns(parts: Mapping[str, Any], columns: Sequence[str], name: str) 
                 )
 
 
-def _classes(parts: Mapping[str, Any], column: str) -> tuple[str, ...]:
-    """The names that the data set gives its classes, or its labels as they are."""
-    feature = next(iter(parts.values())).features[column]
-    names = getattr(feature, "names", None)
-    if names:
-        return tuple(names)
-    return tuple(
-        sorted({str(v) for p in parts.values() for v in p.unique(column) if v is not None})
-    )
+def _classes(parts: Mapping[str, Any], column: str) -> Targets:
+    """The classes of all splits one after the other.
+
+    Where the data set names its classes these come in its order, also those that no sample has.
+
+    Raises:
+        DataError: the labels are lists, or of other kinds in each split.
+    """
+    columns = [part.data.column(column) for part in parts.values()]
+    kind = columns[0].type
+    if pa.types.is_nested(kind) or any(other.type != kind for other in columns):
+        raise DataError(
+            f"Column '{column}' holds {' and '.join({str(c.type) for c in columns})} values.",
+            hint="Expected one class in each row, and labels of one kind in all splits.",
+        )
+    cells = pa.chunked_array([chunk for own in columns for chunk in own.chunks], kind)
+    names = getattr(next(iter(parts.values())).features[column], "names", None)
+    if not names:
+        return classes_of(cells, column, noun="targets", order=str)
+    # The Hub marks what has no label, as in many test splits, with -1.
+    labels = cells.fill_null(NO_LABEL).to_numpy().astype(np.int64)
+    return Targets(labels, labels, tuple(map(composed, names)))
 
 
-def _rows(
-    name: str, part: Any, text: str, target: str | None, classes: tuple[str, ...]
-) -> TextRows:
-    texts = _strings(part, text)
+def _divided(targets: Targets | None, parts: Mapping[str, Any]) -> Iterator[Targets | None]:
+    """The targets of each split."""
+    start = 0
+    for part in parts.values():
+        if targets is None:
+            yield None
+        else:
+            labels = targets.labels[start : start + len(part)]
+            yield replace(targets, values=labels, labels=labels)
+        start += len(part)
+
+
+def _rows(name: str, part: Any, text: str, target: str | None, targets: Targets | None) -> TextRows:
+    row_id, texts = RowIds(name), _strings(part, text)
     if target is None:
-        return TextRows(name, texts)
-    if not classes:
-        return TextRows(name, texts, _strings(part, target))
-    return TextRows(name, texts, _labels(part, target, classes), classes)
-
-
-def _labels(part: Any, column: str, classes: tuple[str, ...]) -> Indices:
-    """Class indices (n,); the Hub marks what has no label, as in many test splits, with -1."""
-    values = part.data.column(column).to_pylist()
-    if getattr(part.features[column], "names", None):
-        return np.array([NO_LABEL if v is None else v for v in values], dtype=np.int64)
-    index = {name: i for i, name in enumerate(classes)}
-    return np.array([index.get(str(v), NO_LABEL) for v in values], dtype=np.int64)
+        return TextRows(row_id, texts)
+    if targets is None:
+        return TextRows(row_id, texts, _strings(part, target))
+    return TextRows(row_id, texts, targets.values, targets.classes)
 
 
 def _strings(part: Any, column: str) -> pa.ChunkedArray:
@@ -173,12 +200,8 @@ def _grouped(
     first = next(iter(parts.values()))
     column = _column(first, options.group_column, "group_column", (), options.id)
     _check_columns(parts, [column], options.id)
-    return {
-        name: Grouped(
-            split, [text_of(cell) for cell in parts[name].data.column(column).to_pylist()]
-        )
-        for name, split in rows.items()
-    }
+    cells = {name: parts[name].data.column(column) for name in rows}
+    return {name: Grouped(split, names_of(cells[name]).texts()) for name, split in rows.items()}
 
 
 def _complete(

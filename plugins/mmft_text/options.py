@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
-from mmft_core.data.split_options import GroupColumn, SplitOptions, TableSplitOptions
+from mmft_core.data.split_options import GroupColumn, SplitOptions
+from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 
 
@@ -47,10 +48,9 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(TableSplitOptions):
+class TextTableOptions(TableOptions):
     """Options of `text-table`."""
 
-    path: Annotated[str, Meta(description="The table.")] = ""
     text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
     target_column: Annotated[
         str | None, Meta(description="Column of class names, or of target texts; unset finds it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ class TextRows(TargetRows):
     """Texts as rows. A row without text or target stays in, so that the check can report it.
 
     Args:
-        name: of the table, for ids.
+        row_id: what messages call a row, by its index; see `Table.row_id`.
         texts: (n,) strings.
         targets: (n,) strings, or (n,) indices into `classes`, or None.
         ids: (n,) strings; None for the numbers of the rows.
@@ -26,13 +26,13 @@ class TextRows(TargetRows):
 
     def __init__(
         self,
-        name: str,
+        row_id: Callable[[int], str],
         texts: pa.ChunkedArray,
         targets: pa.ChunkedArray | Indices | None = None,
         classes: tuple[str, ...] = (),
         ids: pa.ChunkedArray | None = None,
     ) -> None:
-        self.name, self.texts, self.targets = name, texts, targets
+        self.row_id, self.texts, self.targets = row_id, texts, targets
         self.classes, self.ids = classes, ids
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class TextRows(TargetRows):
     def sample_id(self, index: int) -> str:
         if self.ids is not None:
             return str(self.ids[index].as_py())
-        return f"{self.name}, row {index + 1}"
+        return self.row_id(index)
 
     def __getitem__(self, index: int) -> Sample:
         text = self.texts[index].as_py()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +12,7 @@ from mmft_core.data.table_columns import (
     find_targets,
     texts_of,
 )
-from mmft_core.data.tables import Table
-from mmft_core.errors import DataError
+from mmft_core.data.tables import Table, open_table
 from mmft_text.options import TextTableOptions
 from mmft_text.rows import TextRows
 
@@ -33,9 +31,7 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
     Raises:
         DataError: the table or a column is missing, or there are too few classes.
     """
-    if not options.path:
-        raise DataError("The dataset text-table needs a table.", hint="Give --dataset PATH.")
-    table = Table(Path(options.path).expanduser())
+    table = open_table(options, "text-table")
     text_column = table.find_column(options.text_column, "text_column", TEXT_NAMES)
     if text_column is None:
         text_column = _only_long_texts(table)
@@ -51,7 +47,7 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
         names=TARGET_NAMES,
         read=strings,
     )
-    rows = TextRows(table.path.name, texts, found.values, found.classes)
+    rows = TextRows(table.row_id, texts, found.values, found.classes)
     notes = [f"texts from column '{text_column}'"]
     return divided_table(table, rows, found, options, context, notes=notes)
 

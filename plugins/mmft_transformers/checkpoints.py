@@ -46,11 +46,24 @@ class Checkpoint:
 
     def config(self) -> PreTrainedConfig:
         try:
+            self._refuse_kernels()
             with quietly():
                 return AutoConfig.from_pretrained(self.folder, **_TRUSTING_NOBODY)
         except Exception as error:  # It may hold anything, and classes differ in what they check.
             file = self.folder / "config.json"
             raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
+
+    def _refuse_kernels(self) -> None:
+        """Raises:
+        ValueError: attention is to be computed by code that transformers would download.
+        """
+        pending = [json.loads((self.folder / "config.json").read_text(encoding="utf-8"))]
+        while pending:
+            part = pending.pop()
+            for key, value in part.items() if isinstance(part, dict) else ():
+                if key.endswith("_implementation") and "/" in str(value):
+                    raise ValueError(f"{key} = '{value}' names code of the Hub")
+                pending.append(value)
 
     def tokenizer(self, *, fast: bool = True) -> Any:
         """Args:

@@ -5,6 +5,7 @@ from typing import Any
 from mmft_classification import DEFAULT_METRICS
 
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
+from mmft_core.data.table_files import SUFFIXES as TABLES
 
 _TRANSFORMER = {"engine.lr": 1e-4}
 """Transformers diverge at the learning rates that suit convolutions."""
@@ -102,7 +103,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A CSV, JSONL or Parquet table with a column of paths and one of labels",
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
-            opens=(".csv", ".tsv", ".jsonl", ".parquet"),
+            opens=TABLES,
             **(images | {"targets": ("class", "none")}),
         ),
         *(

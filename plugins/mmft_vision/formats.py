@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,13 @@ UNREAD: Mapping[str, str] = {
 }
 """What to do with files of formats that are not read, by suffix."""
 
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6]\s+(#|\d+\s)|P[Ff]\n\d|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""How files of most of these formats begin."""
+
 
 def open_file(path: Path) -> Image.Image:
     """Open a picture by its content.
@@ -77,6 +85,11 @@ def _reads_heif() -> bool:
     return True
 
 
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins so is of a format that may be read."""
+    return _SIGNATURE.match(head) is not None or _is_avif(head) or _is_heif(head)
+
+
 def head_of(path: Path) -> bytes:
     """The first bytes of a file."""
     with path.open("rb") as file:
@@ -94,7 +107,7 @@ def _is_heif(head: bytes) -> bool:
 
 def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
     """Whether a file is of ISO's base format for media, and says that it holds one of these."""
-    return head[4:8] == b"ftyp" and any(brand in head[8:] for brand in brands)
+    return head[4:8] == b"ftyp" and any(brand in head[8:64] for brand in brands)
 
 
 def not_read(path: Path) -> str | None:

@@ -8,20 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets, label_fault
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.splits import Indices
 from mmft_core.data.table_columns import (
-    LABEL_NAMES,
-    NO_LABEL,
-    Targets,
-    class_labels,
     find_paths,
     only_other,
     texts_of,
 )
-from mmft_core.data.tables import Table
-from mmft_core.errors import DataError, SampleError
+from mmft_core.data.tables import Table, open_table
+from mmft_core.errors import SampleError
 from mmft_core.files import printable
 from mmft_vision.formats import SUFFIXES
 from mmft_vision.images import ImageFiles
@@ -44,18 +41,18 @@ class ImageTable(ImageFiles):
         classes: tuple[str, ...],
     ) -> None:
         super().__init__(table.path.parent, names, labels, classes)
-        self.table_name = table.path.name
+        self.row_id = table.row_id
 
     def sample_id(self, index: int) -> str:
-        # As Table.row_id has it; the table itself does not travel to worker processes.
         name = printable(self.name(index))
-        return f"{self.table_name}, row {index + 1}" + (f" ({name})" if name else "")
+        return self.row_id(index) + (f" ({name})" if name else "")
 
     def target(self, index: int) -> str | None:
         if not self.classes:  # Inputs alone were asked for.
             return None
-        if self.labels[index] == NO_LABEL:
-            raise SampleError(self.sample_id(index), "it has no label", kind="no-label")
+        fault = label_fault(int(self.labels[index]))
+        if fault is not None:
+            raise SampleError(self.sample_id(index), fault, kind="no-label")
         return super().target(index)
 
     def path(self, index: int) -> Path:
@@ -75,9 +72,7 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     Raises:
         DataError: the table or a column is missing, or there are too few classes.
     """
-    if not options.path:
-        raise DataError("The dataset image-table needs a table.", hint="Give --dataset PATH.")
-    table = Table(Path(options.path).expanduser())
+    table = open_table(options, "image-table")
     label_column = table.find_column(
         options.label_column, "label_column", LABEL_NAMES, needed=not context.only_inputs
     )
@@ -104,5 +99,4 @@ def _classes(table: Table, column: str | None, context: DatasetContext) -> Targe
         return Targets(None, none)
     if column is None:
         raise table.missing_column("label", "label_column")
-    labels, classes = class_labels(table, column, context)
-    return Targets(labels, labels, classes, (f"classes from column '{column}'",))
+    return class_targets(table, column, context, noun="classes")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import Share, SplitOptions, TableSplitOptions
+from mmft_core.data.split_options import Share, SplitOptions
+from mmft_core.data.table_options import TableOptions
 
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.
@@ -60,10 +61,9 @@ class ImageFolderOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTableOptions(TableSplitOptions):
+class ImageTableOptions(TableOptions):
     """Options of `image-table`."""
 
-    path: Annotated[str, Meta(description="The table.")] = ""
     image_column: Annotated[
         str | None,
         Meta(description="Column of paths, relative to the table; unset finds it."),

@@ -172,9 +172,10 @@ def test_a_stray_text_makes_no_texts_of_pictures(
 
 def test_a_table_that_cannot_be_read_comes_with_its_remedy(mmft: Call, tmp_path: Path) -> None:
     table = tmp_path / "rows.csv"
-    table.write_text("text;label\na word;a\n")
+    table.write_text('text,label\n"a word,a\nanother,b\n')
     ended = mmft("data", "check", table)
-    assert ended.code == 2 and "Cells are separated by commas" in ended.err, ended.err
+    assert ended.code == 2 and "rows.csv, line 2: a quotation mark opens" in ended.err, ended.err
+    assert "Close it" in ended.err
 
 
 def test_the_command_to_clean_knows_what_the_data_are_for(mmft: Call, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import pickle
 import shutil
+import sqlite3
 from collections.abc import Callable
 from importlib.metadata import distributions, entry_points
 from pathlib import Path
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 
 from mmft_core import Registry, artifacts, discover
 from mmft_core.contracts import Features
-from mmft_core.errors import MmftError, first_line
+from mmft_core.errors import MmftError, RunDirectoryError, first_line
 from mmft_core.features import FeatureStore
 from mmft_core.index import Identity, Items, VectorStore
 from mmft_core.index.nearest import Nearest, refresh
@@ -145,3 +148,39 @@ def test_nothing_is_ever_unpickled(
     else:
         torch.load(io.BytesIO(bomb), weights_only=False)
     assert mark.exists(), "the bomb of this test does not work"
+
+
+def test_points_of_qdrant_are_looked_at_before_it_unpickles_them(tmp_path: Path) -> None:
+    from mmft_core.index.qdrant_connection import Connection
+
+    folder, mark = tmp_path / "index", tmp_path / "executed"
+    connection = Connection(folder, "")
+    with connection.asked() as client:
+        models = pytest.importorskip("qdrant_client").models
+        size = models.VectorParams(size=2, distance=models.Distance.COSINE)
+        client.create_collection("items", vectors_config=size)
+        payload = {"id": "a", "files": True, "raw": "b", "n": [1, 2.5, None]}
+        client.upsert("items", [models.PointStruct(id=1, vector=[1.0, 0.0], payload=payload)])
+    connection.close()
+    again = Connection(folder, "")
+    assert again.count("items") == 1
+    again.close()
+    (file,) = folder.rglob("storage.sqlite")
+    for bomb in bombs(mark)[:3]:
+        with contextlib.closing(sqlite3.connect(file)) as storage:
+            storage.execute("UPDATE points SET point = ?", (bomb,))
+            storage.commit()
+        with pytest.raises(RunDirectoryError, match="something else than points"):
+            Connection(folder, "")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("where", ["attn_implementation", "text_config"])
+def test_a_config_that_names_code_of_the_hub_is_refused(tmp_path: Path, where: str) -> None:
+    from mmft_transformers.checkpoints import Checkpoint
+
+    evil = {"attn_implementation": "someone/kernel"}
+    content = {"model_type": "bert"} | (evil if where != "text_config" else {where: evil})
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(MmftError, match="names code of the Hub"):
+        Checkpoint(tmp_path).config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from mmft_core import discover
 from mmft_core.contracts import DatasetContext
+from mmft_core.data.table_files import SUFFIXES
 from mmft_core.data.tables import Table
 from mmft_core.errors import MmftError, SampleError
 from mmft_core.planning.options import convert
@@ -32,7 +34,7 @@ CELL = st.one_of(st.none(), st.booleans(), NUMBER, TEXT, st.lists(TEXT, max_size
 
 def examine(path: Path) -> None:
     """Read a table in all ways that there are; what is raised is for the user."""
-    for name in ("mixed-table", "text-table", "image-table"):
+    for name in ("mixed-table", "text-table", "image-table", "audio-table"):
         component = REGISTRY.dataset(name)
         for target in set(component.spec.targets) & {"class", "number", "text", "none"}:
             try:
@@ -69,10 +71,38 @@ def test_jsonl(tmp_path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 @FUZZ
-@given(st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]), st.binary(max_size=80))
-def test_bytes(tmp_path: Path, suffix: str, content: bytes) -> None:
+@given(st.sampled_from(SUFFIXES), st.binary(max_size=80), st.booleans())
+def test_bytes(tmp_path: Path, suffix: str, content: bytes, packed: bool) -> None:
     path = tmp_path / f"table{suffix}"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    examine(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBER | TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["text", "label", "data", "columns", "0"]), inner, max_size=3
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@FUZZ
+@given(JSON)
+def test_json(tmp_path: Path, document: Any) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    examine(path)
+
+
+@FUZZ
+@given(st.text('ab,;\t"\n\r 1.', max_size=40), st.sampled_from([".csv", ".tsv"]))
+def test_text(tmp_path: Path, content: str, suffix: str) -> None:
+    path = tmp_path / f"table{suffix}"
+    path.write_bytes(content.encode())
     examine(path)
 
 

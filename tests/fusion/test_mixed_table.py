@@ -106,7 +106,7 @@ def test_recordings_are_read_and_sized_and_checked(tmp_path: Path) -> None:
 def test_numbers_to_predict_and_nothing_to_predict(tmp_path: Path) -> None:
     path = write_table(tmp_path)
     numbers = open_mixed(path, context("image", target="number"), target_column="ink")
-    assert numbers.splits["train"].target(1) == "313.0"
+    assert numbers.splits["train"].target(1) == 313
     assert "ink" not in numbers.options.columns
     nothing = open_mixed(path, context("image", "tabular", target="none"))
     assert nothing.splits["train"][0].target is None

@@ -78,7 +78,8 @@ def test_scores_and_order_are_those_of_faiss(wanted: Wanted, tmp_path: Path) -> 
         assert [h.score for h in one] == pytest.approx([h.score for h in other], abs=1e-5)
     hit = found["qdrant"].search(vectors(250)[3], 1)[0]
     assert hit.id == "/album/0-3.jpg" and hit.score == pytest.approx(1, abs=1e-5)
-    assert found["qdrant"].item(hit.key) == (hit.id, Preview("text/plain", b"3"))
+    item = found["qdrant"].item(hit.key)
+    assert item is not None and (item.id, item.preview) == (hit.id, Preview("text/plain", b"3"))
     for none in ("7", "../..", "00000000-0000-0000-0000-000000000000"):
         assert found["qdrant"].item(none) is None
 

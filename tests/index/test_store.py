@@ -6,16 +6,20 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
+from mmft_core.files import sha256
 from mmft_core.index import Identity, VectorStore, measuring
 from mmft_core.index.items import Items, Vectors
+from mmft_core.index.keeping import Found
 from mmft_core.index.measuring import search_exactly
 from mmft_core.index.nearest import Nearest, kind_for, refresh
+from mmft_core.index.searching import Searcher
 
 IDENTITY = Identity(model="abc", run="run", modality="image")
 WIDTH = 16
@@ -224,3 +228,27 @@ def test_a_damaged_index_is_told_and_made_again(store: VectorStore, how: str) ->
     assert "mmft index" in (told.value.hint or "")
     refresh(store, "flat", silent)
     assert Nearest.open(store).index.ntotal == 600
+
+
+@pytest.mark.parametrize("attack", ["none", "other file", "other content", "no digest", "device"])
+def test_only_what_an_index_was_made_of_is_shown(tmp_path: Path, attack: str) -> None:
+    """Of a stranger's index, paths lead to no other file of the machine."""
+    own, private = tmp_path / "own.txt", tmp_path / "private.txt"
+    own.write_text("mine!")
+    private.write_text("keys!")  # Of the same size, so that only the digest tells them apart.
+    sealed = f"5-{own.stat().st_mtime_ns}-{sha256(own)}"
+    paths = {"other file": private, "device": Path("/dev/zero")}
+    item = Found(str(paths.get(attack, own)), sealed, None)
+    if attack == "other content":
+        own.write_text("thine")
+    if attack == "no digest":
+        item = replace(item, stamp=sealed.rpartition("-")[0])
+    processor = SimpleNamespace(
+        read=Path.read_text, preview=lambda text: Preview("text/plain", text.encode())
+    )
+    index = SimpleNamespace(
+        item=lambda key: item, identity=Identity(model="m", run="r", modality="text")
+    )
+    searcher = Searcher(index, SimpleNamespace(processors={"text": processor}))  # type: ignore[arg-type]
+    shown = searcher.preview("0")
+    assert (shown is not None) == (attack == "none")

@@ -41,7 +41,8 @@ def test_the_folder_is_used_like_a_run(
     mmft: Mmft, folder: Path, text_run: Path, texts: Path, tmp_path: Path
 ) -> None:
     there = {f.relative_to(folder).parts[0] for f in folder.rglob("*")}
-    assert there == {"README.md", "config.toml", "model.json", "model.safetensors", "assets"}
+    texts_of_it = {"README.md", "config.toml", "digests.json", "model.json"}
+    assert there == texts_of_it | {"model.safetensors", "assets"}
     predicted = [mmft("predict", f, *(t for t, _ in TEXTS[:3])) for f in (folder, text_run)]
     assert predicted[0].code == 0 and predicted[0].out == predicted[1].out
     judged = mmft("eval", folder, "--dataset", texts, "--json")

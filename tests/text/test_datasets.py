@@ -87,7 +87,6 @@ class TestTable:
             (["text,other", "one two,3"], "no column that is clearly the class"),
             (["text,label"], "has no rows"),
             (["text,label", "one,a,b"], "line 2: 3 cells, but the header has 2"),
-            (["text;label", "one;a"], "line 1: the header 'text;label' is one column"),
             (["text,label,label", "one,a,b"], "line 1: two columns are named 'label'"),
             (["text,key", "one two,a", "three four,b"], "no column that is clearly the class"),
         ],

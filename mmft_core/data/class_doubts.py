@@ -1,0 +1,109 @@
+"""What is doubtful about the names of classes: a class under two names, and what is no class."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from mmft_core.data.headers import is_number
+from mmft_core.data.names import identity
+
+_FEW = 10
+"""Of fewer different numbers nobody can say that they are no classes."""
+
+_EACH, _EACH_WHOLE = 10, 3
+"""Samples for each different number, fractions or whole, from which on they may be classes."""
+
+_TIMES = 1e11, 5e12
+"""From 1973 to 2128, in milliseconds since 1970."""
+
+_MISSING = frozenset({"nan", "null", "n/a", "#n/a", "nat", "<na>"})
+
+
+def class_doubts(counts: Mapping[str, int], where: str) -> Iterator[str]:
+    """Warnings about classes.
+
+    Args:
+        counts: the samples of each class.
+        where: "column 'label'", for messages.
+    """
+    for names in alike(list(counts)):
+        yield (
+            f"The classes {_listed(names)} of {where} differ only in case, in spaces, or in how a "
+            "number is written. Are they one class?"
+        )
+    yield from _missing(counts, where)
+    yield from _joined(list(counts), where)
+    yield from _no_classes(counts, where)
+
+
+def alike(classes: Sequence[str]) -> list[list[str]]:
+    """Groups of names that differ in nothing that makes another class: in case, in spaces, hyphens
+    and underscores, in characters that look the same, in how a number is written."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in classes:
+        groups[_key(name)].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _key(name: str) -> str:
+    text = unicodedata.normalize("NFKC", identity(name)).casefold()
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # Of no width.
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text).strip()
+    return re.sub(r"^0+(?=\d)", "", text)
+
+
+def _missing(counts: Mapping[str, int], where: str) -> Iterator[str]:
+    for name in counts:
+        if name.lower() in _MISSING:
+            yield (
+                f"The class '{name}' of {where} ({counts[name]:,} samples) looks like a missing "
+                "label. If it is one, leave these cells empty."
+            )
+
+
+def _joined(classes: Sequence[str], where: str) -> Iterator[str]:
+    """Classes that are several of the others, as where a sample may have more than one."""
+    known = set(classes)
+    for separator in ",;|":
+        for name in classes:
+            parts = [part.strip() for part in name.split(separator)]
+            if len(parts) > 1 and known.issuperset(parts):
+                yield (
+                    f"The class '{name}' of {where} is made of {_listed(parts)}, which are classes "
+                    "themselves. A sample with several classes is learned as one of another class."
+                )
+                return
+
+
+def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
+    total, different = sum(counts.values()), len(counts)
+    numbers = [float(name) for name in counts if is_number(name)]
+    if not counts or len(numbers) < different:
+        if total == different >= _FEW:
+            yield (
+                f"Each of the {total:,} samples has a class of its own in {where}. Are these "
+                "classes?"
+            )
+        return
+    fewest = _EACH_WHOLE if all(number % 1 == 0 for number in numbers) else _EACH
+    if all(number % 1000 == 0 and _TIMES[0] < number < _TIMES[1] for number in numbers):
+        yield (
+            f"The classes of {where}, such as '{next(iter(counts))}', look like times in "
+            "milliseconds since 1970, as pandas writes dates to JSON without date_format='iso'. In "
+            "other formats they have other names."
+        )
+    elif different >= _FEW and total < different * fewest:
+        yield (
+            f"The {total:,} samples have {different:,} different numbers in {where}, which look "
+            "like numbers to predict and not like classes. Tasks that predict numbers: `mmft "
+            "plugins --kind task`."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [f"'{name}'" for name in names[:5]]
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if not more else ", ".join(shown) + more

@@ -1,0 +1,89 @@
+"""Reading Parquet, memory-mapped by `datasets`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmft_core.data.headers import Read
+from mmft_core.errors import DataError, first_line
+from mmft_core.quiet import quieted
+
+
+def read_parquet(path: Path) -> Read:
+    """Read a Parquet file; numbers of classes that its schema names become these names.
+
+    Raises:
+        DataError: it cannot be read, or a class has no name.
+    """
+    import datasets
+
+    with quietly():
+        try:
+            rows = datasets.Dataset.from_parquet(str(path))
+        except Exception as error:  # datasets wraps pyarrow's and its own errors.
+            raise DataError(
+                f"The table {path} cannot be read: {_cause(error)}.", hint="Mend the file."
+            ) from None
+    columns = [_named_classes(rows, name, path) for name in rows.column_names]
+    return Read(list(rows.column_names), columns)
+
+
+def named_classes(column: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
+    """A column of names for one of their numbers; as on the Hub, -1 is a missing one.
+
+    Raises:
+        IndexError: a number has no name.
+    """
+    numbers = pc.if_else(pc.equal(column, -1), pa.scalar(None, column.type), column)
+    return pc.take(pa.array(names, pa.string()), numbers)
+
+
+def _named_classes(rows: Any, name: str, path: Path) -> pa.ChunkedArray:
+    column = rows.data.column(name)
+    names = getattr(rows.features[name], "names", None)
+    if not names:
+        return column
+    try:
+        return named_classes(column, names)
+    except IndexError:
+        cells = column.to_pylist()
+        row = next(
+            k for k, cell in enumerate(cells) if cell is not None and not -2 < cell < len(names)
+        )
+        raise DataError(
+            f"{path.name}, row {row + 1}: {cells[row]} in column '{name}' is the number of none of "
+            f"its {len(names)} classes.",
+            hint="Write the table anew.",
+        ) from None
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without the progress bars of `datasets`, and without its own account of an error."""
+    import datasets
+
+    shown = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with (
+            quieted("datasets", level=logging.CRITICAL),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        if not shown:
+            datasets.enable_progress_bars()
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error)

@@ -1,0 +1,84 @@
+"""What separates the cells of a text table: as told, as the file says, or as its lines show."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+from collections.abc import Sequence
+
+from mmft_core.errors import ConfigError
+
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+"""The usual separators, as messages call them."""
+
+_WORDS = {"tab": "\t", r"\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+_STATED = re.compile(r'"?sep=([^\r\n])"?[\r\n]*', re.IGNORECASE)
+
+
+def given_separator(given: str) -> str:
+    """The character that the option `separator` means.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    separator = _WORDS.get(given.lower(), given)
+    if len(separator) != 1 or separator in '"\r\n':
+        raise ConfigError(
+            f"dataset.separator = {given!r} is not valid: expected one character, or "
+            f"{', '.join(word for word in _WORDS if word.isalpha())}."
+        )
+    return separator
+
+
+def stated_separator(line: str) -> str | None:
+    """What a first line of "sep=;" says, as spreadsheets write it."""
+    found = _STATED.fullmatch(line)
+    return found[1] if found else None
+
+
+def find_separator(lines: Sequence[str], usual: str) -> str:
+    """The separator of a table, by its first lines.
+
+    It is the usual one, unless the header has no such character, or the rows have other numbers of
+    cells than it, and another separator fits.
+
+    Args:
+        lines: at least the header.
+        usual: what files of this suffix have.
+    """
+    records = {s: _records(lines, s) for s in dict.fromkeys([usual, *NAMES])}
+    dividing = [s for s, found in records.items() if found and len(found[0]) > 1]
+    regular = [s for s in dividing if _regular(records[s])]
+    if regular and usual not in regular:
+        return max(regular, key=lambda s: len(records[s][0]))
+    if usual not in dividing and len(dividing) == 1:
+        return dividing[0]
+    return usual
+
+
+def fitted(cells: list[str], header: Sequence[str]) -> list[str] | None:
+    """A row with as many cells as the header; None if it has others.
+
+    Separators at the end of rows, or of the header, make empty cells there, which may be missing.
+    """
+    width = len(header)
+    if len(cells) > width:
+        return None if any(cells[width:]) else cells[:width]
+    missing = width - len(cells)
+    if missing and any(name.strip() for name in header[-missing:]):
+        return None
+    return cells + [""] * missing
+
+
+def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """The first records, without the last of several, within which the lines may end."""
+    found: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        found.extend(record for record in csv.reader(lines, delimiter=separator) if record)
+    return found[:-1] if len(found) > 2 else found
+
+
+def _regular(records: Sequence[list[str]]) -> bool:
+    header, *rows = records
+    return bool(rows) and all(fitted(row, header) is not None for row in rows)

@@ -1,0 +1,29 @@
+"""The options of data sets that are tables. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from mmft_core.data.split_options import TableSplitOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(TableSplitOptions):
+    """Which table is read, and how its rows are divided."""
+
+    path: Annotated[
+        str, Meta(description="The table: CSV, TSV, JSON Lines, JSON, Parquet or Excel.")
+    ] = ""
+    separator: Annotated[
+        str | None,
+        Meta(
+            description="Character between the cells of a CSV or TSV, as ';' or tab; unset finds "
+            "it."
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None, Meta(description="Sheet of an Excel workbook; unset takes the first.")
+    ] = None
