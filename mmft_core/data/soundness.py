@@ -80,7 +80,7 @@ class Findings:
     def remarks(self) -> list[str]:
         """The changes in words."""
         return [
-            f"{name}: {count:,} x {what} (such as {self.examples[name, what]})"
+            f"{name}: {count:,} x {what}, such as {self.examples[name, what]}"
             for (name, what), count in self.changes.items()
         ]
 

@@ -123,7 +123,7 @@ def _content(image: ImageFile) -> bytes:
     assert image.fp is not None
     place = image.fp.tell()
     image.fp.seek(0)
-    content = image.fp.read()
+    content: bytes = image.fp.read()
     image.fp.seek(place)
     return content
 

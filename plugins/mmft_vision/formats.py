@@ -52,9 +52,6 @@ _SIGNATURE = re.compile(
 )
 """How files of most of these formats begin."""
 
-_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_AVIF = (b"avif", b"avis")
-
 
 def open_file(file: File) -> Image.Image:
     """Open a picture by its content.
@@ -66,7 +63,7 @@ def open_file(file: File) -> Image.Image:
     try:
         return Image.open(_source(file), formats=_formats())
     except UnidentifiedImageError:
-        if not (_has_brand(head_of(file), _HEIF) and _reads_heif()):
+        if not (_is_heif(head_of(file)) and _reads_heif()):
             raise
     return Image.open(_source(file), formats=["HEIF"])
 
@@ -96,7 +93,7 @@ def _reads_heif() -> bool:
 
 def is_image(head: bytes) -> bool:
     """Whether a file that begins so is of a format that may be read."""
-    return _SIGNATURE.match(head) is not None or _has_brand(head[:64], (*_AVIF, *_HEIF))
+    return _SIGNATURE.match(head) is not None or _is_avif(head) or _is_heif(head)
 
 
 def head_of(file: File) -> bytes:
@@ -105,9 +102,18 @@ def head_of(file: File) -> bytes:
         return stream.read(64)
 
 
+def _is_avif(head: bytes) -> bool:
+    return _has_brand(head, (b"avif", b"avis"))
+
+
+def _is_heif(head: bytes) -> bool:
+    brands = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+    return _has_brand(head, brands) and not _is_avif(head)
+
+
 def _has_brand(head: bytes, brands: Sequence[bytes]) -> bool:
     """Whether a file is of ISO's base format for media, and says that it holds one of these."""
-    return head[4:8] == b"ftyp" and any(brand in head[8:] for brand in brands)
+    return head[4:8] == b"ftyp" and any(brand in head[8:64] for brand in brands)
 
 
 def not_read(name: str) -> str | None:
@@ -120,9 +126,9 @@ def what_it_is(head: bytes) -> str:
     """Why a file that begins so cannot be identified."""
     if not head:
         return "the file is empty"
-    if _has_brand(head, _AVIF):
+    if _is_avif(head) and "AVIF" not in _formats():
         return "is AVIF, which needs Pillow 11.3 or later: pip install -U pillow"
-    if _has_brand(head, _HEIF):
+    if _is_heif(head) and not _reads_heif():
         return unread_without("HEIC", "heic")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (

@@ -143,8 +143,8 @@ def by_type(found: Values) -> PixelRange:
     if found.dtype == np.uint16 and (high > _DARK or low == high):
         return PixelRange(0, 65535)
     raise ValueError(
-        f"it holds values from {low:,.6g} to {high:,.6g}, and what becomes black and white is not "
-        "known, for the model was trained without such pictures: save it with 8 bits"
+        f"it holds values from {low:,.6g} to {high:,.6g}, and the model does not know which of "
+        "them are black and white: save it with 8 bits"
     )
 
 

@@ -32,8 +32,6 @@ SMALLEST_CROP = 0.5
 
 _PREVIEW_SIDE = 160
 
-_LAB, _SRGB = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
-
 _FLAT = 4
 """Grey levels of 256 within which 98% of a picture's pixels lie, when it is nearly flat."""
 
@@ -189,7 +187,8 @@ def of_values(found: Values, pixel_range: PixelRange | None) -> Image.Image:
 def _flattened(image: Image.Image) -> Image.Image:
     """In RGB, transparency on white."""
     if image.mode == "LAB":
-        converted = ImageCms.profileToProfile(image, _LAB, _SRGB, outputMode="RGB")
+        lab, srgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert converted is not None
         return converted
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

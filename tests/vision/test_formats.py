@@ -95,6 +95,17 @@ def test_heic_by_any_name_in_a_process_that_has_read_none(
     assert pixels(tmp_path / "a.jpg").shape == (64, 96, 3)
 
 
+@pytest.mark.usefixtures("heif")
+def test_damaged_heic_is_not_taken_for_one_that_needs_the_extra(
+    tmp_path: Path, photograph: Image.Image
+) -> None:
+    photograph.save(tmp_path / "a.heic")
+    data = (tmp_path / "a.heic").read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        (tmp_path / "a.heic").write_bytes(data[: int(len(data) * share)])
+        assert "decoded" in reason(tmp_path / "a.heic")
+
+
 @pytest.mark.usefixtures("heif", "without_heif")
 def test_without_the_extra_each_file_names_it(
     tmp_path: Path, photo_folder: Callable[..., Path], photograph: Image.Image, mmft: Mmft
@@ -199,7 +210,7 @@ def test_warnings_come_by_file_and_never_raw(
     ran = mmft(*run_arguments(tmp_path / "run", "--dataset", root, "--epochs", "1"))
     assert ran.code == 0
     told = [line for line in ran.out.splitlines() if "a warning when it is read" in line]
-    assert told and all(f"(such as {root}/china/odd" in line for line in told)
+    assert told and all(f", such as {root}/china/odd" in line for line in told)
     assert not [warning for warning in recwarn if "PIL" in warning.filename]
 
 

@@ -140,7 +140,7 @@ def test_the_scaling_is_linear_and_exact_where_values_are_of_8_bits() -> None:
         (np.float32, [0.1, np.nan, np.inf], PixelRange(0, 1), "2 of its 3 values are no finite"),
         (np.float32, [100.0, 200.0, 0.5], PixelRange(0, 1), "100, lie outside|200, lie outside"),
         (np.float32, [0.1, 0.9, 0.5], PixelRange(0, 4095), "fractions from 0 to 1"),
-        (np.float32, [0.1, 0.9, 1.5], None, "what becomes black and white is not known"),
+        (np.float32, [0.1, 0.9, 1.5], None, "does not know which of them are black"),
         (np.int32, [0, 9, 255], None, "values from 0 to 255"),
         (np.uint16, [0, 9, 4095], None, "values from 0 to 4,095"),
     ],
@@ -189,7 +189,7 @@ def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_tells_and_keeps_the_range(run: Path, folder: Path) -> None:
     changed = json.loads((run / "results.json").read_text())["dataset"]["changed"]
     told = "picture of other than 8 bits: values from 0 to 4,095 (12 bits) become black to white"
-    assert any(f"x {told} (such as {folder}/" in remark for remark in changed)
+    assert any(f"x {told}, such as {folder}/" in remark for remark in changed)
     config = tomllib.loads((run / "config.toml").read_text())
     assert config["backbone"]["image"]["pixel_range"] == [0, 4095]
     processor = artifacts.load(run, discover()).processors["image"]
