@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from mmft_core.batches.loading import Loader, batches
 from mmft_core.contracts import (
@@ -25,6 +24,7 @@ from mmft_core.contracts import (
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.gallery import RankedGallery
+from mmft_core.precision import Inference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def evaluate(
     task: Task,
     loader: Loader,
     metrics: Mapping[str, Metric],
-    accelerator: Accelerator,
+    inference: Inference,
     *,
     examples: int = 0,
     on_batch: Callable[[int], None] = lambda samples: None,
@@ -103,6 +103,7 @@ def evaluate(
     Args:
         task: not wrapped for training on several processes.
         metrics: by name; they are reset first.
+        inference: on which device the task is, and in which precision it is judged.
         examples: how many samples to keep for each heading of the report.
         on_batch: told the number of samples of each batch.
         stop: asked after each batch.
@@ -118,8 +119,8 @@ def evaluate(
     judged = _Judged(metrics, gallery)
     try:
         for batch in batches(loader):
-            batch = batch.to(accelerator.device)
-            with accelerator.autocast():
+            batch = batch.to(inference.device)
+            with inference.autocast():
                 outputs = task(batch)
             judged.add(batch, outputs, task.weight(batch))
             on_batch(len(batch))

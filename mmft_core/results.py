@@ -48,6 +48,7 @@ def collect_results(
     *,
     device: str,
     precision: str,
+    inference_precision: str,
     total_seconds: float,
     command: str,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def collect_results(
 
     Args:
         task: as it was trained.
+        precision: of training; `inference_precision` is that in which it was judged.
         data: sizes of the splits and skipped samples, as in `data.json`.
         evaluations: by split, of the kept model.
     """
@@ -81,6 +83,7 @@ def collect_results(
             "platform": platform.platform(),
             "device": device,
             "precision": precision,
+            "inference_precision": inference_precision,
             "versions": {"mmft": mmft_core.__version__, **_versions()},
         },
         "command": command,

@@ -31,6 +31,7 @@ from mmft_core.memory_errors import out_of_memory
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
+from mmft_core.precision import Inference
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
@@ -167,7 +168,8 @@ class _Run:
         self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
         self.sink = Sinks([metrics, sink] if processes.is_main() else [])
-        self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
+        inference = Inference.of(plan.engine.precision, self.accelerator.device)
+        self.fed = feed(task, dataset, plan, inference, self.sink)
         val = self.fed.splits.get("val")
         self.engine = Engine(
             task,
@@ -247,6 +249,7 @@ class _Run:
             evaluations,
             device=str(self.accelerator.device),
             precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+            inference_precision=self.engine.inference.precision,
             total_seconds=time.perf_counter() - self.started,
             command=self.command,
         )

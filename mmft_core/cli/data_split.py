@@ -16,6 +16,7 @@ from mmft_core.cli.data_choice import (
     set_option,
     task_option,
 )
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 
@@ -73,13 +74,13 @@ def split(
         shares = {name: 0.1 if s is None else s for name, s in (("test", test), ("val", val))}
         parts = divide_rows(rows, shares, label=classes, group=group, time=time, seed=seed)
         _write_split(output, rows, parts)
-        click.echo(_how(classes, group, time))
-        click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
+        echo(_how(classes, group, time))
+        echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
         return
     fold_of = fold_rows(rows, folds, label=classes, group=group, seed=seed).tolist()
     for fold, file in enumerate(files):
         _write_split(file, rows, ["val" if own == fold else "train" for own in fold_of])
-    click.echo(_how(classes, group, time))
+    echo(_how(classes, group, time))
 
 
 def _how(classes: str | None, group: str | None, time: str | None) -> str:
@@ -106,7 +107,7 @@ def _rows(
         if task is not None:
             discover().task(task)  # A mistake in its name is one, though rows are those of any.
         for warning in table.warnings:
-            click.echo(f"! {warning}", err=True)
+            echo(f"! {warning}", err=True)
         return rows_of_table(table, folder)
     chosen = chosen_data(dataset, task, assignments)
     return rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
@@ -118,4 +119,4 @@ def _write_split(file: Path, rows: list[dict[str, str]], names: list[str]) -> No
     divided = [{k: v for k, v in row.items() if k != "split"} for row in rows]
     write_rows(file, [row | {"split": n} for row, n in zip(divided, names, strict=True)])
     counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
-    click.echo(f"table  {file}: {counts}")
+    echo(f"table  {file}: {counts}")

@@ -18,6 +18,7 @@ from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
+from mmft_core.escaping import escape
 
 _CHUNK = 256
 _SHOWN = 10
@@ -171,11 +172,11 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:
     """The error that lists bad samples."""
-    lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
+    lines = [f"\n  {escape(fault.id)}: {escape(fault.reason)}" for fault in faults[:_SHOWN]]
     more = ""
     if len(faults) > _SHOWN:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
-        often = "".join(f"\n  {count:,} x {reason}" for reason, count in reasons if count > 1)
+        often = "".join(f"\n  {count:,} x {escape(why)}" for why, count in reasons if count > 1)
         more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",

@@ -11,6 +11,7 @@ from mmft_core.contracts import Dataset, Inspector, Sample
 from mmft_core.data.tables import Table
 from mmft_core.data_check.findings import KINDS, Finding
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.escaping import spreadsheet_cell
 from mmft_core.files import replacing
 
 BY_DEFAULT = (
@@ -130,12 +131,17 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def write_removals(file: Path, removed: Sequence[Finding]) -> None:
-    """Write what was left out as a CSV: split, id, kind, reason."""
+def write_removals(file: Path, removed: Sequence[Finding], *, raw: bool = False) -> None:
+    """Write what was left out as a CSV for a spreadsheet: split, id, kind, reason.
+
+    Args:
+        raw: without apostrophes before what a spreadsheet would take for formulas.
+    """
+    cell = str if raw else spreadsheet_cell
     with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["split", "id", "kind", "reason"])
-        writer.writerows([f.split, f.id, f.kind, f.text] for f in removed)
+        writer.writerows(map(cell, (f.split, f.id, f.kind, f.text)) for f in removed)
 
 
 def _cells(

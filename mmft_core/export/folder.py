@@ -45,6 +45,7 @@ class Description:
         files: SHA-256 of all that is loaded, by path.
         preprocessing: by modality, how inputs become the graphs' tensors (`Processor.manifest`).
         classes: the names of the classes, in their order.
+        notes: what its users must know, in whole sentences.
         check: how it compares with its run.
     """
 
@@ -60,6 +61,7 @@ class Description:
     files: Mapping[str, str] = field(default_factory=dict)
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     check: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:

@@ -27,6 +27,7 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
@@ -74,6 +75,7 @@ class Engine:
         self.train, self.val, self.config = train, val, config
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
+        self.inference = Inference.of(config.precision, accelerator.device)
         self.workers = choose_workers(config.workers, processes.count())
         self.windows = choose_windows(train, task, config)
         use_running_statistics(task, sink.say)
@@ -276,7 +278,7 @@ class Engine:
         examples: int = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Judge the task on a split, in the engine's precision and on all its processes."""
+        """Judge the task on a split on all processes, in the precision in which it will be used."""
         done = 0
 
         def on_batch(samples: int) -> None:
@@ -299,7 +301,7 @@ class Engine:
             self.state.judged,
             loader,
             self.metrics,
-            self.accelerator,
+            self.inference,
             examples=examples,
             on_batch=on_batch,
             stop=stop,

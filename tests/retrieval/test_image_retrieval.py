@@ -22,9 +22,8 @@ from mmft_core.batches.loading import evaluation_loader
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
 from mmft_core.evaluation import Evaluation, evaluate
-from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
-from mmft_core.training.device import make_accelerator
 from tests.conftest import Finished, make_photo_folder, run_arguments
 from tests.engine.toy import CLASSES, Layered, Points
 
@@ -52,8 +51,8 @@ def judge(task: ClassRetrieval, batches: list[Batch]) -> Evaluation:
             return iter([Loaded(batch, list(batch.ids)) for batch in batches])
 
     recall = {"recall": build_retrieval_recall(NoOptions(), MetricContext())}
-    accelerator = make_accelerator(EngineConfig(device="cpu", precision="fp32"))
-    return evaluate(task, Fixed(), recall, accelerator)  # type: ignore[arg-type]
+    inference = Inference.of("fp32", torch.device("cpu"))
+    return evaluate(task, Fixed(), recall, inference)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
