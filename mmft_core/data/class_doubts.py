@@ -13,7 +13,10 @@ from mmft_core.data.names import identity
 _FEW = 10
 """Of fewer different numbers nobody can say that they are no classes."""
 
-_EACH, _EACH_WHOLE = 10, 3
+_SAMPLES = 20
+"""Nor of fewer samples, as a table has on which a model is judged."""
+
+_EACH, _EACH_WHOLE = 10, 2
 """Samples for each different number, fractions or whole, from which on they may be classes."""
 
 _TIMES = 1e11, 5e12
@@ -82,7 +85,7 @@ def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
     total, different = sum(counts.values()), len(counts)
     numbers = [float(name) for name in counts if is_number(name)]
     if not counts or len(numbers) < different:
-        if total == different >= _FEW:
+        if total == different >= _SAMPLES:
             yield (
                 f"Each of the {total:,} samples has a class of its own in {where}. Are these "
                 "classes?"
@@ -95,7 +98,7 @@ def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
             "milliseconds since 1970, as pandas writes dates to JSON without date_format='iso'. In "
             "other formats they have other names."
         )
-    elif different >= _FEW and total < different * fewest:
+    elif different >= _FEW and _SAMPLES <= total < different * fewest:
         yield (
             f"The {total:,} samples have {different:,} different numbers in {where}, which look "
             "like numbers to predict and not like classes. Tasks that predict numbers: `mmft "

@@ -133,7 +133,9 @@ class _Rows:
             if row is None:
                 raise DataError(
                     f"{self._path}, line {line}: {len(cells)} cells, but the header has {width}.",
-                    hint="Put quotes around cells that hold the separator.",
+                    hint="Put quotes around cells that hold the separator."
+                    if len(cells) > width
+                    else "Each row needs a cell for each column, if an empty one.",
                 )
             waiting.append((number, row))
             if any(row):

@@ -25,6 +25,9 @@ _MOST = 0.9
 _TEXT = 3.0
 """So many words a cell make a column of texts."""
 
+_SPACES = " \t\r\n\ufeff"
+"""Around names; the last is a byte order mark that stands elsewhere than at the beginning."""
+
 _UNNAMED = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")
 """How pandas calls a column without a name, which is its index mostly."""
 
@@ -77,7 +80,7 @@ class Read:
                 if not name:
                     self.notes.append(f"column {place} has no name and is called '{own}'")
         if self.lined:
-            self.warnings += headless(named)
+            self.warnings += [*headless(named), *_repeated(named, self.numbers)]
         return named
 
 
@@ -90,7 +93,7 @@ def check_header(cells: Sequence[Any], place: str) -> list[str]:
     Raises:
         DataError: two columns have the same name.
     """
-    names = ["" if c is None else str(c).strip() for c in cells]
+    names = ["" if c is None else str(c).strip(_SPACES) for c in cells]
     twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
     if twice is not None:
         raise DataError(
@@ -113,6 +116,18 @@ def headless(columns: Mapping[str, pa.ChunkedArray]) -> Iterator[str]:
             f"The first row looks like data and not like the names of columns: {alike[0]!r} is "
             "like the cells below it. If there is no header, put one above it."
         )
+
+
+def _repeated(columns: Mapping[str, pa.ChunkedArray], numbers: Indices | None) -> Iterator[str]:
+    """A warning if a row is the header once more, as where tables were joined."""
+    if len(columns) < 2 or not all(pa.types.is_string(c.type) for c in columns.values()):
+        return
+    *others, last = columns
+    for row in np.flatnonzero(pc.equal(columns[last], last).fill_null(False).to_numpy()).tolist():
+        if all((columns[name][row].as_py() or "").strip(_SPACES) == name for name in others):
+            number = row + 1 if numbers is None else numbers[row]
+            yield f"Row {number} holds the names of the columns once more. Remove it."
+            return
 
 
 def _cell_like(name: str, column: pa.ChunkedArray) -> bool | None:

@@ -64,6 +64,10 @@ class Table:
         self._length = len(read.columns[0]) if read.columns else 0
         if not self._length:
             raise DataError(f"The table {path} has no rows.")
+        if not self.columns:
+            raise DataError(
+                f"No column of the table {path} has a name.", hint="Put a header above the rows."
+            )
         self.row_id = read.row_id or RowIds(path.name, read.numbers)
         self.notes, self.warnings = tuple(read.notes), tuple(read.warnings)
 

@@ -86,7 +86,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="audio-table",
-            summary="A CSV, JSONL or Parquet table: audio files, and texts or labels",
+            summary="A table (CSV, JSON, Parquet, Excel): audio files, and texts or labels",
             build="mmft_audio.audio_table:build",
             options="mmft_audio.dataset_options:AudioTableOptions",
             opens=TABLES,

@@ -84,7 +84,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="text-table",
-            summary="A CSV, JSONL or Parquet table: a column of texts, one of labels or texts",
+            summary="A table (CSV, JSON, Parquet, Excel): texts, and labels or texts to write",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
             opens=TABLES,

@@ -100,7 +100,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="image-table",
-            summary="A CSV, JSONL or Parquet table with a column of paths and one of labels",
+            summary="A table (CSV, JSON, Parquet, Excel): paths of pictures, and labels",
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
             opens=TABLES,

@@ -127,6 +127,7 @@ def test_what_is_doubtful_about_classes_is_told(tmp_path: Path, kind: str) -> No
         ["yes", "no"] * 12,
         [str(k % 12) for k in range(120)],
         [str(k) for k in range(8)] * 2,
+        [str(k) for k in range(15)],
         ["c", "c++", "c#"] * 8,
         ["-1", "1", "0"] * 8,
         ["1-2", "12", "1.2"] * 8,

@@ -315,6 +315,23 @@ def test_headers_that_are_unusual_are_not_suspected(tmp_path: Path, header: str)
     assert Table(path).warnings == ()
 
 
+def test_a_header_within_is_told(tmp_path: Path) -> None:
+    found = read(tmp_path / "t.csv", "\n".join([*LINES[:4], "", *LINES]))
+    assert found.warnings == ("Row 5 holds the names of the columns once more. Remove it.",)
+    found = read(tmp_path / "t.csv", "\n".join([*LINES, "a text,label", "text,good"]))
+    assert found.warnings == ()
+
+
+def test_a_table_without_any_name_of_a_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No column of the table .* has a name"):
+        read(tmp_path / "t.csv", ",\n1,2\n3,4\n")
+
+
+def test_a_row_with_too_few_cells_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 3: 1 cells, but the header has 2.*needs a cell"):
+        read(tmp_path / "t.csv", "text,label\na b,x\nc d\ne f,y\n")
+
+
 def test_commands_tell_what_is_doubtful(tmp_path: Path, mmft: Mmft) -> None:
     path = tmp_path / "t.csv"
     path.write_text("\n".join(HEADLESS["texts"]))
