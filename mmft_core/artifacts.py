@@ -39,7 +39,7 @@ from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, TaskSpec
-from mmft_core.training import kept_weights, lora
+from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1
@@ -53,6 +53,7 @@ class LoadedModel:
 
     Attributes:
         parts: its backbones with their options, by modality.
+        precision: in which it was judged, as `engine.precision` has it.
         exported: whether another runtime computes it, on the CPU and in full precision.
     """
 
@@ -60,6 +61,7 @@ class LoadedModel:
     component: Component[TaskSpec]
     info: DatasetInfo
     parts: Mapping[str, Part[BackboneSpec]]
+    precision: str = "auto"
     exported: bool = False
 
     @property
@@ -88,6 +90,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
             for modality, part in plan.backbones.items()
         },
         "info": asdict(info),
+        "precision": plan.engine.precision,
     }
     with replacing_folder(folder) as temporary:
         (temporary / _MODEL).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -96,7 +99,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
             if not backbone.loaded.digest:
                 lora.merge(backbone)
             elif lora.has_adapters(backbone):
-                lora.save(backbone, temporary / _ADAPTER / modality)
+                adapter_files.save(backbone, temporary / _ADAPTER / modality)
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
         write_digests(temporary)
@@ -224,7 +227,13 @@ def _build(
     given = {**content["task"]["options"], **(settings or {}).get("task", {})}
     options = convert(given, component.options_type(), "task")
     task = component.build(options, TaskContext(backbones=backbones, info=info))
-    return LoadedModel(task=task.eval(), component=component, info=info, parts=parts)
+    return LoadedModel(
+        task=task.eval(),
+        component=component,
+        info=info,
+        parts=parts,
+        precision=content.get("precision", "auto"),
+    )
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
@@ -253,7 +262,7 @@ def _rebuild(
     )
     adapter = folder / _ADAPTER / modality
     if adapter.is_dir() and not empty:
-        lora.load(backbone, adapter)
+        adapter_files.load(backbone, adapter)
         if not backbone.quantized:
             lora.merge(backbone)
     return backbone

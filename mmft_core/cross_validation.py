@@ -22,7 +22,7 @@ from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import dump_toml
 from mmft_core.registry import Registry
-from mmft_core.report.wording import is_figure
+from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
@@ -140,7 +140,7 @@ def collect_folds(
     """Put the results of the folds that are finished into one record.
 
     "std" is the standard deviation of the folds' figures as a sample (with n - 1), so it is null
-    for a single one.
+    for a single one. A figure that is undefined in a fold is null there, and left out of both.
     """
     assert plan.folds is not None
     first = results[0]
@@ -170,16 +170,19 @@ def collect_folds(
 
 
 def _figures(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, Any]]:
-    """Each single figure of a split that all folds have."""
+    """Each single figure of a split, over the folds in which it is defined."""
+    of_folds = [result["metrics"].get(split, {}) for result in results]
     found = {}
-    for name in results[0]["metrics"].get(split, {}):
-        values = [result["metrics"].get(split, {}).get(name) for result in results]
-        if all(is_figure(value) for value in values):
-            found[name] = {
-                "mean": statistics.fmean(values),
-                "std": statistics.stdev(values) if len(values) > 1 else None,
-                "folds": values,
-            }
+    for name in dict.fromkeys(name for values in of_folds for name in values):
+        values = [values.get(name) for values in of_folds]
+        if any(isinstance(value, list) for value in values):
+            continue
+        defined = [value for value in values if is_finite(value)]
+        found[name] = {
+            "mean": statistics.fmean(defined) if defined else None,
+            "std": statistics.stdev(defined) if len(defined) > 1 else None,
+            "folds": [value if is_finite(value) else None for value in values],
+        }
     return found
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from mmft_core.batches.loading import Loader, batches
 from mmft_core.contracts import (
@@ -23,6 +24,7 @@ from mmft_core.contracts import (
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.gallery import RankedGallery
+from mmft_core.precision import Inference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Evaluation:
 
     Attributes:
         loss: mean over all samples; None where there is none, as without targets.
-        values: by "metric" or "metric/part".
+        values: by "metric" or "metric/part"; None for what is undefined on these samples.
+        remarks: which of them are undefined, and why.
         examples: by heading, the samples that the report shows.
         samples: how many were judged.
         seconds: wall-clock time.
@@ -39,29 +42,45 @@ class Evaluation:
 
     loss: float | None
     values: Mapping[str, MetricValue]
+    remarks: tuple[str, ...] = ()
     examples: Mapping[str, list[Example]] = field(default_factory=dict)
     samples: int = 0
     seconds: float = 0.0
 
     @property
-    def figures(self) -> dict[str, float]:
-        """The single figures, the loss among them."""
+    def record(self) -> dict[str, MetricValue]:
+        """The loss, where there is one, and all values, as JSON can hold them."""
         loss = {} if self.loss is None else {"loss": self.loss}
-        return loss | {k: v for k, v in self.values.items() if isinstance(v, float | int)}
+        return {name: _defined(value) for name, value in {**loss, **self.values}.items()}
 
-    def figure(self, name: str) -> float:
-        """The figure of that name.
+    @property
+    def single(self) -> dict[str, float | None]:
+        """The single figures, the loss among them; None for those that are undefined."""
+        return {k: v for k, v in self.record.items() if not isinstance(v, list)}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The single figures that are defined."""
+        return {k: v for k, v in self.single.items() if v is not None}
+
+    def figure(self, name: str) -> float | None:
+        """The figure of that name; None if it is undefined.
 
         Raises:
             ConfigError: there is none; names the nearest.
         """
-        if name not in self.figures:
+        if name not in self.single:
             raise ConfigError(
                 f"engine.monitor = '{name}' is not among the figures of this run."
-                f"{did_you_mean(name, self.figures)}",
-                hint=f"There are: {', '.join(sorted(self.figures))}.",
+                f"{did_you_mean(name, self.single)}",
+                hint=f"There are: {', '.join(sorted(self.single))}.",
             )
-        return self.figures[name]
+        return self.single[name]
+
+    def why_undefined(self, name: str) -> str:
+        """The remark on an undefined figure."""
+        own = f"{name.partition('/')[0]}: "
+        return next((remark for remark in self.remarks if remark.startswith(own)), "undefined")
 
 
 class InterruptedEvaluationError(Exception):
@@ -73,7 +92,7 @@ def evaluate(
     task: Task,
     loader: Loader,
     metrics: Mapping[str, Metric],
-    accelerator: Accelerator,
+    inference: Inference,
     *,
     examples: int = 0,
     on_batch: Callable[[int], None] = lambda samples: None,
@@ -84,6 +103,7 @@ def evaluate(
     Args:
         task: not wrapped for training on several processes.
         metrics: by name; they are reset first.
+        inference: on which device the task is, and in which precision it is judged.
         examples: how many samples to keep for each heading of the report.
         on_batch: told the number of samples of each batch.
         stop: asked after each batch.
@@ -99,8 +119,8 @@ def evaluate(
     judged = _Judged(metrics, gallery)
     try:
         for batch in batches(loader):
-            batch = batch.to(accelerator.device)
-            with accelerator.autocast():
+            batch = batch.to(inference.device)
+            with inference.autocast():
                 outputs = task(batch)
             judged.add(batch, outputs, task.weight(batch))
             on_batch(len(batch))
@@ -150,18 +170,43 @@ class _Judged:
 
     def evaluation(self, started: float) -> Evaluation:
         sums = self.sums
-        figures = {
-            f"{name}/{part}" if part else name: value
-            for name, metric in self.metrics.items()
-            for part, value in metric.compute().items()
-        }
+        values: dict[str, MetricValue] = {}
+        remarks: list[str] = []
+        for name, metric in self.metrics.items():
+            own = {f"{name}/{k}" if k else name: _defined(v) for k, v in metric.compute().items()}
+            values |= own
+            remarks += _remarks(name, metric, own)
+        loss = sums.loss / sums.weight if sums.has_loss and sums.weight else None
+        if loss is not None and not math.isfinite(loss):
+            remarks.append(f"loss: undefined, because it is {loss}")
         return Evaluation(
-            loss=sums.loss / sums.weight if sums.has_loss and sums.weight else None,
-            values={**figures, **sums.means()},
+            loss=loss,
+            values=values | {name: _defined(mean) for name, mean in sums.means().items()},
+            remarks=tuple(remarks),
             examples=self.gallery.examples() if self.gallery is not None else {},
             samples=sums.samples,
             seconds=time.perf_counter() - started,
         )
+
+
+def _defined(value: Any) -> Any:
+    """A figure, a list or a matrix with None for what is no finite number."""
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> Iterator[str]:
+    """What the metric says of its figures; something, if any of them is undefined."""
+    told = metric.remarks()
+    yield from (f"{name}: {text}" for text in told)
+    lacking = [key for key, value in values.items() if _has_gaps(value)]
+    if lacking and not told:
+        yield f"{name}: undefined on these samples: {', '.join(lacking)}"
+
+
+def _has_gaps(value: MetricValue) -> bool:
+    return any(map(_has_gaps, value)) if isinstance(value, list) else value is None
 
 
 @dataclass

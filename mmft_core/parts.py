@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import nn
 
 from mmft_core.batches.prepared import seed_everything
@@ -26,7 +24,8 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.data.folds import in_folds
-from mmft_core.errors import DataError, PluginError, SampleError, WeightsError
+from mmft_core.data.number_targets import target_scale
+from mmft_core.errors import DataError, PluginError, WeightsError
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component
@@ -64,7 +63,7 @@ def build_dataset(
     if training and plan.folds is not None:
         unseen = plan.task.spec.unseen_classes
         dataset = in_folds(dataset, plan.folds, plan.engine.seed, unseen_classes=unseen)
-    return _scaled(dataset) if training and context.target == "number" else dataset
+    return with_scale(dataset) if training and context.target == "number" else dataset
 
 
 def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:
@@ -82,14 +81,9 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
     )
 
 
-def _scaled(dataset: Dataset) -> Dataset:
-    """With the scale of its numbers, whichever data set they are from."""
-    train = dataset.splits["train"]
-    numbers = []
-    for index in range(len(train)):
-        with contextlib.suppress(SampleError):  # The check of the samples reports it.
-            numbers.append(float(train.target(index)))
-    scale = (float(np.mean(numbers)), float(np.std(numbers))) if numbers else (0.0, 0.0)
+def with_scale(dataset: Dataset) -> Dataset:
+    """A data set of numbers with the scale of its training targets, whichever it is."""
+    scale = target_scale(dataset.splits["train"])
     return replace(dataset, info=replace(dataset.info, target_scale=scale))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import mmft_core
-from mmft_core.contracts import DatasetInfo, MetricValue, Task
+from mmft_core.contracts import DatasetInfo, Task
 from mmft_core.evaluation import Evaluation
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Component
@@ -48,6 +48,7 @@ def collect_results(
     *,
     device: str,
     precision: str,
+    inference_precision: str,
     total_seconds: float,
     command: str,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def collect_results(
 
     Args:
         task: as it was trained.
+        precision: of training; `inference_precision` is that in which it was judged.
         data: sizes of the splits and skipped samples, as in `data.json`.
         evaluations: by split, of the kept model.
     """
@@ -73,13 +75,15 @@ def collect_results(
         "ending": outcome.ending,
         "monitor": {"name": monitor.name, "best": progress.best, "step": progress.best_step},
         "steps": progress.step,
-        "metrics": {split: _values(e) for split, e in evaluations.items()},
+        "metrics": {split: e.record for split, e in evaluations.items()},
+        "remarks": {split: list(e.remarks) for split, e in evaluations.items()},
         "timings": _timings(progress, evaluations, total_seconds),
         "environment": {
             "python": platform.python_version(),
             "platform": platform.platform(),
             "device": device,
             "precision": precision,
+            "inference_precision": inference_precision,
             "versions": {"mmft": mmft_core.__version__, **_versions()},
         },
         "command": command,
@@ -158,11 +162,6 @@ def _parameters(task: Task) -> dict[str, Any]:
     """Those of the whole task, and what share of them the end of the training trained."""
     total, trained = count_parameters(task)
     return {"total": total, "trained": trained, "trained_share": round(trained / total, 6)}
-
-
-def _values(evaluation: Evaluation) -> dict[str, MetricValue]:
-    loss: dict[str, MetricValue] = {} if evaluation.loss is None else {"loss": evaluation.loss}
-    return loss | dict(evaluation.values)
 
 
 def _versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from mmft_core.memory_errors import out_of_memory
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
+from mmft_core.precision import Inference
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
@@ -41,6 +42,7 @@ from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine, Outcome
 from mmft_core.training.fitting_batch import out_of_memory_error
 from mmft_core.training.monitor import Monitor, choose_monitor
+from mmft_core.usable_data import inspected, readable, with_notes
 from mmft_core.weights import LoadedWeights
 
 EXAMPLES = 24
@@ -77,17 +79,21 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     with processes.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan, say=sink.say)
     plan = plan.with_data_options(dataset.options)
-    task = build_task(plan, dataset, sink.say)
+    sound, read = readable(dataset, plan, sink)
+    task = build_task(plan, sound, sink.say)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    dataset, findings = _sound(dataset, task, plan, sink)
+    findings = inspected(dataset, task, plan, read, sink)
+    left = soundness.without(dataset, findings.faulty())
+    dataset = replace(left, info=with_notes(sound.info, findings, plan))
     sink.data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
         "skipped": [asdict(fault) for fault in findings.faults],
         "changed": findings.remarks(),
+        "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
     run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
@@ -123,6 +129,9 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
         dataset = build_dataset(plan, say=sink.say)
     skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
     dataset = soundness.without(dataset, skipped.faulty())
+    if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
+        info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
+        dataset = replace(dataset, info=info)
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:
         raise CheckpointError(
@@ -159,7 +168,8 @@ class _Run:
         self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
         self.sink = Sinks([metrics, sink] if processes.is_main() else [])
-        self.fed = feed(task, dataset, plan, self.accelerator, self.sink)
+        inference = Inference.of(plan.engine.precision, self.accelerator.device)
+        self.fed = feed(task, dataset, plan, inference, self.sink)
         val = self.fed.splits.get("val")
         self.engine = Engine(
             task,
@@ -221,6 +231,9 @@ class _Run:
         evaluations = {
             name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
         }
+        for name, evaluation in evaluations.items():
+            for remark in evaluation.remarks:
+                self.sink.say(f"{name}: {remark}")
         if "test" in evaluations:
             step, test = outcome.progress.step, evaluations["test"]
             self.sink.evaluated(
@@ -236,6 +249,7 @@ class _Run:
             evaluations,
             device=str(self.accelerator.device),
             precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+            inference_precision=self.engine.inference.precision,
             total_seconds=time.perf_counter() - self.started,
             command=self.command,
         )
@@ -263,26 +277,6 @@ class _Run:
             train=train,
             seed=self.plan.engine.seed,
         )
-
-
-def _sound(
-    dataset: Dataset, task: Task, plan: Plan, sink: Sink
-) -> tuple[Dataset, soundness.Findings]:
-    """Check all samples; bad ones end the run or are left out, as the user decided."""
-    total = sum(len(split) for split in dataset.splits.values())
-    findings = soundness.inspect(
-        dataset,
-        task.processors,
-        task.codec,
-        lambda done, total: sink.evaluating("data check", done, total),
-    )
-    if findings.faults and plan.on_bad_sample == "fail":
-        raise soundness.refuse(findings.faults, total)
-    for fault in findings.faults:
-        sink.say(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
-    for remark in findings.remarks():
-        sink.say(remark)
-    return soundness.without(dataset, findings.faulty()), findings
 
 
 def _read_best(task: Task, file: Path) -> None:

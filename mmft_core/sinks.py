@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mmft_core.files import storage_errors, write_text
+from mmft_core.files import json_text, storage_errors, write_text
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Dataset
@@ -145,7 +145,7 @@ class MetricsFile(Sink):
         told = read_metrics(self.path) if self.path.exists() else []
         kept = [line for line in told if line["step"] <= event.step]
         if self.path.exists():  # Also where its only line is half a one.
-            write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+            write_text(self.path, "".join(json_text(line) + "\n" for line in kept))
         if self.follower is not None:
             self.follower.begin(kept, told)
         self._next = event.step + 1
@@ -169,7 +169,7 @@ class MetricsFile(Sink):
 
     def _write(self, record: dict[str, Any]) -> None:
         with storage_errors(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json_text(record) + "\n")
         if self.follower is not None:
             self.follower.record(record)
 

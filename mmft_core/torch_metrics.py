@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -30,10 +29,15 @@ class TorchMetrics(Metric):
             part.to(predictions.device).update(predictions, targets)
 
     def compute(self) -> dict[str, MetricValue]:
+        return {name: _plain(self.quietly(part)) for name, part in self.parts.items()}
+
+    @staticmethod
+    def quietly(part: torchmetrics.Metric) -> Tensor:
+        """What a part comes to, without torchmetrics' warnings of classes without samples."""
         with warnings.catch_warnings():
-            # torchmetrics warns of classes without samples; their figures are NaN, which tells.
             warnings.simplefilter("ignore")
-            return {name: _plain(part.compute()) for name, part in self.parts.items()}
+            found: Tensor = part.compute()
+            return found
 
     def state(self) -> Any:
         return {name: _to_cpu(part.metric_state) for name, part in self.parts.items()}
@@ -53,9 +57,7 @@ def _never() -> bool:
 
 def _plain(value: Tensor) -> MetricValue:
     numbers = value.tolist()
-    if isinstance(numbers, float | int):
-        return math.nan if numbers is None else float(numbers)
-    return numbers
+    return float(numbers) if isinstance(numbers, float | int) else numbers
 
 
 def _to_cpu(state: Mapping[str, Any]) -> dict[str, Any]:

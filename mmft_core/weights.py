@@ -49,6 +49,11 @@ def hub_id(loaded: LoadedWeights) -> str:
     return named if HUB_ID.fullmatch(named) and not Path(named).exists() else ""
 
 
+def named_weights(loaded: LoadedWeights) -> str:
+    """The id of weights on the Hub, or their path, or what else the published ones are called."""
+    return hub_id(loaded) or (loaded.detail if loaded.source == "published" else loaded.source)
+
+
 @dataclass(frozen=True)
 class WeightsRequest:
     """What the user asked for: "auto", "pretrained", "none", or a path.

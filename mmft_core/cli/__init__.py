@@ -8,6 +8,13 @@ from typing import Any
 
 import click
 
+from mmft_core.cli.terminal import (
+    echo,
+    show_error,
+    show_traceback,
+    show_usage_error,
+    use_utf8,
+)
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
 from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean, first_line
@@ -100,6 +107,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
+    use_utf8()
     try:
         with one_fate():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
@@ -111,11 +119,11 @@ def main(arguments: list[str] | None = None) -> Any:
     except click.exceptions.Exit as exit_request:
         sys.exit(exit_request.exit_code)
     except click.ClickException as error:
-        error.show()
+        show_usage_error(error)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         if processes.is_main():
-            click.echo("Aborted.", err=True)
+            echo("Aborted.", err=True)
         sys.exit(130)
     except Exception as error:
         if out_of_memory(error):
@@ -124,6 +132,7 @@ def main(arguments: list[str] | None = None) -> Any:
                 "Give a smaller --batch-size, smaller inputs, or a smaller backbone.",
             )
         _name_plugin(error)
+        sys.excepthook = show_traceback
         raise
 
 
@@ -140,8 +149,5 @@ def _name_plugin(error: Exception) -> None:
 
 def fail(message: str, hint: str | None = None) -> None:
     """Print an error and what to do about it, and exit with 2."""
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
-    if hint:
-        click.echo(f"       {hint}", err=True)
+    show_error(message, hint)
     sys.exit(2)

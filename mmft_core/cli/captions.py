@@ -7,13 +7,13 @@ to captions that can be read: two lines and a few seconds at most, broken at pau
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from mmft_core.cli.terminal import for_lines
 from mmft_core.errors import ConfigError
 from mmft_core.files import storage_errors
 
@@ -74,7 +74,9 @@ def write_captions(predictions: Iterable[Prediction], form: str, output: Path | 
             continue
         text = render(captions(prediction.record), form)
         if output is None:
-            click.echo(text, nl=False)
+            stream = for_lines(sys.stdout)
+            for line in text.splitlines(keepends=True):
+                stream.write(line)
             continue
         with storage_errors(output):
             folder = _is_folder(output)

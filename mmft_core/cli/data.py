@@ -22,6 +22,7 @@ from mmft_core.cli.data_choice import (
 )
 from mmft_core.cli.data_report import show
 from mmft_core.cli.data_split import split
+from mmft_core.cli.terminal import echo
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
@@ -74,9 +75,9 @@ def check(
         write_json(json_file, asdict(report))
     if html is not None:
         write_page(html, report, chosen.dataset, chosen.inspectors)
-        click.echo(f"report  {html}")
+        echo(f"report  {html}")
     if report.findings:
-        click.echo(f"clean   {_clean_command(dataset, task, assignments)}")
+        echo(f"clean   {_clean_command(dataset, task, assignments)}")
     sys.exit(1 if report.findings or report.warnings else 0)
 
 
@@ -107,12 +108,19 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     help="Kinds of findings whose samples go; `mmft data check` names them in its JSON. Default: "
     "unreadable, unlabelled, empty, silent and blank ones, and copies.",
 )
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="OUTPUT.removed.csv without the apostrophe before cells that a spreadsheet would take for "
+    "formulas. OUTPUT.csv never has one.",
+)
 def clean(
     dataset: str,
     task: str | None,
     assignments: tuple[str, ...],
     output: Path,
     remove: tuple[str, ...],
+    raw: bool,
 ) -> None:
     """Write a table of DATASET without what is wrong with it; the data stay as they are.
 
@@ -150,23 +158,22 @@ def clean(
     else:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
         write_rows(output, rows)
-    write_removals(removed_file, removed)
+    write_removals(removed_file, removed, raw=raw)
     kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
     told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    click.echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
-    click.echo(f"table    {output}")
-    click.echo(f"removed  {removed_file}")
-    click.echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
+    echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
+    echo(f"table    {output}")
+    echo(f"removed  {removed_file}")
+    echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
 
 
 def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:
-    from rich.console import Console
-
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.tables import console
     from mmft_core.data_check import check as run_check
 
     chosen = chosen_data(dataset, task, assignments)
-    display = make_display(Console(stderr=True))
+    display = make_display(console(stderr=True))
     with contextlib.closing(display):
         report = run_check(
             chosen.dataset,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from mmft_core.cli.terminal import echo, styled
 
 if TYPE_CHECKING:
     from mmft_core.data_check import Report
@@ -19,19 +19,21 @@ def show(report: Report) -> None:
 
     for name, facts in report.splits.items():
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
-        click.echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
+        echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
     for note in report.notes:
-        click.echo(note)
+        echo(note)
     for warning in report.warnings:
-        click.secho(f"! {warning}", bold=True)
+        echo(styled(f"! {warning}", bold=True))
     for kind, findings in report.by_kind().items():
-        click.secho(f"\n{len(findings):,} {KINDS[kind]} ({kind})", bold=True)
+        echo()
+        echo(styled(f"{len(findings):,} {KINDS[kind]} ({kind})", bold=True))
         for finding in findings[:_NAMED]:
-            click.echo(f"  {finding.split}  {finding.id} {finding.text}")
+            echo(f"  {finding.split}  {finding.id} {finding.text}")
         if len(findings) > _NAMED:
-            click.echo(f"  and {len(findings) - _NAMED:,} more")
+            echo(f"  and {len(findings) - _NAMED:,} more")
     count, doubts = len(report.findings), len(report.warnings)
     found = [(count, "finding"), (doubts, "warning")]
     told = [f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found if number]
     what = " and ".join(told) or "nothing is wrong"
-    click.echo(f"\n{what}, after {report.seconds:.1f} s")
+    echo()
+    echo(f"{what}, after {report.seconds:.1f} s")

@@ -17,6 +17,7 @@ from mmft_core.cli.data_choice import (
     set_option,
     task_option,
 )
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 
@@ -77,13 +78,13 @@ def split(
         shares = {name: 0.1 if s is None else s for name, s in (("test", test), ("val", val))}
         parts = divide_rows(rows, shares, label=classes, group=group, time=time, seed=seed)
         _write_split(output, table, rows, parts)
-        click.echo(_how(classes, group, time))
-        click.echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
+        echo(_how(classes, group, time))
+        echo(f"use it  mmft run --dataset {shlex.quote(str(output))} ...")
         return
     fold_of = fold_rows(rows, folds, label=classes, group=group, seed=seed).tolist()
     for fold, file in enumerate(files):
         _write_split(file, table, rows, ["val" if own == fold else "train" for own in fold_of])
-    click.echo(_how(classes, group, time))
+    echo(_how(classes, group, time))
 
 
 def _how(classes: str | None, group: str | None, time: str | None) -> str:
@@ -114,7 +115,7 @@ def _rows(
         discover().task(task)  # A mistake in its name is one, though rows are those of any.
     check_form(output, table)
     for warning in table.warnings:
-        click.echo(f"! {warning}", err=True)
+        echo(f"! {warning}", err=True)
     return table, rows_of_table(table, folder)
 
 
@@ -130,4 +131,4 @@ def _write_split(
     else:
         write_rows_of(file, table, range(len(table)), divided)
     counts = ", ".join(f"{names.count(n):,} {n}" for n in ("train", "val", "test") if n in names)
-    click.echo(f"table  {file}: {counts}")
+    echo(f"table  {file}: {counts}")

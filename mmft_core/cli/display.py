@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -11,13 +12,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
+from mmft_core.cli.tables import Column, Table, remark, text
 from mmft_core.sinks import Evaluated, Sink, Start, Step
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 _LINE_SECONDS = 10.0
 """Seconds between plain lines about what is going on."""
+
+_WIDE = 80
+"""Columns of a terminal in which a progress bar has room beside figures."""
 
 _COLUMNS = 4
 """Figures of an evaluation that fit on one line beside step and loss."""
@@ -40,17 +45,8 @@ class LiveDisplay(Sink):
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            expand=True,
-        )
-        self.table = _evaluation_table()
+        self.progress = Progress(*_progress_columns(console.width), console=console, expand=True)
+        self.table: Table | None = None
         self.live = Live(Group(self.progress), console=console, refresh_per_second=8)
         self.training: TaskID | None = None
         self.side: dict[str, TaskID] = {}
@@ -58,9 +54,7 @@ class LiveDisplay(Sink):
         self.rate = Rate()
 
     def data(self, dataset: Dataset) -> None:
-        (self.live.console if self.live.is_started else self.console).print(
-            data_line(dataset), highlight=False, markup=False, soft_wrap=True
-        )
+        self.console.print(data_line(dataset), soft_wrap=True)
 
     def start(self, event: Start) -> None:
         self._open()
@@ -85,13 +79,13 @@ class LiveDisplay(Sink):
             self.progress.remove_task(self.side.pop(split))
 
     def evaluated(self, event: Evaluated) -> None:
+        if self.table is None:
+            self.table = _evaluation_table(event.evaluation.figures, self.console.width)
         _add_evaluation(self.table, event)
         self.live.update(Group(self.table, self.progress))
 
     def say(self, text: str) -> None:
-        (self.live.console if self.live.is_started else self.console).print(
-            f"[yellow]![/] {text}", highlight=False, soft_wrap=True
-        )
+        self.console.print(remark(text), soft_wrap=True)
 
     def close(self) -> None:
         if self.live.is_started:
@@ -100,6 +94,16 @@ class LiveDisplay(Sink):
     def _open(self) -> None:
         if not self.live.is_started:
             self.live.start()
+
+
+def _progress_columns(width: int) -> list[ProgressColumn]:
+    """What a line of progress shows: in a narrow terminal no bar and no time that has passed."""
+    name = TextColumn("{task.description}", markup=False)
+    note = TextColumn("{task.fields[note]}", markup=False)
+    if width >= _WIDE:
+        bar = BarColumn(bar_width=None)
+        return [name, bar, MofNCompleteColumn(), note, TimeElapsedColumn(), TimeRemainingColumn()]
+    return [name, note, TimeRemainingColumn(compact=True)]
 
 
 class LineDisplay(Sink):
@@ -138,8 +142,8 @@ class LineDisplay(Sink):
             self._print(f"{split:5} {done:,} of {total:,}")
 
     def evaluated(self, event: Evaluated) -> None:
-        figures = event.evaluation.figures
-        text = "  ".join(f"{name} {value:.4f}" for name, value in _chosen(figures).items())
+        figures = _chosen(event.evaluation.single)
+        text = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
@@ -147,7 +151,7 @@ class LineDisplay(Sink):
         self._print(f"! {text}")
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
 
 class Rate:
@@ -184,20 +188,31 @@ def _left(event: Step, total_steps: int, rate: float) -> str:
     return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
-def _chosen(figures: dict[str, float]) -> dict[str, float]:
+def _chosen(figures: dict[str, float | None]) -> dict[str, float | None]:
     return dict(list(figures.items())[: _COLUMNS + 1])
 
 
-def _evaluation_table() -> Table:
-    return Table(box=None, pad_edge=False, expand=False)
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _evaluation_table(figures: Iterable[str], width: int) -> Table:
+    """An empty table with as many of the figures as are told of and fit."""
+    split, epoch, best = Column("split"), Column("epoch", number=True), Column("")
+    columns = [Column(name, number=True) for name in figures][: _COLUMNS + 1]
+    while len(columns) > 1 and _widest(columns) > width:
+        columns.pop()
+    return Table(split, epoch, *columns, best)
+
+
+def _widest(figures: Sequence[Column]) -> int:
+    """The width of a table with these figures, of values below 1000."""
+    return 22 + sum(2 + max(8, len(column.name)) for column in figures)
 
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:
-    figures = _chosen(event.evaluation.figures)
-    if not table.columns:
-        for name in ("split", "epoch", *figures, ""):
-            table.add_column(name, justify="left" if name in ("split", "") else "right")
-    cells = [f"{value:.4f}" for value in figures.values()]
-    style = "bold" if event.split == "test" else ""
+    figures = event.evaluation.single
+    cells = [_figure(figures.get(column.name)) for column in table.columns[2:-1]]
     epoch = str(event.epoch) if event.epoch else ""
-    table.add_row(event.split, epoch, *cells, "[green]best[/]" if event.best else "", style=style)
+    best = text("best" if event.best else "", "green")
+    table.add(event.split, epoch, *cells, best, style="bold" if event.split == "test" else "")

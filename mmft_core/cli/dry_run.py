@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from mmft_core.cli.terminal import echo, echo_data
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import dump_toml
 from mmft_core.specs import resolve
@@ -15,25 +14,23 @@ def show_plan(plan: Plan) -> None:
     Only comments are added to the TOML, so that the output is itself a configuration file.
     """
     counts = _counts(plan)
-    click.echo("# The run that would be done; this output is a file for `mmft run -c`.")
+    echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
-        click.echo(f"# {component.kind:9} {component.qualified:32} {supplier}")
+        echo(f"# {component.kind:9} {component.qualified:32} {supplier}")
     for modality, (total, trained) in counts.items():
-        click.echo(
+        echo(
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
             f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"
         )
     for line in _described(plan):
-        click.echo(f"# {line}")
+        echo(f"# {line}")
     missing = [c for c in plan.components if c.missing_extras()]
     for component in missing:
         extras = ",".join(component.missing_extras())
-        click.echo(
-            f"# {component.name} cannot run yet: pip install '{component.distribution}[{extras}]'"
-        )
-    click.echo()
-    click.echo(dump_toml(plan.tree()), nl=False)
+        echo(f"# {component.name} cannot run yet: pip install '{component.distribution}[{extras}]'")
+    echo()
+    echo_data(dump_toml(plan.tree()), nl=False)
 
 
 def _described(plan: Plan) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo, echo_json
+from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
 from mmft_core.planning.resolving import resolve, with_data
@@ -62,31 +63,34 @@ def evaluate(
         tree["on_bad_sample"] = on_bad_sample
     plan = resolve(tree, registry)
 
-    from rich.console import Console
-
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
+    from mmft_core.cli.tables import console
     from mmft_core.inference.predictor import Predictor
     from mmft_core.parts import build_dataset, build_metrics
 
     model = folder.load(run_dir, registry, settings)
-    display = make_display(Console(stderr=True))
+    check_engine(model, settings)
+    display = make_display(console(stderr=True))
     try:
         data = build_dataset(plan, training=dataset is None, say=display.say)
         name = split or ("all" if dataset else _judged(data))
         metrics = build_metrics(plan.metrics, model.info)
-        evaluation = Predictor(model, plan.engine).evaluate(
+        predictor = Predictor(model, plan.engine)
+        evaluation = predictor.evaluate(
             data, name, metrics, display, skip_bad=plan.on_bad_sample == "skip"
         )
     finally:
         display.close()
-    values = {"loss": evaluation.loss, **evaluation.values}
     if as_json:
-        click.echo(json.dumps({"split": name, "samples": evaluation.samples, **values}))
+        told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
+        echo_json({**told, "loss": None, **evaluation.record})
         return
-    console = Console()
-    console.print(figures_table({name: values}))
-    console.print(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s", highlight=False)
+    console().print(figures_table({name: evaluation.record}))
+    for remark in evaluation.remarks:
+        echo(f"! {remark}")
+    computed = f"({predictor.inference.device}, {predictor.inference.precision})"
+    echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s {computed}")
 
 
 def _judged(data: Dataset) -> str:

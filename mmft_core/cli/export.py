@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
 from mmft_core.run_directory import RunDirectory
 
@@ -85,11 +85,11 @@ def export(
     """
     registry = discover()
 
-    from rich.console import Console
-
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import next_command
+    from mmft_core.cli.tables import console
     from mmft_core.export.exporting import export as make
+    from mmft_core.export.folder import describe
     from mmft_core.export.wanted import Wanted
 
     wanted = Wanted(
@@ -102,47 +102,45 @@ def export(
         batch_size=batch_size,
         most=max_drop,
     )
-    display = make_display(Console(stderr=True))
+    display = make_display(console(stderr=True))
     try:
         folder, found = make(run_dir, wanted, registry, display)
     finally:
         display.close()
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), **asdict(found)}))
+        echo_json({"folder": str(folder), **asdict(found)})
         return
-    _show(Console(), found, wanted.place(run_dir).name)
+    _show(found, wanted.place(run_dir).name)
     if quantize == "int8" and found.export.megabytes > _HARDLY * found.torch.megabytes:
-        click.echo(
+        echo(
             "! int8 leaves convolutions in full precision, and this network is made of them; "
             "--quantize int8-static quantizes them as well",
             err=True,
         )
-    click.echo(f"export  {folder}")
-    click.echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
+    for note in describe(folder).notes:
+        echo(f"! {note}", err=True)
+    echo(f"export  {folder}")
+    echo(f"use it  {next_command(RunDirectory(run_dir).read_results(), folder)}")
 
 
-def _show(console: object, found: Comparison, name: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(found: Comparison, name: str) -> None:
+    from mmft_core.cli.tables import Column, Table, console
 
-    assert isinstance(console, Console)
-    table = Table("", "torch", name, "", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table("", *(Column(heading, number=True) for heading in ("torch", name, "")))
     mine, other = found.torch, found.export
     if mine.metric is not None and other.metric is not None:
         change = f"{other.metric - mine.metric:+.4f}"
-        table.add_row(found.metric, f"{mine.metric:.4f}", f"{other.metric:.4f}", change)
+        table.add(found.metric, f"{mine.metric:.4f}", f"{other.metric:.4f}", change)
     for size, own in mine.latency.items():
         theirs = other.latency[size]
         label = f"ms for {size} sample{'s' if size > 1 else ''}"
-        table.add_row(label, f"{own:.2f}", f"{theirs:.2f}", f"{own / theirs:.2f}x as fast")
+        table.add(label, f"{own:.2f}", f"{theirs:.2f}", f"{own / theirs:.2f}x as fast")
     ratio = f"{other.megabytes / mine.megabytes:.0%}"
-    table.add_row("MB", f"{mine.megabytes:.1f}", f"{other.megabytes:.1f}", ratio)
-    console.print(table)
+    table.add("MB", f"{mine.megabytes:.1f}", f"{other.megabytes:.1f}", ratio)
+    console().print(table)
     told = (
         f"{found.alike:.1%} of the texts are the same"
         if found.alike is not None
         else f"largest difference of a prediction {found.difference:.2g}"
     )
-    console.print(f"{told}, on {found.samples} samples", highlight=False)
+    echo(f"{told}, on {found.samples} samples")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo, remark_hidden
+from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -97,16 +99,17 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    if library and (assignments or split != "all"):
-        idle = f"--set {assignments[0]}" if assignments else f"--split {split}"
+    settings = later_settings(assignments, ("dataset", *ENGINE))
+    if library and ("dataset" in settings or split != "all"):
+        given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
+        idle = next(given, f"--split {split}")
         raise ConfigError(
             f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
             hint="Leave it out, or name a data set by --dataset.",
         )
 
-    from rich.console import Console
-
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.tables import console
     from mmft_core.index import FileLibrary, update
     from mmft_core.index.folder import locked
     from mmft_core.index.opening import Wanted, require
@@ -117,16 +120,16 @@ def index(
     folder = output or run_dir / FOLDER
     require(folder, kept)
     registry = discover()
-    model, predictor = load_embedder(run_dir, registry, batch_size)
+    model, predictor = load_embedder(run_dir, registry, batch_size, settings)
     modality = _modality(model, modality, library)
     predictor = predictor.of(modality)
     if dataset is None:
-        wanted: Library = FileLibrary(library, modality, predictor.processor)
+        files = FileLibrary(library, modality, predictor.processor)
+        remark_hidden(files.hidden)
+        wanted: Library = files
     else:
-        wanted = _dataset(
-            run_dir, predictor, registry, dataset, split, later_settings(assignments, ("dataset",))
-        )
-    display = make_display(Console(stderr=True))
+        wanted = _dataset(run_dir, predictor, registry, dataset, split, settings)
+    display = make_display(console(stderr=True))
     with locked(folder), contextlib.closing(display):
         store = _store(folder, identify(run_dir, modality), kept, rebuild)
         change = update(
@@ -140,21 +143,23 @@ def index(
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
             raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
-        click.echo(f"! {message}", err=True)
+        echo(f"! {message}", err=True)
 
 
 def load_embedder(
-    run_dir: Path, registry: Registry, batch_size: int
+    run_dir: Path, registry: Registry, batch_size: int, settings: Tree
 ) -> tuple[LoadedModel, Predictor]:
     """Load the model of a run, which must give embeddings of each modality alone.
 
+    Args:
+        settings: of the engine, as {"engine": {"precision": "bf16"}}.
+
     Raises:
+        ConfigError: one is wrong.
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
     from mmft_core.export import folder
-    from mmft_core.inference.predictor import Predictor
-    from mmft_core.planning.config import EngineConfig
 
     model = folder.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
@@ -163,7 +168,7 @@ def load_embedder(
             f"{model.component.spec.predicts} and no embeddings to compare.",
             hint="Train with --task image-retrieval, text-retrieval or contrastive.",
         )
-    return model, Predictor(model, EngineConfig(batch_size=batch_size))
+    return model, make_predictor(model, settings, batch_size)
 
 
 def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -> str:
@@ -244,14 +249,14 @@ def _tell(
     change: Change,
     found: Quality | None,
 ) -> None:
-    click.echo(
+    echo(
         f"{change.added:,} new, {change.unchanged:,} unchanged, {change.removed:,} removed"
         + (f"; {change.added / change.seconds:.1f} items/s" if change.added else "")
     )
     if found is None:
-        click.echo(f"index   {folder}: empty")
+        echo(f"index   {folder}: empty")
         return
-    click.echo(f"index   {folder}: {size:,} items, {found.kind}")
-    click.echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
+    echo(f"index   {folder}: {size:,} items, {found.kind}")
+    echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
     place = "" if output is None else f" --index {shlex.quote(str(output))}"
-    click.echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")
+    echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

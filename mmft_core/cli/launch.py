@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
 from mmft_core.files import write_text
 from mmft_core.launching import kubernetes, slurm, torchrun
@@ -66,7 +67,7 @@ def launch(
     for kind, file in wanted.items():
         write_text(file, _job_file(kind, job, settings, file))
         start = "sbatch" if kind == "slurm" else "kubectl apply -f"
-        click.echo(f"Written. Submit it with: {start} {shlex.quote(str(file))}")
+        echo(f"Written. Submit it with: {start} {shlex.quote(str(file))}")
         return
     if settings:
         raise ConfigError("--set is for job files.", hint="Give settings of the run after --.")
@@ -76,7 +77,7 @@ def launch(
             hint="Give --meet HOST:PORT, the same on each of them.",
         )
     if show:
-        click.echo(torchrun.show(job, meet))
+        echo(torchrun.show(job, meet))
     else:
         sys.exit(torchrun.start(job, meet))
 

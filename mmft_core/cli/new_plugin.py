@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.specs import KINDS, Kind
 
 
@@ -35,8 +36,9 @@ def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
     folder = output or Path(distribution_name(name))
     names = write_plugin(name, kinds or KINDS, folder)
     parts = " ".join(f"--{kind} {names[kind]}" for kind in ("task", "backbone", "dataset"))
-    click.echo(f"{folder} holds a plugin that works: {', '.join(kinds or KINDS)}.\n")
-    click.echo("Try it, then make it yours:")
-    click.echo(f"  cd {shlex.quote(str(folder))} && pip install -e '.[test]'")
-    click.echo(f"  mmft run {parts} --metric {names['metric']}")
-    click.echo("  pytest")
+    echo(f"{folder} holds a plugin that works: {', '.join(kinds or KINDS)}.")
+    echo()
+    echo("Try it, then make it yours:")
+    echo(f"  cd {shlex.quote(str(folder))} && pip install -e '.[test]'")
+    echo(f"  mmft run {parts} --metric {names['metric']}")
+    echo("  pytest")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -52,17 +53,17 @@ def package(
     if wheel:
         require_extra("--wheel", "package")
     names = package(run_dir, output, wanted, discover())
-    click.echo(f"package  {output} ({names.distribution} {wanted.version})")
+    echo(f"package  {output} ({names.distribution} {wanted.version})")
     # pip takes a bare name for one of the package index.
     target = shlex.quote(str(output) if output.is_absolute() else f"./{output}")
     if wheel:
         built = building.build_wheel(output)
-        click.echo(f"wheel    {built}")
+        echo(f"wheel    {built}")
         target = shlex.quote(str(built))
-    click.echo(f"install  pip install {target}")
+    echo(f"install  pip install {target}")
     for modality, backbone in names.backbones.items():
         several = f"{modality}=" if len(names.backbones) > 1 else ""
-        click.echo(f"use      mmft run --backbone {several}{backbone} ...")
+        echo(f"use      mmft run --backbone {several}{backbone} ...")
 
 
 def _version(given: str) -> str:

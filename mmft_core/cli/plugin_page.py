@@ -8,8 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
+from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
@@ -34,15 +33,11 @@ def details(component: Component[Spec]) -> dict[str, Any]:
     }
 
 
-def page(component: Component[Spec]) -> str:
-    """The page as text, as wide as the terminal, yet not too wide to read."""
+def page(component: Component[Spec]) -> Iterator[str]:
+    """The lines of the page, as wide as the terminal, yet not too wide to read."""
     width = min(_WIDEST, shutil.get_terminal_size().columns)
-    return "\n".join(_page(component, width))
-
-
-def _page(component: Component[Spec], width: int) -> Iterator[str]:
     spec = component.spec
-    yield f"{click.style(component.name, bold=True)}  {component.kind}"
+    yield joined(styled(component.name, bold=True), "  ", component.kind)
     yield from _wrapped(spec.summary, width, 2)
     yield ""
     source = f"{component.plugin} ({component.distribution} {component.version})"
@@ -50,10 +45,11 @@ def _page(component: Component[Spec], width: int) -> Iterator[str]:
     facts |= {key: _plain(value) for key, value in _contract(component).items() if value != ()}
     longest = max(map(len, facts))
     for key, value in facts.items():
-        yield f"  {click.style(key.replace('_', ' ').ljust(longest), dim=True)}  {value}"
+        yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
     yield from _options(component, width)
     if spec.defaults:
-        yield "\nrecommended, unless you set them"
+        yield ""
+        yield "recommended, unless you set them"
         for key, value in spec.defaults.items():
             yield f"  {key} = {_plain(value)}"
 
@@ -62,20 +58,22 @@ def _options(component: Component[Spec], width: int) -> Iterator[str]:
     try:
         options = list(describe(component.options_type()))
     except PluginError as error:
-        yield click.style(f"\noptions cannot be shown: {error.message}", fg="red")
+        yield ""
+        yield styled(f"options cannot be shown: {error.message}", fg="red")
         return
+    yield ""
     if not options:
-        yield "\nno options"
+        yield "no options"
         return
     first = f"{component.kind}.{options[0].name}={_plain(options[0].default)}"
-    yield "\noptions" + (f", for example --set {first}" if component.kind != "metric" else "")
+    yield "options" + (f", for example --set {first}" if component.kind != "metric" else "")
     for option in options:
         yield from _option(option, width)
 
 
 def _option(option: OptionInfo, width: int) -> Iterator[str]:
-    head = f"{click.style(option.name, bold=True)} = {_plain(option.default)}"
-    yield f"  {head}  {click.style(f'({option.type})', dim=True)}"
+    head = (styled(option.name, bold=True), f" = {_plain(option.default)}")
+    yield joined("  ", *head, "  ", styled(f"({option.type})", dim=True))
     yield from _wrapped(option.description, width, 6)
 
 
@@ -85,12 +83,12 @@ def _contract(component: Component[Spec]) -> dict[str, Any]:
     return {name: getattr(component.spec, name) for name in names}
 
 
-def _status(component: Component[Spec]) -> str:
+def _status(component: Component[Spec]) -> Styled:
     missing = component.missing_extras()
     if not missing:
-        return click.style("available", fg="green")
+        return styled("available", fg="green")
     extras = f"{component.distribution}[{','.join(missing)}]"
-    return click.style(f"needs packages: pip install '{extras}'", fg="yellow")
+    return styled(f"needs packages: pip install '{extras}'", fg="yellow")
 
 
 def _plain(value: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.registry import Component, Registry
@@ -47,15 +47,15 @@ def plugins(
         return
     registry = select(discover(strict=strict), kind, modality)
     if as_json:
-        click.echo(_dump([facts(c) for c in registry], failures=registry.failures))
+        _print_json([facts(c) for c in registry], failures=registry.failures)
     elif sys.stdout.isatty():
-        from rich.console import Console
-
         from mmft_core.cli.plugin_tables import print_tables
+        from mmft_core.cli.tables import console
 
-        print_tables(registry, Console())
+        print_tables(registry, console())
     else:
-        click.echo("\n".join(lines(registry)))
+        for line in lines(registry):
+            echo(line)
 
 
 @plugins.command()
@@ -73,9 +73,13 @@ def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, st
     registry = discover(strict=strict or before["strict"])
     found = (registry.get(kind, name),) if kind else registry.find(name)
     if as_json or before["as_json"]:
-        click.echo(_dump([facts(c) | details(c) for c in found]))
+        _print_json([facts(c) | details(c) for c in found])
     else:
-        click.echo("\n\n".join(page(c) for c in found))
+        for number, component in enumerate(found):
+            if number:
+                echo()
+            for line in page(component):
+                echo(line)
 
 
 def select(registry: Registry, kind: Kind | None, modality: str | None) -> Registry:
@@ -145,7 +149,7 @@ def lines(registry: Registry) -> list[str]:
     return table + [f"BROKEN  {failure}" for failure in registry.failures]
 
 
-def _dump(components: list[dict[str, Any]], **more: Any) -> str:
+def _print_json(components: list[dict[str, Any]], **more: Any) -> None:
     failures = [vars(failure) for failure in more.get("failures", ())]
     document = {"components": components} | ({"failures": failures} if more else {})
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    echo_json(document, indent=2, default=str)

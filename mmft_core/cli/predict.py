@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
+from mmft_core.cli.fetching import fetching_options
 from mmft_core.cli.settings import later_settings
-from mmft_core.cli.stdin import holds_file, predict_stdin
-from mmft_core.cli.writers import WRITERS
+from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
+from mmft_core.cli.terminal import echo, remark_hidden
+from mmft_core.cli.using import ENGINE, make_predictor
+from mmft_core.cli.writers import FORMATS, write
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
+from mmft_core.escaping import shortened
 from mmft_core.files import printable
 from mmft_core.planning.trees import Tree, merge, nest
 from mmft_core.registry import Registry
@@ -23,7 +28,8 @@ from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Split
-    from mmft_core.inference.predictor import Prediction
+    from mmft_core.inference.downloads import Limits
+    from mmft_core.inference.predictor import Prediction, Predictor
 
 
 @click.command()
@@ -35,8 +41,13 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice([*WRITERS, *CAPTIONS]),
+    type=click.Choice([*FORMATS, *CAPTIONS]),
     help="Default: table in a terminal, jsonl elsewhere.",
+)
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="CSV without the apostrophe before cells that a spreadsheet would take for formulas.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
@@ -48,31 +59,34 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A file for the output; a folder for the captions of several inputs.",
 )
+@fetching_options
 def predict(
+    *,
     run_dir: Path,
     inputs: tuple[str, ...],
     dataset: str | None,
     split: str,
     top_k: int,
     form: str | None,
+    raw: bool,
     batch_size: int,
     assignments: tuple[str, ...],
     output: Path | None,
+    limits: Limits,
 ) -> None:
-    """Let a finished run, or an export, predict files, folders or texts, in their order.
+    """Let a finished run, or an export, predict files, folders, URLs or texts, in their order.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
     mmft predict runs/topics 'A text as it is' letter.txt
     mmft predict runs/topics - < texts.txt             one input a line, or one file
+    mmft predict runs/topics -- '-1 star'              what begins with a dash, after --
+    mmft predict runs/flowers https://example.org/rose.jpg
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
     from mmft_core.export import folder
     from mmft_core.files import storage_errors
-    from mmft_core.inference.predictor import Predictor
-    from mmft_core.inference.sources import expand
-    from mmft_core.planning.config import EngineConfig
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
@@ -80,36 +94,58 @@ def predict(
         )
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
-    settings = later_settings(assignments, ("task",) if dataset is None else ("task", "dataset"))
+    refuse_mixed(inputs)
+    data = () if dataset is None else ("dataset",)
+    settings = later_settings(assignments, ("task", *data, *ENGINE))
     run_dir, registry = folder.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
     model = folder.load(run_dir, registry, settings)
-    predictor = Predictor(model, EngineConfig(batch_size=batch_size))
+    predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
+    if raw and form != "csv":
+        raise ConfigError("--raw is for --format csv.", hint="Leave it out.")
     if dataset is not None:
         chosen = split_of_dataset(run_dir, dataset, split, registry, settings)
         several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)
-    elif inputs == ("-",):
-        several, predictions = not holds_file(predictor), predict_stdin(predictor, top_k)
     else:
-        sources = list(expand(inputs, predictor.processor))
-        several, predictions = len(sources) > 1, predictor.predict(sources, top_k)
+        several, predictions = _predicted(inputs, predictor, top_k, limits)
     if form in CAPTIONS:
         check_output(form, output, several=several)
     counted = _Counted(predictions)
     if form in CAPTIONS:
         write_captions(counted, form, output)
     elif output is None:
-        WRITERS[form](counted, sys.stdout)
+        write(counted, form, sys.stdout, raw=raw)
     else:
         with storage_errors(output), output.open("w", encoding="utf-8", newline="") as stream:
-            WRITERS[form](counted, stream)
+            write(counted, form, stream, raw=raw)
     if counted.failed:
         raise DataError(
             f"{len(counted.failed)} of {counted.number} inputs could not be read: "
             f"{some_of(counted.failed)}"
         )
+
+
+def _predicted(
+    inputs: tuple[str, ...], predictor: Predictor, top_k: int, limits: Limits
+) -> tuple[bool, Iterator[Prediction]]:
+    """Whether there may be several inputs, and their predictions, made as they are asked for."""
+    from mmft_core.inference.named import Hidden
+    from mmft_core.inference.sources import expand
+
+    processor = predictor.processor
+    if inputs == ("-",):
+        file = file_on_stdin(predictor.processors, limits.folder)
+        if file is not None:
+            return False, predictor.predict([file[1]], top_k)
+        lines, size = lines_on_stdin(processor, limits), predictor.config.batch_size
+        batches = iter(lambda: list(itertools.islice(lines, size)), [])
+        return True, (found for batch in batches for found in predictor.predict(batch, top_k))
+    hidden = Hidden()
+    sources = list(expand(inputs, processor, limits, hidden))
+    remark_hidden(hidden)
+    return len(sources) > 1, predictor.predict(sources, top_k)
 
 
 def split_of_dataset(
@@ -127,7 +163,7 @@ def split_of_dataset(
 
 
 def _warn(text: str) -> None:
-    click.echo(f"! {text}", err=True)
+    echo(f"! {text}", err=True)
 
 
 def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
@@ -159,5 +195,5 @@ class _Counted:
             # A file's name need not be UTF-8, and what is written must.
             shown = replace(prediction, source=printable(prediction.source))
             if shown.record is None:
-                self.failed.append(f"{shown.source} ({shown.error})")
+                self.failed.append(f"{shortened(shown.source)} ({shown.error})")
             yield shown

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
 from mmft_core.run_directory import RunDirectory
 
@@ -74,9 +75,10 @@ def publish(
     token = hub.check_access() if push else ""
     publish(run_dir, output, wanted)
     use = next_command(RunDirectory(run_dir).read_results(), output)
-    click.echo(f"folder  {output}\nuse it  {use}")
+    echo(f"folder  {output}")
+    echo(f"use it  {use}")
     if not licence:
-        click.echo("! no licence was given, so nobody may use it; --licence gives one", err=True)
+        echo("! no licence was given, so nobody may use it; --licence gives one", err=True)
     if push:
         address = hub.push(output, repo, token, private=private, update=update)
-        click.echo(f"pushed  {address}")
+        echo(f"pushed  {address}")

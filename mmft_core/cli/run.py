@@ -17,6 +17,7 @@ from mmft_core.cli.settings import (
     setting_options,
     take_output,
 )
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
@@ -86,14 +87,13 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
-    from rich.console import Console
-
     from mmft_core import runner
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.tables import console
     from mmft_core.trackers.following import check
 
     # Those that are not the main process have nothing to say.
-    console = Console(quiet=not processes.is_main())
+    screen = console(quiet=not processes.is_main())
     command = shlex.join(["mmft", *sys.argv[1:]])
     names = [part.component.name for part in plan.backbones.values()]
     path = (
@@ -103,9 +103,9 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     )
     check(plan.tracking, path)
     if plan.folds is not None and plan.folds.chosen is None:
-        _cross_validate(plan, registry, path, console, command, resume=resume is not None)
+        _cross_validate(plan, registry, path, screen, command, resume=resume is not None)
         return
-    display = make_display(console)
+    display = make_display(screen)
     try:
         outcome = (
             runner.train(plan, path, display, command)
@@ -118,7 +118,7 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
 
 
 def _cross_validate(
-    plan: Plan, registry: Registry, path: Path, console: Console, command: str, *, resume: bool
+    plan: Plan, registry: Registry, path: Path, screen: Console, command: str, *, resume: bool
 ) -> None:
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
@@ -126,8 +126,8 @@ def _cross_validate(
     from mmft_core.sinks import Sink
 
     def make_sink(heading: str) -> Sink:
-        console.print(heading, style="bold", highlight=False)
-        return make_display(console)
+        screen.print(heading, style="bold", soft_wrap=True)
+        return make_display(screen)
 
     record = cross_validate(plan, path, registry, make_sink, command, resume=resume)
     if record is None:
@@ -149,7 +149,7 @@ def _conclude(outcome: RunOutcome) -> None:
 
 def _stop(what: str, path: Path) -> None:
     if processes.is_main():
-        click.echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
+        echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
     sys.exit(130)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.errors import ConfigError, RunDirectoryError, did_you_mean
 from mmft_core.runs.finding import Run, State, find_runs
 
@@ -56,13 +56,13 @@ def list_runs(
     ]
     found = _sorted(found, sort, reverse)
     if as_json:
-        click.echo(json.dumps([_record(run) for run in found], indent=2, ensure_ascii=False))
+        echo_json([_record(run) for run in found], indent=2)
     elif found:
         from mmft_core.cli.run_tables import print_runs
 
         print_runs(found)
     else:
-        click.echo(f"There are no such runs in {folder}.")
+        echo(f"There are no such runs in {folder}.")
 
 
 @runs.command()
@@ -91,7 +91,7 @@ def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
             "figures": {f"{split}/{name}": v for (split, name), v in figures.items()},
             "settings": settings,
         }
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False, default=str))
+        echo_json(record, indent=2, default=str)
     else:
         from mmft_core.cli.run_tables import print_comparison
 
@@ -100,7 +100,7 @@ def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
         from mmft_core.runs.page import write_page
 
         write_page(html, found)
-        click.echo(f"page    {html}", err=as_json)
+        echo(f"page    {html}", err=as_json)
 
 
 def _compared(path: Path) -> list[Run]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.fetching import fetching_options
 from mmft_core.cli.index import FOLDER, check_model, identify, load_embedder
+from mmft_core.cli.settings import later_settings
+from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
+from mmft_core.cli.terminal import echo, echo_json, remark_hidden
+from mmft_core.cli.using import ENGINE
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
+from mmft_core.escaping import shortened
 from mmft_core.files import printable
 
 if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
     from mmft_core.index import Answer, Index, Searcher
+    from mmft_core.inference.downloads import Limits
     from mmft_core.inference.sources import Source
 
 _EXCERPT = 100
@@ -39,9 +45,14 @@ _EXCERPT = 100
     help="Default: table in a terminal, jsonl elsewhere.",
 )
 @click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As engine.precision=bf16."
+)
+@click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="A contact sheet to look at."
 )
+@fetching_options
 def search(
+    *,
     run_dir: Path,
     queries: tuple[str, ...],
     texts: tuple[str, ...],
@@ -49,7 +60,9 @@ def search(
     place: Path | None,
     exact: bool,
     form: str | None,
+    assignments: tuple[str, ...],
     html: Path | None,
+    limits: Limits,
 ) -> None:
     """Find what in an index is most like each query: a file, a folder of files, a text.
 
@@ -61,18 +74,20 @@ def search(
     """
     if not queries and not texts:
         raise ConfigError("No query was given.", hint="Give files or texts, or - for lines.")
+    refuse_mixed(queries)
 
     from mmft_core.index import Searcher, folder, sheet
     from mmft_core.index.opening import open_index
 
+    settings = later_settings(assignments, ENGINE)
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
-    model, predictor = load_embedder(run_dir, discover(), batch_size=32)
+    model, predictor = load_embedder(run_dir, discover(), 32, settings)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)
     with contextlib.closing(open_index(where, exact=exact)) as index:
         searcher = Searcher(index, predictor)
-        answers = searcher.answer(_asked(queries, texts, model), top_k)
+        answers = searcher.answer(_asked(queries, texts, model, limits), top_k)
         if html is not None:
             sheet.write_sheet(html, searcher, answers)
         if (form or ("table" if sys.stdout.isatty() else "jsonl")) == "table":
@@ -80,7 +95,7 @@ def search(
             _tell(index, answers, html)
         else:
             _print_jsonl(answers)
-    failed = [f"{printable(answer.query)} ({answer.error})" for answer in answers if answer.error]
+    failed = [f"{shortened(printable(a.query))} ({a.error})" for a in answers if a.error]
     if failed:
         raise DataError(
             f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}"
@@ -88,7 +103,7 @@ def search(
 
 
 def _asked(
-    queries: tuple[str, ...], texts: tuple[str, ...], model: LoadedModel
+    queries: tuple[str, ...], texts: tuple[str, ...], model: LoadedModel, limits: Limits
 ) -> list[tuple[str, Source]]:
     """The modality and the source of each query: files and texts, then what is surely a text.
 
@@ -96,7 +111,8 @@ def _asked(
         DataError: one names nothing that can be read.
         IncompatibleError: a text is given to a model that reads none.
     """
-    from mmft_core.inference.sources import assign, typed
+    from mmft_core.inference.named import Hidden
+    from mmft_core.inference.sources import assign
 
     readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
     if texts and not readers:
@@ -105,10 +121,14 @@ def _asked(
             hint="Give files, or train with --task contrastive on pictures and texts.",
         )
     if queries == ("-",):
+        file = file_on_stdin(model.processors, limits.folder)
         modality = readers[0] if readers else next(iter(model.processors))
-        found = [(modality, line) for line in typed(sys.stdin, model.processors[modality])]
+        lines = lines_on_stdin(model.processors[modality], limits)
+        found = [file] if file else [(modality, line) for line in lines]
     else:
-        found = list(assign(queries, model.processors))
+        hidden = Hidden()
+        found = list(assign(queries, model.processors, limits, hidden))
+        remark_hidden(hidden)
     return [*found, *((readers[0], text) for text in texts)]
 
 
@@ -117,33 +137,32 @@ def _print_jsonl(answers: Sequence[Answer]) -> None:
     for answer in answers:
         found = [{"id": printable(hit.id), "score": round(hit.score, 6)} for hit in answer.hits]
         record = {"error": answer.error} if answer.error else {"found": found}
-        click.echo(json.dumps({"query": printable(answer.query), **record}, ensure_ascii=False))
+        echo_json({"query": printable(answer.query), **record})
 
 
 def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from mmft_core.cli.tables import Column, Table, console, text
 
-    console = Console()
+    screen = console()
     for answer in answers:
+        screen.print(text(shortened(printable(answer.query)), "bold"))
         if answer.error:
+            screen.print(f"! {answer.error}")
             continue
-        console.print(Text(printable(answer.query), style="bold"))
-        table = Table(box=None, pad_edge=False, show_header=False)
+        table = Table(Column("score", number=True), "item", "excerpt", header=False)
         for hit in answer.hits:
             preview = searcher.preview(hit.key)
             excerpt = ""
             if preview is not None and preview.mime.startswith("text/"):
                 excerpt = " ".join(preview.data.decode("utf-8", "replace").split())[:_EXCERPT]
-            table.add_row(f"{hit.score:7.4f}", Text(printable(hit.id)), Text(excerpt, style="dim"))
-        console.print(table)
+            table.add(f"{hit.score:.4f}", printable(hit.id), text(excerpt, "dim"))
+        screen.print(table)
 
 
 def _tell(index: Index, answers: Sequence[Answer], html: Path | None) -> None:
     times = [answer.milliseconds for answer in answers if not answer.error]
     if times:
         mean = sum(times) / len(times)
-        click.echo(f"{len(index):,} items searched in {mean:.2f} ms ({index.how})")
+        echo(f"{len(index):,} items searched in {mean:.2f} ms ({index.how})")
     if html is not None:
-        click.echo(f"sheet  {html}")
+        echo(f"sheet  {html}")

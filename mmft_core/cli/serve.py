@@ -10,6 +10,8 @@ import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify
 from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo
+from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -90,8 +92,6 @@ def serve(
 
     from mmft_core.batches.loading import choose_workers
     from mmft_core.export import folder
-    from mmft_core.inference.predictor import Predictor
-    from mmft_core.planning.config import EngineConfig
     from mmft_core.serve import server
     from mmft_core.serve.app import create_app
     from mmft_core.serve.settings import ServeSettings
@@ -109,16 +109,17 @@ def serve(
         workers=max(2, choose_workers(None)),
     )
     served = served_by(run_dir, backend)
-    model = folder.load(served, discover(), later_settings(assignments, ("task",)))
-    predictor = Predictor(model, EngineConfig(batch_size=max_batch))
+    changed = later_settings(assignments, ("task", *ENGINE))
+    model = folder.load(served, discover(), changed)
+    predictor = make_predictor(model, changed, max_batch)
     searcher = open_index(folder.place(run_dir), predictor)
     app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
-        click.echo(f"serving  http://{address}:{listener.getsockname()[1]}")
+        echo(f"serving  http://{address}:{listener.getsockname()[1]}")
         if host not in _HOME and api_key is None:
             note = "whoever reaches this address may use the model; --api-key asks for a key"
-            click.echo(f"! {note}", err=True)
+            echo(f"! {note}", err=True)
         server.run(app, listener, grace=timeout)
 
 

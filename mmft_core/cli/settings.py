@@ -206,15 +206,17 @@ def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
     """The `--set` arguments of a command that uses a finished run.
 
     Args:
-        tables: the parts of a configuration that can still be changed then.
+        tables: the parts of a configuration that can still be changed then: tables, and single
+            settings by their keys.
 
     Raises:
         ConfigError: an argument is of another part, and would change nothing.
     """
     settings = parse_set(assignments)
     for key in flatten(settings):
-        if key.partition(".")[0] not in tables:
-            can = " and ".join(f"`{table}.*`" for table in tables)
+        if key not in tables and key.partition(".")[0] not in tables:
+            *most, last = (t if "." in t else f"{t}.*" for t in tables)
+            can = f"{', '.join(most)} and {last}" if most else last
             raise ConfigError(
                 f"--set {key} cannot be changed in a finished run.",
                 hint=f"Here {can} can be set; set the others when training, with `mmft run`.",

@@ -1,51 +1,93 @@
-"""Predicting what comes on standard input: a text or file name a line, or one file as it is."""
+"""What comes on standard input: a text or a file's name a line, or one file as it is."""
 
 from __future__ import annotations
 
-import itertools
+import codecs
+import io
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from mmft_core.errors import ConfigError
+from mmft_core.files import storage_errors
 
 if TYPE_CHECKING:
-    from mmft_core.inference.predictor import Prediction, Predictor
+    from mmft_core.contracts import Processor
+    from mmft_core.inference.downloads import Limits
+    from mmft_core.inference.sources import Source
 
-_HEAD = 64
+_HEAD = 512
 """Bytes by which a file is known."""
 
+_UNPRINTED = {*range(9), *range(14, 32), 127}
+"""Bytes that are control characters, and neither blanks nor line breaks."""
 
-def predict_stdin(predictor: Predictor, top_k: int) -> Iterator[Prediction]:
-    """Predict standard input, lines as they come and a batch at a time.
+
+def refuse_mixed(inputs: tuple[str, ...]) -> None:
+    """Raises:
+    ConfigError: standard input is one of several inputs.
+    """
+    if len(inputs) > 1 and "-" in inputs:
+        raise ConfigError(
+            "-, which is standard input, goes with no other input.",
+            hint="Give names or texts either as arguments or on standard input.",
+        )
+
+
+def file_on_stdin(processors: Mapping[str, Processor], folder: Path) -> tuple[str, Source] | None:
+    """Standard input as one file, where it is no text, laid down in a folder; else None.
+
+    Returns:
+        the modality that reads it, and the file.
+    """
+    from mmft_core.inference.sources import Piped
+
+    binary = getattr(sys.stdin, "buffer", None)
+    peek = getattr(binary, "peek", None)
+    modality = _read_by(peek(_HEAD)[:_HEAD], processors) if peek is not None else None
+    if binary is None or modality is None:
+        return None
+    path = folder / "input"
+    with storage_errors(path), path.open("wb") as file:
+        shutil.copyfileobj(binary, file)
+    return modality, Piped(path)
+
+
+def lines_on_stdin(processor: Processor, limits: Limits) -> Iterator[Source]:
+    """The lines of standard input, as they come.
 
     Raises:
-        DataError: it is neither text nor a file that the model reads.
+        DataError: they are no text.
     """
     from mmft_core.inference.sources import typed
 
-    if holds_file(predictor):
-        yield from _predict_file(predictor, top_k)
-        return
-    lines = typed(sys.stdin, predictor.processor)
-    while batch := list(itertools.islice(lines, predictor.config.batch_size)):
-        yield from predictor.predict(batch, top_k)
+    return typed(_text(sys.stdin), processor, limits)
 
 
-def holds_file(predictor: Predictor) -> bool:
-    """Whether standard input is one file that the model reads, by its first bytes."""
-    binary = getattr(sys.stdin, "buffer", None)
-    peek = getattr(binary, "peek", None)
-    return peek is not None and predictor.processor.sniff(peek(_HEAD)[:_HEAD])
+def _read_by(head: bytes, processors: Mapping[str, Processor]) -> str | None:
+    """The modality whose files begin so; of what is no text, the first that has files at all."""
+    known = [m for m, processor in processors.items() if processor.sniff(head)]
+    if known:
+        return known[0]
+    files = {m: processor for m, processor in processors.items() if processor.suffixes}
+    return next(iter(files), None) if _is_binary(head) else None
 
 
-def _predict_file(predictor: Predictor, top_k: int) -> Iterator[Prediction]:
-    """Predict all of standard input as one file, which is on disk while it is read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        for prediction in predictor.predict([path], top_k):
-            yield replace(prediction, source="-")
+def _is_binary(head: bytes) -> bool:
+    """Whether bytes are neither text nor names of files, though these may be odd, too."""
+    if b"\0" in head:
+        return True
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return not _UNPRINTED.isdisjoint(head)
+    return False
+
+
+def _text(stream: IO[str]) -> IO[str]:
+    """The stream as UTF-8, with other bytes as `os.fsdecode` has them."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    return stream

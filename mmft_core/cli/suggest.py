@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import MmftError, WeightsError, first_line
 from mmft_core.planning.trees import merge, nest, parse_set
@@ -84,7 +85,7 @@ def suggest(
         raise MmftError("None of the backbones could be measured.", hint="The reasons are above.")
     commands = {m.name: _command(m, given, chosen, assignments) for m in measured}
     for warning in dict.fromkeys(text for m in measured for text in m.warnings):
-        click.echo(f"! {warning}", err=True)
+        echo(f"! {warning}", err=True)
     _show(measured, commands)
     if file is not None:
         write_json(file, [asdict(m) | {"command": commands[m.name]} for m in measured])
@@ -122,7 +123,7 @@ def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
         names = ", ".join(missing)
         reason = first_line(WeightsError(next(iter(missing.values()))))
         told = f"{len(missing)} are left out for want of weights: {names} ({reason})."
-        click.echo(f"! {told}", err=True)
+        echo(f"! {told}", err=True)
     return left
 
 
@@ -130,16 +131,16 @@ def _measured(found: list[Candidate], samples: int) -> Iterator[Measured]:
     from mmft_core.suggest import measure
 
     for number, candidate in enumerate(found, start=1):
-        click.echo(f"[{number}/{len(found)}] {candidate.name}", err=True)
+        echo(f"[{number}/{len(found)}] {candidate.name}", err=True)
         with _process() as pool:
             try:
                 yield pool.submit(measure, candidate, samples).result()
             except MmftError as error:
                 if len(found) == 1:
                     raise
-                click.echo(f"! {candidate.name}: {error}", err=True)
+                echo(f"! {candidate.name}: {error}", err=True)
             except Exception as error:  # Of memory, mostly; the others are measured all the same.
-                click.echo(f"! {candidate.name} failed: {first_line(error)}", err=True)
+                echo(f"! {candidate.name} failed: {first_line(error)}", err=True)
 
 
 @contextmanager
@@ -176,31 +177,26 @@ def _command(
 
 
 def _show(measured: list[Measured], commands: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from mmft_core.cli.tables import Column, Table, console
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
     score = next((m.score for m in measured if m.score), None)
-    headings = ["backbone", "size", score.name if score else "score", "samples/s"]
-    for number, heading in enumerate([*headings, "memory", "time", "weights"]):
-        table.add_column(
-            heading, justify="left" if number in (0, 6) else "right", no_wrap=number != 6
-        )
+    numbers = ("size", score.name if score else "score", "samples/s", "memory", "time")
+    table = Table("backbone", *(Column(name, number=True) for name in numbers), "weights")
     for m in measured:
         shown = f"{m.score.mean:.3f} ± {m.score.deviation:.3f}" if m.score else "-"
-        table.add_row(
+        table.add(
             m.name, f"{m.parameters / 1e6:,.1f} M", shown, f"{m.rate:,.1f}",
             f"{m.peak_bytes / 1e6:,.0f} MB", _duration(m.seconds), Path(m.weights).name,
         )  # fmt: skip
-    Console().print(table)
+    console().print(table)
     if score is None:
-        click.echo("What it learns is neither a class nor a number, so there is no linear probe.")
+        echo("What it learns is neither a class nor a number, so there is no linear probe.")
     else:
-        click.echo(
+        echo(
             f"{score.name}: of a linear model on frozen features; guessing scores "
             f"{score.guess:.3f}. time: to train as the command below would."
         )
-    click.echo(f"run it  {commands[measured[0].name]}")
+    echo(f"run it  {commands[measured[0].name]}")
 
 
 def _duration(seconds: float) -> str:

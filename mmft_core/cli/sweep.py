@@ -20,6 +20,7 @@ from mmft_core.cli.settings import (
     setting_options,
     take_output,
 )
+from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import missing_error, require_extra
@@ -162,8 +163,7 @@ def _sweep(
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
-    from rich.console import Console
-
+    from mmft_core.cli.tables import console
     from mmft_core.sweep.study import Study
     from mmft_core.sweep.trial import TrialStoppedError, check_val
     from mmft_core.trackers.following import check
@@ -175,16 +175,16 @@ def _sweep(
     monitor = choose_monitor(first)
     settings = folder.join(settings)
     study = Study(folder, space, monitor, settings.pruner, first.engine.seed)
-    console = Console()
+    screen = console()
     try:
-        _work(folder, settings, study, jobs, trials, registry, console)
+        _work(folder, settings, study, jobs, trials, registry, screen)
     except (TrialStoppedError, KeyboardInterrupt):
-        _show(folder, settings, study, console)
-        click.echo(f"Stopped. Go on with: {_go_on(folder)}")
+        _show(folder, settings, study)
+        echo(f"Stopped. Go on with: {_go_on(folder)}")
         sys.exit(130)
-    _show(folder, settings, study, console)
+    _show(folder, settings, study)
     if trials is not None and trials < (wanted := folder.read().trials):
-        click.echo(
+        echo(
             f"This command was for {trials} in all, the sweep is for {wanted}. "
             f"Go on with: {_go_on(folder)}"
         )
@@ -201,7 +201,7 @@ def _work(
     jobs: int,
     trials: int | None,
     registry: Registry,
-    console: Console,
+    screen: Console,
 ) -> None:
     from mmft_core.cli.display import make_display
     from mmft_core.sweep.jobs import Jobs
@@ -211,10 +211,10 @@ def _work(
     def display(heading: str) -> Sink:
         if heading:
             tell(heading)
-        return make_display(console)
+        return make_display(screen)
 
     def tell(text: str) -> None:
-        console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
+        screen.print(text, style="bold", soft_wrap=True)
 
     runner = TrialRunner(
         folder=folder,
@@ -237,7 +237,7 @@ def _work(
         worker.work()  # What a killed one has left.
 
 
-def _show(folder: SweepFolder, settings: SweepSettings, study: Study, console: Console) -> None:
+def _show(folder: SweepFolder, settings: SweepSettings, study: Study) -> None:
     from mmft_core.cli.summary import print_sweep
     from mmft_core.sweep.page import write_page
     from mmft_core.sweep.record import write_record

@@ -3,85 +3,178 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from mmft_core.cli.terminal import dump_json, for_lines
+from mmft_core.errors import ConfigError
+from mmft_core.escaping import shortened, spreadsheet_cell
 
 if TYPE_CHECKING:
     from mmft_core.inference.predictor import Prediction
 
+FORMATS = ("table", "jsonl", "csv", "text")
 
-def _write_jsonl(predictions: Iterable[Prediction], stream: Any) -> None:
+_SHOWN = 3
+"""Of a list of numbers that a table shows."""
+
+
+def write(
+    predictions: Iterable[Prediction], form: str, stream: IO[str], *, raw: bool = False
+) -> None:
+    """Write predictions, in their order, and what is wrong with inputs that could not be read.
+
+    Args:
+        form: one of `FORMATS`.
+        raw: CSV without apostrophes before what a spreadsheet would take for formulas.
+
+    Raises:
+        ConfigError: a record does not go into a CSV beside the first one.
+    """
+    if form == "table":
+        _write_table(predictions, stream)
+    elif form == "jsonl":
+        _write_jsonl(predictions, stream)
+    elif form == "csv":
+        _write_csv(predictions, for_lines(stream), raw)
+    else:
+        _write_text(predictions, for_lines(stream))
+
+
+def _write_jsonl(predictions: Iterable[Prediction], stream: IO[str]) -> None:
     """A JSON object a line, as predictions are made: {"input", ...record} or {"input", "error"}."""
     for prediction in predictions:
         record = {"error": prediction.error} if prediction.record is None else prediction.record
-        stream.write(json.dumps({"input": prediction.source, **record}, ensure_ascii=False) + "\n")
+        stream.write(dump_json({"input": prediction.source, **record}) + "\n")
         stream.flush()
 
 
-def _write_csv(predictions: Iterable[Prediction], stream: Any) -> None:
-    """A row for each prediction; lists of alternatives become numbered columns."""
-    writer = None
-    for prediction in predictions:
-        if prediction.record is None:
-            continue
-        row = {"input": prediction.source, **_flat(prediction.record)}
-        if writer is None:
-            writer = csv.DictWriter(stream, list(row))
-            writer.writeheader()
-        writer.writerow(row)
+def _write_csv(predictions: Iterable[Prediction], stream: IO[str], raw: bool) -> None:
+    """A row for each prediction; the columns are those of the first record, and `error`.
 
-
-def _write_table(predictions: Iterable[Prediction], stream: Any) -> None:
-    """A table with a column for each alternative."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table: Table | None = None
-    for prediction in predictions:
-        if prediction.record is None:
-            continue
-        row = _flat(prediction.record)
-        if table is None:
-            table = Table("input", *row, box=None, pad_edge=False)
-            table.columns[0].overflow = "fold"
-        table.add_row(
-            prediction.source,
-            *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()),
-        )
-    if table is not None:
-        Console(file=stream).print(table)
-
-
-def _flat(record: Any) -> dict[str, Any]:
-    """Flatten {"label": x, "top": [{"label": x}, ...]}; a list of one says nothing new.
-
-    Of alternatives the first is the record itself; numbers are columns like "embedding_1".
+    Lists of alternatives and of numbers become numbered columns, other lists are JSON.
     """
-    flat = {k: v for k, v in record.items() if not isinstance(v, list)}
-    for name, values in record.items():
-        if not isinstance(values, list):
+    writer = csv.writer(stream)
+    columns: list[str] = []
+    waiting: list[dict[str, Any]] = []
+    for source, record, error in ((p.source, p.record, p.error) for p in predictions):
+        row = {"input": source, "error": error}
+        if record is not None:
+            row = {"input": source, **dict(_cells(record))}
+            columns = columns or _begin(writer, row, waiting, raw)
+            _refuse_more(row, columns)
+        if columns:
+            writer.writerow(_csv_cell(row.get(name), raw) for name in columns)
+            stream.flush()
+        else:  # What records hold is not known yet.
+            waiting.append(row)
+    if waiting and not columns:
+        _begin(writer, {"input": ""}, waiting, raw)
+
+
+def _begin(writer: Any, row: Iterable[str], waiting: list[dict[str, Any]], raw: bool) -> list[str]:
+    """Write the headings, and the rows that waited for them."""
+    columns = [*row, "error"]
+    writer.writerow(_csv_cell(name, raw) for name in columns)
+    writer.writerows([_csv_cell(r.get(name), raw) for name in columns] for r in waiting)
+    return columns
+
+
+def _refuse_more(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+    more = [name for name in row if name not in columns]
+    if more:
+        raise ConfigError(
+            f"{row['input']}: its prediction has '{more[0]}', and that of the first input has not, "
+            "so the CSV has no such column.",
+            hint="Give --format jsonl, which takes predictions of any shape.",
+        )
+
+
+def _csv_cell(value: Any, raw: bool) -> Any:
+    if value is None:
+        return ""
+    return spreadsheet_cell(value) if isinstance(value, str) and not raw else value
+
+
+def _cells(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The cells of a record. Of alternatives the first is the record itself."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _cells({f"{name}_{key}": item for key, item in value.items()})
+        elif not isinstance(value, list):
+            yield name, value
+    for name, value in record.items():
+        if not isinstance(value, list):
             continue
-        for number, value in enumerate(values, start=1):
-            if not isinstance(value, dict):
-                flat[f"{name}_{number}"] = value
-            elif number > 1:
-                flat |= {f"{key}_{number}": item for key, item in value.items()}
-    return flat
+        if _are_alternatives(value, record):
+            for number, other in enumerate(value[1:], start=2):
+                yield from ((f"{key}_{number}", item) for key, item in other.items())
+        elif _are_numbers(value):
+            yield from ((f"{name}_{number}", item) for number, item in enumerate(value, start=1))
+        else:
+            yield name, dump_json(value)
 
 
-def _write_text(predictions: Iterable[Prediction], stream: Any) -> None:
-    """The first text of each record, a line for each input."""
+def _are_alternatives(values: Sequence[Any], record: Mapping[str, Any]) -> bool:
+    inner = [value for value in values if isinstance(value, Mapping)]
+    return 0 < len(inner) == len(values) and all(v.keys() <= record.keys() for v in inner)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(value, float | int) for value in values)
+
+
+def _write_table(predictions: Iterable[Prediction], stream: IO[str]) -> None:
+    """A table, in which alternatives have lines of their own."""
+    from mmft_core.cli.tables import Column, Table, console
+
+    rows = [row for prediction in predictions for row in _lines(prediction)]
+    names = sorted(dict.fromkeys(n for row in rows for n in row), key=lambda name: name == "error")
+    if not rows:
+        return
+    table = Table(*(Column(n, number=all(_is_number(row.get(n)) for row in rows)) for n in names))
+    for row in rows:
+        table.add(*(_shown(row.get(name)) for name in names))
+    console(file=stream).print(table)
+
+
+def _lines(prediction: Prediction) -> Iterator[dict[str, Any]]:
+    """The lines of a table for a prediction."""
+    record = prediction.record
+    if record is None:
+        yield {"input": shortened(prediction.source), "error": prediction.error}
+        return
+    others = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, list) and _are_alternatives(value, record)
+    }
+    single = {name: value for name, value in record.items() if name not in others}
+    yield {"input": shortened(prediction.source), **single}
+    yield from ({"input": "", **other} for values in others.values() for other in values[1:])
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, float | int)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) >= 0.001 or not value else f"{value:.3g}"
+    if isinstance(value, list) and _are_numbers(value):
+        dots = ", …" if len(value) > _SHOWN else ""
+        return f"{', '.join(map(_shown, value[:_SHOWN]))}{dots} ({len(value):,})"
+    if isinstance(value, list):
+        return f"{len(value):,}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_shown(item)}" for key, item in value.items())
+    return "" if value is None else str(value)
+
+
+def _write_text(predictions: Iterable[Prediction], stream: IO[str]) -> None:
+    """The first text of each record, a line for each input; an empty one where it failed."""
     for prediction in predictions:
         values = (prediction.record or {}).values()
         text = next((value for value in values if isinstance(value, str)), "")
         stream.write(" ".join(text.split()) + "\n")
         stream.flush()
-
-
-WRITERS = {
-    "table": _write_table,
-    "jsonl": _write_jsonl,
-    "csv": _write_csv,
-    "text": _write_text,
-}

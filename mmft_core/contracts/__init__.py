@@ -40,6 +40,7 @@ from mmft_core.contracts.metrics import (
     MetricValue,
 )
 from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
+from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.contracts.tasks import (
     Example,
     Gallery,
@@ -52,6 +53,7 @@ from mmft_core.contracts.tasks import (
 
 __all__ = [
     "PADDING",
+    "AdapterBase",
     "Axes",
     "Backbone",
     "BackboneContext",
@@ -75,6 +77,7 @@ __all__ = [
     "Outputs",
     "Preview",
     "Processor",
+    "PublishedModel",
     "Related",
     "Runner",
     "Sample",

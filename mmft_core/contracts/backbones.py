@@ -6,17 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
 from mmft_core.contracts.graphs import Graph, Runner
 from mmft_core.contracts.preprocessing import Processor, TargetCodec
+from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights, WeightsRequest
+
+if TYPE_CHECKING:
+    from mmft_core.contracts.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class Backbone(nn.Module, ABC):
             filled in, where options say it in full. A run keeps them. None where nothing was found.
         published: the name of the submodule whose parameters have the names that they are published
             under; "" for the backbone itself.
+        fresh: names of submodules that start from random weights although the others were loaded,
+            such as a head for new labels. Where adapters are trained, these are trained as well,
+            and kept with them.
     """
 
     processor: Processor
@@ -70,6 +77,7 @@ class Backbone(nn.Module, ABC):
     quantized: bool = False
     fitted_options: Any = None
     published: str = ""
+    fresh: tuple[str, ...] = ()
 
     @property
     def augments(self) -> str:
@@ -121,6 +129,25 @@ class Backbone(nn.Module, ABC):
 
     def save_assets(self, folder: Path) -> None:
         """Write what `build` needs beside options and weights (a tokenizer) to reload it."""
+
+    def published_name(self, name: str) -> str:
+        """The name that a module or parameter of the backbone has where its network is published.
+
+        Override it where `published` is only a part of a published network.
+        """
+        return name.removeprefix(f"{self.published}.") if self.published else name
+
+    def adapter_base(self) -> AdapterBase:
+        """How others load the network that adapters on this backbone belong to."""
+        return AdapterBase()
+
+    def published_model(self, task: Task) -> PublishedModel:
+        """The network as other software loads it, for `mmft export --format safetensors`.
+
+        Args:
+            task: the task that the backbone is part of, whose head may belong to the model.
+        """
+        return PublishedModel(self, self.get_submodule(self.published))
 
 
 PADDING = -100

@@ -99,6 +99,8 @@ class DatasetInfo:
             data tells them.
         target_scale: mean and standard deviation of the training split's targets, where these
             are numbers. The core works it out.
+        formats: by column of a table, how its cells of numbers and dates are written
+            ("decimal-comma"), for processors that are given such cells as text.
     """
 
     name: str
@@ -110,6 +112,7 @@ class DatasetInfo:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     target_scale: tuple[float, float] | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

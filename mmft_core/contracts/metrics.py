@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from mmft_core.contracts.data import DatasetInfo
 
-MetricValue: TypeAlias = float | list[float] | list[list[float]]
-"""A figure; one for each class, in their order; or a matrix with a row for each true class."""
+MetricValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
+"""A figure; one for each class, in their order; or a matrix with a row for each true class. What
+is undefined on the samples is None; metrics may give NaN for it, which an evaluation makes None."""
 
 
 class Metric(ABC):
@@ -24,7 +26,16 @@ class Metric(ABC):
         """The figures over all that was taken in.
 
         A single figure is keyed "", several by what they are: {"macro": ..., "per-class": ...}.
+        What is undefined on them (a mean of nothing, a ratio with a denominator of 0) is NaN or
+        None, and is left out of means.
         """
+
+    def remarks(self) -> Sequence[str]:
+        """What a reader of the figures must know: which are undefined, and why.
+
+        Each follows the metric's name and a colon: "undefined for 2 classes without samples: a, b".
+        """
+        return ()
 
     @abstractmethod
     def state(self) -> Any:

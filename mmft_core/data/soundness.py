@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
+from mmft_core.escaping import escape
 
 _CHUNK = 256
 _SHOWN = 10
@@ -42,18 +44,18 @@ class Findings:
         changes: how many samples of each split something will be done to, or is odd about:
             (split, what) -> count.
         examples: the id of one such sample.
+        classes: how many samples without faults each class of a split has: (split, class) -> count.
     """
 
     faults: list[Fault] = field(default_factory=list)
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    classes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add(self, other: Findings) -> None:
-        """Take in what was found in other samples."""
-        self.faults += other.faults
-        self.changes += other.changes
-        for change, sample_id in other.examples.items():
-            self.examples[change] = min(sample_id, self.examples.get(change, sample_id))
+    def note(self, split: str, change: str, sample_id: str) -> None:
+        """Take in what will be done to a sample, or is odd about it."""
+        self.changes[split, change] += 1
+        self.examples.setdefault((split, change), sample_id)
 
     def faulty(self) -> dict[str, list[int]]:
         """The indices of the faulty samples of each split."""
@@ -61,6 +63,19 @@ class Findings:
         for fault in self.faults:
             indices.setdefault(fault.split, []).append(fault.index)
         return indices
+
+    def add(self, others: Findings) -> None:
+        """Take in what else was found."""
+        self.faults += others.faults
+        self.changes += others.changes
+        self.classes += others.classes
+        for change, sample_id in others.examples.items():
+            self.examples[change] = min(sample_id, self.examples.get(change, sample_id))
+
+    def sort(self, dataset: Dataset) -> None:
+        """Put the faults in the order of the samples."""
+        place = {name: number for number, name in enumerate(dataset.splits)}
+        self.faults.sort(key=lambda fault: (place[fault.split], fault.index))
 
     def remarks(self) -> list[str]:
         """The changes in words."""
@@ -70,38 +85,63 @@ class Findings:
         ]
 
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many of how many samples are done."""
+
+
+def read(dataset: Dataset, on_progress: Progress = lambda done, total: None) -> Findings:
+    """Check that every sample and its target can be read, on all cores.
+
+    Decoders release Python's lock, so threads suffice. Processes that train together each check
+    their share.
+    """
+
+    def look(name: str, split: Split, index: int, found: Findings) -> None:
+        with collecting() as remarks:
+            split.check(index)
+        # Without the numbers of single files, so that they can be counted.
+        for text in dict.fromkeys(_NUMBER.sub("...", text) for text in remarks):
+            found.note(name, text, split.sample_id(index))
+        split.target(index)
+
+    return _over(dataset, look, {}, on_progress)
+
+
 def inspect(
     dataset: Dataset,
     processors: Mapping[str, Processor],
     codec: TargetCodec,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Progress = lambda done, total: None,
+    *,
+    known: Findings | None = None,
 ) -> Findings:
-    """Check that every sample can be read and its target learned, on all cores.
-
-    Decoders and tokenizers release Python's lock, so threads suffice. Processes that train together
-    each check their share.
+    """Check that every sample can be read, and used by a task.
 
     Args:
         processors: of the task, by modality.
         codec: of the task.
-        on_progress: told how many of how many samples are done.
+        known: what `read` found, if it was called before; samples that cannot be read are not
+            looked at again.
     """
-    total = sum(len(split) for split in dataset.splits.values())
-    findings, done = Findings(), 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, split in dataset.splits.items():
-            check = partial(_inspect_chunk, name, split, processors, codec)
-            own = Findings()
-            for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
-                own.add(found)
-                done = min(total, done + size * processes.count())
-                on_progress(done, total)
-            everyone = Findings()
-            for found in processes.gather(own):
-                everyone.add(found)
-            everyone.faults.sort(key=lambda fault: fault.index)
-            findings.add(everyone)
-    return findings
+    known = read(dataset, on_progress) if known is None else known
+    inspected = {m: p for m, p in processors.items() if p.inspects}
+
+    def look(name: str, split: Split, index: int, found: Findings) -> None:
+        target = split.target(index)
+        changes = [codec.inspect(target)] if target is not None else []
+        if inspected:
+            inputs = split[index].inputs
+            there = {m: p for m, p in inspected.items() if inputs[m] is not None}
+            changes += [p.inspect(inputs[m], train=name == "train") for m, p in there.items()]
+        for change in filter(None, changes):
+            found.note(name, change, split.sample_id(index))
+        if dataset.info.classes and isinstance(target, str):
+            found.classes[name, target] += 1
+
+    found = _over(dataset, look, known.faulty(), on_progress)
+    found.add(known)
+    found.sort(dataset)
+    return found
 
 
 def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
@@ -132,11 +172,11 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:
     """The error that lists bad samples."""
-    lines = [f"\n  {fault.id}: {fault.reason}" for fault in faults[:_SHOWN]]
+    lines = [f"\n  {escape(fault.id)}: {escape(fault.reason)}" for fault in faults[:_SHOWN]]
     more = ""
     if len(faults) > _SHOWN:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
-        often = "".join(f"\n  {count:,} x {reason}" for reason, count in reasons if count > 1)
+        often = "".join(f"\n  {count:,} x {escape(why)}" for why, count in reasons if count > 1)
         more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
@@ -144,46 +184,48 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     )
 
 
-def _inspect_chunk(
-    name: str, split: Split, processors: Mapping[str, Processor], codec: TargetCodec, start: int
+_Look: TypeAlias = Callable[[str, Split, int, Findings], None]
+"""Looks at a sample of a split of that name; may raise SampleError or ValueError."""
+
+
+def _over(
+    dataset: Dataset, look: _Look, but: Mapping[str, Sequence[int]], on_progress: Progress
+) -> Findings:
+    """Look at all samples, on all cores and all processes.
+
+    Args:
+        but: split -> indices of those that are passed over.
+    """
+    total = sum(len(split) for split in dataset.splits.values())
+    findings, done = Findings(), 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, split in dataset.splits.items():
+            check = partial(_look_at_chunk, name, split, look, frozenset(but.get(name, ())))
+            own = Findings()
+            for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
+                own.add(found)
+                done = min(total, done + size * processes.count())
+                on_progress(done, total)
+            for found in processes.gather(own):
+                findings.add(found)
+    findings.sort(dataset)
+    return findings
+
+
+def _look_at_chunk(
+    name: str, split: Split, look: _Look, but: frozenset[int], start: int
 ) -> tuple[Findings, int]:
     findings = Findings()
-    inspected = {m: p for m, p in processors.items() if p.inspects}
     stop = min(start + _CHUNK, len(split))
     for index in range(start, stop):
+        if index in but:
+            continue
         try:
-            for change in _inspect_sample(split, index, inspected, codec, name == "train"):
-                findings.changes[name, change] += 1
-                findings.examples.setdefault((name, change), split.sample_id(index))
+            try:
+                look(name, split, index, findings)
+            except ValueError as error:
+                raise SampleError(split.sample_id(index), str(error)) from None
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
             findings.faults.append(fault)
     return findings, stop - start
-
-
-def _inspect_sample(
-    split: Split,
-    index: int,
-    inspected: Mapping[str, Processor],
-    codec: TargetCodec,
-    train: bool,
-) -> Iterator[str]:
-    """Check one sample; yield what will be done to it, and what is odd about it.
-
-    Raises:
-        SampleError: it cannot be used.
-    """
-    with collecting() as remarks:
-        split.check(index)
-    # Without the numbers of single files, so that they can be counted.
-    yield from dict.fromkeys(_NUMBER.sub("...", text) for text in remarks)
-    try:
-        target = split.target(index)
-        changes = [codec.inspect(target)] if target is not None else []
-        if inspected:
-            inputs = split[index].inputs
-            there = {m: p for m, p in inspected.items() if inputs[m] is not None}
-            changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
-        yield from filter(None, changes)
-    except ValueError as error:
-        raise SampleError(split.sample_id(index), str(error)) from None

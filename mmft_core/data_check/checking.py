@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from mmft_core.contracts import Dataset, Inspector
+from mmft_core.data.absent_classes import absent_classes
+from mmft_core.data.number_targets import scale_notes, target_scale
 from mmft_core.data.splits import together
 from mmft_core.data_check.duplicates import find_duplicates
 from mmft_core.data_check.findings import ORDER, Finding, Report, SplitFacts
 from mmft_core.data_check.labels import find_suspects, find_uneven
 from mmft_core.data_check.looking import Look, look
 from mmft_core.data_check.sizes import find_long, find_long_targets
+from mmft_core.errors import some_of
+
+_FEW = 5
+"""Of a class with fewer samples, a random tenth is none."""
 
 
 def check(
@@ -57,7 +63,12 @@ def check(
             for name, split in sorted(dataset.splits.items(), key=lambda s: ORDER.get(s[0], 3))
         },
         findings=findings,
-        notes=[*dataset.info.notes, *fitted, *_notes(looks, inspectors)],
+        notes=[
+            *dataset.info.notes,
+            *fitted,
+            *_of_splits(dataset, target, counts),
+            *_notes(looks, inspectors),
+        ],
         warnings=dataset.info.warnings,
         seconds=time.perf_counter() - started,
     )
@@ -83,6 +94,25 @@ def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
         for kind, text in faults:
             yield Finding(
                 kind=kind, split=sample.split, index=sample.index, id=sample.id, text=text
+            )
+
+
+def _of_splits(
+    dataset: Dataset, target: str, counts: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
+    """Which classes splits lack, or may lack once they are drawn; what is odd about numbers."""
+    of_class = {(s, name): n for s, own in counts.items() for name, n in own.items()}
+    yield from absent_classes(of_class, dataset.info.classes)
+    train = dataset.splits.get("train")
+    if target == "number" and train is not None:
+        yield from scale_notes(target_scale(train))
+    if len(dataset.splits) == 1 and dataset.info.classes and train is not None:
+        few = [f"{name} ({n:,})" for name, n in counts["train"].items() if n < _FEW]
+        if few:
+            yield (
+                f"a random division may leave val or test without {len(few):,} of "
+                f"{len(dataset.info.classes):,} classes, which have few samples: "
+                f"{some_of(few).rstrip('.')}"
             )
 
 

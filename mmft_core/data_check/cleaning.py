@@ -10,11 +10,14 @@ from mmft_core.contracts import Dataset, Inspector, Sample
 from mmft_core.data_check.findings import KINDS, Finding
 from mmft_core.data_check.tables_left import place
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.escaping import spreadsheet_cell
 from mmft_core.files import replacing
 
 BY_DEFAULT = (
     "unreadable",
     "no-label",
+    "bad-target",
+    "bad-cell",
     "empty",
     "silent",
     "blank",
@@ -82,12 +85,17 @@ def rows_left(
     return rows
 
 
-def write_removals(file: Path, removed: Sequence[Finding]) -> None:
-    """Write what was left out as a CSV: split, id, kind, reason."""
+def write_removals(file: Path, removed: Sequence[Finding], *, raw: bool = False) -> None:
+    """Write what was left out as a CSV for a spreadsheet: split, id, kind, reason.
+
+    Args:
+        raw: without apostrophes before what a spreadsheet would take for formulas.
+    """
+    cell = str if raw else spreadsheet_cell
     with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["split", "id", "kind", "reason"])
-        writer.writerows([f.split, f.id, f.kind, f.text] for f in removed)
+        writer.writerows(map(cell, (f.split, f.id, f.kind, f.text)) for f in removed)
 
 
 def _cells(

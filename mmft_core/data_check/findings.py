@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
+    "bad-target": "with a target that is no number",
+    "bad-cell": "with a cell that is not what its column holds",
     "missing": "without an input",
     "empty": "empty",
     "silent": "silent",

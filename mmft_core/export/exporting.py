@@ -105,8 +105,9 @@ class _Making:
         shutil.copy(self.run.model / "model.json", folder)
         shutil.copytree(self.run.model / "assets", folder / "assets")
         if self.wanted.kind == WEIGHTS:
-            files = weights.write(self.model.task, folder)
-            self._description(folder, (), {"torch": torch.__version__}, files).write(folder)
+            files, notes = weights.write(self.model.task, folder)
+            told = self._description(folder, (), {"torch": torch.__version__}, files)
+            replace(told, notes=tuple(notes)).write(folder)
             return
         written = graph_format(self.wanted.kind)
         traced = self._traced()

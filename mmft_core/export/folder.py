@@ -26,6 +26,7 @@ from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
+from mmft_core.files import json_text
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -44,6 +45,7 @@ class Description:
         files: SHA-256 of all that is loaded, by path.
         preprocessing: by modality, how inputs become the graphs' tensors (`Processor.manifest`).
         classes: the names of the classes, in their order.
+        notes: what its users must know, in whole sentences.
         check: how it compares with its run.
     """
 
@@ -59,10 +61,11 @@ class Description:
     files: Mapping[str, str] = field(default_factory=dict)
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     check: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        text = json_text(asdict(self), indent=2)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,38 +1,47 @@
 """Weights for other software: each network under its published names, the rest beside them.
 
-`MODALITY/model.safetensors` is the network's own state dict, with its configuration and tokenizer
-in the same folder where it has such: what transformers' `from_pretrained` and torchvision's
-`load_state_dict` take. `head.safetensors` is what the task adds.
+`MODALITY/` is the network as its library loads it (`Backbone.published_model`): a folder of
+transformers, or the state dict that torchvision's `load_state_dict` takes. `head.safetensors` is
+what the task adds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, load_model, save_file, save_model
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from mmft_core.contracts import Task
+from mmft_core.contracts import PublishedModel, Task, Tensors
+from mmft_core.contracts.published import WEIGHTS
 from mmft_core.errors import ExportError
 
-_FILE, _HEAD = "model.safetensors", "head.safetensors"
+_HEAD = "head.safetensors"
 
 
-def write(task: Task, folder: Path) -> list[Path]:
-    """Write all weights of a task; gives the files."""
-    files = []
-    for modality, network in _networks(task).items():
+def write(task: Task, folder: Path) -> tuple[list[Path], list[str]]:
+    """Write all weights of a task.
+
+    Returns:
+        the files, and what users of the folder must know.
+    """
+    files, models = [], _models(task)
+    for modality, model in models.items():
         target = folder / modality
         target.mkdir()
-        task.backbone(modality).save_assets(target)
-        save_model(network, str(target / _FILE), metadata={"format": "pt"})
-        files.append(target / _FILE)
-    rest = {k: t.detach().contiguous() for k, t in task.state_dict().items() if _is_rest(task, k)}
+        model.save(target)
+        files.append(target / WEIGHTS)
+    held = _places(tensor for model in models.values() for tensor in model.tensors.values())
+    state = task.state_dict()
+    rest = {k: t for k, t in state.items() if _place(t) not in held or _is_own(k)}
     if rest:
-        save_file(rest, folder / _HEAD, metadata={"format": "pt"})
+        # Each a copy, for safetensors takes no tensors that share memory.
+        copies = {k: t.detach().clone().contiguous() for k, t in rest.items()}
+        save_file(copies, folder / _HEAD, metadata={"format": "pt"})
         files.append(folder / _HEAD)
-    return files
+    return files, [model.note for model in models.values() if model.note]
 
 
 def read(task: Task, folder: Path) -> None:
@@ -41,24 +50,45 @@ def read(task: Task, folder: Path) -> None:
     Raises:
         ExportError: it does not fit the task.
     """
+    state = task.state_dict()
     try:
-        for modality, network in _networks(task).items():
-            load_model(network, folder / modality / _FILE)
-        rest = load_file(folder / _HEAD) if (folder / _HEAD).is_file() else {}
-        missing, unknown = task.load_state_dict(rest, strict=False)
-    except (OSError, RuntimeError, SafetensorError) as error:
+        read = _filled(state, load_file(folder / _HEAD) if (folder / _HEAD).is_file() else {})
+        for modality, model in _models(task).items():
+            names = {**model.former, **model.tensors}
+            read |= _filled(names, model.read(folder / modality))
+    except (OSError, RuntimeError, LookupError, SafetensorError) as error:
         raise ExportError(f"The weights in {folder} do not fit the task: {error}.") from error
-    strange = [*(key for key in missing if _is_rest(task, key)), *unknown]
-    if strange:
-        raise ExportError(f"The weights in {folder} do not fit the task, by '{strange[0]}'.")
+    missing = [key for key, tensor in state.items() if _place(tensor) not in read]
+    if missing:
+        raise ExportError(f"The weights in {folder} do not fit the task, by '{missing[0]}'.")
 
 
-def _networks(task: Task) -> dict[str, nn.Module]:
-    """Each backbone's network, whose parameters have the published names."""
-    backbones = {modality: task.backbone(modality) for modality in task.backbones}
-    return {m: b.get_submodule(b.published) for m, b in backbones.items()}
+def _models(task: Task) -> dict[str, PublishedModel]:
+    return {m: task.backbone(m).published_model(task) for m in task.backbones}
 
 
-def _is_rest(task: Task, key: str) -> bool:
-    prefixes = (f"backbones.{m}.{task.backbone(m).published}".rstrip(".") for m in task.backbones)
-    return not any(key.startswith(f"{prefix}.") for prefix in prefixes)
+def _is_own(key: str) -> bool:
+    """Whether it is of the task itself, and not of its backbones."""
+    return not key.startswith("backbones.")
+
+
+def _filled(names: Tensors, given: Tensors) -> set[tuple[int, tuple[int, ...]]]:
+    """Fill tensors with those of the same names, and tell which were filled.
+
+    Raises:
+        KeyError, RuntimeError: a name is unknown, or a shape another.
+    """
+    for name, tensor in given.items():
+        if names[name].shape != tensor.shape:
+            raise RuntimeError(f"'{name}' has the shape {tuple(tensor.shape)}")
+        names[name].copy_(tensor)
+    return _places(names[name] for name in given)
+
+
+def _places(tensors: Iterable[Tensor]) -> set[tuple[int, tuple[int, ...]]]:
+    return {_place(tensor) for tensor in tensors}
+
+
+def _place(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
+    """What tensors have in common that are the same memory by several names."""
+    return tensor.data_ptr(), tuple(tensor.shape)

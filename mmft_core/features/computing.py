@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from mmft_core.batches.lengths import measure_here
@@ -22,6 +21,7 @@ from mmft_core.distributed import processes
 from mmft_core.errors import PluginError
 from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 
 FILE_SAMPLES = 4096
 FILE_BYTES = 1 << 28
@@ -44,7 +44,7 @@ class Encoder:
     modality: str
     backbone: Backbone
     keeps_sequence: bool
-    accelerator: Accelerator
+    inference: Inference
     config: EngineConfig
 
     def longest_first(self, split: Split) -> Indices:
@@ -62,7 +62,7 @@ class Encoder:
         Raises:
             SampleError: one cannot be read.
         """
-        self.backbone.to(self.accelerator.device).eval()
+        self.backbone.to(self.inference.device).eval()
         data = PreparedSplit(
             Unlabelled(split), {self.modality: self.backbone.processor}, NoTargets(), train=False
         )
@@ -72,12 +72,12 @@ class Encoder:
             data,
             config.batch_size,
             workers=workers if len(data) > config.batch_size else 0,
-            pin=self.accelerator.device.type == "cuda",
+            pin=self.inference.device.type == "cuda",
             batch_total=config.batch_total,
         )
         for batch in batches(loader):
-            inputs = batch.to(self.accelerator.device).inputs[self.modality]
-            with self.accelerator.autocast():
+            inputs = batch.to(self.inference.device).inputs[self.modality]
+            with self.inference.autocast():
                 features = self.backbone.encode(inputs)
             if not self.keeps_sequence:
                 features = Features(features.pooled)

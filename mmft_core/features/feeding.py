@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from accelerate import Accelerator
 
 from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, Processor, Split, Task
@@ -22,6 +21,7 @@ from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.tuning_choice import Tunings
+from mmft_core.precision import Inference
 from mmft_core.sinks import Sink
 
 KEPT = ("pooled", "sequence")
@@ -43,7 +43,7 @@ class Fed:
     config: EngineConfig
 
 
-def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sink: Sink) -> Fed:
+def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, sink: Sink) -> Fed:
     """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
 
     Raises:
@@ -56,7 +56,7 @@ def feed(task: Task, dataset: Dataset, plan: Plan, accelerator: Accelerator, sin
     stored: dict[str, tuple[FeatureStore, Indices]] = {}
     whole = Joined(dataset.splits.values())
     for modality in _chosen(task, plan, len(dataset.splits["train"]), sink):
-        encoder, store = encoder_and_store(task, plan, modality, accelerator)
+        encoder, store = encoder_and_store(task, plan, modality, inference)
         stored[modality] = store, _kept(encoder, store, whole, sink)
         processors[modality] = StoredFeatures()
     if not stored:
@@ -75,17 +75,21 @@ def features_root() -> Path:
 
 
 def encoder_and_store(
-    task: Task, plan: Plan, modality: str, accelerator: Accelerator
+    task: Task, plan: Plan, modality: str, inference: Inference
 ) -> tuple[Encoder, FeatureStore]:
-    """What computes the features of a backbone as it is now, and where they are kept."""
+    """What computes the features of a backbone as it is now, and where they are kept.
+
+    Args:
+        inference: a backbone that is not trained computes as it will when the model is used.
+    """
     encoder = Encoder(
         modality=modality,
         backbone=task.backbone(modality),
         keeps_sequence="sequence" in task.reads,
-        accelerator=accelerator,
+        inference=inference,
         config=plan.engine,
     )
-    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, accelerator)
+    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, inference)
     return encoder, FeatureStore.open(features_root(), identity)
 
 

@@ -10,11 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
-
 from mmft_core.contracts import Backbone
 from mmft_core.files import storage_errors
 from mmft_core.planning.plan import Part
+from mmft_core.precision import Inference
 from mmft_core.specs import BackboneSpec
 from mmft_core.training import kept_weights
 
@@ -22,7 +21,7 @@ FORMAT = 1
 
 
 def identify(
-    part: Part[BackboneSpec], backbone: Backbone, keeps: Sequence[str], accelerator: Accelerator
+    part: Part[BackboneSpec], backbone: Backbone, keeps: Sequence[str], inference: Inference
 ) -> dict[str, Any]:
     """Everything that a sample's features follow from, but the sample.
 
@@ -40,8 +39,8 @@ def identify(
         "weights": kept_weights.digest(backbone),
         "assets": _assets(backbone),
         "keeps": sorted(keeps),
-        "device": accelerator.device.type,
-        "precision": accelerator.mixed_precision,
+        "device": inference.device.type,
+        "precision": inference.precision,
     }
 
 

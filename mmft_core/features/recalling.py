@@ -36,7 +36,7 @@ def recall(predictor: Predictor, split: Split) -> list[tuple[Predictor, Split]]:
     if not plain or not kept or lora.has_adapters(backbone):
         return [(predictor, split)]
     reads = model.task.reads
-    identity = identify(model.parts[modality], backbone, reads, predictor.accelerator)
+    identity = identify(model.parts[modality], backbone, reads, predictor.inference)
     store = FeatureStore.find_folder(features_root(), identity)
     if store is None:
         return [(predictor, split)]
@@ -44,7 +44,7 @@ def recall(predictor: Predictor, split: Split) -> list[tuple[Predictor, Split]]:
         modality=modality,
         backbone=backbone,
         keeps_sequence="sequence" in reads,
-        accelerator=predictor.accelerator,
+        inference=predictor.inference,
         config=replace(predictor.config, workers=0),
     )
     places = store.find(keys_of(encoder, split, tolerant=(SampleError, *UNDECODABLE)))

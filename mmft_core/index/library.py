@@ -14,7 +14,8 @@ from mmft_core.contracts import Preview, Processor, Sample, Split
 from mmft_core.digests import digest_of
 from mmft_core.errors import DataError, SampleError
 from mmft_core.files import sha256
-from mmft_core.inference.sources import Sources, expand
+from mmft_core.inference.named import Hidden
+from mmft_core.inference.sources import Sources, expand, local_path
 
 
 class Library(ABC):
@@ -66,14 +67,16 @@ class FileLibrary(Library):
         Raises:
             DataError: one names nothing that can be read.
         """
-        found = list(expand(arguments, processor))
+        self.hidden = Hidden()
+        found = list(expand(arguments, processor, hidden=self.hidden))
         self._paths = list(dict.fromkeys(_absolute(s) for s in found if isinstance(s, Path)))
         typed = next((source for source in found if isinstance(source, str)), None)
         if typed is not None:
             raise DataError(f"{typed}: found no such file or folder.")
         self.name = ""
         self.split = _Files(modality, self._paths, processor)
-        self._folders = [_absolute(a) for a in arguments if Path(a).expanduser().is_dir()]
+        own = [Path(local_path(argument)).expanduser() for argument in arguments]
+        self._folders = [_absolute(path) for path in own if path.is_dir()]
 
     def owns(self, item: str, library: str) -> bool:
         return any(Path(item).is_relative_to(folder) for folder in self._folders)
@@ -131,7 +134,7 @@ class _Files(Sources):
     """Files by their size, which is roughly what they cost."""
 
     def sizes(self) -> Sequence[float]:
-        return [s.st_size if s else 0 for s in map(_stat, map(Path, self.sources))]
+        return [s.st_size if s else 0 for s in map(_stat, map(Path, map(str, self.sources)))]
 
 
 def holds(file: Path, sealed: str) -> bool:

@@ -69,7 +69,8 @@ class Searcher:
             rows = iter(() if vectors is None else vectors.float().cpu().numpy())
             for result in results:
                 if isinstance(result, SampleError):
-                    answers.append(Answer(query=result.sample_id, error=result.reason))
+                    query = queries.sample_id(len(answers))
+                    answers.append(Answer(query=query, error=result.reason))
                 else:
                     started = time.perf_counter()
                     hits = self.nearest_to(next(rows), top_k)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from mmft_core.artifacts import LoadedModel
 from mmft_core.batches.loading import choose_workers, evaluation_loader, outcomes
@@ -21,6 +20,7 @@ from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.sinks import Sink
 from mmft_core.training.device import make_accelerator
 
@@ -39,15 +39,18 @@ class Predictor:
 
     Attributes:
         processors: the preprocessing of the modalities that it is given.
+        inference: its device and precision: the configuration's, else that in which it was judged.
     """
 
     def __init__(self, model: LoadedModel, config: EngineConfig) -> None:
         if model.exported:
             config = replace(config, device="cpu", precision="fp32")
+        precision = model.precision if config.precision == "auto" else config.precision
         self.model, self.config = model, config
         self.processors: Mapping[str, Processor] = model.processors
-        self.accelerator: Accelerator = make_accelerator(config)
-        self.model.task.to(self.accelerator.device).eval()
+        device = make_accelerator(replace(config, precision="auto")).device
+        self.inference = Inference.of(precision, device)
+        self.model.task.to(self.inference.device).eval()
 
     def of(self, modality: str) -> Predictor:
         """The same model, given this modality alone.
@@ -83,7 +86,10 @@ class Predictor:
         """
         processor = self.processor
         (modality,) = self.model.processors
-        yield from self.predict_split(Sources(modality, sources, processor), top_k)
+        found = self.predict_split(Sources(modality, sources, processor), top_k)
+        for source, prediction in zip(sources, found, strict=True):
+            # Errors name the file that was read, which may be a copy of what the user named.
+            yield replace(prediction, source=str(source))
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""
@@ -114,8 +120,8 @@ class Predictor:
     @torch.no_grad()
     def compute(self, batch: Batch) -> Any:
         """The task's predictions for a batch of what it is given."""
-        with self.accelerator.autocast():
-            return self.model.task(batch.to(self.accelerator.device)).predictions
+        with self.inference.autocast():
+            return self.model.task(batch.to(self.inference.device)).predictions
 
     def outputs(
         self, split: Split, *, in_order: bool = True
@@ -178,7 +184,7 @@ class Predictor:
             in_order=False,
             batch_total=self.config.batch_total,
         )
-        return evaluate(self.model.task, loader, metrics, self.accelerator, on_batch=on_batch)
+        return evaluate(self.model.task, loader, metrics, self.inference, on_batch=on_batch)
 
     def _usable(self, dataset: Dataset, sink: Sink, *, skip_bad: bool) -> Dataset:
         """The data without samples that cannot be used; none of these is left out unsaid."""

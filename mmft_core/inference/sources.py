@@ -1,20 +1,37 @@
-"""What a user points at to have it predicted: files, folders, patterns, and texts as typed."""
+"""What a user points at to have it predicted: files, folders, patterns, addresses, and texts."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mmft_core.contracts import Processor, Sample, Split
-from mmft_core.data.table_files import SUFFIXES as TABLES
-from mmft_core.errors import DataError
-from mmft_core.files import suffix_of
+from mmft_core.errors import DataError, SampleError
+from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
+from mmft_core.inference.named import Hidden, holds_any, named_files
 
-Source: TypeAlias = Path | str
-"""A file, or a text as it was typed."""
 
-_LONGEST_NAME = 4096
+@dataclass(frozen=True)
+class Piped:
+    """A file that came by standard input, and is called by another name than its own."""
+
+    path: Path
+    name: str = "-"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def fetch(self, suffixes: tuple[str, ...]) -> Path:
+        return self.path
+
+
+Source: TypeAlias = Path | Remote | Piped | str
+"""A file, one that is to be fetched, or a text as it was typed."""
 
 
 class Sources(Split):
@@ -27,29 +44,43 @@ class Sources(Split):
         return len(self.sources)
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample({self.modality: self._raw(self.sources[index])}, None, self.sample_id(index))
+        try:
+            raw = self._raw(self.sources[index])
+        except (OSError, ValueError) as error:  # A name that no file could have.
+            raise SampleError(self.sample_id(index), f"cannot be read: {error}") from None
+        return Sample({self.modality: raw}, None, self.sample_id(index))
 
     def sample_id(self, index: int) -> str:
         return str(self.sources[index])
 
     def _raw(self, source: Source) -> Any:
-        return (
-            self.processor.parse(source)
-            if isinstance(source, str)
-            else (self.processor.read(source))
-        )
+        if isinstance(source, str):
+            return self.processor.parse(source)
+        file = source if isinstance(source, Path) else source.fetch(self.processor.suffixes)
+        return self.processor.read(file)
 
 
-def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
-    """Turn files, folders (searched at any depth), glob patterns and texts into sources.
+def expand(
+    arguments: Iterable[str],
+    processor: Processor,
+    limits: Limits | None = None,
+    hidden: Hidden | None = None,
+) -> Iterator[Source]:
+    """Turn files, folders (searched at any depth), glob patterns, addresses and texts into sources.
+
+    Args:
+        limits: of what is fetched; None if nothing is.
+        hidden: counts files and folders that are passed over since they are hidden.
 
     Raises:
         DataError: one names nothing that can be read.
     """
-    for argument in arguments:
-        found = _files(argument, processor.suffixes) if processor.suffixes else None
+    for argument in map(local_path, arguments):
+        found = named_files(argument, processor.suffixes, hidden) if processor.suffixes else None
         if found is not None:
             yield from found
+        elif _is_address(argument, processor):
+            yield _remote(argument, limits)
         elif _is_text(argument, processor):
             yield argument
         elif processor.suffixes:
@@ -61,7 +92,10 @@ def expand(arguments: Iterable[str], processor: Processor) -> Iterator[Source]:
 
 
 def assign(
-    arguments: Iterable[str], processors: Mapping[str, Processor]
+    arguments: Iterable[str],
+    processors: Mapping[str, Processor],
+    limits: Limits | None = None,
+    hidden: Hidden | None = None,
 ) -> Iterator[tuple[str, Source]]:
     """Turn arguments into sources, each of the first modality that can read it.
 
@@ -70,79 +104,133 @@ def assign(
     """
     if len(processors) == 1:
         ((modality, processor),) = processors.items()
-        yield from ((modality, source) for source in expand(arguments, processor))
+        yield from ((modality, s) for s in expand(arguments, processor, limits, hidden))
         return
-    for argument in arguments:
-        readers = [m for m, processor in processors.items() if _reads(argument, processor)]
+    for argument in map(local_path, arguments):
+        readers = _readers(argument, processors)
         if not readers:
             raise DataError(
                 f"{argument}: found no such file or folder that a model of "
                 f"{' and '.join(processors)} reads."
             )
-        yield from ((readers[0], s) for s in expand([argument], processors[readers[0]]))
+        found = expand([argument], processors[readers[0]], limits, hidden)
+        yield from ((readers[0], source) for source in found)
 
 
-def _reads(argument: str, processor: Processor) -> bool:
-    path = Path(argument).expanduser()
-    if len(argument) <= _LONGEST_NAME and "\0" not in argument and path.exists():
-        files = path.rglob("*") if path.is_dir() else [path]
-        return any(file.suffix.lower() in processor.suffixes for file in files)
-    if any(c in argument for c in "*?[") and path.suffix.lower() in processor.suffixes:
-        return True
-    return _is_text(argument, processor)
+def typed(
+    stream: Iterable[str], processor: Processor, limits: Limits | None = None
+) -> Iterator[Source]:
+    """Turn lines into sources as they come: texts where the model reads texts, else files.
 
-
-def typed(stream: Iterable[str], processor: Processor) -> Iterator[Source]:
-    """Turn lines into sources as they come: texts where the model reads texts, else file names.
+    A line without text is an empty text, and no file. Bytes that are not UTF-8 may be a file's
+    name; `stream` holds them as `os.fsdecode` does.
 
     Raises:
         DataError: what comes is not text.
     """
-    try:
-        for line in stream:
-            text = line.rstrip("\r\n")
-            yield text if processor.parse(text) is not None else Path(text)
-    except UnicodeDecodeError as error:
-        raise DataError(f"Standard input is not {error.encoding}: {error.reason}.") from None
+    empty = True
+    for number, line in enumerate(stream, start=1):
+        text = line.rstrip("\r\n").removeprefix("\ufeff")  # What begins a file begins no text.
+        source = _typed(text, number, processor, limits)
+        if source is not None:
+            empty = False
+            yield source
+    if empty:
+        raise DataError("Standard input is empty.")
 
 
-def _files(argument: str, suffixes: tuple[str, ...]) -> list[Path] | None:
-    """The files that an argument names; None if it names nothing."""
-    if not argument or len(argument) > _LONGEST_NAME or "\0" in argument or "\n" in argument:
-        return None
-    try:
-        path = Path(argument).expanduser()
-        if path.is_file():
-            _refuse_table(path, suffixes)
-            return [path]
-        if path.is_dir():
-            found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes]
-            if not found:
-                wanted = ", ".join(suffixes)
-                raise DataError(f"{argument}: found no files ending in {wanted} in this folder.")
-            return found
-        if any(c in argument for c in "*?["):
-            anchor = Path(path.anchor) if path.anchor else Path()
-            pattern = str(path.relative_to(path.anchor) if path.anchor else path)
-            return [p for p in sorted(anchor.glob(pattern)) if p.is_file()] or None
-    except (OSError, ValueError, RuntimeError):  # Text that is no name: too long, no such user.
-        pass
-    return None
-
-
-def _refuse_table(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raises:
-    DataError: this is a table, which would be read as one text, and nobody wants that.
-    """
-    form = suffix_of(path)
-    if form in TABLES and form not in suffixes:
+def _typed(text: str, number: int, processor: Processor, limits: Limits | None) -> Source | None:
+    """The source of a line; None where it is blank and a model does not read texts."""
+    readable = text == text.encode("utf-8", "replace").decode("utf-8")
+    if readable and processor.parse(text) is not None:
+        return text
+    if not readable and not (_takes_names(processor) and _is_file(text)):
+        wanted = f"a file of {', '.join(processor.suffixes)}, or " if processor.suffixes else ""
         raise DataError(
-            f"{path} is a table, and not a single input.",
-            hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
+            f"Standard input is not UTF-8 in line {number}.",
+            hint=f"Give {wanted}text in UTF-8, an input a line.",
         )
+    if not text.strip():
+        return None
+    name = local_path(text)
+    return _remote(name, limits) if is_url(name) else Path(name)
+
+
+def local_path(argument: str) -> str:
+    """The path of a `file://` address; anything else as it is.
+
+    Raises:
+        DataError: the address is of another machine.
+    """
+    if not argument.lower().startswith("file://"):
+        return argument
+    parts = urlsplit(argument)
+    if parts.hostname not in (None, "localhost"):
+        raise DataError(
+            f"{argument} is on the machine {parts.hostname}.",
+            hint="Files of this machine are file:///FOLDER/NAME.",
+        )
+    return url2pathname(parts.path)
+
+
+def _remote(url: str, limits: Limits | None) -> Remote:
+    if limits is None:
+        raise DataError(
+            f"{url}: only files of this machine are taken.", hint="Download it, and give the file."
+        )
+    return Remote(url, limits)
+
+
+def _is_address(argument: str, processor: Processor) -> bool:
+    """Whether an argument is an address to be fetched; to a model of texts most are texts."""
+    if not is_url(argument) or not processor.suffixes:
+        return False
+    return url_suffix(argument) in processor.suffixes or processor.parse(argument) is None
+
+
+def _takes_names(processor: Processor) -> bool:
+    """Whether a line is a file's name to it, and no text."""
+    return bool(processor.suffixes) and processor.parse("a text") is None
+
+
+def _readers(argument: str, processors: Mapping[str, Processor]) -> list[str]:
+    """The modalities that read an argument, the likeliest first."""
+    fetching = [m for m, processor in processors.items() if _is_address(argument, processor)]
+    if fetching:
+        suffix = url_suffix(argument)
+        return sorted(fetching, key=lambda m: suffix not in processors[m].suffixes)
+    return [m for m, processor in processors.items() if _reads(argument, processor)]
+
+
+def _reads(argument: str, processor: Processor) -> bool:
+    if processor.suffixes and holds_any(argument, processor.suffixes):
+        return True
+    if _exists(argument):
+        return False
+    if any(c in argument for c in "*?[") and _suffix(argument) in processor.suffixes:
+        return True
+    return _is_text(argument, processor)
 
 
 def _is_text(argument: str, processor: Processor) -> bool:
     """Whether an argument is an input itself, and not the name of a file that is not there."""
-    mistyped = Path(argument).suffix.lower() in processor.suffixes and " " not in argument
+    mistyped = _suffix(argument) in processor.suffixes and " " not in argument
     return not mistyped and processor.parse(argument) is not None
+
+
+def _suffix(argument: str) -> str:
+    return Path(argument).suffix.lower()
+
+
+def _exists(name: str) -> bool:
+    try:
+        return os.path.lexists(os.path.expanduser(name))  # noqa: PTH111
+    except (OSError, ValueError):
+        return False
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False

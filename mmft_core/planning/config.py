@@ -78,7 +78,10 @@ class EngineConfig:
     ] = 1.0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        Meta(description="auto: bf16 where the device computes in it, fp16 on older GPUs."),
+        Meta(
+            description="auto: bf16 where the device computes in it, fp16 on older GPUs; a model "
+            "is judged and used in fp32 on a CPU."
+        ),
     ] = "auto"
     tune: Annotated[
         str,

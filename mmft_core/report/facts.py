@@ -133,7 +133,9 @@ def _training(content: ReportContent) -> Facts:
 
 def _environment(content: ReportContent) -> Facts:
     environment = content.section("environment")
-    names = ("device", "precision", "platform", "python")
-    rows: Rows = [(name, str(environment[name])) for name in names if name in environment]
+    names = ("device", "precision", "inference_precision", "platform", "python")
+    rows: Rows = [
+        (name.replace("_", " "), str(environment[name])) for name in names if name in environment
+    ]
     rows += [(name, str(v)) for name, v in (environment.get("versions") or {}).items()]
     return Facts("Environment", rows)

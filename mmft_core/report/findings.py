@@ -52,7 +52,7 @@ def headline(content: ReportContent) -> Headline | None:
 
 def banners(content: ReportContent) -> list[Banner]:
     """The warnings, the gravest first."""
-    return [*_ending(content), *_weights(content), *_data(content)]
+    return [*_ending(content), *_weights(content), *_data(content), *_undefined(content)]
 
 
 def figures(
@@ -62,7 +62,7 @@ def figures(
     rows = []
     for name in dict.fromkeys(name for values in metrics.values() for name in values):
         cells = [values.get(name) for values in metrics.values()]
-        if any(wording.is_figure(cell) for cell in cells):
+        if not any(isinstance(cell, list) for cell in cells):
             rows.append((name, [wording.figure(cell) for cell in cells]))
     return rows
 
@@ -95,6 +95,20 @@ def _weights(content: ReportContent) -> list[Banner]:
                 )
             )
     return found
+
+
+def _undefined(content: ReportContent) -> list[Banner]:
+    remarks = content.section("remarks")
+    told = tuple(f"{split}: {text}" for split, texts in remarks.items() for text in texts)
+    if not told:
+        return []
+    return [
+        Banner(
+            title="Remarks on the figures",
+            text="Undefined figures are shown as – and left out of means.",
+            particulars=told,
+        )
+    ]
 
 
 def _data(content: ReportContent) -> list[Banner]:

@@ -66,15 +66,19 @@ def write_folds_report(
 
 
 def plus_minus(spread: Mapping[str, Any]) -> str:
-    """0.9762 ± 0.0081."""
-    return f"{wording.figure(spread['mean'])} ± {wording.figure(spread['std'])}"
+    """0.9762 ± 0.0081; with how many folds define it, where some do not."""
+    if spread["mean"] is None:
+        return "–"
+    defined = sum(value is not None for value in spread["folds"])
+    some = f" ({defined} of {len(spread['folds'])})" if defined < len(spread["folds"]) else ""
+    return f"{wording.figure(spread['mean'])} ± {wording.figure(spread['std'])}{some}"
 
 
 def headline(record: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
     """Name, split and spread of the monitored figure: on test where there is one, else on val."""
     for split in ("test", "val"):
         spread = record["figures"].get(split, {}).get(record["monitor"])
-        if spread is not None:
+        if spread is not None and spread["mean"] is not None:
             return record["monitor"], split, spread
     return None
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.mistaken import is_model
 from mmft_core.planning.trees import Tree, read_toml
-from mmft_core.report.wording import is_figure
+from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import read_metrics
 
@@ -190,7 +190,7 @@ def _folds(path: Path, config: Tree) -> dict[str, Any]:
         "state": "finished" if record["finished"] else "interrupted",
         "dataset": record["dataset"],
         "monitor": record["monitor"],
-        "figures": {split: {k: v["mean"] for k, v in items} for split, items in of.items()},
+        "figures": {split: _plain({k: v["mean"] for k, v in of[split]}) for split in of},
         "spreads": {split: {k: v["std"] for k, v in items} for split, items in of.items()},
         "seconds": sum(run["total_seconds"] for run in record["runs"]),
         "results": first.read_results() if first.results.is_file() else {},
@@ -198,7 +198,8 @@ def _folds(path: Path, config: Tree) -> dict[str, Any]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if is_figure(value)}
+    """The single figures that are defined."""
+    return {name: value for name, value in values.items() if is_finite(value)}
 
 
 def _last(name: str) -> str:

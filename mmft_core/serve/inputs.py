@@ -126,7 +126,7 @@ def _row(
     fields: Mapping[str, tuple[str, ...] | None],
 ) -> Any:
     """A row of which each cell is what its column holds; None where all are empty."""
-    found = {name: _cell(name, cell, fields) for name, cell in cells.items()}
+    found = {name: _cell(name, cell, fields, processor) for name, cell in cells.items()}
     if all(cell is None for cell in found.values()):
         return None
     return processor.parse(json.dumps(found))
@@ -144,20 +144,25 @@ def _object(modality: str, text: str) -> Mapping[str, Any]:
     return cells
 
 
-def _cell(name: str, cell: Any, fields: Mapping[str, tuple[str, ...] | None]) -> float | str | None:
+def _cell(
+    name: str, cell: Any, fields: Mapping[str, tuple[str, ...] | None], processor: Processor
+) -> float | str | None:
     if name not in fields:
         known = did_you_mean(name, fields) or f" There are {', '.join(fields)}."
         raise RefusedError(422, f"There is no column '{name[:100]}'.{known}")
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None
+    is_number = fields[name] is None
     if isinstance(cell, bool | int | float | str):
-        if fields[name] is not None:
-            return str(cell)
+        found = cell if isinstance(cell, str) or is_number else str(cell)
         try:
-            number = float(cell)
-        except (ValueError, OverflowError):
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    kind = "a finite number" if fields[name] is None else "a text or a number"
+            if isinstance(found, str):  # Which only the processor knows how to read.
+                processor.inspect(processor.parse(json.dumps({name: found})))
+                return found
+            if math.isfinite(number := float(found)):
+                return number
+        except (ValueError, OverflowError) as error:
+            if not is_number:
+                raise RefusedError(422, f"Column '{name}' cannot be used: {error}.") from None
+    kind = "a finite number" if is_number else "a text or a number"
     raise RefusedError(422, f"Column '{name}' takes {kind}, or null where it is empty.")

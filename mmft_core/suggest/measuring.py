@@ -18,6 +18,7 @@ from mmft_core.features import encoder_and_store, features_of
 from mmft_core.parts import build_dataset, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
+from mmft_core.precision import Inference
 from mmft_core.results import peak_memory_bytes
 from mmft_core.sinks import Sink, Step
 from mmft_core.suggest.candidates import Candidate
@@ -114,7 +115,8 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
     kind = plan.task.spec.target
     if kind not in ("class", "number"):
         return None
-    encoder, store = encoder_and_store(task, plan, modality, make_accelerator(plan.engine))
+    inference = Inference.of(plan.engine.precision, make_accelerator(plan.engine).device)
+    encoder, store = encoder_and_store(task, plan, modality, inference)
     places = features_of(encoder, store, split, lambda done, total: None)
     there = np.flatnonzero(places >= 0)
     rows = [store[int(place)]["pooled"].float() for place in places[there]]

@@ -97,8 +97,15 @@ def _numbers(features: Numbers, numbers: Labels, groups: Labels | None, seed: in
     folds: Any = KFold(_FOLDS, shuffle=True, random_state=seed)
     if groups is not None:
         folds = PredefinedSplit(_grouped(groups, np.zeros(len(groups), np.int64), _FOLDS, seed))
+    if not np.ptp(numbers):
+        raise _too_few(f"one number alone ({numbers[0]:g}), too few")
     model = RidgeCV(alphas=np.logspace(-2, 5, 15))
-    return _scored("r2", model, features, numbers, folds, 0.0)
+    return _scored("r2", model, features, numbers, folds, 0.0, _explained)
+
+
+def _explained(model: Any, features: Numbers, numbers: Labels) -> float:
+    """R2; NaN, for it is undefined, of numbers that are all the same."""
+    return float(model.score(features, numbers)) if np.ptp(numbers) else float("nan")
 
 
 def _grouped(groups: Labels, labels: Labels, most: int, seed: int) -> Indices:
@@ -116,8 +123,19 @@ def _too_few(what: str) -> DataError:
 
 
 def _scored(
-    name: str, model: Any, features: Numbers, targets: Labels, folds: Any, guess: float
+    name: str,
+    model: Any,
+    features: Numbers,
+    targets: Labels,
+    folds: Any,
+    guess: float,
+    scorer: Any = None,
 ) -> Score:
+    """Cross-validate a model, over the folds in which the score is defined.
+
+    Args:
+        scorer: computes the score; None for scikit-learn's of that name.
+    """
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -125,8 +143,15 @@ def _scored(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of a fit that has not wholly converged.
         scores = cross_val_score(
-            make_pipeline(StandardScaler(), model), features, targets, cv=folds, scoring=name
+            make_pipeline(StandardScaler(), model),
+            features,
+            targets,
+            cv=folds,
+            scoring=scorer or name,
         )
+    scores = scores[np.isfinite(scores)]
+    if not len(scores):
+        raise _too_few("too few different numbers")
     return Score(
         name=name, mean=float(scores.mean()), deviation=float(scores.std()), guess=float(guess)
     )

@@ -66,9 +66,9 @@ class PruningSink(Sink):
         if event.step < self.last_step and self.trial.should_prune():
             raise TrialPrunedError
 
-    def _report(self, value: float) -> None:
+    def _report(self, value: float | None) -> None:
         self.count += 1
-        if math.isfinite(value):
+        if value is not None and math.isfinite(value):
             values = [*self.before, value]
             self.trial.report(sum(values) / len(values), self.count)
 
@@ -93,7 +93,8 @@ class TrialRunner:
         """Train as the plan says.
 
         Returns:
-            The monitored figure of the kept model on val; the folds' mean where there are folds.
+            The monitored figure of the kept model on val; the folds' mean where there are folds;
+            NaN where it is undefined.
 
         Raises:
             TrialPrunedError: it is not worth going on.
@@ -116,7 +117,7 @@ class TrialRunner:
             raise TrialStoppedError
         if "val" not in results["metrics"]:
             raise _no_val(plan)
-        return float(results["metrics"]["val"][self.monitor])
+        return _number(results["metrics"]["val"][self.monitor])
 
     def _folds(self, attempt: Attempt, plan: Plan, path: Path) -> float:
         directory, begun = FoldsDirectory(path), 0
@@ -132,7 +133,7 @@ class TrialRunner:
         record = cross_validate(plan, path, self.registry, make_sink, self.command, resume=resume)
         if record is None:
             raise TrialStoppedError
-        return float(record["figures"]["val"][self.monitor]["mean"])
+        return _number(record["figures"]["val"][self.monitor]["mean"])
 
     def _sink(self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str) -> Sink:
         pruning = PruningSink(attempt.trial, self.monitor, run, before)
@@ -149,6 +150,10 @@ def check_val(plan: Plan) -> None:
         raise _no_val(plan)
 
 
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
 def _no_val(plan: Plan) -> DataError:
     """The error of data that trials cannot be compared on."""
     return DataError(
@@ -158,8 +163,9 @@ def _no_val(plan: Plan) -> DataError:
     )
 
 
-def _validations(run: Path, monitor: str) -> list[float]:
-    """The monitored figure of every validation that `metrics.jsonl` tells of."""
+def _validations(run: Path, monitor: str) -> list[float | None]:
+    """The monitored figure of every validation that `metrics.jsonl` tells of; None where it is
+    undefined."""
     file = RunDirectory(run).metrics
     records = read_metrics(file) if file.exists() else []
-    return [r[monitor] for r in records if r.get("split") == "val" and monitor in r]
+    return [r.get(monitor) for r in records if r.get("split") == "val"]

@@ -91,8 +91,8 @@ class Worker:
             study.failed(attempt, "Memory ran out.")
             return "failed: Memory ran out."
         if not math.isfinite(value):
-            study.failed(attempt, f"{monitor} is {value}")
-            return f"failed: its {monitor} is {value}."
+            study.failed(attempt, f"{monitor} is undefined on val")
+            return f"failed: its {monitor} is undefined on val."
         study.complete(attempt, value)
         return f"reached {monitor} {value:.4f}."
 

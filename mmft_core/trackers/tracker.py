@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -75,7 +76,7 @@ class Tracker(ABC):
 
 
 def figures_of(record: Record) -> dict[str, float]:
-    """The figures of a line of `metrics.jsonl`, by the names that trackers know them by.
+    """The defined figures of a line of `metrics.jsonl`, by the names that trackers know them by.
 
     MLflow takes no others than such of letters, digits and `_-. :/`.
     """
@@ -84,7 +85,10 @@ def figures_of(record: Record) -> dict[str, float]:
     return {
         re.sub(r"[^\w\-. :/]", "_", f"{split}/{name}"): float(value)
         for name, value in record.items()
-        if name not in passed_over and not (name == "epoch" and split != "train")
+        if name not in passed_over
+        and not (name == "epoch" and split != "train")
+        and isinstance(value, int | float)
+        and math.isfinite(value)
     }
 
 

@@ -1,4 +1,4 @@
-"""Device, precision and processes, all of them Accelerate's."""
+"""The Accelerator of a run: device, precision and processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.tuning_choice import Tunings
+from mmft_core.precision import choose_precision
 
 
 def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelerator:
@@ -43,28 +44,3 @@ def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelera
         rng_types=[],
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual or partial)],
     )
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """Return Accelerate's name of the precision: as asked, or the fastest safe one of the device.
-
-    Raises:
-        ConfigError: the device cannot compute in the precision that was asked for.
-    """
-    if device.type == "cuda":
-        best = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif device.type == "cpu":
-        best = "bf16" if _cpu_computes_bf16() else "no"
-        if wanted == "fp16":
-            raise ConfigError(
-                "engine.precision = 'fp16' needs a GPU.", hint="Use bf16, fp32 or auto on a CPU."
-            )
-    else:
-        best = "no"
-    return {"auto": best, "fp32": "no"}.get(wanted, wanted)
-
-
-def _cpu_computes_bf16() -> bool:
-    """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
-    features = torch.cpu.get_capabilities()
-    return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))

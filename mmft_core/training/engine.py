@@ -27,9 +27,11 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
+from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.optim import current_lr
@@ -73,13 +75,16 @@ class Engine:
         self.train, self.val, self.config = train, val, config
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
+        self.inference = Inference.of(config.precision, accelerator.device)
         self.workers = choose_workers(config.workers, processes.count())
         self.windows = choose_windows(train, task, config)
+        use_running_statistics(task, sink.say)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, config, accelerator, self.total_steps)
         self.best_weights = folder / "best.safetensors"
         self._losses = Losses()
+        self._told_undefined = False
 
     def fit(self, *, resume: bool = False) -> Outcome:
         """Train to the end, to an early stop, or until a signal asks to stop.
@@ -239,6 +244,8 @@ class Engine:
         progress, value = self.state.progress, evaluation.figure(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.judged(value, best)
+        if value is None:
+            self._tell_undefined(evaluation.why_undefined(self.monitor.name))
         if best and processes.is_main():
             with replacing(self.best_weights) as temporary:
                 kept_weights.write(self.state.judged, temporary)
@@ -252,6 +259,17 @@ class Engine:
             self.state.save(self.folder)
         self.state.train(self.windows.epoch_of(progress.step))
 
+    def _tell_undefined(self, reason: str) -> None:
+        """Say, once, that the monitored figure cannot choose a model."""
+        if self._told_undefined:
+            return
+        self._told_undefined = True
+        self.sink.say(
+            f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
+            "where no evaluation defines it, the last model is kept. Choose another figure with "
+            "--set engine.monitor=NAME."
+        )
+
     def evaluate(
         self,
         data: PreparedSplit,
@@ -260,7 +278,7 @@ class Engine:
         examples: int = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Judge the task on a split, in the engine's precision and on all its processes."""
+        """Judge the task on a split on all processes, in the precision in which it will be used."""
         done = 0
 
         def on_batch(samples: int) -> None:
@@ -283,7 +301,7 @@ class Engine:
             self.state.judged,
             loader,
             self.metrics,
-            self.accelerator,
+            self.inference,
             examples=examples,
             on_batch=on_batch,
             stop=stop,

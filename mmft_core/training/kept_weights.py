@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_model, save_file, save_model
-from torch import nn
 
 from mmft_core.contracts import Backbone, Task
 from mmft_core.errors import ConfigError, WeightsError
-from mmft_core.training.lora import is_adapter, without_adapters
+from mmft_core.training.lora import is_adapter, is_fresh, without_adapters
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
@@ -63,11 +62,15 @@ def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
     backbone.loaded = loaded
 
 
-def digest(module: nn.Module) -> str:
-    """The SHA-256 of all weights and buffers but adapters', whether or not these are there."""
+def digest(backbone: Backbone) -> str:
+    """The SHA-256 of all weights and buffers that were loaded, with adapters around them or not."""
     total = hashlib.sha256()
-    named = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    tensors = {without_adapters(k): v for k, v in named.items() if not is_adapter(k)}
+    named = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    tensors = {
+        without_adapters(k): v
+        for k, v in named.items()
+        if not is_adapter(k) and not is_fresh(backbone, k)
+    }
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         plain = tensor.detach().cpu().contiguous().reshape(-1)
@@ -81,8 +84,17 @@ def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
     Args:
         adapters: whether those of adapters on such weights are kept.
     """
-    left_out = tuple(f"backbones.{m}." for m in task.backbones if task.backbone(m).loaded.digest)
-    return lambda key: not key.startswith(left_out) or (adapters and is_adapter(key))
+    places = {f"backbones.{m}.": task.backbone(m) for m in task.backbones}
+    left_out = {place: backbone for place, backbone in places.items() if backbone.loaded.digest}
+
+    def keep(key: str) -> bool:
+        for place, backbone in left_out.items():
+            if key.startswith(place):
+                own = key.removeprefix(place)
+                return is_fresh(backbone, own) or (adapters and is_adapter(own))
+        return True
+
+    return keep
 
 
 def write(task: Task, path: Path, *, adapters: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al., 2021, "LoRA"), by PEFT: put in, trained, merged, kept.
+"""Low-rank adapters (Hu et al., 2021, "LoRA"), by PEFT: put in, trained, merged.
 
 PEFT puts each chosen layer into one of its own, so a layer's name stays and its weight's becomes
 `NAME.base_layer.weight`, with `NAME.lora_A.default.weight` and `lora_B` beside it.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,6 +29,11 @@ def is_adapter(name: str) -> bool:
     return any(part.startswith("lora_") for part in name.split("."))
 
 
+def is_fresh(backbone: Backbone, name: str) -> bool:
+    """Whether a parameter belongs to what is trained whole where only adapters are."""
+    return name.startswith(tuple(f"{module}." for module in backbone.fresh))
+
+
 def without_adapters(name: str) -> str:
     """The name that a base weight has without adapters around it."""
     return name.replace(".base_layer.", ".")
@@ -44,7 +48,8 @@ def inject(backbone: Backbone, config: LoraConfig) -> None:
     """
     import peft
 
-    names = _chosen(backbone.roles(), config.targets)
+    chosen = _chosen(backbone.roles(), config.targets)
+    names = [name for name in chosen if not is_fresh(backbone, f"{name}.")]
     settings = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]
@@ -52,7 +57,7 @@ def inject(backbone: Backbone, config: LoraConfig) -> None:
         # PEFT takes a list's names for endings, which may fit other layers as well.
         target_modules="|".join(re.escape(name) for name in names),
     )
-    _inject(backbone, settings)
+    put(backbone, settings)
 
 
 def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[str]:
@@ -72,7 +77,12 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
     return [n for role in roles if "all" in targets or role in targets for n in roles[role]]
 
 
-def _inject(backbone: Backbone, settings: peft.LoraConfig) -> None:
+def put(backbone: Backbone, settings: peft.LoraConfig) -> None:
+    """Put adapters on the layers that PEFT's settings name.
+
+    Raises:
+        ValueError: there are none.
+    """
     import peft
 
     with warnings.catch_warnings():
@@ -91,58 +101,34 @@ def _is_channels_last(weight: torch.Tensor) -> bool:
 
 
 def train_adapters(backbone: Backbone, training: bool) -> None:
-    """Let the adapters learn and all else stay, the statistics of norms included."""
+    """Let adapters and fresh parts learn and all else stay, the statistics of norms included."""
     backbone.train(training)
     for module in backbone.modules():
         if getattr(module, "running_mean", None) is not None:
             module.eval()
     for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(is_adapter(name))
+        parameter.requires_grad_(is_adapter(name) or is_fresh(backbone, name))
 
 
 def merge(module: nn.Module) -> None:
     """Add all adapters to the weights below them, and take them away."""
-    for name, layer in list(module.named_modules()):
-        if any(key.startswith("lora_") for key in layer._modules):
-            adapted: Any = layer
-            adapted.merge()
-            parent, _, child = name.rpartition(".")
-            setattr(module.get_submodule(parent), child, adapted.get_base_layer())
+    for name in adapted_layers(module):
+        adapted: Any = module.get_submodule(name)
+        adapted.merge()
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, adapted.get_base_layer())
     for part in module.modules():
         vars(part).pop("peft_config", None)
 
 
+def adapted_layers(module: nn.Module) -> list[str]:
+    """The names of the layers that have adapters."""
+    return [
+        name
+        for name, layer in module.named_modules()
+        if any(key.startswith("lora_") for key in layer._modules)
+    ]
+
+
 def has_adapters(module: nn.Module) -> bool:
-    return any(is_adapter(name) for name, _ in module.named_parameters())
-
-
-def save(backbone: Backbone, folder: Path) -> None:
-    """Write the adapters as PEFT does: adapter_config.json and adapter_model.safetensors."""
-    import peft
-    from safetensors.torch import save_file
-
-    settings: Any = backbone.peft_config["default"]  # type: ignore[index]
-    settings.inference_mode = True
-    folder.mkdir(parents=True)
-    settings.save_pretrained(str(folder))
-    state = peft.get_peft_model_state_dict(backbone)
-    tensors = {f"base_model.model.{k}": v.detach().cpu().contiguous() for k, v in state.items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-
-
-def load(backbone: Backbone, folder: Path) -> None:
-    """Put adapters into a backbone that `save` wrote.
-
-    Raises:
-        ValueError: they do not fit it.
-    """
-    import peft
-    from safetensors.torch import load_file
-
-    _inject(backbone, peft.LoraConfig.from_pretrained(str(folder)))
-    tensors = load_file(folder / "adapter_model.safetensors")
-    state = {k.removeprefix("base_model.model."): v for k, v in tensors.items()}
-    result: Any = peft.set_peft_model_state_dict(backbone, state)
-    missing = [key for key in result.missing_keys if is_adapter(key)]
-    if missing or result.unexpected_keys:
-        raise ValueError(f"{folder.name}: '{[*missing, *result.unexpected_keys][0]}' does not fit")
+    return bool(adapted_layers(module))

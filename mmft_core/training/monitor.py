@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from mmft_core.errors import ConfigError, did_you_mean
@@ -16,8 +15,9 @@ class Monitor:
     name: str
     higher_is_better: bool
 
-    def better(self, value: float, best: float | None) -> bool:
-        if math.isnan(value):
+    def better(self, value: float | None, best: float | None) -> bool:
+        """Whether a value beats the best so far; one that is undefined (None) never does."""
+        if value is None:
             return False
         return best is None or (value > best if self.higher_is_better else value < best)
 

@@ -68,10 +68,11 @@ class Replicated(Parallel):
         self.trained, self.accelerator = task, accelerator
 
     def wrap(self, average: AveragedModel | None) -> None:
-        self.model = self.accelerator.prepare(self.trained)
+        # Not the task itself: its forward pass would compute in the precision of training for ever.
+        self.model = self.accelerator.prepare(_Loss(self.trained, self.accelerator))
 
     def loss(self, batch: Batch) -> Tensor:
-        loss: Tensor = self.model(batch).loss
+        loss: Tensor = self.model(batch)
         return loss
 
     @contextlib.contextmanager

@@ -44,9 +44,12 @@ class Progress:
     best_step: int = 0
     evaluations_since_best: int = 0
 
-    def judged(self, value: float, best: bool) -> None:
-        """Take in what an evaluation found."""
+    def judged(self, value: float | None, best: bool) -> None:
+        """Take in what an evaluation found; one without a value (None) is neither better nor
+        worse than others."""
         self.evaluated_step = self.step
+        if value is None:
+            return
         self.evaluations_since_best = 0 if best else self.evaluations_since_best + 1
         if best:
             self.best, self.best_step = value, self.step

@@ -6,6 +6,7 @@ Connectionist temporal classification: Graves et al., 2006.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter
+from mmft_transformers.published_models import TransformersModel
 from torch import Tensor, nn
 
 from mmft_audio.augmentation import WaveAugmentation, masking
@@ -21,7 +23,16 @@ from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word
-from mmft_core.contracts import PADDING, Axes, Features, Graph, Runner, Tensors
+from mmft_core.contracts import (
+    PADDING,
+    AdapterBase,
+    Axes,
+    Features,
+    Graph,
+    Runner,
+    Task,
+    Tensors,
+)
 from mmft_core.generation import Generation
 
 RATE = 16_000
@@ -61,6 +72,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         fix_parameter(self.body, "masked_spec_embed")
         if alphabet is not None:
             self.codec = CharacterCodec(alphabet)
+            self.loaded_by = "AutoModelForCTC"
         self._runner: Runner | None = None  # Of an export, in place of the network.
 
     @property
@@ -96,7 +108,8 @@ class CtcBackbone(TransformersBackbone, Transcriber):
     def _encoded(self, waves: Tensor, lengths: Tensor, frames: Tensor) -> Tensor:
         body, config = self.body, self.config
         if config.feat_extract_norm == "group":
-            features = _extracted(body.feature_extractor, waves, lengths).transpose(1, 2)
+            first = (config.conv_kernel[0], config.conv_stride[0])
+            features = _extracted(body.feature_extractor, waves, lengths, *first).transpose(1, 2)
         else:
             features = body.feature_extractor(waves).transpose(1, 2)
         mask = torch.arange(features.shape[1], device=frames.device) < frames[:, None]
@@ -160,6 +173,19 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         if self.alphabet is not None:
             self.alphabet.save(folder)
 
+    def adapter_base(self) -> AdapterBase:
+        base = super().adapter_base()
+        if not self.fresh:
+            return base
+        # Adapters come with the head, which must have the place that it takes.
+        sizes = f"vocab_size={self.config.vocab_size}, ignore_mismatched_sizes=True"
+        return replace(base, code=base.code.replace("{weights!r}", f"{{weights!r}}, {sizes}"))
+
+    def published_model(self, task: Task) -> TransformersModel:
+        from mmft_audio.published_models import ctc_model  # Which imports the tasks.
+
+        return ctc_model(self, task)
+
 
 class _Labels(nn.Module):
     """{"waves" (B, T), "lengths" (B,)} to {"logits" (B, F, V), "frames" (B,)}."""
@@ -174,14 +200,16 @@ class _Labels(nn.Module):
         return {"logits": self.backbone._logits(features), "frames": features.mask.sum(1)}
 
 
-def _extracted(extractor: Any, waves: Tensor, lengths: Tensor) -> Tensor:
+def _extracted(extractor: Any, waves: Tensor, lengths: Tensor, width: int, stride: int) -> Tensor:
     """Features (B, C, F) by convolutions of which the first is normed over all of a recording.
 
     Padding counts for nothing in the norm, which would change what it holds.
+
+    Args:
+        width, stride: of the first, around which there may be an adapter.
     """
     first, *others = extractor.conv_layers
     hidden = first.conv(waves[:, None])
-    (width,), (stride,) = first.conv.kernel_size, first.conv.stride
     count = ((lengths - width) // stride + 1)[:, None, None]
     there = torch.arange(hidden.shape[2], device=hidden.device) < count
     mean = (hidden * there).sum(2, keepdim=True) / count

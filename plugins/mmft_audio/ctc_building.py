@@ -67,15 +67,33 @@ class CtcBuilder(Builder[CtcBackbone]):
         config.mmft_normalize = network.config.mmft_normalize = _normalizes(checkpoint)
         if not writes(self.context):
             return CtcBackbone(network.base_model, None, self.options), loaded
-        texts = list(transcripts(self.context.train))
+        alphabet, remark = self._alphabet(network, checkpoint)
         if headed:
-            alphabet, remark = _widened(network, checkpoint, texts)
+            if len(alphabet.labels) != network.lm_head.out_features:
+                _widen(network, len(alphabet.labels))
             backbone = CtcBackbone(network, alphabet, self.options)
         else:
-            alphabet, remark = Alphabet.of_texts(texts), "Its head is new."
             backbone = self._made(checkpoint.config(), alphabet)
             backbone.body.load_state_dict(network.state_dict())
+        if remark:
+            backbone.fresh = ("network.lm_head",)
         return backbone, replace(loaded, detail=f"{loaded.detail} {remark}".strip())
+
+    def _alphabet(self, network: Any, checkpoint: Checkpoint) -> tuple[Alphabet, str]:
+        """The alphabet, and what is new in the head that writes it, if anything is."""
+        texts = list(transcripts(self.context.train))
+        headed = hasattr(network, "lm_head")
+        own, new = _known(network, checkpoint, texts) if headed else (None, "")
+        if self.context.assets is not None:  # Chosen when the run began.
+            alphabet = Alphabet.load(self.context.assets)
+            new = "".join(alphabet.labels[len(own.labels) :]) if own else ""
+        elif own is None:
+            alphabet = Alphabet.of_texts(texts)
+        else:
+            alphabet = replace(own, labels=(*own.labels, *own.fit(new)))
+        if own is None:
+            return alphabet, "Its head is new."
+        return alphabet, f"Its head is given {len(new)} more characters: {new}" if new else ""
 
     def random(self, loaded: LoadedWeights) -> tuple[CtcBackbone, LoadedWeights]:
         """With an alphabet of the training transcripts."""
@@ -111,8 +129,8 @@ def _normalizes(checkpoint: Checkpoint) -> bool:
     return bool(told.get("do_normalize", True))
 
 
-def _widened(network: Any, checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[Alphabet, str]:
-    """The alphabet of a network's head, which is given the characters of texts that it lacks."""
+def _known(network: Any, checkpoint: Checkpoint, texts: Sequence[str]) -> tuple[Alphabet, str]:
+    """The alphabet of a network's head, and the characters of texts that it lacks."""
     lower = not any(c.isupper() for text in texts for c in text)
     tokenizer = checkpoint.tokenizer(fast=False)
     try:
@@ -121,12 +139,7 @@ def _widened(network: Any, checkpoint: Checkpoint, texts: Sequence[str]) -> tupl
         raise WeightsError(
             f"The tokenizer in {checkpoint.folder} does not fit the network: {error}."
         ) from None
-    new = "".join(sorted({c for text in texts for c in alphabet.lacks(text)}))
-    if not new:
-        return alphabet, ""
-    alphabet = replace(alphabet, labels=(*alphabet.labels, *alphabet.fit(new)))
-    _widen(network, len(alphabet.labels))
-    return alphabet, f"Its head is given {len(new)} more characters: {new}"
+    return alphabet, "".join(sorted({c for text in texts for c in alphabet.lacks(text)}))
 
 
 def _widen(network: Any, labels: int) -> None:

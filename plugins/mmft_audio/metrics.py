@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jiwer
@@ -65,6 +65,14 @@ class ErrorRate(Metric):
             figures |= {kind: _share(self.raw, kind) for kind in _KINDS}
         return figures
 
+    def remarks(self) -> Sequence[str]:
+        unit = "characters" if self.characters else "words"
+        if not self.raw["length"]:
+            return (f"undefined, because the references have no {unit}",)
+        if not self.normalized["length"]:
+            return (f"normalized is undefined, because it leaves the references no {unit}",)
+        return ()
+
     def state(self) -> Any:
         return dict(self.raw), dict(self.normalized)
 
@@ -97,6 +105,9 @@ class RealTimeFactor(Metric):
 
     def compute(self) -> dict[str, MetricValue]:
         return {"": self.elapsed / self.seconds if self.seconds else math.nan}
+
+    def remarks(self) -> Sequence[str]:
+        return () if self.seconds else ("undefined, because the recordings have no length",)
 
     def state(self) -> Any:
         return self.elapsed, self.seconds

@@ -130,7 +130,10 @@ class AudioProcessor(Processor):
 
     def sniff(self, head: bytes) -> bool:
         mpeg = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE0 == 0xE0
-        return head.startswith((b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3")) or mpeg
+        wave = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"
+        # With a version, for a file's name may begin with these letters, too.
+        tagged = head.startswith((b"fLaC\0", b"fLaC\x80", b"OggS\0"))
+        return wave or tagged or mpeg or (head[:3] == b"ID3" and head[3:4] in (b"\2", b"\3", b"\4"))
 
     def extent(self, raw: Recording) -> Extent:
         return Extent(seconds(raw), "seconds")

@@ -10,6 +10,7 @@ import torch
 from mmft_transformers.building import Builder
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.published_models import TransformersModel
 from mmft_transformers.sizes import chosen_size
 from torch import Tensor, nn
 from torchaudio.compliance.kaldi import fbank
@@ -19,7 +20,7 @@ from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.options import SpectrogramOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
-from mmft_core.contracts import Axes, BackboneContext, Features, Tensors
+from mmft_core.contracts import Axes, BackboneContext, Features, Task, Tensors
 from mmft_core.errors import WeightsError
 from mmft_core.weights import LoadedWeights
 
@@ -73,7 +74,7 @@ class SpectrogramProcessor(AudioProcessor):
             "dither, no energy, htk_compat",
             "channels": self.channels,
             "frames": f"{self.frames}; zeros behind shorter ones",
-            "normalization": {"subtract": _MEAN, "divide": 2 * _STD},
+            "normalization": {"subtract": self.mean, "divide": 2 * self.std},
         }
 
 
@@ -108,6 +109,11 @@ class SpectrogramBackbone(TransformersBackbone):
             features = features.transpose(1, 2)
         output = self.network(features)
         return Features(output.pooler_output, output.last_hidden_state)
+
+    def published_model(self, task: Task) -> TransformersModel:
+        from mmft_audio.published_models import spectrogram_model  # Which imports the tasks.
+
+        return spectrogram_model(self, task)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmft_transformers.generation import save_advice
 from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter
+from mmft_transformers.published_models import TransformersModel
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from transformers import GenerationConfig
+from transformers import GenerationConfig, WhisperModel
 
 from mmft_audio.augmentation import WaveAugmentation, masking, spec_augment
 from mmft_audio.ctc_loss import ctc_losses
@@ -26,7 +29,15 @@ from mmft_audio.whisper_graphs import whisper_graphs
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_audio.whisper_words import words_of
 from mmft_audio.whisper_writing import losses, write
-from mmft_core.contracts import PADDING, Features, Graph, Runner, Tensors
+from mmft_core.contracts import (
+    PADDING,
+    AdapterBase,
+    Features,
+    Graph,
+    Runner,
+    Task,
+    Tensors,
+)
 from mmft_core.generation import Generation
 
 CTC_SHARE = 0.3
@@ -70,6 +81,7 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         )
         if tokenizer is not None:
             self._prepare_decoder(options)
+            self.loaded_by = "AutoModelForSpeechSeq2Seq"
 
     def _prepare_decoder(self, options: WhisperOptions) -> None:
         network = self.network
@@ -155,7 +167,26 @@ class WhisperBackbone(TransformersBackbone, Transcriber):
         super().save_assets(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
-            self.advice.save_pretrained(folder)
+            save_advice(self.advice, folder)
+
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        # transformers reads the strides of its convolutions, which adapters around them lack.
+        return {r: names for r, names in super().roles().items() if r != "convolution"}
+
+    def published_name(self, name: str) -> str:
+        published = super().published_name(name)
+        return published if self.encoder is not self.network else f"encoder.{published}"
+
+    def adapter_base(self) -> AdapterBase:
+        base = super().adapter_base()
+        if self.encoder is not self.network:
+            return base
+        return replace(base, network=f"{WhisperModel.__module__}:{WhisperModel.__name__}")
+
+    def published_model(self, task: Task) -> TransformersModel:
+        from mmft_audio.published_models import whisper_model  # Which imports the tasks.
+
+        return whisper_model(self, task)
 
     def graphs(self, inputs: Tensors) -> Sequence[Graph]:
         padded = bool(self.processor.padded)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from mmft_transformers.building import Builder
 from mmft_transformers.checkpoints import Checkpoint, load_network
+from mmft_transformers.generation import read_advice
 from mmft_transformers.quiet import quietly
 from mmft_transformers.sizes import chosen_size
 from mmft_transformers.tokenizers import train
@@ -53,8 +54,9 @@ class WhisperBuilder(Builder[WhisperBackbone]):
             return WhisperBackbone(network.get_encoder(), None, self.options)
         if getattr(network.config, "mmft_labels", False):
             add_labels(network)
-        if (checkpoint.folder / "generation_config.json").is_file():
-            network.generation_config = GenerationConfig.from_pretrained(checkpoint.folder)
+        advice = read_advice(checkpoint.folder)
+        if advice is not None:
+            network.generation_config = advice
         return self._speaking(network, checkpoint.tokenizer())
 
     def filled(
@@ -67,8 +69,11 @@ class WhisperBuilder(Builder[WhisperBackbone]):
             return WhisperBackbone(network.get_encoder(), None, self.options), loaded
         # Networks of English alone have the same tokenizer, and no use for its languages.
         several = getattr(network.generation_config, "is_multilingual", True)
-        if self.options.language == "auto" and train is not None and several:
-            # Kept with the network's other facts.
+        # Kept with the network's other facts.
+        if self.context.assets is not None:
+            heard = getattr(Checkpoint(self.context.assets).config(), "mmft_language", "")
+            network.config.mmft_language = heard
+        elif self.options.language == "auto" and train is not None and several:
             network.config.mmft_language = hear_language(network, tokenizer, train)
         return self._speaking(network, tokenizer), loaded
 

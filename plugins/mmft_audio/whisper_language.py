@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_audio.recordings import load
-from mmft_audio.spectra import RATE, LogMel
+from mmft_audio.spectra import HOP, RATE, STRIDE, LogMel
 from mmft_audio.whisper_text import languages
 from mmft_core.contracts import Split
 from mmft_core.errors import SampleError
@@ -24,7 +24,8 @@ def hear_language(network: Any, tokenizer: Any, split: Split) -> str:
     known = languages(tokenizer)
     if not known:
         return ""
-    log_mel, length = LogMel(network.config.num_mel_bins), 30 * RATE
+    log_mel = LogMel(network.config.num_mel_bins)
+    length = network.config.max_source_positions * STRIDE * HOP
     start = torch.tensor([[network.config.decoder_start_token_id]])
     codes, votes = list(known), Counter[str]()
     for index in torch.linspace(0, len(split) - 1, min(_HEARD, len(split))).long().tolist():

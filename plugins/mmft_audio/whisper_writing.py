@@ -6,13 +6,19 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-from mmft_transformers.generation import generation_config
+from mmft_transformers.generation import (
+    drawing,
+    generation_arguments,
+    generation_config,
+    one_by_one,
+)
 from mmft_transformers.masked import cross_entropies
 from mmft_transformers.quiet import quietly
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
+from mmft_audio.transcriber import rows_of
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_core.contracts import PADDING, Features
 from mmft_core.generation import Generation
@@ -42,24 +48,27 @@ class Writer(Protocol):
 def write(backbone: Writer, features: Features, settings: Generation) -> list[list[int]]:
     """Write the tokens of a transcript for each recording, without prompt and end.
 
-    Sampling draws by a seed that follows from the recordings, so that it can be repeated.
+    Sampling draws by a seed that follows from each recording's length, so that it can be repeated,
+    whatever else is in the batch.
     """
     sequence = features.sequence
-    assert sequence is not None
+    assert sequence is not None and features.mask is not None
+    if one_by_one(settings) and len(sequence) > 1:
+        each = torch.eye(len(sequence), dtype=torch.bool, device=sequence.device)
+        return [write(backbone, rows_of(features, row), settings)[0] for row in each]
     tokens = torch.tensor(backbone.prompt.tokens, device=sequence.device)
     prompt = tokens.expand(len(sequence), -1)
     most = _most(backbone, features, settings)
-    cuda = [sequence.device] if sequence.device.type == "cuda" else []
+    config = writing_config(backbone, settings, int(most.max()))
+    seeds: list[int] = features.mask.sum(1).tolist()
     listening = backbone.hearing(features)
-    with quietly(), listening, torch.random.fork_rng(devices=cuda, enabled=settings.sample):
-        if settings.sample:
-            torch.manual_seed(int(sequence.double().abs().sum() * 1000) % 2**31)
+    with quietly(), listening, drawing(settings, seeds[0], sequence.device):
         # Not the network's own `generate`, which takes windows of 30 seconds and nothing else.
         written: Any = GenerationMixin.generate(
             backbone.network,
             encoder_outputs=unheard(features),
             decoder_input_ids=prompt,
-            generation_config=_config(backbone, settings, int(most.max())),
+            **generation_arguments(settings, config, [0] * len(seeds), seeds),
             stopping_criteria=StoppingCriteriaList([_Longest(most + prompt.shape[1])]),
         )
     end = backbone.codec.end
@@ -109,8 +118,8 @@ def unheard(features: Features) -> BaseModelOutput:
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 
 
-def _config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
-    """With what the network's makers advise it not to write."""
+def writing_config(backbone: Writer, settings: Generation, most: int) -> GenerationConfig:
+    """transformers' settings for that, with what the network's makers advise it not to write."""
     advice = backbone.advice
     return generation_config(
         settings,

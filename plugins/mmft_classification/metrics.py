@@ -1,25 +1,26 @@
-"""The classification metrics, all of them torchmetrics'.
+"""The classification metrics, counted by torchmetrics.
 
 Predictions are probabilities (B, C), targets are class indices (B,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torchmetrics
+from torch import Tensor
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassAUROC,
     MulticlassCalibrationError,
     MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
+    MulticlassStatScores,
 )
 
-from mmft_core.contracts import Metric, MetricContext
+from mmft_core.contracts import Metric, MetricContext, MetricValue
+from mmft_core.errors import some_of
 from mmft_core.registry import NoOptions
 from mmft_core.torch_metrics import TorchMetrics
 
@@ -33,54 +34,130 @@ _THRESHOLDS = torch.cat(
 Build = Callable[[NoOptions, MetricContext], Metric]
 
 
+class PerClass(TorchMetrics):
+    """A figure of each class, NaN where it is undefined, and means over those where it is not.
+
+    So does scikit-learn with `zero_division=nan`.
+    """
+
+    def __init__(self, counted: torchmetrics.Metric, classes: Sequence[str], lacking: str) -> None:
+        """Args:
+        counted: keeps what the figures are computed from.
+        lacking: what is true of a class whose figure is undefined, after "which".
+        """
+        super().__init__({"": counted})
+        self.counted, self.classes, self.lacking = counted, classes, lacking
+
+    def figures(self) -> tuple[Tensor, Tensor | None]:
+        """The figure of each class (C,), and the samples of each (C,) if a mean is weighted."""
+        raise NotImplementedError
+
+    def compute(self) -> dict[str, MetricValue]:
+        found, support = self.figures()
+        defined = ~found.isnan()
+        means: dict[str, MetricValue] = {"macro": _mean(found[defined])}
+        if support is not None:
+            means["weighted"] = _mean(found[defined], support[defined].double())
+        return {**means, "per-class": found.tolist()}
+
+    def remarks(self) -> Sequence[str]:
+        found, _ = self.figures()
+        names = [self.classes[index] for index in found.isnan().nonzero().flatten().tolist()]
+        if not names:
+            return ()
+        told = some_of(names).rstrip(".")
+        number = f"{len(names):,} of {len(self.classes):,} classes"
+        return (f"undefined for {number}, which {self.lacking}: {told}",)
+
+
+class Share(PerClass):
+    """A ratio of counts of each class: true and false positives and negatives."""
+
+    def __init__(
+        self,
+        share: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+        classes: Sequence[str],
+        lacking: str,
+    ) -> None:
+        """Args:
+        share: makes numerator and denominator of true positives, false ones and false
+            negatives, (C,) each.
+        """
+        super().__init__(MulticlassStatScores(len(classes), average="none"), classes, lacking)
+        self.share = share
+
+    def figures(self) -> tuple[Tensor, Tensor]:
+        counts = self.counted.compute().double()
+        hits, false_alarms, _, misses, support = counts.unbind(-1)
+        above, below = self.share(hits, false_alarms, misses)
+        return above / below, support  # 0 / 0 is NaN.
+
+
+class RocAuc(PerClass):
+    """The area under the ROC curve of each class against the rest."""
+
+    def figures(self) -> tuple[Tensor, None]:
+        areas = self.quietly(self.counted).double()
+        # At the lowest threshold: (C, true or not, above it or not).
+        others, own = self.counted.confmat[0].sum(-1).unbind(-1)  # type: ignore[index, operator]
+        return areas.masked_fill((own == 0) | (others == 0), math.nan), None
+
+
+def _mean(values: Tensor, weights: Tensor | None = None) -> float:
+    """The weighted mean; NaN of nothing."""
+    weights = torch.ones_like(values) if weights is None else weights
+    return float((values * weights).sum() / weights.sum())
+
+
 def build_accuracy(options: NoOptions, context: MetricContext) -> Metric:
     """Share of right predictions."""
-    return TorchMetrics({"": MulticlassAccuracy(_classes(context), average="micro")})
+    return TorchMetrics({"": MulticlassAccuracy(len(_classes(context)), average="micro")})
 
 
 def build_top5_accuracy(options: NoOptions, context: MetricContext) -> Metric:
     """Share of samples whose class is among the five most probable; of five classes or fewer, where
     it is always 1, none."""
-    classes = _classes(context)
+    classes = len(_classes(context))
     if classes <= 5:
         return TorchMetrics({})
     return TorchMetrics({"": MulticlassAccuracy(classes, top_k=5, average="micro")})
 
 
-def _averages(kind: type[torchmetrics.Metric]) -> Build:
-    def build(options: NoOptions, context: MetricContext) -> Metric:
-        averages = {"macro": "macro", "weighted": "weighted", "per-class": "none"}
-        return TorchMetrics(
-            {name: kind(_classes(context), average=average) for name, average in averages.items()}
-        )
-
-    return build
+def build_precision(options: NoOptions, context: MetricContext) -> Metric:
+    """Of the samples taken for a class, the share that are of it."""
+    return Share(lambda h, f, m: (h, h + f), _classes(context), "were never predicted")
 
 
-build_precision = _averages(MulticlassPrecision)
-build_recall = _averages(MulticlassRecall)
-build_f1 = _averages(MulticlassF1Score)
+def build_recall(options: NoOptions, context: MetricContext) -> Metric:
+    """Of the samples of a class, the share that are taken for it."""
+    return Share(lambda h, f, m: (h, h + m), _classes(context), "have no samples")
+
+
+def build_f1(options: NoOptions, context: MetricContext) -> Metric:
+    """The harmonic mean of precision and recall."""
+    lacking = "have no samples and were never predicted"
+    return Share(lambda h, f, m: (2 * h, 2 * h + f + m), _classes(context), lacking)
 
 
 def build_confusion_matrix(options: NoOptions, context: MetricContext) -> Metric:
     """Counts by true class (row) and predicted class (column)."""
-    return TorchMetrics({"": MulticlassConfusionMatrix(_classes(context))})
+    return TorchMetrics({"": MulticlassConfusionMatrix(len(_classes(context)))})
 
 
 def build_roc_auc(options: NoOptions, context: MetricContext) -> Metric:
     """Area under the ROC curve of each class against the rest, and their mean."""
-    return TorchMetrics(
-        {
-            name: MulticlassAUROC(_classes(context), average=average, thresholds=_THRESHOLDS)
-            for name, average in {"macro": "macro", "per-class": "none"}.items()
-        }
-    )
+    classes = _classes(context)
+    counted = MulticlassAUROC(len(classes), average="none", thresholds=_THRESHOLDS)
+    return RocAuc(counted, classes, "have no samples, or all of them")
 
 
 def build_calibration_error(options: NoOptions, context: MetricContext) -> Metric:
     """Expected calibration error over 15 bins of confidence (Naeini et al., 2015)."""
-    return TorchMetrics({"": MulticlassCalibrationError(_classes(context), n_bins=15, norm="l1")})
+    classes = len(_classes(context))
+    return TorchMetrics({"": MulticlassCalibrationError(classes, n_bins=15, norm="l1")})
 
 
-def _classes(context: MetricContext) -> int:
-    return max(2, len(context.info.classes))
+def _classes(context: MetricContext) -> Sequence[str]:
+    """The names of the classes, of which torchmetrics needs two."""
+    known = context.info.classes
+    return known if len(known) > 1 else [*known, *map(str, range(len(known), 2))]

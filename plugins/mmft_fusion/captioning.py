@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmft_text.written import Written
+from mmft_transformers.choosing import seeds_of
 from torch import Tensor, nn
 
 from mmft_core.contracts import (
@@ -63,11 +64,15 @@ class Captioning(Written):
         return {self.modality: self._processor}
 
     def source(self, batch: Batch) -> Tensors:
-        """Give {"prefix": (B, P, D)}."""
+        """Give {"prefix": (B, P, D)}, and "seeds" (B,) where texts are sampled."""
         inputs = batch.inputs[self.modality]
         if self._runner is not None:
-            return self._runner(named({self.modality: inputs}))
-        return {"prefix": self.prefix(inputs)}
+            found = self._runner(named({self.modality: inputs}))
+        else:
+            found = {"prefix": self.prefix(inputs)}
+        if not self.generation.sample:
+            return found
+        return {**found, "seeds": torch.tensor(seeds_of(inputs))}
 
     def prefix(self, inputs: Tensors) -> Tensor:
         """The vectors (B, P, D) that stand before a text."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from mmft_audio.recordings import RECORDINGS
+from mmft_tabular.dates import find_date_format, read_date
+from mmft_tabular.number_format import find_number_format, is_missing
 from mmft_vision.image_folder import PICTURES
 
 from mmft_core.data.cells import text_of
@@ -18,24 +20,26 @@ from mmft_core.data.file_columns import holds_files, is_of
 from mmft_core.data.row_files import ADDRESS
 from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
 
 _LOOKED_AT = 1000
 """So many rows, spread over the table, decide what a column holds."""
 
 _MOST = 0.9
-"""Of its cells must be paths of one kind, or numbers, for a column of them."""
+"""Of its cells must be paths of one kind, or numbers, or dates, for a column of them."""
 
 _WORDS = 4.0
 """Categories have no more words than this, on average."""
 
-_MISSING = frozenset({"na", "n/a", "nan", "none", "null"})
-"""What programs write into a column of numbers where there is none."""
+_EXACT = 2**53
+"""Up to this, 64-bit floating-point numbers hold every whole number."""
 
 _CODE = re.compile(r"0\d+")
+_WHOLE = re.compile(r"-?\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
+_UUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 _FILES: Mapping[ColumnKind, FileKind] = {"image": PICTURES, "audio": RECORDINGS}
-_UNNAMED: tuple[ColumnKind, str] = "ignored", "it is not named"
 
 
 @dataclass(frozen=True)
@@ -44,29 +48,45 @@ class Column:
 
     Attributes:
         reason: why it is thought to hold that; "" where the user said so.
+        format: how its cells are written, of numbers and dates.
+        odd: "constant", or "key" where every row has another value; "" for neither.
     """
 
     name: str
     kind: ColumnKind
     reason: str = ""
+    format: Format | None = None
+    odd: str = ""
+
+    @property
+    def told(self) -> str:
+        """Why it is thought to hold that, and how it is read."""
+        words = "" if self.format is None else self.format.words
+        return ", ".join(filter(None, (self.reason or "as told", words)))
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.kind} ({self.reason or 'as told'})"
+        return f"{self.name}: {self.kind} ({self.told})"
 
 
 def find_kinds(
-    table: Table, given: Mapping[str, ColumnKind], passed_over: Sequence[str], *, guess: bool
+    table: Table,
+    given: Mapping[str, ColumnKind],
+    formats: Mapping[str, str],
+    passed_over: Sequence[str],
+    *,
+    guess: bool,
 ) -> list[Column]:
     """Tell what each column holds.
 
     Args:
         given: what the user said of some.
+        formats: how the user said that cells of some are written.
         passed_over: columns of targets and splits, which are no inputs.
-        guess: look at the cells of columns of which nothing was said; else they are ignored.
+        guess: look at the cells of columns of which nothing was said; else they are ignored, and
+            nothing is found out about formats.
 
     Raises:
-        ConfigError: there is no such column.
-        DataError: a column holds lists, records or bytes.
+        ConfigError: there is no such column, or no such format.
     """
     for name in given:
         if name not in table.columns:
@@ -75,58 +95,122 @@ def find_kinds(
                 f"{did_you_mean(name, table.columns)}",
                 hint=f"Its columns are: {', '.join(table.columns)}.",
             )
+    check_formats(table, formats, given, needed=guess)
     columns = []
     for name in table.columns:
         if name in given:
-            columns.append(Column(name, given[name]))
-        elif name not in passed_over:
-            columns.append(Column(name, *(_kind(table, name) if guess else _UNNAMED)))
+            column = Column(name, given[name])
+        elif name in passed_over:
+            continue
+        elif not guess:
+            column = Column(name, "ignored", "it is not named")
+        elif name in formats:
+            column = Column(name, kind_of_format(formats[name]))
+        else:
+            column = _guessed(table, name)
+        if column.kind in FORMATTED:
+            own = Format.of(table, name, column.kind, formats.get(name), guess=guess)
+            column = replace(column, format=own)
+        columns.append(column)
     return columns
 
 
-def _kind(table: Table, name: str) -> tuple[ColumnKind, str]:
+def notes_on(columns: Sequence[Column]) -> list[str]:
+    """What is odd about columns, and whether they are used."""
+    notes = []
+    constant = [column.name for column in columns if column.odd == "constant"]
+    if constant:
+        notes.append(f"constant, so not used: {', '.join(constant)}")
+    keys = [column for column in columns if column.odd == "key"]
+    if keys:
+        used = ", ".join(f"{c.name} ({'not ' * (c.kind == 'ignored')}used)" for c in keys)
+        notes.append(f"another value in every row, as keys have: {used}")
+    return notes
+
+
+def _guessed(table: Table, name: str) -> Column:
     """What a column holds, and why that is thought."""
     form = table.arrow(name).type
     if holds_files(form):
-        return _kind_of_content(table, name)
+        return _of_content(table, name)
     if pa.types.is_nested(form):
-        return "ignored", "its cells are lists or records"
+        return Column(name, "ignored", "its cells are lists or records")
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
     cells = [table.cell(int(row), name) for row in np.unique(rows)]
     texts = [text for text in map(text_of, cells) if text]
     distinct = len(set(texts))
     if not texts:
-        return "ignored", "it is empty"
+        return Column(name, "ignored", "it is empty", odd="constant")
     for kind, files in _FILES.items():
         if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
             if all(map(ADDRESS.match, texts)):
-                return "ignored", f"addresses, from which nothing is fetched, such as {texts[0]}"
-            return kind, f"paths such as {texts[0]}"
+                reason = f"addresses, from which nothing is fetched, such as {texts[0]}"
+                return Column(name, "ignored", reason)
+            return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
-        return "ignored", f"it is always {texts[0]!r}"
-    if _are_numbers(texts, cells):
-        if distinct == len(texts) and _KEY.fullmatch(name):
-            return "ignored", "every row has another number, by its name a key"
-        return "number", f"{distinct} different numbers in {len(texts)} rows"
-    return _kind_of_words(texts, distinct)
+        return Column(name, "ignored", f"it is always {texts[0]!r}", odd="constant")
+    return (
+        _of_dates(name, texts)
+        or _of_numbers(name, texts, cells)
+        or _of_words(name, texts, distinct)
+    )
 
 
-def _kind_of_content(table: Table, name: str) -> tuple[ColumnKind, str]:
+def _of_content(table: Table, name: str) -> Column:
     """What a column of bytes, or of records of bytes and path, holds."""
     for kind, files in _FILES.items():
         if is_of(table, name, files):
-            return kind, f"the content of {files.noun}"
-    return "ignored", "its bytes are neither pictures nor recordings"
+            return Column(name, kind, f"the content of {files.noun}")
+    return Column(name, "ignored", "its bytes are neither pictures nor recordings")
 
 
-def _kind_of_words(texts: Sequence[str], distinct: int) -> tuple[ColumnKind, str]:
+def _of_dates(name: str, texts: Sequence[str]) -> Column | None:
+    given = [text for text in texts if not is_missing(text)]
+    form, doubt = find_date_format(given)
+    form = "day-first" if doubt else form
+    dates = [text for text in given if read_date(text, form) is not None]
+    if not dates or len(dates) < _MOST * len(given):
+        return None
+    return Column(name, "date", f"dates such as {dates[0]}")
+
+
+def _of_numbers(name: str, texts: Sequence[str], cells: Sequence[Any]) -> Column | None:
+    if not _are_numbers(texts, cells):
+        return None
+    distinct = len(set(texts))
+    whole = [int(text) for text in texts if _WHOLE.fullmatch(text)]
+    key = "key" if distinct == len(texts) == len(whole) else ""
+    if distinct == len(texts) and _KEY.fullmatch(name):
+        return Column(name, "ignored", "every row has another number, by its name a key", odd="key")
+    reason = f"{distinct} different numbers in {len(texts)} rows"
+    if any(abs(number) > _EXACT for number in whole):
+        if key:
+            reason = "every row has another number, of more digits than are computed with"
+            return Column(name, "ignored", reason, odd="key")
+        reason += f", rounded beyond {_EXACT}, which a category would not be"
+    return Column(name, "number", reason, odd=key)
+
+
+def _of_words(name: str, texts: Sequence[str], distinct: int) -> Column:
     words = sum(len(text.split()) for text in texts) / len(texts)
     told = f"{distinct} different in {len(texts)} rows, {words:.1f} words each"
+    if all(map(_UUID.fullmatch, texts)) and distinct == len(texts):
+        return Column(name, "ignored", "every row has another UUID", odd="key")
     if words <= _WORDS and distinct <= max(2, len(texts) / 2):
-        return "category", told
+        return Column(name, "category", told)
     if words < 1.5:
-        return "ignored", f"{told}: single words that hardly repeat"
-    return "text", told
+        key = "key" if distinct == len(texts) else ""
+        return Column(
+            name, "ignored", f"{told}: single words that hardly repeat{_mixed(texts)}", odd=key
+        )
+    return Column(name, "text", told)
+
+
+def _mixed(texts: Sequence[str]) -> str:
+    """Of a column that is none of numbers, how many there are all the same."""
+    form = find_number_format(texts).format
+    share = sum(form.resembles(text) for text in texts) / len(texts)
+    return f", {share:.0%} of them numbers" if share else ""
 
 
 def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
@@ -135,24 +219,13 @@ def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
     if any(isinstance(cell, bool) for cell in cells) or any(map(_CODE.fullmatch, texts)):
         return False  # 007 is a name.
     texts = [text for text in texts if not is_missing(text)]
-    others = [text for text in texts if not is_number(text)]
+    form = find_number_format(texts).format
+    others = [text for text in texts if not form.resembles(text)]
     if len(texts) - len(others) < _MOST * len(texts):
         return False
     if len(others) == len(texts):
         return False
     return len(set(others)) == len(others) or len(set(texts)) > len(texts) / 2
-
-
-def is_missing(text: str) -> bool:
-    """Whether a cell of a column of numbers says that there is none."""
-    return not text or text.lower() in _MISSING
-
-
-def is_number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
 
 
 def only_column(columns: Sequence[Column], kind: ColumnKind, table: Table) -> str | None:

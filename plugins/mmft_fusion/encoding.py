@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmft_core.contracts import Batch, Features, Task, Tensors, map_tensors
+from mmft_core.contracts import Batch, Features, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def _encoded(task: Task, batch: Batch, modality: str, held: Tensor, kept: Tensor
     if modality not in batch.inputs:
         nothing = torch.zeros(len(batch), backbone.width, device=held.device)
         return Encoded(nothing, None, None, kept)
-    features = _features(task, modality, batch.inputs[modality])
+    features = backbone(batch.inputs[modality])
     if modality in batch.present:
         features = Features(
             _spread(features.pooled, held),
@@ -62,21 +62,6 @@ def _encoded(task: Task, batch: Batch, modality: str, held: Tensor, kept: Tensor
             None if features.mask is None else _spread(features.mask, held),
         )
     return Encoded(features.pooled, features.sequence, features.mask, kept)
-
-
-def _features(task: Task, modality: str, inputs: Tensors) -> Features:
-    """Encode; in training a single sample goes in twice, for norms over the batch need two."""
-    alone = task.training and len(next(iter(inputs.values()))) == 1
-    if not alone:
-        return task.backbone(modality)(inputs)
-    doubled = map_tensors(inputs, lambda t: torch.cat([t, t]))
-    found = task.backbone(modality)(doubled)
-    sequence, mask = found.sequence, found.mask
-    return Features(
-        found.pooled[:1],
-        None if sequence is None else sequence[:1],
-        None if mask is None else mask[:1],
-    )
 
 
 def _spread(rows: Tensor, held: Tensor) -> Tensor:

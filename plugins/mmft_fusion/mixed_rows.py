@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from mmft_audio.recordings import Recording, check, seconds
+from mmft_tabular.columns import Cell
 from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image
 
@@ -18,6 +19,7 @@ from mmft_core.data.row_files import RowFiles
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
+from mmft_fusion.column_formats import NumberTargets
 
 
 class Inputs(ABC):
@@ -110,23 +112,27 @@ class Texts(Inputs):
 
 @dataclass(frozen=True)
 class Cells(Inputs):
-    """Columns of numbers (n,), NaN for an empty cell, and of names of categories.
+    """Columns of numbers (n,), NaN for an empty cell, of dates (n,) in seconds, and of names of
+    categories.
 
     Attributes:
         faults: what is wrong with the cells of a row.
     """
 
     numbers: Mapping[str, Any]
+    dates: Mapping[str, Any]
     categories: Mapping[str, pa.ChunkedArray]
     faults: Mapping[int, str]
 
-    def read(self, index: int, sample_id: str) -> Mapping[str, float | str | None] | None:
+    def read(self, index: int, sample_id: str) -> Mapping[str, Cell] | None:
         if index in self.faults:
-            raise SampleError(sample_id, self.faults[index])
-        cells: dict[str, float | str | None] = {}
+            raise SampleError(sample_id, self.faults[index], kind="bad-cell")
+        cells: dict[str, Cell] = {}
         for name, column in self.numbers.items():
             number = float(column[index])
             cells[name] = None if np.isnan(number) else number
+        for name, column in self.dates.items():
+            cells[name] = column[index].item()
         for name, names in self.categories.items():
             cells[name] = (names[index].as_py() or "").strip() or None
         return cells if any(cell is not None for cell in cells.values()) else None
@@ -138,8 +144,9 @@ class MixedRows(TargetRows):
     Args:
         row_id: what messages call a row, by its index; see `Table.row_id`.
         inputs: by modality.
-        targets: (n,) numbers as text, or (n,) indices into `classes`, or None.
+        targets: (n,) texts, or (n,) indices into `classes`, or None.
         partial: whether rows may lack some of the modalities.
+        numbers: reads targets that are numbers; None where they are something else.
     """
 
     target_noun = "target"
@@ -153,7 +160,9 @@ class MixedRows(TargetRows):
         classes: tuple[str, ...],
         *,
         partial: bool,
+        numbers: NumberTargets | None = None,
     ) -> None:
+        self.numbers = numbers
         self.row_id, self.length, self.inputs = row_id, length, dict(inputs)
         self.targets, self.classes, self.partial = targets, classes, partial
 
@@ -167,6 +176,15 @@ class MixedRows(TargetRows):
         inputs = {modality: self.input(index, modality) for modality in self.inputs}
         self._check_lacking(index, [m for m, raw in inputs.items() if raw is None])
         return Sample(inputs, self.target(index), self.sample_id(index))
+
+    def target(self, index: int) -> Any:
+        target = super().target(index)
+        if self.numbers is None:
+            return target
+        try:
+            return self.numbers.read(target)
+        except ValueError as error:
+            raise SampleError(self.sample_id(index), str(error), kind="bad-target") from None
 
     def input(self, index: int, modality: str) -> Any:
         own = self.inputs.get(modality)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +20,19 @@ from mmft_core.data.names import names_of
 from mmft_core.data.table_columns import (
     SPLIT_COLUMNS,
     find_targets,
-    texts_of,
 )
 from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
-from mmft_fusion.column_kinds import Column, find_kinds, is_missing, is_number, only_column
+from mmft_fusion.column_formats import (
+    DATE_SETTINGS,
+    FORMATTED,
+    NUMBER_SETTINGS,
+    Faults,
+    NumberTargets,
+    read_dates,
+    read_numbers,
+)
+from mmft_fusion.column_kinds import Column, find_kinds, notes_on, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
 
@@ -56,18 +63,29 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     inputs = _inputs(table, columns, context.modalities)
+    numbers = _number_targets(table, options, context)
     rows = MixedRows(
-        table.row_id, len(table), inputs, found.values, found.classes, partial=context.partial
+        table.row_id,
+        len(table),
+        inputs,
+        found.values,
+        found.classes,
+        partial=context.partial,
+        numbers=numbers,
     )
-    return divided_table(
+    used = _used(columns, inputs)
+    formats = {c.name: c.format.text for c in columns if c.name in used and c.format is not None}
+    kept = formats | ({} if numbers is None else {numbers.column: numbers.format.text})
+    dataset = divided_table(
         table,
         rows,
         found,
         options,
         context,
-        notes=[f"columns: {'; '.join(map(str, columns))}"],
-        found=replace(options, columns=_used(columns, inputs), others="ignored"),
+        notes=[f"columns: {'; '.join(map(str, columns))}", *notes_on(columns), *_told(numbers)],
+        found=replace(options, columns=used, formats=kept, others="ignored"),
     )
+    return replace(dataset, info=replace(dataset.info, formats=formats))
 
 
 def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
@@ -80,13 +98,16 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
     columns = _columns(table, options, context)
     found = _targets(table, columns, options, context)
     width = max((len(column.name) for column in columns), default=0)
-    lines = [
-        f"column {column.name:{width}}  {column.kind:8}  {column.reason or 'as told'}"
-        for column in columns
+    lines = [f"column {c.name:{width}}  {c.kind:8}  {c.told}" for c in columns]
+    told = [*notes_on(columns), *_told(_number_targets(table, options, context))]
+    return [
+        *table.notes,
+        *lines,
+        *found.notes,
+        *told,
+        "a wrong guess is mended by --set dataset.columns.NAME=KIND",
+        *(f"! {warning}" for warning in (*table.warnings, *found.warnings)),
     ]
-    mend = "a wrong guess is mended by --set dataset.columns.NAME=KIND"
-    doubts = [f"! {warning}" for warning in (*table.warnings, *found.warnings)]
-    return [*table.notes, *lines, *found.notes, mend, *doubts]
 
 
 def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
@@ -95,7 +116,27 @@ def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) 
     target = table.find_column(options.target_column, "target_column", names, needed=needed)
     split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS, needed=needed)
     others = [name for name in (target, split, options.group_column) if name is not None]
-    return find_kinds(table, options.columns, others, guess=options.others == "guess")
+    guess = options.others == "guess"
+    return find_kinds(table, options.columns, options.formats, others, guess=guess)
+
+
+def _number_targets(
+    table: Table, options: MixedTableOptions, context: DatasetContext
+) -> NumberTargets | None:
+    """The column of numbers to predict, where there is one.
+
+    Raises:
+        DataError: what most of its cells mean depends on what no cell says.
+    """
+    if context.target != "number":
+        return None
+    name = table.find_column(options.target_column, "target_column", NUMBER_NAMES)
+    given, guess = options.formats.get(name or ""), options.others == "guess"
+    return None if name is None else NumberTargets.of(table, name, given, guess=guess)
+
+
+def _told(numbers: NumberTargets | None) -> list[str]:
+    return [f"targets: {numbers.format.words}"] if numbers and numbers.format.words else []
 
 
 def _targets(
@@ -164,13 +205,24 @@ def _texts(table: Table, columns: Sequence[Column]) -> Inputs | None:
 
 
 def _cells(table: Table, columns: Sequence[Column]) -> Inputs | None:
-    numbers = [column.name for column in columns if column.kind == "number"]
+    formatted = {kind: [c for c in columns if c.kind == kind] for kind in FORMATTED}
     categories = [column.name for column in columns if column.kind == "category"]
-    if not numbers and not categories:
+    if not any(formatted.values()) and not categories:
         return None
-    faults: dict[int, str] = {}
+    faults: Faults = {}
+    found = {}
+    for kind, read, settings in (
+        ("number", read_numbers, NUMBER_SETTINGS),
+        ("date", read_dates, DATE_SETTINGS),
+    ):
+        found[kind] = {}
+        for column in formatted[kind]:
+            assert column.format is not None
+            column.format.check(table, column.name, settings)
+            found[kind][column.name] = read(table, column.name, column.format, faults)
     return Cells(
-        {name: _numbers(table, name, faults) for name in numbers},
+        found["number"],
+        found["date"],
         {name: _categories(table, name) for name in categories},
         faults,
     )
@@ -187,28 +239,10 @@ _KINDS: Mapping[str, tuple[ColumnKind, ...]] = {
     "image": ("image",),
     "text": ("text",),
     "audio": ("audio",),
-    "tabular": ("number", "category"),
+    "tabular": ("number", "date", "category"),
 }
 
 
 def _categories(table: Table, name: str) -> pa.ChunkedArray:
     """A column of names of categories, which are written as classes are."""
     return pa.chunked_array([names_of(single_values(table, name)).texts()], pa.string())
-
-
-def _numbers(table: Table, name: str, faults: dict[int, str]) -> Any:
-    """A column of numbers (n,), NaN where a cell is empty.
-
-    Args:
-        faults: takes what is wrong, by row.
-    """
-    found = np.full(len(table), np.nan)
-    for row, text in enumerate(texts_of(table, name)):
-        if is_number(text):
-            found[row] = float(text)
-        elif not is_missing(text):
-            faults[row] = (
-                f"{text!r} in column '{name}' is no number (should it be none, give "
-                f"--set dataset.columns.{name}=category, or ignored)"
-            )
-    return found

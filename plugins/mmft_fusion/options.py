@@ -11,7 +11,7 @@ from mmft_core.data.split_options import Share, SplitOptions
 from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 
-ColumnKind = Literal["image", "audio", "text", "category", "number", "ignored"]
+ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,15 @@ class MixedTableOptions(TableOptions):
         dict[str, ColumnKind],
         Meta(
             description="What columns hold, where the guess that --dry-run shows is wrong: "
-            "dataset.columns.NAME = image, audio, text, category, number or ignored."
+            "dataset.columns.NAME = image, audio, text, category, number, date or ignored."
+        ),
+    ] = field(default_factory=dict)
+    formats: Annotated[
+        dict[str, str],
+        Meta(
+            description="How the cells of columns are written, where they do not show it: "
+            "dataset.formats.NAME = decimal-point or decimal-comma for numbers, day-first, "
+            "month-first or year-first for dates."
         ),
     ] = field(default_factory=dict)
     others: Annotated[

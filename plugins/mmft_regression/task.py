@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,17 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Batch, Outputs, TargetCodec, Task
+from mmft_core.data.number_targets import finite_number
 
 
 class NumberCodec(TargetCodec):
     """Numbers, as they are or as they are written."""
 
     def encode(self, target: Any) -> float:
-        try:
-            number = float(target)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
+        number = finite_number(target)
+        if number is None:
             raise ValueError(f"its target {target!r} is no finite number")
         return number
 

@@ -52,13 +52,24 @@ class RetrievalMetric(Metric):
         self._seen.append(taken_in(predictions, targets))
 
     def compute(self) -> dict[str, MetricValue]:
-        means = _means(joined(self._seen)) if self._seen else {}
+        means = self._found()
         values: dict[str, MetricValue] = {
             part: means.get(figure, math.nan) for part, figure in self.parts.items()
         }
         if values.get(LEFT_OUT) == 0:
             del values[LEFT_OUT]
         return values
+
+    def remarks(self) -> Sequence[str]:
+        share = self._found().get(LEFT_OUT, 1.0)
+        if share == 1:
+            return ("undefined, because no query has a relevant item",)
+        return (
+            (f"without {share:.1%} of the queries, which have no relevant item",) if share else ()
+        )
+
+    def _found(self) -> Mapping[str, float]:
+        return _means(joined(self._seen)) if self._seen else {}
 
     def state(self) -> Any:
         return list(self._seen)
@@ -141,7 +152,8 @@ class PairRecall(Metric):
         ways = {f"{q}-to-{i}": _means(joined(seen)) for (q, i), seen in self._seen.items()}
         parts = [f"at-{k}" for k in (1, 5, 10)]
         means: dict[str, MetricValue] = {
-            part: sum(way[part] for way in ways.values()) / max(1, len(ways)) for part in parts
+            part: sum(way[part] for way in ways.values()) / len(ways) if ways else math.nan
+            for part in parts
         }
         return means | {f"{name}-{part}": way[part] for name, way in ways.items() for part in parts}
 

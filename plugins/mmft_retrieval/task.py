@@ -132,6 +132,7 @@ class ClassRetrieval(Embedding):
         super().__init__(modality, backbone, dim)
         self.codec = GroupCodec(classes)
         self.loss = loss
+        self.compares = not self._has_proxies
         self.group_size = group_size
 
     def forward(self, batch: Batch) -> Outputs:

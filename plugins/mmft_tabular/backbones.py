@@ -22,13 +22,14 @@ B = TypeVar("B", bound="Tabular")
 class Tokens(nn.Module):
     """One vector for each cell, as in the feature tokenizer of FT-Transformer.
 
-    A number is a vector of its column times the number, plus another one; a category is a vector
-    of its own; an empty cell of numbers has a vector too.
+    A number is a vector of its column times the number, plus another one; so is each part of a
+    date. A category is a vector of its own; an empty cell of numbers has a vector too.
     """
 
     def __init__(self, columns: Columns, width: int) -> None:
         super().__init__()
-        numbers, sizes = len(columns.numbers), [len(c) for c in columns.categories.values()]
+        numbers = len(list(columns.scales))
+        sizes = [len(c) for c in columns.categories.values()]
         self.scales = nn.Parameter(torch.empty(numbers, width).uniform_(-1, 1) / width**0.5)
         self.offsets = nn.Parameter(torch.empty(numbers, width).uniform_(-1, 1) / width**0.5)
         self.empty = nn.Parameter(torch.zeros(numbers, width))
@@ -99,7 +100,7 @@ class Tabular(Backbone):
     @property
     def cells(self) -> int:
         """How many a row has."""
-        return len(self.columns.numbers) + len(self.columns.categories)
+        return len(list(self.columns.scales)) + len(self.columns.categories)
 
     def save_assets(self, folder: Path) -> None:
         self.columns.save(folder)
@@ -172,7 +173,7 @@ def _columns(options: TabularOptions, context: BackboneContext) -> Columns:
     # Without data, when only the size is asked for, there is one column of each kind.
     if context.train is None:
         return Columns({"number": (0.0, 1.0)}, {"category": ()})
-    return Columns.of(context.train, options.rare)
+    return Columns.of(context.train, options.rare, context.info.formats)
 
 
 def _loaded(backbone: B, context: BackboneContext) -> B:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import math
@@ -17,6 +18,9 @@ from mmft_tabular.columns import Cells, row_preview
 _BUCKETS = 64
 """Of hashed columns and categories (Weinberger et al., 2009, "Feature hashing for large scale
 multitask learning"), for the check of labels."""
+
+
+_EPOCH = dt.datetime(1970, 1, 1)
 
 
 class RowInspector(Inspector):
@@ -54,11 +58,12 @@ class RowInspector(Inspector):
 
 
 def _features(raw: Cells) -> Floats:
-    """Numbers and categories (64,), each at a place that follows from its column's name."""
+    """Numbers, days and categories (64,), each at a place that follows from its column's name."""
     found = np.zeros(_BUCKETS, dtype=np.float32)
     for name, cell in raw.items():
         if isinstance(cell, str):
             found[zlib.crc32(f"{name}={cell}".encode("utf-8", "replace")) % _BUCKETS] += 1
         elif cell is not None:
-            found[zlib.crc32(name.encode("utf-8", "replace")) % _BUCKETS] += cell
+            number = (cell - _EPOCH).days if isinstance(cell, dt.datetime) else cell
+            found[zlib.crc32(name.encode("utf-8", "replace")) % _BUCKETS] += number
     return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +12,10 @@ from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
 from mmft_core.data.names import Lookup
-from mmft_tabular.columns import Cells, Columns, row_preview
+from mmft_core.data.number_targets import finite_number
+from mmft_tabular.columns import Cells, Columns, Scale, row_preview
+from mmft_tabular.dates import DATE_FORMATS, PARTS, DateFormat, read_date
+from mmft_tabular.number_format import NumberFormat, is_missing
 
 FARTHEST = 5.0
 """Standard deviations that a number may lie off the mean; what is farther is moved there."""
@@ -24,8 +27,8 @@ EMPTY, UNKNOWN = 0, 1
 class TabularProcessor(Processor):
     """Turns cells into "numbers" (N,), "given" (N,) and "categories" (C,).
 
-    An empty cell, or a column that the row lacks, is a number of 0 (the mean) that is not given,
-    or the category `EMPTY`.
+    Numbers and dates may be text in the format of their column. An empty cell, or a column that the
+    row lacks, is a number of 0 (the mean) that is not given, or the category `EMPTY`.
     """
 
     inspects = True
@@ -33,9 +36,14 @@ class TabularProcessor(Processor):
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self._places = {name: Lookup(categories) for name, categories in columns.categories.items()}
+        self._scales = list(columns.scales)
+        self._formats = {
+            name: NumberFormat.parse(columns.formats.get(name, "")) or NumberFormat("decimal-point")
+            for name in columns.numbers
+        }
 
     def prepare(self, raw: Cells, *, train: bool) -> Tensors:
-        numbers = [self._number(raw, name) for name in self.columns.numbers]
+        numbers = [self._number(raw, *scale) for scale in self._scales]
         return {
             "numbers": torch.tensor([n or 0.0 for n in numbers], dtype=torch.float32),
             "given": torch.tensor([n is not None for n in numbers], dtype=torch.bool),
@@ -44,12 +52,48 @@ class TabularProcessor(Processor):
             ),
         }
 
-    def _number(self, raw: Cells, name: str) -> float | None:
-        cell = raw.get(name)
+    def _number(self, raw: Cells, name: str, part: str, scale: Scale) -> float | None:
+        cell = self._date(raw, name) if part else self._plain(raw, name)
         if cell is None:
             return None
-        mean, deviation = self.columns.numbers[name]
-        return max(-FARTHEST, min(FARTHEST, (float(cell) - mean) / deviation))
+        number = PARTS[part](cell) if isinstance(cell, dt.datetime) else cell
+        mean, deviation = scale
+        return max(-FARTHEST, min(FARTHEST, (number - mean) / deviation))
+
+    def _plain(self, raw: Cells, name: str) -> float | None:
+        """A cell of numbers.
+
+        Raises:
+            ValueError: it holds something else.
+        """
+        cell = raw.get(name)
+        if cell is None or (isinstance(cell, str) and is_missing(cell)):
+            return None
+        number = self._formats[name].read(cell) if isinstance(cell, str) else finite_number(cell)
+        if number is None:
+            raise ValueError(f"its {cell!r} in column '{name}' is no finite number")
+        return number
+
+    def _date(self, raw: Cells, name: str) -> dt.datetime | None:
+        """A cell of dates.
+
+        Raises:
+            ValueError: it holds something else.
+        """
+        cell = raw.get(name)
+        if isinstance(cell, dt.datetime):
+            return cell
+        if cell is None or is_missing(str(cell)):
+            return None
+        form = self._date_format(name)
+        date = read_date(str(cell), form)
+        if date is None:
+            raise ValueError(f"its {cell!r} in column '{name}' is no date (read {form})")
+        return date
+
+    def _date_format(self, name: str) -> DateFormat:
+        known = self.columns.formats.get(name)
+        return next((form for form in DATE_FORMATS if form == known), "year-first")
 
     def _category(self, raw: Cells, name: str) -> int:
         cell = raw.get(name)
@@ -76,6 +120,7 @@ class TabularProcessor(Processor):
                 name: {"mean": mean, "deviation": deviation}
                 for name, (mean, deviation) in self.columns.numbers.items()
             },
+            **self._dates(),
             "categories": {
                 name: {
                     "": EMPTY,
@@ -86,15 +131,24 @@ class TabularProcessor(Processor):
             },
         }
 
+    def _dates(self) -> Mapping[str, Any]:
+        """Where there are dates: their parts, in the order in which they follow the numbers."""
+        if not self.columns.dates:
+            return {}
+        told = {
+            name: {
+                "format": self._date_format(name),
+                "parts": {p: {"mean": m, "deviation": d} for p, (m, d) in parts.items()},
+            }
+            for name, parts in self.columns.dates.items()
+        }
+        return {"dates": told}
+
     def inspect(self, raw: Cells, *, train: bool = False) -> str | None:
         for name in self.columns.numbers:
-            cell = raw.get(name)
-            try:
-                sound = cell is None or math.isfinite(float(cell))
-            except ValueError:
-                sound = False
-            if not sound:
-                raise ValueError(f"its {cell!r} in column '{name}' is no finite number")
+            self._plain(raw, name)
+        for name in self.columns.dates:
+            self._date(raw, name)
         for name in self._places:
             if self._category(raw, name) == UNKNOWN:
                 return f"a rare category in column '{name}', which counts as unknown"
@@ -105,7 +159,7 @@ class TabularProcessor(Processor):
 
     def fields(self) -> Mapping[str, tuple[str, ...] | None]:
         numbers = dict.fromkeys(self.columns.numbers)
-        return {**numbers, **self.columns.categories}
+        return {**numbers, **dict.fromkeys(self.columns.dates, ()), **self.columns.categories}
 
     def parse(self, text: str) -> Cells | None:
         """A JSON object is a row."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmft_transformers.building import Builder
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
+from mmft_transformers.generation import read_advice, save_advice
 from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.published_models import TransformersModel
 from mmft_transformers.sizes import chosen_size
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedConfig
 
-from mmft_core.contracts import BackboneContext
+from mmft_core.contracts import BackboneContext, Task
 from mmft_core.data.splits import Joined
 from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import check_fits
@@ -26,17 +28,28 @@ from mmft_text.tokenizers import train_tokenizer
 
 
 class TextBackbone(TransformersBackbone):
-    """A network of transformers with its tokenizer."""
+    """A network of transformers with its tokenizer.
+
+    Attributes:
+        writes: whether the task asks for texts or likelihoods, and not for features alone.
+        start: what a decoder's text begins with; None for a network that continues its input.
+        advice: what a checkpoint says of generation.
+    """
 
     auto: Any
     kind: Kind
     processor: TextProcessor
+    writes: bool = False
+    start: int | None = None
+    advice: GenerationConfig | None = None
+    task_type = "FEATURE_EXTRACTION"
 
     def __init__(self, network: nn.Module, tokenizer: Any, options: TextBackboneOptions) -> None:
         super().__init__()
         self.network, self.tokenizer = network, tokenizer
         self.width = self.config.hidden_size
         if hasattr(network, "generation_config"):
+            self.advice = network.generation_config  # type: ignore[assignment]
             # A checkpoint's own would fill in what the settings of a task leave open.
             network.generation_config = GenerationConfig()  # type: ignore[assignment]
         self.vocabulary = Vocabulary.of(tokenizer)
@@ -50,6 +63,29 @@ class TextBackbone(TransformersBackbone):
     def save_assets(self, folder: Path) -> None:
         super().save_assets(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.advice is not None:
+            save_advice(self.advice, folder)
+
+    def use(self, needs: Collection[str]) -> None:
+        """Know what a task asks of it: without texts to write, its network is that of features."""
+        self.writes = asks_for_texts(needs)
+        if self.writes:
+            self.loaded_by, self.task_type = self.auto.__name__, _TASK_TYPES[self.kind]
+        elif hasattr(self.network, self.network.base_model_prefix):
+            self.published = f"network.{self.network.base_model_prefix}"
+
+    def published_model(self, task: Task) -> TransformersModel:
+        from mmft_text.published_models import published_model  # Which imports the tasks' metrics.
+
+        return published_model(self, task)
+
+
+def asks_for_texts(needs: Collection[str]) -> bool:
+    """Whether a task asks for more than features."""
+    return not {"pooled", "sequence"}.issuperset(needs)
+
+
+_TASK_TYPES = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 
 
 def builder(
@@ -72,18 +108,30 @@ class TextBuilder(Builder[TextBackbone]):
     kind: type[TextBackbone]
     family: Family
 
+    def build(self) -> TextBackbone:
+        backbone = super().build()
+        backbone.use(self.context.needs)
+        return backbone
+
     def empty(self, checkpoint: Checkpoint) -> TextBackbone:
         config, tokenizer = self._read(checkpoint)
         if checkpoint.run is not None:
             check_full(self.options.load_bits, checkpoint.run)
-        return self.kind(make_network(self.kind.auto, config), tokenizer, self.options)
+        network: Any = make_network(self.kind.auto, config)
+        advice = read_advice(checkpoint.folder)
+        if advice is not None:
+            network.generation_config = advice
+        return self.kind(network, tokenizer, self.options)
 
     def filled(
         self, checkpoint: Checkpoint, loaded: LoadedWeights
     ) -> tuple[TextBackbone, LoadedWeights]:
         config, tokenizer = self._read(checkpoint)
         bits = self.options.load_bits
-        network = load_network(self.kind.auto, checkpoint, config, quantization(bits))
+        writes = asks_for_texts(self.context.needs)
+        network = load_network(
+            self.kind.auto, checkpoint, config, quantization(bits), writes=writes
+        )
         backbone = self.kind(network, tokenizer, self.options)
         backbone.quantized = bits is not None
         return backbone, loaded

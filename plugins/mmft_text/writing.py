@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmft_transformers.generation import generation_config
+from mmft_transformers.choosing import seeds_of
+from mmft_transformers.generation import (
+    drawing,
+    generation_arguments,
+    generation_config,
+    one_by_one,
+)
 from mmft_transformers.quiet import quietly
 from torch import Tensor
+from transformers import GenerationConfig
 
 from mmft_core.contracts import Tensors
 from mmft_core.generation import Generation
@@ -25,32 +32,49 @@ def write(
 ) -> list[str]:
     """Write a text for each input.
 
-    Sampling draws by a seed that follows from the inputs, so that it can be repeated.
+    Sampling draws by a seed that follows from each input, so that it can be repeated, whatever else
+    is in the batch.
 
     Args:
         most: tokens, for which the network has positions; None for any number.
         start: what a decoder's text begins with; None for a network that continues its input.
     """
+    source, given = _given(inputs)
+    if one_by_one(settings) and len(source) > 1:
+        rows = ({name: t[k : k + 1] for name, t in inputs.items()} for k in range(len(source)))
+        return [write(backbone, row, settings, most=most, start=start)[0] for row in rows]
     network: Any = backbone.network
     room = settings.max_new_tokens if most is None else max(1, most)
-    config = generation_config(
+    config = writing_config(
+        backbone, settings, most=min(settings.max_new_tokens, room), start=start
+    )
+    seeds = _seeds(inputs)
+    arguments = generation_arguments(settings, config, _starts(inputs, start), seeds)
+    with quietly(), drawing(settings, seeds[0], source.device):
+        written: Tensor = network.generate(**given, **arguments)
+    if start is None and "prefix" not in inputs:  # Vectors are not given back.
+        written = written[:, source.shape[1] :]
+    texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def writing_config(
+    backbone: TextBackbone, settings: Generation, *, most: int | None = None, start: int | None
+) -> GenerationConfig:
+    """transformers' settings for what the backbone writes.
+
+    Args:
+        most: tokens; None for as many as the settings allow.
+        start: what a decoder's text begins with; None for a network that continues its input.
+    """
+    return generation_config(
         settings,
-        min(settings.max_new_tokens, room),
+        settings.max_new_tokens if most is None else most,
         pad_token_id=backbone.vocabulary.pad,
         eos_token_id=backbone.vocabulary.end,
         bos_token_id=backbone.vocabulary.start,
         decoder_start_token_id=start,
     )
-    source, given = _given(inputs)
-    cuda = [source.device] if source.device.type == "cuda" else []
-    with quietly(), torch.random.fork_rng(devices=cuda, enabled=settings.sample):
-        if settings.sample:
-            torch.manual_seed(int(source.double().abs().sum()))
-        written: Tensor = network.generate(**given, generation_config=config)
-    if start is None and "prefix" not in inputs:  # Vectors are not given back.
-        written = written[:, source.shape[1] :]
-    texts = backbone.tokenizer.batch_decode(written, skip_special_tokens=True)
-    return [text.strip() for text in texts]
 
 
 def _given(inputs: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
@@ -61,3 +85,20 @@ def _given(inputs: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
     source = inputs["prefix"]
     mask = torch.ones(source.shape[:2], dtype=torch.int64, device=source.device)
     return source, {"inputs_embeds": source, "attention_mask": mask}
+
+
+def _starts(inputs: Tensors, start: int | None) -> list[int]:
+    """Where what each row continues begins: behind padding, or for a decoder at once."""
+    source, _ = _given(inputs)
+    if start is not None or "prefix" in inputs:
+        return [0] * len(source)
+    return (source.shape[1] - inputs["mask"].long().sum(1)).tolist()
+
+
+def _seeds(inputs: Tensors) -> list[int]:
+    """A seed for each row; vectors say theirs, for their last digits depend on the batch."""
+    if "seeds" in inputs:
+        return [int(seed) for seed in inputs["seeds"].tolist()]
+    if "prefix" in inputs:
+        return [0] * len(inputs["prefix"])
+    return seeds_of({"tokens": inputs["tokens"].masked_fill(~inputs["mask"].bool(), 0)})

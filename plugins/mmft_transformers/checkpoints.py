@@ -108,13 +108,19 @@ def find_checkpoint(
 
 
 def load_network(
-    auto: Any, checkpoint: Checkpoint, config: PreTrainedConfig, quantization: Any = None
+    auto: Any,
+    checkpoint: Checkpoint,
+    config: PreTrainedConfig,
+    quantization: Any = None,
+    *,
+    writes: bool = True,
 ) -> torch.nn.Module:
     """Load a network.
 
     Args:
         auto: a class of transformers with `from_pretrained`.
         quantization: transformers' settings for weights in few bits; None for 32.
+        writes: whether its output layer is used; else it may be missing, and is filled with zeros.
 
     Raises:
         WeightsError: the weights are missing or do not fit.
@@ -136,12 +142,26 @@ def load_network(
             hint="They must be safetensors; nothing else is loaded.",
         ) from None
     missing = sorted(k for k in told["missing_keys"] if "pooler" not in k)
+    if missing and not writes:
+        missing = _without_output(network, missing)
     if missing:
         raise WeightsError(
             f"The weights in {checkpoint.folder} do not fit a {config.model_type} network: "
             f"'{missing[0]}' is missing ({len(missing)} tensors in all)."
         )
     return network  # type: ignore[no-any-return]
+
+
+def _without_output(network: Any, missing: list[str]) -> list[str]:
+    """Those that are not of the output layer, which is filled with zeros."""
+    output = network.get_output_embeddings()
+    own = {} if output is None else {id(p): p for p in output.parameters()}
+    named = dict(network.named_parameters())
+    with torch.no_grad():
+        for name in missing:
+            if id(named.get(name)) in own:
+                named[name].zero_()
+    return [name for name in missing if id(named.get(name)) not in own]
 
 
 def fill_from_run(backbone: torch.nn.Module, run: Path, modality: str) -> None:

@@ -10,16 +10,24 @@ from torch import nn
 from transformers import PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from mmft_core.contracts import Backbone
+from mmft_core.contracts import AdapterBase, Backbone, Task
 from mmft_core.roles import find_roles
 from mmft_transformers.depth import depth_order
+from mmft_transformers.published_models import Described, TransformersModel, loading
 
 
 class TransformersBackbone(Backbone):
-    """A network of transformers, with all that can be told from it alone."""
+    """A network of transformers, with all that can be told from it alone.
+
+    Attributes:
+        loaded_by: the Auto class of transformers that loads the published network.
+        task_type: what PEFT calls its use; None for what it has no name for.
+    """
 
     network: Any
     published = "network"
+    loaded_by = "AutoModel"
+    task_type: str | None = None
     base_model_prefix = "network"
     """Asked for by transformers where PEFT adapts a network that it has renamed layers of."""
 
@@ -49,7 +57,22 @@ class TransformersBackbone(Backbone):
         (new or network.gradient_checkpointing_enable)({"use_reentrant": False})
 
     def save_assets(self, folder: Path) -> None:
+        # What the network is here, whatever its weights once belonged to.
+        self.config.architectures = [type(self.network).__name__]
         self.config.save_pretrained(folder)
+
+    def adapter_base(self) -> AdapterBase:
+        kind, source = type(self.get_submodule(self.published)), Path(self.loaded.source)
+        code = f"from transformers import {self.loaded_by}\n\nbase = {self.loaded_by}"
+        known = not source.exists() or (source / "config.json").is_file()  # Not a run of mmft.
+        return AdapterBase(
+            code=f"{code}.from_pretrained({{weights!r}})" if known else "",
+            network=f"{kind.__module__}:{kind.__name__}",
+            task_type=self.task_type,
+        )
+
+    def published_model(self, task: Task) -> TransformersModel:
+        return TransformersModel(self, Described(code=loading(self.loaded_by)))
 
 
 def fix_parameter(module: nn.Module, name: str) -> None:

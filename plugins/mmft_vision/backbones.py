@@ -15,10 +15,10 @@ from torchvision.models import WeightsEnum
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors
+from mmft_core.contracts import AdapterBase, Backbone, BackboneContext, Features, Tensors
 from mmft_core.errors import ConfigError, WeightsError
 from mmft_core.reachable import ensure_reachable
-from mmft_core.weights import StateDict
+from mmft_core.weights import LoadedWeights, StateDict
 from mmft_vision.attention import WindowAttention, call_projections
 from mmft_vision.options import ImageBackboneOptions
 from mmft_vision.pixel_range import PixelRange, fitted, with_range
@@ -51,9 +51,14 @@ class Recipe:
 
 
 class TorchvisionBackbone(Backbone):
-    """A network of torchvision without its classifier. Its `body` keeps the published names."""
+    """A network of torchvision without its classifier. Its `body` keeps the published names.
+
+    Attributes:
+        name: of the network, as torchvision has it.
+    """
 
     published = "body"
+    name = ""
 
     def __init__(
         self,
@@ -86,6 +91,9 @@ class TorchvisionBackbone(Backbone):
 
     def enable_checkpointing(self) -> None:
         recompute(self.body, self.recipe.blocks)
+
+    def adapter_base(self) -> AdapterBase:
+        return AdapterBase(code=_code(self.name, self.recipe, self.loaded, self.processor.size))
 
 
 def _grid(feature_map: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,6 +184,7 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
         call_projections(body)
         pixel_range = fitted(options.pixel_range, context)
         backbone = TorchvisionBackbone(body, recipe, options, pixel_range)
+        backbone.name = name
         backbone.loaded = context.weights.load(
             body,
             published=lambda: _published(name, recipe, options.image_size),
@@ -184,6 +193,31 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
         return backbone
 
     return build
+
+
+def _code(name: str, recipe: Recipe, loaded: LoadedWeights, size: int) -> str:
+    """Python that makes a network with its weights; empty for those that others cannot load."""
+    imports, after = ["from torchvision.models import get_model"], []
+    arguments = repr(name)
+    if recipe.sized and size != 224:
+        arguments += f", image_size={size}"
+    if loaded.source == "published" and (not recipe.sized or size == 224):
+        arguments += ', weights="DEFAULT"'
+    elif loaded.source.endswith(".safetensors"):
+        imports.insert(0, "from safetensors.torch import load_file")
+        after = ["base.load_state_dict(load_file({weights!r}), strict=False)"]
+    else:
+        return ""
+    if recipe is SWIN:
+        imports = [_IGNORED, "from mmft_vision.backbones import SWIN", *imports]
+        arguments += ", **SWIN.arguments"
+    elif recipe is VIT:
+        imports = [_IGNORED, "from mmft_vision.attention import call_projections", *imports]
+        after.append("call_projections(base)")
+    return "\n".join([*imports, "", f"base = get_model({arguments})", *after])
+
+
+_IGNORED = "# torchvision's own attention reads its layers' weights, so adapters would be ignored."
 
 
 def _published(name: str, recipe: Recipe, image_size: int) -> tuple[StateDict, str]:

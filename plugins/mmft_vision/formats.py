@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,13 @@ UNREAD: Mapping[str, str] = {
     ".npy": "is an array, which is not read: save it as PNG or TIFF, by PIL.Image.fromarray(array)",
 }
 """What to do with files of formats that are not read, by suffix."""
+
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6]\s+(#|\d+\s)|P[Ff]\n\d|\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    re.DOTALL,
+)
+"""How files of most of these formats begin."""
 
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")
@@ -84,6 +92,11 @@ def _reads_heif() -> bool:
         return False
     register_heif_opener()
     return True
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins so is of a format that may be read."""
+    return _SIGNATURE.match(head) is not None or _has_brand(head[:64], (*_AVIF, *_HEIF))
 
 
 def head_of(file: File) -> bytes:

@@ -22,7 +22,7 @@ from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.data.remarks import warnings_as_remarks
 from mmft_core.files import stamp
 from mmft_vision.deep import Values, decode, is_deep, values
-from mmft_vision.formats import SUFFIXES
+from mmft_vision.formats import SUFFIXES, is_image
 from mmft_vision.images import open_image
 from mmft_vision.options import AugmentationOptions
 from mmft_vision.pixel_range import PixelRange, by_type, colours
@@ -108,6 +108,9 @@ class ImageProcessor(Processor):
 
     def read(self, source: Path) -> Image.Image:
         return open_image(source, str(source))
+
+    def sniff(self, head: bytes) -> bool:
+        return is_image(head)
 
     def extent(self, raw: Image.Image) -> Extent:
         return Extent(raw.width * raw.height, "pixels")

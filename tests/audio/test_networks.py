@@ -75,15 +75,18 @@ def test_nor_its_loss_nor_its_transcript(
         assert backbone.transcribe(own, FEW) == [written[i]]
 
 
+@pytest.mark.parametrize("sample", [False, True])
 @pytest.mark.parametrize("beam_count", [1, 3])
 @torch.no_grad()
-def test_texts_are_of_their_own_recording(beam_count: int, recordings: Recordings) -> None:
+def test_texts_are_of_their_own_recording(
+    beam_count: int, sample: bool, recordings: Recordings
+) -> None:
     # Random weights write in circles, up to a length that follows from their own recording.
     backbone = make_backbone("whisper-tiny", recordings, padding="batch")
-    beams = Generation(max_new_tokens=100, num_beams=beam_count)
-    together = backbone.transcribe(heard(backbone, recordings), beams)
+    settings = Generation(max_new_tokens=100, num_beams=beam_count, sample=sample)
+    together = backbone.transcribe(heard(backbone, recordings), settings)
     alone = [
-        backbone.transcribe(heard(backbone, recordings, [i]), beams)[0]
+        backbone.transcribe(heard(backbone, recordings, [i]), settings)[0]
         for i in range(len(recordings))
     ]
     assert together == alone

@@ -102,8 +102,8 @@ def test_a_cleaned_table_is_clean_and_the_data_stay_as_they_are(
     before = {f: f.stat().st_mtime_ns for f in (root.rglob("*") if root.is_dir() else [root])}
     kinds = (
         "unreadable", "empty", "no-label", "silent", "clipped", "blank", "flat", "extreme-shape",
-        "encoding", "odd", "too-long", "conflict", "leak", "duplicate", "near-leak", "near-duplicate",
-        "suspect",
+        "encoding", "odd", "too-long", "conflict", "leak", "duplicate", "near-leak",
+        "near-duplicate", "suspect",
     )  # fmt: skip
     remove = [word for kind in kinds for word in ("--remove", kind)]
     ended = mmft("data", "clean", root, "-o", tmp_path / "clean.csv", *remove)

@@ -17,7 +17,7 @@ from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
 from mmft_core.planning.config import EngineConfig, LoraConfig
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.roles import find_roles
-from mmft_core.training import kept_weights, lora
+from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.training.checkpoint import load_latest
 from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
 from mmft_core.weights import LoadedWeights
@@ -161,10 +161,10 @@ def test_adapters_are_written_in_pefts_format_and_read_again(tmp_path: Path) -> 
     plain = Layered()
     plain.load_state_dict(Unadapted(task).state_dict())
     wanted = encoded(task.backbone("point"))
-    lora.save(task.backbone("point"), tmp_path / "point")
+    adapter_files.save(task.backbone("point"), tmp_path / "point")
     again = Layered()
     again.load_state_dict(plain.state_dict())
-    lora.load(again, tmp_path / "point")
+    adapter_files.load(again, tmp_path / "point")
     assert torch.allclose(encoded(again), wanted, atol=1e-6)
     loaded = peft.PeftModel.from_pretrained(plain, str(tmp_path / "point"))
     assert torch.allclose(encoded(loaded.base_model.model), wanted, atol=1e-6)
@@ -183,11 +183,11 @@ class Unadapted(nn.Module):
 
 
 def test_adapters_of_another_network_are_refused(tmp_path: Path) -> None:
-    lora.save(adapted(LoraConfig(rank=2)).backbone("point"), tmp_path / "point")
+    adapter_files.save(adapted(LoraConfig(rank=2)).backbone("point"), tmp_path / "point")
     other = Layered()
     other.blocks = other.blocks[:2]
     with pytest.raises(ValueError, match="does not fit"):
-        lora.load(other, tmp_path / "point")
+        adapter_files.load(other, tmp_path / "point")
 
 
 def test_the_digest_is_of_the_base_alone() -> None:

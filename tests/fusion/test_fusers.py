@@ -28,6 +28,7 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import ConfigError
+from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.weights import LoadedWeights
 
 WAYS = ("concat", "gated", "cross-attention", "late")
@@ -93,6 +94,7 @@ def test_what_a_sample_has_decides_wherever_it_stands_in_a_batch(way: str) -> No
 @pytest.mark.parametrize("count", [1, 4])
 def test_all_of_it_learns_and_a_batch_may_be_of_one(way: str, count: int) -> None:
     model = task(way).train()
+    use_running_statistics(model, lambda text: None)  # As the engine does.
     loss = model(batch(torch.randn(count, 3), torch.randn(count, 3))).loss
     loss.backward()
     assert torch.isfinite(loss)

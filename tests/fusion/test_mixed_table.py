@@ -15,8 +15,8 @@ from PIL import Image
 
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.labelled_files import pack
-from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.remarks import collecting
+from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
 from tests.audio.tools import write as write_recording
@@ -107,7 +107,7 @@ def test_recordings_are_read_and_sized_and_checked(tmp_path: Path) -> None:
 def test_numbers_to_predict_and_nothing_to_predict(tmp_path: Path) -> None:
     path = write_table(tmp_path)
     numbers = open_mixed(path, context("image", target="number"), target_column="ink")
-    assert numbers.splits["train"].target(1) == "313.0"
+    assert numbers.splits["train"].target(1) == 313
     assert "ink" not in numbers.options.columns
     nothing = open_mixed(path, context("image", "tabular", target="none"))
     assert nothing.splits["train"][0].target is None

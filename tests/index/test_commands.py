@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -309,11 +310,39 @@ def test_columns_are_named_and_parts_kept_apart(sentences: Path, tmp_path: Path,
     assert "2 new, 0 unchanged, 0 removed" in mmft(*command, "--split", "test").out
 
 
+def test_hidden_files_are_no_part_of_a_library(
+    pictures: Path, library: Path, tmp_path: Path, mmft
+) -> None:
+    (library / "._x.jpg").write_bytes(b"\0\5\26\7")
+    (library / ".git").mkdir()
+    (library / ".git" / "x.jpg").write_bytes(b"no picture")
+    ended = mmft("index", pictures, library, "-o", tmp_path / "index")
+    assert ended.code == 0 and "passed over 1 hidden file and 1 hidden folder" in ended.err
+    ended = mmft("index", pictures, "https://example.org/a.jpg", "-o", tmp_path / "index")
+    assert ended.code == 2 and "only files of this machine are taken" in ended.err
+
+
+def test_a_picture_on_standard_input_is_a_query(
+    pictures: Path, library: Path, tmp_path: Path, mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, query = tmp_path / "index", library / "flower" / "003.jpg"
+    mmft("index", pictures, library, "-o", place)
+    (wanted,) = mmft("search", pictures, query, "--index", place).out.splitlines()
+    stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(query.read_bytes())))
+    monkeypatch.setattr("sys.stdin", stream)
+    page = tmp_path / "found.html"
+    (line,) = mmft("search", pictures, "-", "--index", place, "--html", page).out.splitlines()
+    assert json.loads(line) == json.loads(wanted) | {"query": "-"}
+    assert page.read_text().count('<img class="preview"') == 6
+    ended = mmft("search", pictures, query.as_uri(), library / "._gone.jpg", "--index", place)
+    assert ended.code == 2 and "found no such file" in ended.err
+
+
 def test_an_embedding_is_written_whole(sentences: Path, tmp_path: Path, mmft) -> None:
     (line,) = mmft("predict", sentences, "some words").out.splitlines()
     header, row = mmft("predict", sentences, "some words", "--format", "csv").out.splitlines()
-    names, numbers = header.split(","), [float(cell) for cell in row.split(",")[1:]]
-    assert names == ["input", *(f"embedding_{i}" for i in range(1, 385))]
+    names, numbers = header.split(","), [float(cell) for cell in row.split(",")[1:-1]]
+    assert names == ["input", *(f"embedding_{i}" for i in range(1, 385)), "error"]
     assert numbers == pytest.approx(json.loads(line)["embedding"], abs=1e-6)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,9 @@ from mmft_core.batches.loading import evaluation_loader
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
 from mmft_core.evaluation import Evaluation, evaluate
-from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
-from mmft_core.training.device import make_accelerator
-from tests.conftest import make_photo_folder
+from tests.conftest import Finished, make_photo_folder, run_arguments
 from tests.engine.toy import CLASSES, Layered, Points
 
 LOSSES = ("supcon", "triplet", "arcface", "proxy")
@@ -51,8 +51,8 @@ def judge(task: ClassRetrieval, batches: list[Batch]) -> Evaluation:
             return iter([Loaded(batch, list(batch.ids)) for batch in batches])
 
     recall = {"recall": build_retrieval_recall(NoOptions(), MetricContext())}
-    accelerator = make_accelerator(EngineConfig(device="cpu", precision="fp32"))
-    return evaluate(task, Fixed(), recall, accelerator)  # type: ignore[arg-type]
+    inference = Inference.of("fp32", torch.device("cpu"))
+    return evaluate(task, Fixed(), recall, inference)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -218,3 +218,17 @@ def test_normalised_in_float32_under_autocast() -> None:
         found = task(batch_of(task, torch.randn(4, 2), [*CLASSES, *CLASSES])).predictions
     assert found.dtype == torch.float32
     assert torch.allclose(F.normalize(found, dim=-1), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "compares"), [("supcon", True), ("triplet", True), ("proxy", False)]
+)
+def test_only_a_loss_that_compares_samples_needs_two(
+    mmft: Callable[..., Finished], tmp_path: Path, loss: str, compares: bool
+) -> None:
+    more = ("--task", "image-retrieval", "--batch-size", "1", "--set", f"task.loss={loss}")
+    ended = mmft(*run_arguments(tmp_path / "run", *more, "--set", "engine.steps=1"))
+    assert ended.code == (2 if compares else 0), ended.err
+    if compares:
+        assert "compares the samples of a batch, of which there is one" in ended.err
+        assert "--batch-size 2 or more" in ended.err and not (tmp_path / "run").exists()

@@ -24,9 +24,8 @@ from mmft_core.contracts import (
 )
 from mmft_core.data.soundness import inspect
 from mmft_core.evaluation import Evaluation, evaluate
-from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
-from mmft_core.training.device import make_accelerator
 from tests.retrieval.toys import SENTENCES, Bag, Pairs, pairs
 
 
@@ -50,8 +49,8 @@ def whole(task: TextRetrieval, split: Pairs) -> Batch:
 def judge(task: TextRetrieval, split: Pairs) -> Evaluation:
     metrics = {"recall": build_retrieval_recall(NoOptions(), MetricContext())}
     loader = evaluation_loader(prepared(task, split), 3, workers=0)
-    accelerator = make_accelerator(EngineConfig(device="cpu", precision="fp32"))
-    return evaluate(task, loader, metrics, accelerator, examples=24)
+    inference = Inference.of("fp32", torch.device("cpu"))
+    return evaluate(task, loader, metrics, inference, examples=24)
 
 
 def train(task: TextRetrieval, split: Pairs, steps: int = 60) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,18 @@ import pytest
 from tests.conftest import Finished
 from tests.fusion.tools import write_table
 from tests.serve.conftest import IMAGE, TEXT
-from tests.serve.tools import by_input, digit, hum, lines, same, serving, train, write_rows
+from tests.serve.tools import (
+    Held,
+    by_input,
+    digit,
+    hum,
+    lines,
+    plain,
+    same,
+    serving,
+    train,
+    write_rows,
+)
 
 Mmft = Callable[..., Finished]
 
@@ -124,9 +137,15 @@ def test_speech_in_pieces(words: Path, tmp_path: Path, mmft: Mmft) -> None:
     assert too_long.json()["error"] == "The audio holds 700 seconds; at most 600 are taken."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["audio-cls", "summarization", "captioning"])
-def test_other_tasks(task: str, tmp_path: Path, pictures: list[Path], mmft: Mmft) -> None:
-    written = ("--set=task.max_new_tokens=6",)
+def test_other_tasks(task: str, tmp_path: Path, mmft: Mmft) -> None:
+    """One at a time, and several that wait for the model and share a batch."""
+    steps = ("--set=engine.steps=30", "--set=engine.eval_every=30", "--lr=2e-3")
+    written = (*steps, "--set=task.max_new_tokens=6")  # Learned, so that no text is a near tie.
+    pictures = [tmp_path / f"{colour}.png" for colour in ("red", "lime", "blue")]
+    for file in pictures:
+        file.write_bytes(plain(file.stem))
     sounds = ("--set=backbone.size=tiny", "--set=backbone.padding=batch")
     hums = [tmp_path / f"{pitch}.wav" for pitch in (200, 300, 400)]
     for file in hums:
@@ -141,10 +160,22 @@ def test_other_tasks(task: str, tmp_path: Path, pictures: list[Path], mmft: Mmft
     data = write_rows(tmp_path / "rows.csv", (column, target), inputs)
     run = train(tmp_path / "run", task, *arguments, "--dataset", data)
     wanted = predicted(mmft, run, *inputs)
+    if task != "audio-cls":
+        assert wanted == [{target: f"target {number}"} for number in range(len(inputs))]
+    parts = [(e.name, e.read_bytes()) if isinstance(e, Path) else (None, e) for e in inputs]
     with serving(run) as served:
-        for each, record in zip(inputs, wanted, strict=True):
-            part = (each.name, each.read_bytes()) if isinstance(each, Path) else (None, each)
+        for part, record in zip(parts, wanted, strict=True):
             assert same(served.predict(**{column: part}).json()["prediction"], record)
+    held = Held()
+    with serving(run, held.around) as served, ThreadPoolExecutor(8) as clients:
+        asked = [clients.submit(served.predict, **{column: part}) for part in parts * 2]
+        assert held.began.wait(60)
+        while served.figure("mmft_queue_depth") < len(asked):
+            time.sleep(0.01)
+        held.may.set()
+        answers = [future.result(60).json()["prediction"] for future in asked]
+        assert served.figure("mmft_batch_size_count") < len(asked), "they were computed together"
+    assert all(map(same, answers, wanted * 2))
 
 
 def test_embeddings_with_their_neighbours(tmp_path: Path, rows: Path, mmft: Mmft) -> None:

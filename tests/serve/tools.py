@@ -47,6 +47,21 @@ class Served:
         return sum(float(x.split()[-1]) for x in lines if x.partition("{")[0].split()[0] == name)
 
 
+class Held:
+    """A network that waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.may, self.began = threading.Event(), threading.Event()
+
+    def around(self, compute: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
+        def held(batch: Batch) -> Any:
+            self.began.set()
+            assert self.may.wait(60)
+            return compute(batch)
+
+        return held
+
+
 @contextmanager
 def serving(
     run: Path,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from mmft_text.causal import CausalBackbone
 from safetensors.torch import load_model, save_model
 
 from mmft_core.contracts import PADDING, Generator
@@ -59,9 +61,11 @@ def test_nor_the_losses_of_its_summary(name: str) -> None:
     [
         Generation(max_new_tokens=8),
         Generation(max_new_tokens=8, num_beams=3, no_repeat_ngram=2, length_penalty=1.5),
+        Generation(max_new_tokens=8, repetition_penalty=1.5, no_repeat_ngram=1),
         Generation(max_new_tokens=8, sample=True, temperature=0.7, top_p=0.9),
+        Generation(max_new_tokens=8, sample=True, num_beams=2),
     ],
-    ids=["greedy", "beams", "sampling"],
+    ids=["greedy", "beams", "penalties", "sampling", "sampled beams"],
 )
 def test_writing(name: str, settings: Generation, capfd: pytest.CaptureFixture[str]) -> None:
     backbone = make_backbone(name)
@@ -70,11 +74,53 @@ def test_writing(name: str, settings: Generation, capfd: pytest.CaptureFixture[s
     written = backbone.generate(inputs, settings)
     assert len(written) == len(TEXTS) and all(isinstance(text, str) for text in written)
     assert backbone.generate(inputs, settings) == written
-    if not settings.sample:
-        alone = [backbone.generate(collated(backbone, [text]), settings)[0] for text in TEXTS]
-        assert alone == written
+    alone = [backbone.generate(collated(backbone, [text]), settings)[0] for text in TEXTS]
+    assert alone == written
     captured = capfd.readouterr()
     assert captured.err == "" and captured.out == ""
+
+
+def test_padding_is_no_word_that_is_repeated() -> None:
+    """As with GPT-2's own tokenizer, the end of a text pads as well: it can come all the same."""
+    backbone = make_backbone("gpt2")
+    assert isinstance(backbone, CausalBackbone)
+    backbone.vocabulary = replace(backbone.vocabulary, pad=backbone.vocabulary.end or 0)
+    backbone.processor = replace(backbone.processor, vocabulary=backbone.vocabulary)
+    texts, wanted = ["efgefgefgefg", "abcd"], ["on", "his"]
+    inputs = collated(backbone, texts)
+    assert not inputs["mask"].all()
+    targets = backbone.codec.collate([backbone.codec.encode(text) for text in wanted])
+    assert not set(inputs["tokens"][inputs["mask"]].tolist()) & set(targets.flatten().tolist())
+    optimizer = torch.optim.Adam(backbone.parameters(), lr=3e-3)
+    losses = backbone.token_losses(inputs, targets)
+    while float(losses.detach().max()) > 0.05:
+        optimizer.zero_grad()
+        losses.mean().backward()
+        optimizer.step()
+        losses = backbone.token_losses(inputs, targets)
+    for settings in (
+        Generation(max_new_tokens=12),
+        Generation(max_new_tokens=12, no_repeat_ngram=1),
+        Generation(max_new_tokens=12, repetition_penalty=3.0),
+        Generation(max_new_tokens=12, num_beams=2, no_repeat_ngram=1),
+    ):
+        assert backbone.generate(inputs, settings) == wanted, settings
+
+
+@torch.no_grad()
+def test_samples_are_drawn_by_their_probability() -> None:
+    """Equal texts draw the same, and what many texts draw is spread as the network has it."""
+    backbone = make_backbone("gpt2")
+    texts = [f"text {number}" for number in range(400)]
+    inputs = collated(backbone, texts)
+    drawn = backbone.generate(inputs, Generation(max_new_tokens=1, sample=True, top_k=2))
+    assert drawn == backbone.generate(inputs, Generation(max_new_tokens=1, sample=True, top_k=2))
+    logits = backbone.network(inputs["tokens"], attention_mask=inputs["mask"].long()).logits
+    top = logits[:, -1].topk(2)
+    first = [backbone.tokenizer.decode(token).strip() for token in top.indices[:, 0]]
+    expected = float(top.values.softmax(1)[:, 0].mean())
+    share = sum(a == b for a, b in zip(drawn, first, strict=True)) / len(texts)
+    assert share == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize("name", CAUSAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from accelerate import Accelerator
+import torch
 from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
 from mmft_text.tokenizers import train_tokenizer
 from mmft_text.written import WrittenCodec
@@ -14,6 +14,7 @@ from mmft_core.contracts import NoTargets, Processor
 from mmft_core.data.splits import Subset
 from mmft_core.features.computing import Encoder
 from mmft_core.planning.config import EngineConfig
+from mmft_core.precision import Inference
 from tests.text.tools import TEXTS, Texts, make_backbone
 
 VOCABULARY = Vocabulary.of(train_tokenizer(Texts(), 400, "encoder"))
@@ -76,7 +77,7 @@ def test_so_do_the_batches_of_frozen_backbones() -> None:
         modality="text",
         backbone=make_backbone("minilm"),
         keeps_sequence=True,
-        accelerator=Accelerator(cpu=True),
+        inference=Inference.of("fp32", torch.device("cpu")),
         config=EngineConfig(batch_size=10, workers=0),
     )
     split = Sized([FEW, MANY] * 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -76,6 +77,31 @@ class TestClassification:
         found = lines(ended)
         assert [line.get("label") for line in found] == ["dog", None, "cat"]
         assert "empty text" in found[1]["error"] and ended.code == 2
+
+    def test_lines_of_several_files_and_odd_texts(
+        self, finished: Path, mmft, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def feed(content: bytes) -> None:
+            stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))
+            monkeypatch.setattr("sys.stdin", stream)
+
+        feed(
+            b"The dog barks.\r\n\xef\xbb\xbfThe cat \x1b[31mmeows.\n"
+            b"/etc/passwd\nhttps://x.org/a.txt"
+        )
+        found = lines(mmft("predict", finished, "-"))
+        assert [line["input"] for line in found] == [
+            "The dog barks.", "The cat \x1b[31mmeows.", "/etc/passwd", "https://x.org/a.txt",
+        ]  # fmt: skip
+        for content in (b"The dog\nThe caf\xe9", "The dog".encode("utf-16")):
+            feed(content)
+            ended = mmft("predict", finished, "-")
+            assert ended.code == 2 and "not UTF-8" in ended.err and ended.err.count("error") == 1
+        texts = ["-1 star", "=1+1", "", "Is it [so] *good*?", "~root dog", "http://x.org/win"]
+        ended = mmft("predict", finished, "--format", "csv", "--", *texts)
+        rows = list(csv.DictReader(io.StringIO(ended.out)))
+        assert [row["input"] for row in rows] == ["'-1 star", "'=1+1", *texts[2:]]
+        assert [bool(row["error"]) for row in rows] == [text == "" for text in texts]
 
     def test_the_report_shows_the_most_wrong_texts(self, finished: Path) -> None:
         assert "at the postman" in (finished / "report.html").read_text()

@@ -81,7 +81,7 @@ const textInput = input => {
 };
 const rowInput = input => {
   const cells = Object.entries(input.fields).map(([name, categories]) => {
-    const few = categories && categories.length <= 200;
+    const few = categories?.length && categories.length <= 200;
     const cell = few ? make("select", {}, new Option("", ""), ...categories.map(c => new Option(c, c)))
       : make("input", { type: "text", inputMode: categories ? "text" : "decimal", autocomplete: "off" });
     cell.dataset.column = name;

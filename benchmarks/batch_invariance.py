@@ -1,0 +1,335 @@
+"""How often an answer depends on the inputs that share its batch, in bf16 and in fp32.
+
+    pip install -e '.[bench]'
+    python benchmarks/batch_invariance.py --whisper WEIGHTS
+
+Small networks are trained first; MiniLM is also used as it was published, and so is Whisper, if
+WEIGHTS is a folder of transformers with one. Each test input is answered alone, then in batches
+of 2, 8 and 32: once beside its neighbours in the data, once beside inputs drawn at random.
+
+    changed      inputs whose answer in any of these batches is another than alone: the class, the
+                 nearest of the others (in brackets the order of the nearest ten), the text
+    difference   the largest of any probability or similarity
+    bf16 / fp32  inputs whose answer alone in bf16 is another than alone in fp32
+    1, 32        time in fp32 over time in bf16 for one input and for 32; above 1, bf16 is faster.
+                 Medians of rounds in which the two take turns
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from speech_data import read_table, write_recordings
+from text_peers import minilm
+from torch import Tensor
+
+from mmft_core.artifacts import LoadedModel, load
+from mmft_core.batches.prepared import PreparedSample, PreparedSplit
+from mmft_core.cli import main as mmft
+from mmft_core.contracts import Batch, DatasetContext, Split
+from mmft_core.data.splits import Unlabelled
+from mmft_core.discovery import discover
+from mmft_core.inference.predictor import Predictor
+from mmft_core.parts import build_dataset, build_task
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import nest
+
+PRECISIONS = ("fp32", "bf16")
+SIZES = (2, 8, 32)
+NEAREST = 10
+SPLITS = {"train": 640, "val": 16, "test": 128}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and what is asked of it.
+
+    Attributes:
+        run: settings of `mmft run`.
+        steps: of training; 0 for a network as it was published.
+        options: of the task, when it answers.
+        inputs: how many of the test split are asked.
+    """
+
+    name: str
+    run: Mapping[str, Any]
+    steps: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: int = 128
+
+
+def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
+    bert = {"backbone.name": "minilm", "backbone.weights": str(minilm()), "backbone.max_length": 64}
+    pictures = {"task.name": "image-cls", "backbone.name": "resnet18", "backbone.weights": "none"}
+    yield Subject("image-cls, ResNet-18", pictures, 90, inputs=179)
+    topics = {"task.name": "text-cls", **bert, "dataset.name": texts(work, "label")}
+    yield Subject("text-cls, BERT (MiniLM)", {**topics, "engine.batch_size": 16}, 40)
+    pairs = {"task.name": "text-retrieval", **bert, "dataset.name": texts(work, "summary")}
+    yield Subject("text-retrieval, MiniLM as published", pairs)
+    for name in ("t5-small", "gpt2"):
+        small = {"name": name, "weights": "none", "size": "tiny", "max_length": 96}
+        run = {
+            "task.name": "summarization",
+            "dataset.name": texts(work, "summary"),
+            **{f"backbone.{key}": value for key, value in small.items()},
+            "task.max_target_length": 32,
+            "task.max_new_tokens": 24,
+        }
+        for beams in (1, 4):
+            way = "greedy" if beams == 1 else f"{beams} beams"
+            yield Subject(f"summarization, {name}, {way}", run, 100, {"num_beams": beams})
+    scenes = {
+        "task.name": "captioning",
+        "dataset.name": "digit-scenes",
+        "dataset.samples": 640,
+        "backbone.image.name": "resnet18",
+        "backbone.text.name": "gpt2",
+        "backbone.image.weights": "none",
+        "backbone.text.weights": "none",
+        "backbone.text.size": "tiny",
+        "task.max_new_tokens": 16,
+        "engine.batch_size": 16,
+    }
+    yield Subject("captioning, ResNet-18 and GPT-2", scenes, 60)
+    for padding, inputs in (("window", 32), ("batch", 64)) if whisper else ():
+        run = {
+            "task.name": "asr",
+            "dataset.name": recordings(work, inputs),
+            "backbone.name": "whisper-tiny.en",
+            "backbone.weights": str(whisper),
+            "backbone.padding": padding,
+        }
+        told = {"exact": False, "num_beams": 1, "max_new_tokens": 48}
+        yield Subject(f"asr, Whisper tiny.en, padding={padding}", run, 0, told, inputs)
+
+
+@cache
+def texts(work: Path, target: str) -> str:
+    """A table of documentation strings, and the packages that they are of or their summaries."""
+    component = discover().dataset("text/docstrings")
+    kind = "class" if target == "label" else "text"
+    splits = component.build(component.options_type()(), DatasetContext(target=kind)).splits
+    table = work / f"{target}.jsonl"
+    with table.open("w", encoding="utf-8") as file:
+        for name, most in SPLITS.items():
+            split = splits[name]
+            for index in np.linspace(0, len(split) - 1, most).astype(int).tolist():
+                sample = split[index]
+                row = {"text": sample.inputs["text"], target: sample.target, "split": name}
+                file.write(json.dumps(row) + "\n")
+    return str(table)
+
+
+@cache
+def recordings(work: Path, count: int) -> str:
+    """A table of spoken commands, nearly all of them to be asked about."""
+    folder = work / f"recordings-{count}"
+    table = folder / "table.jsonl"
+    if table.exists():
+        return str(table)
+    folder.mkdir()
+    rows = read_table(write_recordings(folder, count + 4))
+    with table.open("w", encoding="utf-8") as file:
+        for number, (path, text) in enumerate(rows):
+            name = ("train", "train", "val", "val")[number] if number < 4 else "test"
+            file.write(json.dumps({"audio": str(path), "text": text, "split": name}) + "\n")
+    return str(table)
+
+
+def made(subject: Subject, work: Path) -> tuple[LoadedModel, Split]:
+    """A subject's model and its test split."""
+    registry = discover()
+    told = {"engine.workers": 0, **({"engine.steps": subject.steps} if subject.steps else {})}
+    plan = resolve(nest({**subject.run, **told}), registry)
+    data = build_dataset(plan)
+    if not subject.steps:
+        plan = resolve(
+            nest({**subject.run, **{f"task.{k}": v for k, v in subject.options.items()}}), registry
+        )
+        task = build_task(plan, data, lambda text: None)
+        model = LoadedModel(
+            task=task, component=plan.task.component, info=data.info, parts=plan.backbones
+        )
+        return model, data.splits["test"]
+    settings = [f"--set={key}={value}" for key, value in {**subject.run, **told}.items()]
+    output = work / f"run-{zlib.crc32(str((subject.steps, subject.run)).encode()):08x}"
+    if not (output / "results.json").exists():
+        shutil.rmtree(output, ignore_errors=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            mmft(["run", *settings, "-o", str(output)])
+    return load(output, registry, {"task": dict(subject.options)}), data.splits["test"]
+
+
+class Asked:
+    """A model in one precision, with prepared inputs."""
+
+    def __init__(self, model: LoadedModel, split: Split, inputs: int, precision: str) -> None:
+        self.predictor = Predictor(model, EngineConfig(precision=precision, workers=0))
+        self.data = PreparedSplit(
+            Unlabelled(split), self.predictor.processors, model.task.codec, train=False
+        )
+        places = np.unique(np.linspace(0, len(split) - 1, min(inputs, len(split))).round())
+        found = [self.data[0, int(place)] for place in places]
+        self.items = [item for item in found if isinstance(item, PreparedSample)]
+
+    def batch(self, chosen: Sequence[int]) -> Batch:
+        batch = self.data.collate([self.items[index] for index in chosen]).batch
+        assert batch is not None
+        return batch
+
+    def answers(self, batches: Sequence[Sequence[int]]) -> list[Any]:
+        """A row of numbers or a text for each input, in the order of the inputs."""
+        found: dict[int, Any] = {}
+        for chosen in batches:
+            predictions = self.predictor.compute(self.batch(chosen))
+            if isinstance(predictions, Mapping):
+                (predictions,) = predictions.values()
+            found |= dict(zip(chosen, map(_answer, predictions), strict=True))
+        return [found[index] for index in range(len(self.items))]
+
+    def seconds(self, batches: Sequence[Batch]) -> float:
+        started = time.perf_counter()
+        for batch in batches:
+            self.predictor.compute(batch)
+        return time.perf_counter() - started
+
+
+def _answer(prediction: Any) -> Any:
+    if isinstance(prediction, Tensor):
+        return prediction.float().numpy()
+    return prediction["text"] if isinstance(prediction, Mapping) else prediction
+
+
+def companies(count: int, rng: np.random.Generator) -> Iterator[list[list[int]]]:
+    """Ways to divide so many inputs into batches."""
+    for size in SIZES:
+        for order in (np.arange(count), rng.permutation(count)):
+            yield [order[k : k + size].tolist() for k in range(0, count, size)]
+
+
+def said(answers: Sequence[Any], gallery: np.ndarray | None) -> list[Any]:
+    """What each answer says: a text, a class, or the nearest ten of a gallery (n, D)."""
+    if isinstance(answers[0], str):
+        return list(answers)
+    if gallery is None:
+        return [int(row.argmax()) for row in answers]
+    near = np.stack(answers) @ gallery.T
+    np.fill_diagonal(near, -np.inf)
+    return [tuple(row) for row in np.argsort(-near, axis=1, kind="stable")[:, :NEAREST]]
+
+
+def differences(mine: Sequence[Any], others: Sequence[Any], gallery: np.ndarray | None) -> float:
+    """The largest difference of a probability, or of a similarity to any of a gallery."""
+    if isinstance(mine[0], str):
+        return float("nan")
+    apart = np.stack(mine) - np.stack(others)
+    return float(np.abs(apart if gallery is None else apart @ gallery.T).max())
+
+
+def count(changed: np.ndarray, first: np.ndarray | None) -> str:
+    return f"{changed.sum()}" if first is None else f"{first.sum()} ({changed.sum()})"
+
+
+def row(subject: Subject, work: Path, rounds: int) -> list[str]:
+    """Ask a subject everything; give the cells of its row."""
+    model, split = made(subject, work)
+    asked = {p: Asked(model, split, subject.inputs, p) for p in PRECISIONS}
+    number = len(asked["fp32"].items)
+    embeds = "retrieval" in subject.name
+    alone = {p: each.answers([[index] for index in range(number)]) for p, each in asked.items()}
+    galleries = {p: np.stack(rows) if embeds else None for p, rows in alone.items()}
+    cells = [subject.name, str(number)]
+    for precision, each in asked.items():
+        gallery, rng = galleries[precision], np.random.default_rng(0)
+        wanted, worst = said(alone[precision], gallery), 0.0
+        changed, first = np.zeros(number, bool), np.zeros(number, bool)
+        for batches in companies(number, rng):
+            found = each.answers(batches)
+            changed |= _unlike(wanted, said(found, gallery))
+            first |= _unlike(wanted, said(found, gallery), first=embeds)
+            worst = max(worst, differences(alone[precision], found, gallery))
+        cells += [
+            count(changed, first if embeds else None),
+            "-" if worst != worst else f"{worst:.0e}",
+        ]
+    answers = [said(alone[precision], galleries[precision]) for precision in PRECISIONS]
+    first = _unlike(*answers, first=True) if embeds else None
+    cells.append(count(_unlike(*answers), first))
+    return [*cells, *(f"{speed_up(asked, size, rounds):.2f}" for size in (1, 32))]
+
+
+def _unlike(mine: Sequence[Any], others: Sequence[Any], *, first: bool = False) -> np.ndarray:
+    pairs = zip(mine, others, strict=True)
+    return np.array([a[0] != b[0] if first else a != b for a, b in pairs])
+
+
+def speed_up(asked: Mapping[str, Asked], size: int, rounds: int) -> float:
+    """How many times faster bf16 is than fp32."""
+    starts = range(0, len(asked["fp32"].items) - size + 1, size)
+    chosen = [list(range(k, k + size)) for k in list(starts)[: 8 if size == 1 else 1]]
+    batches = [asked["fp32"].batch(each) for each in chosen]
+    for each in asked.values():
+        each.seconds(batches[:1])  # The first call prepares things.
+    ratios = []
+    for _ in range(rounds):
+        full, reduced = (asked[precision].seconds(batches) for precision in PRECISIONS)
+        ratios.append(full / reduced)
+    return statistics.median(ratios)
+
+
+def processor() -> str:
+    """The CPU's name, and what it has for bf16."""
+    told = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
+    name = re.search(r"^Model name:\s*(.+)$", told, re.MULTILINE)
+    able = [feature for feature in ("avx512_bf16", "amx_bf16") if feature in told]
+    threads = torch.get_num_threads()
+    return (
+        f"{name[1] if name else 'unknown CPU'} ({', '.join(able) or 'no bf16'}), {threads} of "
+        f"{os.cpu_count()} cores, torch {torch.__version__}"
+    )
+
+
+HEAD = (
+    "model", "inputs", "fp32 changed", "difference", "bf16 changed", "difference", "bf16 / fp32",
+    "1", "32",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--whisper", type=Path, help="A folder of transformers with a Whisper.")
+    parser.add_argument("--only", default="", help="Only rows whose name holds this.")
+    parser.add_argument("--keep", type=Path, help="Keep trained models here, and find them again.")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    print(f"{processor()}\n\n| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = given.keep or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        for subject in subjects(work, given.whisper):
+            if given.only in subject.name:
+                cells = row(subject, work, given.rounds)
+                print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Printing lines to a terminal, with what is foreign in them escaped.
+
+Commands print by `echo` and `echo_data`, and tables by `mmft_core.cli.tables`; nothing else
+prints (a test watches over it). So no name, label or message reaches the terminal as it is.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+import traceback
+from types import TracebackType
+from typing import IO, Any, cast
+
+import click
+
+from mmft_core.escaping import escape, escape_data, escape_message
+from mmft_core.files import json_text
+
+
+class Styled(str):
+    """Text that is escaped already, with escape sequences of our own. `styled` makes it."""
+
+    __slots__ = ()
+
+
+def styled(text: str, **style: Any) -> Styled:
+    """Text in a style of `click.style`."""
+    return Styled(click.style(escape_message(text), **style))
+
+
+def joined(*parts: str) -> Styled:
+    """One text of several, of which those that are not styled yet are escaped."""
+    return Styled("".join(p if isinstance(p, Styled) else escape_message(p) for p in parts))
+
+
+def echo(*parts: str, err: bool = False) -> None:
+    """Print a line of parts."""
+    click.echo(joined(*parts), err=err)
+
+
+def remark_hidden(hidden: object) -> None:
+    """Tell of hidden files that were passed over, if there were any."""
+    if str(hidden):
+        echo(f"! passed over {hidden}", err=True)
+
+
+def echo_data(text: str, *, nl: bool = True) -> None:
+    """Print JSON or TOML, whose meaning stays the same."""
+    click.echo(escape_data(text), nl=nl)
+
+
+def echo_json(value: Any, **settings: Any) -> None:
+    """Print JSON, with settings of `json_text`."""
+    click.echo(dump_json(value, **settings))
+
+
+def dump_json(value: Any, **settings: Any) -> str:
+    """JSON by `json_text`, harmless in a terminal and the same to programs."""
+    return escape_data(json_text(value, **settings))
+
+
+def use_utf8() -> None:
+    """Have standard output take any character, whatever the locale is.
+
+    Files and programs get UTF-8; a terminal that cannot show a character, its escape sequence.
+    """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
+        if out.isatty():
+            out.reconfigure(errors="backslashreplace")
+        else:
+            out.reconfigure(encoding="utf-8")
+
+
+def show_error(message: str, hint: str | None = None) -> None:
+    """Print an error and what to do about it."""
+    echo(styled("error: ", fg="red", bold=True), message, err=True)
+    if hint:
+        echo(f"       {hint}", err=True)
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    """Print a mistake that click has found, as click does."""
+    error.message = escape(error.message)  # type: ignore[misc]
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().rstrip().split("\n"):
+        echo(line, err=True)
+    if isinstance(error, click.NoSuchOption) and not error.possibilities and _takes_inputs(error):
+        command = error.ctx.command_path if error.ctx else "mmft"
+        echo(f"       Inputs that begin with '-' go after --: {command} ... -- INPUT", err=True)
+
+
+def _takes_inputs(error: click.UsageError) -> bool:
+    params = error.ctx.command.params if error.ctx else ()
+    return any(isinstance(p, click.Argument) and p.nargs == -1 for p in params)
+
+
+def show_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback; for `sys.excepthook`."""
+    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+        echo(line, err=True)
+
+
+class _Lines:
+    """A stream whose writes are lines, each of which is escaped."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        line = text.rstrip("\r\n")
+        return self.stream.write(escape(line) + text[len(line) :])
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def for_lines(stream: IO[str]) -> IO[str]:
+    """The stream itself, or, of a terminal, one that escapes what it is given a line at a time.
+
+    For data (CSV, captions), which programs and files get as they are.
+    """
+    return cast(IO[str], _Lines(stream)) if _is_terminal(stream) else stream
+
+
+def _is_terminal(stream: IO[str]) -> bool:
+    return stream.isatty()

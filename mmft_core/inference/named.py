@@ -1,0 +1,149 @@
+"""Which files an argument names: a file, those of a folder, those that match a pattern.
+
+Hidden files and folders, such as `._photo.jpg` and `.git`, are passed over, as training does, and
+counted. Whoever names one itself means it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmft_core.data.class_folders import FileKind, reading
+from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.errors import DataError
+from mmft_core.files import suffix_of
+
+_LONGEST_NAME = 4096
+_WILD = "*?["
+
+
+@dataclass
+class Hidden:
+    """What was passed over: files of the kind that is looked for, and folders."""
+
+    files: int = 0
+    folders: int = 0
+    example: str = ""
+
+    def add(self, path: Path, *, folder: bool = False) -> None:
+        self.files += not folder
+        self.folders += folder
+        self.example = self.example or str(path)
+
+    def __str__(self) -> str:
+        """3 hidden files and 1 hidden folder, such as photos/._1.jpg; "" for none."""
+        both = {"file": self.files, "folder": self.folders}
+        told = [f"{n:,} hidden {noun}{'s' if n > 1 else ''}" for noun, n in both.items() if n]
+        return f"{' and '.join(told)}, such as {self.example}" if told else ""
+
+
+def named_files(
+    argument: str, suffixes: tuple[str, ...], hidden: Hidden | None = None
+) -> list[Path] | None:
+    """The files that an argument names, sorted; None if it names nothing.
+
+    Args:
+        suffixes: of those that are looked for in folders; other files are taken where they are
+            named, or match a pattern.
+        hidden: counts what is passed over.
+
+    Raises:
+        DataError: it is a table, a folder without such files, or cannot be read.
+    """
+    hidden = Hidden() if hidden is None else hidden
+    if not argument or len(argument) > _LONGEST_NAME or "\0" in argument:
+        return None
+    try:
+        path = Path(argument).expanduser()
+        if path.is_dir():
+            return _in_folder(path, suffixes, hidden)
+        if path.exists():
+            _refuse_others(path, suffixes)
+            return [path]
+        is_pattern = any(c in argument for c in _WILD) and "\n" not in argument
+        return (_matching(path, hidden) or None) if is_pattern else None
+    except (OSError, ValueError, RuntimeError):  # Text that is no name: too long, no such user.
+        return None
+
+
+def holds_any(argument: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether an argument names files with these suffixes."""
+    try:
+        found = named_files(argument, suffixes)
+    except DataError:
+        return False
+    return any(file.suffix.lower() in suffixes for file in found or ())
+
+
+def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[Path]:
+    with reading(folder):
+        found = sorted(_walk(folder, FileKind("files", suffixes), hidden))
+    if not found:
+        but = f"; it holds {hidden}" if str(hidden) else ""
+        raise DataError(
+            f"{folder}: found no files ending in {', '.join(suffixes)} in this folder{but}."
+        )
+    return found
+
+
+def _walk(
+    folder: Path, kind: FileKind, hidden: Hidden, above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[Path]:
+    """The files of a kind at any depth.
+
+    Links are followed; one that leads back to a folder that it lies in has nothing new.
+    """
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        path, is_folder = folder / entry.name, entry.is_dir()
+        if entry.name.startswith("."):
+            if is_folder or kind.holds(entry):
+                hidden.add(path, folder=is_folder)
+        elif is_folder:
+            yield from _walk(path, kind, hidden, (*above, here))
+        elif kind.holds(entry):
+            yield path
+
+
+def _matching(pattern: Path, hidden: Hidden) -> list[Path]:
+    """The files that match a pattern, whose first parts are names where there are such."""
+    folder = Path(pattern.anchor)
+    parts = list(pattern.relative_to(folder).parts)
+    while parts and (folder / parts[0]).exists():
+        folder /= parts.pop(0)
+    dotted = any(part.startswith(".") for part in parts)
+    found = []
+    for path in sorted(folder.glob("/".join(parts))):
+        if not path.is_file():
+            continue
+        if not dotted and any(p.startswith(".") for p in path.relative_to(folder).parts):
+            hidden.add(path)
+        else:
+            found.append(path)
+    return found
+
+
+def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raises:
+    DataError: this is a table, which would be read as one text, and nobody wants that; or a
+        device or a pipe.
+    """
+    form = suffix_of(path)
+    if form in TABLES and form not in suffixes:
+        raise DataError(
+            f"{path} is a table, and not a single input.",
+            hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
+        )
+    if not path.is_file():
+        raise DataError(
+            f"{path} is neither a file nor a folder.",
+            hint="`mmft predict RUN - < FILE` takes one file, or names, from standard input.",
+        )

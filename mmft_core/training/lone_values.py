@@ -1,0 +1,61 @@
+"""Batch norm where a forward pass holds one value per channel, of which there are no statistics.
+
+A pass of one sample does so where a feature map is a single pixel: with a batch size of 1, or where
+the samples of an epoch cannot be divided otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmft_core.distributed.batch_norm import SharedBatchNorm
+from mmft_core.errors import TrainingError
+
+
+def use_running_statistics(module: nn.Module, say: Callable[[str], None]) -> None:
+    """Let batch norms in training normalise such passes by their running statistics, as in
+    evaluation, and leave these as they are. torch would refuse them.
+
+    Norms over the samples of several processes see the others' values, too.
+
+    Args:
+        say: told of the first time.
+    """
+    lone: set[nn.Module] = set()
+    told = False
+
+    def enter(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal told
+        if not norm.training or inputs[0].numel() != inputs[0].shape[1]:
+            return
+        if getattr(norm, "running_mean", None) is None:
+            raise TrainingError(
+                "A forward pass holds one sample, whose values a batch norm without running "
+                "statistics cannot normalise.",
+                hint="Give --batch-size 2 or more.",
+            )
+        lone.add(norm)
+        norm.training = False
+        if not told:
+            told = True
+            say(
+                "Some forward passes hold a single sample, of which batch norms see one value per "
+                "channel; they use their running statistics there. --batch-size 2 or more gives "
+                "them more to go by."
+            )
+
+    def leave(norm: nn.Module, *_: Any) -> None:
+        if norm in lone:
+            lone.remove(norm)
+            norm.training = True
+
+    for norm in module.modules():
+        if isinstance(norm, _BatchNorm) and not isinstance(
+            norm, nn.SyncBatchNorm | SharedBatchNorm
+        ):
+            norm.register_forward_pre_hook(enter)
+            norm.register_forward_hook(leave, always_call=True)

@@ -1,0 +1,231 @@
+"""Numbers as people write them: decimal marks, thousands, percent and currency.
+
+`1,250` is 1250 to some and 1.25 to others. Which it is shows from the other cells of its column: in
+`0,5` the comma is decimal, in `1,250.50` it separates thousands. Where nothing shows it, nothing is
+assumed, and the column or the cell is told.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from mmft_core.data.number_targets import LARGEST
+
+Marks = Literal["plain", "decimal-point", "decimal-comma"]
+"""How a column writes numbers. In "plain" no cell shows what a mark means, so that those with two
+readings are none."""
+
+PERCENT = "%"
+
+_DOUBTED = 0.1
+"""The share of cells that can be read in two ways from which on their column is in doubt."""
+
+_CODES = frozenset(
+    re.findall(
+        "[A-Z]{3}",
+        "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KES "
+        "KRW MAD MXN MYR NGN NOK NZD PEN PHP PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND "
+        "ZAR",
+    )
+)
+"""Currencies by ISO 4217; those with a symbol are known by it."""
+
+_MISSING = frozenset(
+    ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null", "-", "--", "–", "—", "?")
+)
+"""What programs and people write where there is none."""
+
+_CELL = re.compile(
+    r"(?P<sign>[-+])?\s?(?P<before>[^\d\s.,+-][^\d\s]*?)?\s?(?P<inner>[-+])?"
+    r"(?P<body>[.,]?\d[\d.,' ]*(?:[eE][-+]?\d+)?)\s?(?P<after>[^\d\s]+)?"
+)
+
+
+def _bodies(decimal: str, thousands: str, indian: str = "") -> re.Pattern[str]:
+    groups = rf"(?!0)\d{{1,3}}(?P<mark>[{thousands} '])\d{{3}}(?:(?P=mark)\d{{3}})*"
+    return re.compile(rf"(?:\d+|{groups}{indian})?(?:{decimal}\d*)?(?:[eE][-+]?\d+)?")
+
+
+_POINT = _bodies(r"\.", ",", r"|(?!0)\d{1,2}(?:,\d\d)+,\d{3}")  # 12,50,000 as in India, too.
+_COMMA = _bodies(",", ".")
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell of a column of numbers or dates says that there is none."""
+    return text.strip().lower() in _MISSING
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How a column writes its numbers.
+
+    Attributes:
+        unit: "%", or a currency such as "€" or "USD"; "" for none.
+    """
+
+    marks: Marks = "plain"
+    unit: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> NumberFormat | None:
+        """A format as it is set ("decimal-comma", "decimal-comma €"); None if it is none."""
+        marks, _, unit = text.partition(" ")
+        if marks not in get_args(Marks) or (unit and not _is_unit(unit)):
+            return None
+        return cls(marks, unit)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.marks} {self.unit}".rstrip()
+
+    @property
+    def words(self) -> str:
+        """What a reader should know of it; "" for plain numbers."""
+        marks = {"plain": "", "decimal-point": "", "decimal-comma": "decimal comma"}[self.marks]
+        unit = "in percent, so that 12% is 12" if self.unit == PERCENT else f"in {self.unit}"
+        return ", ".join(filter(None, (marks, unit if self.unit else "")))
+
+    def read(self, text: str) -> float | None:
+        """The number of a cell; None if it is none in this format, or not finite.
+
+        A currency may be left out, a percent sign may not: it makes a hundredfold difference.
+        """
+        cell = _Cell.of(text)
+        if cell is None or (cell.unit != self.unit and (cell.unit or self.unit == PERCENT)):
+            return None
+        return cell.value(self.marks)
+
+    def resembles(self, text: str) -> bool:
+        """Whether a cell is a number in this format, or would be if it had one reading."""
+        cell = _Cell.of(text)
+        return self.read(text) is not None or (
+            cell is not None and cell.doubtful and cell.unit in ("", self.unit)
+        )
+
+    def why_not(self, text: str) -> str:
+        """Why a cell cannot be read, after its text."""
+        cell = _Cell.of(text)
+        if cell is None:
+            return "is no number"
+        if cell.unit != self.unit and (cell.unit or self.unit == PERCENT):
+            others = f"in {self.unit}" if self.unit else "plain numbers"
+            own = f"in {cell.unit}" if cell.unit else "a plain number"
+            return f"is {own}, the others are {others}"
+        if self.marks == "plain" and cell.doubtful:
+            return f"can be read as {cell.point:.12g} or as {cell.comma:.12g}"
+        return "is no number"
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell that may be a number: its sign, its digits with their marks, its unit."""
+
+    sign: str
+    body: str
+    unit: str
+
+    @classmethod
+    def of(cls, text: str) -> _Cell | None:
+        plain = re.sub(r"\s", " ", text.strip()).replace("−", "-").replace("’", "'")
+        found = _CELL.fullmatch(plain)
+        if found is None:
+            return None
+        units = [unit for unit in (found["before"], found["after"]) if unit]
+        signs = [sign for sign in (found["sign"], found["inner"]) if sign]
+        if len(units) > 1 or len(signs) > 1 or not all(map(_is_unit, units)):
+            return None
+        return cls("".join(signs), found["body"].strip(), "".join(units))
+
+    @property
+    def point(self) -> float | None:
+        """The number if its point is decimal."""
+        return self._number(_POINT, thousands=",", decimal=".")
+
+    @property
+    def comma(self) -> float | None:
+        """The number if its comma is decimal."""
+        return self._number(_COMMA, thousands=".", decimal=",")
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether these are two different numbers."""
+        point, comma = self.point, self.comma
+        return point is not None and comma is not None and point != comma
+
+    def value(self, marks: Marks) -> float | None:
+        if marks == "plain":
+            number = None if self.doubtful else self.comma if self.point is None else self.point
+        else:
+            number = self.point if marks == "decimal-point" else self.comma
+        return number if number is not None and abs(number) <= LARGEST else None
+
+    def _number(self, pattern: re.Pattern[str], thousands: str, decimal: str) -> float | None:
+        if pattern.fullmatch(self.body) is None:
+            return None
+        digits = self.body.translate({ord(mark): None for mark in (thousands, " ", "'")})
+        return float(self.sign + digits.replace(decimal, "."))
+
+
+def _is_unit(text: str) -> bool:
+    if text == PERCENT or text in _CODES:
+        return True
+    letters, symbol = text[:-1], text[-1]  # "€", "US$".
+    return unicodedata.category(symbol) == "Sc" and (not letters or letters.isupper())
+
+
+@dataclass(frozen=True)
+class Found:
+    """The format that a column's cells show.
+
+    Attributes:
+        doubt: a cell of two readings, if there are too many of these to be told one by one.
+        example: how a cell that others write otherwise is read.
+    """
+
+    format: NumberFormat
+    doubt: str = ""
+    example: str = ""
+
+
+def find_number_format(texts: Iterable[str]) -> Found:
+    """Find the format of a column.
+
+    The unit is that of most cells. A mark means what cells show that it means, or most of them.
+    Decimals of three digits each (1.250) are taken for what programs write, unless there are whole
+    numbers among them, as where a point separates thousands.
+
+    Args:
+        texts: cells; those that are no numbers say nothing.
+    """
+    cells = [(text, cell) for text in texts if (cell := _Cell.of(text)) is not None]
+    units = Counter(cell.unit for _, cell in cells)
+    unit = units.most_common(1)[0][0] if cells else ""
+    shown: Counter[str] = Counter()
+    doubtful = []
+    for text, cell in cells:
+        point, comma = cell.point, cell.comma
+        if cell.doubtful:
+            doubtful.append((text, cell))
+        elif point is not None or comma is not None:
+            shown["both" if point == comma else "comma" if point is None else "point"] += 1
+    settled = bool(shown["point"] or shown["comma"])
+    if settled or (
+        doubtful and not shown["both"] and all("," not in cell.body for _, cell in doubtful)
+    ):
+        marks: Marks = "decimal-comma" if shown["comma"] > shown["point"] else "decimal-point"
+        form, thousands = NumberFormat(marks, unit), "." if marks == "decimal-comma" else ","
+        grouped = [text for text, cell in cells if thousands in cell.body]
+        example = next((t for t in [*(t for t, _ in doubtful), *grouped] if form.read(t)), "")
+        told = f"{example} is read as {form.read(example):.12g}" if example else ""
+        return Found(form, example=told)
+    many = len(doubtful) > _DOUBTED * len(cells)
+    return Found(NumberFormat("plain", unit), doubt=doubtful[0][0] if many else "")
+
+
+def with_unit(given: NumberFormat, texts: Iterable[str]) -> NumberFormat:
+    """A format that a user set, with the unit of the cells where they set none."""
+    return given if given.unit else replace(given, unit=find_number_format(texts).format.unit)
