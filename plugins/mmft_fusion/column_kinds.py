@@ -132,7 +132,7 @@ def _guessed(table: Table, name: str) -> Column:
     """What a column holds, and why that is thought."""
     form = table.arrow(name).type
     if holds_files(form):
-        return _kind_of_content(table, name)
+        return _of_content(table, name)
     if pa.types.is_nested(form):
         return Column(name, "ignored", "its cells are lists or records")
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
@@ -144,8 +144,13 @@ def _guessed(table: Table, name: str) -> Column:
     for kind, files in _FILES.items():
         if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
             if all(map(ADDRESS.match, texts)):
+<<<<<<< HEAD
                 why = f"addresses, from which nothing is fetched, such as {texts[0]}"
                 return Column(name, "ignored", why)
+=======
+                reason = f"addresses, from which nothing is fetched, such as {texts[0]}"
+                return Column(name, "ignored", reason)
+>>>>>>> media
             return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
         return Column(name, "ignored", f"it is always {texts[0]!r}", odd="constant")
@@ -156,7 +161,11 @@ def _guessed(table: Table, name: str) -> Column:
     )
 
 
-def _kind_of_content(table: Table, name: str) -> Column:
+<<<<<<< HEAD
+def _of_content(table: Table, name: str) -> Column:
+=======
+def _of_content(table: Table, name: str) -> Column:
+>>>>>>> media
     """What a column of bytes, or of records of bytes and path, holds."""
     for kind, files in _FILES.items():
         if is_of(table, name, files):

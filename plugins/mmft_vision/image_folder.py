@@ -6,10 +6,10 @@ from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.class_folder_dataset import class_folder_dataset
 from mmft_core.data.class_folders import FileKind
 from mmft_vision.formats import SUFFIXES, UNREAD
-from mmft_vision.images import ImageFiles, is_image
+from mmft_vision.images import ImageFiles, opens
 from mmft_vision.options import ImageFolderOptions
 
-PICTURES = FileKind("pictures", SUFFIXES, tuple(UNREAD), one="image", is_one=is_image)
+PICTURES = FileKind("pictures", SUFFIXES, tuple(UNREAD), one="image", is_one=opens)
 
 
 def build(options: ImageFolderOptions, context: DatasetContext) -> Dataset:

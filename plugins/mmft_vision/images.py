@@ -94,7 +94,7 @@ def _head(file: File) -> bytes:
         return b"?"
 
 
-def is_image(file: File) -> bool:
+def opens(file: File) -> bool:
     """Whether a file is one that `open_image` opens."""
     try:
         open_image(file, "").close()

@@ -16,6 +16,7 @@ from PIL import Image
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.remarks import collecting
+from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
 from tests.audio.tools import write as write_recording
@@ -154,5 +155,5 @@ def test_pictures_of_16_bits_and_odd_ones_are_told_as_in_folders(tmp_path: Path)
     assert find(train, "image") == PixelRange(0, 4095)
     assert find(train, "text") is None
     with collecting() as said:
-        Pictures(tmp_path, pack(["two.gif"])).check(0, "row 1")
+        Pictures(NamedFiles(tmp_path, pack(["two.gif"]))).check(0, "row 1")
     assert said == ["several frames or pages, of which only the first is read"]
