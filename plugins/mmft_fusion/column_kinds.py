@@ -144,13 +144,8 @@ def _guessed(table: Table, name: str) -> Column:
     for kind, files in _FILES.items():
         if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
             if all(map(ADDRESS.match, texts)):
-<<<<<<< HEAD
-                why = f"addresses, from which nothing is fetched, such as {texts[0]}"
-                return Column(name, "ignored", why)
-=======
                 reason = f"addresses, from which nothing is fetched, such as {texts[0]}"
                 return Column(name, "ignored", reason)
->>>>>>> media
             return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
         return Column(name, "ignored", f"it is always {texts[0]!r}", odd="constant")
@@ -161,11 +156,7 @@ def _guessed(table: Table, name: str) -> Column:
     )
 
 
-<<<<<<< HEAD
 def _of_content(table: Table, name: str) -> Column:
-=======
-def _of_content(table: Table, name: str) -> Column:
->>>>>>> media
     """What a column of bytes, or of records of bytes and path, holds."""
     for kind, files in _FILES.items():
         if is_of(table, name, files):
