@@ -131,8 +131,9 @@ class _Rows:
                 continue
             row = fitted(cells, header)
             if row is None:
+                found = f"{len(cells)} cells" if len(cells) > 1 else "1 cell"
                 raise DataError(
-                    f"{self._path}, line {line}: {len(cells)} cells, but the header has {width}.",
+                    f"{self._path}, line {line}: {found}, but the header has {width}.",
                     hint="Put quotes around cells that hold the separator."
                     if len(cells) > width
                     else "Each row needs a cell for each column, if an empty one.",

@@ -1,7 +1,7 @@
 """Which files an argument names: a file, those of a folder, those that match a pattern.
 
-Hidden files and folders, such as `._photo.jpg` and `.git`, are passed over, as training does, and
-counted. Whoever names one itself means it.
+Hidden files and folders, such as `._photo.jpg`, `.git` and `__MACOSX`, are passed over, as training
+does, and counted. Whoever names one itself means it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from mmft_core.data.class_folders import FileKind, reading
 from mmft_core.data.table_files import SUFFIXES as TABLES
 from mmft_core.errors import DataError
 from mmft_core.files import suffix_of
+from mmft_core.hidden import is_hidden
+from mmft_core.table_folders import is_table_folder
 
 _LONGEST_NAME = 4096
 _WILD = "*?["
@@ -81,6 +83,8 @@ def holds_any(argument: str, suffixes: tuple[str, ...]) -> bool:
 def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[Path]:
     with reading(folder):
         found = sorted(_walk(folder, FileKind("files", suffixes), hidden))
+    if not found and is_table_folder(folder):
+        raise _table(folder)
     if not found:
         but = f"; it holds {hidden}" if str(hidden) else ""
         raise DataError(
@@ -104,7 +108,7 @@ def _walk(
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         path, is_folder = folder / entry.name, entry.is_dir()
-        if entry.name.startswith("."):
+        if is_hidden(entry.name):
             if is_folder or kind.holds(entry):
                 hidden.add(path, folder=is_folder)
         elif is_folder:
@@ -124,7 +128,7 @@ def _matching(pattern: Path, hidden: Hidden) -> list[Path]:
     for path in sorted(folder.glob("/".join(parts))):
         if not path.is_file():
             continue
-        if not dotted and any(p.startswith(".") for p in path.relative_to(folder).parts):
+        if not dotted and any(map(is_hidden, path.relative_to(folder).parts)):
             hidden.add(path)
         else:
             found.append(path)
@@ -138,12 +142,16 @@ def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
     """
     form = suffix_of(path)
     if form in TABLES and form not in suffixes:
-        raise DataError(
-            f"{path} is a table, and not a single input.",
-            hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
-        )
+        raise _table(path)
     if not path.is_file():
         raise DataError(
             f"{path} is neither a file nor a folder.",
             hint="`mmft predict RUN - < FILE` takes one file, or names, from standard input.",
         )
+
+
+def _table(path: Path) -> DataError:
+    return DataError(
+        f"{path} is a table, and not a single input.",
+        hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
+    )

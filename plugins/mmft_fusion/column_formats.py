@@ -24,6 +24,9 @@ FORMATTED: tuple[ColumnKind, ...] = ("number", "date")
 TYPED = NumberFormat("decimal-point")
 """Of numbers that a table holds as such, as Parquet and JSON do."""
 
+_TOLD = 1000
+"""Dates from which it is told what parts they become."""
+
 NUMBER_SETTINGS = "decimal-point or decimal-comma"
 DATE_SETTINGS = "day-first or month-first"
 
@@ -236,7 +239,7 @@ def _reader(text: str) -> Callable[[str], dt.datetime | None]:
 def _of_dates(table: Table, name: str, given: str | None) -> Format:
     texts = list(dict.fromkeys(text for text in texts_of(table, name) if not is_missing(text)))
     form, doubt = (given, "") if given in DATE_FORMATS else find_date_format(texts)
-    dates = [date for date in map(_reader(str(form)), texts) if date is not None]
+    dates = [date for date in map(_reader(str(form)), texts[:_TOLD]) if date is not None]
     words = f"{form}, as {', '.join(parts_of(dates))}"
     if not doubt:
         return Format(str(form), words)

@@ -40,10 +40,16 @@ _MISSING = frozenset(
 )
 """What programs and people write where there is none."""
 
+_DIGITS = str.maketrans("012345678", "9" * 9)
+
 _CELL = re.compile(
     r"(?P<sign>[-+])?\s?(?P<before>[^\d\s.,+-][^\d\s]*?)?\s?(?P<inner>[-+])?"
     r"(?P<body>[.,]?\d[\d.,' ]*(?:[eE][-+]?\d+)?)\s?(?P<after>[^\d\s]+)?"
 )
+
+
+_FAST = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+"""Most cells, which need no closer look."""
 
 
 def _bodies(decimal: str, thousands: str, indian: str = "") -> re.Pattern[str]:
@@ -94,6 +100,11 @@ class NumberFormat:
 
         A currency may be left out, a percent sign may not: it makes a hundredfold difference.
         """
+        if self.unit != PERCENT and self.marks != "plain":
+            decimal, other = (",", ".") if self.marks == "decimal-comma" else (".", ",")
+            fast = text.replace(decimal, ".")
+            if other not in text and _FAST.fullmatch(fast):
+                return _bounded(float(fast))
         cell = _Cell.of(text)
         if cell is None or (cell.unit != self.unit and (cell.unit or self.unit == PERCENT)):
             return None
@@ -153,21 +164,32 @@ class _Cell:
     @property
     def doubtful(self) -> bool:
         """Whether these are two different numbers."""
+        return self.shows == "doubtful"
+
+    @property
+    def shows(self) -> str:
+        """What it shows of the marks of its column."""
         point, comma = self.point, self.comma
-        return point is not None and comma is not None and point != comma
+        if point is None or comma is None:
+            return "point" if point is not None else "none" if comma is None else "comma"
+        return "both" if point == comma else "doubtful"
 
     def value(self, marks: Marks) -> float | None:
         if marks == "plain":
             number = None if self.doubtful else self.comma if self.point is None else self.point
         else:
             number = self.point if marks == "decimal-point" else self.comma
-        return number if number is not None and abs(number) <= LARGEST else None
+        return None if number is None else _bounded(number)
 
     def _number(self, pattern: re.Pattern[str], thousands: str, decimal: str) -> float | None:
         if pattern.fullmatch(self.body) is None:
             return None
         digits = self.body.translate({ord(mark): None for mark in (thousands, " ", "'")})
         return float(self.sign + digits.replace(decimal, "."))
+
+
+def _bounded(number: float) -> float | None:
+    return number if abs(number) <= LARGEST else None
 
 
 def _is_unit(text: str) -> bool:
@@ -201,29 +223,42 @@ def find_number_format(texts: Iterable[str]) -> Found:
     Args:
         texts: cells; those that are no numbers say nothing.
     """
-    cells = [(text, cell) for text in texts if (cell := _Cell.of(text)) is not None]
-    units = Counter(cell.unit for _, cell in cells)
-    unit = units.most_common(1)[0][0] if cells else ""
+    shapes: dict[str, tuple[str, int]] = {}
+    for text in texts:
+        shape = _shape(text)
+        example, count = shapes.get(shape, (text, 0))
+        shapes[shape] = example, count + 1
+    cells = [
+        (text, cell, count)
+        for text, count in shapes.values()
+        if (cell := _Cell.of(text)) is not None
+    ]
+    units: Counter[str] = Counter()
     shown: Counter[str] = Counter()
-    doubtful = []
-    for text, cell in cells:
-        point, comma = cell.point, cell.comma
-        if cell.doubtful:
-            doubtful.append((text, cell))
-        elif point is not None or comma is not None:
-            shown["both" if point == comma else "comma" if point is None else "point"] += 1
+    for _, cell, count in cells:
+        units[cell.unit] += count
+        shown[cell.shows] += count
+    unit = units.most_common(1)[0][0] if cells else ""
+    doubtful = [(text, cell) for text, cell, _ in cells if cell.doubtful]
     settled = bool(shown["point"] or shown["comma"])
     if settled or (
         doubtful and not shown["both"] and all("," not in cell.body for _, cell in doubtful)
     ):
         marks: Marks = "decimal-comma" if shown["comma"] > shown["point"] else "decimal-point"
         form, thousands = NumberFormat(marks, unit), "." if marks == "decimal-comma" else ","
-        grouped = [text for text, cell in cells if thousands in cell.body]
+        grouped = [text for text, cell, _ in cells if thousands in cell.body]
         example = next((t for t in [*(t for t, _ in doubtful), *grouped] if form.read(t)), "")
         told = f"{example} is read as {form.read(example):.12g}" if example else ""
         return Found(form, example=told)
-    many = len(doubtful) > _DOUBTED * len(cells)
+    many = shown["doubtful"] > _DOUBTED * shown.total()
     return Found(NumberFormat("plain", unit), doubt=doubtful[0][0] if many else "")
+
+
+def _shape(text: str) -> str:
+    """What the readings of a cell follow from: the places of digits, and whether the first is 0."""
+    shape = text.translate(_DIGITS)
+    first = shape.find("9")
+    return f"{shape}0" if first >= 0 and text[first] == "0" else shape
 
 
 def with_unit(given: NumberFormat, texts: Iterable[str]) -> NumberFormat:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmft_core.errors import DataError
+from mmft_core.inference.named import Hidden, named_files
 from tests.conftest import Finished
 from tests.media.tools import MEDIA, Medium, build, passed_over, write
 from tests.vision.tools import faults, sizes
@@ -142,6 +143,15 @@ def test_accents_may_be_written_in_two_ways(tmp_path: Path, medium: Medium) -> N
     assert dataset.info.classes == (composed, "tea") and not faults(dataset)
     write(tmp_path / "train" / composed, medium, first=8)
     assert sizes(build(medium.folder, tmp_path, val=0.0)) == {"train": 12, "test": 8}
+
+
+def test_predicting_passes_over_the_same(tmp_path: Path) -> None:
+    root = classes(tmp_path, MEDIA["image"])
+    write(root / "__MACOSX" / "bad", MEDIA["image"], 1)
+    write(root / "good" / "@eaDir", MEDIA["image"], 1)
+    hidden = Hidden()
+    assert len(named_files(str(root), (".png",), hidden) or ()) == 8
+    assert hidden.folders == 2
 
 
 def test_the_check_says_so(mmft: Call, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_another_encoding_is_told_by_line(tmp_path: Path) -> None:
         (b"PK\x03\x04 and more", "an Excel workbook"),
         (b"PAR1 and more", "a Parquet file"),
     ],
+    ids=["gzip", "xlsx", "parquet"],
 )
 def test_another_format_is_told(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(DataError, match=f"t.csv is no text: it is .*{said}"):
@@ -328,7 +329,7 @@ def test_a_table_without_any_name_of_a_column_is_refused(tmp_path: Path) -> None
 
 
 def test_a_row_with_too_few_cells_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 3: 1 cells, but the header has 2.*needs a cell"):
+    with pytest.raises(DataError, match="line 3: 1 cell, but the header has 2.*needs a cell"):
         read(tmp_path / "t.csv", "text,label\na b,x\nc d\ne f,y\n")
 
 
