@@ -79,6 +79,7 @@ def export(
     mmft export runs/flowers                               ONNX, for ONNX Runtime
     mmft export runs/flowers --quantize int8-static
     mmft export runs/flowers --format torch-export
+    mmft export runs/texts --format safetensors            for transformers, torchvision
     mmft predict runs/flowers/export/onnx photo.jpg        as does mmft eval, mmft serve
 
     An export that computes something else than its run is refused.

@@ -25,7 +25,10 @@ class LoraConfig:
     ] = ("all",)
     save: Annotated[
         Literal["merged", "adapter"],
-        Meta(description="The whole model with the adapters in its weights, or these alone."),
+        Meta(
+            description="The whole model with the adapters in its weights, or these alone, in a "
+            "folder that PEFT loads."
+        ),
     ] = "merged"
 
 

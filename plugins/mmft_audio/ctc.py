@@ -81,6 +81,11 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         return self.network if self.alphabet is None else self.network.base_model
 
     @property
+    def normed(self) -> str:
+        """What its features are normed over: "group", all of a recording, or "layer", a moment."""
+        return str(getattr(self.config, "feat_extract_norm", "layer"))  # data2vec has no choice.
+
+    @property
     def augments(self) -> str:
         return self.processor.augments or masking(bool(self.config.apply_spec_augment))
 
@@ -107,7 +112,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
 
     def _encoded(self, waves: Tensor, lengths: Tensor, frames: Tensor) -> Tensor:
         body, config = self.body, self.config
-        if config.feat_extract_norm == "group":
+        if self.normed == "group":
             first = (config.conv_kernel[0], config.conv_stride[0])
             features = _extracted(body.feature_extractor, waves, lengths, *first).transpose(1, 2)
         else:

@@ -47,7 +47,8 @@ class CtcBuilder(Builder[CtcBackbone]):
     def check(self, checkpoint: Checkpoint) -> None:
         config = checkpoint.config()
         known = config.model_type in modeling_auto.MODEL_FOR_CTC_MAPPING_NAMES
-        if not known or not hasattr(config, "conv_stride"):
+        squeezed = hasattr(config, "squeeze_factor")  # SEW's frames are others than its features.
+        if not known or squeezed or not hasattr(config, "conv_stride"):
             raise WeightsError(
                 f"{checkpoint.folder} holds a network of type {config.model_type}, "
                 "which is none that labels waves with characters."

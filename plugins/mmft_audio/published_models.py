@@ -59,7 +59,7 @@ def ctc_model(backbone: CtcBackbone, task: Task) -> TransformersModel:
         Wav2Vec2FeatureExtractor(
             sampling_rate=RATE,
             do_normalize=bool(getattr(config, "mmft_normalize", True)),
-            return_attention_mask=config.feat_extract_norm == "layer",
+            return_attention_mask=backbone.normed == "layer",
         ).save_pretrained(folder)
         if backbone.alphabet is not None:
             _save_characters(backbone.alphabet, folder)
@@ -102,14 +102,25 @@ def _classifying(config: Any) -> Any:
 
 
 def _save_characters(alphabet: Alphabet, folder: Path) -> None:
-    """Write an alphabet as transformers' tokenizer. What writes nothing is given a name."""
-    vocabulary: dict[str, int] = {}
-    for label, text in enumerate(alphabet.labels):
-        vocabulary[f"<{label}>" if text in vocabulary else text] = label
+    """Write an alphabet as transformers' tokenizer.
+
+    Labels that write nothing are left out, and read as blanks: transformers would write their names.
+    """
+    blank = alphabet.labels[alphabet.blank]
+    written = {
+        text: label
+        for label, text in enumerate(alphabet.labels)
+        if label == alphabet.blank or alphabet.letter(label)
+    }
     file = folder / "vocab.json"
-    file.write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    file.write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
     Wav2Vec2CTCTokenizer(
-        str(file), bos_token=None, eos_token=None, do_lower_case=alphabet.lower
+        str(file),
+        unk_token=blank,
+        pad_token=blank,
+        bos_token=None,
+        eos_token=None,
+        do_lower_case=alphabet.lower,
     ).save_pretrained(folder)
 
 

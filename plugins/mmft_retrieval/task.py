@@ -74,7 +74,7 @@ class Embedding(Task):
         super().__init__()
         self.modality = modality
         self.backbones = nn.ModuleDict({modality: backbone})
-        self.width = dim or backbone.width
+        self.dim, self.width = dim, dim or backbone.width
         self.head = nn.Identity() if dim is None else nn.Linear(backbone.width, dim)
         self._processor = backbone.processor
         self._runner: Runner | None = None  # Of an export, in place of backbone and head.

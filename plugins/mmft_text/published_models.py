@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmft_classification.task import Classification
+from mmft_retrieval.task import Embedding
 from mmft_transformers.published_models import Described, TransformersModel, loading
 
 from mmft_core.contracts import Task
@@ -37,6 +39,12 @@ def published_model(backbone: TextBackbone, task: Task) -> TransformersModel:
     def save_tokenizer(folder: Path) -> None:
         exported_tokenizer(backbone, side).save_pretrained(folder)
 
+    def save_sentences(folder: Path) -> None:
+        save_tokenizer(folder)
+        _save_sentences(backbone, folder)
+
+    if not backbone.writes and _embeds(backbone, task):
+        return TransformersModel(backbone, _SENTENCES, more=save_sentences)
     if not backbone.writes:
         return TransformersModel(backbone, _of_features(backbone, task), more=save_tokenizer)
     if isinstance(task, Written):
@@ -69,6 +77,46 @@ def exported_tokenizer(backbone: TextBackbone, side: str) -> Any:
         setattr(tokenizer, name, value)
     tokenizer.init_kwargs |= settings
     return tokenizer
+
+
+_SENTENCES = Described(
+    code="""\
+from sentence_transformers import SentenceTransformer
+
+network = SentenceTransformer(".")
+embeddings = network.encode(["A text."])""",
+    library="sentence-transformers",
+    pipeline="sentence-similarity",
+)
+
+
+def _embeds(backbone: TextBackbone, task: Task) -> bool:
+    """Whether a task's embeddings are what sentence-transformers can make of the network."""
+    return backbone.kind != "seq2seq" and isinstance(task, Embedding) and task.dim is None
+
+
+def _save_sentences(backbone: TextBackbone, folder: Path) -> None:
+    """Write what sentence-transformers reads: how tokens become an embedding of length one."""
+    place = "sentence_transformers.models"
+    steps = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"{place}.{kind}"}
+        for i, (path, kind) in enumerate(steps.items())
+    ]
+    pooling = "lasttoken" if backbone.kind == "causal" else "mean_tokens"
+    contents: dict[str, Any] = {
+        "modules.json": modules,
+        "sentence_bert_config.json": {"max_seq_length": backbone.processor.max_length},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": backbone.width,
+            f"pooling_mode_{pooling}": True,
+            **({"pooling_mode_mean_tokens": False} if pooling == "lasttoken" else {}),
+        },
+    }
+    for path in steps:
+        (folder / path).mkdir(exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _of_features(backbone: TextBackbone, task: Task) -> Described:

@@ -42,10 +42,17 @@ class TransformersBackbone(Backbone):
     def roles(self) -> Mapping[str, Sequence[str]]:
         output = self.network.get_output_embeddings()  # It names words, and is no layer of its own.
         found = find_roles(self, (nn.Linear, Conv1D))  # GPT-2 calls its linear layers so.
-        return {
-            role: [name for name in names if self.get_submodule(name) is not output]
+        kept = {
+            role: [n for n in names if self.get_submodule(n) is not output and not self._fused(n)]
             for role, names in found.items()
         }
+        return {role: names for role, names in kept.items() if names}
+
+    def _fused(self, name: str) -> bool:
+        """Whether a layer is one of Mamba's whose weight a fused kernel reads; PEFT refuses it."""
+        parent, _, child = name.rpartition(".")
+        mixes = hasattr(self.get_submodule(parent), "A_log")
+        return mixes and child in ("out_proj", "conv1d")
 
     def enable_checkpointing(self) -> None:
         network = self.network

@@ -50,11 +50,13 @@ class Described:
         code: Python that loads it from the folder "."; it stands in README.md.
         note: what users must know, in whole sentences.
         pipeline: the pipeline of transformers that answers as mmft does; empty for none.
+        library: the one that the code uses.
     """
 
     code: str
     note: str = ""
     pipeline: str = ""
+    library: str = "transformers"
 
 
 class TransformersModel(PublishedModel):
@@ -102,10 +104,13 @@ class TransformersModel(PublishedModel):
         self._check(folder)
 
     def read(self, folder: Path) -> Tensors:
-        given = super().read(folder)
-        if given.keys() <= self.tensors.keys() | self.former.keys():
-            return given
-        with quietly():  # transformers writes some weights under other names.
+        given, names = super().read(folder), {**self.former, **self.tensors}
+        if given.keys() <= names.keys():
+            there = {names[name].data_ptr() for name in given}
+            own = (t for k, t in self.tensors.items() if not k.startswith(_POOLER))
+            if all(tensor.data_ptr() in there for tensor in own):
+                return given
+        with quietly():  # transformers writes some weights under other names, or not at all.
             return dict(self.kind.from_pretrained(folder, dtype=torch.float32).state_dict())
 
     def _check(self, folder: Path) -> None:
@@ -129,7 +134,7 @@ class TransformersModel(PublishedModel):
     def _readme(self) -> str:
         base = hub_id(self.backbone.loaded)
         head = {
-            "library_name": "transformers",
+            "library_name": self.described.library,
             **({"pipeline_tag": self.described.pipeline} if self.described.pipeline else {}),
             **({"base_model": base} if base else {}),
         }

@@ -170,6 +170,37 @@ def test_adapters_are_written_in_pefts_format_and_read_again(tmp_path: Path) -> 
     assert torch.allclose(encoded(loaded.base_model.model), wanted, atol=1e-6)
 
 
+def test_parts_that_start_afresh_are_trained_and_kept_with_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Layered, "loaded", PUBLISHED)
+    monkeypatch.setattr(Layered, "fresh", ("blocks.2.0",))
+    engine = make_engine(tmp_path / "whole", APART)
+    before = weights(engine)
+    engine.fit()
+    fresh = {f"backbones.point.blocks.2.0.{name}" for name in ("weight", "bias")}
+    changed = {k for k, v in weights(engine).items() if not torch.equal(v, before[k])}
+    assert {k for k in before if "lora_" in k or k.startswith("head.")} | fresh == changed
+    assert not any("blocks.2.0.lora" in key for key in before), "they need no adapters"
+    task = engine.state.judged
+    assert isinstance(task, Classification)
+    # Weights that start at random are no part of what is loaded again.
+    again = Layered()
+    with torch.no_grad():
+        for name, parameter in Unadapted(task).state_dict().items():
+            if not name.startswith("blocks.2.0."):
+                again.state_dict()[name].copy_(parameter)
+    kept_weights.check_same(again, task.backbone("point").loaded)
+    adapter_files.save(task.backbone("point"), tmp_path / "point")
+    adapter_files.load(again, tmp_path / "point")
+    assert torch.equal(encoded(again), encoded(task.backbone("point")))
+    cut = make_engine(tmp_path / "cut", APART, sink=StopAt(4, signal.SIGINT))
+    assert cut.fit().ending == "interrupted"
+    resumed = make_engine(tmp_path / "cut", APART)
+    assert resumed.fit(resume=True).ending == "finished"
+    assert same(weights(engine), weights(resumed))
+
+
 class Unadapted(nn.Module):
     """The state of a task's backbone as it is below the adapters."""
 

@@ -27,7 +27,7 @@ from mmft_core.sinks import Sink
 from tests.export.runs import RUNS
 from tests.export.tools import same
 
-FORMATS = ("torch-export", "onnx")
+FORMATS = ("torch-export", "onnx", "safetensors")
 
 
 def test_a_run_of_every_task_is_there() -> None:
