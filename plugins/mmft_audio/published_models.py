@@ -104,7 +104,8 @@ def _classifying(config: Any) -> Any:
 def _save_characters(alphabet: Alphabet, folder: Path) -> None:
     """Write an alphabet as transformers' tokenizer.
 
-    Labels that write nothing are left out, and read as blanks: transformers would write their names.
+    Labels that write nothing are left out and read as blanks: transformers would write their
+    names.
     """
     blank = alphabet.labels[alphabet.blank]
     written = {
