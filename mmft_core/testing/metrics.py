@@ -20,7 +20,8 @@ TOLERANCE = 1e-5
 
 
 def gives_finite_figures(bench: Workbench, component: Spec) -> None:
-    """The result maps names to finite numbers, lists or matrices of them."""
+    """The result maps names to finite numbers, or to lists or matrices of them with NaN for what is
+    undefined."""
     values = _over(bench, component, bench.predictions(component)).compute()
     assert isinstance(values, dict) and values, "compute returns no figures"
     for name, value in values.items():
@@ -74,8 +75,10 @@ def _over(bench: Workbench, component: Spec, batches: Iterable[tuple[Any, Any]])
 
 
 def _finite(value: MetricValue | Any) -> bool:
+    """Whether a figure is a finite number, or lists of them, in which NaN stands for what is
+    undefined: a class that was never predicted has no precision."""
     if isinstance(value, list):
-        return bool(value) and all(map(_finite, value))
+        return bool(value) and all(_finite(item) or item != item for item in value)
     return isinstance(value, float | int) and math.isfinite(value)
 
 
