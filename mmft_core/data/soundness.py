@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
+from mmft_core.data.chunks import in_chunks
+from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.splits import Subset
-from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
 
-_CHUNK = 256
 _SHOWN = 10
 
 
@@ -36,10 +35,19 @@ class Findings:
 
     Attributes:
         changes: how many samples of each split something will be done to: (split, what) -> count.
+        fingerprints: of the samples of each split, in order, if they were asked for.
     """
 
     faults: list[Fault] = field(default_factory=list)
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fingerprints: dict[str, list[pa.Table]] = field(default_factory=dict)
+
+    def add(self, other: Findings) -> None:
+        """Take up what was found in other samples."""
+        self.faults += other.faults
+        self.changes += other.changes
+        for split, tables in other.fingerprints.items():
+            self.fingerprints.setdefault(split, []).extend(tables)
 
     def faulty(self) -> dict[str, list[int]]:
         """The indices of the faulty samples of each split."""
@@ -58,6 +66,7 @@ def inspect(
     processors: Mapping[str, Processor],
     codec: TargetCodec,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    fingerprints: Fingerprints | None = None,
 ) -> Findings:
     """Check that every sample can be read and its target learned, on all cores.
 
@@ -68,23 +77,20 @@ def inspect(
         processors: of the task, by modality.
         codec: of the task.
         on_progress: told how many of how many samples are done.
+        fingerprints: takes those of the samples as well, whose files were just read.
     """
     total = sum(len(split) for split in dataset.splits.values())
     findings, done = Findings(), 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, split in dataset.splits.items():
-            check = partial(_inspect_chunk, name, split, processors, codec)
-            own = Findings()
-            for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
-                own.faults += found.faults
-                own.changes += found.changes
-                done = min(total, done + size * processes.count())
-                on_progress(done, total)
-            everyone = processes.gather(own)
-            faults = (fault for found in everyone for fault in found.faults)
-            findings.faults += sorted(faults, key=lambda fault: fault.index)
-            for found in everyone:
-                findings.changes += found.changes
+
+    def on_done(samples: int) -> None:
+        nonlocal done
+        done = min(total, done + samples)
+        on_progress(done, total)
+
+    for name, split in dataset.splits.items():
+        check = partial(_inspect_chunk, name, split, processors, codec, fingerprints)
+        for found in in_chunks(len(split), check, on_done):
+            findings.add(found)
     return findings
 
 
@@ -125,19 +131,25 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
 
 
 def _inspect_chunk(
-    name: str, split: Split, processors: Mapping[str, Processor], codec: TargetCodec, start: int
-) -> tuple[Findings, int]:
+    name: str,
+    split: Split,
+    processors: Mapping[str, Processor],
+    codec: TargetCodec,
+    fingerprints: Fingerprints | None,
+    indices: range,
+) -> Findings:
     findings = Findings()
     inspected = {m: p for m, p in processors.items() if p.inspects}
-    stop = min(start + _CHUNK, len(split))
-    for index in range(start, stop):
+    for index in indices:
         try:
             for change in _inspect_sample(split, index, inspected, codec, name == "train"):
                 findings.changes[name, change] += 1
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
             findings.faults.append(fault)
-    return findings, stop - start
+    if fingerprints is not None:
+        findings.fingerprints[name] = [fingerprints.table(split, indices)]
+    return findings
 
 
 def _inspect_sample(

@@ -112,7 +112,7 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     own = _table(tree, "dataset")
     others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
     found = resolve(others, registry).dataset.component.qualified
-    if found != own.get("name") or "path" not in _table(others, "dataset"):
+    if found != own.get("name"):
         return others
     return others | {"dataset": merge(own, _table(others, "dataset"))}
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
-from mmft_core.contracts import Sample
+from mmft_core.contracts import Origin, Sample
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
@@ -83,6 +83,12 @@ class AudioRows(TargetRows):
     def __getitem__(self, index: int) -> Sample:
         recording = self.recording(index)
         return Sample({"audio": recording}, self.target(index), recording.id)
+
+    def origin(self, index: int) -> Origin:
+        name = self.names[index].as_py()
+        span = (self.spans.starts[index], self.spans.ends[index]) if self.spans else ()
+        files = (self.root / os.fsdecode(name),) if name else ()
+        return Origin((name, span, self.cell(index)), files)
 
     def check(self, index: int) -> None:
         check(self.recording(index))
