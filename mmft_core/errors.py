@@ -15,6 +15,7 @@
     ├── HubError                a model hub cannot be reached, or refuses
     ├── ExportError             an export cannot be made, differs from its run, or is damaged
     ├── StorageError            the disk is full or may not be written
+    ├── OutOfMemoryError        memory ran out; says what would fit
     ├── ProcessError            processes that train together cannot meet, or one has gone
     │   └── ElsewhereError          another process has failed, and says so itself
     └── TrainingError           training cannot go on
@@ -114,6 +115,10 @@ class ExportError(MmftError):
 
 class StorageError(MmftError):
     """The disk is full, or the place may not be written."""
+
+
+class OutOfMemoryError(MmftError):
+    """The memory of the machine or of its device ran out."""
 
 
 class ProcessError(MmftError):

@@ -29,6 +29,7 @@ from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import RESUMING, changed, check_moved, fingerprints_of, same_data
+from mmft_core.memory_errors import out_of_memory
 from mmft_core.parts import build_dataset, build_metrics, build_task
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
@@ -40,6 +41,7 @@ from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine, Outcome
+from mmft_core.training.fitting_batch import out_of_memory_error
 from mmft_core.training.monitor import Monitor, choose_monitor
 from mmft_core.weights import LoadedWeights
 
@@ -197,11 +199,21 @@ class _Run:
         return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train to the end, judge the model, and write what a run leaves."""
+        """Train to the end, judge the model, and write what a run leaves.
+
+        Raises:
+            OutOfMemoryError: says how large a batch would fit.
+        """
         with self.tracking:
-            outcome = self._end(self.engine.fit(resume=resume))
-            processes.wait()  # Until the main one has written everything.
-            return outcome
+            try:
+                outcome = self._end(self.engine.fit(resume=resume))
+                processes.wait()  # Until the main one has written everything.
+                return outcome
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+            # Not before the traceback is gone, which holds the tensors of the failed pass.
+            raise out_of_memory_error(self.engine)
 
     def _end(self, outcome: Outcome) -> RunOutcome:
         if outcome.ending == "interrupted":

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from mmft_core.batches.windows import EvaluationKeys, Key, TrainingKeys
 from mmft_core.contracts import Batch
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError, SampleError, first_line
+from mmft_core.signals import leave_stopping_to_parent
 
 Loader: TypeAlias = "DataLoader[Any]"
 
@@ -72,6 +74,7 @@ def evaluation_loader(
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:
+    start = partial(_start_worker, end_with_parent=_in_main_thread())
     return DataLoader(
         data,
         batch_sampler=keys,
@@ -79,7 +82,7 @@ def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: b
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_start_worker if workers else None,
+        worker_init_fn=start if workers else None,
     )
 
 
@@ -133,7 +136,7 @@ def _started(loader: Loader) -> Iterator[Loaded]:
     process happens to be, in the middle of writing a checkpoint too. Without it the loader finds
     out when it waits for that process.
     """
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "SIGCHLD") or not _in_main_thread():
         return iter(loader)
     before = signal.getsignal(signal.SIGCHLD)
     stream = iter(loader)
@@ -141,11 +144,12 @@ def _started(loader: Loader) -> Iterator[Loaded]:
     return stream
 
 
-def _start_worker(_: int) -> None:
-    # Ctrl-C, and a job scheduler's SIGTERM, reach the whole process group, but only the training
-    # process is to act on them; workers end with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _start_worker(_: int, *, end_with_parent: bool) -> None:
+    leave_stopping_to_parent(end_with_parent=end_with_parent)
     torch.set_num_threads(1)
 
 

@@ -20,6 +20,7 @@ from mmft_core.batches.lengths import measure
 from mmft_core.batches.windows import Key
 from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
 from mmft_core.errors import SampleError
+from mmft_core.memory_errors import out_of_memory
 
 UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 """What decoders raise on bytes that they cannot decode (PIL: SyntaxError too)."""
@@ -97,6 +98,8 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
                 if (raw := sample.inputs[modality]) is not None
             }
         except UNDECODABLE as error:
+            if out_of_memory(error):
+                raise
             raise SampleError(sample.id, f"cannot be decoded: {error}") from None
 
     def _target(self, sample: Sample) -> Any:

@@ -10,7 +10,8 @@ import click
 
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean
+from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean, first_line
+from mmft_core.memory_errors import out_of_memory
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
@@ -117,6 +118,11 @@ def main(arguments: list[str] | None = None) -> Any:
             click.echo("Aborted.", err=True)
         sys.exit(130)
     except Exception as error:
+        if out_of_memory(error):
+            fail(
+                f"Memory ran out: {first_line(error)}.",
+                "Give a smaller --batch-size, smaller inputs, or a smaller backbone.",
+            )
         _name_plugin(error)
         raise
 

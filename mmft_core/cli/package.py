@@ -9,6 +9,7 @@ import click
 
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
+from mmft_core.extras import require_extra
 
 
 @click.command()
@@ -20,7 +21,7 @@ from mmft_core.errors import ConfigError
 @click.option("--modality", "modalities", multiple=True, help="Of several backbones; repeatable.")
 @click.option("--version", default="0.1.0", show_default=True, help="Of the package.")
 @click.option("--licence", default="", help="SPDX, as apache-2.0. Default: none is given.")
-@click.option("--wheel", is_flag=True, help="Build the wheel as well, with hatchling.")
+@click.option("--wheel", is_flag=True, help="Build the wheel as well (needs the extra package).")
 def package(
     run_dir: Path,
     name: str,
@@ -49,7 +50,7 @@ def package(
         name=name, version=_version(version), licence=spdx(licence), modalities=modalities
     )
     if wheel:
-        building.check_builder()
+        require_extra("--wheel", "package")
     names = package(run_dir, output, wanted, discover())
     click.echo(f"package  {output} ({names.distribution} {wanted.version})")
     # pip takes a bare name for one of the package index.

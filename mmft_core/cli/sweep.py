@@ -224,7 +224,7 @@ def _work(
         display=display,
         command=shlex.join(["mmft", *sys.argv[1:]]),
     )
-    with Jobs(folder, jobs, trials) as others:
+    with Jobs(folder, jobs, trials, tell) as others:
         worker = Worker(
             study=study,
             runner=runner,

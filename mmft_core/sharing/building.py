@@ -1,26 +1,12 @@
-"""Building the wheel of a package, where hatchling is installed."""
+"""Building the wheel of a package, by hatchling."""
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-from mmft_core.errors import ConfigError, StorageError
-
-
-def check_builder() -> None:
-    """Check that a wheel can be built, before anything is written.
-
-    Raises:
-        ConfigError: hatchling is not installed.
-    """
-    if importlib.util.find_spec("hatchling") is None:
-        raise ConfigError(
-            "--wheel needs hatchling, which is not installed.",
-            hint="pip install hatchling; or leave --wheel out, and let `pip wheel` fetch it.",
-        )
+from mmft_core.errors import StorageError
 
 
 def build_wheel(project: Path) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,9 @@ import torch
 from mmft_core.errors import TrainingError
 from mmft_core.sweep.folder import SweepFolder
 
+_STOPPED = 130
+"""The exit code of a command that a signal asked to stop."""
+
 
 class Jobs:
     """Starts workers, and ends them with their context.
@@ -23,11 +28,15 @@ class Jobs:
     cores and, where there are several GPUs, one of these in turn.
     """
 
-    def __init__(self, folder: SweepFolder, count: int, trials: int | None) -> None:
+    def __init__(
+        self, folder: SweepFolder, count: int, trials: int | None, tell: Callable[[str], None]
+    ) -> None:
         """Args:
         count: of workers, this process among them.
         trials: after so many they end; None for what the sweep is for.
+        tell: told of workers that were killed.
         """
+        self.tell = tell
         self.folder, self.count = folder, count
         self.command = [sys.executable, "-m", "mmft_core", "sweep", "--resume", str(folder.path)]
         self.command += [] if trials is None else ["--trials", str(trials)]
@@ -62,11 +71,19 @@ class Jobs:
             worker.wait()
 
     def check(self) -> None:
-        """Raises:
-        TrainingError: a worker has ended with an error.
+        """Look for workers that have ended.
+
+        One that was killed or asked to stop is only told of: its trial goes on with the others.
+
+        Raises:
+            TrainingError: a worker has ended with an error, which others would meet, too.
         """
-        for log, worker in self.workers.items():
-            if worker.poll():
+        for log, worker in list(self.workers.items()):
+            code = worker.poll()
+            if code is not None and (code < 0 or code == _STOPPED):
+                del self.workers[log]
+                self.tell(f"A worker of the sweep {_how(code)}; the others go on. Its log: {log}")
+            elif code:
                 lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 told = next((t for t in reversed(lines) if t.startswith("error: ")), None)
                 last = told or (lines[-1] if lines else f"exit code {worker.returncode}")
@@ -95,3 +112,12 @@ class Jobs:
         if gpus > 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
             environment["CUDA_VISIBLE_DEVICES"] = str((number - 1) % gpus)
         return environment
+
+
+def _how(code: int) -> str:
+    """How a worker ended, by its exit code."""
+    if code == _STOPPED:
+        return "was asked to stop"
+    name = signal.Signals(-code).name
+    memory = " (memory may have run out)" if name == "SIGKILL" else ""
+    return f"was killed by {name}{memory}"

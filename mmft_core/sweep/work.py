@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from mmft_core.errors import MmftError, NonFiniteLossError
+from mmft_core.errors import MmftError, NonFiniteLossError, OutOfMemoryError
+from mmft_core.memory_errors import out_of_memory
 from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 from mmft_core.report.wording import setting
@@ -20,9 +21,6 @@ from mmft_core.sweep.record import write_record
 from mmft_core.sweep.space import Value
 from mmft_core.sweep.study import Attempt, Study, state_of
 from mmft_core.sweep.trial import TrialPrunedError, TrialRunner, TrialStoppedError
-
-_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch says in a RuntimeError where memory does not suffice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,7 @@ class Worker:
         except (TrialStoppedError, KeyboardInterrupt):
             study.interrupted(attempt)
             raise
-        except NonFiniteLossError as error:
+        except (NonFiniteLossError, OutOfMemoryError) as error:
             study.failed(attempt, error.message)
             return f"failed: {error.message}"
         except MmftError as error:
@@ -90,8 +88,8 @@ class Worker:
             if not out_of_memory(error):
                 study.withdraw(attempt, str(error))
                 raise
-            study.failed(attempt, "memory did not suffice")
-            return "failed: memory did not suffice."
+            study.failed(attempt, "Memory ran out.")
+            return "failed: Memory ran out."
         if not math.isfinite(value):
             study.failed(attempt, f"{monitor} is {value}")
             return f"failed: its {monitor} is {value}."
@@ -106,13 +104,6 @@ class Worker:
 def in_words(params: Mapping[str, Value]) -> str:
     """engine.lr=0.00031 engine.batch_size=16."""
     return " ".join(f"{key}={setting(value)}" for key, value in params.items())
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of the device or of the machine, did not suffice."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(m in str(error).lower() for m in _MEMORY)
 
 
 def tidy(folder: SweepFolder, study: Study, keep: Keep) -> None:

@@ -7,5 +7,5 @@ tuning, lora, kept_weights          what is trained, by which adapters, and what
 checkpoint                          a training on disk
 parallel                            how several processes hold the task
 sharded_state, sharded_checkpoint   a training of which every process holds a part
-interrupt, memory                   Ctrl-C; memory that is not given back
+memory, fitting_batch               memory that is not given back; what fits when it ran out
 """

@@ -27,9 +27,9 @@ from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
 from mmft_core.planning.config import EngineConfig
+from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
-from mmft_core.training.interrupt import StopRequest
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.optim import current_lr
@@ -82,7 +82,7 @@ class Engine:
         self._losses = Losses()
 
     def fit(self, *, resume: bool = False) -> Outcome:
-        """Train to the end, to an early stop, or until Ctrl-C or SIGTERM.
+        """Train to the end, to an early stop, or until a signal asks to stop.
 
         Args:
             resume: go on from the newest checkpoint in the folder.
@@ -230,7 +230,7 @@ class Engine:
         """Judge the task on the validation split, and keep it if it is the best so far.
 
         Raises:
-            InterruptedEvaluationError: by Ctrl-C or SIGTERM; a resumed training evaluates again.
+            InterruptedEvaluationError: a signal asked to stop; a resumed training evaluates again.
         """
         assert self.val is not None
         self._report_losses()

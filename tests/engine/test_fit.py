@@ -15,6 +15,7 @@ import torch
 
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from mmft_core.planning.config import EngineConfig
+from mmft_core.signals import STOP_SIGNALS
 from mmft_core.sinks import Step
 from tests.engine.toy import Recorder, make_engine, same, weights
 
@@ -181,7 +182,7 @@ class StopAt(Recorder):
             os.kill(os.getpid(), self.number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 @pytest.mark.parametrize("step", [3, 5])
 def test_a_signal_writes_a_checkpoint_from_which_training_ends_the_same(
     tmp_path: Path, number: signal.Signals, step: int
@@ -195,6 +196,15 @@ def test_a_signal_writes_a_checkpoint_from_which_training_ends_the_same(
     assert resumed.fit(resume=True).ending == "finished"
     assert same(weights(whole), weights(resumed))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        outcome = make_engine(tmp_path, FAST, sink=StopAt(3, signal.SIGHUP)).fit()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert outcome.ending == "finished"
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from mmft_core.contracts import MetricValue
-from mmft_core.errors import RunDirectoryError
+from mmft_core.errors import RunDirectoryError, TrainingError
 from mmft_core.evaluation import Evaluation
 from mmft_core.sinks import Evaluated, Start
-from mmft_core.sweep import work
 from mmft_core.sweep.folder import SweepFolder
+from mmft_core.sweep.jobs import Jobs
 from mmft_core.sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
 from tests.faults.operations import die_after
@@ -195,6 +195,34 @@ def test_jobs_start_workers_and_say_what_became_of_them(tmp_path: Path, mmft: Mm
     assert [t["state"] for t in load(output)["trials"]] == ["complete"] * 4
 
 
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL (memory may have run out)"),
+        ("sys.exit(130)", "was asked to stop"),
+    ],
+)
+def test_a_worker_that_is_killed_does_not_stop_the_others(
+    tmp_path: Path, ending: str, told: str
+) -> None:
+    said: list[str] = []
+    jobs = Jobs(SweepFolder(tmp_path), 2, None, said.append)
+    last_words = "print('Trial 1 reached accuracy 0.5.', flush=True)"
+    jobs.command = [sys.executable, "-c", f"import os, signal, sys; {last_words}; {ending}"]
+    with jobs:
+        jobs.wait()
+    log = tmp_path / "workers" / "2.log"
+    assert said == [f"A worker of the sweep {told}; the others go on. Its log: {log}"]
+
+
+def test_a_worker_that_meets_an_error_ends_the_sweep(tmp_path: Path) -> None:
+    jobs = Jobs(SweepFolder(tmp_path), 2, None, print)
+    error = "print('error: No space is left.'); print('       Make room.'); sys.exit(2)"
+    jobs.command = [sys.executable, "-c", f"import sys; {error}"]
+    with jobs, pytest.raises(TrainingError, match="worker of the sweep has ended: No space is"):
+        jobs.wait()
+
+
 def test_a_finite_space_is_searched_once(tmp_path: Path, mmft: Mmft) -> None:
     output = tmp_path / "sweep"
     vary = ("--vary", "engine.batch_size=8,16", "--vary", "engine.lr=0.001..0.002:0.001")
@@ -237,7 +265,7 @@ def test_failures_of_settings_are_recorded_and_mistakes_end_it(
     assert ended.code == 0, ended.err
     states = {t["params"]["engine.batch_size"]: t for t in load(output)["trials"]}
     assert states[8]["state"] == "complete"
-    assert (states[16]["state"], states[16]["reason"]) == ("failed", "memory did not suffice")
+    assert (states[16]["state"], states[16]["reason"]) == ("failed", "Memory ran out.")
     assert "1 complete, 1 failed" in ended.out
 
 
@@ -293,20 +321,6 @@ def test_a_pruned_trial_is_ended_at_a_validation_but_not_at_its_last(tmp_path: P
     sink.evaluated(evaluated(4, "val", {"accuracy": 0.5}))
     sink.evaluated(evaluated(4, "test", {"accuracy": 0.75}))
     assert trial.reports == [(0.25, 1), (0.5, 2)]
-
-
-@pytest.mark.parametrize(
-    ("error", "short"),
-    [
-        (MemoryError(), True),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
-        (RuntimeError("shapes do not match"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_what_counts_as_too_little_memory(error: Exception, short: bool) -> None:
-    assert work.out_of_memory(error) is short
 
 
 def test_without_optuna_the_extra_is_named(tmp_path: Path) -> None:
