@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,8 @@ from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Indices, Subset, Whole
 from mmft_core.errors import first_line, some_of
 from mmft_core.files import replacing, unreadable
+
+_Values: TypeAlias = list[bytes | None]
 
 _FORMAT = b"1"
 _COLUMNS = {"split", "place", "id", "values", "stat", "content"}
@@ -142,7 +144,8 @@ class KeptSamples:
         """
         whole = Whole(dataset.splits)
         if len(whole) != self.total:
-            return self._resized(whole, fingerprints), self
+            now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
+            return self._resized(whole, now, then, _beyond(then, now)), self
         rows = self._rows(splits)
         columns = [self.table[n].to_numpy(zero_copy_only=False) for n in _COMPARED]
         done = 0
@@ -163,7 +166,7 @@ class KeptSamples:
         found = [each for part in in_chunks(len(rows), same, on_done) for each in part]
         others = rows[[not alike for alike, _ in found]]
         if len(others):
-            return self._replaced(whole, others, len(rows), fingerprints), self
+            return self._change(whole, fingerprints, others, len(rows)), self
         return None, self._with_stats(rows, [stat for _, stat in found])
 
     def _rows(self, splits: Collection[str]) -> Indices:
@@ -182,34 +185,42 @@ class KeptSamples:
         column = pa.array(known, self.table.schema.field(place).type)
         return replace(self, table=self.table.set_column(place, "stat", column))
 
-    def _resized(self, whole: Whole, fingerprints: Fingerprints) -> Change:
-        """What is new and what is gone, where there are more samples or fewer."""
+    def _change(
+        self, whole: Whole, fingerprints: Fingerprints, others: Indices, compared: int
+    ) -> Change:
+        """In words what has changed, once something has.
+
+        Args:
+            others: rows of the table whose samples are not what they were.
+            compared: how many were compared.
+        """
         now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
-        new = [whole.sample_id(k) for k in _beyond(now, then)]
+        gone, alike = _beyond(then, now), 1 - len(others) / compared
+        places = self.table["place"].to_numpy()[others]
+        shifted = sorted(p for p, row in zip(places, others, strict=True) if now[p] != then[row])
+        if shifted and not gone:
+            first = whole.sample_id(int(shifted[0]))
+            return Change(reason=f"the samples are in another order, from {first} on", alike=alike)
+        if len(shifted) > len(gone):
+            return self._resized(whole, now, then, gone)
+        names = _some([whole.sample_id(place) for place in np.sort(places).tolist()])
+        reason = f"{len(others):,} of {compared:,} samples are not what they were: {names}"
+        return Change(reason=reason, alike=alike)
+
+    def _resized(self, whole: Whole, now: _Values, then: _Values, gone: Sequence[int]) -> Change:
+        """What is new and what is gone, where others have shifted because of it."""
+        new = _beyond(now, then) if len(then) == self.total else []  # Else some were never used.
         names = self.table["id"].to_pylist()
-        gone = [names[k] or "a sample" for k in _beyond(then, now)]
-        told = [
-            f"{len(ids):,} {what}: {_some(ids)}"
-            for ids, what in ((new, "new"), (gone, "gone or changed"))
-            if ids
-        ]
+        lists = (
+            ("new", [whole.sample_id(k) for k in new]),
+            ("gone or changed", [names[k] or "a sample" for k in gone]),
+        )
+        sizes = f"{len(whole):,} samples now, {self.total:,} then"
+        told = [f"{len(ids):,} {what}: {_some(ids)}" for what, ids in lists if ids]
         return Change(
-            reason="; ".join([f"{len(whole):,} samples now, {self.total:,} then", *told]),
+            reason="; ".join([sizes, *told] if len(whole) != self.total else told),
             alike=1 - len(gone) / max(1, len(then)),
         )
-
-    def _replaced(
-        self, whole: Whole, others: Indices, size: int, fingerprints: Fingerprints
-    ) -> Change:
-        """Which samples are not what they were, or that all are in another order."""
-        places = self.table["place"].to_numpy()
-        names = [whole.sample_id(place) for place in np.sort(places[others]).tolist()]
-        reason = f"{len(others):,} of {size:,} samples are not what they were: {_some(names)}"
-        now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
-        moved = [p for p, value in zip(places.tolist(), then, strict=True) if now[p] != value]
-        if moved and not _beyond(then, now):
-            reason = f"the samples are in another order, from {whole.sample_id(min(moved))} on"
-        return Change(reason=reason, alike=1 - len(others) / size)
 
 
 _COMPARED = ("place", "values", "stat", "content")
@@ -219,14 +230,14 @@ def _some(names: Sequence[str]) -> str:
     return some_of(names).rstrip(".")
 
 
-def _all_values(split: Split, fingerprints: Fingerprints) -> list[bytes | None]:
-    def work(chunk: range) -> list[bytes | None]:
+def _all_values(split: Split, fingerprints: Fingerprints) -> _Values:
+    def work(chunk: range) -> _Values:
         return [fingerprints.values(split, index) for index in chunk]
 
     return [value for part in in_chunks(len(split), work) for value in part]
 
 
-def _beyond(values: Sequence[bytes | None], others: Sequence[bytes | None]) -> list[int]:
+def _beyond(values: _Values, others: _Values) -> list[int]:
     """The places of values that are not, or not so often, among others."""
     left = Counter(others)
     found = []

@@ -1,5 +1,6 @@
-"""A run's own data, when it is resumed or its model is used on them: the same as then, in the splits
-that they had for the run.
+"""A run's own data, when it is resumed or its model is used on them.
+
+They must be the same as then, and are divided as they were for the run.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class OwnData:
             DataError: it cannot be had or used any more, or has other samples than then.
         """
         _check_there(directory, plan)
-        dataset, kept = build_dataset(plan), KeptSamples.read(directory.samples)
+        with processes.main_first():  # It fills caches for the others.
+            dataset = build_dataset(plan)
+        kept = KeptSamples.read(directory.samples)
         if kept is None:
             return cls(directory, plan, _divided_anew(directory, dataset, hint), None)
         if len(Whole(dataset.splits)) != kept.total:
@@ -115,8 +118,7 @@ def same_data(
     Raises:
         DataError: some are not what they were.
     """
-    with processes.main_first():
-        own = OwnData.read(directory, plan, RESUMING)
+    own = OwnData.read(directory, plan, RESUMING)
     change, samples = own.compare(
         list(own.dataset.splits),
         lambda done, total: sink.evaluating("data comparison", done, total),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
-from mmft_core.own_data import RESUMING, changed, check_moved, fingerprints_of, same_data
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.own_data import RESUMING, changed, check_moved, fingerprints_of, same_data
 from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.planning.places import places
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
 from mmft_core.results import collect_results, suppliers
@@ -133,10 +134,16 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
-    loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
+    loaded = {m: _told(LoadedWeights(**w), m, plan) for m, w in data["weights"].items()}
     task = build_task(plan, dataset, sink.say, loaded, directory.assets)
     monitor = choose_monitor(plan)
     return _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
+
+
+def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
+    """What weights once were; those that are not kept are where the plan says now."""
+    place = places(plan).get(f"backbone.{modality}.weights")
+    return replace(loaded, source=place) if loaded.digest and place else loaded
 
 
 class _Run:

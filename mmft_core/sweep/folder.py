@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock
@@ -16,6 +17,8 @@ from mmft_core.files import write_text
 from mmft_core.planning.places import portable, read_places, same_place
 from mmft_core.planning.trees import Tree, dump_toml, flatten
 from mmft_core.run_directory import RunDirectory
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 Pruner = Literal["none", "median", "hyperband"]
 Keep = Literal["all", "best"]
@@ -145,7 +148,7 @@ class SweepFolder:
         with FileLock(self.lock):
             yield
 
-    def join(self, settings: SweepSettings, paths: Mapping[str, str]) -> SweepSettings:
+    def join(self, settings: SweepSettings, paths: Mapping[str, str] = _NONE) -> SweepSettings:
         """Write the settings of a new sweep, or what changes of the one that is here.
 
         A smaller number of trials takes nothing away from those that asked for more.
