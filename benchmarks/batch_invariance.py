@@ -11,8 +11,8 @@ of 2, 8 and 32: once beside its neighbours in the data, once beside inputs drawn
                  nearest of the others (in brackets the order of the nearest ten), the text
     difference   the largest of any probability or similarity
     bf16 / fp32  inputs whose answer alone in bf16 is another than alone in fp32
-    1, 32        time in fp32 over time in bf16 for one input and for 32; above 1, bf16 is faster.
-                 Medians of rounds in which the two take turns
+    1, 32        time in fp32 over time in bf16 for one input and for 32 (or all, if fewer); above
+                 1, bf16 is faster. Medians of rounds in which the two take turns
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -96,7 +95,7 @@ def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
         }
         for beams in (1, 4):
             way = "greedy" if beams == 1 else f"{beams} beams"
-            yield Subject(f"summarization, {name}, {way}", run, 100, {"num_beams": beams})
+            yield Subject(f"summarization, {name}, {way}", run, 100, {"num_beams": beams}, 64)
     scenes = {
         "task.name": "captioning",
         "dataset.name": "digit-scenes",
@@ -109,8 +108,8 @@ def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
         "task.max_new_tokens": 16,
         "engine.batch_size": 16,
     }
-    yield Subject("captioning, ResNet-18 and GPT-2", scenes, 60)
-    for padding, inputs in (("window", 32), ("batch", 64)) if whisper else ():
+    yield Subject("captioning, ResNet-18 and GPT-2", scenes, 60, inputs=64)
+    for padding, inputs in (("window", 16), ("batch", 32)) if whisper else ():
         run = {
             "task.name": "asr",
             "dataset.name": recordings(work, inputs),
@@ -173,9 +172,9 @@ def made(subject: Subject, work: Path) -> tuple[LoadedModel, Split]:
     settings = [f"--set={key}={value}" for key, value in {**subject.run, **told}.items()]
     output = work / f"run-{zlib.crc32(str((subject.steps, subject.run)).encode()):08x}"
     if not (output / "results.json").exists():
-        shutil.rmtree(output, ignore_errors=True)
+        begun = (output / "config.toml").exists()
         with contextlib.redirect_stdout(sys.stderr):
-            mmft(["run", *settings, "-o", str(output)])
+            mmft(["run", *(["--resume"] if begun else [*settings, "-o"]), str(output)])
     return load(output, registry, {"task": dict(subject.options)}), data.splits["test"]
 
 
@@ -274,7 +273,7 @@ def row(subject: Subject, work: Path, rounds: int) -> list[str]:
     answers = [said(alone[precision], galleries[precision]) for precision in PRECISIONS]
     first = _unlike(*answers, first=True) if embeds else None
     cells.append(count(_unlike(*answers), first))
-    return [*cells, *(f"{speed_up(asked, size, rounds):.2f}" for size in (1, 32))]
+    return [*cells, *(f"{speed_up(asked, min(size, number), rounds):.2f}" for size in (1, 32))]
 
 
 def _unlike(mine: Sequence[Any], others: Sequence[Any], *, first: bool = False) -> np.ndarray:

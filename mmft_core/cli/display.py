@@ -80,7 +80,7 @@ class LiveDisplay(Sink):
 
     def evaluated(self, event: Evaluated) -> None:
         if self.table is None:
-            self.table = _evaluation_table(event.evaluation.figures, self.console.width)
+            self.table = _evaluation_table(event.evaluation.single, self.console.width)
         _add_evaluation(self.table, event)
         self.live.update(Group(self.table, self.progress))
 

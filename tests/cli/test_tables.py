@@ -9,7 +9,10 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
+from mmft_core.cli.display import LiveDisplay
 from mmft_core.cli.tables import Column, Table, console, folded, share_out
+from mmft_core.evaluation import Evaluation
+from mmft_core.sinks import Evaluated, Start
 
 PATH = "/data/photographs/2026/日本語の写真/" + "very-long-folder-name/" * 3 + "IMG_0001.jpg"
 LABELS = ["[red]x[/red]", "[/b]", ":smile:", "🐈 chat noir", "=cmd()", "日本語のとても長い名前"]
@@ -98,3 +101,26 @@ def test_folding_loses_nothing(text: str, width: int) -> None:
 def test_folding_prefers_slashes_and_blanks() -> None:
     assert folded(Text("folder/other/file"), 14).plain == "folder/other/\nfile"
     assert folded(Text("some words here"), 11).plain == "some words \nhere"
+
+
+@pytest.mark.parametrize("width", [40, 56, 80, 120])
+def test_a_run_shows_as_many_figures_as_fit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    display = LiveDisplay(console(file=stream))
+    values = dict.fromkeys(("accuracy", "top5-accuracy", "precision/macro", "f1/macro"), 0.5)
+    display.start(
+        Start(step=0, total_steps=2, steps_per_epoch=1, samples=100, precision="fp32", device="cpu")
+    )
+    for epoch, split, accuracy in ((1, "val", 0.5), (0, "test", None)):
+        evaluation = Evaluation(loss=0.25, values=values | {"accuracy": accuracy})
+        display.evaluated(
+            Evaluated(step=1, epoch=epoch, split=split, evaluation=evaluation, best=epoch == 1)
+        )
+    display.close()
+    shown = re.sub("\x1b.*?[a-zA-Z]", "", stream.getvalue()).rpartition("split")[2]
+    head, val, test, *_ = shown.splitlines()
+    assert "…" not in shown and max(map(cell_len, (head, val, test))) <= width
+    assert ("accuracy" in head, "f1/macro" in head) == (width > 40, width == 120)
+    assert "0.2500" in val and val.rstrip().endswith("best") and ("–" in test) == (width > 40)
