@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -86,6 +87,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
                 "name": part.component.qualified,
                 "options": asdict(part.options),
                 "loaded": asdict(task.backbone(modality).loaded),
+                **_beside(task.backbone(modality).loaded, folder),
             }
             for modality, part in plan.backbones.items()
         },
@@ -103,6 +105,13 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
         write_digests(temporary)
+
+
+def _beside(loaded: LoadedWeights, folder: Path) -> dict[str, str]:
+    """Where base weights that are not kept lie as seen from the model, which may move with them."""
+    if not loaded.digest or not Path(loaded.source).exists():
+        return {}
+    return {"beside": os.path.relpath(loaded.source, folder.resolve())}
 
 
 def save_assets(task: Task, folder: Path) -> None:
@@ -221,7 +230,7 @@ def _build(
     saved, needs = content["backbones"], component.spec.needs_of
     parts = {m: _part(registry, m, part) for m, part in saved.items()}
     backbones = {
-        m: _rebuild(m, part, saved[m].get("loaded"), info, needs(m), folder, empty=empty)
+        m: _rebuild(m, part, saved[m], info, needs(m), folder, empty=empty)
         for m, part in parts.items()
     }
     given = {**content["task"]["options"], **(settings or {}).get("task", {})}
@@ -245,14 +254,17 @@ def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[B
 def _rebuild(
     modality: str,
     part: Part[BackboneSpec],
-    loaded: Mapping[str, Any] | None,
+    saved: Mapping[str, Any],
     info: DatasetInfo,
     needs: tuple[str, ...],
     folder: Path,
     *,
     empty: bool,
 ) -> Backbone:
-    told = LoadedWeights(**(loaded or {"source": "run"}))
+    told = LoadedWeights(**(saved.get("loaded") or {"source": "run"}))
+    beside = saved.get("beside")
+    if beside and (folder / beside).exists():
+        told = replace(told, source=str((folder / beside).resolve()))
     backbone = rebuild(
         part,
         BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),

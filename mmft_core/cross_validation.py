@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 from mmft_core.distributed import processes
 from mmft_core.errors import MmftError
-from mmft_core.files import read_record, storage_errors, write_json, write_text
+from mmft_core.files import read_record, storage_errors, write_json
+from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import dump_toml
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
@@ -89,7 +89,9 @@ def cross_validate(
     if not resume:
         RunDirectory(output).ensure_usable()
     choose_monitor(plan)
-    build_dataset(plan)  # Data that are too few for the folds show before anything is written.
+    dataset = build_dataset(plan)  # Data too few for the folds show before anything is written.
+    for fold in plan.folds.each() if resume else ():
+        check_same(RunDirectory(directory.fold(fold.chosen or 0)), plan, dataset)
     results: list[dict[str, Any]] = []
     with _begun(directory, plan):
         for folds in plan.folds.each():
@@ -123,7 +125,7 @@ def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
     new = not directory.path.exists()
     with storage_errors(directory.path):
         directory.path.mkdir(parents=True, exist_ok=True)
-    write_text(directory.config, dump_toml(plan.tree()))
+    RunDirectory(directory.path).write_config(plan)
     try:
         yield
     except MmftError:

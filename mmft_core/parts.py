@@ -78,6 +78,7 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
         seed=plan.engine.seed,
         unseen_classes=plan.task.spec.unseen_classes,
         training=training,
+        learned=plan.task.spec.target if target == "none" else "",
     )
 
 

@@ -28,7 +28,9 @@ from mmft_core.files import (
     write_text,
 )
 from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_model
-from mmft_core.planning.trees import Tree, dump_toml, read_toml
+from mmft_core.planning.places import TABLE, places, portable, read_places, same_place
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.sinks import StopTrainingError
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
@@ -58,6 +60,11 @@ class RunDirectory:
     def data(self) -> Path:
         """What was found in the data before training: sizes, and skipped samples."""
         return self.path / "data.json"
+
+    @property
+    def samples(self) -> Path:
+        """Which samples each split holds, with their fingerprints; older runs have none."""
+        return self.path / "samples.parquet"
 
     @property
     def metrics(self) -> Path:
@@ -195,7 +202,7 @@ class RunDirectory:
                 hint="Free some, or choose another --output.",
             )
 
-    def create(self, config: Tree, plugins: list[dict[str, str]], data: Mapping[str, Any]) -> None:
+    def create(self, plan: Plan, plugins: list[dict[str, str]], data: Mapping[str, Any]) -> None:
         """Write what a run starts with.
 
         Raises:
@@ -206,9 +213,37 @@ class RunDirectory:
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         # First, for it makes the folder a run that can be resumed.
-        write_text(self.config, dump_toml(config))
+        self.write_config(plan)
         write_json(self.plugins, plugins)
         write_json(self.data, data)
+
+    def write_config(self, plan: Plan) -> None:
+        """Write the settings, whose paths are to lead there wherever they are read.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        write_text(self.config, dump_toml(portable(plan.tree(), places(plan), self.path)))
+
+    def elsewhere(self, plan: Plan) -> bool:
+        """Whether a plan's paths lead to other places than the run's settings."""
+        then = flatten(self.open())
+        return any(
+            key not in then or not same_place(str(then[key]), place)
+            for key, place in places(plan).items()
+        )
+
+    def follow(self, plan: Plan) -> None:
+        """Write down where the files of a plan are now, if they or the run have been moved.
+
+        Raises:
+            StorageError: that cannot be written.
+        """
+        before = read_toml(self.config)
+        others = {k: v for k, v in before.get(TABLE, {}).items() if k not in places(plan)}
+        now = merge({TABLE: others}, portable(before, places(plan), self.path))
+        if now != before:
+            write_text(self.config, dump_toml(now))
 
     def clear(self) -> None:
         """Remove what a killed process left half-written; only for who holds the run."""
@@ -227,7 +262,7 @@ class RunDirectory:
                 f"{self.path} is not a run directory: it has no config.toml.",
                 hint="Give the folder that `mmft run` made.",
             )
-        return read_toml(self.config)
+        return read_places(self.config)
 
     def read_data(self) -> dict[str, Any]:
         """What `create` was told of the data.

@@ -27,8 +27,11 @@ from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
 from mmft_core.files import replacing_folder, write_json
+from mmft_core.kept_samples import KeptSamples
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.planning.places import places
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
 from mmft_core.precision import Inference
@@ -85,6 +88,7 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
     findings = inspected(dataset, task, plan, read, sink)
+    samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))
     sink.data(dataset)
@@ -96,7 +100,7 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    run = _Run(plan, dataset, task, data, monitor, directory, sink, command)
+    run = _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
     run.rehearse()
     return run
 
@@ -109,14 +113,18 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
 
     Raises:
         RunDirectoryError: another process is at it, or has finished it.
-        CheckpointError: the data are no longer the same, or all checkpoints are damaged.
+        DataError: the data are no longer the same, or lie elsewhere and cannot be compared.
+        CheckpointError: all checkpoints are damaged.
     """
     directory = RunDirectory(path)
     with directory.held():
         if processes.from_main(directory.results.exists):
             raise directory.finished()
         directory.clear()
+        check_moved(plan, directory)
         if not processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
+            if directory.elsewhere(plan):
+                same_data(plan, directory, sink)
             sink.say("No checkpoint was written yet, so the run is begun anew.")
             return _new(plan, directory, sink, command).begin()
         return _interrupted(plan, directory, sink, command).fit(resume=True)
@@ -125,23 +133,28 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
 def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
-    with processes.main_first():
-        dataset = build_dataset(plan, say=sink.say)
-    skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
-    dataset = soundness.without(dataset, skipped.faulty())
+    own, samples = same_data(plan, directory, sink)
+    dataset = own.dataset
     if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
         info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
         dataset = replace(dataset, info=info)
-    samples = {name: len(split) for name, split in dataset.splits.items()}
-    if samples != data["samples"]:
-        raise CheckpointError(
-            f"The data of {directory.path} have changed: "
-            f"{data['samples']} samples then, {samples} now.",
-            hint="Bring the data back, or start a new run.",
-        )
-    loaded = {m: LoadedWeights(**weights) for m, weights in data["weights"].items()}
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    if sizes != data["samples"]:
+        raise changed(directory, f"{data['samples']} samples then, {sizes} now", RESUMING)
+    if samples is not None and processes.is_main():
+        if samples is not own.kept:
+            samples.write(directory.samples)
+        directory.follow(plan)
+    loaded = {m: _told(LoadedWeights(**w), m, plan) for m, w in data["weights"].items()}
     task = build_task(plan, dataset, sink.say, loaded, directory.assets)
-    return _Run(plan, dataset, task, data, choose_monitor(plan), directory, sink, command)
+    monitor = choose_monitor(plan)
+    return _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
+
+
+def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
+    """What weights once were; those that are not kept are where the plan says now."""
+    place = places(plan).get(f"backbone.{modality}.weights")
+    return replace(loaded, source=place) if loaded.digest and place else loaded
 
 
 class _Run:
@@ -153,6 +166,7 @@ class _Run:
         dataset: Dataset,
         task: Task,
         data: Mapping[str, Any],
+        samples: KeptSamples | None,
         monitor: Monitor,
         directory: RunDirectory,
         sink: Sink,
@@ -160,6 +174,7 @@ class _Run:
     ) -> None:
         self.started = time.perf_counter()
         self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
+        self.samples = samples
         self.directory, self.command = directory, command
         self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
@@ -194,8 +209,10 @@ class _Run:
 
     def begin(self) -> RunOutcome:
         """Write what a run starts with, and train."""
-        self.directory.create(self.plan.tree(), suppliers(self.plan), self.data)
+        self.directory.create(self.plan, suppliers(self.plan), self.data)
         if processes.is_main():
+            if self.samples is not None:
+                self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
                 artifacts.save_assets(self.task, temporary)
         return self.fit(resume=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmft_core import runner
 from mmft_core.distributed import processes
+from mmft_core.planning.places import in_places_of
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
@@ -19,7 +20,8 @@ def bring_to_end(
 ) -> dict[str, Any] | None:
     """Do whatever is left to do of a run in a folder that holds nothing else.
 
-    A finished run is kept. One that was begun goes on, with the settings that it was begun with.
+    A finished run is kept. One that was begun goes on, with the settings that it was begun with;
+    only where its data lie, the plan says.
 
     Returns:
         Its results; None if it was interrupted by Ctrl-C or SIGTERM.
@@ -32,7 +34,7 @@ def bring_to_end(
     if finished:
         return directory.read_results()
     if begun:
-        settings = resolve(directory.open(), registry)
+        settings = in_places_of(resolve(directory.open(), registry), plan)
         return runner.resume(path, settings, sink, command).results
     return runner.train(plan, path, sink, command).results
 

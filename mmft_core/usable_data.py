@@ -10,6 +10,7 @@ from mmft_core.data import soundness
 from mmft_core.data.absent_classes import absent_classes
 from mmft_core.data.number_targets import scale_notes
 from mmft_core.errors import DataError
+from mmft_core.own_data import fingerprints_of
 from mmft_core.parts import with_scale
 from mmft_core.planning.plan import Plan
 from mmft_core.sinks import Sink
@@ -23,7 +24,8 @@ def readable(dataset: Dataset, plan: Plan, sink: Sink) -> tuple[Dataset, soundne
         DataError: nothing is left of a split, or of a class of train.
     """
     total = sum(len(split) for split in dataset.splits.values())
-    found = soundness.read(dataset, partial(sink.evaluating, "data check"))
+    progress = partial(sink.evaluating, "data check")
+    found = soundness.read(dataset, progress, fingerprints_of(plan))
     try:
         left = soundness.without(dataset, found.faulty())
     except DataError:

@@ -50,7 +50,7 @@ def evaluate(
     from mmft_core.export import folder
 
     run_dir, registry = folder.place(run_dir), discover()
-    tree = RunDirectory(run_dir).open()
+    tree = own = RunDirectory(run_dir).open()
     if dataset is not None:
         tree = with_data(tree, dataset, registry)
     settings = later_settings(assignments, ("task", "dataset", "engine"))
@@ -67,14 +67,23 @@ def evaluate(
     from mmft_core.cli.summary import figures_table
     from mmft_core.cli.tables import console
     from mmft_core.inference.predictor import Predictor
-    from mmft_core.parts import build_dataset, build_metrics
+    from mmft_core.named_data import named_data
+    from mmft_core.own_data import OwnData
+    from mmft_core.parts import build_metrics
 
     model = folder.load(run_dir, registry, settings)
     check_engine(model, settings)
     display = make_display(console(stderr=True))
     try:
-        data = build_dataset(plan, training=dataset is None, say=display.say)
-        name = split or ("all" if dataset else _judged(data))
+        directory, of_run = RunDirectory(run_dir), resolve(own, registry)
+        if dataset is None:
+            own_data = OwnData.again(directory, of_run, plan)
+            data = own_data.dataset
+            name = split or _judged(data)
+            own_data.check(name)
+        else:
+            name = split or "all"
+            data = named_data(directory, of_run, plan, name, display.say)
         metrics = build_metrics(plan.metrics, model.info)
         predictor = Predictor(model, plan.engine)
         evaluation = predictor.evaluate(

@@ -151,14 +151,18 @@ def _predicted(
 def split_of_dataset(
     run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree
 ) -> Split:
-    """The samples of a data set, read as the run's task reads them."""
+    """The samples of a data set, read as the run's task reads them.
+
+    Of the run's own data, those of the run's own split.
+    """
     from mmft_core.inference.predictor import choose_split
-    from mmft_core.parts import build_dataset
+    from mmft_core.named_data import named_data
     from mmft_core.planning.resolving import resolve, with_data
 
-    tree = with_data(RunDirectory(run_dir).open(), dataset, registry)
-    plan = resolve(merge(tree, settings), registry)
-    data = build_dataset(plan, training=False, targets=False, say=_warn)
+    directory = RunDirectory(run_dir)
+    tree = directory.open()
+    plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
+    data = named_data(directory, resolve(tree, registry), plan, split, _warn, targets=False)
     return choose_split(data, split)
 
 

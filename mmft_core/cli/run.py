@@ -12,8 +12,8 @@ import click
 from mmft_core.cli.settings import (
     flag_settings,
     read_settings,
-    refuse_contradictions,
     refuse_idle,
+    resumed_settings,
     setting_options,
     take_output,
 )
@@ -67,7 +67,7 @@ def run(
     if resume is not None:
         if output is not None:
             raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
-        tree = _resumed_tree(resume, tree)
+        tree = _resumed_tree(resume, tree, registry)
     output = take_output(tree, output)
     plan = resolve(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
@@ -153,7 +153,7 @@ def _stop(what: str, path: Path) -> None:
     sys.exit(130)
 
 
-def _resumed_tree(path: Path, given: Tree) -> Tree:
+def _resumed_tree(path: Path, given: Tree, registry: Registry) -> Tree:
     """The configuration of the run, which nothing on the command line may contradict."""
     refuse_model(path)
     directory = RunDirectory(path)
@@ -165,8 +165,7 @@ def _resumed_tree(path: Path, given: Tree) -> Tree:
             f"All folds of {path} are finished.",
             hint=f"For a model of all its training data: {without_folds(path)}",
         )
-    refuse_contradictions(path, stored, given)
-    return stored
+    return resumed_settings(path, stored, given, registry)
 
 
 def _finished_folds(path: Path, stored: Tree) -> bool:

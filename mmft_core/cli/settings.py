@@ -10,8 +10,9 @@ import click
 
 from mmft_core.errors import ConfigError
 from mmft_core.planning.layers import combine, means
+from mmft_core.planning.places import moved, read_settings_file
 from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import Tree, flatten, merge, nest, parse_set, read_toml
+from mmft_core.planning.trees import Tree, flatten, merge, nest, parse_set
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Registry
 
@@ -100,7 +101,7 @@ def read_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
         ConfigError: one cannot be read.
         UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
     """
-    file = read_toml(given["config"]) if given["config"] else {}
+    file = read_settings_file(given["config"], registry) if given["config"] else {}
     return combine((file, *_flag_layers(given)), registry)
 
 
@@ -178,12 +179,13 @@ def take_output(tree: Tree, output: Path | None) -> Path | None:
     return output or (Path(value).expanduser() if value else None)
 
 
-def refuse_contradictions(path: Path, stored: Tree, given: Tree) -> None:
-    """Check that what is given says nothing else than the configuration of a run.
+def resumed_settings(path: Path, stored: Tree, given: Tree, registry: Registry) -> Tree:
+    """The configuration of a run that goes on: only where its files are now may be given anew.
 
     Raises:
-        ConfigError: it does; names the setting and both values.
+        ConfigError: what is given says something else; names the setting and both values.
     """
+    settings, given = moved(stored, given, registry)
     known = flatten(stored)
     for key, value in flatten(given).items():
         if not _same_setting(key, value, known):
@@ -193,6 +195,7 @@ def refuse_contradictions(path: Path, stored: Tree, given: Tree) -> None:
                 hint="Resuming repeats the run's own configuration: leave the option out, or "
                 "start a new run.",
             )
+    return settings
 
 
 def _same_setting(key: str, value: Any, known: Tree) -> bool:

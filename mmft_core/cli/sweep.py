@@ -15,8 +15,8 @@ import click
 from mmft_core.cli.settings import (
     flag_settings,
     read_settings,
-    refuse_contradictions,
     refuse_idle,
+    resumed_settings,
     setting_options,
     take_output,
 )
@@ -24,6 +24,7 @@ from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import missing_error, require_extra
+from mmft_core.planning.places import given_places
 from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import default_output
@@ -141,10 +142,10 @@ def _resumed(
 ) -> SweepSettings:
     """The sweep of the folder, which nothing on the command line may contradict."""
     stored = folder.read()
-    refuse_contradictions(folder.path, stored.base, read_settings(given, registry))
+    base = resumed_settings(folder.path, stored.base, read_settings(given, registry), registry)
     if vary:
         folder.check_same(replace(stored, vary=parse_space(vary).texts()))
-    return stored
+    return replace(stored, base=base)
 
 
 def _sweep(
@@ -165,15 +166,15 @@ def _sweep(
     tune_allocator()  # Before torch allocates anything.
     from mmft_core.cli.tables import console
     from mmft_core.sweep.study import Study
-    from mmft_core.sweep.trial import TrialStoppedError, check_val
+    from mmft_core.sweep.trial import TrialStoppedError, check_data
     from mmft_core.trackers.following import check
     from mmft_core.training.monitor import choose_monitor
 
     first = plan_trial(settings.base, space.first, registry)
     check(first.tracking, folder.path)
-    check_val(first)
+    check_data(first, folder.begun())
     monitor = choose_monitor(first)
-    settings = folder.join(settings)
+    settings = folder.join(settings, given_places(settings.base, first))
     study = Study(folder, space, monitor, settings.pruner, first.engine.seed)
     screen = console()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import torch
@@ -28,6 +29,21 @@ class Sample:
     inputs: Mapping[str, Any]
     target: Any
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a sample is made of. A run records digests of it, to notice when its data change.
+
+    Attributes:
+        values: what the data set holds in memory: the cells of a row, a file's name relative to
+            the data set's folder, the target. Strings, bytes, numbers, None, NumPy arrays, and
+            lists, tuples and dictionaries of these.
+        files: the files that the rest is read from.
+    """
+
+    values: Any
+    files: tuple[Path, ...] = ()
 
 
 class Split(ABC):
@@ -55,6 +71,13 @@ class Split(ABC):
     def sample_id(self, index: int) -> str:
         """The id alone; override where that is cheaper than the whole sample."""
         return self[index].id
+
+    def origin(self, index: int) -> Origin | None:
+        """What the sample is made of, without reading its files.
+
+        None (the default) where the data set cannot tell: then the sample's id stands for it.
+        """
+        return None
 
     def check(self, index: int) -> None:
         """Read the sample as far as is needed to know that it is sound.
@@ -187,6 +210,8 @@ class DatasetContext:
         unseen_classes: whether val and test may hold classes that train does not.
         training: whether it is to be learned from. Otherwise a trained model is judged on it,
             and one class, or no training split, is enough.
+        learned: the target that the task learns from, where inputs alone are asked for and
+            `target` is "none": the samples are then those that it would have with targets.
     """
 
     target: str = "class"
@@ -195,6 +220,7 @@ class DatasetContext:
     seed: int = 0
     unseen_classes: bool = False
     training: bool = True
+    learned: str = ""
 
     @property
     def only_inputs(self) -> bool:

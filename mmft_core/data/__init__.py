@@ -10,4 +10,6 @@ file_columns, row_files                                 files that a table's row
 class_folders, class_folder_dataset, labelled_files     folders of files with a class each
 splits, split_options, set_aside, folds                 dividing samples
 soundness                                               finding samples that cannot be used
+fingerprints                                            telling whether samples have changed
+chunks                                                  working on all samples, on all cores
 """

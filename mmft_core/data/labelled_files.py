@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmft_core.contracts import Split
+from mmft_core.contracts import Origin, Split
 from mmft_core.data.splits import Indices
 from mmft_core.files import printable
 
@@ -49,3 +49,9 @@ class LabelledFiles(Split):
 
     def target(self, index: int) -> str:
         return self.classes[int(self.labels[index])]
+
+    def origin(self, index: int) -> Origin:
+        name, label = self.names[index].as_py(), int(self.labels[index])
+        known = 0 <= label < len(self.classes)
+        files = (self.root / os.fsdecode(name),) if name else ()
+        return Origin((name, self.classes[label] if known else None), files)

@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmft_core.contracts import Origin
 from mmft_core.data.cells import text_of
 from mmft_core.errors import SampleError
 from mmft_core.files import printable
@@ -76,6 +77,16 @@ class RowFiles(ABC):
         Raises:
             ValueError: what the row names cannot be a file of this machine; says why.
         """
+
+    def origin(self, row: int) -> Origin:
+        """What a row's file is made of: its name and the file, or its content in the table."""
+        try:
+            file = self.find(row)
+        except ValueError:  # Of which the check of the data tells.
+            file = None
+        if isinstance(file, HeldFile):
+            return Origin([self.name(row), file.read()])
+        return Origin(os.fsencode(self.name(row)), () if file is None else (file,))
 
     def file(self, row: int, sample_id: str) -> File | None:
         """The same.

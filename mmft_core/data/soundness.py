@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
+from mmft_core.data.chunks import in_chunks
+from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
-from mmft_core.distributed import processes
 from mmft_core.errors import DataError, SampleError
 from mmft_core.escaping import escape
 
-_CHUNK = 256
 _SHOWN = 10
 _REASONS = 3
 _NUMBER = re.compile(r"\d+")
@@ -45,12 +44,14 @@ class Findings:
             (split, what) -> count.
         examples: the id of one such sample.
         classes: how many samples without faults each class of a split has: (split, class) -> count.
+        fingerprints: of the samples of each split, in order, if they were asked for.
     """
 
     faults: list[Fault] = field(default_factory=list)
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
     classes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fingerprints: dict[str, list[pa.Table]] = field(default_factory=dict)
 
     def note(self, split: str, change: str, sample_id: str) -> None:
         """Take in what will be done to a sample, or is odd about it."""
@@ -69,6 +70,8 @@ class Findings:
         self.faults += others.faults
         self.changes += others.changes
         self.classes += others.classes
+        for split, tables in others.fingerprints.items():
+            self.fingerprints.setdefault(split, []).extend(tables)
         for change, sample_id in others.examples.items():
             self.examples[change] = min(sample_id, self.examples.get(change, sample_id))
 
@@ -89,11 +92,18 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Told how many of how many samples are done."""
 
 
-def read(dataset: Dataset, on_progress: Progress = lambda done, total: None) -> Findings:
+def read(
+    dataset: Dataset,
+    on_progress: Progress = lambda done, total: None,
+    fingerprints: Fingerprints | None = None,
+) -> Findings:
     """Check that every sample and its target can be read, on all cores.
 
     Decoders release Python's lock, so threads suffice. Processes that train together each check
     their share.
+
+    Args:
+        fingerprints: takes those of the samples as well, whose files were just read.
     """
 
     def look(name: str, split: Split, index: int, found: Findings) -> None:
@@ -104,7 +114,7 @@ def read(dataset: Dataset, on_progress: Progress = lambda done, total: None) -> 
             found.note(name, text, split.sample_id(index))
         split.target(index)
 
-    return _over(dataset, look, {}, on_progress)
+    return _over(dataset, look, {}, on_progress, fingerprints)
 
 
 def inspect(
@@ -189,35 +199,45 @@ _Look: TypeAlias = Callable[[str, Split, int, Findings], None]
 
 
 def _over(
-    dataset: Dataset, look: _Look, but: Mapping[str, Sequence[int]], on_progress: Progress
+    dataset: Dataset,
+    look: _Look,
+    but: Mapping[str, Sequence[int]],
+    on_progress: Progress,
+    fingerprints: Fingerprints | None = None,
 ) -> Findings:
     """Look at all samples, on all cores and all processes.
 
     Args:
         but: split -> indices of those that are passed over.
+        fingerprints: takes those of the samples as well, whose files were just read.
     """
     total = sum(len(split) for split in dataset.splits.values())
     findings, done = Findings(), 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, split in dataset.splits.items():
-            check = partial(_look_at_chunk, name, split, look, frozenset(but.get(name, ())))
-            own = Findings()
-            for found, size in pool.map(check, processes.share(range(0, len(split), _CHUNK))):
-                own.add(found)
-                done = min(total, done + size * processes.count())
-                on_progress(done, total)
-            for found in processes.gather(own):
-                findings.add(found)
+
+    def on_done(samples: int) -> None:
+        nonlocal done
+        done = min(total, done + samples)
+        on_progress(done, total)
+
+    for name, split in dataset.splits.items():
+        passed = frozenset(but.get(name, ()))
+        check = partial(_look_at_chunk, name, split, look, passed, fingerprints)
+        for found in in_chunks(len(split), check, on_done):
+            findings.add(found)
     findings.sort(dataset)
     return findings
 
 
 def _look_at_chunk(
-    name: str, split: Split, look: _Look, but: frozenset[int], start: int
-) -> tuple[Findings, int]:
+    name: str,
+    split: Split,
+    look: _Look,
+    but: frozenset[int],
+    fingerprints: Fingerprints | None,
+    indices: range,
+) -> Findings:
     findings = Findings()
-    stop = min(start + _CHUNK, len(split))
-    for index in range(start, stop):
+    for index in indices:
         if index in but:
             continue
         try:
@@ -228,4 +248,6 @@ def _look_at_chunk(
         except SampleError as error:
             fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
             findings.faults.append(fault)
-    return findings, stop - start
+    if fingerprints is not None:
+        findings.fingerprints[name] = [fingerprints.table(split, indices)]
+    return findings

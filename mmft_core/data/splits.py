@@ -8,13 +8,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mmft_core.contracts import Sample, Split
+from mmft_core.contracts import Origin, Sample, Split
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class _View(Split):
     """A split whose samples are those of others."""
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The splits that it is a view of."""
+        raise NotImplementedError
 
     def _locate(self, index: int) -> tuple[Split, int]:
         raise NotImplementedError
@@ -34,6 +39,10 @@ class _View(Split):
     def sample_id(self, index: int) -> str:
         split, at = self._locate(index)
         return split.sample_id(at)
+
+    def origin(self, index: int) -> Origin | None:
+        split, at = self._locate(index)
+        return split.origin(at)
 
     def check(self, index: int) -> None:
         split, at = self._locate(index)
@@ -55,6 +64,10 @@ class Subset(_View):
             indices, split = split.indices[indices], split.split
         self.split, self.indices = split, indices
 
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        return (self.split,)
+
     def __len__(self) -> int:
         return len(self.indices)
 
@@ -75,6 +88,10 @@ class _Same(_View):
 
     def __init__(self, split: Split) -> None:
         self.split = split
+
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        return (self.split,)
 
     def __len__(self) -> int:
         return len(self.split)
@@ -114,6 +131,10 @@ class Joined(_View):
         self.splits = tuple(splits)
         self._ends = np.cumsum([len(split) for split in self.splits])
 
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        return self.splits
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
@@ -141,6 +162,40 @@ def together(splits: Iterable[Split]) -> Split:
     if len(subsets) < len(parts) or len(wholes) != 1:
         return Joined(parts)
     return Subset(subsets[0].split, np.sort(np.concatenate([part.indices for part in subsets])))
+
+
+class Whole(Joined):
+    """All samples of a data set, however it is divided: those of the splits below all views.
+
+    The same data give the same samples at the same places, whatever the seed, the shares of the
+    splits or the folds.
+    """
+
+    def __init__(self, splits: Mapping[str, Split]) -> None:
+        order = sorted(splits, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+        super().__init__(_leaves(splits[name] for name in order))
+
+    def places(self, split: Split) -> Indices:
+        """Where the samples of a split are (n,)."""
+        if isinstance(split, Subset):
+            return self.places(split.split)[split.indices]
+        if isinstance(split, _View):
+            return np.concatenate([np.zeros(0, np.int64), *map(self.places, split.parts)])
+        which = next(k for k, leaf in enumerate(self.splits) if leaf is split)
+        end = int(self._ends[which])
+        return np.arange(end - len(split), end)
+
+
+_ORDER = {"train": 0, "val": 1, "test": 2}
+
+
+def _leaves(splits: Iterable[Split]) -> list[Split]:
+    """The splits below all views, each once."""
+    found: dict[int, Split] = {}
+    for split in splits:
+        below = _leaves(split.parts) if isinstance(split, _View) else [split]
+        found |= {id(leaf): leaf for leaf in below}
+    return list(found.values())
 
 
 def stratified(labels: Indices, shares: Mapping[str, float], seed: int) -> dict[str, Indices]:

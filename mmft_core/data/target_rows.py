@@ -25,6 +25,16 @@ class TargetRows(Split):
     classes: tuple[str, ...]
     target_noun = "target text"
 
+    def cell(self, index: int) -> str | None:
+        """The target as it stands in its column; None where there is none."""
+        if self.targets is None:
+            return None
+        if not isinstance(self.targets, np.ndarray):
+            text: str | None = self.targets[index].as_py()
+            return text
+        label = int(self.targets[index])
+        return None if label < 0 else self.classes[label]
+
     def target(self, index: int) -> Any:
         if self.targets is None:
             return None

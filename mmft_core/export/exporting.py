@@ -28,16 +28,20 @@ from mmft_core.export.tracing import GraphInfo, Traced, trace
 from mmft_core.export.wanted import Wanted, check_output, check_weights
 from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference.predictor import Predictor
+from mmft_core.kept_samples import KeptSamples
+from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.places import TABLE, rewritten
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve, with_data
-from mmft_core.planning.trees import merge
+from mmft_core.planning.trees import dump_toml, merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
 
+_JUDGED = ("test", "val", "train")
 _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""
 
@@ -70,16 +74,29 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
-    dataset = build_dataset(plan, training=wanted.dataset is None, say=sink.say)
+    dataset = _data(directory, plan, wanted, sink)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
-        making = _Making(directory, wanted, registry, plan, model, dataset, judged)
+        making = _Making(directory, wanted, registry, plan, model, dataset, judged, output)
         making.make(temporary)
         found = making.compared(temporary, sink)
         found.check(exact=wanted.quantize is None, most=wanted.most)
         told = exports.describe(temporary)
         replace(told, check=asdict(found)).write(temporary)
     return output, found
+
+
+def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, sink: Sink) -> Dataset:
+    """What the export is compared with its run on: the run's own data, or what is named.
+
+    Raises:
+        DataError: it cannot be used, or the run's own have changed.
+    """
+    if wanted.dataset is not None:
+        return build_dataset(plan, training=False, say=sink.say)
+    own = OwnData.read(directory, plan)
+    own.check(next(name for name in _JUDGED if name in own.dataset.splits))
+    return own.dataset
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class _Making:
     model: LoadedModel
     dataset: Dataset
     judged: Split
+    output: Path
 
     @torch.no_grad()
     def make(self, folder: Path) -> None:
@@ -101,7 +119,7 @@ class _Making:
         It is written without gradients, as it is traced: attention becomes other operators with
         them, whose tensors lie in memory otherwise (T5's, as ONNX).
         """
-        shutil.copy(self.run.config, folder / self.run.config.name)
+        self._copy_settings(folder)
         shutil.copy(self.run.model / "model.json", folder)
         shutil.copytree(self.run.model / "assets", folder / "assets")
         if self.wanted.kind == WEIGHTS:
@@ -122,6 +140,17 @@ class _Making:
                 self._quantize(Path(full), infos, folder)
         files = sorted(f for f in folder.iterdir() if f.name.startswith(tuple(_names(infos))))
         self._description(folder, infos, written.versions(), files).write(folder)
+
+    def _copy_settings(self, folder: Path) -> None:
+        """The run's settings, and its splits without the names of their samples."""
+        settings = rewritten(self.run.config, self.output)
+        if TABLE in settings:  # No absolute path of this machine where a relative one does.
+            others = settings[TABLE].items()
+            settings[TABLE] = {k: "" if Path(v).is_absolute() else v for k, v in others}
+        (folder / self.run.config.name).write_text(dump_toml(settings), encoding="utf-8")
+        samples = KeptSamples.read(self.run.samples)
+        if samples is not None:
+            samples.nameless().write(folder / self.run.samples.name)
 
     def compared(self, folder: Path, sink: Sink) -> Comparison:
         """How what `make` wrote compares with the run."""
@@ -217,7 +246,7 @@ def _megabytes(model: LoadedModel) -> float:
 
 def _judged(dataset: Dataset, wanted: Wanted) -> Split:
     """The samples that both predict: of test, else val; of other data, of all."""
-    names = [n for n in ("test", "val") if n in dataset.splits] if wanted.dataset is None else []
+    names = [n for n in _JUDGED if n in dataset.splits] if wanted.dataset is None else []
     split = dataset.splits[names[0]] if names else Joined(dataset.splits.values())
     return _spread(split, wanted.samples)
 

@@ -8,5 +8,6 @@ dataset_choice  which data set a path, a name or nothing stands for
 fold_choice     which fold, of how many
 compat          whether the chosen parts fit, by their specs alone
 plan            what a run is decided by
+places          settings that are paths, kept so that they still lead there from elsewhere
 resolving       all of it put together: from a tree to a plan
 """

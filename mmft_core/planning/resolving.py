@@ -13,6 +13,7 @@ from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
 from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.layers import combine
 from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.places import TABLE
 from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
 from mmft_core.planning.tuning_choice import Tunings
@@ -112,14 +113,14 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     own = _table(tree, "dataset")
     others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
     found = resolve(others, registry).dataset.component.qualified
-    if found != own.get("name") or "path" not in _table(others, "dataset"):
+    if found != own.get("name"):
         return others
     return others | {"dataset": merge(own, _table(others, "dataset"))}
 
 
 def _check_keys(tree: Mapping[str, Any]) -> None:
     for key in tree:
-        if key not in TOP_LEVEL:
+        if key not in TOP_LEVEL and key != TABLE:  # Which concerns whoever reads the file.
             below = option_names(EngineConfig)
             near = f"engine.{key}" if key in below else key
             known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}

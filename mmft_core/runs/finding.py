@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.mistaken import is_model
-from mmft_core.planning.trees import Tree, read_toml
+from mmft_core.planning.places import read_places
+from mmft_core.planning.trees import Tree
 from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import read_metrics
@@ -129,7 +130,7 @@ def _measured(path: Path) -> tuple[int, float]:
 
 def _read(path: Path, name: str, size: int, changed: float) -> Run:
     files = RunDirectory(path)
-    config = read_toml(files.config)
+    config = read_places(files.config)
     told = _folds(path, config) if "folds" in config and "fold" not in config else _single(files)
     return Run(
         path=path,

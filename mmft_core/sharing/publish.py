@@ -101,7 +101,7 @@ def _check_bases(model: Mapping[str, Any]) -> None:
     """Whether base weights that are not in the model can be had by others."""
     for modality, part in model["backbones"].items():
         loaded = part["loaded"]
-        if loaded.get("digest") and Path(loaded["source"]).is_absolute():
+        if loaded.get("digest") and (part.get("beside") or Path(loaded["source"]).exists()):
             raise IncompatibleError(
                 f"The run keeps adapters of its {modality} backbone alone, and the weights that "
                 f"they belong to lie in {loaded['source']}, which nobody else has.",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock
 
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import write_text
-from mmft_core.planning.trees import Tree, dump_toml, flatten, read_toml
+from mmft_core.planning.places import portable, read_places, same_place
+from mmft_core.planning.trees import Tree, dump_toml, flatten
 from mmft_core.run_directory import RunDirectory
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 Pruner = Literal["none", "median", "hyperband"]
 Keep = Literal["all", "best"]
@@ -97,6 +102,11 @@ class SweepFolder:
     def trial(self, number: int) -> Path:
         return self.path / "trials" / f"{number:04d}"
 
+    def begun(self) -> list[Path]:
+        """The run directory of one of the trials that were begun, if any was: all have its data."""
+        runs = (file.parent for file in sorted(self.path.glob("trials/**/samples.parquet")))
+        return list(islice(runs, 1))
+
     def trial_lock(self, number: int) -> Path:
         """Held by the process that runs the trial, as long as it lives."""
         return self.path / "locks" / f"{number:04d}.lock"
@@ -127,7 +137,7 @@ class SweepFolder:
                 hint="Give the folder that `mmft sweep` made.",
             )
         try:
-            return SweepSettings.read(read_toml(self.settings))
+            return SweepSettings.read(read_places(self.settings))
         except ConfigError as error:
             raise RunDirectoryError(f"{self.settings} cannot be used: {error}") from None
 
@@ -138,10 +148,13 @@ class SweepFolder:
         with FileLock(self.lock):
             yield
 
-    def join(self, settings: SweepSettings) -> SweepSettings:
+    def join(self, settings: SweepSettings, paths: Mapping[str, str] = _NONE) -> SweepSettings:
         """Write the settings of a new sweep, or what changes of the one that is here.
 
         A smaller number of trials takes nothing away from those that asked for more.
+
+        Args:
+            paths: settings of the base that are paths; where they lead may have changed.
 
         Raises:
             RunDirectoryError: another sweep was started here in the meantime.
@@ -150,14 +163,18 @@ class SweepFolder:
         with self.alone():
             stored = self.read() if self.exists() else None
             if stored is not None:
-                self.check_same(settings)
+                self.check_same(settings, but=paths)
                 settings = replace(settings, trials=max(stored.trials, settings.trials))
             if settings != stored:
-                write_text(self.settings, dump_toml(settings.tree()))
+                own = {f"base.{key}": value for key, value in paths.items()}
+                write_text(self.settings, dump_toml(portable(settings.tree(), own, self.path)))
         return settings
 
-    def check_same(self, settings: SweepSettings) -> None:
+    def check_same(self, settings: SweepSettings, but: Collection[str] = ()) -> None:
         """Check that the sweep that is here is the one that is to be joined.
+
+        Args:
+            but: settings that are not compared.
 
         Raises:
             RunDirectoryError: it is another; says in what.
@@ -168,7 +185,9 @@ class SweepFolder:
             ("is", flatten(stored.base), flatten(settings.base)),
         )
         for verb, old, new in pairs:
-            for key in (k for k in {**old, **new} if old.get(k) != new.get(k)):
+            for key in (k for k in {**old, **new} if not _same(old.get(k), new.get(k))):
+                if key in but:
+                    continue
                 was, now = (repr(side[key]) if key in side else "not given" for side in (old, new))
                 raise RunDirectoryError(
                     f"The folder {self.path} holds another sweep: "
@@ -176,3 +195,9 @@ class SweepFolder:
                     hint=f"Give --output a new folder, or go on with that one: "
                     f"mmft sweep --resume {self.path}",
                 )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two settings are the same, a path spelled in two ways included."""
+    paths = isinstance(one, str) and isinstance(other, str)
+    return one == other or (paths and same_place(one, other))

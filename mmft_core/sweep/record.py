@@ -9,6 +9,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from mmft_core.files import write_json, write_text
+from mmft_core.planning.places import rewritten
+from mmft_core.planning.trees import dump_toml
 from mmft_core.sweep.folder import SweepFolder
 from mmft_core.sweep.study import Study, state_of
 
@@ -54,7 +56,7 @@ def write_record(
             f"# The best of {len(record['trials'])} trials, number {best.number}: "
             f"{study.monitor.name} {best.value:.6g} on val.\n\n"
         )
-        write_text(folder.best, heading + file.read_text(encoding="utf-8"))
+        write_text(folder.best, heading + dump_toml(rewritten(file, folder.path)))
     return record
 
 

@@ -11,6 +11,7 @@ import optuna
 
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError
+from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
@@ -140,14 +141,20 @@ class TrialRunner:
         return Sinks([self.display(heading), pruning])
 
 
-def check_val(plan: Plan) -> None:
+def check_data(plan: Plan, begun: Sequence[Path]) -> None:
     """Check that there are data, and some to compare trials on, before anything is written.
 
+    Args:
+        begun: run directories of trials, which must have had the same data.
+
     Raises:
-        DataError: there are not.
+        DataError: there are not, or the data have changed.
     """
-    if "val" not in build_dataset(plan).splits:
+    dataset = build_dataset(plan)
+    if "val" not in dataset.splits:
         raise _no_val(plan)
+    for run in begun:
+        check_same(RunDirectory(run), plan, dataset)
 
 
 def _number(value: float | None) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.contracts import Dataset, DatasetContext, Split
+from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.errors import MmftError
 from mmft_core.planning.options import convert, option_names
 from mmft_core.registry import Component
@@ -120,6 +121,20 @@ def groups_are_of_every_sample(bench: Workbench, component: Spec) -> None:
             assert other == name, f"the group '{group}' is in '{other}' and in '{name}'"
 
 
+def origins_stay_the_same(bench: Workbench, component: Spec) -> None:
+    """Where a dataset tells what samples are made of, it tells the same whenever it is built, and
+    a run can write it down."""
+    first, second = (
+        bench.new_dataset(component, component.spec.targets[0], seed=3) for _ in range(2)
+    )
+    fingerprints = Fingerprints(())
+    for name, split in first.splits.items():
+        indices = range(min(len(split), MOST // 10))
+        tables = [fingerprints.table(s, indices) for s in (split, second.splits[name])]
+        for one, other in zip(*(table.to_pylist() for table in tables), strict=True):
+            assert one == other, f"'{name}' tells of {one['id']} otherwise when it is built again"
+
+
 def splits_are_picklable(bench: Workbench, component: Spec) -> None:
     """They travel to worker processes, and give the same there."""
     for name, split in _dataset(bench, component).splits.items():
@@ -156,6 +171,7 @@ BUNDLED_CHECKS = (
     targets_are_of_the_declared_types,
     sizes_are_for_every_sample,
     groups_are_of_every_sample,
+    origins_stay_the_same,
     splits_are_picklable,
     same_seed_same_split,
 )

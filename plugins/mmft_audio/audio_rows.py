@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
-from mmft_core.contracts import Sample
+from mmft_core.contracts import Origin, Sample
 from mmft_core.data.row_files import RowFiles
 from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
@@ -76,6 +76,11 @@ class AudioRows(TargetRows):
     def __getitem__(self, index: int) -> Sample:
         recording = self.recording(index)
         return Sample({"audio": recording}, self.target(index), recording.id)
+
+    def origin(self, index: int) -> Origin:
+        own = self.files.origin(index)
+        span = (self.spans.starts[index], self.spans.ends[index]) if self.spans else ()
+        return Origin((own.values, span, self.cell(index)), own.files)
 
     def check(self, index: int) -> None:
         check(self.recording(index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mmft_audio.speaking import Spoken, spoken_folder
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.errors import SampleError
 from mmft_fusion.noisy_digits import VOICES, WORDS
 from mmft_fusion.options import DigitScenesOptions
@@ -106,6 +106,9 @@ class DigitScenes(Split):
 
     def sample_id(self, index: int) -> str:
         return f"digit-scenes, {self.name}[{index}]"
+
+    def origin(self, index: int) -> Origin:
+        return Origin([self.sample_id(index), asdict(self.scenes[index])])
 
     def check(self, index: int) -> None:
         """What is made here is sound."""

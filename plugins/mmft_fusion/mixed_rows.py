@@ -14,7 +14,7 @@ from mmft_tabular.columns import Cell
 from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image
 
-from mmft_core.contracts import Sample
+from mmft_core.contracts import Origin, Sample
 from mmft_core.data.row_files import RowFiles
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
@@ -41,6 +41,10 @@ class Inputs(ABC):
         """
         return self.read(index, sample_id) is not None
 
+    @abstractmethod
+    def origin(self, index: int) -> Origin:
+        """What a row's input is made of."""
+
     def sizes(self) -> Sequence[float] | None:
         """How large each is, if they differ; 0 of one that is missing or cannot be read."""
         return None
@@ -51,6 +55,9 @@ class Pictures(Inputs):
     """Pictures in a column, as paths or as their content."""
 
     files: RowFiles
+
+    def origin(self, index: int) -> Origin:
+        return self.files.origin(index)
 
     def read(self, index: int, sample_id: str) -> Any:
         file = self.files.file(index, sample_id)
@@ -68,6 +75,9 @@ class Recordings(Inputs):
     """Recordings in a column, as paths or as their content."""
 
     files: RowFiles
+
+    def origin(self, index: int) -> Origin:
+        return self.files.origin(index)
 
     def read(self, index: int, sample_id: str) -> Any:
         file = self.files.file(index, sample_id)
@@ -105,6 +115,9 @@ class Texts(Inputs):
             return next(iter(found.values()), None)
         return "\n".join(f"{name}: {text}" for name, text in found.items()) or None
 
+    def origin(self, index: int) -> Origin:
+        return Origin({name: column[index].as_py() for name, column in self.columns.items()})
+
     def sizes(self) -> Sequence[float]:
         lengths = [text_lengths(column) for column in self.columns.values()]
         return np.sum(lengths, axis=0).tolist()  # type: ignore[no-any-return]
@@ -136,6 +149,12 @@ class Cells(Inputs):
         for name, names in self.categories.items():
             cells[name] = (names[index].as_py() or "").strip() or None
         return cells if any(cell is not None for cell in cells.values()) else None
+
+    def origin(self, index: int) -> Origin:
+        columns = {**self.numbers, **self.dates}
+        cells = {name: str(column[index]) for name, column in columns.items()}
+        names = {name: column[index].as_py() for name, column in self.categories.items()}
+        return Origin([cells, names, self.faults.get(index)])
 
 
 class MixedRows(TargetRows):
@@ -189,6 +208,12 @@ class MixedRows(TargetRows):
     def input(self, index: int, modality: str) -> Any:
         own = self.inputs.get(modality)
         return None if own is None else own.read(index, self.sample_id(index))
+
+    def origin(self, index: int) -> Origin:
+        found = {modality: own.origin(index) for modality, own in self.inputs.items()}
+        values = {modality: origin.values for modality, origin in found.items()}
+        files = tuple(file for origin in found.values() for file in origin.files)
+        return Origin([values, self.cell(index)], files)
 
     def check(self, index: int) -> None:
         sample_id = self.sample_id(index)

@@ -18,7 +18,7 @@ from mmft_audio.speaking import Spoken, spoken_folder
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices
 from mmft_core.errors import SampleError
@@ -96,6 +96,10 @@ class NoisyDigits(Split):
 
     def sample_id(self, index: int) -> str:
         return f"noisy-digits[{index}]"
+
+    def origin(self, index: int) -> Origin:
+        held = [self.images[index], self.ink[index], self.texts[index], self.lacking[index]]
+        return Origin([index, *held, self.target(index)])
 
     def check(self, index: int) -> None:
         """What is made here is sound."""

@@ -69,16 +69,17 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     Raises:
         DataError: too few of the packages are installed.
     """
+    target = context.learned or context.target
     versions = _installed()
     if len(versions) < 2:
         raise DataError("Of the packages whose documentation is read, none is installed.")
     table = _load(versions)
     # Divided before anything is left out, so that one task's test texts are no other's to learn.
     table = table.append_column("split", _divide(table, options, context.seed))
-    table = _usable(table, context.target, options.samples)
+    table = _usable(table, target, options.samples)
     names = list(versions)
     labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
-    texts = _rows(table, labels, tuple(names), context.target)
+    texts = _rows(table, labels, tuple(names), target)
     rows = Grouped(texts, table["module"].to_pylist())
     parts = table["split"].to_numpy()
     splits = {p: Subset(rows, np.flatnonzero(parts == p)) for p in _SPLITS if (parts == p).any()}
@@ -87,11 +88,11 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     return Dataset(
         info=DatasetInfo(
             name="docstrings",
-            classes=tuple(names) if context.target == "class" else (),
+            classes=tuple(names) if target == "class" else (),
             source=f"documentation strings of {told}",
             licence="those of the packages, BSD-3-Clause and Apache-2.0 for the most part",
             notes=(
-                f"{masked if context.target == 'class' else ''}near duplicates are left out, "
+                f"{masked if target == 'class' else ''}near duplicates are left out, "
                 "splits are made of whole modules",
             ),
         ),

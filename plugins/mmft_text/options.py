@@ -11,6 +11,7 @@ from msgspec import Meta
 from mmft_core.data.split_options import GroupColumn, SplitOptions
 from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
+from mmft_core.planning.places import Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class TextFolderOptions(SplitOptions):
 class HubTextOptions(SplitOptions):
     """Options of `hub-text`."""
 
-    id: Annotated[str, Meta(description="The data set's id, as stanfordnlp/imdb.")] = ""
+    id: Annotated[Place, Meta(description="The data set's id, as stanfordnlp/imdb.")] = ""
     config: Annotated[str | None, Meta(description="Its configuration, if it has several.")] = None
     text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
     target_column: Annotated[

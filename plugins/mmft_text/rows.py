@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.contracts import Sample
+from mmft_core.contracts import Origin, Sample
 from mmft_core.data.splits import Indices
 from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
@@ -48,6 +48,9 @@ class TextRows(TargetRows):
         if not (text or "").strip():
             raise SampleError(self.sample_id(index), "it has no text", kind="empty")
         return Sample({"text": text}, self.target(index), self.sample_id(index))
+
+    def origin(self, index: int) -> Origin:
+        return Origin((self.texts[index].as_py(), self.cell(index)))
 
     def sizes(self) -> Sequence[float]:
         lengths = text_lengths(self.texts)

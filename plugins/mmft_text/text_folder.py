@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data.class_folder_dataset import class_folder_dataset, passed_over
 from mmft_core.data.class_folders import FileKind, NoFilesError, PassedOver, gather
-from mmft_core.data.labelled_files import LabelledFiles
+from mmft_core.data.labelled_files import LabelledFiles, pack
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError, SampleError
@@ -44,12 +46,13 @@ class Passages(Split):
     """Passages of text files, by where they lie in them.
 
     Args:
+        root: the folder of all files, or the one file.
         files: (f,) of them.
         spans: (n, 4) int64: the file's index, the first byte, the end, and the line.
     """
 
-    def __init__(self, files: Sequence[Path], spans: Indices) -> None:
-        self.files, self.spans = tuple(files), spans
+    def __init__(self, root: Path, files: Sequence[Path], spans: Indices) -> None:
+        self.root, self.files, self.spans = root, tuple(files), spans
 
     def __len__(self) -> int:
         return len(self.spans)
@@ -71,6 +74,11 @@ class Passages(Split):
             raise SampleError(sample_id, what_failed(error)) from None
         return Sample({"text": text}, None, sample_id)
 
+    def origin(self, index: int) -> Origin:
+        file, *span = self.spans[index].tolist()
+        name = self.files[file].relative_to(self.root)
+        return Origin([os.fsencode(name), *span], (self.files[file],))
+
     def sizes(self) -> Sequence[float]:
         return (self.spans[:, 2] - self.spans[:, 1]).tolist()  # type: ignore[no-any-return]
 
@@ -91,6 +99,8 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     if context.target == "class":
         return class_folder_dataset(options.path, _TEXTS, TextFiles, shares, context)
     root = Path(options.path).expanduser()
+    if context.learned == "class":
+        return _to_be_classed(root, shares, context)
     passed = PassedOver(kind=_TEXTS)
     found = gather(root, root, passed) if root.is_dir() else [""] if root.is_file() else []
     files = [root / name for name in found]
@@ -100,7 +110,8 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
         raise NoFilesError(
             f"{root} {what}.", hint=f"Expected files ending in {', '.join(SUFFIXES)}."
         )
-    passages = Passages(files, np.array(spans, dtype=np.int64))
+    folder = root if root.is_dir() else root.parent
+    passages = Passages(folder, files, np.array(spans, dtype=np.int64))
     none = np.zeros(len(passages), dtype=np.int64)
     splits, notes = set_aside(passages, none, shares, context.seed)
     return Dataset(
@@ -115,6 +126,25 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
         ),
         splits=splits,
     )
+
+
+def _to_be_classed(root: Path, shares: Mapping[str, float], context: DatasetContext) -> Dataset:
+    """Whole files, as a classifier has learned them: in class folders or without classes.
+
+    Raises:
+        DataError: there are none.
+    """
+    with contextlib.suppress(DataError):
+        return class_folder_dataset(str(root), _TEXTS, TextFiles, shares, context)
+    folder = root if root.is_dir() else root.parent
+    found = gather(root, root, PassedOver(kind=_TEXTS)) if root.is_dir() else [root.name]
+    names = sorted(found)
+    if not names or not root.exists():
+        raise DataError(
+            f"{root} holds no text files.", hint=f"Expected files ending in {', '.join(SUFFIXES)}."
+        )
+    whole = TextFiles(folder, pack(names), np.zeros(len(names), dtype=np.int64), ("",))
+    return Dataset(info=DatasetInfo(name=str(root), source=str(root)), splits={"all": whole})
 
 
 def _passages(file: Path) -> Iterator[tuple[int, int, int]]:

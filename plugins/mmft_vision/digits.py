@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.split_options import SplitOptions
 
@@ -43,6 +43,9 @@ class Pictures(Split):
 
     def sample_id(self, index: int) -> str:
         return f"{self.name}[{index}]"
+
+    def origin(self, index: int) -> Origin:
+        return Origin((self.images[index], self.target(index)))
 
     def check(self, index: int) -> None:
         """Pictures in memory are sound."""

@@ -36,6 +36,7 @@ def test_a_run_leaves_everything_and_says_how_it_went(finished_run: Path) -> Non
         "README.md",
         "config.toml",
         "data.json",
+        "samples.parquet",
         "metrics.jsonl",
         "model",
         "plugins.json",

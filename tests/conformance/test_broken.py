@@ -121,6 +121,9 @@ EXPECTED = {
     "broken_datasets/torn-group": [
         ("groups_are_of_every_sample", "the group 'everywhere' is in 'train' and in 'val'")
     ],
+    "broken_datasets/other-origins": [
+        ("origins_stay_the_same", "otherwise when it is built again")
+    ],
     "broken_datasets/open-file": [("splits_are_picklable", "cannot pickle")],
     "broken_datasets/unseeded-split": [("same_seed_same_split", "holds other samples")],
     "broken_datasets/missing-path": [("refuses_a_missing_path", "a missing path is accepted")],

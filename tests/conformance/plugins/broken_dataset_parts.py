@@ -8,7 +8,7 @@ import urllib.request
 
 from sound_parts import CLASSES, Signs, build_signs, divided
 
-from mmft_core.contracts import Dataset, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetInfo, Origin
 
 
 def _with(split_type, options, context, **info) -> Dataset:
@@ -25,6 +25,15 @@ def build_not_a_dataset(options, context):
 
 def build_downloads(options, context):
     urllib.request.urlopen("http://127.0.0.1:9/data.zip", timeout=1)
+
+
+class _OtherOrigins(Signs):
+    def origin(self, index):
+        return Origin((self.sample_id(index), random.random()))
+
+
+def build_other_origins(options, context):
+    return _with(_OtherOrigins, options, context)
 
 
 def build_no_train(options, context):

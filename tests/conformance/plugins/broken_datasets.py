@@ -16,6 +16,7 @@ NAMES = (
     "one-class",
     "too-few-sizes",
     "torn-group",
+    "other-origins",
     "open-file",
     "unseeded-split",
     "missing-path",

@@ -1,0 +1,37 @@
+"""Doing something for very many samples: a few hundred at a time, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from mmft_core.distributed import processes
+
+T = TypeVar("T")
+
+CHUNK = 256
+
+
+def in_chunks(
+    count: int, work: Callable[[range], T], on_done: Callable[[int], None] = lambda samples: None
+) -> list[T]:
+    """Call `work` for the numbers from 0 to `count`, some hundred at a time, in threads.
+
+    Processes that train together each do a share of it.
+
+    Args:
+        on_done: told how many more are done, on all processes together.
+
+    Returns:
+        the results in order, the same on all processes.
+    """
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    own, results = processes.share(chunks), []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for chunk, result in zip(own, pool.map(work, own), strict=True):
+            results.append(result)
+            on_done(len(chunk) * processes.count())
+    everyone = processes.gather(results)
+    return [everyone[k % len(everyone)][k // len(everyone)] for k in range(len(chunks))]

@@ -1,0 +1,161 @@
+"""Fingerprints of samples: whether one is still what it was, and that cheaply.
+
+`values` is a digest of what the data set holds of a sample (`Split.origin`), `content` one of the
+bytes of its files. So that these need not be read again, `stat` is a digest of what the file system
+says of them: size, times of modification and change, and inode, as Git's index has them. Only
+where that differs are the files read, so a copy with other times is still the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from mmft_core.contracts import Origin, Split
+from mmft_core.errors import SampleError
+
+BYTES = 16
+DIGEST = pa.binary(BYTES)
+SCHEMA = pa.schema([("id", pa.string()), *((n, DIGEST) for n in ("values", "stat", "content"))])
+"""A row for each sample. `stat` and `content` are null without files, or where one is missing."""
+
+_REMEMBERED = 1 << 16
+"""Files whose digests are remembered, for samples that are parts of the same file."""
+
+
+class Fingerprints:
+    """Takes the fingerprints of samples, from several threads.
+
+    Args:
+        roots: paths of the data set, which are not part of the ids of samples: a data set that
+            was moved is the same.
+    """
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        spelled = {place for root in roots for place in (root, os.path.abspath(root))}  # noqa: PTH100
+        self._roots = sorted(spelled, key=len, reverse=True)
+        self._content = functools.lru_cache(_REMEMBERED)(_content_of)
+
+    def table(self, split: Split, indices: Sequence[int]) -> pa.Table:
+        """Fingerprints of these samples, a row of `SCHEMA` for each."""
+        rows = [(split.sample_id(index), *self._of(split, index)) for index in indices]
+        return pa.table(list(map(list, zip(*rows, strict=True))) or [[]] * 4, SCHEMA)
+
+    def values(self, split: Split, index: int) -> bytes | None:
+        """The digest of what the data set holds of a sample; None where that cannot be read."""
+        origin = self._origin(split, index)
+        return None if origin is None else _encoded(origin)
+
+    def same(
+        self, split: Split, index: int, kept: Sequence[bytes | None]
+    ) -> tuple[bool, bytes | None]:
+        """Whether a sample is what it was; its files are read only if `stat` differs.
+
+        Args:
+            kept: its values, stat and content of then.
+
+        Returns:
+            that, and its stat of now.
+        """
+        values, stat, content = kept
+        origin = self._origin(split, index)
+        if origin is None or _encoded(origin) != values:
+            return origin is None and values is None, stat
+        if content is None:
+            return True, stat
+        stats = _stats(origin.files)
+        now = _joined(stats)
+        return now == stat or self._contents(origin.files, stats) == content, now
+
+    def _of(self, split: Split, index: int) -> tuple[bytes | None, bytes | None, bytes | None]:
+        origin = self._origin(split, index)
+        if origin is None:
+            return None, None, None
+        stats = _stats(origin.files)
+        return _encoded(origin), _joined(stats), self._contents(origin.files, stats)
+
+    def _origin(self, split: Split, index: int) -> Origin | None:
+        try:
+            origin = split.origin(index)
+        except SampleError:
+            return None
+        if origin is not None:
+            return origin
+        name = split.sample_id(index)
+        root = next((root for root in self._roots if name.startswith(root)), "")
+        return Origin(name.removeprefix(root))
+
+    def _contents(self, files: Sequence[Path], stats: Sequence[bytes] | None) -> bytes | None:
+        try:
+            found = [self._content(*each) for each in zip(files, stats or (), strict=True)]
+        except (OSError, ValueError):  # One is gone.
+            return None
+        return _joined(found)
+
+
+def _stats(files: Sequence[Path]) -> list[bytes] | None:
+    """For each file what changes when it does; None if one is no file.
+
+    The inode and the time of change also tell of files that were exchanged, or whose time of
+    modification was set by hand.
+    """
+    try:
+        found = [file.stat() for file in files]
+    except (OSError, ValueError):
+        return None
+    if not all(S_ISREG(s.st_mode) for s in found):  # Reading a pipe would hang.
+        return None
+    numbers = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in found]
+    return [_digest(struct.pack("<4Q", *(n % 2**64 for n in own))) for own in numbers]
+
+
+def _joined(digests: Sequence[bytes] | None) -> bytes | None:
+    """One digest of several; None of none."""
+    if not digests:
+        return None
+    return digests[0] if len(digests) == 1 else _digest(b"".join(digests))
+
+
+def _content_of(file: Path, stat: bytes) -> bytes:
+    """The digest of a file's bytes.
+
+    Args:
+        stat: changes when the file does; by it a digest is remembered.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, _blake).digest()
+
+
+def _encoded(origin: Origin) -> bytes:
+    return _digest(_ENCODER.encode(origin.values))
+
+
+def _digest(data: bytes) -> bytes:
+    found: bytes = _blake(data).digest()
+    return found
+
+
+def _blake(data: bytes = b"") -> Any:
+    return hashlib.blake2b(data, digest_size=BYTES)
+
+
+def _plain(value: Any) -> Any:
+    """What NumPy holds, as msgpack has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.shape, value.tobytes()]
+    raise TypeError(f"`Split.origin` holds a {type(value).__name__}.")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic")
