@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmft_core.cli.index import FOLDER, check_model, identify
+from mmft_core.cli.serve_options import limit_options, read_settings
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.terminal import echo
 from mmft_core.cli.using import ENGINE, make_predictor
@@ -19,65 +19,64 @@ from mmft_core.extras import require_extra
 if TYPE_CHECKING:
     from mmft_core.index import Searcher
     from mmft_core.inference.predictor import Predictor
+    from mmft_core.serve.logs import LogFormat
 
 _HOME = ("127.0.0.1", "::1", "localhost")
-_POSITIVE = click.IntRange(min=1)
 
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen at; 0 takes a free one.",
 )
 @click.option(
     "--backend",
     type=click.Choice(["torch", "onnx"]),
-    help="Of a run: onnx takes RUN_DIR/export/onnx. Default: torch; of an export its own.",
+    help="What computes the run: torch (default), or onnx for RUN_DIR/export/onnx.",
 )
 @click.option(
-    "--max-batch", type=_POSITIVE, default=16, show_default=True, help="Inputs computed at once."
+    "--api-key",
+    envvar="MMFT_API_KEY",
+    show_envvar=True,
+    help="The key that clients must send as 'Authorization: Bearer KEY'.",
 )
-@click.option(
-    "--queue", type=_POSITIVE, default=128, show_default=True, help="Requests in hand; then 429."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Seconds to an answer.",
-)
-@click.option(
-    "--max-bytes", type=_POSITIVE, default=32 * 1024 * 1024, show_default=True, help="Of a request."
-)
+@limit_options
 @click.option(
     "--limit",
     "limits",
     multiple=True,
     metavar="UNIT=MOST",
-    help="Of an input: pixels, seconds, characters; repeatable.",
+    help="Most that an input may hold, in pixels, seconds or characters; repeatable.",
 )
-@click.option("--top-k", type=_POSITIVE, default=5, show_default=True, help="Of an answer.")
+@click.option("--access-log", is_flag=True, help="Write a line to standard error for each request.")
 @click.option(
-    "--api-key", envvar="MMFT_API_KEY", show_envvar=True, help="What requests have to show."
+    "--log-format",
+    type=click.Choice(["plain", "json"]),
+    default="plain",
+    show_default=True,
+    help="The format of the access log, of warnings and of errors.",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.timestamps=words."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the task or of the engine, as task.timestamps=words.",
 )
 def serve(
     run_dir: Path,
     host: str,
     port: int,
     backend: str | None,
-    max_batch: int,
-    queue: int,
-    timeout: float,
-    max_bytes: int,
-    limits: tuple[str, ...],
-    top_k: int,
-    api_key: str | None,
+    access_log: bool,
+    log_format: LogFormat,
     assignments: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Serve a finished run, or an export, over HTTP: POST /predict, and a page to try it on at /.
 
@@ -86,41 +85,32 @@ def serve(
     curl -F image=@photo.jpg http://127.0.0.1:8000/predict
     curl --json '{"text": "A text as it is"}' http://127.0.0.1:8000/predict
 
-    Requests that come together are computed together. SIGTERM lets those in hand finish.
+    Requests that come together are computed together. SIGTERM ends the server without losing a
+    request: see --drain-delay and --shutdown-timeout. Ctrl-C does so without the delay.
     """
     require_extra("`mmft serve`", "serve")
 
     from mmft_core.batches.loading import choose_workers
     from mmft_core.export import folder
-    from mmft_core.serve import server
+    from mmft_core.serve import logs, server
     from mmft_core.serve.app import create_app
-    from mmft_core.serve.settings import ServeSettings
 
-    if api_key is not None and not api_key.strip():
-        raise ConfigError("The API key is empty.", hint="Leave it out, or give one that is long.")
-    settings = ServeSettings(
-        max_batch=max_batch,
-        queue=queue,
-        timeout=timeout,
-        max_bytes=max_bytes,
-        extents=_extents(limits),
-        top_k=top_k,
-        api_key=api_key,
-        workers=max(2, choose_workers(None)),
-    )
+    settings = read_settings(**given, workers=max(2, choose_workers(None)))
     served = served_by(run_dir, backend)
     changed = later_settings(assignments, ("task", *ENGINE))
     model = folder.load(served, discover(), changed)
-    predictor = make_predictor(model, changed, max_batch)
+    predictor = make_predictor(model, changed, settings.max_batch)
     searcher = open_index(folder.place(run_dir), predictor)
     app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
+        service = server.Server(app, settings)
         address = f"[{host}]" if ":" in host else host
         echo(f"serving  http://{address}:{listener.getsockname()[1]}")
-        if host not in _HOME and api_key is None:
+        if host not in _HOME and settings.api_key is None:
             note = "whoever reaches this address may use the model; --api-key asks for a key"
             echo(f"! {note}", err=True)
-        server.run(app, listener, grace=timeout)
+        logs.configure_logs(access_log, log_format)
+        server.run(service, listener)
 
 
 def served_by(run_dir: Path, backend: str | None) -> Path:
@@ -148,29 +138,6 @@ def served_by(run_dir: Path, backend: str | None) -> Path:
             f"There is no ONNX export of {run_dir}.", hint=f"Make it with: mmft export {run_dir}"
         )
     return own
-
-
-def _extents(limits: Sequence[str]) -> dict[str, float]:
-    """The limits by unit, those that are given in place of the defaults.
-
-    Raises:
-        ConfigError: one is not UNIT=MOST, or of no unit that there is.
-    """
-    from mmft_core.serve.settings import EXTENTS
-
-    given: dict[str, float] = {}
-    for limit in limits:
-        unit, _, amount = limit.partition("=")
-        try:
-            given[unit] = float(amount)
-        except ValueError:
-            given[unit] = -1.0
-        if unit not in EXTENTS or not given[unit] > 0:
-            raise ConfigError(
-                f"--limit '{limit}' is not UNIT=MOST, with a unit of {', '.join(EXTENTS)}.",
-                hint="For example: --limit seconds=60",
-            )
-    return EXTENTS | given
 
 
 def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:

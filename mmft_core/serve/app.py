@@ -17,9 +17,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from mmft_core.files import printable
 from mmft_core.inference.predictor import Predictor
 from mmft_core.serve import schema
+from mmft_core.serve.exchange import Exchanges
 from mmft_core.serve.gates import KeyGate, SizeGate
 from mmft_core.serve.inputs import Inputs
-from mmft_core.serve.metrics import Measured, Metrics
+from mmft_core.serve.metrics import Metrics
 from mmft_core.serve.model import Compute, ServedModel
 from mmft_core.serve.page import HEADERS, render_page
 from mmft_core.serve.refused import RefusedError
@@ -56,7 +57,7 @@ def create_app(
         searcher: of its index, if it has one.
         compute: in place of the predictor's network.
     """
-    metrics = Metrics()
+    metrics = Metrics(_PATHS)
     processors, partial = predictor.model.processors, schema.takes_some(predictor)
     inputs = Inputs(processors, partial, settings.extents)
     model = ServedModel(predictor, settings.top_k, searcher, compute)
@@ -73,11 +74,12 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Measured, metrics=metrics, paths=_PATHS),
+            Middleware(Exchanges, metrics=metrics),
             Middleware(KeyGate, key=settings.api_key, open_paths=_OPEN),
             Middleware(SizeGate, most=settings.max_bytes),
         ],
     )
+    app.state.metrics, app.state.draining = metrics, False
     card = schema.card(name, predictor, settings, searcher)
     keyed = APIRouter(dependencies=[] if settings.api_key is None else [_KEY])
     _add_predicting(keyed, service, card)
@@ -133,7 +135,9 @@ def _add_open(app: FastAPI, service: Service, card: schema.Card) -> None:
 
     @app.get("/ready", responses={503: {"model": schema.Failure}})
     async def ready() -> schema.State:
-        """Whether a request would be taken now."""
+        """Whether new requests should be sent here; not from the first signal to end on."""
+        if app.state.draining:
+            raise RefusedError(503, "The server is shutting down.", {"Retry-After": "5"})
         service.admission.check_open()
         return schema.State(status="ready")
 
@@ -163,6 +167,10 @@ def _add_failures(app: FastAPI) -> None:
     async def failed(request: Request, error: HTTPException) -> Response:
         sentence = f"{str(error.detail).rstrip('.')}."
         return JSONResponse({"error": sentence}, error.status_code, error.headers)
+
+    @app.exception_handler(MemoryError)
+    async def exhausted(request: Request, error: MemoryError) -> Response:
+        return RefusedError(503, "The server ran out of memory.", {"Retry-After": "5"}).response()
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:

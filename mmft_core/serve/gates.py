@@ -84,8 +84,7 @@ class Admission:
         if not self._open():
             raise RefusedError(503, "The server is shutting down.", {"Retry-After": "5"})
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
+    def check_room(self) -> None:
         """Raises:
         RefusedError: there is no room, or the server is ending.
         """
@@ -93,6 +92,13 @@ class Admission:
         if self.depth >= self.most:
             message = f"{self.depth:,} requests are being worked on already; try again later."
             raise RefusedError(429, message, {"Retry-After": "1"})
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Raises:
+        RefusedError: there is no room, or the server is ending.
+        """
+        self.check_room()
         self.depth += 1
         try:
             yield

@@ -1,40 +1,87 @@
-"""From an HTTP request to what it holds of each modality: a form or a JSON object."""
+"""From the body of an HTTP request to what it holds of each modality: a form or a JSON object.
+
+All of this is for a thread of its own: whatever takes long here must not stop the event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.requests import Request
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 from mmft_core.contracts import Processor
 from mmft_core.serve.inputs import Given, Upload, Value
+from mmft_core.serve.json_limits import check_json
 from mmft_core.serve.refused import RefusedError
+from mmft_core.serve.settings import ServeSettings
 
 _LONGEST_FIELD = 4 * 1024 * 1024
 """Bytes of a form's text; files have no limit of their own."""
+_BASE64_STEP = 1024 * 1024
+"""Characters that are decoded without a break; a multiple of 4."""
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
-async def read_given(request: Request, processors: Mapping[str, Processor]) -> Given:
-    """Read a request's body. Its files are there until the request is closed.
+def media_type(headers: Headers) -> str:
+    """The type of a request's body.
 
     Raises:
-        RefusedError: it is neither a form nor a JSON object, or damaged.
+        RefusedError: it is neither a form nor JSON.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in FORMS:
-        most = len(processors) + 1
-        form = await request.form(max_files=most, max_fields=most, max_part_size=_LONGEST_FIELD)
-        return _of_form(form, processors)
-    if kind == "application/json":
-        return _of_json(await request.body(), processors)
-    raise RefusedError(415, f"Send {FORMS[0]}, with a part for each input, or application/json.")
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (*FORMS, "application/json"):
+        sentence = f"Send {FORMS[0]}, with a part for each input, or application/json."
+        raise RefusedError(415, sentence)
+    return kind
+
+
+@dataclass(frozen=True)
+class BodyParser:
+    """Parses bodies of requests, within limits."""
+
+    processors: Mapping[str, Processor]
+    settings: ServeSettings
+
+    def parse(self, headers: Headers, body: bytearray) -> Given:
+        """Parse a body.
+
+        Raises:
+            RefusedError: it is neither a form nor a JSON object, damaged, or too much.
+        """
+        if media_type(headers) in FORMS:
+            return _of_form(_read_form(headers, body, len(self.processors) + 1), self.processors)
+        content = bytes(body)
+        check_json(content, self.settings.max_json_depth, self.settings.max_json_items)
+        return _of_json(content, self.processors)
+
+
+def _read_form(headers: Headers, body: bytearray, most: int) -> FormData:
+    async def stream() -> AsyncGenerator[bytes, None]:
+        step = 64 * 1024
+        for start in range(0, len(body), step):
+            yield bytes(body[start : start + step])
+
+    parser: FormParser | MultiPartParser
+    if media_type(headers) == FORMS[0]:
+        parser = MultiPartParser(
+            headers, stream(), max_files=most, max_fields=most, max_part_size=_LONGEST_FIELD
+        )
+        # The body is in memory already, so no file of its own is needed for a part.
+        parser.spool_max_size = len(body) + 1
+    else:
+        parser = FormParser(headers, stream(), max_fields=most, max_part_size=_LONGEST_FIELD)
+    try:
+        return asyncio.run(parser.parse())
+    except MultiPartException as error:
+        raise RefusedError(400, f"{error.message.rstrip('.')}.") from None
 
 
 def _of_form(form: FormData, processors: Mapping[str, Processor]) -> Given:
@@ -54,7 +101,7 @@ def _of_json(body: bytes, processors: Mapping[str, Processor]) -> Given:
     try:
         content = json.loads(body)
     except RecursionError:
-        raise RefusedError(400, "The JSON of the request is nested too deeply.") from None
+        raise RefusedError(422, "The JSON of the request is nested too deeply.") from None
     except ValueError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise RefusedError(400, f"The request is not valid JSON: {reason}.") from None
@@ -77,9 +124,21 @@ def _value(modality: str, processor: Processor, value: Any) -> Value:
     if not encoded or not processor.suffixes:
         return value
     try:
-        return Upload("", io.BytesIO(base64.b64decode(value, validate=True)))
+        return Upload("", io.BytesIO(_decode_base64(value)))
     except (binascii.Error, ValueError) as error:
         raise RefusedError(422, f"The {modality} is not valid base64: {error}.") from None
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decode in steps, between which other threads run.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    if "=" in text[:-2]:
+        raise ValueError("there is padding before its end")
+    steps = range(0, len(text), _BASE64_STEP)
+    return b"".join(base64.b64decode(text[s : s + _BASE64_STEP], validate=True) for s in steps)
 
 
 def _check_names(names: list[str], processors: Mapping[str, Processor]) -> None:

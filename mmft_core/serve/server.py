@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import math
 import signal
 import socket
+import sys
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from mmft_core.errors import ConfigError
-
-_HEADERS = 16 * 1024
-"""Bytes of a request's headers; more is answered 400."""
+from mmft_core.serve.connections import ACCEPTED_AT_ONCE, Connections, most_connections
+from mmft_core.serve.protocol import MAX_HEADERS, Connection
+from mmft_core.serve.settings import ServeSettings
 
 _BACKLOG = 2048
+"""Clients that may wait to be accepted."""
+_TURN = 0.001
+"""Seconds that a thread keeps the interpreter while others wait for it."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -43,23 +50,73 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(app: FastAPI, listener: socket.socket, grace: float) -> None:
-    """Serve until SIGTERM or Ctrl-C, then answer what is in hand and return.
+class Server(uvicorn.Server):
+    """uvicorn's server, which watches over its connections, and ends so that nothing is lost."""
 
-    Args:
-        grace: seconds that this may take.
-    """
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=_HEADERS,
-        timeout_graceful_shutdown=max(1, round(grace)),
-    )
-    server = uvicorn.Server(config)
+    def __init__(self, app: FastAPI, settings: ServeSettings) -> None:
+        """Args:
+        app: of `create_app`.
+
+        Raises:
+            ConfigError: the limit of open files is too small.
+        """
+        most = most_connections(settings.max_connections, settings.workers)
+        self.app, self.settings = app, settings
+        self.connections = Connections(settings, app.state.metrics, most)
+        self._signals: list[int] = []
+        config = uvicorn.Config(
+            app,
+            http=partial(Connection, watch=self.connections),  # type: ignore[arg-type]
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=ACCEPTED_AT_ONCE,
+            h11_max_incomplete_event_size=MAX_HEADERS,
+            # `Connections` closes idle ones before.
+            timeout_keep_alive=math.ceil(settings.keep_alive) + 60,
+            timeout_graceful_shutdown=max(1, math.ceil(settings.shutdown_timeout)),
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # asyncio has told the system to hold as few waiting clients as it accepts at once.
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
+        self._watching = asyncio.create_task(self.connections.watch())
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, then for a while as one that is about to end.
+
+        Meanwhile `/ready` says so, and every answer ends its connection. A balancer that asks, and
+        clients that hold connections, go elsewhere before there is nobody to answer them.
+        """
+        await super().main_loop()
+        self.app.state.draining = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.drain_delay
+        while loop.time() < until and not self._in_haste():
+            await asyncio.sleep(0.05)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._watching.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._signals.append(sig)
+        super().handle_exit(sig, frame)
+
+    def _in_haste(self) -> bool:
+        """Whether it was Ctrl-C, or a second signal."""
+        return signal.SIGINT in self._signals or len(self._signals) > 1
+
+
+def run(server: Server, listener: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, then drain, answer what is in hand, and return."""
+    # Threads that parse, prepare and compute take turns with the event loop: short ones, so that it
+    # answers soon.
+    sys.setswitchinterval(_TURN)
 
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True

@@ -16,12 +16,22 @@ class ServeSettings:
     Attributes:
         max_batch: inputs that the model is given at once, at most.
         queue: requests that are being worked on or wait; more are turned away.
-        timeout: seconds from a request to its answer.
-        max_bytes: of a request.
+        timeout: seconds to answer a request that has arrived.
+        max_bytes: of a request's body.
         extents: how much an input may hold, by unit.
         top_k: alternatives, and neighbours, in an answer.
         api_key: what requests have to show; None for nothing.
         workers: threads that prepare inputs.
+        header_timeout: seconds for the headers of a request to arrive.
+        body_timeout: seconds for the body of a request to arrive.
+        send_timeout: seconds that a client may take nothing of its answer.
+        keep_alive: seconds that an idle connection stays open.
+        max_connections: open connections; None for what the limit of open files allows.
+        max_buffered: bytes of all bodies that are held in memory.
+        max_json_depth: levels of arrays and objects.
+        max_json_items: values of arrays and objects, over all levels.
+        drain_delay: seconds after SIGTERM in which new connections are still taken.
+        shutdown_timeout: seconds that requests in hand may take once no new ones are taken.
     """
 
     max_batch: int = 16
@@ -32,3 +42,13 @@ class ServeSettings:
     top_k: int = 5
     api_key: str | None = None
     workers: int = 2
+    header_timeout: float = 10.0
+    body_timeout: float = 30.0
+    send_timeout: float = 30.0
+    keep_alive: float = 75.0
+    max_connections: int | None = None
+    max_buffered: int = 256 * 1024 * 1024
+    max_json_depth: int = 32
+    max_json_items: int = 100_000
+    drain_delay: float = 5.0
+    shutdown_timeout: float = 30.0

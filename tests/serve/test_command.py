@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,14 +56,14 @@ def test_it_finishes_what_it_has_begun(digits: Path) -> None:
         "Content-Type: multipart/form-data; boundary=b",
         f"Content-Length: {len(body)}",
     )
-    with started(digits, MMFT_API_KEY="secret") as (process, address):
+    with started(digits, "--drain-delay", "0", MMFT_API_KEY="secret") as (process, address):
         host, port = address.removeprefix("http://").split(":")
         key = {"authorization": "Bearer secret"}
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body[:50])
             with httpx.Client(base_url=address, headers=key, trust_env=False) as client:
                 assert client.get("/model", headers={"authorization": ""}).status_code == 401
-                while "mmft_queue_depth 1.0" not in client.get("/metrics").text:
+                while "mmft_connections 2.0" not in client.get("/metrics").text:
                     pass
             process.send_signal(signal.SIGTERM)
             while listens(host, int(port)):
@@ -114,11 +115,12 @@ def test_an_index_of_another_model(tmp_path: Path, digits: Path, mmft: Mmft) -> 
     from tests.serve.conftest import IMAGE
     from tests.serve.tools import train
 
-    run = train(tmp_path / "run", "image-retrieval", "--backbone=resnet18", *IMAGE)
+    task = ("image-retrieval", "--backbone=resnet18", *IMAGE)
+    run = train(tmp_path / "run", *task)
+    other = train(tmp_path / "other", *task, "--set=engine.seed=7")
     data = write_table(tmp_path / "data", 6)
-    assert mmft("index", run, data.parent / "photos").code == 0
-    weights = run / "model" / "model.json"
-    weights.write_text(weights.read_text() + "\n")
+    assert mmft("index", other, data.parent / "photos").code == 0
+    shutil.copytree(other / "index", run / "index")
     found = mmft("serve", run, "--port", "0")
     assert found.code == 2
     assert "built by another model" in found.err and "mmft index" in found.err

@@ -44,7 +44,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "no JSON": ({"content": b'{"text": ', "headers": JSON}, 400, "is not valid JSON"),
     "not UTF-8": ({"content": b'{"text": "\xff"}', "headers": JSON}, 400, "is not valid JSON"),
     "a list": ({"json": [1]}, 422, "is no JSON object"),
-    "an abyss": ({"content": b"[" * 100_000, "headers": JSON}, 400, "nested too deeply"),
+    "an abyss": ({"content": b"[" * 100_000, "headers": JSON}, 422, "nested too deeply"),
     "a number": ({"json": {"text": 5}}, 422, "text is neither a text nor an object"),
     "half a character": ({"json": {"text": "\ud800"}}, 422, "half of a surrogate pair"),
     "an unknown input": ({"json": {"sound": "x"}}, 422, "reads no 'sound'; it reads image, text"),

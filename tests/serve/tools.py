@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import numpy as np
 import soundfile
-import uvicorn
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -27,7 +26,7 @@ from mmft_core.export import folder
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
 from mmft_core.serve.app import create_app
-from mmft_core.serve.server import listen
+from mmft_core.serve.server import Server, listen
 from mmft_core.serve.settings import ServeSettings
 
 
@@ -75,12 +74,10 @@ def serving(
     """
     predictor = Predictor(folder.load(run, discover()), EngineConfig())
     searcher = open_index(run, predictor)
-    app = create_app(
-        run.name, predictor, ServeSettings(**settings), searcher, around(predictor.compute)
-    )
+    allowed = ServeSettings(**{"drain_delay": 0.0} | settings)
+    app = create_app(run.name, predictor, allowed, searcher, around(predictor.compute))
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = Server(app, allowed)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,0 +1,144 @@
+"""A connection of a client: HTTP/1.1 by uvicorn, watched over by `Connections`."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from mmft_core.serve.refused import RefusedError
+
+if TYPE_CHECKING:
+    from mmft_core.serve.connections import Connections
+
+MAX_HEADERS = 16 * 1024
+"""Bytes of a request's line and headers; more is answered 400."""
+_FAREWELL = 1.0
+"""Seconds for a request that was on its way when the server began to end."""
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    NEW = "the first byte"
+    HEADERS = "the rest of the headers"
+    BODY = "the rest of the body"
+    ANSWER = "its answer"
+    IDLE = "the next request"
+
+
+class Connection(H11Protocol):
+    """uvicorn's protocol, with a phase and an end for each."""
+
+    def __init__(self, *args: Any, watch: Connections, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.watch, self.since, self.refusing = watch, self.loop.time(), False
+        self.noted: Phase | None = None
+        self.stalled_since: float | None = None
+        """Since when the client takes nothing of its answer."""
+
+    @property
+    def phase(self) -> Phase:
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Phase.BODY if self.cycle.more_body else Phase.ANSWER
+        if self.conn.trailing_data[0]:
+            return Phase.HEADERS
+        return Phase.NEW if self.cycle is None else Phase.IDLE
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._note_phase()
+        self.watch.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.watch.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.refusing:
+            self.refuse(self.watch.full())
+            return
+        # h11 compares with its limit only what it cannot make a request of yet.
+        for start in range(0, len(data), MAX_HEADERS):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + MAX_HEADERS])
+        self._note_phase()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._note_phase()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stalled_since = None
+
+    def shutdown(self) -> None:
+        """Close the connection when its request is answered; without one, soon."""
+        if self.phase in (Phase.BODY, Phase.ANSWER):
+            self.cycle.keep_alive = False
+        else:
+            waited = self.loop.time() - self.since
+            self.loop.call_later(max(0.0, _FAREWELL - waited), self._end_waiting)
+
+    def refuse(self, refusal: RefusedError) -> None:
+        """Answer whatever has arrived with a refusal, and close the connection."""
+        if self.transport.is_closing():
+            return
+        answers = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        if answers:
+            self._write(refusal)
+        if self.phase in (Phase.BODY, Phase.ANSWER):  # The application sees that nobody is there.
+            self.scope["state"]["refused"] = refusal.status if answers else None
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        else:
+            self.watch.note(self, refusal.status)
+        self.leave()
+
+    def leave(self) -> None:
+        """Close the connection, with what has still to be sent, if its client takes it."""
+        self._unset_keepalive_if_required()
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(_FAREWELL, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(
+            RefusedError(400, "The request is not valid HTTP, or its headers are too long.")
+        )
+
+    def _write(self, refusal: RefusedError) -> None:
+        response = refusal.response()
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        phrase = STATUS_PHRASES[refusal.status]
+        for event in (
+            h11.Response(status_code=refusal.status, headers=headers, reason=phrase),
+            h11.Data(data=bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def _end_waiting(self) -> None:
+        if self.phase is Phase.HEADERS:
+            self.refuse(RefusedError(503, "The server is shutting down."))
+        elif self.phase in (Phase.NEW, Phase.IDLE):
+            self.leave()
+        else:
+            self.cycle.keep_alive = False
+
+    def _note_phase(self) -> None:
+        phase = self.phase
+        if phase is not self.noted:
+            self.noted, self.since = phase, self.loop.time()
+            self.watch.moved(self, phase)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Upgrades, which a client may ask for at will, are ignored without a word."""
