@@ -104,6 +104,7 @@ def serve(
     app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         service = server.Server(app, settings)
+        service.end_by_signals()
         address = f"[{host}]" if ":" in host else host
         echo(f"serving  http://{address}:{listener.getsockname()[1]}")
         if host not in _HOME and settings.api_key is None:

@@ -82,12 +82,16 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify()
         return future
 
-    def close(self) -> None:
-        """Compute what waits, then end."""
+    def close(self, seconds: float | None = None) -> None:
+        """Compute what waits, then end.
+
+        Args:
+            seconds: to wait for that; as long as it takes by default.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         while batch := self._take():

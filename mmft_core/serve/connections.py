@@ -73,7 +73,7 @@ class Connections:
     def full(self) -> RefusedError:
         return RefusedError(503, "The server has too many connections.", {"Retry-After": "5"})
 
-    def note(self, connection: Connection, status: int) -> None:
+    def note(self, connection: Connection, status: int, request_id: str) -> None:
         """Note a request that has not come as far as the application."""
         client = connection.client
         address = "-" if client is None else client[0]
@@ -87,7 +87,7 @@ class Connections:
             sent=0,
             ms=1000 * seconds,
             wait_ms=None,
-            id="-",
+            id=request_id,
         )
         self.metrics.note(nothing)
 

@@ -83,6 +83,7 @@ class _Exchange:
         given = self.headers.getlist("x-request-id")
         fits = len(given) == 1 and _ID.fullmatch(given[0])
         self.id = given[0] if fits else uuid.uuid4().hex
+        self.scope["state"]["id"] = self.id  # For an answer that the connection gives.
 
     async def receive(self) -> Message:
         self._asked = True
@@ -122,7 +123,7 @@ class _Exchange:
             pass
 
     def access(self) -> Access:
-        state: dict[str, Any] = self.scope.get("state", {})
+        state: dict[str, Any] = self.scope["state"]
         waited = state.get("waited")
         client = self.scope.get("client")
         return Access(

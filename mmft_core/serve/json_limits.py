@@ -17,7 +17,7 @@ _STRUCTURE = re.compile(rb'["\[\]{},]')
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
-def check_json(body: bytes, max_depth: int, max_items: int) -> None:
+def check_json(body: bytes | bytearray, max_depth: int, max_items: int) -> None:
     """Check that parsing JSON is cheap. What is not JSON is left to the parser to find.
 
     Raises:
@@ -50,7 +50,7 @@ def check_json(body: bytes, max_depth: int, max_items: int) -> None:
             return  # Whatever follows the value is a mistake, which the parser finds at once.
 
 
-def _end_of_string(body: bytes, position: int) -> int:
+def _end_of_string(body: bytes | bytearray, position: int) -> int:
     """The position after the quotation mark that ends a string."""
     while position < len(body):
         found = _IN_STRING.match(body, position, position + _STEP)

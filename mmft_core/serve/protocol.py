@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +63,10 @@ class Connection(H11Protocol):
             self.refuse(self.watch.full())
             return
         # h11 compares with its limit only what it cannot make a request of yet.
-        for start in range(0, len(data), MAX_HEADERS):
-            if self.transport.is_closing():
-                return
-            super().data_received(data[start : start + MAX_HEADERS])
+        while data and not self.transport.is_closing():
+            step = len(data) if self.phase is Phase.BODY else MAX_HEADERS
+            super().data_received(data[:step])
+            data = data[step:]
         self._note_phase()
 
     def on_response_complete(self) -> None:
@@ -92,15 +93,17 @@ class Connection(H11Protocol):
         """Answer whatever has arrived with a refusal, and close the connection."""
         if self.transport.is_closing():
             return
-        answers = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
-        if answers:
-            self._write(refusal)
-        if self.phase in (Phase.BODY, Phase.ANSWER):  # The application sees that nobody is there.
-            self.scope["state"]["refused"] = refusal.status if answers else None
+        working = self.phase in (Phase.BODY, Phase.ANSWER)
+        state = self.scope["state"] if working else {}
+        state.setdefault("id", uuid.uuid4().hex)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            state["refused"] = refusal.status
+            self._write(refusal, state["id"])
+        if working:  # The application sees that nobody is there, and notes the request.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         else:
-            self.watch.note(self, refusal.status)
+            self.watch.note(self, refusal.status, state["id"])
         self.leave()
 
     def leave(self) -> None:
@@ -115,9 +118,10 @@ class Connection(H11Protocol):
             RefusedError(400, "The request is not valid HTTP, or its headers are too long.")
         )
 
-    def _write(self, refusal: RefusedError) -> None:
+    def _write(self, refusal: RefusedError, request_id: str) -> None:
         response = refusal.response()
-        headers = [*response.raw_headers, (b"connection", b"close")]
+        more = (b"x-request-id", request_id.encode()), (b"connection", b"close")
+        headers = [*response.raw_headers, *more]
         phrase = STATUS_PHRASES[refusal.status]
         for event in (
             h11.Response(status_code=refusal.status, headers=headers, reason=phrase),

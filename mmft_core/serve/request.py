@@ -58,9 +58,8 @@ class BodyParser:
         """
         if media_type(headers) in FORMS:
             return _of_form(_read_form(headers, body, len(self.processors) + 1), self.processors)
-        content = bytes(body)
-        check_json(content, self.settings.max_json_depth, self.settings.max_json_items)
-        return _of_json(content, self.processors)
+        check_json(body, self.settings.max_json_depth, self.settings.max_json_items)
+        return _of_json(body, self.processors)
 
 
 def _read_form(headers: Headers, body: bytearray, most: int) -> FormData:
@@ -97,7 +96,7 @@ def _part(value: str | UploadFile) -> Value:
     return value if isinstance(value, str) else Upload(value.filename or "", value.file)
 
 
-def _of_json(body: bytes, processors: Mapping[str, Processor]) -> Given:
+def _of_json(body: bytearray, processors: Mapping[str, Processor]) -> Given:
     try:
         content = json.loads(body)
     except RecursionError:

@@ -107,6 +107,15 @@ class Server(uvicorn.Server):
         self._signals.append(sig)
         super().handle_exit(sig, frame)
 
+    def end_by_signals(self) -> None:
+        """Let SIGINT and SIGTERM end the server, also before it runs.
+
+        uvicorn has its own handlers while it runs. When it has ended it restores these and raises
+        the signal once more, by which the process would otherwise end with an error.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+
     def _in_haste(self) -> bool:
         """Whether it was Ctrl-C, or a second signal."""
         return signal.SIGINT in self._signals or len(self._signals) > 1
@@ -117,12 +126,4 @@ def run(server: Server, listener: socket.socket) -> None:
     # Threads that parse, prepare and compute take turns with the event loop: short ones, so that it
     # answers soon.
     sys.setswitchinterval(_TURN)
-
-    def end(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    # uvicorn has its own handlers while it runs. When it has ended it restores these and raises
-    # the signal once more, by which the process would end with an error.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
     server.run(sockets=[listener])

@@ -31,6 +31,8 @@ from mmft_core.serve.settings import ServeSettings
 _log = logging.getLogger(__name__)
 _LARGE = 1024 * 1024
 """Bytes of a body from which on it is parsed in a thread of its own."""
+_LAST_BATCH = 5.0
+"""Seconds for a batch whose requests have been given up when the server ended."""
 _ADVICE = "Give the server more memory, or lower --limit, --max-bytes, --max-buffered or --queue."
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
@@ -76,10 +78,10 @@ class Service:
             body.release()
 
     def close(self) -> None:
-        """Finish what was begun, and end the threads."""
-        self.large.shutdown()
-        self.pool.shutdown()
-        self.batcher.close()
+        """End the threads. Nobody waits for an answer any more."""
+        for pool in (self.large, self.pool):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self.batcher.close(_LAST_BATCH)
 
     async def _read(self, request: Request, body: Body) -> Prepared:
         pool = self.large if len(body.content) > _LARGE else self.pool

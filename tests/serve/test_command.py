@@ -24,9 +24,17 @@ Mmft = Callable[..., Finished]
 
 
 @contextmanager
-def started(run: Path, *more: str, **environment: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The command in a process of its own, and the address that it prints."""
-    arguments = [sys.executable, "-m", "mmft_core", "serve", str(run), "--port", "0", *more]
+def started(
+    run: Path, *more: str, files: int | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The command in a process of its own, and the address that it prints.
+
+    Args:
+        files: that it may open.
+    """
+    command = [sys.executable, "-m", "mmft_core", "serve", str(run), "--port", "0", *more]
+    limited = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"]
+    arguments = command if files is None else [*limited, *command]
     process = subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,

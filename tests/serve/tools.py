@@ -36,6 +36,7 @@ class Served:
 
     client: httpx.Client
     address: str
+    server: Server
 
     def predict(self, **files: Any) -> httpx.Response:
         return self.client.post("/predict", files=files)
@@ -84,7 +85,7 @@ def serving(
     limits = httpx.Limits(max_connections=200)
     try:
         with httpx.Client(base_url=address, timeout=60, limits=limits, trust_env=False) as client:
-            yield Served(client, address)
+            yield Served(client, address, server)
     finally:
         server.should_exit = True
         thread.join()
