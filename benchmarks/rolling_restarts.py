@@ -2,10 +2,10 @@
 
     python benchmarks/rolling_restarts.py RUN JSON [--restarts 10] [--requests 1000]
 
-For example: `python benchmarks/rolling_restarts.py runs/topics '{"text": "hello"}'`. Two processes of
-`mmft serve` stand behind a balancer on the side of the client, which asks for `/ready` every 0.2 s
-and repeats no request. Each restart is a SIGTERM, the end of the process, and a new one at the same
-port; requests go on all the time, over connections that are kept.
+JSON is the body of each request, as '{"text": "hello"}'. Two processes of `mmft serve` stand behind
+a balancer on the side of the client, which asks for `/ready` every 0.2 s and repeats no request.
+Each restart is a SIGTERM, the end of the process, and a new one at the same port; requests go on
+all the time, over connections that are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tests.serve.balancer import Balancer  # noqa: E402
+from tests.serve.balancer import Balancer
 
 
 def start(run: Path, port: int, delay: float) -> tuple[subprocess.Popen[str], int]:

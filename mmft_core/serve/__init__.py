@@ -1,12 +1,16 @@
 """A finished model behind HTTP: `mmft serve`.
 
-    HTTP request ──► gates: key, bytes ──► admission: is there room in the queue?
-                          │
-         form or JSON ──► request ──► Inputs: raw inputs, within limits       threads prepare
-                                          │
-                            ServedModel.prepare ──► Batcher                   one thread computes
+    connection: deadlines, a number that files allow                              event loop
+         │
+    HTTP request ──► exchange: id, log ──► gates: key, bytes ──► body, whole        event loop
+                                                                   │
+         admission: is there room in the queue? ◄──────────────────┘                event loop
+                    │
+         form or JSON, measured and parsed ──► Inputs: raw inputs, within limits    threads
+                                                 │
+                            ServedModel.prepare ─┴─► Batcher                        threads
                                                        │
-    HTTP answer ◄─────── record, neighbours ◄──────────┘
+    HTTP answer ◄─────── record, neighbours ◄──────────┘                            one thread
 
 What is asked and answered follows from the model's processors and its task's records, so the model
 of any plugin is served. The model is called as a function from batches to predictions, in one place
