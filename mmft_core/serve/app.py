@@ -170,10 +170,6 @@ def _add_failures(app: FastAPI) -> None:
         sentence = f"{str(error.detail).rstrip('.')}."
         return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
-    @app.exception_handler(MemoryError)
-    async def exhausted(request: Request, error: MemoryError) -> Response:
-        return RefusedError(503, "The server ran out of memory.", {"Retry-After": "5"}).response()
-
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
         return JSONResponse({"error": "The request was broken off."}, 400)

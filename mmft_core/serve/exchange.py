@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 import uuid
@@ -12,10 +13,12 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mmft_core.memory_errors import out_of_memory
 from mmft_core.serve.logs import Access, request_id
 from mmft_core.serve.metrics import Metrics
 from mmft_core.serve.refused import RefusedError
 
+_log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 _LINGER = 2.0
 """Seconds in which the rest of a body is read that nobody wants.
@@ -59,6 +62,19 @@ class Exchanges:
                 raise
             refusal = RefusedError(503, "The server is shutting down.", {"Retry-After": "5"})
             await refusal.response()(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            if exchange.status is not None:
+                raise
+            await _failure(error).response()(scope, exchange.receive, exchange.send)
+
+
+def _failure(error: Exception) -> RefusedError:
+    """What is answered when nothing more can be said of an error."""
+    if out_of_memory(error):
+        _log.warning("Memory ran out for a request.")
+        return RefusedError(503, "The server ran out of memory.", {"Retry-After": "5"})
+    _log.error("A request failed.", exc_info=error)
+    return RefusedError(500, "The server failed on this request; its log says why.")
 
 
 @dataclass

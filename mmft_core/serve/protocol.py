@@ -38,6 +38,8 @@ class Connection(H11Protocol):
         super().__init__(*args, **kwargs)
         self.watch, self.since, self.refusing = watch, self.loop.time(), False
         self.noted: Phase | None = None
+        self.content = self.framing = 0
+        """Bytes of a body that comes in chunks, and of what is around them."""
         self.stalled_since: float | None = None
         """Since when the client takes nothing of its answer."""
 
@@ -62,12 +64,29 @@ class Connection(H11Protocol):
         if self.refusing:
             self.refuse(self.watch.full())
             return
-        # h11 compares with its limit only what it cannot make a request of yet.
         while data and not self.transport.is_closing():
-            step = len(data) if self.phase is Phase.BODY else MAX_HEADERS
-            super().data_received(data[:step])
+            # h11 compares with its limit only what it cannot make a request of yet.
+            plain = self.phase is Phase.BODY and not self._chunked()
+            step = len(data) if plain else MAX_HEADERS
+            self._receive(data[:step])
             data = data[step:]
         self._note_phase()
+
+    def _receive(self, data: bytes) -> None:
+        working = self.phase is Phase.BODY
+        before = len(self.cycle.body) if working else 0
+        super().data_received(data)
+        if self.phase is not Phase.BODY or not self._chunked():
+            self.framing = self.content = 0
+        elif working:
+            content = len(self.cycle.body) - before
+            self.content += content
+            self.framing += len(data) - content
+            if self.framing > MAX_HEADERS + self.content:  # Each chunk takes time, however small.
+                self.refuse(RefusedError(400, "The chunks of the request are too small."))
+
+    def _chunked(self) -> bool:
+        return any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -123,9 +142,10 @@ class Connection(H11Protocol):
         more = (b"x-request-id", request_id.encode()), (b"connection", b"close")
         headers = [*response.raw_headers, *more]
         phrase = STATUS_PHRASES[refusal.status]
+        head = self.phase is Phase.BODY and self.scope["method"] == "HEAD"
         for event in (
             h11.Response(status_code=refusal.status, headers=headers, reason=phrase),
-            h11.Data(data=bytes(response.body)),
+            h11.Data(data=b"" if head else bytes(response.body)),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")

@@ -171,6 +171,20 @@ SHAPES = {
     "both lengths": (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
     "two lengths": (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
     "another encoding": (b"Transfer-Encoding: gzip, chunked\r\n\r\n", b"400"),
+    "tiny chunks": (b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 20_000, b"400"),
+    "long extensions": (
+        b"Transfer-Encoding: chunked\r\n\r\n" + (b"1;" + b"x" * 1000 + b"\r\n \r\n") * 90,
+        b"400",
+    ),
+    "small chunks": (
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"11\r\n"
+        + b'{"text": "hello"}'
+        + b"\r\n"
+        + b"10\r\n                \r\n" * 5_000
+        + b"0\r\n\r\n",
+        b"200",
+    ),
     "no chunks": (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
     "chunks without end": (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", b"408"),
     "many headers": (b"".join(b"X-%d: y\r\n" % k for k in range(5000)) + b"\r\n", b"400"),
@@ -182,14 +196,14 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def quick(topics: Path) -> Served:
-    with serving(topics, body_timeout=0.4, keep_alive=0.4) as served:
+    with serving(topics, body_timeout=0.4) as served:
         yield served
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_odd_requests(shape: str, quick: Served, caplog: pytest.LogCaptureFixture) -> None:
     more, status = SHAPES[shape]
-    with connect(quick, HEADERS + more) as connection:
+    with connect(quick, HEADERS + b"Connection: close\r\n" + more) as connection:
         answer = rest(connection)
     until(quick, "mmft_connections", 1)
     assert answer.startswith(b"HTTP/1.1 " + status), answer
@@ -199,12 +213,15 @@ def test_odd_requests(shape: str, quick: Served, caplog: pytest.LogCaptureFixtur
 def test_odd_clients(quick: Served, caplog: pytest.LogCaptureFixture) -> None:
     old = connect(quick, GREETING.replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert rest(old).startswith(b"HTTP/1.1 200 ")
-    answers = rest(connect(quick, GREETING * 3))
+    last = GREETING.replace(b"Host: x", b"Host: x\r\nConnection: close")
+    answers = rest(connect(quick, GREETING * 2 + last))
     assert answers.count(b"HTTP/1.1 200 ") == 3
     for _ in range(5):  # They are gone before they are answered.
         reset = connect(quick, GREETING * 2)
         reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         reset.close()
+    head = HEADERS.replace(b"POST", b"HEAD") + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+    assert rest(connect(quick, head)).startswith(b"HTTP/1.1 400 ")
     for path, status in (("/health", 200), ("/ready", 200), ("/nothing", 404)):
         head = quick.client.head(path)
         assert (head.status_code, head.content) == (status, b"")

@@ -210,3 +210,18 @@ def test_damaged_recordings(words: Path) -> None:
         files.append(buffer.getvalue())
     with serving(words, extents={"seconds": 2.0}, timeout=60.0) as served:
         fuzz(served, files, "audio", 400)
+
+
+def test_an_error_that_nobody_expected(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("unheard of")
+
+    monkeypatch.setattr("mmft_core.serve.request.BodyParser.parse", broken)
+    with serving(digits) as served:
+        answer = served.predict(image=digit(0))
+        assert served.client.get("/ready").status_code == 200
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "The server failed on this request; its log says why."}
+    assert "x-request-id" in answer.headers and "unheard of" in caplog.text
