@@ -3,10 +3,10 @@
     python benchmarks/slow_clients.py RUN MODALITY=FILE_OR_TEXT [--seconds 20] [--files 1024]
 
 `mmft serve` runs in a process of its own with a limit of open files. Of the slow clients, 60% send
-a header of their request every second and never end, and 40% do so with bytes of a body. The greedy
-ones send 32 MB of JSON numbers, wait for the answer, and begin again a second later. All begin anew
-when their connections are closed. Good clients ask 10 times a second each, every other time over a
-new connection.
+a header of their request about every second and never end, and 40% do so with bytes of a body. The
+greedy ones send 32 MB of JSON numbers, wait for the answer, and begin again a second later. All
+begin anew when their connections are closed. Good clients ask 10 times a second each, every other
+time over a new connection.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import http.client
 import multiprocessing
+import random
 import resource
 import statistics
 import subprocess
@@ -57,6 +58,7 @@ def server(run: Path, files: int) -> Iterator[tuple[str, int, subprocess.Popen[s
 
 async def slow(host: str, port: int, start: bytes, more: bytes) -> None:
     """Send a start, then a little every second, again and again."""
+    await asyncio.sleep(random.random())
     while True:
         try:
             reader, writer = await asyncio.open_connection(host, port)
@@ -64,7 +66,7 @@ async def slow(host: str, port: int, start: bytes, more: bytes) -> None:
             while not reader.at_eof():
                 writer.write(more)
                 await writer.drain()
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(random.uniform(0.5, 1.5))
                 if writer.is_closing():
                     break
             writer.close()
