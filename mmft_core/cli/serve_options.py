@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -77,6 +78,9 @@ def read_settings(limits: Sequence[str], api_key: str | None, **given: Any) -> S
     """
     if api_key is not None and not api_key.strip():
         raise ConfigError("The API key is empty.", hint="Leave it out, or give one that is long.")
+    for name, value in given.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise ConfigError(f"--{name.replace('_', '-')} nan is not a number of seconds.")
     settings = ServeSettings(extents=_extents(limits), api_key=api_key, **given)
     if settings.max_buffered < settings.max_bytes:
         raise ConfigError(
