@@ -217,6 +217,12 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def is_within(name: str) -> bool:
+    """Whether a relative path stays in the folder that it begins in, apart from links."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
 def suffix_of(path: Path) -> str:
     """A file's suffix in lower case; of a compressed file with the one before it: ".csv.gz"."""
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -32,7 +32,7 @@ def open_files(folder: Path) -> QdrantClient:
         OSError, sqlite3.Error: they cannot be read.
     """
     if persistence.pickle is not _PointsOnly:  # An AttributeError where Qdrant reads otherwise.
-        persistence.pickle = _PointsOnly  # type: ignore[misc, assignment]
+        persistence.pickle = _PointsOnly
     try:
         _check_names(folder)
         return QdrantClient(path=str(folder))

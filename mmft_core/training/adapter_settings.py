@@ -80,7 +80,7 @@ def _others(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """The settings that are neither read, nor descriptive, nor PEFT's defaults."""
     import peft
 
-    defaults = json.loads(json.dumps(peft.LoraConfig().to_dict(), default=str))
+    defaults = json.loads(json.dumps(peft.LoraConfig().to_dict(), default=str))  # type: ignore[no-untyped-call]
     for key, value in content.items():
         known = key in _DESCRIPTIVE or key in _Read.__struct_fields__
         if not known and value and value != defaults.get(key):

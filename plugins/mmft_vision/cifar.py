@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmft_core.unpacking import open_tar
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 
@@ -50,7 +50,7 @@ def read_cifar(root: Path, kind: Any) -> Arrays:
 def _packed(archive: Path, folder: str, names: Mapping[str, str]) -> dict[str, bytes]:
     """The files of an archive, read as a whole, without unpacking it to the disk."""
     found = {}
-    with tarfile.open(archive) as content:
+    with open_tar(archive) as content:
         for member in content:
             name = member.name.removeprefix("./").removeprefix(f"{folder}/")
             stream = content.extractfile(member) if name in names else None
