@@ -15,9 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from mmft_core.errors import RunDirectoryError, StorageError
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -156,6 +160,19 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise unreadable(path, "it holds no table")
     return content
+
+
+def read_as(kind: type[T], told: Any, path: Path) -> T:
+    """What a run's file says of something, as a dataclass.
+
+    Raises:
+        RunDirectoryError: it says something else.
+    """
+    try:
+        kind(**told)  # Which refuses unknown names.
+        return msgspec.convert(told, kind)
+    except (TypeError, ValueError) as error:
+        raise unreadable(path, str(error)) from None
 
 
 def unreadable(path: Path, reason: str) -> RunDirectoryError:
