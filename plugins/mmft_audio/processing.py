@@ -18,6 +18,7 @@ from mmft_audio.augmentation import WaveAugmentation, decibels
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
+from mmft_core.errors import SampleError
 from mmft_core.files import stamp
 
 _SILENT = -60.0
@@ -147,8 +148,11 @@ class AudioProcessor(Processor):
             if not self.whole:
                 return f"longer than {self.window:g} s, of which a part is heard"
             if train:
-                raise ValueError(
-                    f"it is {length:.1f} s long, and the network learns from {self.window:g} s"
+                raise SampleError(
+                    raw.name,
+                    f"it is {length:.1f} s long, and the network learns from {self.window:g} s",
+                    hint="Cut recordings at pauses, with their transcripts: mmft data clean DATA "
+                    f"--task asr --longest {self.window:g} --aligner WEIGHTS -o NEW.csv",
                 )
         if self.whole and _is_silent(raw):
             raise ValueError("it holds nothing but silence")
