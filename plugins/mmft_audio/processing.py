@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio import previews
 from mmft_audio.augmentation import WaveAugmentation, decibels
+from mmft_audio.media_files import media_form
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
@@ -134,6 +135,8 @@ class AudioProcessor(Processor):
         wave = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"
         # With a version, for a file's name may begin with these letters, too.
         tagged = head.startswith((b"fLaC\0", b"fLaC\x80", b"OggS\0"))
+        if media_form(head) is not None:
+            return True
         return wave or tagged or mpeg or (head[:3] == b"ID3" and head[3:4] in (b"\2", b"\3", b"\4"))
 
     def extent(self, raw: Recording) -> Extent:

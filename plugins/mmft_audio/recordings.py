@@ -1,4 +1,4 @@
-"""Audio files, whole or in part: decoded when they are needed, by libsndfile."""
+"""Audio files, whole or in part: decoded when they are needed, by libsndfile or PyAV."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from scipy.signal import resample_poly
 from torch import Tensor
 from torchaudio.functional import resample
 
+from mmft_audio import media_files
+from mmft_audio.media_files import MediaError, MediaFile, head_of, media_form
 from mmft_audio.wholeness import data_chunk, shortfall
 from mmft_core.data.class_folders import FileKind
 from mmft_core.data.row_files import File, missing
 from mmft_core.errors import SampleError
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus")
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", *media_files.SUFFIXES)
 
 RATES = (4_000, 192_000)
 """Least and most samples a second."""
@@ -47,6 +49,7 @@ _LARGEST_RATIO = 1000
 """Of the reduced ratio of two rates, for torchaudio."""
 
 Samples: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+AudioFile: TypeAlias = soundfile.SoundFile | MediaFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,18 @@ def check(recording: Recording) -> None:
 
 
 def is_recording(file: File) -> bool:
-    """Whether a file is audio that can be opened."""
+    """Whether a file is audio that can be opened, or could be with an extra."""
     try:
         seconds(Recording(file))
     except SampleError:
+        with contextlib.suppress(OSError), _opened_here(file) as stream:
+            return media_form(head_of(stream)) is not None
         return False
     return True
+
+
+def _opened_here(file: File) -> BinaryIO:
+    return file.open("rb") if isinstance(file, Path) else file.open()
 
 
 def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[Samples, int]]:
@@ -127,7 +136,7 @@ def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[
 
 
 @contextlib.contextmanager
-def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, int]]:
+def _opened(recording: Recording) -> Iterator[tuple[AudioFile, int, int]]:
     """Open the file; yield it, with the first frame of the recording and the one after its last.
 
     Raises:
@@ -142,13 +151,22 @@ def _opened(recording: Recording) -> Iterator[tuple[soundfile.SoundFile, int, in
             missing = shortfall(stream) if recording.end is None else None
             if missing:
                 raise SampleError(recording.name, missing)
-            stream.seek(0)
-            held = isinstance(stream, io.BytesIO)
-            source = stream if held else stream.fileno()
-            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
-            if not file.frames and file.format.startswith("WAV"):
-                file = _of_a_stream(stream, file, stack)
+            form = media_form(head_of(stream))
+            if form is not None:
+                file = stack.enter_context(MediaFile(stream, form))
+            else:
+                file = _sound_file(stream, stack)
         yield file, *_span(recording, file)
+
+
+def _sound_file(stream: BinaryIO, stack: contextlib.ExitStack) -> soundfile.SoundFile:
+    """Open what libsndfile reads."""
+    held = isinstance(stream, io.BytesIO)
+    source = stream if held else stream.fileno()
+    file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
+    if not file.frames and file.format.startswith("WAV"):
+        file = _of_a_stream(stream, file, stack)
+    return file
 
 
 def _stream(recording: Recording) -> BinaryIO:
@@ -182,7 +200,7 @@ def _of_a_stream(
     return stack.enter_context(soundfile.SoundFile(whole))
 
 
-def _span(recording: Recording, file: soundfile.SoundFile) -> tuple[int, int]:
+def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
     """First frame and end of a recording.
 
     Raises:
@@ -210,7 +228,7 @@ def _span(recording: Recording, file: soundfile.SoundFile) -> tuple[int, int]:
 
 
 def _decoded(
-    recording: Recording, file: soundfile.SoundFile, first: int, last: int, count: int
+    recording: Recording, file: AudioFile, first: int, last: int, count: int
 ) -> Iterator[Samples]:
     """Yield the mean of the channels (n,) from one frame to another, `count` frames at a time.
 
@@ -218,16 +236,17 @@ def _decoded(
         SampleError: it is damaged, or ends before its header says.
     """
     at = first
-    lenient = _LENIENT_MP3 if file.format == "MP3" else 0
     while at < last:
         try:
             if at == first:
                 file.seek(first)
             block = file.read(min(count, last - at), dtype="float32", always_2d=True)
+        except MediaError as error:
+            raise SampleError(recording.name, str(error)) from None
         except (soundfile.SoundFileError, OSError):
             block = np.zeros((0, 1), dtype=np.float32)
         if not len(block):
-            if at > first and last - at <= lenient:
+            if at > first and last - at <= _lenient(file):
                 return
             place = f"after {at / file.samplerate:.1f} s"
             raise SampleError(recording.name, f"is damaged or cut short {place}")
@@ -237,6 +256,13 @@ def _decoded(
             raise SampleError(recording.name, f"holds samples that are no numbers {place}")
         yield samples
         at += len(block)
+
+
+def _lenient(file: AudioFile) -> int:
+    """How many frames may be missing at the end of what a file's header says."""
+    if isinstance(file, MediaFile):
+        return file.lenient
+    return _LENIENT_MP3 if file.format == "MP3" else 0
 
 
 def _resampled(samples: Samples, own: int, rate: int) -> Samples:
@@ -266,6 +292,8 @@ def _explained(recording: Recording) -> Iterator[None]:
 
 
 def _reason(recording: Recording, error: Exception) -> str:
+    if isinstance(error, MediaError):
+        return str(error)
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return missing(Path(str(recording.path)))
     if isinstance(error, PermissionError):
