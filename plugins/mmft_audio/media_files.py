@@ -1,8 +1,8 @@
-"""Recordings in containers that libsndfile does not read, by PyAV: M4A, AAC, soundtracks of video.
+"""Recordings in containers that libsndfile does not read, by PyAV: M4A, AAC, soundtracks of videos.
 
-The content says which of three demuxers reads a file. FFmpeg is not let find that out by itself, for
-others of its demuxers (playlists, lists of files) open further files and addresses. A file is given
-to it as an open stream, with no protocol allowed, and only the listed decoders are used.
+The content says which of three demuxers reads a file. FFmpeg does not choose by itself, because
+others of its demuxers (playlists, lists of files) open further files and addresses. It gets an open
+stream, may use no protocol, and decodes with the listed decoders alone.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NAMES = {"mov": "MP4", "matroska": "Matroska or WebM", "aac": "AAC"}
 
 _DECODERS = (
     "aac", "aac_latm", "ac3", "alac", "amrnb", "amrwb", "eac3", "flac", "libopus", "mp2",
-    "mp2float", "mp3", "mp3float", "opus", "pcm_alaw", "pcm_f32be", "pcm_f32le", "pcm_f64le", "pcm_mulaw",
-    "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_u8",
-    "vorbis",
+    "mp2float", "mp3", "mp3float", "opus", "pcm_alaw", "pcm_f32be", "pcm_f32le", "pcm_f64le",
+    "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le",
+    "pcm_u8", "vorbis",
 )  # fmt: skip
 
 _IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")

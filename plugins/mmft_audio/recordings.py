@@ -8,10 +8,10 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import soundfile
@@ -73,6 +73,20 @@ class Recording:
         return self.id or str(self.path)
 
 
+class Part(NamedTuple):
+    """Some of a recording.
+
+    Attributes:
+        samples: (n, channels) in -1 to 1.
+        rate: how many a second.
+        subtype: how the file holds them, as soundfile calls it; "" if libsndfile did not read it.
+    """
+
+    samples: Samples
+    rate: int
+    subtype: str
+
+
 def load(recording: Recording, rate: int) -> Tensor:
     """Decode a recording.
 
@@ -83,7 +97,7 @@ def load(recording: Recording, rate: int) -> Tensor:
         SampleError: it is missing, no audio, empty or damaged.
     """
     with _opened(recording) as (file, first, last):
-        samples = np.concatenate(list(_decoded(recording, file, first, last, _BLOCK)))
+        samples = np.concatenate(list(map(_mono, _decoded(recording, file, first, last, _BLOCK))))
         own = file.samplerate
     return torch.from_numpy(_resampled(samples, own, rate))
 
@@ -132,7 +146,27 @@ def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[
     with _opened(recording) as (file, first, last):
         count = _BLOCK if length is None else max(1, round(length * file.samplerate))
         for samples in _decoded(recording, file, first, last, count):
-            yield samples, file.samplerate
+            yield _mono(samples), file.samplerate
+
+
+def parts(recording: Recording, ends: Sequence[float]) -> Iterator[Part]:
+    """Yield a recording in parts, as the file holds it; they are decoded in one go.
+
+    Args:
+        ends: of the parts, in seconds from the start of the recording, in order; the last is the
+            recording's own.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    with _opened(recording) as (file, first, last):
+        at = first
+        for number, end in enumerate(ends, start=1):
+            own = last if number == len(ends) else min(last, first + round(end * file.samplerate))
+            if own > at:
+                whole = list(_decoded(recording, file, at, own, _BLOCK, goes_on=at > first))
+                yield Part(np.concatenate(whole), file.samplerate, getattr(file, "subtype", ""))
+            at = own
 
 
 @contextlib.contextmanager
@@ -228,9 +262,18 @@ def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
 
 
 def _decoded(
-    recording: Recording, file: AudioFile, first: int, last: int, count: int
+    recording: Recording,
+    file: AudioFile,
+    first: int,
+    last: int,
+    count: int,
+    *,
+    goes_on: bool = False,
 ) -> Iterator[Samples]:
-    """Yield the mean of the channels (n,) from one frame to another, `count` frames at a time.
+    """Yield samples (n, channels) from one frame to another, `count` frames at a time.
+
+    Args:
+        goes_on: whether the file was just read up to the first.
 
     Raises:
         SampleError: it is damaged, or ends before its header says.
@@ -238,7 +281,7 @@ def _decoded(
     at = first
     while at < last:
         try:
-            if at == first:
+            if at == first and not goes_on:
                 file.seek(first)
             block = file.read(min(count, last - at), dtype="float32", always_2d=True)
         except MediaError as error:
@@ -246,16 +289,21 @@ def _decoded(
         except (soundfile.SoundFileError, OSError):
             block = np.zeros((0, 1), dtype=np.float32)
         if not len(block):
-            if at > first and last - at <= _lenient(file):
+            if (at > first or goes_on) and last - at <= _lenient(file):
                 return
             place = f"after {at / file.samplerate:.1f} s"
             raise SampleError(recording.name, f"is damaged or cut short {place}")
-        samples: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(1)
-        if not np.isfinite(samples).all():
+        if not np.isfinite(block).all():
             place = f"at {at / file.samplerate:.1f} s"
             raise SampleError(recording.name, f"holds samples that are no numbers {place}")
-        yield samples
+        yield block
         at += len(block)
+
+
+def _mono(samples: Samples) -> Samples:
+    """The mean (n,) of the channels (n, channels)."""
+    mean: Samples = samples[:, 0] if samples.shape[1] == 1 else samples.mean(1)
+    return mean
 
 
 def _lenient(file: AudioFile) -> int:
