@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from mmft_audio.dividing import Division, Words, choose_bounds, divide
-from mmft_audio.pauses import find_pauses, segments
+from mmft_audio.pauses import Pause, find_pauses, is_silent, segments
 from mmft_audio.pieces import power
 from mmft_audio.recognizer import Recognizer, no_aligner
 from mmft_audio.recordings import Part, Recording, parts, seconds
@@ -92,6 +92,16 @@ class AudioCutter(Cutter):
                 return [bounds[k] for k in chosen], targets
             reason = self._stuck(bounds, chosen, told)
         raise SampleError(raw.name, reason)
+
+    def _recognized(
+        self, raw: Recording, bounds: Sequence[float], pauses: Sequence[Pause]
+    ) -> list[str]:
+        """What is heard in each segment; in a pause nothing, whatever a network makes of it."""
+        assert self.recognizer is not None
+        spoken = [piece for piece in pairwise(bounds) if not is_silent(pauses, *piece)]
+        segments = [replace(raw, start=raw.start + a, end=raw.start + b) for a, b in spoken]
+        texts = dict(zip(spoken, self.recognizer.write(segments), strict=True))
+        return [texts.get(piece, "") for piece in pairwise(bounds)]
 
     def _stuck(self, bounds: Sequence[float], at: int, told: Told | None = None) -> str:
         """Why a recording cannot be cut after a bound."""

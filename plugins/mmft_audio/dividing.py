@@ -58,9 +58,11 @@ class Words:
 
     def part(self, first: int, last: int) -> str:
         """The text of the words from one to another, with all that stands between them."""
+        if first == last:
+            return ""
         start = self.spans[first][0] if first else 0
         end = self.spans[last][0] if last < len(self.spans) else len(self.text)
-        return self.text[start:end].strip() if last > first else ""
+        return self.text[start:end].strip()
 
 
 @dataclass(frozen=True)
