@@ -36,19 +36,12 @@ from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 T = TypeVar("T")
 
 
-def build_dataset(
-    plan: Plan,
-    *,
-    training: bool = True,
-    targets: bool = True,
-    say: Callable[[str], None] = lambda text: None,
-) -> Dataset:
+def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
     """Build the dataset; what is learned from comes in the plan's folds.
 
     Args:
         training: to learn from; else a model that was trained on others is used on it.
         targets: whether they are needed; without, a data set need not have any if it can do so.
-        say: told what is doubtful about it.
 
     Raises:
         DataError: it is missing or cannot be used.
@@ -56,14 +49,18 @@ def build_dataset(
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build(component, plan.dataset.options, context, Dataset)
-    for warning in dataset.info.warnings:
-        say(warning)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
         unseen = plan.task.spec.unseen_classes
         dataset = in_folds(dataset, plan.folds, plan.engine.seed, unseen_classes=unseen)
     return with_scale(dataset) if training and context.target == "number" else dataset
+
+
+def tell_warnings(dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Say what is doubtful about a data set that a command uses."""
+    for warning in dataset.info.warnings:
+        say(warning)
 
 
 def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:

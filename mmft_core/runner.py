@@ -30,7 +30,7 @@ from mmft_core.files import replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.own_data import RESUMING, changed, check_moved, same_data
-from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.parts import build_dataset, build_metrics, build_task, tell_warnings
 from mmft_core.planning.places import places
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
@@ -80,7 +80,8 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
-        dataset = build_dataset(plan, say=sink.say)
+        dataset = build_dataset(plan)
+    tell_warnings(dataset, sink.say)
     plan = plan.with_data_options(dataset.options)
     sound, read = readable(dataset, plan, sink)
     task = build_task(plan, sound, sink.say)

@@ -17,13 +17,13 @@ def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Wi
 
     Raises:
         ConfigError: it is to be so much, and the samples have no sizes or go by class; or there
-            are more processes than samples of a forward pass; or one sample is to be compared with
-            others.
+            are more processes than samples of a forward pass; or fewer samples than the loss needs.
     """
-    if task.compares and config.batch_total is None and config.batch_size == 1:
+    if config.batch_total is None and config.batch_size < task.minimum_batch_size:
         raise ConfigError(
-            "The loss of this task compares the samples of a batch, of which there is one.",
-            hint="Give --batch-size 2 or more.",
+            f"The loss of this task compares the samples of a batch, of which {config.batch_size} "
+            "is too few.",
+            hint=f"Give --batch-size {task.minimum_batch_size} or more.",
         )
     windows = _windows(train, task, config)
     if processes.several() and windows.smallest_pass() < processes.count():

@@ -69,7 +69,7 @@ def evaluate(
     from mmft_core.inference.predictor import Predictor
     from mmft_core.named_data import named_data
     from mmft_core.own_data import OwnData
-    from mmft_core.parts import build_metrics
+    from mmft_core.parts import build_metrics, tell_warnings
 
     model = folder.load(run_dir, registry, settings)
     check_engine(model, settings)
@@ -84,6 +84,7 @@ def evaluate(
         else:
             name = split or "all"
             data = named_data(directory, of_run, plan, name, display.say)
+        tell_warnings(data, display.say)
         metrics = build_metrics(plan.metrics, model.info)
         predictor = Predictor(model, plan.engine)
         evaluation = predictor.evaluate(

@@ -112,6 +112,8 @@ class Task(nn.Module, ABC):
             losses that compare samples; 1 for any order.
         compares: whether its loss compares the samples of a batch with each other, so that it
             depends on who meets in one.
+        minimum_batch_size: how few samples a batch of training may hold, for losses that have
+            nothing to compare in less.
         reads: what it looks at of its backbones' features: "pooled", "sequence". The rest is not
             kept where features are computed once.
         augments: what it changes at random of training inputs before a backbone encodes them, and
@@ -122,6 +124,7 @@ class Task(nn.Module, ABC):
     codec: TargetCodec
     group_size: int = 1
     compares: bool = False
+    minimum_batch_size: int = 1
     reads: tuple[str, ...] = ("pooled", "sequence")
     augments: str = ""
 

@@ -30,7 +30,7 @@ from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference.predictor import Predictor
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import OwnData
-from mmft_core.parts import build_dataset, build_metrics
+from mmft_core.parts import build_dataset, build_metrics, tell_warnings
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.places import TABLE, rewritten
 from mmft_core.planning.plan import Plan
@@ -93,7 +93,9 @@ def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, sink: Sink) -> Da
         DataError: it cannot be used, or the run's own have changed.
     """
     if wanted.dataset is not None:
-        return build_dataset(plan, training=False, say=sink.say)
+        named = build_dataset(plan, training=False)
+        tell_warnings(named, sink.say)
+        return named
     own = OwnData.read(directory, plan)
     own.check(next(name for name in _JUDGED if name in own.dataset.splits))
     return own.dataset

@@ -42,6 +42,7 @@ class Contrastive(Task):
 
     codec: GroupCodec
     compares = True
+    minimum_batch_size = 2
     reads = ("pooled",)
 
     def __init__(self, backbones: Mapping[str, Backbone], dim: int, temperature: float) -> None:

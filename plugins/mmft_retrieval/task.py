@@ -65,6 +65,7 @@ class Embedding(Task):
     """
 
     compares = True
+    minimum_batch_size = 2
     reads = ("pooled",)
 
     def __init__(self, modality: str, backbone: Backbone, dim: int | None = None) -> None:
@@ -132,7 +133,8 @@ class ClassRetrieval(Embedding):
         super().__init__(modality, backbone, dim)
         self.codec = GroupCodec(classes)
         self.loss = loss
-        self.compares = not self._has_proxies
+        self.compares = not isinstance(loss, ArcFace)
+        self.minimum_batch_size = 1 if self._has_proxies else 2
         self.group_size = group_size
 
     def forward(self, batch: Batch) -> Outputs:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmft_core.contracts import Dataset, DatasetContext, Sample
+from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample
 from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.file_columns import find_files
@@ -52,6 +52,10 @@ class ImageRows(TargetRows):
         sample_id = self.sample_id(index)
         image = open_image(self._file(index), sample_id)
         return Sample({"image": image}, self.target(index), sample_id)
+
+    def origin(self, index: int) -> Origin:
+        own = self.files.origin(index)
+        return Origin((own.values, self.cell(index)), own.files)
 
     def check(self, index: int) -> None:
         self.target(index)

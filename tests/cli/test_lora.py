@@ -147,10 +147,13 @@ def test_a_base_that_changed_or_is_gone_is_one_sentence(
     save_file(state, weights)
     picture = tmp_path / "picture.png"
     Image.new("RGB", (8, 8)).save(picture)
+    damaged = mmft("predict", run, picture)
+    (moved_base / "model" / "digests.json").unlink()
     changed = mmft("predict", run, picture)
     weights.unlink()
     gone = mmft("predict", run, picture)
-    for ended, reason in ((changed, "have changed"), (gone, "cannot be had any more")):
+    reasons = ("is not what was written", "have changed", "cannot be had any more")
+    for ended, reason in zip((damaged, changed, gone), reasons, strict=True):
         assert ended.code == 2
         assert reason in ended.err and str(moved_base) in ended.err
         assert "Traceback" not in ended.err

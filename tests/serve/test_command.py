@@ -117,8 +117,9 @@ def test_an_index_of_another_model(tmp_path: Path, digits: Path, mmft: Mmft) -> 
     run = train(tmp_path / "run", "image-retrieval", "--backbone=resnet18", *IMAGE)
     data = write_table(tmp_path / "data", 6)
     assert mmft("index", run, data.parent / "photos").code == 0
-    weights = run / "model" / "model.json"
-    weights.write_text(weights.read_text() + "\n")
+    model = run / "model" / "model.json"
+    model.write_text(model.read_text() + "\n")
+    (model.parent / "digests.json").unlink()
     found = mmft("serve", run, "--port", "0")
     assert found.code == 2
     assert "built by another model" in found.err and "mmft index" in found.err

@@ -17,9 +17,9 @@ class TensorFigure(Hits):
         return {"": torch.tensor(0.5)}
 
 
-class NanFigure(Hits):
+class InfiniteFigure(Hits):
     def compute(self):
-        return {"": [1.0, math.nan]}
+        return {"": [1.0, math.nan, math.inf]}
 
 
 class NoFigure(Hits):

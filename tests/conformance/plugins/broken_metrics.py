@@ -5,7 +5,7 @@ from mmft_core import MetricSpec, hookimpl
 NAMES = (
     "not-a-metric",
     "tensor-figure",
-    "nan-figure",
+    "infinite-figure",
     "no-figure",
     "averages-means",
     "drops-the-other",
