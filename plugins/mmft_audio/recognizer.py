@@ -22,8 +22,6 @@ _NEEDS = ("transcription",)
 _WRITES = "transcripts"
 """What the predictions of its task are."""
 
-_CTC = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "wav2vec2-conformer")
-
 
 class Recognizer:
     """Writes down recordings by a model whose predictions are transcripts."""
@@ -47,8 +45,7 @@ class Recognizer:
         """
         folder = Path(place).expanduser()
         if (folder / "config.json").is_file() and not (folder / "model.json").is_file():
-            kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-            name = "ctc" if kind in _CTC else "whisper"
+            name = "whisper" if _kind(folder) == "whisper" else "ctc"
             return cls(_pretrained(discover().backbone(name), str(folder), train))
         if folder.exists():
             return cls(_of_run(folder))
@@ -101,6 +98,14 @@ class _Segments(Split):
 
     def __getitem__(self, index: int) -> Sample:
         return Sample({"audio": self.recordings[index]}, None, self.sample_id(index))
+
+
+def _kind(folder: Path) -> object:
+    """The type of the network that transformers saved; None if its file does not say."""
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _writes(spec: object) -> bool:
