@@ -111,7 +111,8 @@ class MediaFile:
             raise
         self.frames = round(self._length * self.samplerate)
         self.lenient = 0
-        self._at, self._held, self._source = 0, np.zeros((0, 1), np.float32), self._arrays(0)
+        self._begun = False  # Whether it was read or sought in.
+        self._held, self._source = np.zeros((0, 1), np.float32), self._arrays(0)
 
     def __enter__(self) -> MediaFile:
         return self
@@ -123,13 +124,14 @@ class MediaFile:
     def seek(self, frame: int) -> None:
         """Go on reading from a frame."""
         self._source.close()
-        self._at, self._held = frame, self._held[:0]
+        self._held = self._held[:0]
         before = frame / self.samplerate - _WARM_UP
         # Raw AAC has no times, and is read from its start.
         if before > 0 and self._form != "aac":
             micros = int((self._start + before) * 1_000_000)
             self._container.seek(micros, backward=True)
-        elif self._container is not None:
+            self._begun = True
+        elif self._begun:
             self._container.close()
             self._container = self._opened()
             self._track = self._chosen()
@@ -137,16 +139,15 @@ class MediaFile:
 
     def read(self, frames: int, **_: Any) -> Samples:
         """Up to so many frames (n, channels); fewer at the end or where the file is damaged."""
-        while len(self._held) < frames:
-            more = next(self._source, None)
-            if more is None:
-                break
-            if len(self._held) and more.shape[1] != self._held.shape[1]:
+        held, count = [self._held] if len(self._held) else [], len(self._held)
+        while count < frames and (more := next(self._source, None)) is not None:
+            if held and more.shape[1] != held[0].shape[1]:
                 raise MediaError("changes its number of channels")
-            self._held = np.concatenate([self._held, more]) if len(self._held) else more
-        found, self._held = self._held[:frames], self._held[frames:]
-        self._at += len(found)
-        return found
+            held.append(more)
+            count += len(more)
+        whole = np.concatenate(held) if held else self._held
+        self._held = whole[frames:]
+        return whole[:frames]
 
     def _opened(self) -> Any:
         self._stream.seek(0)
@@ -202,7 +203,7 @@ class MediaFile:
     def _arrays(self, first: int) -> Iterator[Samples]:
         """Yield the track from a frame on, (n, channels) at a time, up to where it ends."""
         at: int | None = 0 if self._form == "aac" else None
-        reached = 0.0
+        reached, self._begun = 0.0, True
         try:
             for packet in self._container.demux():
                 if packet.pts is not None:

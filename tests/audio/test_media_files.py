@@ -17,6 +17,8 @@ from mmft_audio.recordings import Recording, blocks, check, is_recording, load, 
 from pyarrow import parquet
 
 from mmft_core.errors import SampleError
+from mmft_core.serve.inputs import Inputs, Upload
+from mmft_core.serve.refused import RefusedError
 from tests.audio.networks import sound
 from tests.audio.tools import write_media
 
@@ -181,7 +183,20 @@ def test_without_the_extra_they_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     assert is_recording(path)
 
 
-WORDS = ("go left", "stop now")
+def test_uploads_are_limited_by_what_the_header_says(tmp_path: Path) -> None:
+    inputs = Inputs({"audio": AudioProcessor(rate=16_000, window=2.0)}, False, {"seconds": 2.5})
+    short = write_media(tmp_path / "a.m4a", [sound(1.0, 1, RATE)], RATE)
+    long = write_media(tmp_path / "b.m4a", [np.zeros(30 * RATE, np.float32)], RATE)
+    with short.open("rb") as content:
+        sample = inputs.sample({"audio": Upload("talk.m4a", content)}, tmp_path)
+    assert len(load(sample.inputs["audio"], 16_000)) == pytest.approx(16_000, abs=600)
+    for path, status, reason in (
+        (long, 413, "holds 30 seconds; at most 2 are taken"),
+        (half(short), 422, "cannot be used: is MP4 that is damaged or cut short"),
+    ):
+        with path.open("rb") as content, pytest.raises(RefusedError) as caught:
+            inputs.sample({"audio": Upload("talk", content)}, tmp_path)
+        assert caught.value.status == status and reason in str(caught.value)
 
 
 def test_training_and_predicting(tmp_path: Path, mmft) -> None:
