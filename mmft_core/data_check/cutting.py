@@ -20,11 +20,15 @@ from mmft_core.data_check.tables_left import (
     write_rows,
     write_rows_of,
 )
-from mmft_core.errors import IncompatibleError, SampleError
+from mmft_core.errors import DataError, IncompatibleError, SampleError
+from mmft_core.escaping import escape
 from mmft_core.files import ensure_new, replacing_folder
 
 GROUP = "source"
 """The column that says which input a piece is of."""
+
+_SHOWN = 10
+"""So many reasons are told where nothing is left."""
 
 Progress = Callable[[int, int], None]
 
@@ -113,6 +117,7 @@ class LongInputs:
 
         Raises:
             ConfigError: the output cannot hold the columns of the table.
+            DataError: nothing is left.
             StorageError: something cannot be written.
         """
         gone = {(finding.split, finding.index) for finding in removed}
@@ -120,6 +125,15 @@ class LongInputs:
         with replacing_folder(self.folder) as temporary:
             rows = list(self._rows(gone, cut, temporary, on_progress))
             cut.rows = len(rows)
+            if not rows:
+                why = [
+                    f"\n  {escape(finding.id)}: {escape(finding.text)}"
+                    for finding in cut.removed[:_SHOWN]
+                ]
+                raise DataError(
+                    f"No sample of {self.chosen.dataset.info.name} is left:{''.join(why)}",
+                    hint="Nothing was written.",
+                )
             with_group = group is None
             numbers = None if table is None else row_numbers(table, [r.sample.id for r in rows])
             if table is None or numbers is None:

@@ -324,6 +324,13 @@ class TestRefused:
         assert finished.code == 2 and message in finished.err and "Traceback" not in finished.err
         assert not (tmp_path / "cut.csv").exists() and not (tmp_path / "cut.pieces").exists()
 
+    def test_nothing_left(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
+        recording(tmp_path / "a.wav", LONG)
+        data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": "something else " * 20}])
+        finished = clean(mmft, data, tmp_path / "cut.csv")
+        assert finished.code == 2 and "is left:\n  t.csv, row 1 (a.wav): cannot" in finished.err
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["a.wav", "t.csv"]
+
     def test_texts_are_not_cut(self, tmp_path: Path, mmft: Mmft) -> None:
         rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
         data, output = table(tmp_path / "t.csv", rows), tmp_path / "cut.csv"
