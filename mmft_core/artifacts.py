@@ -247,6 +247,9 @@ def _build(
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
     component = registry.backbone(saved["name"])
+    # Folders and modules are named by it, so it must not be any text.
+    if modality != component.spec.modality:
+        raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")
     options = convert(saved["options"], component.options_type(), f"backbone.{modality}")
     return Part(component=component, options=options)
 

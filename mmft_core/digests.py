@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from mmft_core.cache import cache_root
-from mmft_core.files import sha256, write_json
+from mmft_core.files import is_within, sha256, write_json
 
 LIST = "digests.json"
 
@@ -51,6 +51,8 @@ def check_digests(folder: Path, *names: str) -> None:
         raise DamagedFileError(f"{LIST} cannot be read") from None
     for name, digest in items:
         file = folder / name
+        if not is_within(name):
+            raise DamagedFileError(f"{LIST} names '{name[:80]}', which is not in the folder")
         if not file.is_file():
             raise DamagedFileError(f"{name} is missing")
         if digest_of(file) != digest:

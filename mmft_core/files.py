@@ -15,9 +15,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from mmft_core.errors import RunDirectoryError, StorageError
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -158,6 +162,19 @@ def read_record(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_as(kind: type[T], told: Any, path: Path) -> T:
+    """What a run's file says of something, as a dataclass.
+
+    Raises:
+        RunDirectoryError: it says something else.
+    """
+    try:
+        kind(**told)  # Which refuses unknown names.
+        return msgspec.convert(told, kind)
+    except (TypeError, ValueError) as error:
+        raise unreadable(path, str(error)) from None
+
+
 def unreadable(path: Path, reason: str) -> RunDirectoryError:
     """The error of who finds something else in a run's file than was written."""
     return RunDirectoryError(
@@ -215,6 +232,12 @@ def sha256(file: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_within(name: str) -> bool:
+    """Whether a relative path stays in the folder that it begins in, apart from links."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def suffix_of(path: Path) -> str:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from mmft_core.contracts import Dataset, Split
 from mmft_core.data.chunks import in_chunks
 from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Indices, Subset, Whole
 from mmft_core.errors import first_line, some_of
@@ -88,6 +89,7 @@ class KeptSamples:
         if not path.is_file():
             return None
         try:
+            check_parquet(path)
             table = pq.read_table(path, page_checksum_verification=True)
             told = table.schema.metadata or {}
             if set(table.column_names) != _COLUMNS or told[b"format"] != _FORMAT:

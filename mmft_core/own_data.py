@@ -15,6 +15,7 @@ from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.splits import Whole
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.files import read_as
 from mmft_core.kept_samples import Change, KeptSamples
 from mmft_core.parts import build_dataset
 from mmft_core.planning.places import dataset_places, in_places_of
@@ -183,7 +184,9 @@ def _divided_anew(directory: RunDirectory, dataset: Dataset, hint: str) -> Datas
     if not directory.data.is_file():  # An export has none.
         return dataset
     data = directory.read_data()
-    skipped = soundness.Findings([soundness.Fault(**fault) for fault in data["skipped"]])
+    skipped = soundness.Findings(
+        [read_as(soundness.Fault, fault, directory.data) for fault in data["skipped"]]
+    )
     dataset = soundness.without(dataset, skipped.faulty())
     samples = {name: len(split) for name, split in dataset.splits.items()}
     if samples != data["samples"]:

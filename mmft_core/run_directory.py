@@ -271,8 +271,9 @@ class RunDirectory:
             RunDirectoryError: the file is damaged.
         """
         content = read_record(self.data)
-        if not content.keys() >= {"samples", "skipped", "weights"}:
-            raise RunDirectoryError(f"{self.data} is damaged: something is missing in it.")
+        kinds = {"samples": dict, "skipped": list, "weights": dict}
+        if not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+            raise RunDirectoryError(f"{self.data} is damaged: its parts are missing or wrong.")
         return content
 
     def read_results(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from mmft_core.distributed import batch_norm, processes
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation
 from mmft_core.features import feed
-from mmft_core.files import replacing_folder, write_json
+from mmft_core.files import read_as, replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.own_data import RESUMING, changed, check_moved, same_data
@@ -146,7 +146,8 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
-    loaded = {m: _told(LoadedWeights(**w), m, plan) for m, w in data["weights"].items()}
+    weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
+    loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
     task = build_task(plan, dataset, sink.say, loaded, directory.assets)
     monitor = choose_monitor(plan)
     return _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import errno
+import gzip
 import hashlib
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from lzma import LZMAError
+from functools import partial
 from pathlib import Path
 
 from mmft_core.cache import cache_root
 from mmft_core.errors import DataError, StorageError, first_line
+from mmft_core.expansion import Unpacked, check_expansion
 from mmft_core.files import storage_errors
 
 _SPARE = 256 * 2**20
@@ -22,7 +27,10 @@ _SPARE = 256 * 2**20
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system says of folders in which nothing may be written."""
 
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, LZMAError, ValueError)
+_COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
+"""What opens compressed files, by their first bytes."""
+
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def unpacked(archive: Path, folder: Path, inner: str = "") -> Path:
@@ -79,8 +87,11 @@ def _unpack(archive: Path, folder: Path, inner: str) -> None:
 
 def _extract(archive: Path, into: Path) -> None:
     try:
-        with tarfile.open(archive) as content:
+        with open_tar(archive) as content:
+            whole = 0
             for member in _safe(content, archive):
+                whole += member.size  # Of files with holes, more than the archive holds.
+                check_expansion(archive, whole)
                 need_room(archive, member.size, into.parent)
                 content.extract(member, into, filter="data")
             _check_whole(content)
@@ -92,6 +103,24 @@ def _extract(archive: Path, into: Path) -> None:
         if error.errno is not None:  # Of the disk; gzip raises others, without a number.
             raise
         raise _damaged(archive, error) from None
+
+
+@contextlib.contextmanager
+def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar, compressed or not, by its content. Reading it raises DataError where it holds
+    more than such a file may.
+
+    Raises:
+        OSError, tarfile.TarError, EOFError, zlib.error, LZMAError: it cannot be read.
+    """
+    with archive.open("rb") as packed:
+        start = packed.read(6)
+    kinds = (k for mark, k in _COMPRESSED.items() if start.startswith(mark))
+    with (
+        Unpacked(archive, next(kinds, partial(Path.open, mode="rb"))) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as content,
+    ):
+        yield content
 
 
 def _safe(content: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:

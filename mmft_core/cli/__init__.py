@@ -19,6 +19,7 @@ from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
 from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean, first_line
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.safe_path import safe_path
 
 COMMANDS = {
     "run": "mmft_core.cli.run:run",
@@ -109,7 +110,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
     try:
-        with one_fate():
+        with safe_path(), one_fate():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
         processes.leave()
     except ElsewhereError:

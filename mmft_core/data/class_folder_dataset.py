@@ -204,15 +204,19 @@ def passed_over(found: Sequence[PassedOver]) -> Iterator[str]:
     others = _together([one.others for one in found])
     if others.count:
         yield (
-            f"{others.count} files that are not {noun} by their suffix were passed over "
-            f"({others.by_suffix()}), such as {printable(others.example)}"
+            f"passed over, not {noun} by their suffix: {_files(others)} ({others.by_suffix()}), "
+            f"such as {printable(others.example)}"
         )
     for what, tally in (
-        (f"{noun} that are hidden, or in hidden folders,", _together([f.hidden for f in found])),
-        ("files beside the split folders", _together([f.beside for f in found])),
+        ("hidden or in hidden folders", _together([f.hidden for f in found])),
+        ("beside the split folders", _together([f.beside for f in found])),
     ):
         if tally.count:
-            yield f"{tally.count} {what} were passed over, such as {printable(tally.example)}"
+            yield f"passed over, {what}: {_files(tally)}, such as {printable(tally.example)}"
+
+
+def _files(tally: Tally) -> str:
+    return f"{tally.count:,} file{'' if tally.count == 1 else 's'}"
 
 
 def _together(tallies: Sequence[Tally]) -> Tally:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.data.headers import Read
+from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.row_ids import RowIds
-from mmft_core.errors import DataError, first_line
+from mmft_core.errors import DataError, MmftError, first_line
 from mmft_core.quiet import quieted
 
 
@@ -28,7 +29,10 @@ def read_parquet(path: Path) -> Read:
 
     with quietly():
         try:
+            check_parquet(path)
             rows = datasets.Dataset.from_parquet(str(path))
+        except MmftError:
+            raise
         except Exception as error:  # datasets wraps pyarrow's and its own errors.
             raise DataError(
                 f"The table {path} cannot be read: {cause(error)}.", hint="Mend the file."

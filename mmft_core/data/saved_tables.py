@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from mmft_core.data.headers import Read
 from mmft_core.data.parquet import cause, quietly, read_rows
+from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.row_ids import PartIds
-from mmft_core.errors import DataError
+from mmft_core.errors import DataError, MmftError
 from mmft_core.split_names import SPLIT_NAMES
 from mmft_core.table_folders import TablePart, parts_of
 
@@ -63,12 +64,16 @@ def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int
                 tables = [datasets.load_from_disk(str(p.path), keep_in_memory=False) for p in parts]
                 sizes = [len(table) for table in tables]
             else:
+                for part in parts:
+                    check_parquet(part.path)
                 sizes = [parquet.read_metadata(p.path).num_rows for p in parts]
                 tables = [
                     datasets.Dataset.from_parquet([str(part.path) for part in group])
                     for _, group in itertools.groupby(parts, key=lambda part: part.split)
                 ]
             return datasets.concatenate_datasets(tables), sizes
+        except MmftError:
+            raise
         except Exception as error:  # datasets wraps pyarrow's and its own errors.
             raise DataError(
                 f"The table {folder} cannot be read: {cause(error).rstrip('.')}.",

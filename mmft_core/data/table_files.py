@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TextIO, cast
 
 from mmft_core.errors import DataError
+from mmft_core.expansion import Unpacked
 from mmft_core.files import suffix_of
 
 SUFFIXES = (
@@ -72,7 +73,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 def _open_bytes(path: Path) -> IO[bytes]:
     if suffix_of(path).endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(path, "rb"))
+        return cast("IO[bytes]", Unpacked(path, gzip.GzipFile))
     return path.open("rb")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from mmft_core.data.headers import Read, check_header
 from mmft_core.data.json_rows import read_records
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
+from mmft_core.expansion import check_expansion
 from mmft_core.extras import missing_error
 
 
@@ -61,6 +63,8 @@ def _rows(path: Path, sheet: str | None) -> tuple[list[Sequence[Any]], list[str]
         import openpyxl
     except ImportError:
         raise missing_error(f"Reading {path.name}", ["excel"], "mmft") from None
+    with zipfile.ZipFile(path) as archive:
+        check_expansion(path, sum(member.file_size for member in archive.infolist()))
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         sheets = {s.title: s for s in book.worksheets}

@@ -26,7 +26,7 @@ from mmft_core.errors import ExportError
 from mmft_core.export import weights
 from mmft_core.export.formats import WEIGHTS, graph_format
 from mmft_core.export.tracing import GraphInfo
-from mmft_core.files import json_text
+from mmft_core.files import is_within, json_text
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -116,7 +116,11 @@ def describe(folder: Path) -> Description:
                 f"its format is {content['format']}, written by mmft {content['mmft']}; "
                 f"this is mmft {mmft_core.__version__}, which reads format {FORMAT}"
             )
-        return msgspec.convert(content, Description)
+        told = msgspec.convert(content, Description)
+        for name in (*told.files, *(graph.file for graph in told.graphs)):
+            if not is_within(name):
+                raise ValueError(f"'{name[:80]}' lies outside of it")
+        return told
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"The export in {folder} cannot be read: {error}.",

@@ -45,6 +45,8 @@ _GROWTH = 2.0
 """Cells are laid out anew when there are so many times the vectors that they were laid out for."""
 
 _AGAIN = "Run `mmft index` again, with the same library: only the index is made anew."
+_MARKS = (b"IxFI", b"IHNf", b"IwFl")
+"""The first bytes of flat, HNSW and IVF indexes in FAISS's files."""
 _INDEX, _FACTS = "index.faiss", "facts.json"
 
 
@@ -119,7 +121,7 @@ def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Near
         laid_out = kind != "ivf" or len(store) <= _GROWTH * facts.trained_on
         if facts.kind == kind and laid_out and known == store.contents[: len(known)]:
             # A mapped index cannot be added to.
-            index = faiss.read_index(str(store.folder / NEAREST / _INDEX))
+            index = _read(store.folder / NEAREST / _INDEX, 0)
             return _finish(index, facts, store, len(known), say)
     index, trained_on = _empty(store, kind, say)
     return _finish(index, Facts(kind=kind, contents=[], trained_on=trained_on), store, 0, say)
@@ -138,7 +140,7 @@ def _load(folder: Path, width: int) -> Nearest:
             raise ValueError(f"it has {file.stat().st_size} bytes and not {facts.bytes}")
         if facts.digest and digest_of(file) != facts.digest:
             raise ValueError("it is not what was written")
-        index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+        index = _read(file, faiss.IO_FLAG_MMAP_IFC)
         if (index.d, index.ntotal) != (width, sum(size for _, size in facts.contents)):
             raise ValueError("it holds other vectors than it says")
     except (OSError, ValueError, RuntimeError) as error:
@@ -146,6 +148,27 @@ def _load(folder: Path, width: int) -> Nearest:
             f"{folder} is damaged: {first_line(error)}.", hint=_AGAIN
         ) from error
     return Nearest(index, facts)
+
+
+def _read(file: Path, flags: int) -> Any:
+    """Read an index of the kinds that are written here.
+
+    FAISS also reads lists that lie in another file, which the index names and which adding to the
+    index would change.
+
+    Raises:
+        ValueError: it is of another kind.
+        RuntimeError: FAISS cannot read it.
+    """
+    with file.open("rb") as stream:
+        if stream.read(4) not in _MARKS:
+            raise ValueError("it is of a kind that mmft does not write")
+    index = faiss.read_index(str(file), flags | faiss.IO_FLAG_READ_ONLY)
+    if isinstance(index, faiss.IndexIVF):
+        lists = faiss.downcast_InvertedLists(index.invlists)
+        if not isinstance(lists, faiss.ArrayInvertedLists):
+            raise ValueError("its vectors lie in another file")
+    return index
 
 
 def _empty(store: VectorStore, kind: Kind, say: Callable[[str], None]) -> tuple[Any, int]:

@@ -24,7 +24,7 @@ from mmft_core.errors import (
     first_line,
 )
 from mmft_core.index.folder import QDRANT
-from mmft_core.index.qdrant_files import check_points
+from mmft_core.index.qdrant_files import open_files
 from mmft_core.reachable import is_there
 
 API_KEY = "QDRANT_API_KEY"
@@ -57,8 +57,7 @@ class Connection:
                     url=_reached(url), api_key=key, timeout=_SECONDS, check_compatibility=False
                 )
             else:
-                check_points(folder / QDRANT)
-                self._client = QdrantClient(path=str(folder / QDRANT))
+                self._client = open_files(folder / QDRANT)
         # Left to the interpreter's end, it is closed when its modules are gone, and complains.
         atexit.register(self._client.close)
 

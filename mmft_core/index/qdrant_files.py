@@ -1,41 +1,88 @@
-"""Qdrant's own files in a folder, which hold points as pickles: looked at before it opens them."""
+"""Qdrant's own files in a folder. They hold points as pickles, which are read as points only."""
 
 from __future__ import annotations
 
-import contextlib
 import io
+import json
 import pickle
-import sqlite3
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmft_core.errors import RunDirectoryError
+from qdrant_client import QdrantClient
+from qdrant_client.local import persistence
+
+from mmft_core.errors import MmftError, RunDirectoryError, first_line
 
 _PARTS_OF_POINTS = ("PointStruct", "SparseVector")
+_NAME = re.compile(r"\w[\w.-]*")
+"""A collection's name is that of its folder."""
 
 
-def check_points(folder: Path) -> None:
-    """Check that the pickles of a folder are points and nothing else.
+def open_files(folder: Path) -> QdrantClient:
+    """Have Qdrant open its files without executing anything: it gets points and plain values.
+
+    Looking at the files beforehand is not enough: what a database answers may differ from one
+    query to the next.
 
     Raises:
-        RunDirectoryError: one would do something else when Qdrant reads it, or is damaged.
-        sqlite3.Error: it is no file of Qdrant's.
+        RunDirectoryError: they hold something else, or are damaged.
+        RuntimeError: another process uses them.
+        OSError, sqlite3.Error: they cannot be read.
     """
-    for file in sorted(folder.glob("collection/*/storage.sqlite")):
-        uri = f"{file.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            for (point,) in connection.execute("SELECT point FROM points"):
-                _check(point, file)
-
-
-def _check(point: Any, file: Path) -> None:
+    if persistence.pickle is not _PointsOnly:  # An AttributeError where Qdrant reads otherwise.
+        persistence.pickle = _PointsOnly
     try:
-        _Points(io.BytesIO(point)).load()
-    except Exception as error:  # Whatever comes of bytes of any content.
+        _check_names(folder)
+        return QdrantClient(path=str(folder))
+    except MmftError:
+        raise
+    except _UnsafeError as error:
+        raise _refused(folder, str(error)) from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RunDirectoryError(
-            f"{file} is refused: it holds something else than points ({error}).",
-            hint="Make the index anew with `mmft index --rebuild`.",
+            f"Qdrant's files in {folder} are damaged: {first_line(error)}.", hint=_AGAIN
         ) from None
+
+
+_AGAIN = "Make the index anew with `mmft index --rebuild`."
+
+
+def _check_names(folder: Path) -> None:
+    """Check that all collections lie in the folder.
+
+    Raises:
+        RunDirectoryError: one does not.
+    """
+    file = folder / "meta.json"
+    if file.is_file():
+        for name in json.loads(file.read_text(encoding="utf-8"))["collections"]:
+            if not _NAME.fullmatch(name):
+                raise _refused(file, f"the collection '{name[:80]}'")
+
+
+def _refused(file: Path, what: str) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{file} is refused: it holds something else than points ({what}).", hint=_AGAIN
+    )
+
+
+class _UnsafeError(Exception):
+    """A pickle is something else than a point."""
+
+
+class _PointsOnly:
+    """What Qdrant needs of the module `pickle`."""
+
+    dumps: Callable[..., bytes] = staticmethod(pickle.dumps)
+
+    @staticmethod
+    def loads(point: Any) -> Any:
+        try:
+            return _Points(io.BytesIO(point)).load()
+        except Exception as error:  # Whatever comes of bytes of any content.
+            raise _UnsafeError(str(error)) from None
 
 
 class _Points(pickle.Unpickler):

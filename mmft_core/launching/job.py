@@ -60,6 +60,7 @@ class Job:
         return (
             f"{there}"
             f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"\n'
+            "export PYTHONSAFEPATH=1\n"  # `python -m` would import from the current folder.
             f"run=({shlex.join(self.arguments)})\n"
             f"if [ -f {config} ]; then run=({again}); fi\n"
             f'{torchrun} -m mmft_core "${{run[@]}}"\n'

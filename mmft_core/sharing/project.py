@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_conformance(check):
 def module_text(names: Names) -> str:
     """The module with the hook."""
     variables = {variable(m): m for m in names.backbones}
-    backbones = [f'{v} = PackagedBackbone(__name__, "{m}")' for v, m in variables.items()]
+    backbones = [f"{v} = PackagedBackbone(__name__, {json.dumps(m)})" for v, m in variables.items()]
     specs = [f"{v}.spec()" for v in variables]
     return _MODULE.format(backbones="\n".join(backbones), specs=", ".join(specs))
 

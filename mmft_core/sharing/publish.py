@@ -14,7 +14,7 @@ import msgspec
 from mmft_core import artifacts
 from mmft_core.contracts import DatasetInfo
 from mmft_core.digests import write_digests
-from mmft_core.errors import IncompatibleError
+from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
 from mmft_core.planning.trees import dump_toml
 from mmft_core.report.carbon import estimate
@@ -47,7 +47,8 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
 
     Raises:
         IncompatibleError: the model needs weights that only this machine has.
-        RunDirectoryError: there is no finished run, it is damaged, or something is in the way.
+        RunDirectoryError: there is no finished run, it is damaged or links to files elsewhere, or
+            something is in the way.
         StorageError: it cannot be written.
     """
     ensure_new(output)
@@ -59,6 +60,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
         model = shortened(whole)
         info = msgspec.convert(model["info"], DatasetInfo)
     artifacts.check_weights(directory.model)
+    _check_links(directory)
     names = " + ".join(part["name"] for part in results["backbones"].values())
     content = ReportContent(
         title=f"{results['task']} · {names} · {info.name}", results=shortened(results), info=info
@@ -107,6 +109,17 @@ def _check_bases(model: Mapping[str, Any]) -> None:
                 f"they belong to lie in {loaded['source']}, which nobody else has.",
                 hint="Repeat it with engine.lora.save = merged, or use `mmft package`, which "
                 "merges them.",
+            )
+
+
+def _check_links(directory: RunDirectory) -> None:
+    """Check that only the run's own files are published."""
+    own = [folder.resolve() for folder in (directory.path, directory.model)]
+    for file in directory.model.rglob("*"):
+        if not any(file.resolve().is_relative_to(folder) for folder in own):
+            raise RunDirectoryError(
+                f"{file} is a link to {file.resolve()}, which is not published.",
+                hint="Put a copy in its place if it belongs to the run, or remove it.",
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmft_core.contracts import Backbone
-from mmft_core.training import lora
+from mmft_core.training import adapter_settings, lora
 from mmft_core.weights import named_weights
 
 _FILE, _PREFIX = "adapter_model.safetensors", "base_model.model."
@@ -71,6 +71,7 @@ def load(backbone: Backbone, folder: Path) -> None:
     """Put adapters into a backbone that `save` wrote.
 
     Raises:
+        RunDirectoryError: their settings are not ones that `save` writes.
         ValueError: they do not fit it.
     """
     import peft
@@ -89,14 +90,22 @@ def load(backbone: Backbone, folder: Path) -> None:
             raise ValueError(f"{folder.name}: '{key}' does not fit")
         placed[name + adapter + rest] = tensor
         layers += [name] if adapter else []
-    settings = peft.LoraConfig.from_pretrained(str(folder))
-    settings.target_modules, settings.modules_to_save = _any_of(dict.fromkeys(layers)), None
+    settings = adapter_settings.read(folder, _rank(placed))
+    settings.target_modules = _any_of(dict.fromkeys(layers))
     lora.put(backbone, settings)
     result: Any = peft.set_peft_model_state_dict(backbone, placed)
     wanted = {*_fresh(backbone), *filter(lora.is_adapter, backbone.state_dict())}
     strange = [key for key in result.missing_keys if key in wanted] + result.unexpected_keys
     if strange:
         raise ValueError(f"{folder.name}: '{strange[0]}' does not fit")
+
+
+def _rank(state: Mapping[str, Tensor]) -> int:
+    """The rank of adapters, which is the first dimension of each matrix A."""
+    ranks = {tensor.shape[0] for key, tensor in state.items() if ".lora_A." in key}
+    if len(ranks) != 1:
+        raise ValueError(f"its adapters have {len(ranks)} ranks and not one")
+    return ranks.pop()
 
 
 def _fresh(backbone: Backbone) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import HUB_ID, LoadedWeights, fill, read_weights
 from mmft_transformers.downloads import fetch
+from mmft_transformers.narrowing import check_config, check_weights
 from mmft_transformers.quiet import quietly
 
 _TRUSTING_NOBODY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -46,24 +47,12 @@ class Checkpoint:
 
     def config(self) -> PreTrainedConfig:
         try:
-            self._refuse_kernels()
+            check_config(self.folder)
             with quietly():
                 return AutoConfig.from_pretrained(self.folder, **_TRUSTING_NOBODY)
         except Exception as error:  # It may hold anything, and classes differ in what they check.
             file = self.folder / "config.json"
             raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
-
-    def _refuse_kernels(self) -> None:
-        """Raises:
-        ValueError: attention is to be computed by code that transformers would download.
-        """
-        pending = [json.loads((self.folder / "config.json").read_text(encoding="utf-8"))]
-        while pending:
-            part = pending.pop()
-            for key, value in part.items() if isinstance(part, dict) else ():
-                if key.endswith("_implementation") and "/" in str(value):
-                    raise ValueError(f"{key} = '{value}' names code of the Hub")
-                pending.append(value)
 
     def tokenizer(self, *, fast: bool = True) -> Any:
         """Args:
@@ -73,6 +62,7 @@ class Checkpoint:
             WeightsError: it cannot be loaded.
         """
         try:
+            check_config(self.folder)
             with quietly():
                 tokenizer = AutoTokenizer.from_pretrained(self.folder, **_TRUSTING_NOBODY)
         except Exception as error:  # Whatever comes of parsing files that were cut short.
@@ -125,6 +115,7 @@ def load_network(
     Raises:
         WeightsError: the weights are missing or do not fit.
     """
+    check_weights(checkpoint.folder)
     try:
         with quietly():
             network, told = auto.from_pretrained(

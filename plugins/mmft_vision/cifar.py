@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmft_core.unpacking import open_tar
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 
@@ -50,7 +50,7 @@ def read_cifar(root: Path, kind: Any) -> Arrays:
 def _packed(archive: Path, folder: str, names: Mapping[str, str]) -> dict[str, bytes]:
     """The files of an archive, read as a whole, without unpacking it to the disk."""
     found = {}
-    with tarfile.open(archive) as content:
+    with open_tar(archive) as content:
         for member in content:
             name = member.name.removeprefix("./").removeprefix(f"{folder}/")
             stream = content.extractfile(member) if name in names else None
@@ -68,7 +68,7 @@ def _packed(archive: Path, folder: str, names: Mapping[str, str]) -> dict[str, b
 def _part(batches: list[bytes]) -> Part:
     images, labels = [], []
     for batch in map(_loaded, batches):
-        images.append(np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32))
+        images.append(batch["data"].array.reshape(-1, 3, 32, 32))
         labels += batch["labels"] if "labels" in batch else batch["fine_labels"]
     return Part(
         np.ascontiguousarray(np.concatenate(images).transpose(0, 2, 3, 1)),
@@ -76,28 +76,68 @@ def _part(batches: list[bytes]) -> Part:
     )
 
 
-class _Plain(pickle.Unpickler):
-    """Loads arrays of numpy and what needs no class."""
+class _Bytes:
+    """What stands in a pickle for an array of bytes.
 
-    _KNOWN = (
-        ("multiarray", "_reconstruct"),
-        ("numeric", "_frombuffer"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-    )
+    numpy itself would make arrays of objects at any address that a pickle states.
+    """
+
+    array: np.ndarray[Any, np.dtype[np.uint8]]
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, content = state
+        if not isinstance(kind, _Kind) or not isinstance(content, bytes | str):
+            raise pickle.UnpicklingError("it holds an array of something else than bytes")
+        raw = content.encode("latin1") if isinstance(content, str) else content
+        order: Any = "F" if by_columns else "C"
+        self.array = np.frombuffer(raw, np.uint8).reshape(shape, order=order)
+
+
+class _Kind:
+    """What stands for the type of an array's elements."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Order of bytes and the like, of which bytes have none."""
+
+
+def _reconstruct(*_: Any) -> _Bytes:
+    return _Bytes()
+
+
+def _dtype(name: Any, *_: Any) -> _Kind:
+    if name != "u1":
+        raise pickle.UnpicklingError(f"it holds an array of {str(name)[:80]}, not of bytes")
+    return _Kind()
+
+
+def _frombuffer(content: Any, kind: Any, shape: Any, order: Any) -> _Bytes:
+    found = _Bytes()
+    found.__setstate__((1, shape, kind, order == "F", bytes(content)))
+    return found
+
+
+class _Plain(pickle.Unpickler):
+    """Loads arrays of bytes and what needs no class."""
+
+    _KNOWN: Mapping[tuple[str, str], Any] = {
+        ("multiarray", "_reconstruct"): _reconstruct,
+        ("numeric", "_frombuffer"): _frombuffer,
+        ("numpy", "ndarray"): None,  # An argument of the first.
+        ("numpy", "dtype"): _dtype,
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         package, _, last = module.rpartition(".")
         known = module == "numpy" or package in ("numpy.core", "numpy._core")
         if not known or (last, name) not in self._KNOWN:
             raise pickle.UnpicklingError(f"it holds {module}.{name}, which no batch needs")
-        return super().find_class(module, name)
+        return self._KNOWN[last, name]
 
 
 def _loaded(content: bytes) -> dict[str, Any]:
     try:
         found = _Plain(io.BytesIO(content), encoding="latin1").load()
-    except (pickle.UnpicklingError, AttributeError, ImportError, IndexError, KeyError) as error:
+    except Exception as error:  # Whatever comes of bytes of any content.
         raise ValueError(f"a batch cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise ValueError("a batch is no dictionary")

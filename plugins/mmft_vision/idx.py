@@ -8,10 +8,11 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from mmft_core.expansion import Unpacked
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 _FILES = {"train": "train", "test": "t10k"}
@@ -56,10 +57,13 @@ def _file(folder: Path, name: str) -> Path:
     return found
 
 
+def _plain(file: Path) -> BinaryIO:
+    return file.open("rb")
+
+
 def _array(file: Path, dimensions: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    content = file.read_bytes()
-    if file.suffix == ".gz":
-        content = gzip.decompress(content)
+    with Unpacked(file, gzip.GzipFile if file.suffix == ".gz" else _plain) as stream:
+        content = stream.read()
     start = 4 * (dimensions + 1)
     if len(content) < start or content[:4] != bytes((0, 0, _BYTES, dimensions)):
         raise ValueError(f"{file.name} does not begin as such a file does")

@@ -163,7 +163,7 @@ def test_a_stray_text_makes_no_texts_of_pictures(
     (photos / "china" / "notes.txt").write_text("Taken in summer.")
     ended = mmft("data", "check", photos)
     assert "24 samples  2 classes  image" in ended.out
-    assert "1 files that are not pictures" in ended.out
+    assert "not pictures by their suffix: 1 file (" in ended.out
     for k in range(9):
         (photos / "china" / f"{k}.txt").write_text("Taken in summer.")
     ended = mmft("data", "check", photos)

@@ -41,7 +41,7 @@ def test_what_systems_and_programs_leave_is_no_class(tmp_path: Path, medium: Med
     dataset = build(medium.folder, root, **WHOLE)
     assert dataset.info.classes == ("bad", "good") and sizes(dataset) == {"train": 8}
     (note,) = passed_over(dataset)
-    assert note.startswith(f"7 {medium.noun} that are hidden, or in hidden folders, were passed")
+    assert note.startswith("passed over, hidden or in hidden folders: 7 files, such")
     assert f".ipynb_checkpoints/00{medium.suffix}" in note
 
 
@@ -85,7 +85,7 @@ def test_hidden_samples_within_a_class_are_counted(tmp_path: Path, medium: Mediu
     write(root / "good" / "more" / ".old", medium, 2)
     (root / "bad" / f".draft{medium.suffix}").write_bytes(medium.make(9))
     (note,) = passed_over(build(medium.folder, root))
-    assert note.startswith("3 ") and f"bad/.draft{medium.suffix}" in note
+    assert ": 3 files, such" in note and f"bad/.draft{medium.suffix}" in note
 
 
 @pytest.mark.parametrize(("medium_name", "target"), [("audio", "text"), ("text", "none")])
@@ -103,7 +103,7 @@ def test_folders_without_classes_count_them_as_well(
     dataset = build(medium.folder, tmp_path, target, **WHOLE)
     assert sizes(dataset) == {"train": 12}
     note = passed_over(dataset)[-1]
-    assert note.startswith(f"3 {medium.noun} that are hidden")
+    assert note.startswith("passed over, hidden or in hidden folders: 3 files")
     # In the order of folders, by which earlier runs divided them.
     train = dataset.splits["train"]
     homes = [Path(train.sample_id(k).rpartition(":")[0] or train.sample_id(k)) for k in (0, 4, 8)]
@@ -158,7 +158,7 @@ def test_the_check_says_so(mmft: Call, tmp_path: Path) -> None:
     root = classes(tmp_path / "data", MEDIA["image"])
     write(root / ".ipynb_checkpoints", MEDIA["image"], 2)
     ended = mmft("data", "check", root)
-    assert "2 pictures that are hidden, or in hidden folders, were passed over" in ended.out
+    assert "passed over, hidden or in hidden folders: 2 files" in ended.out
     write(root / ".net", MEDIA["image"], 2)
     ended = mmft("data", "check", root)
     assert ended.code == 2 and ".net is hidden" in ended.err and "Rename it" in ended.err

@@ -114,8 +114,14 @@ def test_other_files_are_passed_over_and_counted(photo_folder: Make) -> None:
     dataset = load(root)
     assert sum(sizes(dataset).values()) == 24
     others, hidden = (n for n in dataset.info.notes if "passed over" in n)
-    assert others.startswith("3 files that are not pictures") and "README.md" in others
-    assert hidden.startswith("1 pictures that are hidden") and "china/.hidden.jpg" in hidden
+    assert (
+        others.startswith("passed over, not pictures by their suffix: 3 files")
+        and "README.md" in others
+    )
+    assert (
+        hidden.startswith("passed over, hidden or in hidden folders: 1 file,")
+        and "china/.hidden.jpg" in hidden
+    )
 
 
 def test_it_travels_to_worker_processes(photo_folder: Make) -> None:
@@ -184,7 +190,7 @@ def test_train_and_val_alone_have_no_test(photo_folder: Make, tmp_path: Path, na
     assert sizes(dataset) == {"train": 8, "val": 4}
     assert dataset.info.notes == (
         "there is no test split",
-        "1 files beside the split folders were passed over, such as overview.jpg",
+        "passed over, beside the split folders: 1 file, such as overview.jpg",
     )
 
 
