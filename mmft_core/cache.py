@@ -29,16 +29,28 @@ def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
         StorageError: it cannot be written.
     """
     key = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
-    cache = cache_root()
-    folder = cache / f"{name}-{key}"
+    return filled_folder(cache_root() / f"{name}-{key}", fill)
+
+
+def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -> Path:
+    """A folder that is made as a whole or not at all, unless it is there.
+
+    Args:
+        fill: writes the content into a folder.
+        inner: which folder of the content is to be this one; "" for all of it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     if folder.is_dir():
         return folder
     with storage_errors(folder):
-        cache.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=f".{folder.name}."))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             fill(temporary)
-            temporary.rename(folder)
+            (temporary / inner).chmod(0o755)
+            (temporary / inner).rename(folder)
         except OSError:
             if not folder.is_dir():  # Or else another process was faster.
                 raise

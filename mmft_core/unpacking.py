@@ -10,16 +10,14 @@ import hashlib
 import lzma
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mmft_core.cache import cache_root
+from mmft_core.cache import cache_root, filled_folder
 from mmft_core.errors import DataError, StorageError, first_line
 from mmft_core.expansion import Unpacked, check_expansion
-from mmft_core.files import storage_errors
 
 _SPARE = 256 * 2**20
 """Bytes of the disk that stay free."""
@@ -46,43 +44,25 @@ def unpacked(archive: Path, folder: Path, inner: str = "") -> Path:
         DataError: the archive is damaged, or not safe, or holds no such folder.
         StorageError: there is too little room for it.
     """
-    if folder.is_dir():
-        return folder
+
+    def fill(place: Path) -> None:
+        _extract(archive, place)
+        if not (place / inner).is_dir():
+            raise DataError(f"The archive {archive} holds no folder {inner}.")
+
     try:
-        _unpack(archive, folder, inner)
+        return filled_folder(folder, fill, inner)
     except StorageError as error:
         cause = error.__cause__
         if not (isinstance(cause, OSError) and cause.errno in _CLOSED):
             raise
-        folder = _cached(archive, inner)
-        if not folder.is_dir():
-            _unpack(archive, folder, inner)
-    return folder
+    return filled_folder(_cached(archive, inner), fill, inner)
 
 
 def _cached(archive: Path, inner: str) -> Path:
     status = archive.stat()
     recipe = (str(archive.absolute()), status.st_size, status.st_mtime_ns, inner)
     return cache_root() / f"unpacked-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]}"
-
-
-def _unpack(archive: Path, folder: Path, inner: str) -> None:
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
-            _extract(archive, temporary)
-            wanted = temporary / inner
-            if not wanted.is_dir():
-                raise DataError(f"The archive {archive} holds no folder {inner}.")
-            wanted.chmod(0o755)
-            try:
-                wanted.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # Or else another process was faster.
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _extract(archive: Path, into: Path) -> None:

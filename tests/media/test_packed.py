@@ -10,6 +10,7 @@ import pickle
 import shutil
 import struct
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -370,14 +371,14 @@ def test_where_nothing_may_be_written_the_cache_takes_it(
     home.mkdir()
     archive = made(home / "x.tar.gz", (member("in/a.txt"), b"a"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    make = unpacking.tempfile.mkdtemp
+    make = tempfile.mkdtemp
 
     def guarded(*, dir: Path, prefix: str) -> str:
         if Path(dir).is_relative_to(home):
             raise OSError(30, "Read-only file system", str(dir))
         return make(dir=dir, prefix=prefix)
 
-    monkeypatch.setattr(unpacking.tempfile, "mkdtemp", guarded)
+    monkeypatch.setattr(tempfile, "mkdtemp", guarded)
     first = unpacked(archive, home / "x", "in")
     assert first.is_relative_to(cache) and (first / "a.txt").read_text() == "a"
     monkeypatch.setattr(unpacking, "_extract", lambda *_: pytest.fail("it is unpacked again"))
