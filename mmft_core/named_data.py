@@ -51,7 +51,7 @@ def named_data(
         data = OwnData.again(directory, own, plan)
         data.check(split)
         return data.dataset
-    copy = _copy_of_own(directory, plan, split)
+    copy = _copy_of_own(directory, plan, split, say)
     return copy or _others(plan, split, say, targets=targets)
 
 
@@ -63,11 +63,16 @@ def _is_own(own: Plan, plan: Plan) -> bool:
     return then.keys() == now.keys() and all(same_place(then[k], now[k]) for k in then)
 
 
-def _copy_of_own(directory: RunDirectory, plan: Plan, split: str) -> Dataset | None:
+def _copy_of_own(
+    directory: RunDirectory, plan: Plan, split: str, say: Callable[[str], None]
+) -> Dataset | None:
     """Data that lie elsewhere and are the same; None if they are others.
 
+    Args:
+        say: told of a changed copy that says itself which samples the split has.
+
     Raises:
-        DataError: they are the run's own, but some have changed.
+        DataError: they are the run's own, but some have changed, and the split was drawn.
     """
     kept = KeptSamples.read(directory.samples)
     if kept is None or split not in kept.splits:
@@ -79,7 +84,12 @@ def _copy_of_own(directory: RunDirectory, plan: Plan, split: str) -> Dataset | N
     change, _ = kept.compare(dataset, fingerprints_of(plan), [split])
     if change is None:
         return kept.divide(dataset)
-    if change.alike >= _ALIKE:
+    if change.alike >= _ALIKE and not _drawn(plan, split):
+        say(
+            f"{dataset.info.name} is a copy of the data of {directory.path} that has changed: "
+            f"{change.reason}. The {split} split is the one that it has itself."
+        )
+    elif change.alike >= _ALIKE:
         raise DataError(
             f"{dataset.info.name} is a copy of the data of {directory.path} that has changed, so "
             f"its {split} split would not be the run's: {change.reason}.",

@@ -51,7 +51,9 @@ def inspected(
     """
     total = sum(len(split) for split in dataset.splits.values())
     progress = partial(sink.evaluating, "data check")
-    findings = soundness.inspect(dataset, task.processors, task.codec, progress, known=read)
+    findings = soundness.inspect(
+        dataset, task.processors, task.codec, progress, learns=plan.engine.learns, known=read
+    )
     if findings.faults and plan.on_bad_sample == "fail":
         raise soundness.refuse(findings.faults, total)
     for fault in findings.faults:

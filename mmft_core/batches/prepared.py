@@ -63,7 +63,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
     ) -> None:
         self.split = split
         self.processors = dict(processors)
-        self.codec = codec
+        self.codec = codec if train else codec.for_judging()
         self.train = train
         self.seed = seed
 

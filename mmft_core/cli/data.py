@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from mmft_core.cli.data_choice import (
     check_output,
     chosen_data,
     dataset_argument,
+    group_column,
     output_option,
     read_table,
     set_option,
@@ -23,10 +26,14 @@ from mmft_core.cli.data_choice import (
 from mmft_core.cli.data_report import show
 from mmft_core.cli.data_split import split
 from mmft_core.cli.terminal import echo
+from mmft_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mmft_core.data.tables import Table
     from mmft_core.data_check import Report
     from mmft_core.data_check.choosing import Chosen
+    from mmft_core.data_check.cutting import Cut, LongInputs
+    from mmft_core.data_check.findings import Finding
 
 
 @click.group()
@@ -69,7 +76,8 @@ def check(
     from mmft_core.data_check.page import write_page
     from mmft_core.files import write_json
 
-    chosen, report = _checked(dataset, task, assignments)
+    chosen = chosen_data(dataset, task, assignments)
+    report = _checked(chosen)
     show(report)
     if json_file is not None:
         write_json(json_file, asdict(report))
@@ -114,6 +122,19 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     help="OUTPUT.removed.csv without the apostrophe before cells that a spreadsheet would take for "
     "formulas. OUTPUT.csv never has one.",
 )
+@click.option(
+    "--longest",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Cut longer recordings at pauses, each piece with the words that are said in it. The "
+    "pieces are written to OUTPUT.pieces/.",
+)
+@click.option(
+    "--aligner",
+    metavar="RUN",
+    help="What finds the words of a piece: a run that writes transcripts, or the folder of a "
+    "pretrained Whisper or wav2vec 2.0.",
+)
 def clean(
     dataset: str,
     task: str | None,
@@ -121,6 +142,8 @@ def clean(
     output: Path,
     remove: tuple[str, ...],
     raw: bool,
+    longest: float | None,
+    aligner: str | None,
 ) -> None:
     """Write a table of DATASET without what is wrong with it; the data stay as they are.
 
@@ -128,28 +151,74 @@ def clean(
 
     \b
     mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...
+    mmft data clean talks.csv --task asr --longest 30 --aligner ./whisper-tiny.en -o cut.csv
     """
-    from mmft_core.data_check.cleaning import (
-        BY_DEFAULT,
-        removals,
-        rows_left,
-        write_removals,
+    from mmft_core.data_check.cleaning import BY_DEFAULT, removals, write_removals
+    from mmft_core.data_check.tables_left import check_form
+
+    removed_file = output.with_suffix(".removed.csv")
+    check_output(output, [output, removed_file])
+    _check_cutting(longest, aligner, task)
+    table = read_table(dataset, assignments)
+    if table is not None and longest is None:
+        check_form(output, table)
+    chosen = chosen_data(dataset, task, assignments)
+    long = None if longest is None else _long_inputs(chosen, longest, aligner, output)
+    report = _checked(chosen)
+    removed = removals(report.findings, remove or BY_DEFAULT)
+    if long is None:
+        left, more = _write_left(output, table, chosen, removed), []
+    else:
+        group = group_column(assignments)
+        cut = _cut(long, output, table, removed, group)
+        left, more = cut.rows, cut.removed
+    write_removals(removed_file, [*removed, *more], raw=raw)
+    kinds = Counter(finding.kind for finding in (*removed, *more))
+    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
+    echo(
+        f"{left:,} samples left, {len(removed) + len(more):,} removed{f': {told}' if told else ''}"
     )
+    echo(f"table    {output}")
+    echo(f"removed  {removed_file}")
+    grouped = "" if long is None else f" --group {shlex.quote(cut.group)}"
+    echo(f"use it   mmft run --dataset {shlex.quote(str(output))}{grouped} ...")
+
+
+def _check_cutting(longest: float | None, aligner: str | None, task: str | None) -> None:
+    """Raises:
+    ConfigError: what is needed to cut is missing, or it is given and nothing is to be cut.
+    """
+    if longest is None and aligner is not None:
+        raise ConfigError(
+            "--aligner is for cutting long recordings.", hint="Give --longest SECONDS, too."
+        )
+    if longest is not None and task is None:
+        raise ConfigError(
+            "--longest needs --task: it says whether recordings have transcripts, which are "
+            "divided, or classes, which every piece has.",
+            hint="Give --task asr, or another one.",
+        )
+
+
+def _long_inputs(chosen: Chosen, longest: float, aligner: str | None, output: Path) -> LongInputs:
+    from mmft_core.data_check.cutting import LongInputs
+
+    return LongInputs.of(chosen, longest, aligner, output)
+
+
+def _write_left(
+    output: Path, table: Table | None, chosen: Chosen, removed: Sequence[Finding]
+) -> int:
+    """Write the table of the samples that are left; how many there are."""
+    from mmft_core.data_check.cleaning import rows_left
     from mmft_core.data_check.tables_left import (
-        check_form,
         kept_rows,
         rows_of_table,
         write_rows,
         write_rows_of,
     )
 
-    removed_file = output.with_suffix(".removed.csv")
-    check_output(output, [output, removed_file])
-    folder, table = output.absolute().parent, read_table(dataset, assignments)
-    if table is not None:
-        check_form(output, table)
-    chosen, report = _checked(dataset, task, assignments)
-    removed = removals(report.findings, remove or BY_DEFAULT)
+    folder = output.absolute().parent
     kept = kept_rows(table, {f.id for f in removed}) if table is not None else None
     if table is not None and kept is not None:
         texts = rows_of_table(table, folder)
@@ -158,27 +227,37 @@ def clean(
     else:
         rows = rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder, removed)
         write_rows(output, rows)
-    write_removals(removed_file, removed, raw=raw)
-    kinds = {kind: sum(f.kind == kind for f in removed) for kind in report.by_kind()}
-    told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    echo(f"{len(rows):,} samples left, {len(removed):,} removed{f': {told}' if told else ''}")
-    echo(f"table    {output}")
-    echo(f"removed  {removed_file}")
-    echo(f"use it   mmft run --dataset {shlex.quote(str(output))} ...")
+    return len(rows)
 
 
-def _checked(dataset: str, task: str | None, assignments: tuple[str, ...]) -> tuple[Chosen, Report]:
+def _cut(
+    long: LongInputs,
+    output: Path,
+    table: Table | None,
+    removed: Sequence[Finding],
+    group: str | None,
+) -> Cut:
+    """Cut what is too long, and say what came of it."""
+    with progress("cutting") as on_progress:
+        cut = long.write(output, table, removed, group, on_progress)
+    for finding in cut.removed:
+        echo(f"! {finding.id}: {finding.text}", err=True)
+    echo(f"{cut.inputs:,} cut into {cut.pieces:,} pieces, in {long.folder}")
+    return cut
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how much is done of something."""
     from mmft_core.cli.display import make_display
     from mmft_core.cli.tables import console
+
+    with contextlib.closing(make_display(console(stderr=True))) as display:
+        yield lambda done, total: display.evaluating(what, done, total)
+
+
+def _checked(chosen: Chosen) -> Report:
     from mmft_core.data_check import check as run_check
 
-    chosen = chosen_data(dataset, task, assignments)
-    display = make_display(console(stderr=True))
-    with contextlib.closing(display):
-        report = run_check(
-            chosen.dataset,
-            chosen.inspectors,
-            chosen.target,
-            lambda done, total: display.evaluating("data check", done, total),
-        )
-    return chosen, report
+    with progress("data check") as on_progress:
+        return run_check(chosen.dataset, chosen.inspectors, chosen.target, on_progress)

@@ -79,6 +79,12 @@ def _own(assignments: tuple[str, ...]) -> Tree:
     return dict(own.get("dataset", {}))
 
 
+def group_column(assignments: tuple[str, ...]) -> str | None:
+    """The column of groups that the settings name."""
+    column = _own(assignments).get("group_column")
+    return None if column is None else str(column)
+
+
 def check_output(output: Path, files: list[Path]) -> None:
     """Check that these files may be written, which are named after the output."""
     if output.suffix not in (".csv", ".parquet"):

@@ -34,7 +34,15 @@ from mmft_core.contracts.data import (
     map_tensors,
 )
 from mmft_core.contracts.graphs import Axes, Graph, Runner
-from mmft_core.contracts.inspection import Bytes, Floats, Inspector, Traits
+from mmft_core.contracts.inspection import (
+    Bytes,
+    Cutter,
+    Cutting,
+    Floats,
+    InputPiece,
+    Inspector,
+    Traits,
+)
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
@@ -60,6 +68,8 @@ __all__ = [
     "BackboneContext",
     "Batch",
     "Bytes",
+    "Cutter",
+    "Cutting",
     "Dataset",
     "DatasetContext",
     "DatasetInfo",
@@ -70,6 +80,7 @@ __all__ = [
     "Gallery",
     "Generator",
     "Graph",
+    "InputPiece",
     "Inspector",
     "Metric",
     "MetricContext",

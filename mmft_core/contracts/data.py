@@ -146,11 +146,14 @@ class Dataset:
         options: those that it was built with, with what was found out filled in (such as what each
             column holds). A run keeps them, so that other data are read as its own were. None
             where nothing was found out.
+        columns: of a table, the column of each modality and of the "target", as far as each is one
+            column; also of what else `Inspector.cells` names.
     """
 
     info: DatasetInfo
     splits: Mapping[str, Split]
     options: Any = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

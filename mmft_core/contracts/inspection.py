@@ -1,10 +1,12 @@
-"""Inspection: what `mmft data check` learns of a raw input, whatever its modality."""
+"""Inspection: what `mmft data check` learns of a raw input, whatever its modality; and cutting
+inputs that are too long, by `mmft data clean`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +40,60 @@ class Traits:
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """How inputs are to be cut.
+
+    Attributes:
+        longest: of a piece, in the inspector's unit.
+        aligner: what finds which part of a text belongs to which piece, as the user named it; None
+            if nobody did.
+        target: what the data set's targets are; compare `DatasetSpec.targets`.
+        train: the samples, for an aligner that has to know them.
+    """
+
+    longest: float
+    aligner: str | None
+    target: str
+    train: Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputPiece:
+    """A piece of an input, in a file of its own.
+
+    Attributes:
+        cells: as `Inspector.cells` gives, by column; "" for cells that only the input had. Paths
+            are relative to the folder that the piece was written to.
+        target: what belongs to it of the input's; None if there is nothing.
+        place: where in the input it is, in words: "12.4 to 40.1 s".
+    """
+
+    cells: Mapping[str, str]
+    target: Any
+    place: str
+
+
+class Cutter(ABC):
+    """Cuts raw inputs of a modality into pieces, with their targets."""
+
+    @abstractmethod
+    def cut(self, raw: Any, target: Any, folder: Path, stem: str) -> Sequence[InputPiece]:
+        """Cut an input, and write its pieces.
+
+        Args:
+            target: the sample's.
+            folder: for the pieces.
+            stem: that the names of their files begin with.
+
+        Returns:
+            the pieces, in order; empty if the input may stay as it is.
+
+        Raises:
+            SampleError: it cannot be cut; says why.
+        """
+
+
 class Inspector(ABC):
     """Inspects the raw inputs of a data set's modality. It travels to worker processes.
 
@@ -45,11 +101,13 @@ class Inspector(ABC):
         unit: of `Traits.size`: "words", "seconds", "pixels".
         least_long: a size up to which nothing is too long, whatever the others are.
         alike: the similarity from which on two inputs count as near duplicates.
+        cuts: whether it has a cutter.
     """
 
     unit: str
     least_long: float
     alike: float
+    cuts: bool = False
 
     def fit(self, train: Split, modality: str) -> Sequence[str]:
         """Learn from the training samples what looking at single ones needs. Called once, first.
@@ -78,3 +136,11 @@ class Inspector(ABC):
     def preview(self, raw: Any) -> Preview | None:
         """Render a raw input for a report, or None where that is not possible."""
         return None
+
+    def cutter(self, cutting: Cutting) -> Cutter:
+        """What cuts inputs that are too long. Only asked for if it `cuts`.
+
+        Raises:
+            ConfigError: an aligner is needed and none is named, or it cannot align.
+        """
+        raise NotImplementedError

@@ -151,6 +151,7 @@ class Processor(ABC):
 
         Raises:
             ValueError: it cannot be used.
+            SampleError: the same, with a hint what to do about it.
         """
         return None
 
@@ -178,6 +179,14 @@ class TargetCodec(ABC):
     @abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
         """Join encoded targets into a batch."""
+
+    def for_judging(self) -> TargetCodec:
+        """The codec for samples that a model is judged on and does not learn from.
+
+        Override it where more can be judged than learned, such as a text that is longer than the
+        model writes at once.
+        """
+        return self
 
     def measure(self, target: Any) -> int:
         """How long what `encode` makes of a target is, if it is padded; see `Processor.measure`.

@@ -46,6 +46,7 @@ class Targets:
         labels: (n,) class indices; all the same where there are no classes.
         notes: which column they are from.
         warnings: what is doubtful about them, as whole sentences.
+        column: of the table; None where there are none.
     """
 
     values: Any
@@ -53,6 +54,7 @@ class Targets:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    column: str | None = None
 
 
 def label_fault(label: int) -> str | None:

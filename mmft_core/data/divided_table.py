@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ def divided_table(
     context: DatasetContext,
     *,
     notes: Sequence[str],
+    columns: Mapping[str, str] | None = None,
     found: Any = None,
 ) -> Dataset:
     """Divide the rows of a table, by the column that says how or at random; groups stay together.
@@ -30,6 +31,7 @@ def divided_table(
     Args:
         targets: of the rows.
         notes: on where the inputs are from.
+        columns: of the inputs, by modality.
         found: the options with what was found out filled in; see `Dataset.options`.
 
     Raises:
@@ -58,4 +60,5 @@ def divided_table(
         ),
         splits=splits,
         options=found,
+        columns={**(columns or {}), **({"target": targets.column} if targets.column else {})},
     )

@@ -27,12 +27,13 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A sample that cannot be used."""
+    """A sample that cannot be used; `hint` says what to do about it, where that is special."""
 
     split: str
     index: int
     id: str
     reason: str
+    hint: str | None = None
 
 
 @dataclass
@@ -123,6 +124,7 @@ def inspect(
     codec: TargetCodec,
     on_progress: Progress = lambda done, total: None,
     *,
+    learns: bool = False,
     known: Findings | None = None,
 ) -> Findings:
     """Check that every sample can be read, and used by a task.
@@ -130,19 +132,23 @@ def inspect(
     Args:
         processors: of the task, by modality.
         codec: of the task.
+        learns: whether the task learns from the train split; else it is only judged on all.
         known: what `read` found, if it was called before; samples that cannot be read are not
             looked at again.
     """
     known = read(dataset, on_progress) if known is None else known
     inspected = {m: p for m, p in processors.items() if p.inspects}
+    judging = codec.for_judging()
 
     def look(name: str, split: Split, index: int, found: Findings) -> None:
+        train = learns and name == "train"
         target = split.target(index)
-        changes = [codec.inspect(target)] if target is not None else []
+        own = codec if train else judging
+        changes = [own.inspect(target)] if target is not None else []
         if inspected:
             inputs = split[index].inputs
             there = {m: p for m, p in inspected.items() if inputs[m] is not None}
-            changes += [p.inspect(inputs[m], train=name == "train") for m, p in there.items()]
+            changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
         for change in filter(None, changes):
             found.note(name, change, split.sample_id(index))
         if dataset.info.classes and isinstance(target, str):
@@ -188,9 +194,12 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
         often = "".join(f"\n  {count:,} x {escape(why)}" for why, count in reasons if count > 1)
         more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
+    special = dict.fromkeys(fault.hint for fault in faults if fault.hint)
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
-        hint="Mend or remove them, or leave them out with --on-bad-sample skip.",
+        hint=" ".join(
+            ["Mend or remove them, or leave them out with --on-bad-sample skip.", *special]
+        ),
     )
 
 
@@ -246,7 +255,13 @@ def _look_at_chunk(
             except ValueError as error:
                 raise SampleError(split.sample_id(index), str(error)) from None
         except SampleError as error:
-            fault = Fault(split=name, index=index, id=error.sample_id, reason=error.reason)
+            fault = Fault(
+                split=name,
+                index=index,
+                id=error.sample_id,
+                reason=error.reason,
+                hint=error.hint,
+            )
             findings.faults.append(fault)
     if fingerprints is not None:
         findings.fingerprints[name] = [fingerprints.table(split, indices)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,9 @@ def find_targets(
     if column is None or column == inputs:
         raise table.missing_column("class" if by_class else noun, "target_column")
     if not by_class:
-        return Targets(read(table, column), none, notes=(f"targets from column '{column}'",))
-    return class_targets(table, column, context, noun="targets")
+        notes = (f"targets from column '{column}'",)
+        return Targets(read(table, column), none, notes=notes, column=column)
+    return replace(class_targets(table, column, context, noun="targets"), column=column)
 
 
 def only_other(table: Table, inputs: str) -> str | None:

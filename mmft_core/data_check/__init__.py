@@ -9,6 +9,7 @@ sizes.py        inputs and targets that are far longer than the others
 checking.py     all of it, in the order of its report
 page.py         the report to be looked at
 cleaning.py     what is to be removed, and why
+cutting.py      inputs that are too long, in pieces
 tables_left.py  writing what is left, as CSV or Parquet
 splitting.py    dividing rows by class, group or time, or into folds
 """

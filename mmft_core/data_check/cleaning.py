@@ -75,12 +75,23 @@ def rows_left(
     for name, split in dataset.splits.items():
         for index in range(len(split)):
             if (name, index) not in gone:
-                sample = split[index]
-                cells = dict(_cells(sample, inspectors, folder.absolute()))
-                if sample.target is not None:
-                    cells[TARGET_COLUMNS[target]] = str(sample.target)
+                cells = row_of(split[index], inspectors, target, folder.absolute())
                 rows.append(cells | ({"split": name} if divided else {}))
     return rows
+
+
+def row_of(
+    sample: Sample, inspectors: Mapping[str, Inspector], target: str, folder: Path
+) -> dict[str, str]:
+    """A sample as a row of a table; see `rows_left`.
+
+    Args:
+        folder: absolute.
+    """
+    cells = dict(_cells(sample, inspectors, folder))
+    if sample.target is not None:
+        cells[TARGET_COLUMNS[target]] = str(sample.target)
+    return cells
 
 
 def write_removals(file: Path, removed: Sequence[Finding], *, raw: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,16 @@ def beyond_csv(table: Table) -> list[str]:
     ]
 
 
-def check_form(output: Path, table: Table) -> None:
+def check_form(output: Path, table: Table, but: Collection[str] = ()) -> None:
     """Check that the rows of a table may be written to a file of this suffix.
+
+    Args:
+        but: columns that are replaced by texts.
 
     Raises:
         ConfigError: they may not.
     """
-    lost = beyond_csv(table)
+    lost = [name for name in beyond_csv(table) if name not in but]
     if lost and output.suffix == ".csv":
         raise ConfigError(
             f"Column '{lost[0]}' of {table.path} holds "
@@ -68,13 +71,19 @@ def write_rows(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def write_rows_of(
-    file: Path, table: Table, kept: Sequence[int], rows: Sequence[Mapping[str, str]]
+    file: Path,
+    table: Table,
+    kept: Sequence[int],
+    rows: Sequence[Mapping[str, str]],
+    *,
+    changed: Collection[str] = (),
 ) -> None:
     """Write rows of a table: as CSV from their texts, as Parquet with the types that they have.
 
     Args:
-        kept: (n,) their numbers, in order.
+        kept: (n,) their numbers, in order; of a row that became several, several times.
         rows: (n,) their texts, as `rows_of_table` gives them; perhaps with another split.
+        changed: columns that are new or differ, and are written as texts.
 
     Raises:
         StorageError: it cannot be written.
@@ -83,12 +92,12 @@ def write_rows_of(
         write_rows(file, rows)
         return
     folder, step = file.absolute().parent, _FILES_AT_ONCE if beyond_csv(table) else _AT_ONCE
-    first = _typed(table, kept[:step], rows[:step], folder)
+    first = _typed(table, kept[:step], rows[:step], folder, changed)
     with replacing(file) as temporary, parquet.ParquetWriter(temporary, first.schema) as writer:
         writer.write_table(first)
         for start in range(step, len(kept), step):
             end = start + step
-            writer.write_table(_typed(table, kept[start:end], rows[start:end], folder))
+            writer.write_table(_typed(table, kept[start:end], rows[start:end], folder, changed))
 
 
 def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
@@ -99,12 +108,19 @@ def _columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _typed(
-    table: Table, numbers: Sequence[int], texts: Sequence[Mapping[str, str]], folder: Path
+    table: Table,
+    numbers: Sequence[int],
+    texts: Sequence[Mapping[str, str]],
+    folder: Path,
+    changed: Collection[str],
 ) -> pa.Table:
     """Some rows with the types of their columns, and their texts where these are strings."""
     found: dict[str, Any] = {}
-    for name in table.columns:
+    for name in [*table.columns, *(name for name in sorted(changed) if name not in table.columns)]:
         if name == SPLIT:
+            continue
+        if name in changed:
+            found[name] = pa.array([text.get(name) or None for text in texts], pa.string())
             continue
         cells = table.arrow(name)
         if holds_files(cells.type):
@@ -117,7 +133,7 @@ def _typed(
             found[name] = pa.array([cells[k].as_py() for k in numbers], cells.type)
     if texts and SPLIT in texts[0]:
         found[SPLIT] = pa.array([row[SPLIT] for row in texts])
-    return pa.table(found, metadata=table.metadata)
+    return pa.table(found, metadata=None if changed else table.metadata)
 
 
 def _moved(table: Table, name: str, numbers: Sequence[int], folder: Path) -> pa.Array:
@@ -171,11 +187,18 @@ def _is_file(cell: str) -> bool:
 
 def kept_rows(table: Table, ids: set[str]) -> list[int] | None:
     """The numbers of a table's rows without those of these ids; None if the ids are not of rows."""
-    known = {table.row_id(k): k for k in range(len(table))}
-    gone = {next((i for i in _starts(name) if i in known), None) for name in ids}
-    if None in gone:
+    gone = row_numbers(table, list(ids))
+    if gone is None:
         return None
-    return [number for name, number in known.items() if name not in gone]
+    left = set(range(len(table))).difference(gone)
+    return sorted(left)
+
+
+def row_numbers(table: Table, ids: Sequence[str]) -> list[int] | None:
+    """The numbers of the rows of these ids; None if an id is not of a row."""
+    known = {table.row_id(k): k for k in range(len(table))}
+    found = [next((known[i] for i in _starts(name) if i in known), None) for name in ids]
+    return [k for k in found if k is not None] if None not in found else None
 
 
 def _starts(name: str) -> Iterator[str]:

@@ -152,3 +152,8 @@ class EngineConfig:
             "training is short."
         ),
     ] = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned; without a step, a model is only judged."""
+        return self.steps is not None or self.epochs > 0

@@ -34,14 +34,15 @@ def build(options: AudioTableOptions, context: DatasetContext) -> Dataset:
         DataError: the table or a column is missing, or there are too few classes.
     """
     table = open_table(options, "audio-table")
-    rows, found, note = table_rows(table, options, context, table.folder)
-    return divided_table(table, rows, found, options, context, notes=[note])
+    rows, found, columns = table_rows(table, options, context, table.folder)
+    notes = [f"recordings from column '{columns['audio']}'"]
+    return divided_table(table, rows, found, options, context, notes=notes, columns=columns)
 
 
 def table_rows(
     table: Table, options: AudioTableOptions, context: DatasetContext, root: Path
-) -> tuple[AudioRows, Targets, str]:
-    """The rows of a table, their targets, and a note on where the recordings are from.
+) -> tuple[AudioRows, Targets, dict[str, str]]:
+    """The rows of a table, their targets, and the columns of what `AudioInspector.cells` names.
 
     Args:
         root: that paths are relative to.
@@ -61,18 +62,14 @@ def table_rows(
         names=TEXT_NAMES,
         read=lambda table, column: pa.chunked_array([texts_of(table, column)], pa.string()),
     )
-    spans = _spans(table, options)
-    rows = AudioRows(files, found.values, found.classes, table.row_id, spans)
-    return rows, found, f"recordings from column '{audio}'"
-
-
-def _spans(table: Table, options: AudioTableOptions) -> Spans | None:
-    """Which parts of their files recordings are, if columns say so."""
     starts = table.find_column(options.start_column, "start_column", _STARTS)
     ends = table.find_column(options.end_column, "end_column", _ENDS)
-    if starts is None and ends is None:
-        return None
-    return Spans(_seconds(table, starts), _seconds(table, ends))
+    spans = None
+    if starts is not None or ends is not None:
+        spans = Spans(_seconds(table, starts), _seconds(table, ends))
+    rows = AudioRows(files, found.values, found.classes, table.row_id, spans)
+    columns = {"audio": audio, "start": starts, "end": ends}
+    return rows, found, {key: column for key, column in columns.items() if column is not None}
 
 
 def _seconds(table: Table, column: str | None) -> Seconds:

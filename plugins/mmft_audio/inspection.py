@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmft_audio import previews
 from mmft_audio.recordings import Recording, blocks, seconds
-from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.contracts import Bytes, Cutter, Cutting, Floats, Inspector, Preview, Traits
 from mmft_core.data_check.profiles import correlation
 
 _BLOCK = 10.0
@@ -36,6 +36,7 @@ class AudioInspector(Inspector):
     unit = "seconds"
     least_long = 30.0
     alike = 0.99
+    cuts = True
 
     def inspect(self, raw: Recording) -> Traits:
         digest, power = hashlib.blake2b(digest_size=16), []
@@ -74,6 +75,11 @@ class AudioInspector(Inspector):
             cells["start"] = f"{raw.start:g}"
             cells["end"] = "" if raw.end is None else f"{raw.end:g}"
         return cells
+
+    def cutter(self, cutting: Cutting) -> Cutter:
+        from mmft_audio.cutting import AudioCutter  # Which needs transformers.
+
+        return AudioCutter.of(cutting)
 
     def preview(self, raw: Recording) -> Preview:
         from mmft_audio.recordings import load

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mmft_audio.recordings import Recording, blocks, seconds
 
-_HOP = 0.02
+HOP = 0.02
 """Seconds over which the power of a recording is taken."""
 
 _HOPS = 1000
@@ -34,7 +34,7 @@ def pieces(recording: Recording, longest: float) -> list[Recording]:
     length = seconds(recording)
     if length <= longest:
         return [recording]
-    cuts = [0.0, *_quiet_places(_power(recording), longest), math.inf]
+    cuts = [0.0, *_quiet_places(power(recording), longest), math.inf]
     end = recording.start + length
     return [
         replace(recording, start=recording.start + first, end=min(recording.start + last, end))
@@ -42,22 +42,22 @@ def pieces(recording: Recording, longest: float) -> list[Recording]:
     ]
 
 
-def _quiet_places(power: npt.NDArray[np.float32], longest: float) -> Iterator[float]:
+def _quiet_places(levels: npt.NDArray[np.float32], longest: float) -> Iterator[float]:
     """Yield where to cut, in seconds from the start."""
-    width = round(_PAUSE / _HOP)
-    quiet = np.convolve(power, np.ones(width) / width, mode="same")
-    most, start = int(longest / _HOP), 0
-    while len(power) - start > most:
+    width = round(_PAUSE / HOP)
+    quiet = np.convolve(levels, np.ones(width) / width, mode="same")
+    most, start = int(longest / HOP), 0
+    while len(levels) - start > most:
         half = start + most // 2
         start = half + int(np.argmin(quiet[half : start + most]))
-        yield start * _HOP
+        yield start * HOP
 
 
-def _power(recording: Recording) -> npt.NDArray[np.float32]:
-    """The mean square of each `_HOP` of a recording."""
+def power(recording: Recording) -> npt.NDArray[np.float32]:
+    """The mean square of each `HOP` of a recording."""
     found = []
-    for samples, rate in blocks(recording, _HOPS * _HOP):
-        bounds = (np.arange(math.ceil(len(samples) / rate / _HOP)) * _HOP * rate).astype(np.int64)
+    for samples, rate in blocks(recording, _HOPS * HOP):
+        bounds = (np.arange(math.ceil(len(samples) / rate / HOP)) * HOP * rate).astype(np.int64)
         counts = np.diff(bounds, append=len(samples))
         found.append(np.add.reduceat(np.square(samples), bounds) / counts)
     return np.concatenate(found)

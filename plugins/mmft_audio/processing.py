@@ -15,9 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio import previews
 from mmft_audio.augmentation import WaveAugmentation, decibels
+from mmft_audio.media_files import media_form
 from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
+from mmft_core.errors import SampleError
 from mmft_core.files import stamp
 
 _SILENT = -60.0
@@ -133,6 +135,8 @@ class AudioProcessor(Processor):
         wave = head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE"
         # With a version, for a file's name may begin with these letters, too.
         tagged = head.startswith((b"fLaC\0", b"fLaC\x80", b"OggS\0"))
+        if media_form(head) is not None:
+            return True
         return wave or tagged or mpeg or (head[:3] == b"ID3" and head[3:4] in (b"\2", b"\3", b"\4"))
 
     def extent(self, raw: Recording) -> Extent:
@@ -147,8 +151,11 @@ class AudioProcessor(Processor):
             if not self.whole:
                 return f"longer than {self.window:g} s, of which a part is heard"
             if train:
-                raise ValueError(
-                    f"it is {length:.1f} s long, and the network learns from {self.window:g} s"
+                raise SampleError(
+                    raw.name,
+                    f"it is {length:.1f} s long, and the network learns from {self.window:g} s",
+                    hint="Cut recordings at pauses, with their transcripts: mmft data clean DATA "
+                    f"--task asr --longest {self.window:g} --aligner WEIGHTS -o NEW.csv",
                 )
         if self.whole and _is_silent(raw):
             raise ValueError("it holds nothing but silence")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmft_audio.alignment import TranscriptGallery
 from mmft_audio.options import RecognitionOptions
 from mmft_audio.processing import AudioProcessor
-from mmft_audio.transcriber import Transcriber, Transcript, rows_of
+from mmft_audio.transcriber import TooLongError, Transcriber, Transcript, rows_of
 from mmft_core.contracts import (
     PADDING,
     Batch,
@@ -32,16 +32,34 @@ from mmft_core.errors import IncompatibleError
 
 
 class TranscriptCodec(TargetCodec):
-    """Transcripts as {"tokens": (B, T), "text": list of B}."""
+    """Transcripts as {"tokens": (B, T), "text": list of B}.
 
-    def __init__(self, tokens: TargetCodec) -> None:
-        self.tokens = tokens
+    Args:
+        judging: whether a transcript may be longer than the network writes at once, as that of a
+            long recording is. It then has no tokens, and adds nothing to the loss.
+    """
+
+    def __init__(self, tokens: TargetCodec, *, judging: bool = False) -> None:
+        self.tokens, self.judging = tokens, judging
+
+    def for_judging(self) -> TranscriptCodec:
+        return TranscriptCodec(self.tokens, judging=True)
 
     def encode(self, target: str) -> tuple[str, Tensor]:
-        return target, self.tokens.encode(target)
+        try:
+            return target, self.tokens.encode(target)
+        except TooLongError:
+            if not self.judging:
+                raise
+            return target, torch.zeros(0, dtype=torch.long)
 
     def inspect(self, target: str) -> str | None:
-        return self.tokens.inspect(target)
+        try:
+            return self.tokens.inspect(target)
+        except TooLongError:
+            if not self.judging:
+                raise
+            return "transcript longer than the network writes at once, so it has no loss"
 
     def collate(self, targets: Sequence[tuple[str, Tensor]]) -> dict[str, Any]:
         texts, tokens = zip(*targets, strict=True)
@@ -131,8 +149,8 @@ class Recognition(Task):
         )
 
     def _loss(self, features: Features, pieces: Tensor, tokens: Tensor) -> Tensor:
-        """The mean over all tokens of the recordings that are of one piece."""
-        whole = pieces == 1
+        """The mean over all tokens of the recordings that are of one piece and have tokens."""
+        whole = (pieces == 1) & (tokens != PADDING).any(1)
         rows = whole.repeat_interleave(pieces)
         if not bool(rows.any()):
             return torch.zeros((), device=tokens.device)

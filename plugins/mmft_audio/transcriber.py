@@ -24,6 +24,10 @@ from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
 
 
+class TooLongError(ValueError):
+    """A transcript is longer than a network writes at once."""
+
+
 class Word(TypedDict):
     """A word and when it is said, in seconds."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmft_audio.options import WhisperOptions
-from mmft_audio.transcriber import collate_tokens
+from mmft_audio.transcriber import TooLongError, collate_tokens
 from mmft_core.contracts import TargetCodec
 from mmft_core.errors import ConfigError, did_you_mean
 
@@ -86,7 +86,7 @@ class WhisperCodec(TargetCodec):
         except TypeError:  # Of tokenizers, which reads UTF-8.
             raise ValueError("its transcript holds half of a surrogate pair") from None
         if len(ids) + 1 > self.most:
-            raise ValueError(
+            raise TooLongError(
                 f"its transcript is {len(ids)} tokens long, and the model writes {self.most - 1}"
             )
         return torch.tensor([*ids, self.end])

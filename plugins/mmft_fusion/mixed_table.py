@@ -83,6 +83,7 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
         options,
         context,
         notes=[f"columns: {'; '.join(map(str, columns))}", *notes_on(columns), *_told(numbers)],
+        columns={c.kind: c.name for c in columns if c.kind == "audio"},
         found=replace(options, columns=used, formats=kept, others="ignored"),
     )
     return replace(dataset, info=replace(dataset.info, formats=formats))

@@ -16,6 +16,7 @@ from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
 
 from mmft_core.batches.prepared import seed_everything
+from mmft_core.errors import SampleError
 from tests.audio.networks import RATE, sound
 
 
@@ -119,7 +120,7 @@ class TestProcessor:
         assert plain.inspect(long) == "longer than 2 s, of which a part is heard"
         assert plain.inspect(still) is None and plain.inspect(short) is None
         assert whole.inspect(long) is None and whole.inspect(short, train=True) is None
-        with pytest.raises(ValueError, match="5.0 s long, and the network learns from 2 s"):
+        with pytest.raises(SampleError, match="5.0 s long, and the network learns from 2 s"):
             whole.inspect(long, train=True)
         with pytest.raises(ValueError, match="nothing but silence"):
             whole.inspect(still)

@@ -197,6 +197,40 @@ def test_the_data_are_checked_before_training(tmp_path: Path, mmft: Mmft) -> Non
     assert "<del" in page and "<ins" in page
 
 
+def with_long_ones(folder: Path) -> Path:
+    """A table whose rows 2 and 3 are of train and longer than the network hears at once."""
+    path = table(folder)
+    write(folder / "0.wav", 31.0)
+    write(folder / "1.wav", 33.0)
+    rows = path.read_text().splitlines()
+    rows[2] = f"1.wav,{'stop now ' * 300},train"  # Of more tokens than it writes at once.
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+SHORT = ("--set=task.num_beams=1", "--set=task.max_new_tokens=8", "--set=task.piece_seconds=4")
+
+
+def test_what_is_only_judged_may_be_long(tmp_path: Path, mmft: Mmft) -> None:
+    path = with_long_ones(tmp_path / "words")
+    refused = mmft(*run_arguments(path, tmp_path / "learning", "--epochs", "1"))
+    assert refused.code == 2 and "2 of 16 samples cannot be used" in refused.err
+    assert "row 1 (0.wav): it is 31.0 s long, and the network learns from 30 s" in refused.err
+    assert "mmft data clean DATA --task asr --longest 30 --aligner" in refused.err
+    judged = tmp_path / "judged"
+    finished = mmft(*run_arguments(path, judged, "--epochs", "0", *SHORT))
+    assert finished.code == 0, finished.err
+    told = json.loads((judged / "data.json").read_text())
+    assert told["skipped"] == [] and told["samples"] == {"train": 12, "test": 4}
+    assert any("longer than the network writes at once" in line for line in told["changed"])
+    train = mmft("eval", judged, "--split", "train", "--json")
+    assert json.loads(train.out)["samples"] == 12
+    words = 600 + sum(len(WORDS[i % 4].split()) for i in range(12)) - 2
+    shares = [json.loads(train.out)[f"wer/{k}"] for k in ("deletions", "substitutions")]
+    # Each word of the reference counts, whatever a network that knows nothing writes.
+    assert sum(shares) * words == pytest.approx(round(sum(shares) * words), abs=1e-3)
+
+
 @pytest.mark.parametrize("backbone", ["whisper-tiny", "wav2vec2-base", "ast-base"])
 def test_classification(backbone: str, tmp_path: Path, mmft: Mmft) -> None:
     for label, pitch in (("low", 200), ("high", 2000)):

@@ -167,6 +167,20 @@ def test_a_changed_copy_is_told(runs, mmft: Mmft, tmp_path: Path) -> None:
     assert judged(mmft, run, "--dataset", copy)["samples"] == 45
 
 
+def test_a_changed_copy_that_divides_itself_is_told_and_judged(mmft: Mmft, tmp_path: Path) -> None:
+    splits = ["train"] * 5 + ["val", "test"]
+    rows = [row | {"split": splits[k % 7]} for k, row in enumerate(text_rows())]
+    data, run = write_csv(tmp_path / "logs.csv", rows), tmp_path / "run"
+    assert mmft(*run_arguments("texts", data, run)).code == 0
+    rows[6]["text"] += " And a sequel."
+    copy = write_csv(tmp_path / "copy.csv", rows)
+    ended = mmft("eval", run, "--dataset", copy, "--split", "test", "--json")
+    told = " ".join(ended.err.split())
+    assert ended.code == 0 and json.loads(ended.out)["samples"] == 6, told
+    assert "is a copy of the data of" in told and "copy.csv, row 7" in told
+    assert "The test split is the one that it has itself." in told
+
+
 class TestOtherData:
     """Data that the run has never seen."""
 
