@@ -24,7 +24,8 @@ from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of
 from mmft_fusion.options import ColumnKind
 
 _LOOKED_AT = 1000
-"""So many rows, spread over the table, decide what a column holds."""
+"""So many rows, spread over the table, decide what a column holds. Whether all are the same, or each
+is another, is decided by the whole column."""
 
 _MOST = 0.9
 """Of its cells must be paths of one kind, or numbers, or dates, for a column of them."""
@@ -138,6 +139,9 @@ def _guessed(table: Table, name: str) -> Column:
     rows = np.linspace(0, len(table) - 1, min(_LOOKED_AT, len(table))).astype(int)
     cells = [table.cell(int(row), name) for row in np.unique(rows)]
     texts = [text for text in map(text_of, cells) if text]
+    if len(set(texts)) < 2 and len(table.arrow(name).value_counts()) > 1:
+        cells = table.arrow(name).to_pylist()  # The others may lie between these rows.
+        texts = [text for text in map(text_of, cells) if text]
     distinct = len(set(texts))
     if not texts:
         return Column(name, "ignored", "it is empty", odd="constant")
@@ -149,11 +153,19 @@ def _guessed(table: Table, name: str) -> Column:
             return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
         return Column(name, "ignored", f"it is always {texts[0]!r}", odd="constant")
+    key = distinct == len(texts) and not _repeats(table, name)
     return (
         _of_dates(name, texts)
-        or _of_numbers(name, texts, cells)
-        or _of_words(name, texts, distinct)
+        or _of_numbers(name, texts, cells, key=key)
+        or _of_words(name, texts, distinct, key=key)
     )
+
+
+def _repeats(table: Table, name: str) -> bool:
+    """Whether any row of the whole column has the value of another; empty cells do not count."""
+    values, counts = table.arrow(name).value_counts().flatten()
+    again = np.flatnonzero(counts.to_numpy() > 1).tolist()
+    return any(text_of(values[place].as_py()) for place in again)
 
 
 def _of_content(table: Table, name: str) -> Column:
@@ -174,35 +186,34 @@ def _of_dates(name: str, texts: Sequence[str]) -> Column | None:
     return Column(name, "date", f"dates such as {dates[0]}")
 
 
-def _of_numbers(name: str, texts: Sequence[str], cells: Sequence[Any]) -> Column | None:
+def _of_numbers(
+    name: str, texts: Sequence[str], cells: Sequence[Any], *, key: bool
+) -> Column | None:
     if not _are_numbers(texts, cells):
         return None
-    distinct = len(set(texts))
     whole = [int(text) for text in texts if _WHOLE.fullmatch(text)]
-    key = "key" if distinct == len(texts) == len(whole) else ""
-    if distinct == len(texts) and _KEY.fullmatch(name):
+    odd = "key" if key and len(whole) == len(texts) else ""
+    if key and _KEY.fullmatch(name):
         return Column(name, "ignored", "every row has another number, by its name a key", odd="key")
-    reason = f"{distinct} different numbers in {len(texts)} rows"
+    reason = f"{len(set(texts))} different numbers in {len(texts)} rows"
     if any(abs(number) > _EXACT for number in whole):
-        if key:
+        if odd:
             reason = "every row has another number, of more digits than are computed with"
             return Column(name, "ignored", reason, odd="key")
         reason += f", rounded beyond {_EXACT}, which a category would not be"
-    return Column(name, "number", reason, odd=key)
+    return Column(name, "number", reason, odd=odd)
 
 
-def _of_words(name: str, texts: Sequence[str], distinct: int) -> Column:
+def _of_words(name: str, texts: Sequence[str], distinct: int, *, key: bool) -> Column:
     words = sum(len(text.split()) for text in texts) / len(texts)
     told = f"{distinct} different in {len(texts)} rows, {words:.1f} words each"
-    if all(map(_UUID.fullmatch, texts)) and distinct == len(texts):
+    if key and all(map(_UUID.fullmatch, texts)):
         return Column(name, "ignored", "every row has another UUID", odd="key")
     if words <= _WORDS and distinct <= max(2, len(texts) / 2):
         return Column(name, "category", told)
     if words < 1.5:
-        key = "key" if distinct == len(texts) else ""
-        return Column(
-            name, "ignored", f"{told}: single words that hardly repeat{_mixed(texts)}", odd=key
-        )
+        reason = f"{told}: single words that hardly repeat{_mixed(texts)}"
+        return Column(name, "ignored", reason, odd="key" if key else "")
     return Column(name, "text", told)
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mmft_tabular.columns import Columns
 
@@ -61,6 +64,45 @@ def test_kinds_are_told_from_the_cells(tmp_path: Path, cells: list[Any], kind: s
     assert any(f"x: {kind}" in note for note in dataset.info.notes)
     assert kinds(dataset)["words"] == "text"
     assert "label" not in kinds(dataset)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([k % 2 for k in range(1999)], "number"),
+        (["no", "yes"] * 1000, "category"),
+        ([5 if k == 1 else 3 for k in range(2500)], "number"),
+        (["x.png" if k % 2 else "" for k in range(1999)], "image"),
+        (["x" if k % 2 else "" for k in range(1999)], "ignored"),
+    ],
+)
+def test_rows_between_those_looked_at_count(tmp_path: Path, cells: list[Any], kind: str) -> None:
+    dataset = open_mixed(write_column(tmp_path, cells))
+    assert kinds(dataset).get("x", "ignored") == kind
+    constant = any("constant, so not used: x" in note for note in dataset.info.notes)
+    assert constant == (kind == "ignored")
+
+
+def test_columns_of_any_type_are_looked_at_whole(tmp_path: Path) -> None:
+    columns = {
+        "nothing": pa.nulls(20),
+        "name": pa.array(["a", "b"] * 10).dictionary_encode(),
+        "truth": pa.array([True, False] * 10),
+        "same": pa.array([Decimal("1.5")] * 20),
+        "words": [f"the words of row {k} are these" for k in range(20)],
+        "label": ["a", "b"] * 10,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    dataset = open_mixed(tmp_path / "t.parquet")
+    assert kinds(dataset) == {"name": "category", "truth": "category", "words": "text"}
+    assert "constant, so not used: nothing, same" in dataset.info.notes
+
+
+def test_a_key_has_another_value_in_every_row_of_the_table(tmp_path: Path) -> None:
+    for cells, key in ((list(range(1999)), True), ([k - k % 2 for k in range(1999)], False)):
+        dataset = open_mixed(write_column(tmp_path, cells, "id"))
+        assert ("id" in kinds(dataset)) is not key
+        assert any("as keys have: id" in note for note in dataset.info.notes) is key
 
 
 def test_a_running_number_is_a_key_by_its_name_alone(tmp_path: Path) -> None:
