@@ -140,7 +140,8 @@ def by_type(found: Values) -> PixelRange:
     low, high = found.min(), found.max()
     if found.dtype.kind == "f" and low >= 0 and high <= 1:
         return PixelRange(0, 1)
-    if found.dtype == np.uint16 and (high > _DARK or low == high):
+    sixteen = found.dtype.kind == "u" and found.dtype.itemsize == 2  # In either byte order.
+    if sixteen and (high > _DARK or low == high):
         return PixelRange(0, 65535)
     raise ValueError(
         f"it holds values from {low:,.6g} to {high:,.6g}, and the model does not know which of "

@@ -157,12 +157,18 @@ def test_each_such_file_is_told(
 
 @pytest.mark.parametrize(
     ("kind", "values", "white"),
-    [(np.float32, [0.0, 1.0], 1), (np.uint16, [0, 65535], 65535), (np.uint16, [0, 0], 65535)],
+    [
+        (np.float32, [0.0, 1.0], 1),
+        (np.uint16, [0, 65535], 65535),
+        (np.uint16, [0, 0], 65535),
+        (">u2", [0, 65535], 65535),
+    ],
 )
 def test_a_model_of_8_bits_takes_others_where_their_type_says_how(
     tmp_path: Path, kind: Any, values: list[float], white: float
 ) -> None:
-    write_tiff(tmp_path / "a.tif", np.array([values] * 2, kind))
+    written = np.array([values] * 2, kind)
+    write_tiff(tmp_path / "a.tif", written, order=written.dtype.str[0].replace("=", "<"))
     processor = ImageProcessor(2, AugmentationOptions())
     pixels = processor.prepare(open_image(tmp_path / "a.tif", "id"), train=False)["pixels"]
     assert pixels[0, 0].tolist() == [round(255 * value / white) for value in values]
