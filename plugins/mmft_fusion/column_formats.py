@@ -10,7 +10,13 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 from mmft_tabular.dates import DATE_FORMATS, DateFormat, find_date_format, parts_of, read_date
-from mmft_tabular.number_format import NumberFormat, find_number_format, is_missing, with_unit
+from mmft_tabular.number_format import (
+    PERCENT,
+    NumberFormat,
+    find_number_format,
+    is_missing,
+    with_unit,
+)
 
 from mmft_core.data.number_targets import LARGEST
 from mmft_core.data.table_columns import texts_of
@@ -63,6 +69,8 @@ class Format:
             return _of_dates(table, name, given)
         known = None if given is None else NumberFormat.parse(given)
         if is_typed(table, name):
+            if guess and known is not None and known.unit == PERCENT:
+                known = replace(known, unit="")  # There is no percent sign to keep.
             return cls(str(known or TYPED), "")
         if not guess:
             form = known or TYPED
@@ -140,9 +148,9 @@ def read_numbers(table: Table, name: str, form: Format, faults: Faults) -> Any:
     Args:
         faults: takes what is wrong.
     """
-    if is_typed(table, name):
-        return _typed_numbers(table, name, faults)
     own = NumberFormat.parse(form.text) or TYPED
+    if is_typed(table, name) and own.unit != PERCENT:
+        return _typed_numbers(table, name, faults)
 
     def fault(text: str) -> str:
         why = _why_not(own, name, text)
@@ -200,8 +208,10 @@ class NumberTargets:
         """
         form = Format.of(table, name, "number", given, guess=guess)
         form.check(table, name, NUMBER_SETTINGS)
-        # Numbers that are held as such are read as they are shown, however others were written.
-        return cls(name, replace(form, text=str(TYPED)) if is_typed(table, name) else form)
+        percent = (NumberFormat.parse(form.text) or TYPED).unit == PERCENT
+        if is_typed(table, name) and not percent:  # Read as shown, however others were written.
+            form = replace(form, text=str(TYPED))
+        return cls(name, form)
 
     def read(self, text: str) -> float:
         """The number of a cell.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor
 from mmft_core.contracts import Preview, Processor, Tensors
 from mmft_core.data.names import Lookup
 from mmft_core.data.number_targets import finite_number
+from mmft_core.errors import SampleError
 from mmft_tabular.columns import Cells, Columns, Scale, row_preview
 from mmft_tabular.dates import DATE_FORMATS, PARTS, DateFormat, read_date
-from mmft_tabular.number_format import NumberFormat, is_missing
+from mmft_tabular.number_format import PERCENT, NumberFormat, is_missing
 
 FARTHEST = 5.0
 """Standard deviations that a number may lie off the mean; what is farther is moved there."""
@@ -37,12 +39,15 @@ class TabularProcessor(Processor):
         self.columns = columns
         self._places = {name: Lookup(categories) for name, categories in columns.categories.items()}
         self._scales = list(columns.scales)
+        self._names = tuple(self.fields())
         self._formats = {
             name: NumberFormat.parse(columns.formats.get(name, "")) or NumberFormat("decimal-point")
             for name in columns.numbers
         }
 
     def prepare(self, raw: Cells, *, train: bool) -> Tensors:
+        if raw.keys().isdisjoint(self._names):
+            raise ValueError(f"it has none of the columns {', '.join(self._names)}")
         numbers = [self._number(raw, *scale) for scale in self._scales]
         return {
             "numbers": torch.tensor([n or 0.0 for n in numbers], dtype=torch.float32),
@@ -71,8 +76,16 @@ class TabularProcessor(Processor):
             return None
         number = self._formats[name].read(cell) if isinstance(cell, str) else finite_number(cell)
         if number is None:
-            raise ValueError(f"its {cell!r} in column '{name}' is no finite number")
+            raise ValueError(f"its {cell!r} in column '{name}' {self._why_not(name, cell)}")
         return number
+
+    def _why_not(self, name: str, cell: Any) -> str:
+        why = self._formats[name].why_not(cell) if isinstance(cell, str) else "is no number"
+        if why != "is no number":
+            return why.replace("the others are", "the run's were")
+        marks = self._formats[name].marks.replace("-", " ")
+        read = f" (read with a {marks})" if isinstance(cell, str) and marks != "plain" else ""
+        return f"is no finite number{read}"
 
     def _date(self, raw: Cells, name: str) -> dt.datetime | None:
         """A cell of dates.
@@ -161,10 +174,30 @@ class TabularProcessor(Processor):
         numbers = dict.fromkeys(self.columns.numbers)
         return {**numbers, **dict.fromkeys(self.columns.dates, ()), **self.columns.categories}
 
+    def read(self, source: Path) -> Cells:
+        """No file holds a row; a line of standard input that is no row is taken for a file's name.
+
+        Raises:
+            SampleError: always.
+        """
+        name = self._names[0]
+        value = "a" if name in self._places else "2024-01-31" if name in self.columns.dates else 1.5
+        row = json.dumps({name: value}, ensure_ascii=False)
+        raise SampleError(str(source), f"it is no row: expected a JSON object such as {row}")
+
     def parse(self, text: str) -> Cells | None:
-        """A JSON object is a row."""
+        """A JSON object is a row.
+
+        Its plain numbers in columns of percent become text, for `prepare` to refuse: whether 0.12
+        or 12 is meant by 12% cannot be told.
+        """
         try:
             cells = json.loads(text)
         except ValueError:
             return None
-        return cells if isinstance(cells, dict) else None
+        if not isinstance(cells, dict):
+            return None
+        for name, form in self._formats.items():
+            if form.unit == PERCENT and type(cells.get(name)) in (int, float):
+                cells[name] = str(cells[name])
+        return cells

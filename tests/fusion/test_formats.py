@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mmft_tabular.processing import TabularProcessor
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.splits import Joined
 from mmft_core.errors import ConfigError, DataError, SampleError
+from mmft_core.inference.sources import Sources, typed
 from tests.fusion.tools import kinds, open_mixed
 from tests.vision.tools import faults
 
@@ -403,3 +405,50 @@ def test_old_runs_read_as_they_did(tmp_path: Path) -> None:
     )
     processor = TabularProcessor(Columns.load(tmp_path))
     assert processor.prepare({"x": "3"}, train=False)["numbers"].tolist() == [1.0]
+
+
+PERCENT = {"x": "decimal-point %"}
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_plain_numbers_are_not_read_by_a_run_in_percent(tmp_path: Path, form: str) -> None:
+    """Of 12% in a CSV Excel and pandas may make 0.12, a hundredth of what was learned from."""
+    columns = {"x": [0.12, 12.0, None, 0.5], "label": ["a", "b", "a", "b"]}
+    path = write(tmp_path / f"t.{form}", columns)
+    kept = {"columns": {"x": "number"}, "formats": PERCENT, "others": "ignored"}
+    used = DatasetContext(modalities=("tabular",), partial=True, training=False)
+    told = faults(open_mixed(path, used, **kept))
+    said = "in column 'x' is a plain number, the others are in %"
+    for row, cell in enumerate(columns["x"], start=1):
+        assert (said in told[f"t.{form}, row {row}"]) is (cell is not None)
+    of_targets = DatasetContext(target="number", partial=True, training=False)
+    kept = {"target_column": "x", "formats": PERCENT, "columns": {"label": "category"}}
+    told = faults(open_mixed(path, of_targets, **kept, others="ignored"))
+    assert "its target '0.12' is a plain number, the others are in %" in told[next(iter(told))]
+
+
+def test_a_table_of_numbers_itself_has_no_percent_to_keep(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", {"x": [0.12, 12.0] * 8, "label": ["a", "b"] * 8})
+    dataset = open_mixed(path, TABULAR, formats=PERCENT)
+    assert dataset.info.formats == {"x": "decimal-point"} and faults(dataset) == {}
+
+
+def test_plain_numbers_of_a_json_row_are_no_percents(tmp_path: Path) -> None:
+    shares = [f"{k}%" for k in range(20)]
+    path = table(tmp_path, shares, other=[f"{k},5" for k in range(20)])
+    dataset = open_mixed(path, TABULAR, val=0, test=0)
+    columns = Columns.of(dataset.splits["train"], rare=1, formats=dataset.info.formats)
+    processor = TabularProcessor(columns)
+    assert processor.prepare(processor.parse('{"x": "12%"}') or {}, train=False)["given"][0]
+    for row, said in (
+        ('{"x": 0.12}', "its '0.12' in column 'x' is a plain number, the run's were in %"),
+        ('{"other": "1.5"}', "'1.5' in column 'other' is no finite number (read with a decimal c"),
+        ('{"z": 1}', "it has none of the columns x, other"),
+        ("{}", "it has none of the columns x, other"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            processor.prepare(processor.parse(row) or {}, train=False)
+    split = Sources("tabular", list(typed(["not json", "[1]"], processor)), processor)
+    for index in range(2):
+        with pytest.raises(SampleError, match=r'no row: expected a JSON object such as {"x": 1.5}'):
+            split[index]
