@@ -19,10 +19,21 @@ _SAMPLES = 20
 _EACH, _EACH_WHOLE = 10, 2
 """Samples for each different number, fractions or whole, from which on they may be classes."""
 
-_TIMES = 1e11, 5e12
-"""From 1973 to 2128, in milliseconds since 1970."""
+_TIMES = 1e8, 5e9
+"""From 1973 to 2128, in seconds since 1970."""
 
-_MISSING = frozenset({"nan", "null", "n/a", "#n/a", "nat", "<na>"})
+_DAY = 86_400
+"""Its seconds."""
+
+_UNITS = {"nanoseconds": 1e9, "microseconds": 1e6, "milliseconds": 1e3, "seconds": 1.0}
+
+_MISSING = frozenset(
+    ("nan", "null", "none", "na", "n/a", "#n/a", "nat", "<na>", "-", "--", "\u2013", "\u2014", "?")
+)
+
+_TRUTH = frozenset(("true", "false", "yes", "no"))
+
+_NUMBER = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+)?(\.\d*)?(e[-+]?\d+)?")
 
 
 def class_doubts(counts: Mapping[str, int], where: str) -> Iterator[str]:
@@ -34,9 +45,10 @@ def class_doubts(counts: Mapping[str, int], where: str) -> Iterator[str]:
     """
     for names in alike(list(counts)):
         yield (
-            f"The classes {_listed(names)} of {where} differ only in case, in spaces, or in how a "
-            "number is written. Are they one class?"
+            f"The classes {_listed(names)} of {where} look alike (case, spaces, invisible "
+            "characters, or the form of a number). Are they one class?"
         )
+    yield from _truths(list(counts), where)
     yield from _missing(counts, where)
     yield from _joined(list(counts), where)
     yield from _no_classes(counts, where)
@@ -55,12 +67,34 @@ def _key(name: str) -> str:
     text = unicodedata.normalize("NFKC", identity(name)).casefold()
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # Of no width.
     text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text).strip()
-    return re.sub(r"^0+(?=\d)", "", text)
+    return _number(text) or re.sub(r"^0+(?=\d)", "", text)
+
+
+def _number(text: str) -> str | None:
+    """The same for all ways to write a number, to the digits that single precision keeps if it is a
+    fraction; None for what is no number, or too large to be known exactly."""
+    plain = text.replace(",", "")
+    if not _NUMBER.fullmatch(text) or not is_number(plain) or abs(float(plain)) >= 2**53:
+        return None
+    number = float(plain)
+    return str(int(number)) if number.is_integer() else f"{number:.7g}"
+
+
+def _truths(classes: Sequence[str], where: str) -> Iterator[str]:
+    words = [name for name in classes if name.lower() in _TRUTH]
+    digits = [name for name in classes if _key(name) in ("0", "1")]
+    if words and digits:
+        yield (
+            f"The classes {_listed([*words, *digits])} of {where} are truth values as words and as "
+            "numbers. Are some of them one class?"
+        )
 
 
 def _missing(counts: Mapping[str, int], where: str) -> Iterator[str]:
+    codes = all(len(name) == 2 and name.isupper() for name in counts)  # NA is Namibia.
+    signs = "+" in counts
     for name in counts:
-        if name.lower() in _MISSING:
+        if name.lower() in _MISSING and not (codes or (signs and name in "-\u2013\u2014?")):
             yield (
                 f"The class '{name}' of {where} ({counts[name]:,} samples) looks like a missing "
                 "label. If it is one, leave these cells empty."
@@ -92,10 +126,10 @@ def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
             )
         return
     fewest = _EACH_WHOLE if all(number % 1 == 0 for number in numbers) else _EACH
-    if all(number % 1000 == 0 and _TIMES[0] < number < _TIMES[1] for number in numbers):
+    if unit := _unit_of_times(numbers):
         yield (
             f"The classes of {where}, such as '{next(iter(counts))}', look like times in "
-            "milliseconds since 1970, as pandas writes dates to JSON without date_format='iso'. In "
+            f"{unit} since 1970, as pandas writes dates to JSON without date_format='iso'. In "
             "other formats they have other names."
         )
     elif different >= _FEW and _SAMPLES <= total < different * fewest:
@@ -104,6 +138,19 @@ def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
             "like numbers to predict and not like classes. Tasks that predict numbers: `mmft "
             "plugins --kind task`."
         )
+
+
+def _unit_of_times(numbers: Sequence[float]) -> str | None:
+    """The unit in which numbers are likely times since 1970: all of them are midnights, or they are
+    as large as such times are. Seconds are no larger than other numbers, so these are midnights."""
+    low, high = _TIMES
+    for unit, second in _UNITS.items():
+        days = all(n % (_DAY * second) == 0 and abs(n) < high * second for n in numbers)
+        if days and any(numbers):
+            return unit
+        if second > 1 and all(n % 1 == 0 and low * second < n < high * second for n in numbers):
+            return unit
+    return None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -24,8 +24,8 @@ from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of
 from mmft_fusion.options import ColumnKind
 
 _LOOKED_AT = 1000
-"""So many rows, spread over the table, decide what a column holds. Whether all are the same, or each
-is another, is decided by the whole column."""
+"""So many rows, spread over the table, decide what a column holds; whether its values are all the
+same, or all different, is decided by all rows."""
 
 _MOST = 0.9
 """Of its cells must be paths of one kind, or numbers, or dates, for a column of them."""

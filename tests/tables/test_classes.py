@@ -97,11 +97,11 @@ def test_names_in_brackets_are_classes(tmp_path: Path, name: str) -> None:
 # --- doubts -------------------------------------------------------------------------------------
 
 DOUBTS: dict[str, tuple[list[Any], str]] = {
-    "case": (["Cat", "cat", "dog"] * 8, "'Cat' and 'cat' of column 'label' differ only in case"),
+    "case": (["Cat", "cat", "dog"] * 8, "'Cat' and 'cat' of column 'label' look alike"),
     "inner spaces": (["ice cream", "ice  cream", "x"] * 8, "'ice  cream' and 'ice cream'"),
-    "hyphens": (["ice cream", "ice-cream", "ice_cream", "x"] * 8, "differ only in"),
-    "no width": (["a\u200bb", "ab", "x"] * 8, "differ only in"),
-    "look alike": (["ﬁne", "fine", "x"] * 8, "differ only in"),
+    "hyphens": (["ice cream", "ice-cream", "ice_cream", "x"] * 8, "look alike"),
+    "no width": (["a\u200bb", "ab", "x"] * 8, "look alike"),
+    "look alike": (["ﬁne", "fine", "x"] * 8, "look alike"),
     "numbers": (["1", "01", "2"] * 8, "'01' and '1'|'1' and '01'"),
     "truth": (["True", "true", "other"] * 8, "'True' and 'true'"),
     "none": (["nan", "a", "b"] * 8, "The class 'nan' of column 'label' .* like a missing label"),
@@ -110,6 +110,19 @@ DOUBTS: dict[str, tuple[list[Any], str]] = {
     "whole numbers": ([str(k) for k in range(30)], "30 different numbers"),
     "texts": ([f"comment {k}" for k in range(30)], "has a class of its own"),
     "times": ([1704067200000 + 86400000 * (k % 3) for k in range(24)], "milliseconds since 1970"),
+    "times before 1973": ([86400000 * (k % 3 - 1) for k in range(24)], "in milliseconds since"),
+    "times with fractions": ([1704067200123 + k % 3 for k in range(24)], "in milliseconds since"),
+    "days in seconds": ([1704067200 + 86400 * (k % 3) for k in range(24)], "times in seconds"),
+    "nanoseconds": ([(1704067200 + k % 3) * 10**9 for k in range(24)], "in nanoseconds since"),
+    "thousands": (["1,000", "1000", "x"] * 8, "'1,000' and '1000'|'1000' and '1,000'"),
+    "exponents": (["1e3", "1000", "x"] * 8, "look alike"),
+    "signs of numbers": (["+1", "1", "x"] * 8, "look alike"),
+    "no nought": ([".5", "0.5", "x"] * 8, "look alike"),
+    "words and digits": (["True", "1", "0"] * 8, "'True', '0' and '1' of .* are truth values"),
+    "None": (["None", "a", "b"] * 8, "The class 'None' .* like a missing label"),
+    "a question mark": (["?", "a", "b"] * 8, r"The class '\?' .* like a missing label"),
+    "a hyphen": (["-", "a", "b"] * 8, "The class '-' .* like a missing label"),
+    "not available": (["NA", "cat", "dog"] * 8, "The class 'NA' .* like a missing label"),
 }
 
 
@@ -136,7 +149,11 @@ def test_what_is_doubtful_about_classes_is_told(tmp_path: Path, kind: str) -> No
         [f"{k % 5 / 2}" for k in range(100)],
         ["NA", "EU"] * 12,
         ["日本", "中国"] * 12,
-        ["+", "-"] * 12,
+        ["+", "-", "?"] * 12,
+        ["1,5", "15", "0,15"] * 8,
+        ["9007199254740993", "9007199254740992"] * 12,
+        ["16777216", "16777217", "16777218"] * 8,
+        [str(1704067201 + k % 3) for k in range(24)],
     ],
 )
 def test_sound_classes_are_not_doubted(tmp_path: Path, labels: list[str]) -> None:
@@ -178,7 +195,7 @@ def test_folders_of_one_name_in_two_forms_are_one_class(tmp_path: Path, kind: st
     dataset = open_dataset(kind, path=tmp_path / "b", val=0.0, test=0.0)
     assert dataset.info.classes == ("Tea", composed, "tea")
     assert len(dataset.splits["train"]) == 12
-    assert "'Tea' and 'tea' of folder b differ only in case" in dataset.info.warnings[0]
+    assert "'Tea' and 'tea' of folder b look alike" in dataset.info.warnings[0]
 
 
 def _make_file(kind: str, stem: Path) -> None:
@@ -273,7 +290,7 @@ def test_a_run_tells_what_is_doubtful(tmp_path: Path, mmft: Mmft, tiny_backbone:
         "--set=engine.steps=1", "--dataset", path, "-o", tmp_path / "run",
     )  # fmt: skip
     ended = mmft(*run)
-    said = "! The classes 'Cat' and 'cat' of column 'label' differ only in case"
+    said = "! The classes 'Cat' and 'cat' of column 'label' look alike"
     assert ended.code == 0 and said in ended.err + ended.out, ended.err
     assert (
         said[2:]
@@ -331,7 +348,7 @@ def test_labels_of_the_hub_are_the_same_classes(tmp_path: Path) -> None:
     dataset = open_hub(saved(tmp_path / "b", [0, 1, -1, 1], names))
     assert dataset.info.classes == ("no", "yes", "never")
     dataset = open_hub(saved(tmp_path / "c", ["Cat", "cat"] * 3))
-    assert "differ only in case" in dataset.info.warnings[0]
+    assert "look alike" in dataset.info.warnings[0]
     with pytest.raises(DataError, match="Column 'label' holds .*list.* values"):
         open_hub(saved(tmp_path / "d", [["a"], ["a", "b"]]))
     with pytest.raises(DataError, match="fewer than two classes"):
