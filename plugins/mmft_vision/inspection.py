@@ -14,6 +14,7 @@ from mmft_vision.deep import is_deep, values
 from mmft_vision.images import remark_frames
 from mmft_vision.options import AugmentationOptions
 from mmft_vision.pixel_range import PixelRange, find
+from mmft_vision.pixel_range import colours as colours_of
 from mmft_vision.processing import ImageProcessor, is_flat, of_values, to_rgb
 
 _SIDE = 16
@@ -60,7 +61,10 @@ class ImageInspector(Inspector):
         if deep is not None:
             blank = bool(deep.min() == deep.max())
         faults = {"blank": "shows nothing: all of it is of one colour"} if blank else {}
-        if deep is not None and not blank and is_flat(image):
+        inside = None
+        if deep is not None and self.pixel_range is not None:
+            inside = self.pixel_range.inside(colours_of(deep))
+        if deep is not None and not blank and is_flat(image, inside):
             faults["flat"] = (
                 f"is nearly of one grey where values from {self.pixel_range} become black to white"
             )

@@ -37,7 +37,8 @@ _CENTRE = (0.001, 0.999)
 """Quantiles that hot pixels and marks of missing values lie outside of."""
 
 _OUTLYING = 16
-"""So many times as wide as what lies between these quantiles is a range that outliers make."""
+"""So many times as wide as what lies between these quantiles is a range that outliers make, and the
+gap to a single value that marks missing or saturated pixels, however many there are."""
 
 _LEAST_USED = 1 / 8
 """Share of the range from 0 that values must span, or else it begins at the lowest of them."""
@@ -67,6 +68,11 @@ class PixelRange:
         """The share of values that lie outside."""
         return float(((found < self.low) | (found > self.high)).mean())
 
+    def inside(self, found: Values) -> Values:
+        """The pixels (H, W) of which all colours lie within."""
+        within: Values = (found >= self.low) & (found <= self.high)
+        return within if within.ndim == 2 else within.all(2)
+
     def to_bytes(self, found: Values) -> Values:
         """Scale values to 0 to 255.
 
@@ -74,7 +80,7 @@ class PixelRange:
             ValueError: some are no numbers, or they cannot be meant: most lie outside.
         """
         check_finite(found)
-        if self.clipped(found) > 0.5:
+        if self.clipped(found) > 0.5 and self.clipped(_between(found)) > 0.5:
             raise ValueError(
                 f"most of its values, {found.min():,.6g} to {found.max():,.6g}, lie outside of "
                 f"{self}, which become black to white (backbone.pixel_range)"
@@ -94,7 +100,7 @@ def find(split: Split, modality: str) -> PixelRange | None:
 
     From 0 to the least power of two (less one, for whole numbers) that holds them all; or from the
     lowest to the highest value, where some are negative or all are far from 0. A few values that
-    are far off all others do not count.
+    are far off all others do not count, nor does a single such value of many pixels.
     """
     count = min(_LOOKED_AT, len(split))
     places = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
@@ -192,7 +198,11 @@ def colours(found: Values) -> Values:
 
 def _range_of(looks: Sequence[_Look]) -> PixelRange:
     low, high = min(look.low for look in looks), max(look.high for look in looks)
-    centre = np.quantile(np.concatenate([look.some for look in looks]), _CENTRE)
+    some = np.concatenate([look.some for look in looks])
+    rest = _without_marks(some)
+    if rest.size < some.size:
+        low, high = float(rest.min()), float(rest.max())
+    centre = np.quantile(rest, _CENTRE)
     if high - low > _OUTLYING * (centre[1] - centre[0]) > 0:
         low, high = float(centre[0]), float(centre[1])
     whole = all(look.whole for look in looks)
@@ -202,6 +212,27 @@ def _range_of(looks: Sequence[_Look]) -> PixelRange:
     if low >= 0 and (high - low > _LEAST_USED * top or low == high):
         return PixelRange(0, top)
     return PixelRange(low, high if high > low else low + 1)
+
+
+def _between(found: Values) -> Values:
+    """Values without the lowest and the highest, where there are others."""
+    others = found[(found != found.min()) & (found != found.max())]
+    return others if others.size else found
+
+
+def _without_marks(some: Values) -> Values:
+    """Values without a lowest or highest one that is far off all others but common.
+
+    Such a value stands for what is missing (-9999), saturated, or drawn over the picture.
+    """
+    low, high = np.quantile(between := _between(some), _CENTRE)
+    for extreme, gap in (
+        (some.min(), between.min() - some.min()),
+        (some.max(), some.max() - between.max()),
+    ):
+        if gap > _OUTLYING * (high - low) > 0 and (some == extreme).mean() > _CENTRE[0]:
+            some = some[some != extreme]
+    return some
 
 
 def _power(number: float, *, whole: bool) -> float:

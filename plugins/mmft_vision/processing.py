@@ -128,7 +128,7 @@ class ImageProcessor(Processor):
         told = f"picture of other than 8 bits: {chosen.described}"
         if chosen.clipped(found):
             told += "; others are clipped"
-        if is_flat(scaled) and found.min() < found.max():
+        if is_flat(scaled, chosen.inside(found)) and found.min() < found.max():
             told += "; it is nearly flat then, see backbone.pixel_range"
         return told
 
@@ -198,9 +198,14 @@ def _flattened(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def is_flat(image: Image.Image) -> bool:
-    """Whether nearly all pixels are of the same grey."""
-    low, high = np.percentile(np.asarray(image.convert("L")), (1, 99))
+def is_flat(image: Image.Image, inside: Values | None = None) -> bool:
+    """Whether nearly all pixels are of the same grey.
+
+    Args:
+        inside: the pixels (H, W) that are not clipped; if there are any, only these count.
+    """
+    grey = np.asarray(image.convert("L"))
+    low, high = np.percentile(grey if inside is None or not inside.any() else grey[inside], (1, 99))
     return bool(high - low < _FLAT)
 
 

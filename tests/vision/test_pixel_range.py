@@ -100,6 +100,50 @@ def test_single_values_far_off_do_not_count(tmp_path: Path, outlier: float) -> N
     assert told is not None and told.endswith("become black to white; others are clipped")
 
 
+@pytest.mark.parametrize(
+    ("write", "high", "mark", "share"),
+    [
+        (tiff(np.float32), 30, -9999, 0.1),
+        (tiff(np.float32), 30, -9999, 0.7),
+        (tiff(np.float32), 30, 3e38, 0.1),
+        (png, 450, 65535, 0.02),
+    ],
+)
+def test_a_value_far_off_does_not_count_however_common(
+    tmp_path: Path, write: Write, high: float, mark: float, share: float
+) -> None:
+    def marked(path: Path, values: Values) -> None:
+        values = values.copy()
+        values[: max(1, round(24 * share))] = mark
+        write(path, values)
+
+    found = find(split_of(bright_and_dark(tmp_path / "d", marked, high / 2, high)), "image")
+    assert found is not None and found.low >= 0 and high <= found.high + 1 <= 2 * high
+    processor = ImageProcessor(24, AugmentationOptions(augment="none"), pixel_range=found)
+    path = next((tmp_path / "d" / "dark").iterdir())
+    told = processor.inspect(open_image(path, "id")) or ""
+    assert told.endswith("become black to white; others are clipped")
+    pixels = processor.prepare(open_image(path, "id"), train=False)["pixels"][0].numpy()
+    assert pixels[-1].std() > 10, "what the picture shows is still seen"
+
+
+def test_marks_hide_no_flatness(tmp_path: Path) -> None:
+    values = np.full((24, 24), 300.0) + np.arange(24)
+    values[:3] = 65535
+    png(tmp_path / "a", values)
+    processor = ImageProcessor(24, AugmentationOptions(), pixel_range=PixelRange(0, 8191))
+    assert "nearly flat" in (processor.inspect(open_image(tmp_path / "a.png", "id")) or "")
+
+
+@pytest.mark.parametrize("tones", [(0, 65535), (0, 20000, 65535), (0, 30000)])
+def test_pictures_of_few_tones_keep_them_all(tmp_path: Path, tones: tuple[int, ...]) -> None:
+    def drawn(path: Path, values: Values) -> None:
+        png(path, np.array(tones)[(values * 999).astype(int) % len(tones)])
+
+    found = find(split_of(bright_and_dark(tmp_path / "d", drawn, 0, 1)), "image")
+    assert found is not None and (found.low, found.high) in ((0, 65535), (0, 32767))
+
+
 def test_pictures_of_8_bits_have_none(photo_folder: Callable[..., Path]) -> None:
     assert find(split_of(photo_folder(per_class=3)), "image") is None
 
