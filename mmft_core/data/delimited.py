@@ -24,6 +24,9 @@ from mmft_core.files import suffix_of
 _LOOKED_AT = 100
 """Lines by which the separator is found."""
 
+_CONTROLS = re.compile(r"[\0-\x1f\x7f]+")
+"""As the end of a file that was copied by block, or the Ctrl-Z of DOS."""
+
 
 def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = True) -> Read:
     """Read a text table.
@@ -131,6 +134,11 @@ class _Rows:
                 continue
             row = fitted(cells, header)
             if row is None:
+                if _CONTROLS.fullmatch("".join(cells)):
+                    raise DataError(
+                        f"{self._path}, line {line} holds only control characters.",
+                        hint="Remove it.",
+                    )
                 found = f"{len(cells)} cells" if len(cells) > 1 else "1 cell"
                 raise DataError(
                     f"{self._path}, line {line}: {found}, but the header has {width}.",
