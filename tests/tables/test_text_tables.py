@@ -261,6 +261,29 @@ def test_an_index_of_pandas_is_left_out(reader: str, tmp_path: Path, index: str)
     assert any("holds row numbers and is left out" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_row_numbers_without_a_name_as_r_writes_them(tmp_path: Path, form: str) -> None:
+    between = "\t" if form == "tsv" else ","
+    rows = [
+        between.join([f'"{3 * k + 1}"', f'"{t}"', f'"{label}"'])
+        for k, (t, label) in enumerate(zip(TEXTS, LABELS, strict=True))
+    ]
+    header = between.join(['"text"', '"label"'])
+    found = read(tmp_path / f"t.{form}", "\n".join([header, *rows]))
+    assert (found.inputs, found.targets) == (TEXTS, LABELS)
+    assert any("holds row numbers and is left out" in note for note in found.notes)
+
+
+def test_a_separator_within_every_text_is_no_row_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2: 3 cells, but the header has 2"):
+        read(tmp_path / "t.csv", "text,label\nwell, one,x\noh, two,y\n")
+
+
+def test_a_title_above_the_header_is_suspected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="header has 1.*Remove it if it is a title"):
+        read(tmp_path / "t.csv", "\n".join(["Survey of 2024", *LINES]))
+
+
 def test_other_columns_without_a_name_get_one(tmp_path: Path) -> None:
     content = ",text,label\nanna,one two,a\nbert,three four,b\n"
     found = read(tmp_path / "t.csv", content, group_column="column 1")
