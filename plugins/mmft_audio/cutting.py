@@ -79,10 +79,7 @@ class AudioCutter(Cutter):
                     return [bounds[k] for k in chosen], [target] * (len(chosen) - 1)
                 reason = self._stuck(bounds, chosen)
                 continue
-            ends = [
-                replace(raw, start=raw.start + a, end=raw.start + b) for a, b in pairwise(bounds)
-            ]
-            told = Told(Words.of(target), self.recognizer.write(ends), bounds)
+            told = Told(Words.of(target), self._recognized(raw, bounds, pauses), bounds)
             told.check(raw, 0, len(bounds) - 1)
             chosen = choose_bounds(bounds, told.division.places, self.longest)
             if isinstance(chosen, list):
@@ -100,7 +97,8 @@ class AudioCutter(Cutter):
         assert self.recognizer is not None
         spoken = [piece for piece in pairwise(bounds) if not is_silent(pauses, *piece)]
         segments = [replace(raw, start=raw.start + a, end=raw.start + b) for a, b in spoken]
-        texts = dict(zip(spoken, self.recognizer.write(segments), strict=True))
+        heard = self.recognizer.write(segments) if segments else []
+        texts = dict(zip(spoken, heard, strict=True))
         return [texts.get(piece, "") for piece in pairwise(bounds)]
 
     def _stuck(self, bounds: Sequence[float], at: int, told: Told | None = None) -> str:

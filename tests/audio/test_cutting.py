@@ -236,6 +236,22 @@ def test_long_silence_is_left_out_and_told(tmp_path: Path, mmft: Mmft, by_tone) 
     assert removed and all(r["kind"] == "uncut" and "has no words" in r["reason"] for r in removed)
 
 
+class HearsInSilence(ByTone):
+    def write(self, recordings: Sequence[Recording]) -> list[str]:
+        return [text or "thank you" for text in super().write(recordings)]
+
+
+def test_words_that_are_heard_in_silence_do_not_count(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recognizer, "of", lambda place, train: HearsInSilence())
+    recording(tmp_path / "a.wav", LONG[:3], pause=16.0)
+    data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:3])}])
+    finished = clean(mmft, data, tmp_path / "cut.csv")
+    assert finished.code == 0 and "cannot be cut" not in finished.err, finished.err
+    assert [row["text"] for row in read(tmp_path / "cut.csv")] == list(LONG[:3])
+
+
 def test_folders_and_videos(tmp_path: Path, mmft: Mmft, by_tone) -> None:
     pytest.importorskip("av")
     samples, _ = soundfile.read(recording(tmp_path / "x.wav", LONG), dtype="float32")
