@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.errors import ConfigError
 from mmft_core.serve.settings import EXTENTS, ServeSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _COUNT = click.IntRange(min=1)
-_SECONDS = click.FloatRange(min=0, min_open=True, max=86400)
-_DELAY = click.FloatRange(min=0, max=86400)
+_SECONDS = FiniteRange(min=0, min_open=True, max=86400)
+_DELAY = FiniteRange(min=0, max=86400)
 
 _OPTIONS: dict[str, tuple[click.ParamType[Any], str]] = {
     "max_batch": (_COUNT, "Most inputs that the model computes at once."),
@@ -78,9 +78,6 @@ def read_settings(limits: Sequence[str], api_key: str | None, **given: Any) -> S
     """
     if api_key is not None and not api_key.strip():
         raise ConfigError("The API key is empty.", hint="Leave it out, or give one that is long.")
-    for name, value in given.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"--{name.replace('_', '-')} nan is not a number of seconds.")
     settings = ServeSettings(extents=_extents(limits), api_key=api_key, **given)
     if settings.max_buffered < settings.max_bytes:
         raise ConfigError(
