@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmft_core.files import storage_errors
+from mmft_core.files import storage_errors, umask
 
 
 def cache_root() -> Path:
@@ -49,7 +49,7 @@ def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             fill(temporary)
-            (temporary / inner).chmod(0o755)
+            (temporary / inner).chmod(0o777 & ~umask())
             (temporary / inner).rename(folder)
         except OSError:
             if not folder.is_dir():  # Or else another process was faster.

@@ -40,8 +40,8 @@ def check_expansion(path: Path, size: int, *, free: int | None = None, hint: str
     most = most_unpacked(path, free)
     if size > most:
         raise DataError(
-            f"{path} is not unpacked: it becomes more than {most:,} bytes, and has "
-            f"{path.stat().st_size:,}.",
+            f"{path} was not unpacked: its {path.stat().st_size:,} bytes would become more than "
+            f"{most:,}.",
             hint=hint,
         )
 
@@ -81,7 +81,9 @@ class Unpacked(io.BufferedIOBase):
         return True
 
     def seek(self, place: int, whence: int = io.SEEK_SET, /) -> int:
-        return int(self._stream.seek(place, whence))
+        reached = int(self._stream.seek(place, whence))
+        check_expansion(self._path, reached)
+        return reached
 
     def tell(self) -> int:
         return int(self._stream.tell())

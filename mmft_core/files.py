@@ -80,7 +80,7 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary = Path(name)
             yield temporary
             _sync(temporary)
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
             temporary.replace(path)
             _sync(path.parent)
         finally:
@@ -102,7 +102,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             yield temporary
             for file in sorted(temporary.rglob("*")):
                 _sync(file)
-            temporary.chmod(0o777 & ~_umask())
+            temporary.chmod(0o777 & ~umask())
             aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             if path.exists():  # Out of the way as a whole, for removing it takes a while.
                 path.replace(aside)
@@ -217,7 +217,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

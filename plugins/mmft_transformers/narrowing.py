@@ -17,6 +17,9 @@ _OTHER_NETWORKS = re.compile(r"backbone|backbone_config|use_\w*backbone|timm_\w+
 """Settings by which a network loads another one by name."""
 
 _TOKENIZER = re.compile(r"(?!Auto)\w*(Tokenizer(Fast)?|TokenizersBackend|MistralCommonBackend)")
+_LABELS = {"id2label", "label2id"}
+"""Settings that hold names which are anybody's, and no settings."""
+
 _LIBRARIES = {"mecab_kwargs", "sudachi_kwargs", "jumanpp_kwargs"}
 """Settings of tokenizers that are passed on to libraries, which may load plugins by path."""
 
@@ -59,7 +62,7 @@ def check_weights(folder: Path) -> None:
 
 def _check_tokenizer_class(key: str, value: Any) -> None:
     if key == "tokenizer_class" and value and not _TOKENIZER.fullmatch(str(value)):
-        raise ValueError(f"tokenizer_class = '{value}' is no tokenizer")
+        raise ValueError(f"tokenizer_class = '{value}' is not a tokenizer class")
 
 
 def _read(file: Path) -> Any:
@@ -73,6 +76,6 @@ def _settings(tree: Any) -> Iterator[tuple[str, Any]]:
         part = pending.pop()
         if isinstance(part, dict):
             yield from part.items()
-            pending += part.values()
+            pending += (value for key, value in part.items() if key not in _LABELS)
         elif isinstance(part, list):
             pending += part

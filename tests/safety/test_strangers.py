@@ -128,10 +128,10 @@ MODELS = {
     "classes of the tokenizer": Attack(with_code(TOKENIZER, auto_map=CLASSES)),
     "a tokenizer of unknown type": Attack(
         with_code(TOKENIZER, auto_map=CLASSES, tokenizer_class="Strange"),
-        ("'Strange' is no tokenizer",),
+        ("'Strange' is not a tokenizer class",),
     ),
     "a network as tokenizer": Attack(
-        put(TOKENIZER, tokenizer_class="AutoModel"), ("'AutoModel' is no tokenizer",)
+        put(TOKENIZER, tokenizer_class="AutoModel"), ("'AutoModel' is not a tokenizer class",)
     ),
     "a library's plugins": Attack(
         put(TOKENIZER, sudachi_kwargs={"sudachi_config_path": "x.json"}), ("sudachi_kwargs",)
@@ -190,6 +190,12 @@ def test_a_run_is_loaded_without_executing_anything(
         ):
             ends_without_harm(mmft(*command), Attack(MODELS[name].edit, ("error",)), mark)
         assert [p for p in sorted(tmp_path.iterdir()) if p.name != "out"] == before
+
+
+def test_labels_are_no_settings(copy: Path, mark: Path, mmft: Mmft) -> None:
+    labels = {"backbone": 1, "bad_implementation": 2, "tokenizer_class": 3}
+    unlisted(put(CONFIG, label2id=labels))(copy, mark)
+    assert mmft("predict", copy, "a fine day").code == 0
 
 
 # --- adapters -----------------------------------------------------------------------------------
