@@ -39,7 +39,8 @@ class Change:
 
     Attributes:
         reason: in words, as the end of a sentence.
-        alike: share of the run's samples that are still the same.
+        alike: share of the smaller of both, these data and the run's, that is in the other as
+            well, in whichever order.
     """
 
     reason: str
@@ -147,7 +148,8 @@ class KeptSamples:
         whole = Whole(dataset.splits)
         if len(whole) != self.total:
             now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
-            return self._resized(whole, now, then, _beyond(then, now)), self
+            reason = self._resized(whole, now, then, _beyond(then, now))
+            return Change(reason=reason, alike=self._alike(whole, fingerprints, now)), self
         rows = self._rows(splits)
         columns = [self.table[n].to_numpy(zero_copy_only=False) for n in _COMPARED]
         done = 0
@@ -197,19 +199,43 @@ class KeptSamples:
             compared: how many were compared.
         """
         now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
-        gone, alike = _beyond(then, now), 1 - len(others) / compared
+        alike = self._alike(whole, fingerprints, now)
+        gone = _beyond(then, now)
         places = self.table["place"].to_numpy()[others]
         shifted = sorted(p for p, row in zip(places, others, strict=True) if now[p] != then[row])
         if shifted and not gone:
             first = whole.sample_id(int(shifted[0]))
             return Change(reason=f"the samples are in another order, from {first} on", alike=alike)
         if len(shifted) > len(gone):
-            return self._resized(whole, now, then, gone)
+            return Change(reason=self._resized(whole, now, then, gone), alike=alike)
         names = _some([whole.sample_id(place) for place in np.sort(places).tolist()])
         reason = f"{len(others):,} of {compared:,} samples are not what they were: {names}"
         return Change(reason=reason, alike=alike)
 
-    def _resized(self, whole: Whole, now: _Values, then: _Values, gone: Sequence[int]) -> Change:
+    def _alike(self, whole: Whole, fingerprints: Fingerprints, now: _Values) -> float:
+        """The `alike` of a change: samples are the same by their values and files, not by place.
+
+        Args:
+            now: the values of all samples.
+        """
+        places: dict[bytes, list[int]] = {}
+        for place, value in enumerate(now):
+            if value is not None:
+                places.setdefault(value, []).append(place)
+        columns = (self.table[n].to_pylist() for n in _COMPARED[1:])
+        pairs = [
+            (places[kept[0]].pop(), kept)
+            for kept in zip(*columns, strict=True)
+            if places.get(kept[0])
+        ]
+
+        def same(chunk: range) -> list[bool]:
+            return [fingerprints.same(whole, *pair)[0] for pair in pairs[chunk.start : chunk.stop]]
+
+        common = sum(sum(part) for part in in_chunks(len(pairs), same))
+        return common / max(1, min(len(now), len(self.table)))
+
+    def _resized(self, whole: Whole, now: _Values, then: _Values, gone: Sequence[int]) -> str:
         """What is new and what is gone, where others have shifted because of it."""
         new = _beyond(now, then) if len(then) == self.total else []  # Else some were never used.
         names = self.table["id"].to_pylist()
@@ -219,10 +245,7 @@ class KeptSamples:
         )
         sizes = f"{len(whole):,} samples now, {self.total:,} then"
         told = [f"{len(ids):,} {what}: {_some(ids)}" for what, ids in lists if ids]
-        return Change(
-            reason="; ".join([sizes, *told] if len(whole) != self.total else told),
-            alike=1 - len(gone) / max(1, len(then)),
-        )
+        return "; ".join([sizes, *told] if len(whole) != self.total else told)
 
 
 _COMPARED = ("place", "values", "stat", "content")

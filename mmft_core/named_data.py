@@ -22,7 +22,7 @@ from mmft_core.planning.plan import Plan
 from mmft_core.run_directory import RunDirectory
 
 _ALIKE = 0.5
-"""Data of which so many samples are a run's are a changed copy of the run's, and no others."""
+"""Where so many samples are the run's, the data are a changed copy or a part of its data."""
 
 
 def named_data(

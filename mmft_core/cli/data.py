@@ -25,6 +25,7 @@ from mmft_core.cli.data_choice import (
 )
 from mmft_core.cli.data_report import show
 from mmft_core.cli.data_split import split
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
 
@@ -124,16 +125,16 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
 )
 @click.option(
     "--longest",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Cut longer recordings at pauses, each piece with the words that are said in it. The "
-    "pieces are written to OUTPUT.pieces/.",
+    type=FiniteRange(min=0, min_open=True),
+    metavar="LENGTH",
+    help="Cut longer inputs into pieces, each with its part of the text; the unit is that of "
+    "`mmft data check`, such as seconds. The pieces are written to OUTPUT.pieces/.",
 )
 @click.option(
     "--aligner",
-    metavar="RUN",
-    help="What finds the words of a piece: a run that writes transcripts, or the folder of a "
-    "pretrained Whisper or wav2vec 2.0.",
+    metavar="MODEL",
+    help="What finds the text of each piece: a run, a folder of pretrained weights, or the name of "
+    "a backbone.",
 )
 def clean(
     dataset: str,
@@ -163,7 +164,7 @@ def clean(
     if table is not None and longest is None:
         check_form(output, table)
     chosen = chosen_data(dataset, task, assignments)
-    long = None if longest is None else _long_inputs(chosen, longest, aligner, output)
+    long = None if longest is None else _long_inputs(chosen, longest, aligner, output, table)
     report = _checked(chosen)
     removed = removals(report.findings, remove or BY_DEFAULT)
     if long is None:
@@ -190,20 +191,29 @@ def _check_cutting(longest: float | None, aligner: str | None, task: str | None)
     """
     if longest is None and aligner is not None:
         raise ConfigError(
-            "--aligner is for cutting long recordings.", hint="Give --longest SECONDS, too."
+            "--aligner is only used with --longest.", hint="Give --longest LENGTH, too."
         )
     if longest is not None and task is None:
         raise ConfigError(
-            "--longest needs --task: it says whether recordings have transcripts, which are "
-            "divided, or classes, which every piece has.",
+            "--longest needs --task: it says whether the targets are texts, which are divided, or "
+            "classes, which every piece has.",
             hint="Give --task asr, or another one.",
         )
 
 
-def _long_inputs(chosen: Chosen, longest: float, aligner: str | None, output: Path) -> LongInputs:
+def _long_inputs(
+    chosen: Chosen, longest: float, aligner: str | None, output: Path, table: Table | None
+) -> LongInputs:
     from mmft_core.data_check.cutting import LongInputs
 
-    return LongInputs.of(chosen, longest, aligner, output)
+    long = LongInputs.of(chosen, longest, aligner, output, table)
+    if long.repeated:
+        echo(
+            f"! Only {long.modality} is cut: each piece repeats the other inputs of its row "
+            f"({', '.join(long.repeated)}) as a whole.",
+            err=True,
+        )
+    return long
 
 
 def _write_left(

@@ -17,6 +17,7 @@ from mmft_core.cli.data_choice import (
     set_option,
     task_option,
 )
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
@@ -24,7 +25,7 @@ from mmft_core.errors import ConfigError
 if TYPE_CHECKING:
     from mmft_core.data.tables import Table
 
-_share = click.FloatRange(min=0, max=1, max_open=True)
+_share = FiniteRange(min=0, max=1, max_open=True)
 
 
 @click.command()

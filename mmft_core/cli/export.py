@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
@@ -55,7 +56,7 @@ _HARDLY = 0.9
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=0.02,
     show_default=True,
     help="By how much the monitored figure may be worse.",

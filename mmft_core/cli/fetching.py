@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-_positive = click.FloatRange(min=0, min_open=True)
+from mmft_core.cli.finite import FiniteRange
+
+_positive = FiniteRange(min=0, min_open=True)
 
 _OPTIONS = (
     click.option(

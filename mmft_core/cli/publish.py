@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
 from mmft_core.run_directory import RunDirectory
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 @click.command()
@@ -34,7 +35,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--carbon-intensity",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="G/KWH",
     help="Of the grid. Default: the world's, 473 g CO2e/kWh.",
 )

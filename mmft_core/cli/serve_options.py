@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from mmft_core.cli.finite import FiniteRange
 from mmft_core.errors import ConfigError
 from mmft_core.serve.settings import EXTENTS, ServeSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _COUNT = click.IntRange(min=1)
-_SECONDS = click.FloatRange(min=0, min_open=True, max=86400)
-_DELAY = click.FloatRange(min=0, max=86400)
+_SECONDS = FiniteRange(min=0, min_open=True, max=86400)
+_DELAY = FiniteRange(min=0, max=86400)
 
 _OPTIONS: dict[str, tuple[click.ParamType[Any], str]] = {
     "max_batch": (_COUNT, "Most inputs that the model computes at once."),
-    "queue": (_COUNT, "Most requests that are worked on or wait; more are answered 429."),
-    "timeout": (_SECONDS, "Seconds in which a request that has arrived is answered, else 504."),
+    "queue": (
+        _COUNT,
+        "Most requests that are worked on or wait; further requests are answered with 429.",
+    ),
+    "timeout": (
+        _SECONDS,
+        "Seconds in which a request that has arrived must be answered; after that, it is answered "
+        "with 504.",
+    ),
     "header_timeout": (_SECONDS, "Seconds in which the headers of a request must arrive."),
-    "body_timeout": (_SECONDS, "Seconds in which the body of a request must arrive."),
+    "body_timeout": (
+        _SECONDS,
+        "Seconds in which the body of a request must arrive, or keep up with --body-rate.",
+    ),
+    "body_rate": (
+        _COUNT,
+        "Bytes per second at which a body must arrive that takes longer than --body-timeout.",
+    ),
     "send_timeout": (_SECONDS, "Seconds that a client may go without reading its answer."),
     "keep_alive": (
         _SECONDS,
@@ -31,21 +45,21 @@ _OPTIONS: dict[str, tuple[click.ParamType[Any], str]] = {
         _COUNT,
         "Most open connections. Default: what the limit of open files allows, up to 4096.",
     ),
-    "max_bytes": (_COUNT, "Most bytes of a request's body; a larger one is answered 413."),
+    "max_bytes": (_COUNT, "Most bytes of a request's body; a larger one is answered with 413."),
     "max_buffered": (
         _COUNT,
         "Most bytes of all bodies in memory together; beyond that, the largest that is still "
-        "arriving is answered 503.",
+        "arriving is answered with 503.",
     ),
     "max_json_depth": (click.IntRange(1, 500), "Most levels of a JSON request; else 422."),
     "max_json_items": (_COUNT, "Most values of a JSON request, over all levels; else 413."),
     "drain_delay": (
         _DELAY,
-        "Seconds after SIGTERM in which /ready answers 503 while requests are still taken.",
+        "Seconds after SIGTERM in which /ready answers with 503 while requests are still taken.",
     ),
     "shutdown_timeout": (
         _SECONDS,
-        "Seconds after the drain delay in which requests in hand may finish.",
+        "Seconds after the drain delay in which requests in progress may finish.",
     ),
     "top_k": (_COUNT, "Most classes, and neighbours, of an answer."),
 }
@@ -78,9 +92,6 @@ def read_settings(limits: Sequence[str], api_key: str | None, **given: Any) -> S
     """
     if api_key is not None and not api_key.strip():
         raise ConfigError("The API key is empty.", hint="Leave it out, or give one that is long.")
-    for name, value in given.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise ConfigError(f"--{name.replace('_', '-')} nan is not a number of seconds.")
     settings = ServeSettings(extents=_extents(limits), api_key=api_key, **given)
     if settings.max_buffered < settings.max_bytes:
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ from mmft_core.files import suffix_of
 
 _LOOKED_AT = 100
 """Lines by which the separator is found."""
+
+_CONTROLS = re.compile(r"[\0-\x1f\x7f]+")
+"""As the end of a file that was copied by block, or the Ctrl-Z of DOS."""
 
 
 def read_delimited(path: Path, separator: str | None = None, *, quoted: bool = True) -> Read:
@@ -56,13 +59,24 @@ def _read(
         rows = iter(records)
         line, header = next(((n, cells) for n, cells in rows if cells), (1, [""]))
         records.header = header
+        first = list(itertools.islice(rows, _LOOKED_AT))
+        if _are_numbered(header, [cells for _, cells in first if cells]):
+            records.header = header = ["", *header]
         names = check_header(header, f"{path}, line {line}")
-        below = _Rows(path, records).read(rows)
+        below = _Rows(path, records).read(itertools.chain(first, rows))
     read = Read(names, below.columns, numbers=below.numbers, lined=True)
     read.notes += [*notes, *_notes(records, below)]
     if lines.nul:
         read.warnings.append(f"{path.name}, line {lines.nul}: there is a NUL character in it.")
     return read, records
+
+
+def _are_numbered(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows begin with their numbers, and the header has no name for these, as R writes
+    tables. One more cell alone would as well be a separator within a text."""
+    if not any(row[-1] for row in rows) or any(len(row) != len(header) + 1 for row in rows):
+        return False
+    return len({row[0] for row in rows}) == len(rows) and all(row[0].isdecimal() for row in rows)
 
 
 def _records(
@@ -131,10 +145,18 @@ class _Rows:
                 continue
             row = fitted(cells, header)
             if row is None:
+                if _CONTROLS.fullmatch("".join(cells)):
+                    raise DataError(
+                        f"{self._path}, line {line} holds only control characters.",
+                        hint="Remove it.",
+                    )
                 found = f"{len(cells)} cells" if len(cells) > 1 else "1 cell"
                 raise DataError(
                     f"{self._path}, line {line}: {found}, but the header has {width}.",
-                    hint="Put quotes around cells that hold the separator."
+                    hint="The first line that is not empty is the header. Remove it if it is a "
+                    "title."
+                    if len(cells) > width == 1
+                    else "Put quotes around cells that hold the separator."
                     if len(cells) > width
                     else "Each row needs a cell for each column, if an empty one.",
                 )

@@ -25,8 +25,8 @@ _MOST = 0.9
 _TEXT = 3.0
 """So many words a cell make a column of texts."""
 
-_SPACES = " \t\r\n\ufeff"
-"""Around names; the last is a byte order mark that stands elsewhere than at the beginning."""
+_AROUND = re.compile(r"^[\s\ufeff]+|[\s\ufeff]+$")
+"""Spaces, and byte order marks that stand elsewhere than at the beginning of a file."""
 
 _UNNAMED = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")
 """How pandas calls a column without a name, which is its index mostly."""
@@ -60,28 +60,40 @@ class Read:
     row_id: Callable[[int], str] | None = None
     folder: Path | None = None
 
-    def named(self) -> dict[str, pa.ChunkedArray]:
-        """The columns by their names, without an index of rows; adds what is to be told."""
+    def named(self, place: str) -> dict[str, pa.ChunkedArray]:
+        """The columns by their names, without an index of rows; adds what is to be told.
+
+        Args:
+            place: of the table, for messages.
+
+        Raises:
+            DataError: two columns have the same name.
+        """
         named: dict[str, pa.ChunkedArray] = {}
-        header = [unicodedata.normalize("NFC", name) for name in self.header]
-        for place, (name, column) in enumerate(zip(header, self.columns, strict=True), 1):
+        header = check_header(self.header, place)
+        for number, (name, column) in enumerate(zip(header, self.columns, strict=True), 1):
             if not _UNNAMED.fullmatch(name):
                 named[name] = column
             elif _is_empty(column):
                 continue
             elif _is_index(column):
-                shown = f"'{name}'" if name else f"{place} without a name"
+                shown = f"'{name}'" if name else f"{number} without a name"
                 self.notes.append(f"column {shown} holds row numbers and is left out")
             else:
                 own = name or next(
-                    n for n in (f"column {place}", f"unnamed {place}") if n not in header
+                    n for n in (f"column {number}", f"unnamed {number}") if n not in header
                 )
                 named[own] = column
                 if not name:
-                    self.notes.append(f"column {place} has no name and is called '{own}'")
+                    self.notes.append(f"column {number} has no name and is called '{own}'")
         if self.lined:
             self.warnings += [*headless(named), *_repeated(named, self.numbers)]
         return named
+
+
+def column_name(text: str) -> str:
+    """The name of a column, without spaces around it and in composed Unicode (NFC)."""
+    return unicodedata.normalize("NFC", _AROUND.sub("", text))
 
 
 def check_header(cells: Sequence[Any], place: str) -> list[str]:
@@ -93,7 +105,7 @@ def check_header(cells: Sequence[Any], place: str) -> list[str]:
     Raises:
         DataError: two columns have the same name.
     """
-    names = ["" if c is None else str(c).strip(_SPACES) for c in cells]
+    names = ["" if c is None else column_name(str(c)) for c in cells]
     twice = next((name for i, name in enumerate(names) if name and name in names[:i]), None)
     if twice is not None:
         raise DataError(
@@ -124,7 +136,7 @@ def _repeated(columns: Mapping[str, pa.ChunkedArray], numbers: Indices | None) -
         return
     *others, last = columns
     for row in np.flatnonzero(pc.equal(columns[last], last).fill_null(False).to_numpy()).tolist():
-        if all((columns[name][row].as_py() or "").strip(_SPACES) == name for name in others):
+        if all(column_name(columns[name][row].as_py() or "") == name for name in others):
             number = row + 1 if numbers is None else numbers[row]
             yield f"Row {number} holds the names of the columns once more. Remove it."
             return

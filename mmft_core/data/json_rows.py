@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.headers import Read
+from mmft_core.data.headers import Read, column_name
 from mmft_core.data.json_shapes import records_of
 from mmft_core.data.table_files import open_text
 from mmft_core.data.typed_columns import BATCH, Spool, array_of, common_type, type_of
@@ -138,6 +139,10 @@ class _JsonLines:
                     record = _parsed(line, self._path, number)
                 if not isinstance(record, dict):
                     raise _bad(self._path, number, "it is no record")
+                try:
+                    record = _with_column_names(record)
+                except _TwiceError as error:
+                    raise _bad(self._path, number, str(error)) from None
                 numbers.append(number)
                 yield record
         self.numbers = numbers
@@ -146,7 +151,11 @@ class _JsonLines:
 def _document(path: Path) -> Sequence[Record]:
     with open_text(path) as file:
         text = file.read()
-    return records_of(_parsed(text, path, None), path)
+    records = records_of(_parsed(text, path, None), path)
+    try:
+        return [_with_column_names(record) for record in records]
+    except _TwiceError as error:
+        raise _bad(path, None, str(error)) from None
 
 
 def _parsed(text: str, path: Path, line: int | None) -> Any:
@@ -162,6 +171,19 @@ def _parsed(text: str, path: Path, line: int | None) -> Any:
         raise _bad(path, line, str(error)) from None
     except (ValueError, RecursionError) as error:
         raise _bad(path, line, f"it is no JSON: {first_line(error)}") from None
+
+
+_column_name = functools.lru_cache(1024)(column_name)
+
+
+def _with_column_names(record: Record) -> Record:
+    """A record with its names as those of columns, so that two spellings of one are one column.
+
+    Raises:
+        _TwiceError: it has both.
+    """
+    names = [_column_name(name) for name in record]
+    return record if names == list(record) else _unique([*zip(names, record.values(), strict=True)])
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -49,9 +49,16 @@ def _in_record(document: dict[str, Any]) -> Sequence[Mapping[str, Any]] | None:
 
 
 def _by_index(document: dict[str, dict[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows by their index, or columns whose cells are by it; the index is what is numbers."""
+    """Rows by their index, or columns whose cells are by it.
+
+    The index is what is numbers, or else that of which there are more.
+    """
     inner = dict.fromkeys(name for value in document.values() for name in value)
-    if all(map(str.isdecimal, document)) and not all(map(str.isdecimal, inner)):
+    if all(map(str.isdecimal, inner)):
+        by_row = False
+    else:
+        by_row = all(map(str.isdecimal, document)) or len(document) > len(inner)
+    if by_row:
         return list(document.values())
     return [{name: cells.get(row) for name, cells in document.items()} for row in inner]
 

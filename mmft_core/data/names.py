@@ -26,9 +26,15 @@ _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")
 _FRACTION = re.compile(r"-?\d+\.\d+")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 _EXACT = 2.0**53
-_BRACKETS = re.compile(r"\[.*\]|\{.*\}|\(.*\)", re.DOTALL)
+_BRACKETS = re.compile(r"\[.*\]|\{.*\}|(\w+(\.\w+)*)?\(.*\)", re.DOTALL)
 _NUMBERS = re.compile(r"\[(\s*-?\d[\d.e+-]*)+\s*\]")
 """How numpy writes an array."""
+
+_VALUES = {"nan", "NaN", "NA", "inf", "Infinity", "null", "true", "false"}
+"""Names that stand for values in a list."""
+
+_CONTAINERS = {"array", "list", "tuple", "set", "frozenset", "dict", "deque", "OrderedDict"}
+"""What writes itself as a call around a list."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +197,42 @@ def is_list(text: str) -> bool:
         return False
     if _NUMBERS.fullmatch(text):
         return True
-    for json, python in (("null", "None"), ("true", "True"), ("false", "False")):
-        text = re.sub(rf"\b{json}\b", python, text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of escape sequences that Python does not know.
-            return isinstance(ast.literal_eval(text), list | tuple | dict | set)
+            body = ast.parse(text, mode="eval").body
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return False
+    return _is_container(body)
+
+
+def _is_container(node: ast.expr) -> bool:
+    """Whether an expression is a list or the like of values, by itself or in `array(...)`."""
+    match node:
+        case ast.Call():
+            return _name(node.func) in _CONTAINERS and any(map(_is_container, node.args))
+        case ast.List() | ast.Tuple() | ast.Set():
+            return all(map(_is_value, node.elts))
+        case ast.Dict():
+            return all(key is not None and _is_value(key) for key in node.keys) and all(
+                map(_is_value, node.values)
+            )
+    return False
+
+
+def _is_value(node: ast.expr) -> bool:
+    """Whether an expression is what `repr` or JSON writes for a value, as "1", "nan" or
+    "datetime.date(2024, 1, 1)"."""
+    match node:
+        case ast.Constant() | ast.Call():
+            return True
+        case ast.Name():
+            return node.id in _VALUES
+        case ast.UnaryOp():
+            return isinstance(node.op, ast.USub) and _is_value(node.operand)
+    return _is_container(node)
+
+
+def _name(function: ast.expr) -> str:
+    """The name of a function, without that of its module."""
+    return getattr(function, "attr", "") or getattr(function, "id", "")

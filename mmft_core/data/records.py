@@ -165,7 +165,7 @@ class Records:
         those of rows; else it is noted as a doubt."""
         self.spanning += 1
         rows = [self._alone(line) for line in taken if line.strip()]
-        if len(self.header) < 2 or len(rows) < 2:
+        if not self.header or len(rows) < 2:
             return False
         if any(fitted(row, self.header) is None for row in rows):
             return False

@@ -27,9 +27,14 @@ _SURE = 0.9
 
 
 def are_rows(records: Records, columns: Sequence[pa.ChunkedArray]) -> bool:
-    """Whether doubtful cells are rows, where cells of texts hold no separator: between tabs."""
+    """Whether doubtful cells are rows, where cells of texts hold no separator: between tabs.
+
+    In a table of one column nothing is between tabs, so there only cells like others tell.
+    """
     alike = [one for found in _likenesses(records.doubts, columns) for one in found]
-    return bool(records.doubts) and 2 * sum(alike) >= len(alike)
+    if not records.doubts or (len(columns) < 2 and not alike):
+        return False
+    return 2 * sum(alike) >= len(alike)
 
 
 def doubts_told(path: Path, records: Records, columns: Sequence[pa.ChunkedArray]) -> Iterator[str]:

@@ -63,7 +63,12 @@ def open_text(path: Path) -> Iterator[TextIO]:
             yield io.TextIOWrapper(raw, encoding=_encoding(head), newline="")
     except UnicodeDecodeError as error:
         raise _not_decodable(path, error) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except gzip.BadGzipFile:
+        raise DataError(
+            f"{path} is not compressed by gzip.",
+            hint="Remove .gz from its name, or compress it.",
+        ) from None
+    except (EOFError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be unpacked: {error}.", hint="Is the file whole? Copy it again."
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmft_core.data.delimited import read_delimited
-from mmft_core.data.headers import Read
+from mmft_core.data.headers import Read, column_name
 from mmft_core.data.json_rows import read_json
 from mmft_core.data.parquet import read_parquet
 from mmft_core.data.row_ids import RowIds as RowIds
@@ -58,7 +57,7 @@ class Table:
         self.path = path
         read = _read(path, separator, sheet, quoted=quoted)
         self.folder = read.folder or path.parent
-        self._columns, self._source = read.named(), read.source
+        self._columns, self._source = read.named(str(path)), read.source
         self._places = {id(column): place for place, column in enumerate(read.columns)}
         self.columns: tuple[str, ...] = tuple(self._columns)
         self._length = len(read.columns[0]) if read.columns else 0
@@ -109,7 +108,7 @@ class Table:
             DataError: the given one is needed, and absent.
         """
         if given is not None:
-            given = unicodedata.normalize("NFC", given)
+            given = column_name(given)
             if given not in self.columns:
                 if not needed:
                     return None

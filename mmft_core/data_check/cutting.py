@@ -81,24 +81,46 @@ class LongInputs:
     groups: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, chosen: Chosen, longest: float, aligner: str | None, output: Path) -> LongInputs:
-        """Raises:
-        IncompatibleError: no inputs of this data set can be cut.
-        ConfigError: an aligner is needed and none is named, or it cannot align.
+    def of(
+        cls,
+        chosen: Chosen,
+        longest: float,
+        aligner: str | None,
+        output: Path,
+        table: Table | None,
+    ) -> LongInputs:
+        """Args:
+            table: that the data set is, if it is one.
+
+        Raises:
+            IncompatibleError: no inputs of this data set can be cut.
+            ConfigError: an aligner is needed and none is named, or it cannot align; or the output
+                cannot hold the columns of the table.
         """
         modality = next((m for m, i in chosen.inspectors.items() if i.cuts), None)
         if modality is None:
             raise IncompatibleError(
-                f"--longest cuts recordings, and {chosen.dataset.info.name} holds "
-                f"{' and '.join(chosen.inspectors) or 'none'}.",
+                f"--longest cannot cut the inputs of {chosen.dataset.info.name}: "
+                f"{', '.join(chosen.inspectors) or 'they are of no known modality'}.",
                 hint="Leave it out.",
             )
+        if table is not None:
+            columns = chosen.dataset.columns
+            changed = [columns[k] for k in (modality, "target") if k in columns]
+            check_form(output, table, but=changed)
         folder = output.with_suffix(".pieces")
         ensure_new(folder)
         train = together(chosen.dataset.splits.values())
         cutting = Cutting(longest=longest, aligner=aligner, target=chosen.target, train=train)
         cutter = chosen.inspectors[modality].cutter(cutting)
         return cls(chosen=chosen, modality=modality, cutter=cutter, folder=folder)
+
+    @property
+    def repeated(self) -> list[str]:
+        """The other modalities, whose inputs each piece has as its row does."""
+        splits = self.chosen.dataset.splits.values()
+        first = next(split[0] for split in splits if len(split))
+        return [modality for modality in first.inputs if modality != self.modality]
 
     def write(
         self,

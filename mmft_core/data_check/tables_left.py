@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -152,11 +153,7 @@ def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
     """The texts of a table's rows, but for columns that no CSV can hold. Paths are found from
     another folder."""
     own, lost = table.folder.absolute(), beyond_csv(table)
-    columns = {
-        name: ["" if c is None else str(c) for c in table.column(name)]
-        for name in table.columns
-        if name not in lost
-    }
+    columns = {name: _texts(table.arrow(name)) for name in table.columns if name not in lost}
     moved = own != folder.absolute()
     return [
         {
@@ -165,6 +162,13 @@ def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
         }
         for k in range(len(table))
     ]
+
+
+def _texts(cells: pa.ChunkedArray) -> list[str]:
+    """Cells as texts; "" for a missing one, which in a column of numbers may be NaN."""
+    # The shortest text of single precision is "0.1" and not "0.10000000149011612".
+    kind = np.float32 if pa.types.is_float32(cells.type) else lambda cell: cell
+    return ["" if c is None or c != c else str(kind(c)) for c in cells.to_pylist()]
 
 
 def place(path: str, folder: Path, cell: str) -> str:

@@ -60,7 +60,7 @@ def create_app(
     """
     metrics = Metrics(_PATHS)
     processors, partial = predictor.model.processors, schema.takes_some(predictor)
-    inputs = Inputs(processors, partial, settings.extents)
+    inputs = Inputs(processors, partial, settings)
     model = ServedModel(predictor, settings.top_k, searcher, compute)
     service = Service(model, inputs, settings, metrics)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmft_core.errors import ConfigError
 from mmft_core.serve.logs import Access
 from mmft_core.serve.metrics import Metrics
-from mmft_core.serve.protocol import Connection, Phase
+from mmft_core.serve.protocol import LINGER, Connection, Phase
 from mmft_core.serve.refused import RefusedError
 from mmft_core.serve.settings import ServeSettings
 
@@ -42,7 +42,9 @@ class Connections:
             Phase.HEADERS: settings.header_timeout,
             Phase.BODY: settings.body_timeout,
             Phase.IDLE: settings.keep_alive,
+            Phase.REFUSED: LINGER,
         }
+        self.rate = settings.body_rate
         metrics.watch_connections(lambda: len(self))
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class Connections:
             return
         oldest = self._oldest()
         if oldest is not None and oldest is not connection:
-            self._end(oldest, self.full())
+            self._end(oldest, self.full(), at_once=True)
         elif len(self) <= self.most + ACCEPTED_AT_ONCE:
             connection.refusing = True  # When it has said what it wants: sooner, it might not hear.
         else:
@@ -104,38 +106,45 @@ class Connections:
     def _late(self, now: float) -> Iterator[Connection]:
         for phase, seconds in self.deadlines.items():
             for connection in self.phases[phase]:
-                if now - connection.since < seconds:
+                waited = now - connection.since
+                if waited < seconds:
                     break  # All others have waited less.
-                yield connection
+                # A body has more time the more of it has arrived.
+                if phase is not Phase.BODY or waited >= seconds + connection.content / self.rate:
+                    yield connection
 
     def _stalled(self, now: float) -> Iterator[Connection]:
         """Those whose clients do not take what is sent to them."""
         for connections in self.phases.values():
             for connection in connections:
-                if connection.stalled_since is None and connection.transport.is_closing():
-                    connection.stalled_since = now
+                connection.note_progress(now)
                 since = connection.stalled_since
                 if since is not None and now - since >= self.settings.send_timeout:
                     yield connection
 
     def _too_late(self, phase: Phase) -> RefusedError:
         what = "body" if phase is Phase.BODY else "headers"
-        seconds = self.deadlines[phase]
-        return RefusedError(408, f"The {what} did not arrive within {seconds:g} s.")
+        sentence = f"The {what} did not arrive within {self.deadlines[phase]:g} s"
+        if phase is Phase.BODY:
+            sentence += f", and came at less than {self.rate:,} bytes per second"
+        return RefusedError(408, f"{sentence}.")
 
     def _oldest(self) -> Connection | None:
         """The connection that has waited longest for its client; a started body is kept longer."""
+        refused = next(iter(self.phases[Phase.REFUSED]), None)
+        if refused is not None:
+            return refused
         fronts = [c for p in _WAITING if (c := next(iter(self.phases[p]), None)) is not None]
         if fronts:
             return min(fronts, key=lambda connection: connection.since)
         return next(iter(self.phases[Phase.BODY]), None)
 
-    def _end(self, connection: Connection, refusal: RefusedError) -> None:
+    def _end(self, connection: Connection, refusal: RefusedError, at_once: bool = False) -> None:
         self.closed(connection)
-        if connection.transport.is_closing():  # Its client does not take what was sent to it.
-            connection.transport.abort()
+        if connection.refused or connection.transport.is_closing():
+            connection.transport.abort()  # Its client does not take what was sent to it.
         elif connection.phase in (Phase.HEADERS, Phase.BODY):
-            connection.refuse(refusal)
+            connection.refuse(refusal, at_once)  # Which counts it again while it lingers.
         else:
             connection.leave()  # It has asked for nothing, so nothing is answered.
 

@@ -16,15 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.serve.logs import Access, request_id
 from mmft_core.serve.metrics import Metrics
+from mmft_core.serve.protocol import LINGER
 from mmft_core.serve.refused import RefusedError
 
 _log = logging.getLogger(__name__)
 _ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
-_LINGER = 2.0
-"""Seconds in which the rest of a body is read that nobody wants.
-
-A connection that is closed with unread bytes is reset, and its client may lose the answer.
-"""
 
 
 class Exchanges:
@@ -132,7 +128,7 @@ class _Exchange:
 
     async def _read_the_rest(self) -> None:
         try:
-            async with asyncio.timeout(_LINGER):
+            async with asyncio.timeout(LINGER):
                 while not self._complete:
                     await self.receive()
         except TimeoutError:

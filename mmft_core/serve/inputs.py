@@ -12,7 +12,9 @@ from typing import Any, BinaryIO, TypeAlias
 
 from mmft_core.contracts import Processor, Sample
 from mmft_core.errors import SampleError, did_you_mean
+from mmft_core.serve.json_limits import check_json
 from mmft_core.serve.refused import RefusedError
+from mmft_core.serve.settings import ServeSettings
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class Inputs:
 
     Attributes:
         partial: whether one of several modalities is enough.
-        extents: how much an input may hold, by unit.
+        settings: how much an input may hold, and how large its JSON may be.
     """
 
     processors: Mapping[str, Processor]
     partial: bool
-    extents: Mapping[str, float]
+    settings: ServeSettings
 
     def sample(self, given: Given, folder: Path) -> Sample:
         """Read what was given.
@@ -83,7 +85,7 @@ class Inputs:
             return None
         fields = processor.fields()
         if fields:
-            cells = _object(modality, value) if isinstance(value, str) else value
+            cells = self._object(modality, value) if isinstance(value, str) else value
             return _row(processor, cells, fields)
         raw = processor.parse(value) if isinstance(value, str) else None
         if raw is None:
@@ -92,9 +94,23 @@ class Inputs:
             raise RefusedError(422, f"The {modality} cannot be read: the model takes {wanted}.")
         return raw
 
+    def _object(self, modality: str, text: str) -> Mapping[str, Any]:
+        """The cells of a row that came as text: a part of a form, or a string of JSON."""
+        limits = self.settings.max_json_depth, self.settings.max_json_items
+        check_json(text.encode("utf-8", "surrogatepass"), *limits)
+        try:
+            cells = json.loads(text)
+        except (ValueError, RecursionError):
+            cells = None
+        if not isinstance(cells, dict):
+            raise RefusedError(
+                422, f'The {modality} is no row: give a JSON object, such as {{"column": 1}}.'
+            )
+        return cells
+
     def _check_extent(self, modality: str, raw: Any) -> None:
         extent = self.processors[modality].extent(raw)
-        most = math.inf if extent is None else self.extents.get(extent.unit, math.inf)
+        most = math.inf if extent is None else self.settings.extents.get(extent.unit, math.inf)
         if extent is not None and extent.amount > most:
             raise RefusedError(
                 413,
@@ -130,18 +146,6 @@ def _row(
     if all(cell is None for cell in found.values()):
         return None
     return processor.parse(json.dumps(found))
-
-
-def _object(modality: str, text: str) -> Mapping[str, Any]:
-    try:
-        cells = json.loads(text)
-    except (ValueError, RecursionError):
-        cells = None
-    if not isinstance(cells, dict):
-        raise RefusedError(
-            422, f'The {modality} is no row: give a JSON object, as {{"column": 1}}.'
-        )
-    return cells
 
 
 def _cell(

@@ -20,6 +20,9 @@ _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 def check_json(body: bytes | bytearray, max_depth: int, max_items: int) -> None:
     """Check that parsing JSON is cheap. What is not JSON is left to the parser to find.
 
+    Args:
+        body: in UTF-8; in another encoding its brackets and commas would not be counted.
+
     Raises:
         RefusedError: 422 for too many levels, 413 for too many values.
     """
@@ -40,7 +43,8 @@ def check_json(body: bytes | bytearray, max_depth: int, max_items: int) -> None:
             depth -= 1
         if depth > max_depth:
             message = (
-                f"The JSON of the request is nested too deeply; {max_depth:,} levels are read."
+                "The JSON of the request is nested too deeply: "
+                f"at most {max_depth:,} levels are allowed."
             )
             raise RefusedError(422, message)
         if items > max_items:

@@ -97,7 +97,7 @@ class Throttle(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = time.monotonic()
-        kind: object = (record.name, record.levelno, str(record.msg)[:200])
+        kind: object = (record.name, record.levelno, str(record.msg)[:200], _origin(record))
         if kind not in self._seen and len(self._seen) >= _KINDS:
             self._seen = {k: s for k, s in self._seen.items() if now - s[0] < self.seconds}
             kind = kind if len(self._seen) < _KINDS else "others"
@@ -112,6 +112,17 @@ class Throttle(logging.Filter):
             note = f" (more like this within {self.seconds:g} s are counted, not written)"
             record.msg, record.args = f"{record.getMessage()}{note}", None
         return count < self.most
+
+
+def _origin(record: logging.LogRecord) -> tuple[object, ...]:
+    """What kind of error a record tells of, and where it was raised; empty without one."""
+    if not record.exc_info:
+        return ()
+    kind, _, trace = record.exc_info
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = () if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    return (kind, *place)
 
 
 class _Plain(logging.Formatter):

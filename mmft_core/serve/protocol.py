@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 MAX_HEADERS = 16 * 1024
 """Bytes of a request's line and headers; more is answered 400."""
+_MAX_FRAMING = 256 * 1024
+"""Bytes around the chunks of a body beyond those of its content; more is answered 400."""
+LINGER = 2.0
+"""Seconds in which a client whose request was refused may go on sending before it is cut off.
+
+A connection that is closed with unread bytes is reset, and its client may lose the answer.
+"""
 _FAREWELL = 1.0
 """Seconds for a request that was on its way when the server began to end."""
 
@@ -29,6 +37,7 @@ class Phase(Enum):
     BODY = "the rest of the body"
     ANSWER = "its answer"
     IDLE = "the next request"
+    REFUSED = "the client to close it"
 
 
 class Connection(H11Protocol):
@@ -38,13 +47,18 @@ class Connection(H11Protocol):
         super().__init__(*args, **kwargs)
         self.watch, self.since, self.refusing = watch, self.loop.time(), False
         self.noted: Phase | None = None
+        self.refused = False
+        """Whether the last answer has been given, and whatever still arrives is dropped."""
         self.content = self.framing = 0
-        """Bytes of a body that comes in chunks, and of what is around them."""
+        """Bytes of a body that is arriving, and of what is around its chunks."""
         self.stalled_since: float | None = None
         """Since when the client takes nothing of its answer."""
+        self._unsent = 0
 
     @property
     def phase(self) -> Phase:
+        if self.refused:
+            return Phase.REFUSED
         if self.cycle is not None and not self.cycle.response_complete:
             return Phase.BODY if self.cycle.more_body else Phase.ANSWER
         if self.conn.trailing_data[0]:
@@ -61,10 +75,12 @@ class Connection(H11Protocol):
         self.watch.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.refusing:
-            self.refuse(self.watch.full())
+        if self.refused:
             return
-        while data and not self.transport.is_closing():
+        if self.refusing:
+            self.refuse(self.watch.full(), at_once=True)
+            return
+        while data and not (self.refused or self.transport.is_closing()):
             # h11 compares with its limit only what it cannot make a request of yet.
             plain = self.phase is Phase.BODY and not self._chunked()
             step = len(data) if plain else MAX_HEADERS
@@ -76,13 +92,13 @@ class Connection(H11Protocol):
         working = self.phase is Phase.BODY
         before = len(self.cycle.body) if working else 0
         super().data_received(data)
-        if self.phase is not Phase.BODY or not self._chunked():
+        if self.phase is not Phase.BODY:
             self.framing = self.content = 0
         elif working:
             content = len(self.cycle.body) - before
             self.content += content
             self.framing += len(data) - content
-            if self.framing > MAX_HEADERS + self.content:  # Each chunk takes time, however small.
+            if self.framing > _MAX_FRAMING + self.content:  # Each chunk takes time, however small.
                 self.refuse(RefusedError(400, "The chunks of the request are too small."))
 
     def _chunked(self) -> bool:
@@ -100,22 +116,37 @@ class Connection(H11Protocol):
         super().resume_writing()
         self.stalled_since = None
 
+    def note_progress(self, now: float) -> None:
+        """Note whether the client has taken some of its answer since the last call."""
+        unsent = self.transport.get_write_buffer_size()
+        if self.stalled_since is None:
+            if self.transport.is_closing():
+                self.stalled_since = now
+        elif unsent < self._unsent:
+            self.stalled_since = now
+        self._unsent = unsent
+
     def shutdown(self) -> None:
         """Close the connection when its request is answered; without one, soon."""
         if self.phase in (Phase.BODY, Phase.ANSWER):
             self.cycle.keep_alive = False
-        else:
+        elif not self.refused:  # One that is refused ends by itself, soon.
             waited = self.loop.time() - self.since
             self.loop.call_later(max(0.0, _FAREWELL - waited), self._end_waiting)
 
-    def refuse(self, refusal: RefusedError) -> None:
-        """Answer whatever has arrived with a refusal, and close the connection."""
-        if self.transport.is_closing():
+    def refuse(self, refusal: RefusedError, at_once: bool = False) -> None:
+        """Answer whatever has arrived with a refusal, and close the connection.
+
+        Args:
+            at_once: do not wait for the client to read the answer.
+        """
+        if self.refused or self.transport.is_closing():
             return
         working = self.phase in (Phase.BODY, Phase.ANSWER)
         state = self.scope["state"] if working else {}
         state.setdefault("id", uuid.uuid4().hex)
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        unanswered = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        if unanswered:
             state["refused"] = refusal.status
             self._write(refusal, state["id"])
         if working:  # The application sees that nobody is there, and notes the request.
@@ -123,7 +154,19 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         else:
             self.watch.note(self, refusal.status, state["id"])
-        self.leave()
+        if at_once or not unanswered:
+            self.leave()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Send nothing more, and drop what arrives until the client, or `Connections`, ends it."""
+        self._unset_keepalive_if_required()
+        self.refused = True
+        self._note_phase()
+        self.flow.resume_reading()
+        with suppress(OSError):  # The client has gone.
+            self.transport.write_eof()
 
     def leave(self) -> None:
         """Close the connection, with what has still to be sent, if its client takes it."""
@@ -152,10 +195,10 @@ class Connection(H11Protocol):
 
     def _end_waiting(self) -> None:
         if self.phase is Phase.HEADERS:
-            self.refuse(RefusedError(503, "The server is shutting down."))
+            self.refuse(RefusedError(503, "The server is shutting down."), at_once=True)
         elif self.phase in (Phase.NEW, Phase.IDLE):
             self.leave()
-        else:
+        elif not self.refused:
             self.cycle.keep_alive = False
 
     def _note_phase(self) -> None:

@@ -58,8 +58,9 @@ class BodyParser:
         """
         if media_type(headers) in FORMS:
             return _of_form(_read_form(headers, body, len(self.processors) + 1), self.processors)
+        text = _decode(body)
         check_json(body, self.settings.max_json_depth, self.settings.max_json_items)
-        return _of_json(body, self.processors)
+        return _of_json(text, self.processors)
 
 
 def _read_form(headers: Headers, body: bytearray, most: int) -> FormData:
@@ -96,16 +97,28 @@ def _part(value: str | UploadFile) -> Value:
     return value if isinstance(value, str) else Upload(value.filename or "", value.file)
 
 
-def _of_json(body: bytearray, processors: Mapping[str, Processor]) -> Given:
+def _decode(body: bytearray) -> str:
+    """The text of a JSON body: UTF-8, as RFC 8259 demands.
+
+    `json.loads` would read bytes of UTF-16 and UTF-32 as well, which `check_json` cannot count.
+    """
     try:
-        content = json.loads(body)
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"The request is not valid JSON: it is not UTF-8 at byte {error.start:,}."
+        raise RefusedError(400, message) from None
+
+
+def _of_json(text: str, processors: Mapping[str, Processor]) -> Given:
+    try:
+        content = json.loads(text)
     except RecursionError:
         raise RefusedError(422, "The JSON of the request is nested too deeply.") from None
     except ValueError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise RefusedError(400, f"The request is not valid JSON: {reason}.") from None
     if not isinstance(content, dict):
-        raise RefusedError(422, 'The request is no JSON object, as {"text": "..."}.')
+        raise RefusedError(422, 'The request must be a JSON object, such as {"text": "..."}.')
     _check_names(list(content), processors)
     return {m: _value(m, processors[m], v) for m, v in content.items() if v is not None}
 

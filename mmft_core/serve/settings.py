@@ -23,8 +23,9 @@ class ServeSettings:
         api_key: what requests have to show; None for nothing.
         workers: threads that prepare inputs.
         header_timeout: seconds for the headers of a request to arrive.
-        body_timeout: seconds for the body of a request to arrive.
-        send_timeout: seconds that a client may take nothing of its answer.
+        body_timeout: seconds for the body of a request to arrive, whatever its rate.
+        body_rate: bytes per second at which a body must arrive that takes longer.
+        send_timeout: seconds that a client may go without taking any of its answer.
         keep_alive: seconds that an idle connection stays open.
         max_connections: open connections; None for what the limit of open files allows.
         max_buffered: bytes of all bodies that are held in memory.
@@ -44,6 +45,7 @@ class ServeSettings:
     workers: int = 2
     header_timeout: float = 10.0
     body_timeout: float = 30.0
+    body_rate: int = 16 * 1024
     send_timeout: float = 30.0
     keep_alive: float = 75.0
     max_connections: int | None = None

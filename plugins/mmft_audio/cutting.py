@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from mmft_audio.dividing import Division, Words, choose_bounds, divide
@@ -18,8 +21,11 @@ from mmft_audio.pieces import power
 from mmft_audio.recognizer import Recognizer, no_aligner
 from mmft_audio.recordings import Part, Recording, parts, seconds
 from mmft_core.contracts import Cutter, Cutting, InputPiece
-from mmft_core.errors import SampleError
+from mmft_core.errors import ConfigError, SampleError
 from mmft_core.files import storage_errors
+
+_WHOLE = ("class", "number", "none")
+"""Kinds of targets that every piece has as its recording does."""
 
 _USUAL = (2.0, 4.0)
 """Parts of the longest piece that segments are, at first and if that does not suffice."""
@@ -46,10 +52,23 @@ class AudioCutter(Cutter):
     @classmethod
     def of(cls, cutting: Cutting) -> AudioCutter:
         """Raises:
-        ConfigError: an aligner is needed and none is named, or it cannot align.
+        ConfigError: targets of this kind cannot be divided; an aligner is needed and none is
+            named, or it cannot align, or it is named and not needed.
         """
-        if cutting.target != "text":
+        if cutting.target in _WHOLE:
+            if cutting.aligner is not None:
+                raise ConfigError(
+                    "--aligner divides transcripts, and the targets of this task are none: every "
+                    "piece has the target of its recording.",
+                    hint="Leave --aligner out.",
+                )
             return cls(cutting.longest, None)
+        if cutting.target != "text":
+            raise ConfigError(
+                "--longest cannot divide what a recording is paired with: every piece would be "
+                "paired with all of it.",
+                hint="If these are transcripts, cut with --task asr first.",
+            )
         if cutting.aligner is None:
             raise no_aligner()
         return cls(cutting.longest, Recognizer.of(cutting.aligner, cutting.train))
@@ -79,10 +98,7 @@ class AudioCutter(Cutter):
                     return [bounds[k] for k in chosen], [target] * (len(chosen) - 1)
                 reason = self._stuck(bounds, chosen)
                 continue
-            ends = [
-                replace(raw, start=raw.start + a, end=raw.start + b) for a, b in pairwise(bounds)
-            ]
-            told = Told(Words.of(target), self.recognizer.write(ends), bounds)
+            told = Told(Words.of(target), self._recognized(raw, bounds, pauses), bounds)
             told.check(raw, 0, len(bounds) - 1)
             chosen = choose_bounds(bounds, told.division.places, self.longest)
             if isinstance(chosen, list):
@@ -100,7 +116,8 @@ class AudioCutter(Cutter):
         assert self.recognizer is not None
         spoken = [piece for piece in pairwise(bounds) if not is_silent(pauses, *piece)]
         segments = [replace(raw, start=raw.start + a, end=raw.start + b) for a, b in spoken]
-        texts = dict(zip(spoken, self.recognizer.write(segments), strict=True))
+        heard = self.recognizer.write(segments) if segments else []
+        texts = dict(zip(spoken, heard, strict=True))
         return [texts.get(piece, "") for piece in pairwise(bounds)]
 
     def _stuck(self, bounds: Sequence[float], at: int, told: Told | None = None) -> str:
@@ -170,12 +187,20 @@ def _write_part(path: Path, part: Part) -> Path:
     scaled = np.rint(part.samples.astype(np.float64) * 2 ** ((bits or _LOSSY_BITS) - 1))
     full = 2 ** ((bits or _LOSSY_BITS) - 1)
     fits = scaled.min() >= -full and scaled.max() < full and scaled.shape[1] <= _CHANNELS
-    with storage_errors(path):
-        if bits is None or not fits:
-            file = path.with_name(f"{path.name}.wav")
-            soundfile.write(file, part.samples, part.rate, subtype="FLOAT")
-            return file
-        file = path.with_name(f"{path.name}.flac")
+    content = None
+    if bits is not None and fits:
         whole = scaled.astype(np.int16) if bits == 16 else scaled.astype(np.int32) << 8
-        soundfile.write(file, whole, part.rate, subtype=f"PCM_{bits}")
-        return file
+        with contextlib.suppress(soundfile.SoundFileError):  # FLAC has not every rate.
+            content = _encoded(whole, part.rate, "FLAC", f"PCM_{bits}")
+    file = path.with_name(f"{path.name}{'.wav' if content is None else '.flac'}")
+    if content is None:
+        content = _encoded(part.samples, part.rate, "WAV", "FLOAT")
+    with storage_errors(file):  # Which libsndfile would not tell from others.
+        file.write_bytes(content)
+    return file
+
+
+def _encoded(samples: npt.NDArray[Any], rate: int, form: str, subtype: str) -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, samples, rate, format=form, subtype=subtype)
+    return content.getvalue()

@@ -24,6 +24,10 @@ _WORD = regex.compile(
 
 _SOUNDED = regex.compile(r"[^\p{L}\p{N}\p{M}]+")
 
+_OPENING = regex.compile(r"[\p{Ps}\p{Pi}¿¡]++(?=\S)|(?<!\S)[\p{Ps}\p{Pi}¿¡]++\s+")
+"""Marks that open what follows: next to it, or alone. Some of them close in other languages, and
+are then next to the word before."""
+
 _MOST_WRONG = 0.5
 """Of the words of a piece that need not be recognized, at most."""
 
@@ -46,13 +50,15 @@ class Words:
 
     @classmethod
     def of(cls, text: str) -> Words:
-        """What has no letter or digit belongs to the word before it."""
+        """What has no letter or digit belongs to the word before it, but for opening marks."""
+        opened = {match.end(): match.start() for match in _OPENING.finditer(text)}
         spans: list[tuple[int, int]] = []
         keys: list[str] = []
         for match in _WORD.finditer(text):
             key = _SOUNDED.sub("", unicodedata.normalize("NFKC", match.group()).casefold())
             if key:
-                spans.append(match.span())
+                start, end = match.span()
+                spans.append((opened.get(start, start), end))
                 keys.append(key)
         return cls(text, tuple(spans), tuple(keys))
 

@@ -106,6 +106,7 @@ class MediaFile:
             self._length = self._promised()
             if self._length is None:
                 self._length = self._counted()
+                self._reopen()
         except BaseException:
             self._container.close()
             raise
@@ -132,9 +133,7 @@ class MediaFile:
             self._container.seek(micros, backward=True)
             self._begun = True
         elif self._begun:
-            self._container.close()
-            self._container = self._opened()
-            self._track = self._chosen()
+            self._reopen()
         self._source = self._arrays(frame)
 
     def read(self, frames: int, **_: Any) -> Samples:
@@ -157,6 +156,12 @@ class MediaFile:
         except (self._av.FFmpegError, ValueError):
             raise MediaError(f"is {_NAMES[self._form]} that is damaged or cut short") from None
 
+    def _reopen(self) -> None:
+        """Start again at the beginning of the stream, wherever that was left."""
+        self._container.close()
+        self._container = self._opened()
+        self._track = self._chosen()
+
     def _chosen(self) -> Any:
         tracks = list(self._container.streams.audio)
         if not tracks:
@@ -165,8 +170,8 @@ class MediaFile:
         track = next((t for t in tracks if t.disposition & default), tracks[0])
         context = track.codec_context
         if context is None or context.codec.name not in _DECODERS:
-            name = "" if context is None else f", {context.codec.name}"
-            raise MediaError(f"holds sound of a kind that is not read{name}")
+            name = "" if context is None else f": {context.codec.name}"
+            raise MediaError(f"uses an unsupported audio codec{name}")
         return track
 
     def _promised(self) -> float | None:

@@ -58,6 +58,7 @@ def power(recording: Recording) -> npt.NDArray[np.float32]:
     found = []
     for samples, rate in blocks(recording, _HOPS * HOP):
         bounds = (np.arange(math.ceil(len(samples) / rate / HOP)) * HOP * rate).astype(np.int64)
+        bounds = bounds[bounds < len(samples)]  # The quotient may be rounded up by one.
         counts = np.diff(bounds, append=len(samples))
         found.append(np.add.reduceat(np.square(samples), bounds) / counts)
     return np.concatenate(found)

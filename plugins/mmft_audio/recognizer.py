@@ -52,7 +52,7 @@ class Recognizer:
         names = {c.name for c in discover().of_kind("backbone") if _writes(c.spec)}
         if place not in names:
             raise ConfigError(
-                f"--aligner {place} is no folder, and no backbone that writes transcripts.",
+                f"--aligner {place} is neither a folder nor a backbone that writes transcripts.",
                 hint=_HINT,
             )
         return cls(_pretrained(discover().backbone(place), "pretrained", train))
@@ -72,16 +72,15 @@ class Recognizer:
 
 
 _HINT = (
-    "Give --aligner RUN, a run of a task that writes transcripts (asr), or the folder of a "
-    "pretrained Whisper or wav2vec 2.0 with CTC."
+    "Give --aligner RUN, a run of a task that writes transcripts (asr), the folder of a pretrained "
+    "Whisper or wav2vec 2.0 with CTC, or the name of such a backbone."
 )
 
 
 def no_aligner() -> ConfigError:
     """The error where one is needed and none is named."""
     return ConfigError(
-        "--longest cuts recordings with their transcripts, and nothing says what finds their "
-        "words.",
+        "--longest cuts recordings with their transcripts, and needs an aligner to divide them.",
         hint=_HINT,
     )
 

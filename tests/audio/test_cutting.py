@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -236,6 +237,22 @@ def test_long_silence_is_left_out_and_told(tmp_path: Path, mmft: Mmft, by_tone) 
     assert removed and all(r["kind"] == "uncut" and "has no words" in r["reason"] for r in removed)
 
 
+class HearsInSilence(ByTone):
+    def write(self, recordings: Sequence[Recording]) -> list[str]:
+        return [text or "thank you" for text in super().write(recordings)]
+
+
+def test_words_that_are_heard_in_silence_do_not_count(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recognizer, "of", lambda place, train: HearsInSilence())
+    recording(tmp_path / "a.wav", LONG[:3], pause=16.0)
+    data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:3])}])
+    finished = clean(mmft, data, tmp_path / "cut.csv")
+    assert finished.code == 0 and "cannot be cut" not in finished.err, finished.err
+    assert [row["text"] for row in read(tmp_path / "cut.csv")] == list(LONG[:3])
+
+
 def test_folders_and_videos(tmp_path: Path, mmft: Mmft, by_tone) -> None:
     pytest.importorskip("av")
     samples, _ = soundfile.read(recording(tmp_path / "x.wav", LONG), dtype="float32")
@@ -247,6 +264,34 @@ def test_folders_and_videos(tmp_path: Path, mmft: Mmft, by_tone) -> None:
     assert len(pieces) > 1 and " ".join(p["target"] for p in pieces) == " ".join(LONG)
     waves = [load(Recording(tmp_path / p["audio"]), RATE) for p in pieces]
     torch.testing.assert_close(torch.cat(waves), load(Recording(video), RATE), atol=1e-6, rtol=0)
+
+
+def test_rates_that_flac_cannot_have_become_wav(tmp_path: Path, mmft: Mmft) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, (2, 88_211), np.int16)
+    cells = []
+    for own in samples:
+        soundfile.write(tmp_path / "a.wav", own, 88_211)
+        cells.append({"bytes": (tmp_path / "a.wav").read_bytes(), "path": None})
+    parquet.write_table(pa.table({"audio": cells, "label": ["x", "y"]}), tmp_path / "t.parquet")
+    arguments = ("--task", "audio-cls", "--longest", "6", "-o", tmp_path / "cut.parquet")
+    finished = mmft("data", "clean", tmp_path / "t.parquet", *arguments)
+    assert finished.code == 0, finished.err
+    files = [row["audio"] for row in parquet.read_table(tmp_path / "cut.parquet").to_pylist()]
+    for own, file in zip(samples, files, strict=True):
+        found, rate = soundfile.read(tmp_path / file, dtype="float32")
+        assert file.endswith(".wav") and rate == 88_211
+        np.testing.assert_array_equal(found, own.astype(np.float32) / 2**15)
+
+
+def test_texts_that_stay_whole_are_told(tmp_path: Path, mmft: Mmft) -> None:
+    for name in "ab":
+        recording(tmp_path / f"{name}.wav", LONG)
+    rows = [{"audio": f"{k}.wav", "remark": " ".join(LONG) + k, "label": k} for k in "ab"]
+    data = table(tmp_path / "t.csv", rows)
+    arguments = ("--task", "fusion-cls", "--longest", "4", "-o", tmp_path / "cut.csv")
+    finished = mmft("data", "clean", data, *arguments, "--remove", "empty")
+    assert finished.code == 0, finished.err
+    assert "! Only audio is cut" in finished.err and "(text) as a whole" in finished.err
 
 
 def test_classes_need_no_aligner(tmp_path: Path, mmft: Mmft) -> None:
@@ -307,22 +352,52 @@ class TestRefused:
         ("arguments", "message"),
         [
             (("--longest", "6"), "--longest needs --task"),
-            (("--task", "asr", "--longest", "6"), "nothing says what finds their words"),
-            (("--task", "asr", "--aligner", "x"), "--aligner is for cutting long recordings"),
+            (("--task", "asr", "--longest", "6"), "needs an aligner to divide them"),
+            (("--task", "asr", "--aligner", "x"), "--aligner is only used with --longest"),
+            (
+                ("--task", "audio-cls", "--longest", "6", "--aligner", "x"),
+                "--aligner divides transcripts",
+            ),
+            (("--task", "contrastive", "--longest", "6"), "--longest cannot divide what"),
             (
                 ("--task", "asr", "--longest", "6", "--aligner", "nowhere"),
-                "--aligner nowhere is no",
+                "--aligner nowhere is neither a folder nor",
             ),
             (("--task", "asr", "--longest", "0"), "--longest"),
+            (("--task", "asr", "--longest", "nan"), "'nan' is not a finite number"),
+            (("--task", "asr", "--longest", "inf"), "'inf' is not a finite number"),
         ],
     )
     def test_settings(
         self, arguments: tuple[str, ...], message: str, tmp_path: Path, mmft: Mmft
     ) -> None:
         data = self.data(tmp_path, LONG, " ".join(LONG))
+        table(data, [row | {"label": "xy"[k]} for k, row in enumerate(read(data))])
         finished = mmft("data", "clean", data, *arguments, "-o", tmp_path / "cut.csv")
         assert finished.code == 2 and message in finished.err and "Traceback" not in finished.err
         assert not (tmp_path / "cut.csv").exists() and not (tmp_path / "cut.pieces").exists()
+
+    def test_a_full_disk(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
+        recording(tmp_path / "a.wav", LONG, subtype="FLOAT")
+        data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG)}])
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            finished = clean(mmft, data, tmp_path / "cut.csv")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert finished.code == 2 and "No space is left to write" in finished.err, finished.err
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["a.wav", "t.csv"]
+
+    def test_columns_that_a_csv_cannot_hold_are_told_first(
+        self, tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        content = recording(tmp_path / "a.wav", LONG).read_bytes()
+        columns = {"audio": [{"bytes": content, "path": "a"}], "text": [" ".join(LONG)]}
+        parquet.write_table(pa.table(columns | {"tags": [["x", "y"]]}), tmp_path / "t.parquet")
+        monkeypatch.setattr(Recognizer, "of", lambda place, train: pytest.fail("too late"))
+        finished = clean(mmft, tmp_path / "t.parquet", tmp_path / "cut.csv")
+        assert finished.code == 2 and "Column 'tags'" in finished.err
 
     def test_nothing_left(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         recording(tmp_path / "a.wav", LONG)
@@ -336,7 +411,7 @@ class TestRefused:
         data, output = table(tmp_path / "t.csv", rows), tmp_path / "cut.csv"
         arguments = ("--task", "text-cls", "--longest", "6", "-o", output)
         finished = mmft("data", "clean", data, *arguments)
-        assert finished.code == 2 and "--longest cuts recordings" in finished.err
+        assert finished.code == 2 and "--longest cannot cut the inputs of" in finished.err
 
 
 class TestDividing:
@@ -358,6 +433,15 @@ class TestDividing:
         division = divide(words, ["今日はいい", "天気です"])
         assert division.places == (0, 5, 9)
         assert (words.part(0, 5), words.part(5, 9)) == ("今日はいい。", "天気です")
+
+    def test_opening_marks_belong_to_what_follows(self) -> None:
+        def parts(text: str) -> list[str]:
+            words = Words.of(text)
+            return [words.part(k, k + 1) for k in range(len(words.keys))]
+
+        assert parts("he said「你好」") == ["he", "said", "「你", "好」"]
+        assert parts("dit « oui » ¿ no?") == ["dit", "« oui »", "¿ no?"]
+        assert parts("„Hallo“ sagt er (laut)") == ["„Hallo“", "sagt", "er", "(laut)"]
 
     def test_nothing_is_lost(self) -> None:
         text = '"Well" - he said... \n it\'s 5 %! — (end)'

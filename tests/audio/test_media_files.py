@@ -78,6 +78,31 @@ def test_raw_aac_is_counted_for_its_length(tmp_path: Path) -> None:
     torch.testing.assert_close(load(Recording(tagged), RATE), wave)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "more"),
+    [
+        ("a.aac", "aac", {"form": "adts"}),
+        ("a.webm", "libopus", {"live": "1"}),
+        ("a.mkv", "aac", {"live": "1"}),
+    ],
+)
+def test_files_without_a_length_that_are_larger_than_a_buffer(
+    tmp_path: Path, name: str, codec: str, more: dict
+) -> None:
+    random = np.random.default_rng(0)
+    noise = (0.1 * random.standard_normal(22 * RATE)).astype(np.float32)
+    path = write_media(tmp_path / name, [noise], RATE, codec=codec, **more)
+    assert path.stat().st_size > 100_000
+    recording = Recording(path)
+    check(recording)
+    wave = load(recording, RATE)
+    assert len(wave) / RATE == pytest.approx(22.0, abs=0.1)
+    assert float(wave[-RATE:].std()) > 0.05  # Noise up to the end.
+    part = load(Recording(path, 20.0, 21.0), RATE)
+    shifts = [correlation(part, wave[20 * RATE + k :]) for k in range(-48, 49)]
+    assert max(shifts) > 0.99
+
+
 def test_channels_are_averaged_and_another_rate_is_resampled(tmp_path: Path) -> None:
     left, right = sound(1.5, 1, 44_100), sound(1.5, 2, 44_100)
     stereo = np.stack([left, right], 1)

@@ -62,6 +62,12 @@ class TestPieces:
         recording = write(tmp_path / "x.wav", speech(9.9))
         assert pieces(recording, 10.0) == [recording]
 
+    @pytest.mark.parametrize("rest", [0.14, 0.28, 0.56, 1.12, 2.22])
+    def test_lengths_whose_number_of_hops_is_rounded_up(self, tmp_path: Path, rest: float) -> None:
+        found = pieces(write(tmp_path / "x.wav", speech(20 + rest)), 15.0)
+        assert len(found) == 2 and found[0].end == found[1].start
+        assert found[1].end == pytest.approx(20 + rest, abs=0.001)
+
     def test_parts_of_a_file_are_cut_within_it(self, tmp_path: Path) -> None:
         file = write(tmp_path / "x.wav", speech(60))
         part = Recording(file.path, start=20.0, end=45.0, id="part")

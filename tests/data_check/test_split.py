@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tests.conftest import Finished
 
@@ -187,3 +190,20 @@ def test_nothing_is_written_over(mmft: Call, table: Path, tmp_path: Path) -> Non
         assert ended.code == 2 and "There is something at" in ended.err, ended.err
     assert table.read_text() == before and fold.read_text() == "mine"
     assert not (tmp_path / "out.fold-1.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["split", "clean"])
+def test_numbers_of_parquet_are_the_same_classes_as_csv(
+    mmft: Call, tmp_path: Path, command: str
+) -> None:
+    labels = [None if k == 7 else (0.1, 0.7)[k % 2] for k in range(40)]
+    for kind in ("float32", "float64"):
+        file = tmp_path / f"{kind}.parquet"
+        cells = np.array([np.nan if c is None else c for c in labels], dtype=kind)
+        texts = [f"remark number {k} of these" for k in range(40)]
+        parquet.write_table(pa.table({"text": texts, "label": pa.array(cells)}), file)
+        out = tmp_path / f"{kind}.csv"
+        ended = mmft("data", command, file, "--task", "text-cls", "-o", out)
+        assert ended.code == 0, ended.err
+        found = {row["label"] for row in read(out)}
+        assert found in ({"0.1", "0.7"}, {"", "0.1", "0.7"}), found

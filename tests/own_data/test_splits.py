@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,36 @@ def test_a_changed_copy_is_told(runs, mmft: Mmft, tmp_path: Path) -> None:
             f"copy.csv, row {bad}",
         )
     assert judged(mmft, run, "--dataset", copy)["samples"] == 45
+
+
+@pytest.mark.parametrize("kind", ["texts", "picture table"])
+def test_a_copy_in_another_order_and_a_part_are_told(
+    runs, kind: str, mmft: Mmft, tmp_path: Path
+) -> None:
+    run, data = runs(kind)
+    rows = read_csv(data)
+    if kind == "picture table":
+        shutil.copytree(data.parent / "shots", tmp_path / "shots")
+    for name, chosen in (("backwards", rows[::-1]), ("part", rows[3:19]), ("few", rows[:5])):
+        copy = write_csv(tmp_path / f"{name}.csv", chosen)
+        refused(
+            mmft("predict", run, "--dataset", copy, "--split", "test"),
+            "is a copy of the data of",
+            "in another order" if name == "backwards" else f"{len(chosen)} samples now, 45 then",
+        )
+
+
+def test_other_files_of_the_same_names_are_other_data(runs, mmft: Mmft, tmp_path: Path) -> None:
+    run, data = runs("picture table")
+    (tmp_path / "shots").mkdir()
+    for k in range(45):
+        picture(500 + k).save(tmp_path / "shots" / f"{k:02}.png")
+    for rows in (read_csv(data), read_csv(data)[:40]):
+        other = write_csv(tmp_path / "shots.csv", rows)
+        ended = mmft("predict", run, "--dataset", other, "--split", "test")
+        assert ended.code == 0 and "is not what the run was trained on" in " ".join(
+            ended.err.split()
+        )
 
 
 def test_a_changed_copy_that_divides_itself_is_told_and_judged(mmft: Mmft, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import select
 import signal
 import socket
 import sys
@@ -13,10 +15,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.server import ServerState
 
 from mmft_core.serve.body import Bodies
+from mmft_core.serve.connections import Connections
 from mmft_core.serve.json_limits import check_json
+from mmft_core.serve.metrics import Metrics
+from mmft_core.serve.protocol import Connection
 from mmft_core.serve.refused import RefusedError
+from mmft_core.serve.settings import ServeSettings
 from tests.serve.test_command import Mmft, started
 from tests.serve.tools import Held, Served, digit, serving
 
@@ -60,8 +69,77 @@ def test_clients_that_do_not_go_on(topics: Path) -> None:
         until(served, "mmft_connections", 1)
     assert headers.startswith(b"HTTP/1.1 408 ") and body.startswith(b"HTTP/1.1 408 ")
     assert sentence(headers) == "The headers did not arrive within 0.4 s."
-    assert sentence(body) == "The body did not arrive within 0.4 s."
+    wanted = "The body did not arrive within 0.4 s, and came at less than 16,384 bytes per second."
+    assert sentence(body) == wanted
     assert b"\r\nx-request-id: " in headers and b"\r\nx-request-id: " in body
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_slow_but_steady_upload(topics: Path, chunked: bool) -> None:
+    """It is read as long as it keeps up with the minimum rate, however long that takes."""
+    part, parts = b" " * 2000, 8
+    length = (
+        b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (17 + 2000 * parts)
+    )
+    end = b"11\r\n%b\r\n0\r\n\r\n" if chunked else b"%b"
+    with serving(topics, body_timeout=0.4, body_rate=500) as served:
+        connection = connect(served, HEADERS + b"Connection: close\r\n" + length + b"\r\n\r\n")
+        for _ in range(parts):
+            connection.sendall(b"7d0\r\n%b\r\n" % part if chunked else part)
+            time.sleep(0.15)
+        connection.sendall(end % b'{"text": "hello"}')
+        answer = rest(connection)
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+
+def test_who_is_refused_while_sending_can_read_the_answer(topics: Path) -> None:
+    with serving(topics, body_timeout=0.4) as served:
+        connection = connect(served, TRICKLED)
+        select.select([connection], [], [], 30)
+        for _ in range(5):  # A connection that is closed already would be reset.
+            connection.sendall(b"a" * 100)
+            time.sleep(0.05)
+        assert rest(connection).startswith(b"HTTP/1.1 408 ")
+        until(served, "mmft_connections", 1)  # It is closed, although the client is still there.
+        assert connection.fileno() > 0
+
+
+class Transport(asyncio.Transport):
+    """The way to a client that takes some bytes each time somebody looks."""
+
+    def __init__(self, taken: int) -> None:
+        super().__init__()
+        self.taken, self.left, self.aborted = taken, 10**6, False
+
+    def get_write_buffer_size(self) -> int:
+        self.left -= self.taken
+        return self.left
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_client_that_reads_slowly() -> None:
+    """Who takes some of an answer now and then is not cut off; who takes nothing is."""
+
+    settings = ServeSettings(send_timeout=0.4)
+
+    async def watch() -> list[bool]:
+        connections = Connections(settings, Metrics(), 10)
+        config = uvicorn.Config(FastAPI(), log_config=None)
+        transports = Transport(taken=1), Transport(taken=0)
+        for transport in transports:
+            connection = Connection(config, ServerState(), {}, watch=connections)
+            connection.connection_made(transport)
+            connection.pause_writing()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(connections.watch(), 1.2)
+        return [transport.aborted for transport in transports]
+
+    assert asyncio.run(watch()) == [False, True]
 
 
 def test_the_second_request_of_a_connection_has_a_deadline(topics: Path) -> None:
@@ -149,7 +227,7 @@ def test_bodies_are_dropped_when_they_are_too_large_together(topics: Path) -> No
     [
         ({"tabular": {"ink": [0] * 100}}, 413, "holds more than 50 values"),
         ({"tabular": {str(k): 1 for k in range(60)}}, 413, "holds more than 50 values"),
-        ({"tabular": {"ink": [[[[1]]]]}}, 422, "nested too deeply; 4 levels are read"),
+        ({"tabular": {"ink": [[[[1]]]]}}, 422, "nested too deeply: at most 4 levels"),
         ({"tabular": {"ink": 1.5}, "text": '[{,"' * 100 + "\\"}, 200, ""),
     ],
 )
@@ -157,6 +235,30 @@ def test_json_of_many_values(mixed: Path, body: dict, status: int, words: str) -
     with serving(mixed, max_json_items=50, max_json_depth=4) as served:
         answer = served.client.post("/predict", json=body)
     assert answer.status_code == status and words in answer.text, answer.text
+
+
+def test_json_in_another_encoding(mixed: Path) -> None:
+    """It is not read: half of the letter is a quotation mark, behind which nothing is counted."""
+    text = json.dumps({"\u0122": None, "tabular": [0] * 10_000}, ensure_ascii=False)
+    with serving(mixed, max_json_items=50) as served:
+        headers = {"content-type": "application/json"}
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"):
+            answer = served.client.post("/predict", content=text.encode(encoding), headers=headers)
+            assert answer.status_code in (400, 413), (encoding, answer.text)
+        good = json.dumps({"text": "\u0122"}, ensure_ascii=False).encode("utf-8-sig")
+        assert served.client.post("/predict", content=good, headers=headers).status_code == 200
+
+
+def test_rows_in_a_form_or_a_string(mixed: Path) -> None:
+    many, deep = json.dumps({"ink": [0] * 100}), json.dumps({"ink": [[[[1]]]]})
+    with serving(mixed, max_json_items=50, max_json_depth=4) as served:
+        for text, status in ((many, 413), (deep, 422), ('{"ink": 1.5}', 200)):
+            form = served.client.post("/predict", data={"tabular": text})
+            file = served.client.post("/predict", files={"tabular": ("row", text)})
+            string = served.client.post("/predict", json={"tabular": text})
+            codes = {answer.status_code for answer in (form, file, string)}
+            assert codes == {status}, (text, form.text, file.text, string.text)
+            assert status != 422 or "nested too deeply" in form.text
 
 
 def test_measuring_json() -> None:
@@ -171,9 +273,9 @@ SHAPES = {
     "both lengths": (b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
     "two lengths": (b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
     "another encoding": (b"Transfer-Encoding: gzip, chunked\r\n\r\n", b"400"),
-    "tiny chunks": (b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 20_000, b"400"),
+    "tiny chunks": (b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 70_000, b"400"),
     "long extensions": (
-        b"Transfer-Encoding: chunked\r\n\r\n" + (b"1;" + b"x" * 1000 + b"\r\n \r\n") * 90,
+        b"Transfer-Encoding: chunked\r\n\r\n" + (b"1;" + b"x" * 1000 + b"\r\n \r\n") * 300,
         b"400",
     ),
     "small chunks": (
@@ -182,6 +284,12 @@ SHAPES = {
         + b'{"text": "hello"}'
         + b"\r\n"
         + b"10\r\n                \r\n" * 5_000
+        + b"0\r\n\r\n",
+        b"200",
+    ),
+    "chunks of a generator": (
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"1\r\n%c\r\n" % c for c in b'{"text": "hello"}' + b" " * 10_000)
         + b"0\r\n\r\n",
         b"200",
     ),

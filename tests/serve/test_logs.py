@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import signal
+import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -82,6 +84,28 @@ def test_an_error_names_its_request(topics: Path, capsys: pytest.CaptureFixture[
 
 def record(message: str, *arguments: object) -> logging.LogRecord:
     return logging.LogRecord("x", logging.WARNING, "", 0, message, arguments, None)
+
+
+def failed(call: Callable[[], object]) -> logging.LogRecord:
+    """The record of a request that failed as a call does."""
+    try:
+        call()
+    except Exception:
+        return logging.LogRecord("x", logging.ERROR, "", 0, "It failed.", (), sys.exc_info())
+    raise AssertionError("The call did not fail.")
+
+
+def test_every_kind_of_error_is_written() -> None:
+    """However many of another kind, or from another place, have been counted only."""
+    throttle = logs.Throttle(most=2, seconds=60.0)
+    calls = (
+        lambda: 1 / 0,
+        lambda: int("x"),
+        lambda: int("y"),
+        lambda: {}["z"],
+    )
+    written = [[throttle.filter(failed(call)) for _ in range(5)] for call in calls]
+    assert written == [[True, True, False, False, False]] * len(calls)
 
 
 def test_a_log_that_cannot_flood(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,38 @@ def test_texts_that_look_like_lists_are_texts(tmp_path: Path) -> None:
     assert found.inputs == texts and found.classes == ("x", "y")
 
 
-@pytest.mark.parametrize("name", ["[CLS]", "(a)", "[a]", "{b}", "a [1]", ":)", "[1] or [2]", "(1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[np.str_('a'), np.str_('b')]", "[nan, 1]", "array([1])", "np.array([1.5, nan])",
+        "[datetime.date(2024, 1, 1)]", "frozenset({1})", "[-1.5, null]", "{'a': [true]}",
+        "array([1, 2], dtype=int8)", "[inf, -inf]", "deque([1], maxlen=3)",
+    ],
+)  # fmt: skip
+def test_texts_of_lists_are_no_classes(tmp_path: Path, text: str) -> None:
+    assert is_list(text)
+    found = classes_of(tmp_path, ["x", "y", "x", text] * 6)
+    assert found.classes == ("x", "y") and "list" in str(found.targets[3])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "f(x)",
+        "set(a)",
+        "set()",
+        "[nan or 1]",
+        "array(size)",
+        "[CLS]",
+        "(a)",
+        "[a]",
+        "{b}",
+        "a [1]",
+        ":)",
+        "[1] or [2]",
+        "(1)",
+    ],
+)
 def test_names_in_brackets_are_classes(tmp_path: Path, name: str) -> None:
     assert not is_list(name)
     assert set(classes_of(tmp_path, [name, "other"] * 4).classes) == {name, "other"}

@@ -193,6 +193,8 @@ JSON = {
     "records": '[{"text": "a b", "label": "x"}, {"text": "c d", "label": "y"}]',
     "columns by index": '{"text": {"0": "a b", "1": "c d"}, "label": {"0": "x", "1": "y"}}',
     "rows by index": '{"7": {"text": "a b", "label": "x"}, "9": {"text": "c d", "label": "y"}}',
+    "rows by a name": '{"row a": {"text": "a b", "label": "x"}, '
+    '"row b": {"text": "c d", "label": "y"}, "row c": {"text": "e f", "label": "x"}}',
     "split": '{"columns": ["text", "label"], "data": [["a b", "x"], ["c d", "y"]]}',
     "lists": '{"text": ["a b", "c d"], "label": ["x", "y"]}',
     "below a name": '{"version": "1", "data": [{"text": "a b", "label": "x"}, '
@@ -208,8 +210,10 @@ def test_shapes_of_json(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "t.json"
     path.write_text(JSON[shape], encoding="utf-8")
     found = contents("text-table", path)
-    assert (found.inputs, found.targets) == (["a b", "c d"], ["x", "y"])
-    assert found.ids == ["t.json, row 1", "t.json, row 2"]
+    assert (found.inputs[:2], found.targets[:2]) == (["a b", "c d"], ["x", "y"])
+    assert found.ids == [
+        f"t.json, row {k + 1}" for k in range(3 if shape == "rows by a name" else 2)
+    ]
 
 
 @pytest.mark.parametrize("orient", ["records", "columns", "index", "split", "table"])

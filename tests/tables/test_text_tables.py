@@ -93,7 +93,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.csv\.gz cannot be unpacked"):
         contents("text-table", path)
     path.write_text("text,label\n")
-    with pytest.raises(DataError, match=r"t\.csv\.gz cannot be unpacked"):
+    with pytest.raises(DataError, match=r"t\.csv\.gz is not compressed by gzip.*Remove \.gz"):
         contents("text-table", path)
 
 
@@ -170,6 +170,30 @@ def test_between_tabs_a_pair_of_marks_in_two_rows_swallows_none(tmp_path: Path) 
     assert read(tmp_path / "t.tsv", "\n".join(lines)).targets == LABELS
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_rows_of_one_column_that_may_be_swallowed_are_told(tmp_path: Path, form: str) -> None:
+    lines = ["text", *(f"A remark of number {k}" for k in range(24))]
+    lines[4], lines[7] = '"' + lines[4], lines[7] + '"'
+    path = tmp_path / f"t.{form}"
+    path.write_text("\n".join(lines))
+    assert any("line 5" in w and "could be a row" in w for w in Table(path).warnings)
+    lines = ["label", *("cat" if k % 2 else "dog" for k in range(24))]
+    lines[4], lines[8] = '"' + lines[4], lines[8] + '"'
+    path.write_text("\n".join(lines))
+    if form == "csv":
+        with pytest.raises(DataError, match="line 5: .* what it holds are rows"):
+            Table(path)
+    else:
+        assert len(Table(path)) == 24
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_texts_of_several_lines_in_one_column_are_read(tmp_path: Path, form: str) -> None:
+    texts = [f'Number {k}\nand its "second" line' for k in range(24)]
+    table = Table(write(tmp_path / f"t.{form}", {"text": texts}))
+    assert table.column("text") == texts and table.warnings == ()
+
+
 def test_between_tabs_cells_of_several_lines_are_read(tmp_path: Path) -> None:
     texts = [f'line {k}\n\nand "another", and\tmore' for k in range(6)]
     texts += [f"a\ttab {k}\nin its first line" for k in range(6)]
@@ -237,6 +261,29 @@ def test_an_index_of_pandas_is_left_out(reader: str, tmp_path: Path, index: str)
     assert any("holds row numbers and is left out" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_row_numbers_without_a_name_as_r_writes_them(tmp_path: Path, form: str) -> None:
+    between = "\t" if form == "tsv" else ","
+    rows = [
+        between.join([f'"{3 * k + 1}"', f'"{t}"', f'"{label}"'])
+        for k, (t, label) in enumerate(zip(TEXTS, LABELS, strict=True))
+    ]
+    header = between.join(['"text"', '"label"'])
+    found = read(tmp_path / f"t.{form}", "\n".join([header, *rows]))
+    assert (found.inputs, found.targets) == (TEXTS, LABELS)
+    assert any("holds row numbers and is left out" in note for note in found.notes)
+
+
+def test_a_separator_within_every_text_is_no_row_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2: 3 cells, but the header has 2"):
+        read(tmp_path / "t.csv", "text,label\nwell, one,x\noh, two,y\n")
+
+
+def test_a_title_above_the_header_is_suspected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="header has 1.*Remove it if it is a title"):
+        read(tmp_path / "t.csv", "\n".join(["Survey of 2024", *LINES]))
+
+
 def test_other_columns_without_a_name_get_one(tmp_path: Path) -> None:
     content = ",text,label\nanna,one two,a\nbert,three four,b\n"
     found = read(tmp_path / "t.csv", content, group_column="column 1")
@@ -285,6 +332,34 @@ def test_two_columns_of_one_name_are_told(tmp_path: Path, form: str) -> None:
         path.write_text('{"text": "a b", "label": "x", "label": "y"}\n')
     with pytest.raises(DataError, match="two columns are named 'label'|'label' is there twice"):
         contents("text-table", path)
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet", "xlsx"])
+def test_two_columns_whose_names_are_two_forms_of_one_are_told(tmp_path: Path, form: str) -> None:
+    both = {"text": ["a b", "c d"], "caf\u00e9": ["x", "y"], "cafe\u0301": ["z", "z"]}
+    with pytest.raises(DataError, match="two columns are named 'café'|'café' is there twice"):
+        Table(write(tmp_path / f"t.{form}", both))
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet", "xlsx"])
+def test_spaces_of_any_kind_around_names_do_not_count(tmp_path: Path, form: str) -> None:
+    own = {" text\u00a0": ["a b", "c d"], "\ufefflabel ": ["x", "y"]}
+    table = Table(write(tmp_path / f"t.{form}", own))
+    assert table.columns == ("text", "label") and table.column("label") == ["x", "y"]
+    assert table.find_column(" text\u00a0", "text_column", ()) == "text"
+
+
+def test_a_name_in_two_forms_is_one_column_of_json(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"caf\u00e9": "x"}\n{"cafe\u0301": "y"}\n', encoding="utf-8")
+    assert Table(path).column("caf\u00e9") == ["x", "y"]
+
+
+@pytest.mark.parametrize("end", ["\0\0\0", "\x1a", "\x1a\n"])
+def test_control_characters_at_the_end_are_told(tmp_path: Path, end: str) -> None:
+    content = "\n".join([*LINES, end])
+    with pytest.raises(DataError, match="line 14 holds only control characters.*Remove it"):
+        read(tmp_path / "t.csv", content)
 
 
 HEADLESS = {
