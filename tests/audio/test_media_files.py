@@ -19,6 +19,7 @@ from pyarrow import parquet
 from mmft_core.errors import SampleError
 from mmft_core.serve.inputs import Inputs, Upload
 from mmft_core.serve.refused import RefusedError
+from mmft_core.serve.settings import ServeSettings
 from tests.audio.networks import sound
 from tests.audio.tools import write_media
 
@@ -209,7 +210,11 @@ def test_without_the_extra_they_are_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_uploads_are_limited_by_what_the_header_says(tmp_path: Path) -> None:
-    inputs = Inputs({"audio": AudioProcessor(rate=16_000, window=2.0)}, False, {"seconds": 2.5})
+    inputs = Inputs(
+        {"audio": AudioProcessor(rate=16_000, window=2.0)},
+        False,
+        ServeSettings(extents={"seconds": 2.5}),
+    )
     short = write_media(tmp_path / "a.m4a", [sound(1.0, 1, RATE)], RATE)
     long = write_media(tmp_path / "b.m4a", [np.zeros(30 * RATE, np.float32)], RATE)
     with short.open("rb") as content:

@@ -21,7 +21,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is 
 
 
 def use_terminal(name: str) -> None:
-    """Let this process, the leader of a new session, write to a terminal that controls it."""
+    """Let this process, the leader of a new session, write to a terminal that controls it.
+
+    It hears when that is closed, also where the tests themselves do not, as under nohup.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     terminal = os.open(name, os.O_RDWR)
     os.dup2(terminal, 1)
     os.dup2(terminal, 2)
@@ -36,7 +40,10 @@ def test_a_closed_terminal_leaves_a_checkpoint(tmp_path: Path) -> None:
     process.wait_for(output / "checkpoints" / "step-3")
     os.close(theirs)
     os.close(ours)
-    assert process.wait(60) == 130
+    try:
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
     steps = sorted((output / "checkpoints").glob("step-*"))
     assert steps and not (output / "results.json").exists()
 
