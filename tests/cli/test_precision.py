@@ -15,6 +15,7 @@ from PIL import Image
 
 from mmft_core.cli import main
 from mmft_core.precision import Inference, inference_precision
+from mmft_core.serve import app
 from tests.conftest import Finished, make_photo_folder, run_arguments
 
 Mmft = Callable[..., Finished]
@@ -161,10 +162,14 @@ def test_indexing_and_searching_and_serving(
     assert scores["fp32"] == pytest.approx(scores["bf16"], abs=0.05)
 
     predictors: list[Any] = []
-    monkeypatch.setattr("mmft_core.serve.server.run", lambda app, listener, grace: None)
-    monkeypatch.setattr(
-        "mmft_core.serve.app.create_app", lambda *given: predictors.append(given[1])
-    )
+    create_app = app.create_app
+
+    def create(*given: Any) -> Any:
+        predictors.append(given[1])
+        return create_app(*given)
+
+    monkeypatch.setattr("mmft_core.serve.server.run", lambda service, listener: None)
+    monkeypatch.setattr("mmft_core.serve.app.create_app", create)
     for more in ((), BF16):
         assert mmft("serve", run, "--port", "0", *more).code == 0
     assert [predictor.inference.precision for predictor in predictors] == ["fp32", "bf16"]
