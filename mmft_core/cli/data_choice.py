@@ -80,7 +80,7 @@ def _own(assignments: tuple[str, ...]) -> Tree:
 
 
 def group_column(assignments: tuple[str, ...]) -> str | None:
-    """The column of groups that the settings name."""
+    """The group column that the settings name; None if they name none."""
     column = _own(assignments).get("group_column")
     return None if column is None else str(column)
 

@@ -31,7 +31,7 @@ class Piped:
 
 
 Source: TypeAlias = Path | Remote | Piped | str
-"""A file, one that is to be fetched, or a text as it was typed."""
+"""A file, an address to download from, standard input, or a text as it was typed."""
 
 
 class Sources(Split):

@@ -26,7 +26,7 @@ LINGER = 2.0
 A connection that is closed with unread bytes is reset, and its client may lose the answer.
 """
 _FAREWELL = 1.0
-"""Seconds for a request that was on its way when the server began to end."""
+"""Seconds to wait for a request that was already on its way when shutdown began."""
 
 
 class Phase(Enum):

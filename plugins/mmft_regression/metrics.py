@@ -48,7 +48,7 @@ class _Sums:
 
 
 class R2(Metric):
-    """The share of the targets' variance that is explained; undefined where they have none."""
+    """The share of the targets' variance that is explained; undefined if they do not vary."""
 
     def __init__(self) -> None:
         self.reset()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from pyarrow import parquet
 from tests.audio.networks import real_whisper
 from tests.audio.tools import write_media
 from tests.conftest import Finished
+from tests.own_data.tools import read_csv, write_csv
 
 Mmft = Callable[..., Finished]
 RATE = 8000
@@ -85,19 +85,6 @@ def by_tone(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return use
 
 
-def table(path: Path, rows: Sequence[dict[str, object]]) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def clean(mmft: Mmft, data: Path, output: Path, *more: object) -> Finished:
     arguments = ("--task", "asr", "--longest", "6", "--aligner", "tones", "-o", output, *more)
     return mmft("data", "clean", data, *map(str, arguments))
@@ -116,10 +103,10 @@ class TestTables:
             {"clip": "long.wav", "sentence": text, "speaker": "a, b", "split": "train"},
             {"clip": "short.wav", "sentence": "two three", "speaker": "c", "split": "test"},
         ]
-        data = table(tmp_path / "talks.csv", rows)
+        data = write_csv(tmp_path / "talks.csv", rows)
         finished = clean(mmft, data, tmp_path / "out" / "cut.csv")
         assert finished.code == 0, finished.err
-        *pieces, short = read(tmp_path / "out" / "cut.csv")
+        *pieces, short = read_csv(tmp_path / "out" / "cut.csv")
         assert len(pieces) >= 2 and "1 cut into" in finished.out
         assert "mmft run --dataset" in finished.out and "--group source" in finished.out
         # All words in order, each once, in pieces that end where phrases end.
@@ -146,7 +133,7 @@ class TestTables:
             file = recording(tmp_path / f"{number}.wav", LONG[number % 3 :])
             rows.append({"audio": file.name, "text": " ".join(LONG[number % 3 :])})
         cut = tmp_path / "cut.csv"
-        assert clean(mmft, table(tmp_path / "t.csv", rows), cut, "--remove", "empty").code == 0
+        assert clean(mmft, write_csv(tmp_path / "t.csv", rows), cut, "--remove", "empty").code == 0
         arguments = ["--task", "asr", "--backbone", "whisper-tiny", "--weights", "none"]
         settings = ["--set=backbone.size=tiny", "--set=backbone.padding=batch", "--epochs", "0"]
         fast = ["--set=task.num_beams=1", "--set=task.max_new_tokens=4", "--set=engine.workers=0"]
@@ -157,7 +144,9 @@ class TestTables:
         )
         assert finished.code == 0, finished.err
         kept = parquet.read_table(output / "samples.parquet").to_pylist()
-        source = {f"cut.csv, row {k}": row["source"] for k, row in enumerate(read(cut), start=1)}
+        source = {
+            f"cut.csv, row {k}": row["source"] for k, row in enumerate(read_csv(cut), start=1)
+        }
         home: dict[str, set[str]] = {}
         for sample in kept:
             row = source[sample["id"].split(" (")[0]]
@@ -200,9 +189,9 @@ class TestTables:
             {"audio": "s.wav", "start": start, "end": end, "text": " ".join(LONG)},
             {"audio": "s.wav", "start": 0, "end": 0.9, "text": "ten ten"},
         ]
-        finished = clean(mmft, table(tmp_path / "t.csv", rows), tmp_path / "cut.csv")
+        finished = clean(mmft, write_csv(tmp_path / "t.csv", rows), tmp_path / "cut.csv")
         assert finished.code == 0, finished.err
-        *pieces, rest = read(tmp_path / "cut.csv")
+        *pieces, rest = read_csv(tmp_path / "cut.csv")
         assert all(p["start"] == p["end"] == "" and p["audio"].endswith(".wav") for p in pieces)
         assert rest["audio"] == "s.wav" and rest["start"] == "0" and rest["end"] == "0.9"
         assert {p["source"] for p in pieces} == {rest["source"]}  # Of one file.
@@ -214,26 +203,26 @@ class TestTables:
     def test_a_group_that_is_there_is_kept(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         recording(tmp_path / "a.wav", LONG)
         rows = [{"audio": "a.wav", "text": " ".join(LONG), "speaker": "x", "source": "own"}]
-        data = table(tmp_path / "t.csv", rows)
+        data = write_csv(tmp_path / "t.csv", rows)
         finished = clean(mmft, data, tmp_path / "one.csv", "--set", "dataset.group_column=speaker")
         assert finished.code == 0 and "--group speaker" in finished.out, finished.err
-        assert {row["source"] for row in read(tmp_path / "one.csv")} == {"own"}
+        assert {row["source"] for row in read_csv(tmp_path / "one.csv")} == {"own"}
         assert clean(mmft, data, tmp_path / "two.csv").code == 0
-        (first, *_) = read(tmp_path / "two.csv")
+        (first, *_) = read_csv(tmp_path / "two.csv")
         assert first["source"] == "own" and first["source_"] == "000001"
 
 
 def test_long_silence_is_left_out_and_told(tmp_path: Path, mmft: Mmft, by_tone) -> None:
     recording(tmp_path / "a.wav", LONG[:2], pause=16.0)
-    data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:2])}])
+    data = write_csv(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:2])}])
     finished = clean(mmft, data, tmp_path / "cut.csv")
     assert finished.code == 0, finished.err
     assert "! t.csv, row 1 (a.wav): has no words from " in finished.err
-    rows = read(tmp_path / "cut.csv")
+    rows = read_csv(tmp_path / "cut.csv")
     assert [row["text"] for row in rows] == list(LONG[:2])
     heard = ByTone().write([Recording(tmp_path / row["audio"]) for row in rows])
     assert [Words.of(row["text"]).keys for row in rows] == [tuple(h.split()) for h in heard]
-    removed = read(tmp_path / "cut.removed.csv")
+    removed = read_csv(tmp_path / "cut.removed.csv")
     assert removed and all(r["kind"] == "uncut" and "has no words" in r["reason"] for r in removed)
 
 
@@ -247,10 +236,10 @@ def test_words_that_are_heard_in_silence_do_not_count(
 ) -> None:
     monkeypatch.setattr(Recognizer, "of", lambda place, train: HearsInSilence())
     recording(tmp_path / "a.wav", LONG[:3], pause=16.0)
-    data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:3])}])
+    data = write_csv(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG[:3])}])
     finished = clean(mmft, data, tmp_path / "cut.csv")
     assert finished.code == 0 and "cannot be cut" not in finished.err, finished.err
-    assert [row["text"] for row in read(tmp_path / "cut.csv")] == list(LONG[:3])
+    assert [row["text"] for row in read_csv(tmp_path / "cut.csv")] == list(LONG[:3])
 
 
 def test_folders_and_videos(tmp_path: Path, mmft: Mmft, by_tone) -> None:
@@ -260,7 +249,7 @@ def test_folders_and_videos(tmp_path: Path, mmft: Mmft, by_tone) -> None:
     (tmp_path / "talks" / "a.txt").write_text(" ".join(LONG))
     finished = clean(mmft, tmp_path / "talks", tmp_path / "cut.csv")
     assert finished.code == 0, finished.err
-    pieces = read(tmp_path / "cut.csv")
+    pieces = read_csv(tmp_path / "cut.csv")
     assert len(pieces) > 1 and " ".join(p["target"] for p in pieces) == " ".join(LONG)
     waves = [load(Recording(tmp_path / p["audio"]), RATE) for p in pieces]
     torch.testing.assert_close(torch.cat(waves), load(Recording(video), RATE), atol=1e-6, rtol=0)
@@ -287,7 +276,7 @@ def test_texts_that_stay_whole_are_told(tmp_path: Path, mmft: Mmft) -> None:
     for name in "ab":
         recording(tmp_path / f"{name}.wav", LONG)
     rows = [{"audio": f"{k}.wav", "remark": " ".join(LONG) + k, "label": k} for k in "ab"]
-    data = table(tmp_path / "t.csv", rows)
+    data = write_csv(tmp_path / "t.csv", rows)
     arguments = ("--task", "fusion-cls", "--longest", "4", "-o", tmp_path / "cut.csv")
     finished = mmft("data", "clean", data, *arguments, "--remove", "empty")
     assert finished.code == 0, finished.err
@@ -300,7 +289,7 @@ def test_classes_need_no_aligner(tmp_path: Path, mmft: Mmft) -> None:
     arguments = ("--task", "audio-cls", "--longest", "4", "-o", tmp_path / "cut.csv")
     finished = mmft("data", "clean", tmp_path / "sounds", *arguments, "--remove", "empty")
     assert finished.code == 0, finished.err
-    rows = read(tmp_path / "cut.csv")
+    rows = read_csv(tmp_path / "cut.csv")
     assert {row["label"] for row in rows} == {"quiet", "loud"} and len(rows) >= 6
     lengths = [soundfile.info(tmp_path / row["audio"]).duration for row in rows]
     assert max(lengths) <= 4
@@ -312,15 +301,15 @@ class TestRefused:
         assert finished.code == 0, finished.err
         assert "! t.csv, row 1 (a.wav): cannot be cut: " in finished.err, finished.err
         assert reason in finished.err
-        (removed,) = read(path.with_suffix(".removed.csv"))
+        (removed,) = read_csv(path.with_suffix(".removed.csv"))
         assert removed["kind"] == "uncut" and removed["id"] == "t.csv, row 1 (a.wav)"
-        assert len(read(path)) == 1  # The other row.
+        assert len(read_csv(path)) == 1  # The other row.
 
     def data(self, folder: Path, phrases: Sequence[str], text: str, pause: float = 0.5) -> Path:
         recording(folder / "a.wav", phrases, pause)
         recording(folder / "b.wav", ["two"])
         rows = [{"audio": "a.wav", "text": text}, {"audio": "b.wav", "text": "two"}]
-        return table(folder / "t.csv", rows)
+        return write_csv(folder / "t.csv", rows)
 
     def test_another_transcript(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         data = self.data(
@@ -332,7 +321,7 @@ class TestRefused:
     def test_a_transcript_of_a_part(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         data = self.data(tmp_path, LONG, " ".join(LONG[:4]))
         finished = clean(mmft, data, tmp_path / "cut.csv")
-        assert "cannot be cut" in finished.err and len(read(tmp_path / "cut.csv")) == 1
+        assert "cannot be cut" in finished.err and len(read_csv(tmp_path / "cut.csv")) == 1
 
     def test_no_pause(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         phrase = " ".join(VOCABULARY * 2)
@@ -372,14 +361,14 @@ class TestRefused:
         self, arguments: tuple[str, ...], message: str, tmp_path: Path, mmft: Mmft
     ) -> None:
         data = self.data(tmp_path, LONG, " ".join(LONG))
-        table(data, [row | {"label": "xy"[k]} for k, row in enumerate(read(data))])
+        write_csv(data, [row | {"label": "xy"[k]} for k, row in enumerate(read_csv(data))])
         finished = mmft("data", "clean", data, *arguments, "-o", tmp_path / "cut.csv")
         assert finished.code == 2 and message in finished.err and "Traceback" not in finished.err
         assert not (tmp_path / "cut.csv").exists() and not (tmp_path / "cut.pieces").exists()
 
     def test_a_full_disk(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         recording(tmp_path / "a.wav", LONG, subtype="FLOAT")
-        data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG)}])
+        data = write_csv(tmp_path / "t.csv", [{"audio": "a.wav", "text": " ".join(LONG)}])
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
         try:
@@ -401,14 +390,14 @@ class TestRefused:
 
     def test_nothing_left(self, tmp_path: Path, mmft: Mmft, by_tone) -> None:
         recording(tmp_path / "a.wav", LONG)
-        data = table(tmp_path / "t.csv", [{"audio": "a.wav", "text": "something else " * 20}])
+        data = write_csv(tmp_path / "t.csv", [{"audio": "a.wav", "text": "something else " * 20}])
         finished = clean(mmft, data, tmp_path / "cut.csv")
         assert finished.code == 2 and "is left:\n  t.csv, row 1 (a.wav): cannot" in finished.err
         assert sorted(file.name for file in tmp_path.iterdir()) == ["a.wav", "t.csv"]
 
     def test_texts_are_not_cut(self, tmp_path: Path, mmft: Mmft) -> None:
         rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
-        data, output = table(tmp_path / "t.csv", rows), tmp_path / "cut.csv"
+        data, output = write_csv(tmp_path / "t.csv", rows), tmp_path / "cut.csv"
         arguments = ("--task", "text-cls", "--longest", "6", "-o", output)
         finished = mmft("data", "clean", data, *arguments)
         assert finished.code == 2 and "--longest cannot cut the inputs of" in finished.err
@@ -475,13 +464,13 @@ def test_speech_by_a_pretrained_whisper(tmp_path: Path, mmft: Mmft) -> None:
     soundfile.write(tmp_path / "talk.wav", samples, rate)
     assert len(samples) > 30 * rate
     text = " ".join(sentences * 2)
-    data = table(tmp_path / "t.csv", [{"audio": "talk.wav", "text": text}])
+    data = write_csv(tmp_path / "t.csv", [{"audio": "talk.wav", "text": text}])
     arguments = ("--task", "asr", "--longest", "30", "--aligner", folder, "-o", tmp_path / "c.csv")
     finished = mmft("data", "clean", data, *arguments)
     assert finished.code == 0 and not finished.err.count("cannot be cut"), finished.err
     ends = np.cumsum([len(part) for part in parts]).reshape(-1, 2)  # Of speech, and of its pause.
     heard, at = "", 0
-    pieces = read(tmp_path / "c.csv")
+    pieces = read_csv(tmp_path / "c.csv")
     assert len(pieces) >= 2
     for piece in pieces:
         heard = f"{heard} {piece['text']}".strip()

@@ -26,20 +26,8 @@ from transformers import (
 
 from mmft_core.generation import Generation
 from tests.audio.networks import RATE, Recordings, collated, heard, make_backbone
+from tests.export.families import LAYERS, STABLE, WAVES
 
-SMALL: dict[str, Any] = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
-WAVES: dict[str, Any] = {
-    **SMALL,
-    "conv_dim": [32] * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 2,
-}
-STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 ANGLES, BRACKETS = ("<pad>", "<unk>"), ("[PAD]", "[UNK]")
 CTC: dict[str, tuple[type[PreTrainedConfig], dict[str, Any], tuple[str, str], bool]] = {
     "wav2vec 2.0 as base-960h": (Wav2Vec2Config, {}, ANGLES, True),
@@ -106,7 +94,7 @@ def test_ctc(what: str, recordings: Recordings, tmp_path: Path) -> None:
 @torch.no_grad()
 def test_spectrograms(more: dict[str, Any], recordings: Recordings, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    AutoModel.from_config(ASTConfig(**SMALL, max_length=256)).save_pretrained(tmp_path)
+    AutoModel.from_config(ASTConfig(**LAYERS, max_length=256)).save_pretrained(tmp_path)
     ASTFeatureExtractor(max_length=256, **more).save_pretrained(tmp_path)
     extractor: Any = AutoFeatureExtractor.from_pretrained(tmp_path)
     network = AutoModel.from_pretrained(tmp_path).eval()

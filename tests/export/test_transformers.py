@@ -39,6 +39,13 @@ from tests.text.tools import TEXTS, Texts
 CLASSES = ("rain", "sun", "größe")
 
 
+def exported(task: Any, folder: Path) -> tuple[Path, Any, Any]:
+    """The folder of an export of a task, with what `weights.write` gives: its files, and notes."""
+    out = folder / "export"
+    out.mkdir()
+    return out, *weights.write(task, out)
+
+
 def built(
     family: Family,
     task: str,
@@ -119,9 +126,7 @@ def test_text_classifiers_claim_the_network_alone(
 ) -> None:
     checkpoint = str(TEXT[name].save(tmp_path / "checkpoint"))
     task = built(TEXT[name], "text-cls", checkpoint, Texts(), max_length=32)
-    out = tmp_path / "export"
-    out.mkdir()
-    _, notes = weights.write(task, out)
+    out, _, notes = exported(task, tmp_path)
     assert len(notes) == 1 and "without the classifier" in notes[0]
     found = config(out / "text")
     assert "id2label" not in found and found["dtype"] == "float32"
@@ -166,9 +171,8 @@ def test_language_models(name: str, tmp_path: Path, caplog: pytest.LogCaptureFix
     checkpoint = str(TEXT[name].save(tmp_path / "checkpoint"))
     settings = {"max_new_tokens": 9, "num_beams": 2, "no_repeat_ngram": 2}
     task = built(TEXT[name], "summarization", checkpoint, Texts(), settings=settings)
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     with silent(caplog):
         pipeline = transformers.pipeline("text-generation", str(out / "text"))
     (wanted,) = predicted(task, "text", ["A short one."])
@@ -187,9 +191,7 @@ def test_what_a_checkpoint_says_of_generation_is_kept(tmp_path: Path) -> None:
     assets = tmp_path / "assets"
     assets.mkdir()
     task.backbone("text").save_assets(assets)
-    out = tmp_path / "export"
-    out.mkdir()
-    weights.write(task, out)
+    out, *_ = exported(task, tmp_path)
     for folder in (assets, out / "text"):
         kept = transformers.GenerationConfig.from_pretrained(folder)
         assert (kept.temperature, kept.eos_token_id, kept.pad_token_id) == (0.6, [2, 7], 0)
@@ -200,9 +202,8 @@ def test_encoder_decoders(name: str, tmp_path: Path, caplog: pytest.LogCaptureFi
     checkpoint = str(TEXT[name].save(tmp_path / "checkpoint"))
     settings = {"max_new_tokens": 9, "num_beams": 3, "prompt": "Sum up: {text} -->"}
     task = built(TEXT[name], "summarization", checkpoint, Texts(), settings=settings)
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     with silent(caplog):
         network = transformers.AutoModelForSeq2SeqLM.from_pretrained(out / "text")
     assert network.generation_config.num_beams == 3
@@ -218,9 +219,8 @@ def test_sentence_transformers(name: str, tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers")
     checkpoint = str(TEXT[name].save(tmp_path / "checkpoint"))
     task = built(TEXT[name], "text-retrieval", checkpoint, Texts(), max_length=16)
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     network = told(out / "text")["network"]
     for text in TEXTS:  # Some of them are longer than 16 tokens.
         found = torch.from_numpy(network.encode([text]))
@@ -264,9 +264,8 @@ def test_ctc(
         often = int(backbone._logits(backbone.encode(inputs)).argmax(-1).mode().values)
         # What writes nothing in mmft has a name that transformers would write.
         head.weight[[often, unknown]] = head.weight[[unknown, often]]
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     with silent(caplog):
         pipeline = transformers.pipeline("automatic-speech-recognition", str(out / "audio"))
         transformers.AutoProcessor.from_pretrained(out / "audio")
@@ -283,9 +282,8 @@ def test_sounds_in_classes(
 ) -> None:
     checkpoint = str(AUDIO[name].save(tmp_path / "checkpoint"))
     task = built(AUDIO[name], "audio-cls", checkpoint, recordings)
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     with silent(caplog):
         pipeline = transformers.pipeline("audio-classification", str(out / "audio"), top_k=None)
     for index, given in enumerate(heard(recordings)):
@@ -301,9 +299,7 @@ def test_classifiers_whose_head_transformers_lacks(
 ) -> None:
     checkpoint = str(AUDIO[name].save(tmp_path / "checkpoint"))
     task = built(AUDIO[name], "audio-cls", checkpoint, recordings)
-    out = tmp_path / "export"
-    out.mkdir()
-    (note,) = weights.write(task, out)[1]
+    out, _, (note,) = exported(task, tmp_path)
     assert "without the classifier" in note and note in (out / "audio" / "README.md").read_text()
     with silent(caplog):
         network = told(out / "audio")["network"].eval()
@@ -337,9 +333,8 @@ def test_whisper(
         network.save_pretrained(checkpoint)
     settings = {"max_new_tokens": 12, "num_beams": 2}
     task = built(family, "asr", str(checkpoint), recordings, settings=settings, language=language)
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     assert config(out / "audio")["dtype"] == "float32"
     assert (out / "audio" / "preprocessor_config.json").is_file()
     with silent(caplog):
@@ -361,9 +356,8 @@ def test_a_whisper_with_a_tokenizer_of_its_own(
 ) -> None:
     family, settings = AUDIO["whisper"], {"max_new_tokens": 6, "num_beams": 1}
     task = built(family, "asr", "none", recordings, settings=settings, size="tiny")
-    out = tmp_path / "export"
-    out.mkdir()
-    assert weights.write(task, out)[1] == []
+    out, _, notes = exported(task, tmp_path)
+    assert notes == []
     with silent(caplog):
         pipeline = transformers.pipeline("automatic-speech-recognition", str(out / "audio"))
     (wanted,) = predicted(task, "audio", [recordings.raw(0)])
@@ -377,9 +371,7 @@ def test_a_whisper_that_has_heard_no_silence_claims_no_pipeline(
     family = AUDIO["whisper"]
     checkpoint = str(family.save(tmp_path / "checkpoint"))
     task = built(family, "asr", checkpoint, recordings, padding="batch")
-    out = tmp_path / "export"
-    out.mkdir()
-    (note,) = weights.write(task, out)[1]
+    out, _, (note,) = exported(task, tmp_path)
     assert "padding" in note and not (out / "audio" / "preprocessor_config.json").exists()
     assert not re.search("^pipeline_tag", (out / "audio" / "README.md").read_text(), re.M)
     told(out / "audio")
@@ -388,9 +380,7 @@ def test_a_whisper_that_has_heard_no_silence_claims_no_pipeline(
 def test_heads_are_written_beside_the_networks(tmp_path: Path) -> None:
     checkpoint = str(TEXT["bert"].save(tmp_path / "checkpoint"))
     task = built(TEXT["bert"], "text-cls", checkpoint, Texts())
-    out = tmp_path / "export"
-    out.mkdir()
-    files, _ = weights.write(task, out)
+    out, files, _ = exported(task, tmp_path)
     assert [f.relative_to(out).as_posix() for f in files] == [
         "text/model.safetensors",
         "head.safetensors",

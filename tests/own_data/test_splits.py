@@ -48,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: None) -> Itera
 
 
 def loss_of(mmft: Mmft, run: Path, data: Path, split: str, labels: dict[str, str]) -> float:
-    """The mean cross-entropy of what is predicted for a split."""
+    """The mean cross-entropy of the predictions for a split."""
     more = ("--split", split, "--top-k", "9", "--format", "jsonl")
     lines = mmft("predict", run, "--dataset", data, *more).out.splitlines()
     losses = []

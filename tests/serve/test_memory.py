@@ -55,7 +55,7 @@ def test_one_input_that_does_not_fit(
 
 
 def test_an_input_for_which_others_left_no_memory(digits: Path, monkeypatch: Any) -> None:
-    """Reading fails while another request is in hand: that one may be at fault, so come again."""
+    """Memory runs out while another request is computed, which may be the cause: 503, not 413."""
     from PIL import Image
 
     held = Held()
