@@ -104,14 +104,14 @@ def serve(
     app = create_app(folder.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         service = server.Server(app, settings)
-        service.end_by_signals()
-        address = f"[{host}]" if ":" in host else host
-        echo(f"serving  http://{address}:{listener.getsockname()[1]}")
-        if host not in _HOME and settings.api_key is None:
-            note = "whoever reaches this address may use the model; --api-key asks for a key"
-            echo(f"! {note}", err=True)
-        logs.configure_logs(access_log, log_format)
-        server.run(service, listener)
+        with service.ended_by_signals():
+            address = f"[{host}]" if ":" in host else host
+            echo(f"serving  http://{address}:{listener.getsockname()[1]}")
+            if host not in _HOME and settings.api_key is None:
+                note = "whoever reaches this address may use the model; --api-key asks for a key"
+                echo(f"! {note}", err=True)
+            logs.configure_logs(access_log, log_format)
+            server.run(service, listener)
 
 
 def served_by(run_dir: Path, backend: str | None) -> Path:

@@ -8,6 +8,8 @@ import math
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
@@ -21,6 +23,7 @@ from mmft_core.serve.settings import ServeSettings
 
 _BACKLOG = 2048
 """Clients that may wait to be accepted."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TURN = 0.001
 """Seconds that a thread keeps the interpreter while others wait for it."""
 
@@ -107,14 +110,19 @@ class Server(uvicorn.Server):
         self._signals.append(sig)
         super().handle_exit(sig, frame)
 
-    def end_by_signals(self) -> None:
+    @contextmanager
+    def ended_by_signals(self) -> Iterator[None]:
         """Let SIGINT and SIGTERM end the server, also before it runs.
 
         uvicorn has its own handlers while it runs. When it has ended it restores these and raises
         the signal once more, by which the process would otherwise end with an error.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle_exit)
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _in_haste(self) -> bool:
         """Whether it was Ctrl-C, or a second signal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,8 +171,10 @@ def test_indexing_and_searching_and_serving(
 
     monkeypatch.setattr("mmft_core.serve.server.run", lambda service, listener: None)
     monkeypatch.setattr("mmft_core.serve.app.create_app", create)
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     for more in ((), BF16):
         assert mmft("serve", run, "--port", "0", *more).code == 0
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
     assert [predictor.inference.precision for predictor in predictors] == ["fp32", "bf16"]
 
 
