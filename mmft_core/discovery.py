@@ -7,8 +7,8 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pluggy
@@ -21,6 +21,7 @@ from mmft_core.specs import (
     API_VERSION,
     KINDS,
     BackboneSpec,
+    CommandSpec,
     DatasetSpec,
     MetricSpec,
     Spec,
@@ -32,6 +33,7 @@ HOOKS: dict[str, type[Spec]] = {
     "register_dataset": DatasetSpec,
     "register_task": TaskSpec,
     "register_metric": MetricSpec,
+    "register_command": CommandSpec,
 }
 
 
@@ -41,17 +43,8 @@ class _Source:
 
     entry_point: importlib.metadata.EntryPoint
     plugin: str
-
-    # Each look parses all of the distribution's metadata, so every component's is the same.
-    @cached_property
-    def distribution(self) -> str:
-        dist = self.entry_point.dist
-        return dist.name if dist else "unknown"
-
-    @cached_property
-    def version(self) -> str:
-        dist = self.entry_point.dist
-        return dist.version if dist else "unknown"
+    distribution: str
+    version: str
 
     def cause(self, error: BaseException) -> str:
         return told(error, self.entry_point.module.partition(".")[0])
@@ -103,17 +96,22 @@ def _label(
     Where two distributions declare one entry-point name, neither is preferred: both are labelled
     "distribution:name", and the clash is recorded. The same declaration twice is loaded once.
     """
-    points = sorted(entry_points, key=lambda e: (e.name, e.dist.name if e.dist else "", e.value))
+    # Each look at a name or a version parses all of a distribution's metadata.
+    origin = cache(lambda dist: (dist.name, dist.version) if dist else ("unknown", "unknown"))
+    points = sorted(entry_points, key=lambda e: (e.name, origin(e.dist)[0], e.value))
     names = Counter(point.name for point in points)
     sources: list[_Source] = []
     failures: list[Failure] = []
     seen: set[str] = set()
     for point in points:
-        source = _Source(entry_point=point, plugin=point.name)
+        distribution, version = origin(point.dist)
+        source = _Source(
+            entry_point=point, plugin=point.name, distribution=distribution, version=version
+        )
         if names[point.name] > 1:
-            rivals = sorted({p.dist.name for p in points if p.name == point.name and p.dist})
+            rivals = sorted({origin(p.dist)[0] for p in points if p.name == point.name and p.dist})
             if len(rivals) > 1:
-                source = _Source(entry_point=point, plugin=f"{source.distribution}:{point.name}")
+                source = replace(source, plugin=f"{distribution}:{point.name}")
                 failures.append(
                     source.failure(
                         f"the plugin name '{point.name}' is declared by {' and '.join(rivals)}; "

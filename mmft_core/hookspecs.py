@@ -1,4 +1,4 @@
-"""The four hooks: how a plugin offers its components.
+"""The hooks: how a plugin offers its components.
 
 A plugin is a module that a distribution names in the entry-point group `mmft`:
 
@@ -26,8 +26,8 @@ A plugin is a module that a distribution names in the entry-point group `mmft`:
         return FlowerNet(options.width)
 
 After `pip install`, `mmft plugins` lists `flowernet` and `mmft run --backbone flowernet` uses it.
-What `build` receives and returns for each kind is said in `mmft_core.contracts`; whether it does
-so is checked by the conformance kit, `mmft_core.testing`. Each hook may be left out.
+What `build` receives and returns for each kind is said in `mmft_core.contracts`; the conformance
+kit, `mmft_core.testing`, checks whether it does so. Each hook may be left out.
 
 A plugin that was written for another version of this contract says so with a module attribute
 `MMFT_API_VERSION`; without it, version 1 is meant.
@@ -39,7 +39,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from mmft_core.specs import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec
+from mmft_core.specs import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec
 
 PROJECT = "mmft"
 
@@ -65,3 +65,8 @@ def register_task() -> Sequence[TaskSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_metric() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
     """Return the metrics that the plugin offers."""
+
+
+@hookspec
+def register_command() -> Sequence[CommandSpec]:  # type: ignore[empty-body]
+    """Return the commands that the plugin adds to `mmft`."""

@@ -17,9 +17,11 @@ from mmft_core.extras import extra_installed, missing_error
 from mmft_core.specs import (
     KINDS,
     BackboneSpec,
+    CommandSpec,
     DatasetSpec,
     Kind,
     MetricSpec,
+    PartSpec,
     Spec,
     TaskSpec,
     resolve,
@@ -65,7 +67,7 @@ class Component(Generic[S]):
         Raises:
             PluginError: what the spec names is none.
         """
-        if self.spec.options is None:
+        if not isinstance(self.spec, PartSpec) or self.spec.options is None:
             return NoOptions
         found = resolve(self.spec.options)
         if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
@@ -85,6 +87,21 @@ class Component(Generic[S]):
         if missing:
             raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
         return resolve(self.spec.build)(options, context)
+
+    def load(self) -> Any:
+        """Import what the component's `build` names.
+
+        Raises:
+            MissingExtraError: packages that it needs are not installed.
+            PluginError: it cannot be imported.
+        """
+        try:
+            return resolve(self.spec.build)
+        except PluginError:
+            if missing := self.missing_extras():
+                what = f"{self.kind} '{self.name}'"
+                raise missing_error(what, missing, self.distribution) from None
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +141,9 @@ class Registry:
 
     def metric(self, name: str) -> Component[MetricSpec]:
         return cast("Component[MetricSpec]", self.get("metric", name))
+
+    def command(self, name: str) -> Component[CommandSpec]:
+        return cast("Component[CommandSpec]", self.get("command", name))
 
     def get(self, kind: Kind, name: str) -> Component[Spec]:
         """Return the component of that name, bare or as "plugin/name".

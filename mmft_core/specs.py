@@ -22,8 +22,10 @@ from mmft_core.errors import MmftError, PluginError, first_line
 API_VERSION = 1
 """The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
 
-Kind = Literal["backbone", "dataset", "task", "metric"]
-KINDS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")
+Kind = Literal["backbone", "dataset", "task", "metric", "command"]
+PARTS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")
+"""The kinds of which a run is made."""
+KINDS: tuple[Kind, ...] = (*PARTS, "command")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -35,20 +37,14 @@ ANY_MODALITIES = ("*",)
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What all four kinds of component declare.
+    """What every component declares.
 
     Attributes:
         name: what the user types; lower-case letters, digits, dots and hyphens.
         summary: one line for `mmft plugins`.
-        build: "package.module:attribute" of a callable `build(options, context)`; which context
-            and which result is said in `mmft_core.contracts`.
-        options: path of a frozen dataclass with a default for every field, or None for none.
-            Its module must not import torch, so that `mmft plugins show` stays instant.
+        build: "package.module:attribute" of what the component is built by; each kind says what
+            that is.
         extras: optional-dependency groups of the plugin's distribution that must be installed.
-        defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
-            give way to anything the user sets, and are passed over where a chosen part does not
-            have such an option.
-        scratch: what is recommended instead where a backbone starts from random weights.
     """
 
     kind: ClassVar[Kind]
@@ -56,17 +52,14 @@ class Spec:
     name: str
     summary: str
     build: str
-    options: str | None = None
     extras: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise PluginError(
                 f"{self.kind} name {self.name!r} is not lower-case letters, digits, '.', '-', '_'."
             )
-        for path in (self.build, self.options, getattr(self, "describe", None)):
+        for path in (self.build, *(getattr(self, name, None) for name in ("options", "describe"))):
             if path is not None and not (isinstance(path, str) and _PATH.fullmatch(path)):
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
@@ -99,7 +92,28 @@ def _annotations(spec: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneSpec(Spec):
+class PartSpec(Spec):
+    """What the parts of a run declare: backbones, datasets, tasks and metrics.
+
+    Their `build` is a callable `build(options, context)`; which context and which result is said
+    in `mmft_core.contracts`.
+
+    Attributes:
+        options: path of a frozen dataclass with a default for every field, or None for none.
+            Its module must not import torch, so that `mmft plugins show` stays instant.
+        defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
+            give way to anything the user sets, and are passed over where a chosen part does not
+            have such an option.
+        scratch: what is recommended instead where a backbone starts from random weights.
+    """
+
+    options: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(PartSpec):
     """An encoder of one modality.
 
     Attributes:
@@ -120,7 +134,7 @@ class BackboneSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSpec(Spec):
+class DatasetSpec(PartSpec):
     """A source of samples.
 
     Attributes:
@@ -152,7 +166,7 @@ class DatasetSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSpec(Spec):
+class TaskSpec(PartSpec):
     """What is learned on top of backbones.
 
     Attributes:
@@ -209,7 +223,7 @@ class TaskSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricSpec(Spec):
+class MetricSpec(PartSpec):
     """A figure of merit.
 
     Attributes:
@@ -221,6 +235,22 @@ class MetricSpec(Spec):
 
     measures: str
     higher_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(Spec):
+    """A command of `mmft`. Its `build` names a `click.Command`, imported when it is called.
+
+    Attributes:
+        section: the heading under which `mmft --help` lists it.
+        distributed: whether the processes that torchrun started may run it together; any other
+            command refuses to.
+    """
+
+    kind = "command"
+
+    section: str = "Other commands"
+    distributed: bool = False
 
 
 def resolve(path: str) -> Any:

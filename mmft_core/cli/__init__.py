@@ -1,9 +1,11 @@
-"""The command line. Each command's module is imported only when it is called."""
+"""The command line: the core's commands, and those that plugins add."""
 
 from __future__ import annotations
 
-import importlib
 import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -15,88 +17,128 @@ from mmft_core.cli.terminal import (
     show_usage_error,
     use_utf8,
 )
+from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import ConfigError, ElsewhereError, MmftError, did_you_mean, first_line
+from mmft_core.errors import (
+    ConfigError,
+    ElsewhereError,
+    MmftError,
+    PluginError,
+    UnknownComponentError,
+    did_you_mean,
+    first_line,
+)
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.registry import Component, Registry
 from mmft_core.safe_path import safe_path
+from mmft_core.specs import CommandSpec, resolve
 
-COMMANDS = {
-    "run": "mmft_core.cli.run:run",
-    "launch": "mmft_core.cli.launch:launch",
-    "suggest": "mmft_core.cli.suggest:suggest",
-    "sweep": "mmft_core.cli.sweep:sweep",
-    "runs": "mmft_core.cli.runs:runs",
-    "eval": "mmft_core.cli.eval:evaluate",
-    "predict": "mmft_core.cli.predict:predict",
-    "index": "mmft_core.cli.index:index",
-    "search": "mmft_core.cli.search:search",
-    "data": "mmft_core.cli.data:data",
-    "export": "mmft_core.cli.export:export",
-    "serve": "mmft_core.cli.serve:serve",
-    "publish": "mmft_core.cli.publish:publish",
-    "package": "mmft_core.cli.package:package",
-    "plugins": "mmft_core.cli.plugins:plugins",
-    "new-plugin": "mmft_core.cli.new_plugin:new_plugin",
+_REGISTRY = "mmft.registry"
+"""Where click's context keeps what is installed."""
+
+CORE = {
+    "run": CommandSpec(
+        name="run",
+        summary="Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+        build="mmft_core.cli.run:run",
+        section="Commands",
+        distributed=True,
+    ),
+    "eval": CommandSpec(
+        name="eval",
+        summary="Evaluate a finished run, on its own test data or on other data.",
+        build="mmft_core.cli.eval:evaluate",
+        section="Commands",
+    ),
+    "predict": CommandSpec(
+        name="predict",
+        summary="Let a finished run predict files, folders and texts.",
+        build="mmft_core.cli.predict:predict",
+        section="Commands",
+    ),
+    "plugins": CommandSpec(
+        name="plugins",
+        summary="Show what is installed: backbones, datasets, tasks, metrics and commands.",
+        build="mmft_core.cli.plugins:plugins",
+        section="Commands",
+    ),
 }
-TOGETHER = ("run",)
-"""Commands that several processes may do together."""
-
-SUMMARIES = {
-    "run": "Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
-    "launch": "Start a run in several processes, on one machine or many; write job files.",
-    "suggest": "Compare backbones on your own data: what they know, how fast they train.",
-    "sweep": "Tune settings: run many trials, guided by Optuna, and keep the best.",
-    "runs": "List and compare the runs that are there.",
-    "eval": "Evaluate a finished run, on its own test data or on other data.",
-    "predict": "Let a finished run predict files, folders and texts.",
-    "index": "Embed a library of files, to be searched in milliseconds.",
-    "search": "Find what in an index is most like a file or a text.",
-    "data": "Check a data set before anything is trained, clean it, divide it.",
-    "export": "Write a finished run as ONNX and the like, and compare it with the run.",
-    "serve": "Serve a finished run over HTTP, with a page to try it on.",
-    "publish": "Make a folder of a finished run for a model hub, with a card, and push it.",
-    "package": "Make a pip package of a finished run: its backbone, under a name of its own.",
-    "plugins": "Show the backbones, datasets, tasks and metrics that are installed.",
-    "new-plugin": "Write the package of a new plugin, which works as it is.",
-}
+"""The core's own commands; their names are not for plugins. All others are plugins'."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported on use, and whose help needs none of them."""
+class PluginGroup(click.Group):
+    """Offers the core's commands and those of plugins, each imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(_commands(_registry(ctx)))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        if processes.count() > 1 and cmd_name not in TOGETHER:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        load: Callable[[], Any]
+        if cmd_name in CORE:
+            spec = CORE[cmd_name]
+            load = partial(resolve, spec.build)
+        else:
+            component = _command(_registry(ctx), cmd_name)
+            spec, load = component.spec, component.load
+        if processes.count() > 1 and not spec.distributed:
             raise ConfigError(
                 f"`mmft {cmd_name}` is done by one process, and {processes.count()} were started.",
                 hint="Start it without torchrun or accelerate launch.",
             )
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
+        command = load()
+        if not isinstance(command, click.Command):
+            raise PluginError(f"Command '{cmd_name}': {spec.build!r} is not a click command.")
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise ConfigError(
-                f"There is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}",
-                hint="`mmft --help` lists them.",
-            )
-        return super().resolve_command(ctx, args)
+        if args[0].startswith("-"):
+            return super().resolve_command(ctx, args)  # No such option, as click says.
+        return args[0], self.get_command(ctx, args[0]), args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUMMARIES.items()))
+        registry = _registry(ctx)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, spec in _commands(registry).items():
+            sections.setdefault(spec.section, []).append((name, spec.summary))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows)
+        if registry.failures:
+            formatter.write_paragraph()
+            formatter.write_text("Some plugins are broken; `mmft plugins` says which, and why.")
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _registry(ctx: click.Context) -> Registry:
+    """What is installed, looked up once a call."""
+    if _REGISTRY not in ctx.meta:
+        ctx.meta[_REGISTRY] = discover()
+    registry: Registry = ctx.meta[_REGISTRY]
+    return registry
+
+
+def _commands(registry: Registry) -> dict[str, CommandSpec]:
+    """All commands by what the user types: "plugin/name" where the bare name is not unique."""
+    added = [registry.command(c.qualified) for c in registry.of_kind("command")]
+    names = Counter((*CORE, *(c.name for c in added)))
+    return CORE | {c.name if names[c.name] == 1 else c.qualified: c.spec for c in added}
+
+
+def _command(registry: Registry, name: str) -> Component[CommandSpec]:
+    try:
+        return registry.command(name)
+    except UnknownComponentError:
+        broken = ", ".join(f"{f.plugin} ({f.cause})" for f in registry.failures)
+        belongs = f" It may belong to a plugin that did not load: {broken}." if broken else ""
+        raise ConfigError(
+            f"There is no command '{name}'.{did_you_mean(name, _commands(registry))}{belongs}",
+            hint="`mmft --help` lists them.",
+        ) from None
+
+
+@click.group(cls=PluginGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mmft", message="mmft %(version)s")
 def cli() -> None:
     """Fine-tune multi-modal models.

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mmft_core.cli.terminal import echo
-from mmft_core.specs import KINDS, Kind
+from mmft_core.specs import PARTS, Kind
 
 
 @click.command("new-plugin")
@@ -16,7 +16,7 @@ from mmft_core.specs import KINDS, Kind
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(KINDS),
+    type=click.Choice(PARTS),
     multiple=True,
     help="A kind of component that it offers; repeat it for several. All of them by default.",
 )
@@ -34,9 +34,9 @@ def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
     from mmft_core.scaffold import distribution_name, write_plugin
 
     folder = output or Path(distribution_name(name))
-    names = write_plugin(name, kinds or KINDS, folder)
+    names = write_plugin(name, kinds or PARTS, folder)
     parts = " ".join(f"--{kind} {names[kind]}" for kind in ("task", "backbone", "dataset"))
-    echo(f"{folder} holds a plugin that works: {', '.join(kinds or KINDS)}.")
+    echo(f"{folder} holds a plugin that works: {', '.join(kinds or PARTS)}.")
     echo()
     echo("Try it, then make it yours:")
     echo(f"  cd {shlex.quote(str(folder))} && pip install -e '.[test]'")

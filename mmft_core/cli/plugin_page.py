@@ -12,9 +12,9 @@ from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
-from mmft_core.specs import Spec
+from mmft_core.specs import PartSpec, Spec
 
-_LISTED = {f.name for f in dataclasses.fields(Spec)}
+_LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
 
 _WIDEST = 100
@@ -26,11 +26,11 @@ def details(component: Component[Spec]) -> dict[str, Any]:
     Raises:
         PluginError: its options cannot be loaded.
     """
-    return {
-        "contract": _contract(component),
-        "options": [dataclasses.asdict(o) for o in describe(component.options_type())],
-        "defaults": dict(component.spec.defaults),
-    }
+    found: dict[str, Any] = {"contract": _contract(component)}
+    if isinstance(component.spec, PartSpec):
+        options = [dataclasses.asdict(o) for o in describe(component.options_type())]
+        found |= {"options": options, "defaults": dict(component.spec.defaults)}
+    return found
 
 
 def page(component: Component[Spec]) -> Iterator[str]:
@@ -46,6 +46,8 @@ def page(component: Component[Spec]) -> Iterator[str]:
     longest = max(map(len, facts))
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
+    if not isinstance(spec, PartSpec):
+        return
     yield from _options(component, width)
     if spec.defaults:
         yield ""

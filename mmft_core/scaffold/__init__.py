@@ -16,20 +16,20 @@ from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.hookspecs import PROJECT
 from mmft_core.report.templating import templates
-from mmft_core.specs import KINDS, Kind
+from mmft_core.specs import PARTS, Kind
 
 _FILES: dict[str, tuple[str, tuple[Kind, ...]]] = {
-    "pyproject.toml": ("pyproject.toml", KINDS),
-    "README.md": ("README.md", KINDS),
-    "gitignore": (".gitignore", KINDS),
-    "tests.yml": (".github/workflows/tests.yml", KINDS),
-    "hooks.py": ("{package}/__init__.py", KINDS),
+    "pyproject.toml": ("pyproject.toml", PARTS),
+    "README.md": ("README.md", PARTS),
+    "gitignore": (".gitignore", PARTS),
+    "tests.yml": (".github/workflows/tests.yml", PARTS),
+    "hooks.py": ("{package}/__init__.py", PARTS),
     "options.py": ("{package}/options.py", ("backbone", "dataset", "task")),
     "tiny_cnn.py": ("{package}/tiny_cnn.py", ("backbone",)),
     "photo_patches.py": ("{package}/photo_patches.py", ("dataset",)),
     "prototypes.py": ("{package}/prototypes.py", ("task",)),
     "balanced_accuracy.py": ("{package}/balanced_accuracy.py", ("metric",)),
-    "test_conformance.py": ("tests/test_conformance.py", KINDS),
+    "test_conformance.py": ("tests/test_conformance.py", PARTS),
 }
 """By template: which file comes of it, and the kinds of component of which one needs it."""
 
@@ -76,7 +76,7 @@ def write_plugin(name: str, kinds: Collection[Kind], folder: Path) -> dict[Kind,
         raise RunDirectoryError(
             f"{folder} is there already.", hint="Choose another folder with --output, or remove it."
         )
-    chosen = [kind for kind in KINDS if kind in kinds]
+    chosen = [kind for kind in PARTS if kind in kinds]
     values = _values(name, chosen)
     with replacing_folder(folder) as temporary:
         for template, (path, users) in _FILES.items():
@@ -84,7 +84,7 @@ def write_plugin(name: str, kinds: Collection[Kind], folder: Path) -> dict[Kind,
                 target = temporary / path.format(package=values["package"])
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(_render(template, values), encoding="utf-8")
-    return {kind: values[kind] for kind in KINDS}
+    return {kind: values[kind] for kind in PARTS}
 
 
 def check_name(name: str) -> None:
@@ -120,7 +120,7 @@ def _package(name: str) -> str:
 def _values(name: str, kinds: list[Kind]) -> dict[str, Any]:
     """What the templates are filled with."""
     components: dict[str, str] = {
-        k: f"{name}-{_SUFFIXES[k]}" if k in kinds else _BUILT_IN[k] for k in KINDS
+        k: f"{name}-{_SUFFIXES[k]}" if k in kinds else _BUILT_IN[k] for k in PARTS
     }
     *others, last = (f"a {kind}" for kind in kinds)
     return {

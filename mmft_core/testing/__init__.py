@@ -82,9 +82,12 @@ def plugin_checks(
 
 def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
-    from mmft_core.testing import backbones, common, datasets, generators, metrics, tasks
+    from mmft_core.testing import backbones, commands, common, datasets, generators, metrics, tasks
 
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
+    if component.kind == "command":
+        return [*checks, *commands.CHECKS]
+    checks += common.PART_CHECKS
     if component.kind == "dataset":
         checks += datasets.CHECKS
         checks += datasets.BUNDLED_CHECKS if component.spec.bundled else ()

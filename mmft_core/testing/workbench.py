@@ -28,7 +28,14 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, option_names
 from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.specs import (
+    ANY_MODALITIES,
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    PartSpec,
+    TaskSpec,
+)
 from mmft_core.testing.samples import ordinary, rolled, spread
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
@@ -214,7 +221,7 @@ class Workbench:
 
     def options(self, component: Component[Any], data: Component[DatasetSpec] | None) -> Any:
         """The component's options with the recommended defaults and the kit's settings."""
-        specs: list[Spec] = [component.spec, *([data.spec] if data else [])]
+        specs: list[PartSpec] = [component.spec, *([data.spec] if data else [])]
         advice = merge(*(nest(spec.defaults) for spec in specs), self.settings)
         table = advice.get(component.kind, {})
         for modality in component.spec.modality_names:

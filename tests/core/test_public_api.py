@@ -13,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from mmft_core.specs import KINDS
+
 PUBLIC = ("mmft_core", "mmft_core.contracts", "mmft_core.errors", "mmft_core.testing")
 FROZEN = Path(__file__).with_name("public_api.txt")
 
@@ -26,7 +28,7 @@ def test_nothing_public_has_changed() -> None:
 def test_all_names_of_the_hooks_are_public() -> None:
     hooks = importlib.import_module("mmft_core.hookspecs")
     known = {name for name in vars(hooks) if name.startswith("register_")}
-    assert known == {f"register_{kind}" for kind in ("backbone", "dataset", "task", "metric")}
+    assert known == {f"register_{kind}" for kind in KINDS}
 
 
 def listing() -> Iterator[str]:

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +361,7 @@ def test_child_processes_import_nothing_from_the_current_folder(
 
     write_canary(tmp_path / "here", mark, "multiprocessing", "mmft_core")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setitem(cli.COMMANDS, "plugins", "tests.safety.children:children")
+    command = replace(cli.CORE["plugins"], build="tests.safety.children:children")
+    monkeypatch.setitem(cli.CORE, "plugins", command)
     assert mmft("plugins").code == 0
     assert not mark.exists()

@@ -1,0 +1,15 @@
+"""What is wrong with data, found before they are trained on."""
+
+from mmft_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="data",
+            summary="Check a data set before anything is trained, clean it, divide it.",
+            build="mmft_core.cli.data:data",
+            section="Data",
+        ),
+    ]

@@ -1,0 +1,15 @@
+"""Runs in several processes, on one machine or many."""
+
+from mmft_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="launch",
+            summary="Start a run in several processes, on one machine or many; write job files.",
+            build="mmft_core.cli.launch:launch",
+            section="Training",
+        ),
+    ]

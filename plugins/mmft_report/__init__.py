@@ -1,0 +1,15 @@
+"""What is seen of runs: their report, and how they compare."""
+
+from mmft_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="runs",
+            summary="List and compare the runs that are there.",
+            build="mmft_core.cli.runs:runs",
+            section="Training",
+        ),
+    ]

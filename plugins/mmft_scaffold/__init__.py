@@ -1,0 +1,15 @@
+"""The start of a new plugin."""
+
+from mmft_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="new-plugin",
+            summary="Write the package of a new plugin, which works as it is.",
+            build="mmft_core.cli.new_plugin:new_plugin",
+            section="Plugin development",
+        ),
+    ]

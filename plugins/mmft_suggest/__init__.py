@@ -1,0 +1,15 @@
+"""Which backbone fits the data."""
+
+from mmft_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="suggest",
+            summary="Compare backbones on your own data: what they know, how fast they train.",
+            build="mmft_core.cli.suggest:suggest",
+            section="Training",
+        ),
+    ]
