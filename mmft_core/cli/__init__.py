@@ -40,26 +40,26 @@ _REGISTRY = "mmft.registry"
 CORE = {
     "run": CommandSpec(
         name="run",
-        summary="Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.",
+        summary="Fine-tune a backbone on a data set and evaluate it, all in one folder.",
         build="mmft_core.cli.run:run",
         section="Commands",
         distributed=True,
     ),
     "eval": CommandSpec(
         name="eval",
-        summary="Evaluate a finished run, on its own test data or on other data.",
+        summary="Evaluate a finished run on its own test data or on other data.",
         build="mmft_core.cli.eval:evaluate",
         section="Commands",
     ),
     "predict": CommandSpec(
         name="predict",
-        summary="Let a finished run predict files, folders and texts.",
+        summary="Predict files, folders and texts with a finished run.",
         build="mmft_core.cli.predict:predict",
         section="Commands",
     ),
     "plugins": CommandSpec(
         name="plugins",
-        summary="Show what is installed: backbones, datasets, tasks, metrics and commands.",
+        summary="Show the backbones, datasets, tasks, metrics and commands that are installed.",
         build="mmft_core.cli.plugins:plugins",
         section="Commands",
     ),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Check a data set before anything is trained, clean it, divide it."""
+    """Check a data set before training, clean it, or split it."""
 
 
 data.add_command(split)
@@ -50,10 +50,15 @@ data.add_command(split)
 @task_option
 @set_option
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="All of it, for programs."
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    help="Write the findings to this file as JSON.",
 )
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="All of it, to be looked at."
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the findings to this file as an HTML page.",
 )
 def check(
     dataset: str,
@@ -62,7 +67,7 @@ def check(
     json_file: Path | None,
     html: Path | None,
 ) -> None:
-    """Look at every sample of DATASET, a name or a path, and report what is wrong.
+    """Look at every sample of DATASET, a name or a path, and report problems.
 
     Found are unreadable files, exact and near copies, copies across splits, contradicting and
     suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
@@ -114,14 +119,14 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     "--remove",
     multiple=True,
     metavar="KIND",
-    help="Kinds of findings whose samples go; `mmft data check` names them in its JSON. Default: "
-    "unreadable, unlabelled, empty, silent and blank ones, and copies.",
+    help="Kind of finding whose samples to remove, as named in the JSON of `mmft data check`; can "
+    "be repeated.  [default: unreadable, unlabelled, empty, silent and blank samples, and copies]",
 )
 @click.option(
     "--raw",
     is_flag=True,
-    help="OUTPUT.removed.csv without the apostrophe before cells that a spreadsheet would take for "
-    "formulas. OUTPUT.csv never has one.",
+    help="Write the cells of OUTPUT.removed.csv as they are, without an apostrophe before those "
+    "that a spreadsheet would run as a formula. OUTPUT.csv never has one.",
 )
 @click.option(
     "--longest",
@@ -133,8 +138,8 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
 @click.option(
     "--aligner",
     metavar="MODEL",
-    help="What finds the text of each piece: a run, a folder of pretrained weights, or the name of "
-    "a backbone.",
+    help="Model that finds the text of each piece: a run, a folder of pretrained weights, or the "
+    "name of a backbone.",
 )
 def clean(
     dataset: str,
@@ -146,7 +151,7 @@ def clean(
     longest: float | None,
     aligner: str | None,
 ) -> None:
-    """Write a table of DATASET without what is wrong with it; the data stay as they are.
+    """Write a table of DATASET without the samples that are faulty; the data are not changed.
 
     Beside OUTPUT.csv comes OUTPUT.removed.csv with the reason for each sample that is left out.
 

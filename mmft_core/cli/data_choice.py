@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 dataset_argument = click.argument("dataset")
 task_option = click.option(
-    "--task", help="What it is for, where that does not show: text-cls, asr, ..."
+    "--task", help="Task the data are for, such as asr, where the data alone do not tell."
 )
 set_option = click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="dataset.label_column=kind"
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the data set, such as dataset.label_column=kind; can be repeated.",
 )
 output_option = click.option(
     "-o",
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="The table: a .csv or .parquet file.",
+    help="Table to write: a .csv or .parquet file.",
 )
 
 

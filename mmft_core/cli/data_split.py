@@ -35,11 +35,29 @@ _share = FiniteRange(min=0, max=1, max_open=True)
 @output_option
 @click.option("--val", type=_share, show_default="0.1", help="Share of the rows.")
 @click.option("--test", type=_share, show_default="0.1", help="Share of the rows.")
-@click.option("--label", metavar="COLUMN", help="Of the classes; default: one of a usual name.")
-@click.option("--group", metavar="COLUMN", help="Keep rows with the same cell in one split.")
-@click.option("--time", metavar="COLUMN", help="The last rows are test, those before them val.")
-@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables instead.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--label",
+    metavar="COLUMN",
+    help="Column of the classes.  [default: the first with a usual name, such as label]",
+)
+@click.option(
+    "--group", metavar="COLUMN", help="Keep rows with the same value in this column in one split."
+)
+@click.option(
+    "--time",
+    metavar="COLUMN",
+    help="Order the rows by this column: the latest become test, those before them val.",
+)
+@click.option(
+    "--folds", type=click.IntRange(min=2), metavar="K", help="Write K tables, one per fold."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed.",
+)
 def split(
     dataset: str,
     task: str | None,
@@ -53,7 +71,7 @@ def split(
     folds: int | None,
     seed: int,
 ) -> None:
-    """Write a table of DATASET with a column that divides it anew into train, val and test.
+    """Write a table of DATASET with a new column that splits it into train, val and test.
 
     Each class is divided in proportion, unless --group or --time says otherwise. With --folds K
     there come K tables, OUTPUT.fold-1.csv and so on, whose val is a fold each.

@@ -22,15 +22,30 @@ if TYPE_CHECKING:
 
 @click.command("eval")
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--dataset", metavar="NAME|PATH", help="Other data than the run's own.")
-@click.option("--split", help="train, val, test or all. Default: test; of other data, all.")
-@click.option("--metric", multiple=True, help="A metric; repeatable. Default: the run's.")
-@click.option("--batch-size", type=int)
-@click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: the run's.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.num_beams=4."
+    "--dataset", metavar="NAME|PATH", help="Data to evaluate on.  [default: the run's own]"
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.option(
+    "--split",
+    help="Split to evaluate: train, val, test or all.  [default: test; all of other data]",
+)
+@click.option(
+    "--metric", multiple=True, help="Metric to compute; can be repeated.  [default: the run's]"
+)
+@click.option("--batch-size", type=int, help="Samples per forward pass.  [default: the run's]")
+@click.option(
+    "--on-bad-sample",
+    type=click.Choice(["fail", "skip"]),
+    help="What to do about a sample that cannot be read.  [default: as in the run]",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as task.num_beams=4; can be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all metrics as JSON.")
 def evaluate(
     run_dir: Path,
     dataset: str | None,

@@ -30,36 +30,50 @@ _HARDLY = 0.9
     metavar="onnx|torch-export|litert|safetensors",
     default="onnx",
     show_default=True,
+    help="Format of the export.",
 )
 @click.option(
     "--quantize",
     type=click.Choice(["int8", "int8-static"]),
-    help="ONNX in 8 bits: dynamic, or with ranges measured on training data.",
+    help="Quantize an ONNX export to 8 bits: dynamically, or with ranges measured on training "
+    "data.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A folder. Default: RUN_DIR/export/FORMAT[-QUANTIZE].",
+    help="Folder to write to.  [default: RUN_DIR/export/FORMAT[-QUANTIZE]]",
 )
-@click.option("--dataset", metavar="NAME|PATH", help="Compare on other data than the run's test.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As dataset.text_column=title."
+    "--dataset", metavar="NAME|PATH", help="Data to compare on.  [default: the run's test split]"
 )
-@click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as dataset.text_column=title; can be repeated.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Samples on which the export is compared with the run.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="For which latency is measured, beside 1.",
+    help="Batch size for which latency is measured, besides 1.",
 )
 @click.option(
     "--max-drop",
     type=FiniteRange(min=0),
     default=0.02,
     show_default=True,
-    help="By how much the monitored figure may be worse.",
+    help="How much worse the monitored metric of the export may be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def export(
@@ -74,7 +88,7 @@ def export(
     max_drop: float,
     as_json: bool,
 ) -> None:
-    """Export a finished run, and compare what comes of it with the run on real samples.
+    """Export a finished run, and compare the export with the run on real samples.
 
     \b
     mmft export runs/flowers                               ONNX, for ONNX Runtime
@@ -83,7 +97,7 @@ def export(
     mmft export runs/texts --format safetensors            for transformers, torchvision
     mmft predict runs/flowers/export/onnx photo.jpg        as does mmft eval, mmft serve
 
-    An export that computes something else than its run is refused.
+    An export whose results differ from the run's is refused.
     """
     registry = discover()
 

@@ -20,19 +20,19 @@ _OPTIONS = (
         type=_positive,
         default=100.0,
         show_default=True,
-        help="Size limit of an http(s):// input, in MB.",
+        help="Largest http(s):// input to download, in MB.",
     ),
     click.option(
         "--download-timeout",
         type=_positive,
         default=30.0,
         show_default=True,
-        help="Time limit of an http(s):// input, in seconds.",
+        help="Time limit for downloading an http(s):// input, in seconds.",
     ),
     click.option(
         "--allow-private-hosts",
         is_flag=True,
-        help="Fetch http(s):// inputs from this machine and private networks, too.",
+        help="Also fetch http(s):// inputs from this machine and from private networks.",
     ),
 )
 

@@ -38,39 +38,63 @@ FOLDER = "index"
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("library", nargs=-1)
-@click.option("--dataset", metavar="NAME|PATH", help="Index the samples of a data set.")
-@click.option("--split", default="all", show_default=True, help="Of the data set.")
+@click.option("--dataset", metavar="NAME|PATH", help="Index the samples of this data set.")
+@click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
-    "--modality", help="Of a model of two: which is indexed. Default: what the files are."
+    "--modality", help="Modality to index, for a model of two.  [default: that of the files]"
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: RUN_DIR/index.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the index.  [default: RUN_DIR/index]",
+)
 @click.option(
     "--kind",
     type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
     default="auto",
     show_default=True,
-    help="flat is exact; hnsw and ivf are for many. auto goes by size.",
+    help="Index type: flat is exact; hnsw and ivf are for many items. auto chooses by size.",
 )
 @click.option(
     "--store",
     "keeper",
     type=click.Choice(["faiss", "qdrant"]),
-    help="Who keeps the index. Default: who does, or FAISS.",
+    help="Vector store.  [default: the existing index's, else faiss]",
 )
-@click.option("--url", default="", help="Of a Qdrant server; its key is read from QDRANT_API_KEY.")
-@click.option("--collection", default="", help="On the server. Default: after run and model.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As dataset.text_column=title."
+    "--url", default="", help="URL of a Qdrant server. Its API key is read from QDRANT_API_KEY."
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--collection",
+    default="",
+    help="Collection on the server.  [default: named after run and model]",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as dataset.text_column=title; can be repeated.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Samples per forward pass.",
+)
 @click.option(
     "--on-bad-sample",
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="The exit code, where files cannot be read; the others are indexed either way.",
+    help="Whether files that cannot be read make the command fail; the others are indexed either "
+    "way.",
 )
-@click.option("--rebuild", is_flag=True, help="Begin anew, in place of the index that is there.")
+@click.option(
+    "--rebuild", is_flag=True, help="Build the index from scratch, replacing the existing one."
+)
 def index(
     run_dir: Path,
     library: tuple[str, ...],
@@ -89,8 +113,8 @@ def index(
 ) -> None:
     """Embed files, folders or a data set, for `mmft search` to find.
 
-    Called again, it embeds what is new or has changed and drops what is gone; interrupted, it
-    goes on.
+    Called again, it embeds new and changed items, drops those that are gone, and continues after
+    an interruption.
 
     \b
     mmft index runs/photos ./album

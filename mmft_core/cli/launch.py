@@ -20,23 +20,36 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--processes", type=click.IntRange(1), help="On each machine. Default: its GPUs.")
-@click.option("--machines", type=click.IntRange(1), default=1, help="Default: 1.")
-@click.option("--gpus", type=click.IntRange(0), help="Of each machine. Default: one a process.")
 @click.option(
-    "--meet", metavar="HOST:PORT", help="Where several machines meet: one of them, a free port."
+    "--processes",
+    type=click.IntRange(1),
+    help="Processes per machine.  [default: its number of GPUs]",
 )
-@click.option("--show", is_flag=True, help="Print the torchrun command, and start nothing.")
-@click.option("--slurm", type=_FILE, metavar="FILE", help="Write a script for SLURM.")
-@click.option("--kubernetes", type=_FILE, metavar="FILE", help="Write a TrainJob of Kubeflow.")
-@click.option("--jobset", type=_FILE, metavar="FILE", help="Write a JobSet of Kubernetes.")
+@click.option(
+    "--machines", type=click.IntRange(1), default=1, help="Number of machines.  [default: 1]"
+)
+@click.option(
+    "--gpus", type=click.IntRange(0), help="GPUs per machine.  [default: one per process]"
+)
+@click.option(
+    "--meet", metavar="HOST:PORT", help="Rendezvous address: one of the machines, with a free port."
+)
+@click.option("--show", is_flag=True, help="Print the torchrun command without running it.")
+@click.option("--slurm", type=_FILE, metavar="FILE", help="Write a SLURM script to this file.")
+@click.option(
+    "--kubernetes", type=_FILE, metavar="FILE", help="Write a Kubeflow TrainJob to this file."
+)
+@click.option(
+    "--jobset", type=_FILE, metavar="FILE", help="Write a Kubernetes JobSet to this file."
+)
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="For a job file: name, cpus, memory; of SLURM time, partition, account, environment; of "
-    "Kubernetes image, namespace, claim, mount, and of a JobSet restarts.",
+    help="A setting of the job file: name, cpus, memory; for SLURM also time, partition, account, "
+    "environment; for Kubernetes image, namespace, claim, mount; for a JobSet restarts. Can be "
+    "repeated.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def launch(

@@ -18,13 +18,16 @@ from mmft_core.specs import PARTS, Kind
     "kinds",
     type=click.Choice(PARTS),
     multiple=True,
-    help="A kind of component that it offers; repeat it for several. All of them by default.",
+    help="Kind of component to write; can be repeated.  [default: all]",
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The folder; ./mmft-NAME by default."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write to.  [default: ./mmft-NAME]",
 )
 def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
-    """Write the package of a new plugin, with components that work, to be changed into yours.
+    """Write the package of a new plugin, with working components for you to change.
 
     \b
     mmft new-plugin flowers                          one component of each kind

@@ -15,14 +15,22 @@ from mmft_core.extras import require_extra
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What --backbone will be given.")
+@click.option("--name", required=True, help="Name of the new backbone, for --backbone.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A new folder. Default: the name."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="New folder to write to.  [default: the name]",
 )
-@click.option("--modality", "modalities", multiple=True, help="Of several backbones; repeatable.")
-@click.option("--version", default="0.1.0", show_default=True, help="Of the package.")
-@click.option("--licence", default="", help="SPDX, as apache-2.0. Default: none is given.")
-@click.option("--wheel", is_flag=True, help="Build the wheel as well (needs the extra package).")
+@click.option(
+    "--modality",
+    "modalities",
+    multiple=True,
+    help="Modality whose backbone to package, for a model of several; can be repeated.",
+)
+@click.option("--version", default="0.1.0", show_default=True, help="Version of the package.")
+@click.option("--licence", default="", help="SPDX licence identifier, such as apache-2.0.")
+@click.option("--wheel", is_flag=True, help="Build the wheel as well. Needs the extra `package`.")
 def package(
     run_dir: Path,
     name: str,
@@ -32,15 +40,15 @@ def package(
     licence: str,
     wheel: bool,
 ) -> None:
-    """Make a pip package of a finished run: a plugin that registers the fine-tuned backbone.
+    """Make a pip package from a finished run: a plugin that registers the fine-tuned backbone.
 
     \b
     mmft package runs/flowers --name my-resnet --wheel
     pip install my-resnet/dist/*.whl
     mmft run --task image-cls --backbone my-resnet --dataset ./others
 
-    The package starts from the weights of the run (`--weights auto`). It holds nothing of the
-    task's head and nothing pickled, and needs mmft and whatever plugin the backbone was of.
+    The package starts from the weights of the run (`--weights auto`). It contains neither the
+    task's head nor pickled data, and needs mmft and the plugin of the original backbone.
     """
     from mmft_core.report.licences import spdx
     from mmft_core.sharing import building

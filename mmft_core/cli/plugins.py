@@ -19,23 +19,26 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that stand before or after `show`."""
     for decorate in (
         click.option(
-            "--strict-plugins", "strict", is_flag=True, help="A broken plugin is an error."
+            "--strict-plugins",
+            "strict",
+            is_flag=True,
+            help="Exit with an error if any plugin is broken.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Machine-readable."),
-        click.option("--kind", type=click.Choice(KINDS), help="Only this kind."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--kind", type=click.Choice(KINDS), help="List only components of this kind."),
     ):
         command = decorate(command)
     return command
 
 
 @click.group(invoke_without_command=True)
-@click.option("--modality", help="Only what deals with it: image, text, audio, ...")
+@click.option("--modality", help="List only components of this modality, such as image.")
 @_shared_options
 @click.pass_context
 def plugins(
     ctx: click.Context, kind: Kind | None, modality: str | None, as_json: bool, strict: bool
 ) -> None:
-    """Show the backbones, datasets, tasks and metrics that are installed.
+    """Show the backbones, datasets, tasks, metrics and commands that are installed.
 
     \b
     mmft plugins                           all of them, and what is broken
@@ -65,7 +68,7 @@ def plugins(
 def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, strict: bool) -> None:
     """Show one component: its options with types and defaults, and what it fits.
 
-    NAME may be that of several components of different kinds: all of them are shown.
+    If components of several kinds have this name, all of them are shown.
     """
     from mmft_core.cli.plugin_page import details, page
 

@@ -35,29 +35,46 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1)
-@click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of a data set.")
-@click.option("--split", default="all", show_default=True, help="Of the data set.")
-@click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of this data set.")
+@click.option("--split", default="all", show_default=True, help="Split of the data set.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Predictions per input, such as the most likely classes.",
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice([*FORMATS, *CAPTIONS]),
-    help="Default: table in a terminal, jsonl elsewhere.",
+    help="Output format.  [default: table in a terminal, else jsonl]",
 )
 @click.option(
     "--raw",
     is_flag=True,
-    help="CSV without the apostrophe before cells that a spreadsheet would take for formulas.",
+    help="Write CSV cells as they are, without an apostrophe before those that a spreadsheet "
+    "would run as a formula.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As task.num_beams=4."
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Samples per forward pass.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as task.num_beams=4; can be repeated.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A file for the output; a folder for the captions of several inputs.",
+    help="File to write to, or a folder for the captions of several inputs.",
 )
 @fetching_options
 def predict(
@@ -74,7 +91,7 @@ def predict(
     output: Path | None,
     limits: Limits,
 ) -> None:
-    """Let a finished run, or an export, predict files, folders, URLs or texts, in their order.
+    """Predict files, folders, URLs or texts, in order, with a finished run or an export.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3

@@ -20,24 +20,26 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A new folder. Default: the name in --repo, or RUN_DIR-published.",
+    help="New folder to write to.  [default: the name in --repo, or RUN_DIR-published]",
 )
-@click.option("--licence", default="", help="SPDX, as apache-2.0. Default: none is given.")
-@click.option("--repo", default="", metavar="USER/NAME", help="Its id on the Hub.")
-@click.option("--push", is_flag=True, help="Push it there, with the token of `hf auth login`.")
-@click.option("--private", is_flag=True, help="Only you and yours can see it.")
-@click.option("--update", is_flag=True, help="The repository may be there already.")
+@click.option("--licence", default="", help="SPDX licence identifier, such as apache-2.0.")
+@click.option("--repo", default="", metavar="USER/NAME", help="Repository on the Hugging Face Hub.")
+@click.option(
+    "--push", is_flag=True, help="Push to the repository, with the token of `hf auth login`."
+)
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--update", is_flag=True, help="Update a repository that exists already.")
 @click.option(
     "--power",
     type=_POSITIVE,
     metavar="WATTS",
-    help="Of all hardware, on average, for the estimate.",
+    help="Average power of all hardware, for the estimate of energy.",
 )
 @click.option(
     "--carbon-intensity",
     type=FiniteRange(min=0),
     metavar="G/KWH",
-    help="Of the grid. Default: the world's, 473 g CO2e/kWh.",
+    help="Carbon intensity of the grid.  [default: the world's average, 473]",
 )
 def publish(
     run_dir: Path,
@@ -50,15 +52,15 @@ def publish(
     power: float | None,
     carbon_intensity: float | None,
 ) -> None:
-    """Make a folder of a finished run that a model hub takes: weights, what they need, a card.
+    """Make a folder for a model hub from a finished run: weights, configuration and a model card.
 
     \b
     mmft publish runs/flowers -o flowers --licence apache-2.0
     mmft publish runs/flowers --repo me/flowers --licence apache-2.0 --push --private
     mmft predict flowers photo.jpg
 
-    The folder is used like a run. The card tells of data, figures, settings, time and, by an
-    estimate, of energy and CO2. Paths of this machine are shortened to their last part.
+    The folder can be used like a run. The card states data, metrics, settings, time, and estimates
+    of energy and CO2. Paths of this machine are shortened to their last part.
     """
     from mmft_core import hub
     from mmft_core.cli.summary import next_command

@@ -36,12 +36,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @setting_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The run directory.")
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Go on with this run."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Run directory to write to.  [default: runs/TASK-BACKBONE-TIME]",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
-@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Resume this run."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the resolved settings and data, and stop before training."
+)
+@click.option("--strict-plugins", is_flag=True, help="Exit with an error if any plugin is broken.")
 def run(
     output: Path | None,
     resume: Path | None,
@@ -49,7 +56,7 @@ def run(
     strict_plugins: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune a backbone on a data set, evaluate it, and keep all of it in a folder.
+    """Fine-tune a backbone on a data set and evaluate it, all in one folder.
 
     \b
     mmft run --task image-cls --backbone resnet18                    on the built-in digits

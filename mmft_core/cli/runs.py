@@ -26,7 +26,7 @@ class _ListsByDefault(click.Group):
 
 @click.group(cls=_ListsByDefault)
 def runs() -> None:
-    """List and compare runs, with the folds and trials among them.
+    """List and compare runs, including folds and trials.
 
     \b
     mmft runs                              those below runs/
@@ -37,16 +37,16 @@ def runs() -> None:
 
 @runs.command(name="list")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("runs"))
-@click.option("--task", help="Only those of this task.")
-@click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+@click.option("--task", help="List only runs of this task.")
+@click.option("--state", type=click.Choice(get_args(State)), help="List only runs in this state.")
 @click.option(
     "--sort",
     default="changed",
     metavar="|".join((*_SORTS, "SPLIT/FIGURE")),
-    help="Newest, or the largest of a figure such as test/accuracy, first. Default: changed.",
+    help="Sort by this column, newest or largest first.  [default: changed]",
 )
-@click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--reverse", is_flag=True, help="Reverse the order.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_runs(
     folder: Path, task: str | None, state: str | None, sort: str, reverse: bool, as_json: bool
 ) -> None:
@@ -68,13 +68,15 @@ def list_runs(
 @runs.command()
 @click.argument("paths", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="A page with their curves."
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with their curves to this file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
-    """Compare runs: figures side by side, and the settings in which they differ.
+    """Compare runs: their metrics side by side, and the settings in which they differ.
 
-    A sweep, or any folder of runs, stands for all that it holds.
+    A sweep, or any folder of runs, stands for all runs in it.
     """
     from mmft_core.runs.differences import figures_of, settings_of
 

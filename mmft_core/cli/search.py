@@ -34,21 +34,40 @@ _EXCERPT = 100
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("queries", metavar="QUERY...", nargs=-1)
-@click.option("--text", "texts", multiple=True, help="A query that is a text; repeatable.")
-@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--index", "place", type=click.Path(path_type=Path), help="Default: that of RUN_DIR.")
-@click.option("--exact", is_flag=True, help="Compare with every item, without the index.")
+@click.option("--text", "texts", multiple=True, help="Text to search for; can be repeated.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Hits per query.",
+)
+@click.option(
+    "--index",
+    "place",
+    type=click.Path(path_type=Path),
+    help="Index to search.  [default: RUN_DIR/index]",
+)
+@click.option(
+    "--exact", is_flag=True, help="Compare with every item, bypassing the approximate index."
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "jsonl"]),
-    help="Default: table in a terminal, jsonl elsewhere.",
+    help="Output format.  [default: table in a terminal, else jsonl]",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As engine.precision=bf16."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as engine.precision=bf16; can be repeated.",
 )
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="A contact sheet to look at."
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the hits to this file as an HTML contact sheet.",
 )
 @fetching_options
 def search(
@@ -64,7 +83,7 @@ def search(
     html: Path | None,
     limits: Limits,
 ) -> None:
-    """Find what in an index is most like each query: a file, a folder of files, a text.
+    """Find the items of an index that are most similar to a query: a file, a folder or a text.
 
     \b
     mmft search runs/photos holiday.jpg --html found.html

@@ -26,24 +26,24 @@ _HOME = ("127.0.0.1", "::1", "localhost")
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="The port to listen at; 0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--backend",
     type=click.Choice(["torch", "onnx"]),
-    help="What computes the run: torch (default), or onnx for RUN_DIR/export/onnx.",
+    help="Runtime: torch, or onnx for the export in RUN_DIR/export/onnx.  [default: torch]",
 )
 @click.option(
     "--api-key",
     envvar="MMFT_API_KEY",
     show_envvar=True,
-    help="The key that clients must send as 'Authorization: Bearer KEY'.",
+    help="API key that clients must send as 'Authorization: Bearer KEY'.",
 )
 @limit_options
 @click.option(
@@ -51,7 +51,7 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     "limits",
     multiple=True,
     metavar="UNIT=MOST",
-    help="Most that an input may hold, in pixels, seconds or characters; repeatable.",
+    help="Largest input, in pixels, seconds or characters; can be repeated.",
 )
 @click.option("--access-log", is_flag=True, help="Write a line to standard error for each request.")
 @click.option(
@@ -78,15 +78,15 @@ def serve(
     assignments: tuple[str, ...],
     **given: Any,
 ) -> None:
-    """Serve a finished run, or an export, over HTTP: POST /predict, and a page to try it on at /.
+    """Serve a finished run, or an export, over HTTP: POST /predict, and a page to try it out at /.
 
     \b
     mmft serve runs/flowers
     curl -F image=@photo.jpg http://127.0.0.1:8000/predict
     curl --json '{"text": "A text as it is"}' http://127.0.0.1:8000/predict
 
-    Requests that come together are computed together. SIGTERM ends the server without losing a
-    request: see --drain-delay and --shutdown-timeout. Ctrl-C does so without the delay.
+    Requests that arrive at the same time are computed in one batch. SIGTERM ends the server without
+    losing a request: see --drain-delay and --shutdown-timeout. Ctrl-C does so without the delay.
     """
     require_extra("`mmft serve`", "serve")
 

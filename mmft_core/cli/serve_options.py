@@ -17,51 +17,64 @@ _SECONDS = FiniteRange(min=0, min_open=True, max=86400)
 _DELAY = FiniteRange(min=0, max=86400)
 
 _OPTIONS: dict[str, tuple[click.ParamType[Any], str]] = {
-    "max_batch": (_COUNT, "Most inputs that the model computes at once."),
+    "max_batch": (_COUNT, "Largest batch."),
     "queue": (
         _COUNT,
-        "Most requests that are worked on or wait; further requests are answered with 429.",
+        "Maximum number of requests in progress or waiting; further ones are answered with 429.",
     ),
     "timeout": (
         _SECONDS,
-        "Seconds in which a request that has arrived must be answered; after that, it is answered "
+        "Time limit for answering a request once it has arrived, in seconds; then it is answered "
         "with 504.",
     ),
-    "header_timeout": (_SECONDS, "Seconds in which the headers of a request must arrive."),
+    "header_timeout": (_SECONDS, "Time limit for receiving the headers of a request, in seconds."),
     "body_timeout": (
         _SECONDS,
-        "Seconds in which the body of a request must arrive, or keep up with --body-rate.",
+        "Time limit for receiving the body of a request, in seconds, unless it keeps up with "
+        "--body-rate.",
     ),
     "body_rate": (
         _COUNT,
-        "Bytes per second at which a body must arrive that takes longer than --body-timeout.",
+        "Minimum bytes per second of a body that takes longer than --body-timeout.",
     ),
-    "send_timeout": (_SECONDS, "Seconds that a client may go without reading its answer."),
+    "send_timeout": (_SECONDS, "Time that a client may go without reading its answer, in seconds."),
     "keep_alive": (
         _SECONDS,
-        "Seconds that an idle connection stays open; a proxy in front should close its own sooner.",
+        "Time that an idle connection stays open, in seconds; a proxy in front should close its "
+        "own sooner.",
     ),
     "max_connections": (
         _COUNT,
-        "Most open connections. Default: what the limit of open files allows, up to 4096.",
+        "Maximum number of open connections.  [default: what the limit of open files allows, up "
+        "to 4096]",
     ),
-    "max_bytes": (_COUNT, "Most bytes of a request's body; a larger one is answered with 413."),
+    "max_bytes": (
+        _COUNT,
+        "Largest body of a request, in bytes; a larger one is answered with 413.",
+    ),
     "max_buffered": (
         _COUNT,
-        "Most bytes of all bodies in memory together; beyond that, the largest that is still "
-        "arriving is answered with 503.",
+        "Maximum bytes of all bodies in memory; beyond that, the largest that is still arriving "
+        "is answered with 503.",
     ),
-    "max_json_depth": (click.IntRange(1, 500), "Most levels of a JSON request; else 422."),
-    "max_json_items": (_COUNT, "Most values of a JSON request, over all levels; else 413."),
+    "max_json_depth": (
+        click.IntRange(1, 500),
+        "Deepest nesting of a JSON request; a deeper one is answered with 422.",
+    ),
+    "max_json_items": (
+        _COUNT,
+        "Maximum values of a JSON request, over all levels; more are answered with 413.",
+    ),
     "drain_delay": (
         _DELAY,
-        "Seconds after SIGTERM in which /ready answers with 503 while requests are still taken.",
+        "Time after SIGTERM during which /ready answers with 503 but requests are still accepted, "
+        "in seconds.",
     ),
     "shutdown_timeout": (
         _SECONDS,
-        "Seconds after the drain delay in which requests in progress may finish.",
+        "Time after the drain delay for requests in progress to finish, in seconds.",
     ),
-    "top_k": (_COUNT, "Most classes, and neighbours, of an answer."),
+    "top_k": (_COUNT, "Maximum number of predictions, such as classes or neighbours, per input."),
 }
 
 

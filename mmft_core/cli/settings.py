@@ -35,51 +35,62 @@ _FLAGS = {
 
 _OPTIONS = (
     click.option(
-        "-c", "--config", type=click.Path(path_type=Path), help="A TOML file of settings."
+        "-c", "--config", type=click.Path(path_type=Path), help="Read settings from this TOML file."
     ),
-    click.option("--task", help="What to learn: image-cls, ..."),
+    click.option("--task", help="Task to learn, such as image-cls."),
     click.option(
-        "--backbone", multiple=True, metavar="[MODALITY=]NAME", help="The network to start from."
+        "--backbone",
+        multiple=True,
+        metavar="[MODALITY=]NAME",
+        help="Pretrained backbone to start from.",
     ),
-    click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table."),
-    click.option("--metric", multiple=True, help="A metric; repeatable. Default: the task's."),
+    click.option(
+        "--dataset", metavar="NAME|PATH", help="Data set to train on: a name, a folder, or a table."
+    ),
+    click.option(
+        "--metric", multiple=True, help="Metric to compute; can be repeated.  [default: the task's]"
+    ),
     click.option(
         "--weights",
         multiple=True,
         metavar="[MODALITY=]WHAT",
-        help="Weights to start from: auto, pretrained, none, or a path.",
+        help="Weights to start from: auto, pretrained, none (random), or a path.",
     ),
     click.option(
         "--tune",
         metavar="full|head|last:N|gradual|lora",
-        help="What is trained; by modality as image=head,text=lora.",
+        help="Which weights to train; per modality as image=head,text=lora.",
     ),
-    click.option("--epochs", type=int, help="Passes over the training data."),
-    click.option("--batch-size", type=int, help="Samples of a forward pass, on all processes."),
+    click.option("--epochs", type=int, help="Number of passes over the training data."),
+    click.option("--batch-size", type=int, help="Samples per forward pass, over all processes."),
     click.option("--lr", type=float, help="Peak learning rate."),
-    click.option("--seed", type=int, help="All that is drawn at random follows from it."),
-    click.option("--data-root", metavar="DIR", help="Where published data sets are kept."),
-    click.option("--on-bad-sample", type=click.Choice(["fail", "skip"]), help="Default: fail."),
+    click.option("--seed", type=int, help="Random seed."),
+    click.option("--data-root", metavar="DIR", help="Folder for published data sets."),
     click.option(
-        "--folds", type=int, metavar="K", help="Cross-validate: divide train and val into K folds."
+        "--on-bad-sample",
+        type=click.Choice(["fail", "skip"]),
+        help="What to do about a sample that cannot be read.  [default: fail]",
+    ),
+    click.option(
+        "--folds", type=int, metavar="K", help="Cross-validate over K folds of train and val."
     ),
     click.option(
         "--group",
         metavar="COLUMN",
-        help="Keep a table's rows with the same cell together, in random splits and in folds.",
+        help="Keep rows with the same value in this column together when splitting.",
     ),
     click.option(
         "--track",
         multiple=True,
         metavar="tensorboard|mlflow|wandb",
-        help="Tell such a tool of the run, too; repeatable. Default: none.",
+        help="Experiment tracker to log to as well; can be repeated.",
     ),
     click.option(
         "--set",
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Any setting: engine.lr=3e-4, backbone.image_size=128, task.mixup=0.2.",
+        help="Any setting, such as engine.lr=3e-4 or backbone.image_size=128; can be repeated.",
     ),
 )
 

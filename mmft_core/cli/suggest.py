@@ -33,25 +33,46 @@ _FLAGS = {
 
 
 @click.command()
-@click.option("--task", required=True, help="What to learn: image-cls, ...")
-@click.option("--dataset", metavar="NAME|PATH", help="A data set, a folder, or a table.")
-@click.option("--backbone", multiple=True, metavar="NAME", help="Compare these; default: all.")
+@click.option("--task", required=True, help="Task to learn, such as image-cls.")
+@click.option(
+    "--dataset", metavar="NAME|PATH", help="Data set to train on: a name, a folder, or a table."
+)
+@click.option(
+    "--backbone",
+    multiple=True,
+    metavar="NAME",
+    help="Backbone to compare; can be repeated.  [default: all that fit]",
+)
 @click.option(
     "--weights",
     multiple=True,
     metavar="[BACKBONE=]WHAT",
-    help="Of one backbone, or of all: pretrained (the default), none, or a path.",
-)
-@click.option("--samples", type=click.IntRange(min=20), default=500, show_default=True)
-@click.option("--tune", metavar="full|head|last:N|lora", help="How the run would train.")
-@click.option("--epochs", type=int, help="Passes over the training data, for the time.")
-@click.option("--batch-size", type=int)
-@click.option("--seed", type=int, help="Of the choice of samples.")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting of the run."
+    help="Weights of one backbone or of all: pretrained, none (random), or a path.  [default: "
+    "pretrained]",
 )
 @click.option(
-    "--json", "file", type=click.Path(path_type=Path), help="Write everything here as well."
+    "--samples",
+    type=click.IntRange(min=20),
+    default=500,
+    show_default=True,
+    help="Samples on which the backbones are compared.",
+)
+@click.option("--tune", metavar="full|head|last:N|lora", help="Which weights the run would train.")
+@click.option("--epochs", type=int, help="Epochs of the run, for the estimate of its time.")
+@click.option("--batch-size", type=int, help="Samples per forward pass.")
+@click.option("--seed", type=int, help="Random seed for the choice of samples.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting of the run; can be repeated.",
+)
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Write all results to this file as JSON.",
 )
 def suggest(
     backbone: tuple[str, ...],
@@ -61,11 +82,11 @@ def suggest(
     file: Path | None,
     **given: Any,
 ) -> None:
-    """Compare backbones on your own data: what they know, how fast they train.
+    """Compare backbones on your data: accuracy, speed and memory.
 
-    Each computes the features of a sample of the training data; a linear model is cross-validated
-    on them. Then it is trained for some steps, for its speed and memory. What is computed is kept
-    for runs with frozen backbones.
+    Each backbone computes the features of a sample of the training data, on which a linear model
+    is cross-validated; then it trains for some steps to measure speed and memory. The features are
+    cached for runs with frozen backbones.
 
     \b
     mmft suggest --task image-cls --dataset ./photos

@@ -45,25 +45,34 @@ if TYPE_CHECKING:
     "--vary",
     multiple=True,
     metavar="KEY=RANGE",
-    help="What to tune: engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, task.mixup=0,0.2.",
+    help="Setting to tune and its range: engine.lr=1e-5..1e-2:log, engine.epochs=5..20:5, "
+    "task.mixup=0,0.2; can be repeated.",
 )
 @click.option(
-    "--trials", type=click.IntRange(min=1), help="How many in all, by whomever. Default: 20."
+    "--trials", type=click.IntRange(min=1), help="Total trials across all workers.  [default: 20]"
 )
 @click.option(
     "--pruner",
     type=click.Choice(["none", "median", "hyperband"]),
-    help="What ends hopeless trials early. Default: median.",
+    help="How to end hopeless trials early.  [default: median]",
 )
-@click.option("--keep", type=click.Choice(["all", "best"]), help="Whose models. Default: best.")
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at once."
+    "--keep",
+    type=click.Choice(["all", "best"]),
+    help="Trials whose models to keep.  [default: best]",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The sweep's folder.")
 @click.option(
-    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with, or join, a sweep."
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Trials to run in parallel.",
 )
-@click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the sweep.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Resume or join this sweep."
+)
+@click.option("--strict-plugins", is_flag=True, help="Exit with an error if any plugin is broken.")
 def sweep(
     vary: tuple[str, ...],
     trials: int | None,
@@ -75,7 +84,7 @@ def sweep(
     strict_plugins: bool,
     **given: Any,
 ) -> None:
-    """Tune settings: run many trials, guided by Optuna, and keep the best.
+    """Tune settings with Optuna: run many trials and keep the best.
 
     \b
     mmft sweep --task image-cls --backbone resnet18 --trials 20 \\

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="data",
-            summary="Check a data set before anything is trained, clean it, divide it.",
+            summary="Check a data set before training, clean it, or split it.",
             build="mmft_core.cli.data:data",
             section="Data",
         ),

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="export",
-            summary="Write a finished run as ONNX and the like, and compare it with the run.",
+            summary="Export a finished run to ONNX and other formats, and verify the export.",
             build="mmft_core.cli.export:export",
             section="Deployment",
         ),

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="launch",
-            summary="Start a run in several processes, on one machine or many; write job files.",
+            summary="Start a run in several processes or on several machines, or write a job file.",
             build="mmft_core.cli.launch:launch",
             section="Training",
         ),

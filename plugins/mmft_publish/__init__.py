@@ -8,13 +8,13 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="publish",
-            summary="Make a folder of a finished run for a model hub, with a card, and push it.",
+            summary="Publish a finished run, with a model card, to a folder or a model hub.",
             build="mmft_core.cli.publish:publish",
             section="Deployment",
         ),
         CommandSpec(
             name="package",
-            summary="Make a pip package of a finished run: its backbone, under a name of its own.",
+            summary="Package the backbone of a finished run for pip, under a name of its own.",
             build="mmft_core.cli.package:package",
             section="Deployment",
         ),

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="runs",
-            summary="List and compare the runs that are there.",
+            summary="List and compare runs.",
             build="mmft_core.cli.runs:runs",
             section="Training",
         ),

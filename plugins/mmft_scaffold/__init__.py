@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="new-plugin",
-            summary="Write the package of a new plugin, which works as it is.",
+            summary="Write the package of a new plugin, which works from the start.",
             build="mmft_core.cli.new_plugin:new_plugin",
             section="Plugin development",
         ),

@@ -8,14 +8,14 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="index",
-            summary="Embed a library of files, to be searched in milliseconds.",
+            summary="Embed a library of files so that it can be searched in milliseconds.",
             build="mmft_core.cli.index:index",
             section="Search",
             extras=("index",),
         ),
         CommandSpec(
             name="search",
-            summary="Find what in an index is most like a file or a text.",
+            summary="Find the items of an index that are most similar to a file or a text.",
             build="mmft_core.cli.search:search",
             section="Search",
             extras=("index",),

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="serve",
-            summary="Serve a finished run over HTTP, with a page to try it on.",
+            summary="Serve a finished run over HTTP, with a page to try it out.",
             build="mmft_core.cli.serve:serve",
             section="Deployment",
             extras=("serve",),

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="suggest",
-            summary="Compare backbones on your own data: what they know, how fast they train.",
+            summary="Compare backbones on your data: accuracy, speed and memory.",
             build="mmft_core.cli.suggest:suggest",
             section="Training",
         ),

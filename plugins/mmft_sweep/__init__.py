@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="sweep",
-            summary="Tune settings: run many trials, guided by Optuna, and keep the best.",
+            summary="Tune settings with Optuna: run many trials and keep the best.",
             build="mmft_core.cli.sweep:sweep",
             section="Training",
             extras=("sweep",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmft_core.errors import MmftError
-from mmft_core.testing import backbones, common, datasets, metrics, plugin_checks, tasks
+from mmft_core.testing import backbones, commands, common, datasets, metrics, plugin_checks, tasks
 
 EXPECTED = {
     # What a plugin declares.
@@ -175,6 +175,14 @@ EXPECTED = {
     "broken_tasks/counted-batch": [
         ("graphs_are_of_any_batch", "The graph 'model' cannot be exported: Constraints violated")
     ],
+    # Commands.
+    "broken_commands/a-function": [("says_what_it_does", "is not a click command")],
+    "broken_commands/heavy": [("help_is_light", "importing broken_heavy_command imports torch")],
+    "broken_commands/without-help": [("says_what_it_does", "without-help has no help text")],
+    "broken_commands/silent-option": [("says_what_it_does", "--size has no help text")],
+    "broken_commands/silent-subcommand": [
+        ("says_what_it_does", "silent-subcommand inner has no help text")
+    ],
     # Metrics.
     "broken_metrics/not-a-metric": [("gives_finite_figures", "built a function, not a Metric")],
     "broken_metrics/tensor-figure": [("gives_finite_figures", r"the figure '' is tensor\(0.5")],
@@ -190,7 +198,14 @@ EXPECTED = {
     ],
     "broken_metrics/remembers": [("reset_forgets", "after a reset it still knows")],
 }
-KINDS = ("broken_plain", "broken_backbones", "broken_datasets", "broken_tasks", "broken_metrics")
+KINDS = (
+    "broken_plain",
+    "broken_backbones",
+    "broken_datasets",
+    "broken_tasks",
+    "broken_metrics",
+    "broken_commands",
+)
 
 PARAMS = {param.id: param.values[0] for param in plugin_checks("sound", *KINDS, prefer=["mean"])}
 CASES = [(name, *case) for name, cases in EXPECTED.items() for case in cases]
@@ -213,8 +228,8 @@ def test_no_broken_component_is_forgotten_here() -> None:
 
 
 def test_every_check_has_rejected_something() -> None:
-    kinds = (common, backbones, datasets, tasks, metrics)
-    lists = ("PLUGIN_CHECKS", "CHECKS", "BUNDLED_CHECKS")
+    kinds = (common, backbones, datasets, tasks, metrics, commands)
+    lists = ("PLUGIN_CHECKS", "CHECKS", "PART_CHECKS", "BUNDLED_CHECKS")
     checks = {c.__name__ for kind in kinds for name in lists for c in getattr(kind, name, ())}
     assert {check for cases in EXPECTED.values() for check, _ in cases} == checks
 
