@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from mmft_core.index import Identity, VectorStore
-from mmft_core.index.items import Items, Vectors
-from mmft_core.index.measuring import search_exactly
-from mmft_core.index.nearest import Nearest, refresh
-from mmft_core.index.updating import SHARD_ROWS
+from mmft_search.items import Identity, Items, Vectors
+from mmft_search.measuring import search_exactly
+from mmft_search.nearest import Nearest, refresh
+from mmft_search.store import VectorStore
+from mmft_search.updating import SHARD_ROWS
 
 QUERIES = 300
 TOPICS, SUBTOPICS = 200, 20

@@ -146,7 +146,7 @@ def forked_suggest(monkeypatch: pytest.MonkeyPatch) -> None:
         # They have the environment of the time when the first was forked, if not told of this one.
         return ProcessPoolExecutor(1, forking(), _set_environment, (dict(os.environ),))
 
-    monkeypatch.setattr("mmft_core.cli.suggest._process", process)
+    monkeypatch.setattr("mmft_suggest.command._process", process)
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def headline_of(results: Mapping[str, Any]) -> str:
 
 def print_sweep(record: Mapping[str, Any], path: Path) -> None:
     """Print the best trials, what mattered, and how the best is run again."""
-    from mmft_core.sweep.record import ranked
+    from mmft_sweep.record import ranked
 
     screen = console()
     best = ranked(record)

@@ -9,7 +9,7 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="launch",
             summary="Start a run in several processes or on several machines, or write a job file.",
-            build="mmft_core.cli.launch:launch",
+            build="mmft_launch.command:launch",
             section="Training",
         ),
     ]

@@ -9,13 +9,13 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="publish",
             summary="Publish a finished run, with a model card, to a folder or a model hub.",
-            build="mmft_core.cli.publish:publish",
+            build="mmft_publish.publish_command:publish",
             section="Deployment",
         ),
         CommandSpec(
             name="package",
             summary="Package the backbone of a finished run for pip, under a name of its own.",
-            build="mmft_core.cli.package:package",
+            build="mmft_publish.package_command:package",
             section="Deployment",
         ),
     ]

@@ -9,7 +9,7 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="runs",
             summary="List and compare runs.",
-            build="mmft_core.cli.runs:runs",
+            build="mmft_report.runs_command:runs",
             section="Training",
         ),
     ]

@@ -9,7 +9,7 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="new-plugin",
             summary="Write the package of a new plugin, which works from the start.",
-            build="mmft_core.cli.new_plugin:new_plugin",
+            build="mmft_scaffold.command:new_plugin",
             section="Plugin development",
         ),
     ]

@@ -1,4 +1,9 @@
-"""Which backbone fits the data."""
+"""`mmft suggest`: which backbone to choose, measured on the user's data and machine.
+
+candidates.py   which backbones could do the task, each with its plan
+measuring.py    one of them in a process of its own: weights, probe, speed, memory
+probe.py        how much a linear model makes of a sample's features
+"""
 
 from mmft_core import CommandSpec, hookimpl
 
@@ -9,7 +14,7 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="suggest",
             summary="Compare backbones on your data: accuracy, speed and memory.",
-            build="mmft_core.cli.suggest:suggest",
+            build="mmft_suggest.command:suggest",
             section="Training",
         ),
     ]

@@ -1,4 +1,19 @@
-"""Search for the best settings."""
+"""Tuning settings: trials of a space of settings, each an ordinary run, guided by Optuna.
+
+    space       `--vary KEY=RANGE`: which settings, and over what
+    folder      the sweep's folder: what it was started with, and where its trials are
+    fitting     whether they fit the run that they vary
+    proposals   what Optuna is asked
+    study       who tries what next, for any number of processes at once
+    trial       one run, told of at every validation and stopped where it is hopeless
+    work        trial after trial
+    record      trials.json and best.toml
+    page        report.html
+    jobs        further processes
+
+Optuna (Akiba et al., 2019, "Optuna: a next-generation hyperparameter optimization framework") is
+needed by this package alone.
+"""
 
 from mmft_core import CommandSpec, hookimpl
 
@@ -9,7 +24,7 @@ def register_command() -> list[CommandSpec]:
         CommandSpec(
             name="sweep",
             summary="Tune settings with Optuna: run many trials and keep the best.",
-            build="mmft_core.cli.sweep:sweep",
+            build="mmft_sweep.command:sweep",
             section="Training",
             extras=("sweep",),
         ),

@@ -210,7 +210,7 @@ def test_errors_of_plugins(mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise MmftError(f"No {ESC}.", hint=f"Give another {ESC}.")
 
-    monkeypatch.setattr("mmft_core.cli.runs.find_runs", broken)
+    monkeypatch.setattr("mmft_report.runs_command.find_runs", broken)
     ended = mmft("runs")
     harmless(ended)
     assert r"\x1b[31m[/b]\u202e\nerror: forged" in ended.err and ended.code == 2

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmft_serve import app
 from PIL import Image
 
 from mmft_core.cli import main
 from mmft_core.precision import Inference, inference_precision
-from mmft_core.serve import app
 from tests.conftest import Finished, make_photo_folder, run_arguments
 
 Mmft = Callable[..., Finished]
@@ -169,8 +169,8 @@ def test_indexing_and_searching_and_serving(
         predictors.append(given[1])
         return create_app(*given)
 
-    monkeypatch.setattr("mmft_core.serve.server.run", lambda service, listener: None)
-    monkeypatch.setattr("mmft_core.serve.app.create_app", create)
+    monkeypatch.setattr("mmft_serve.server.run", lambda service, listener: None)
+    monkeypatch.setattr("mmft_serve.app.create_app", create)
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     for more in ((), BF16):
         assert mmft("serve", run, "--port", "0", *more).code == 0

@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from mmft_scaffold.writing import write_plugin
 
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
-from mmft_core.scaffold import write_plugin
 from mmft_core.specs import KINDS
 from tests.installed import python
 

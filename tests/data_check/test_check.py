@@ -44,7 +44,7 @@ def found(mmft: Call, path: Path, tmp_path: Path) -> tuple[Finished, set[tuple[s
 
 
 def test_there_are_more_than_fifty_planted_faults_of_all_kinds(faulty: Planted) -> None:
-    from mmft_core.data_check import KINDS
+    from mmft_data_check.findings import KINDS
 
     planted = {(name, *fault) for name, (_, faults) in faulty.items() for fault in faults}
     assert len(planted) > 50

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mmft_suggest.probe import probe
+from mmft_sweep.trial import PruningSink
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.evaluation import Evaluation
 from mmft_core.files import json_text, write_json
 from mmft_core.sinks import Evaluated, MetricsFile, Start, read_metrics
-from mmft_core.suggest.probe import probe
-from mmft_core.sweep.trial import PruningSink
 from mmft_core.trackers.tracker import figures_of
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.state import Progress

@@ -17,13 +17,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mmft_search.items import Identity, Items
+from mmft_search.nearest import Nearest, refresh
+from mmft_search.store import VectorStore
 
 from mmft_core import Registry, artifacts, discover
 from mmft_core.contracts import Features
 from mmft_core.errors import MmftError, RunDirectoryError, first_line
 from mmft_core.features import FeatureStore
-from mmft_core.index import Identity, Items, VectorStore
-from mmft_core.index.nearest import Nearest, refresh
 from mmft_core.weights import read_weights
 from tests.faults.garbage import CHANGES, Change, bombs, changed
 from tests.faults.processes import SITE
@@ -151,7 +152,7 @@ def test_nothing_is_ever_unpickled(
 
 
 def test_points_of_qdrant_are_looked_at_before_it_unpickles_them(tmp_path: Path) -> None:
-    from mmft_core.index.qdrant_connection import Connection
+    from mmft_search.qdrant_connection import Connection
 
     folder, mark = tmp_path / "index", tmp_path / "executed"
     connection = Connection(folder, "")

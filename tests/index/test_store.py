@@ -10,16 +10,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmft_search import measuring
+from mmft_search.items import Identity, Items, Vectors
+from mmft_search.keeping import Found
+from mmft_search.measuring import search_exactly
+from mmft_search.nearest import Nearest, kind_for, refresh
+from mmft_search.searching import Searcher
+from mmft_search.store import VectorStore
 
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
 from mmft_core.files import sha256
-from mmft_core.index import Identity, VectorStore, measuring
-from mmft_core.index.items import Items, Vectors
-from mmft_core.index.keeping import Found
-from mmft_core.index.measuring import search_exactly
-from mmft_core.index.nearest import Nearest, kind_for, refresh
-from mmft_core.index.searching import Searcher
 
 IDENTITY = Identity(model="abc", run="run", modality="image")
 WIDTH = 16

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-
-from mmft_core.serve.batching import Batcher
+from mmft_serve.batching import Batcher
 
 
 class Network:

@@ -219,7 +219,7 @@ def test_an_error_that_nobody_expected(
     def broken(*_: object) -> None:
         raise KeyError("unheard of")
 
-    monkeypatch.setattr("mmft_core.serve.request.BodyParser.parse", broken)
+    monkeypatch.setattr("mmft_serve.request.BodyParser.parse", broken)
     with serving(digits) as served:
         answer = served.predict(image=digit(0))
         assert served.client.get("/ready").status_code == 200

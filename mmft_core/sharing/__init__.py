@@ -1,1 +1,0 @@
-"""Passing a finished run on: as a folder for a model hub, or as a pip package."""

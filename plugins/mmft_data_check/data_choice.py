@@ -1,0 +1,107 @@
+"""What the commands of `mmft data` are given: which data set, where to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmft_core.data.table_files import SUFFIXES
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+from mmft_core.files import ensure_new, suffix_of
+from mmft_core.planning.trees import Tree, merge, parse_set
+from mmft_core.table_folders import is_table_folder
+
+if TYPE_CHECKING:
+    from mmft_core.data.tables import Table
+    from mmft_data_check.choosing import Chosen
+
+dataset_argument = click.argument("dataset")
+task_option = click.option(
+    "--task", help="Task the data are for, such as asr, where the data alone do not tell."
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the data set, such as dataset.label_column=kind; can be repeated.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Table to write: a .csv or .parquet file.",
+)
+
+
+_READING = ("separator", "sheet")
+"""Settings of how a table is read, whatever it is for."""
+
+
+def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = False) -> Table | None:
+    """The table that the data set is; None if it is none.
+
+    Args:
+        assignments: of which those that say how it is read are heeded.
+        alone: whether there may be no others.
+
+    Raises:
+        ConfigError: there are others.
+        DataError: it cannot be read.
+    """
+    from mmft_core.data.tables import Table
+
+    path = Path(dataset).expanduser()
+    is_table = path.is_file() and suffix_of(path) in SUFFIXES
+    if not (is_table or is_table_folder(path)):
+        return None
+    own = _own(assignments)
+    other = next((key for key in own if key not in _READING), None)
+    if alone and other is not None:
+        raise ConfigError(
+            f"--set dataset.{other}={own[other]}: {path} is a table, whose rows are divided as "
+            "they are.",
+            hint="Name the column of its classes by --label COLUMN.",
+        )
+    separator, sheet = (None if own.get(key) is None else str(own[key]) for key in _READING)
+    return Table(path, separator=separator, sheet=sheet)
+
+
+def _own(assignments: tuple[str, ...]) -> Tree:
+    """The settings of the data set.
+
+    Raises:
+        ConfigError: there are others.
+    """
+    own: Tree = parse_set(assignments)
+    if set(own) - {"dataset"}:
+        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
+    return dict(own.get("dataset", {}))
+
+
+def group_column(assignments: tuple[str, ...]) -> str | None:
+    """The group column that the settings name; None if they name none."""
+    column = _own(assignments).get("group_column")
+    return None if column is None else str(column)
+
+
+def check_output(output: Path, files: list[Path]) -> None:
+    """Check that these files may be written, which are named after the output."""
+    if output.suffix not in (".csv", ".parquet"):
+        raise ConfigError(f"--output {output} is no .csv file and no .parquet file.")
+    for file in files:
+        ensure_new(file)
+
+
+def chosen_data(dataset: str, task: str | None, assignments: tuple[str, ...]) -> Chosen:
+    from mmft_data_check.choosing import choose
+
+    registry = discover()
+    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    own = _own(assignments)
+    table = merge({"name" if dataset in names else "path": dataset}, own)
+    return choose(table, task, registry)

@@ -1,0 +1,64 @@
+"""A report as one page, with the samples that were found to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmft_core.batches.prepared import UNDECODABLE
+from mmft_core.contracts import Dataset, Inspector
+from mmft_core.errors import SampleError
+from mmft_core.files import write_text
+from mmft_core.report.gallery import Shown, shown
+from mmft_core.report.templating import render
+from mmft_core.report.wording import encodable
+from mmft_data_check.findings import KINDS, Finding, Report
+
+_SHOWN = 24
+"""Findings of each kind that are shown with their samples; all are named."""
+
+
+def write_page(
+    file: Path, report: Report, dataset: Dataset, inspectors: Mapping[str, Inspector]
+) -> None:
+    """Write the page.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    sections: list[dict[str, Any]] = []
+    for kind, findings in report.by_kind().items():
+        rows = [
+            (finding, list(_samples(finding, dataset, inspectors)) if place < _SHOWN else [])
+            for place, finding in enumerate(findings)
+        ]
+        sections.append({"kind": kind, "heading": KINDS[kind], "rows": rows})
+    write_text(file, encodable(render("data.html.j2", report=report, sections=sections)))
+
+
+def _samples(
+    finding: Finding, dataset: Dataset, inspectors: Mapping[str, Inspector]
+) -> Iterator[list[Shown]]:
+    """The sample of a finding and, beside it, the other that it is about."""
+    if finding.index is None or finding.kind == "unreadable":
+        return
+    for place in ((finding.split, finding.index), finding.other_place):
+        previews = [] if place is None else list(_previews(*place, dataset, inspectors))
+        if previews:
+            yield previews
+
+
+def _previews(
+    split: str, index: int, dataset: Dataset, inspectors: Mapping[str, Inspector]
+) -> Iterator[Shown]:
+    try:
+        sample = dataset.splits[split][index]
+        for modality, inspector in inspectors.items():
+            raw = sample.inputs.get(modality)
+            preview = None if raw is None else inspector.preview(raw)
+            picture = None if preview is None else shown(modality, preview)
+            if picture is not None:
+                yield picture
+    except (SampleError, *UNDECODABLE):
+        return

@@ -1,0 +1,63 @@
+"""Runs as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmft_core.cli.tables import Column, Table, console, text
+from mmft_core.report.wording import duration, figure
+from mmft_report.runs.differences import headline, shown
+from mmft_report.runs.finding import Run
+
+_STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": "yellow"}
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """A row for each run, and why some could not be finished or read."""
+    numbers = [Column(name, number=True) for name in ("val", "test", "took", "size")]
+    table = Table("run", "state", "task", "backbone", "data", "figure", *numbers)
+    for run in runs:
+        table.add(
+            run.name,
+            text(run.state, _STYLES.get(run.state, "")),
+            run.task,
+            " + ".join(run.backbones),
+            run.dataset,
+            run.monitor,
+            headline(run, "val"),
+            headline(run, "test"),
+            "" if run.seconds is None else duration(run.seconds),
+            size(run.size),
+        )
+    screen = console()
+    screen.print(table)
+    for run in runs:
+        if run.reason:
+            screen.print(f"! {run.name}: {run.reason}", soft_wrap=True)
+
+
+def print_comparison(
+    runs: Sequence[Run],
+    figures: Mapping[tuple[str, str], Sequence[float | None]],
+    settings: Mapping[str, Sequence[Any]],
+) -> None:
+    """Figures side by side, then the settings that are not the same."""
+    screen = console()
+    table = Table("figure", *(Column(run.name, number=True) for run in runs))
+    for (split, name), values in figures.items():
+        table.add(f"{split} {name}", *map(figure, values))
+    screen.print(table)
+    screen.print()
+    if not settings:
+        screen.print("They do not differ in any setting.")
+        return
+    table = Table("setting", *(run.name for run in runs))
+    for key, values in settings.items():
+        table.add(key, *map(shown, values))
+    screen.print(table)
+
+
+def size(count: int) -> str:
+    """Bytes as a reader likes them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,47 @@
+"""`mmft new-plugin`: the package of a new plugin, which works as it is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from mmft_core.cli.terminal import echo
+from mmft_core.specs import PARTS, Kind
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Kind of component to write; can be repeated.  [default: all]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder to write to.  [default: ./mmft-NAME]",
+)
+def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
+    """Write the package of a new plugin, with working components for you to change.
+
+    \b
+    mmft new-plugin flowers                          one component of each kind
+    mmft new-plugin flowers --kind backbone --kind metric
+    mmft new-plugin flowers -o ~/code/flowers
+    """
+    from mmft_scaffold.writing import distribution_name, write_plugin
+
+    folder = output or Path(distribution_name(name))
+    names = write_plugin(name, kinds or PARTS, folder)
+    parts = " ".join(f"--{kind} {names[kind]}" for kind in ("task", "backbone", "dataset"))
+    echo(f"{folder} holds a plugin that works: {', '.join(kinds or PARTS)}.")
+    echo()
+    echo("Try it, then make it yours:")
+    echo(f"  cd {shlex.quote(str(folder))} && pip install -e '.[test]'")
+    echo(f"  mmft run {parts} --metric {names['metric']}")
+    echo("  pytest")

@@ -1,0 +1,123 @@
+"""The folder of an index: what it says of itself, and that one process writes to it at a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from mmft_core.errors import RunDirectoryError, first_line
+from mmft_core.files import clear_temporaries, printable, storage_errors, write_json
+from mmft_search.items import Identity
+
+FORMAT = 1
+VECTORS, NEAREST, QDRANT = "vectors", "nearest", "qdrant"
+_PARTS = (VECTORS, NEAREST, QDRANT)
+"""Its folders: Arrow files, the FAISS index made of them, Qdrant's own files."""
+_RECORD, _LOCK = "store.json", ".lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Where Qdrant keeps an index.
+
+    Attributes:
+        url: of a server; "" for files in the folder.
+        name: of the collection.
+    """
+
+    url: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a folder says of its index: of what model it is, and who keeps it, if not FAISS."""
+
+    identity: Identity
+    qdrant: Collection | None = None
+
+
+def exists(folder: Path) -> bool:
+    return (folder / _RECORD).is_file()
+
+
+def read(folder: Path) -> Record:
+    """Raises:
+    RunDirectoryError: there is no index, or it is damaged.
+    """
+    if not exists(folder):
+        raise RunDirectoryError(
+            f"There is no index in {folder}.", hint="`mmft index RUN_DIR LIBRARY` makes one."
+        )
+    try:
+        content = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError("another version of mmft made it")
+        identity = msgspec.convert(content, Identity)
+        kept = msgspec.convert(content.get("qdrant"), Collection | None)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise RunDirectoryError(
+            f"{folder / _RECORD} cannot be read: {first_line(error)}.",
+            hint=f"Remove {folder} and run `mmft index` again.",
+        ) from error
+    return Record(identity=identity, qdrant=kept)
+
+
+def recorded(folder: Path) -> Collection | None:
+    """Qdrant's collection of the index that is there, if there is one and it is kept so."""
+    with suppress(RunDirectoryError):
+        return read(folder).qdrant
+    return None
+
+
+def begin(folder: Path, record: Record) -> None:
+    """Begin an empty index, in place of what is there of another.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with storage_errors(folder):
+        clear_temporaries(folder)
+        for name in _PARTS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    kept = {"qdrant": asdict(record.qdrant)} if record.qdrant else {}
+    write_json(folder / _RECORD, {"format": FORMAT, **asdict(record.identity), **kept})
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to an index, or to the place of a new one.
+
+    Raises:
+        RunDirectoryError: another one does, or there is something else in the folder.
+        StorageError: the folder cannot be written.
+    """
+    known = {_RECORD, *_PARTS}
+    found = (e.name for e in folder.glob("*")) if folder.is_dir() else ()
+    strange = [name for name in found if name not in known and not name.startswith(".")]
+    if strange:
+        raise RunDirectoryError(
+            f"{folder} holds {printable(strange[0])}, and is no index.",
+            hint="Choose another --output.",
+        )
+    lock = FileLock(folder / _LOCK)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunDirectoryError(
+                f"Another process is writing to the index in {folder}.",
+                hint="Wait for it, or choose another --output.",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,290 @@
+"""`mmft index`: a library of files, embedded to be searched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo, remark_hidden
+from mmft_core.cli.using import ENGINE, make_predictor
+from mmft_core.discovery import discover
+from mmft_core.errors import (
+    ConfigError,
+    DataError,
+    IncompatibleError,
+    RunDirectoryError,
+    some_of,
+)
+from mmft_core.files import printable
+from mmft_core.planning.trees import Tree
+from mmft_core.registry import Registry
+
+if TYPE_CHECKING:
+    from mmft_core.artifacts import LoadedModel
+    from mmft_core.inference.predictor import Predictor
+    from mmft_search.items import Identity
+    from mmft_search.keeping import Quality, Store
+    from mmft_search.library import Library
+    from mmft_search.opening import Wanted
+    from mmft_search.updating import Change
+
+FOLDER = "index"
+"""An index lies in its run's directory, unless another place is named."""
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("library", nargs=-1)
+@click.option("--dataset", metavar="NAME|PATH", help="Index the samples of this data set.")
+@click.option("--split", default="all", show_default=True, help="Split of the data set.")
+@click.option(
+    "--modality", help="Modality to index, for a model of two.  [default: that of the files]"
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder of the index.  [default: RUN_DIR/index]",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
+    default="auto",
+    show_default=True,
+    help="Index type: flat is exact; hnsw and ivf are for many items. auto chooses by size.",
+)
+@click.option(
+    "--store",
+    "keeper",
+    type=click.Choice(["faiss", "qdrant"]),
+    help="Vector store.  [default: the existing index's, else faiss]",
+)
+@click.option(
+    "--url", default="", help="URL of a Qdrant server. Its API key is read from QDRANT_API_KEY."
+)
+@click.option(
+    "--collection",
+    default="",
+    help="Collection on the server.  [default: named after run and model]",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting to change, such as dataset.text_column=title; can be repeated.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Samples per forward pass.",
+)
+@click.option(
+    "--on-bad-sample",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Whether files that cannot be read make the command fail; the others are indexed either "
+    "way.",
+)
+@click.option(
+    "--rebuild", is_flag=True, help="Build the index from scratch, replacing the existing one."
+)
+def index(
+    run_dir: Path,
+    library: tuple[str, ...],
+    dataset: str | None,
+    split: str,
+    modality: str | None,
+    output: Path | None,
+    kind: str,
+    keeper: str | None,
+    url: str,
+    collection: str,
+    assignments: tuple[str, ...],
+    batch_size: int,
+    on_bad_sample: str,
+    rebuild: bool,
+) -> None:
+    """Embed files, folders or a data set, for `mmft search` to find.
+
+    Called again, it embeds new and changed items, drops those that are gone, and continues after
+    an interruption.
+
+    \b
+    mmft index runs/photos ./album
+    mmft index runs/sentences --dataset texts.csv
+    mmft index runs/photos ./album --store qdrant --url http://localhost:6333
+    """
+    if bool(library) == (dataset is not None):
+        raise ConfigError("Give either a LIBRARY or --dataset.")
+    settings = later_settings(assignments, ("dataset", *ENGINE))
+    if library and ("dataset" in settings or split != "all"):
+        given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
+        idle = next(given, f"--split {split}")
+        raise ConfigError(
+            f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
+            hint="Leave it out, or name a data set by --dataset.",
+        )
+
+    from mmft_core.cli.display import make_display
+    from mmft_core.cli.tables import console
+    from mmft_search.folder import locked
+    from mmft_search.library import FileLibrary
+    from mmft_search.opening import Wanted, require
+    from mmft_search.updating import update
+
+    kept = Wanted(keeper=keeper, url=url, collection=collection)
+    if kind != "auto" and kept.qdrant:
+        raise ConfigError(f"--kind {kind} is one of FAISS's; Qdrant has its own.")
+    folder = output or run_dir / FOLDER
+    require(folder, kept)
+    registry = discover()
+    model, predictor = load_embedder(run_dir, registry, batch_size, settings)
+    modality = _modality(model, modality, library)
+    predictor = predictor.of(modality)
+    if dataset is None:
+        files = FileLibrary(library, modality, predictor.processor)
+        remark_hidden(files.hidden)
+        wanted: Library = files
+    else:
+        wanted = _dataset(run_dir, predictor, registry, dataset, split, settings)
+    display = make_display(console(stderr=True))
+    with locked(folder), contextlib.closing(display):
+        store = _store(folder, identify(run_dir, modality), kept, rebuild)
+        change = update(
+            store, wanted, predictor, lambda done, total: display.evaluating("embed", done, total)
+        )
+        size = len(store)
+        found = store.finish(kind, display.say)
+    _tell(run_dir, folder, output, size, change, found)
+    failed = [f"{printable(e.sample_id)} ({e.reason})" for e in change.failed]
+    if failed:
+        message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
+        if on_bad_sample == "fail":
+            raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
+        echo(f"! {message}", err=True)
+
+
+def load_embedder(
+    run_dir: Path, registry: Registry, batch_size: int, settings: Tree
+) -> tuple[LoadedModel, Predictor]:
+    """Load the model of a run, which must give embeddings of each modality alone.
+
+    Args:
+        settings: of the engine, as {"engine": {"precision": "bf16"}}.
+
+    Raises:
+        ConfigError: one is wrong.
+        IncompatibleError: it does not.
+        RunDirectoryError: there is none.
+    """
+    from mmft_core.export import folder
+
+    model = folder.load(run_dir, registry)
+    if model.component.spec.predicts not in ("embeddings", "pairs"):
+        raise IncompatibleError(
+            f"{run_dir} is a run of '{model.component.name}', which gives "
+            f"{model.component.spec.predicts} and no embeddings to compare.",
+            hint="Train with --task image-retrieval, text-retrieval or contrastive.",
+        )
+    return model, make_predictor(model, settings, batch_size)
+
+
+def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -> str:
+    """What of a model's modalities is indexed: as given, as the files are, or else the first.
+
+    Raises:
+        ConfigError: the model does not read it.
+        DataError: there are no files that it reads.
+    """
+    from mmft_core.inference.sources import assign
+
+    if given is not None and given not in model.processors:
+        raise ConfigError(
+            f"The model embeds {' and '.join(model.processors)}, not {given}.",
+            hint="Leave --modality out, or give one of these.",
+        )
+    if given is None and library and len(model.processors) > 1:
+        given, _ = next(assign(library, model.processors))
+    return given or next(iter(model.processors))
+
+
+def identify(run_dir: Path, modality: str) -> Identity:
+    """Of what model an index of this run is."""
+    from mmft_core.export.folder import fingerprint
+    from mmft_search.items import Identity
+
+    return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)
+
+
+def check_model(folder: Path, found: Identity, wanted: Identity, hint: str) -> None:
+    """Raises:
+    RunDirectoryError: the index is of another model, whose numbers mean something else.
+    """
+    if found.model != wanted.model:
+        same = found.run == wanted.run
+        of = "this run had at another time" if same else f"{found.run} had"
+        raise RunDirectoryError(
+            f"The index in {folder} was built by another model, which {of}.", hint=hint
+        )
+
+
+def _dataset(
+    run_dir: Path,
+    predictor: Predictor,
+    registry: Registry,
+    name: str,
+    split: str,
+    settings: Tree,
+) -> Library:
+    """A data set as a library, whose name tells it and its parts from others."""
+    from mmft_core.cli.predict import split_of_dataset
+    from mmft_search.library import DatasetLibrary
+
+    (modality,) = predictor.processors
+    chosen = split_of_dataset(run_dir, name, split, registry, settings)
+    place = str(Path(name).resolve()) if Path(name).exists() else name
+    which = json.dumps({"dataset": place, "split": split, **settings}, sort_keys=True)
+    return DatasetLibrary(which, chosen, modality, predictor.processor)
+
+
+def _store(folder: Path, identity: Identity, wanted: Wanted, rebuild: bool) -> Store[Any]:
+    from mmft_search import opening
+    from mmft_search.folder import exists
+
+    if rebuild or not exists(folder):
+        return opening.begin(folder, identity, wanted)
+    store = opening.open_store(folder, wanted)
+    hint = "Add --rebuild to make it anew, or choose another --output."
+    check_model(folder, store.identity, identity, hint)
+    return store
+
+
+def _tell(
+    run_dir: Path,
+    folder: Path,
+    output: Path | None,
+    size: int,
+    change: Change,
+    found: Quality | None,
+) -> None:
+    echo(
+        f"{change.added:,} new, {change.unchanged:,} unchanged, {change.removed:,} removed"
+        + (f"; {change.added / change.seconds:.1f} items/s" if change.added else "")
+    )
+    if found is None:
+        echo(f"index   {folder}: empty")
+        return
+    echo(f"index   {folder}: {size:,} items, {found.kind}")
+    echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
+    place = "" if output is None else f" --index {shlex.quote(str(output))}"
+    echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

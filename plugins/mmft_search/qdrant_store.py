@@ -1,0 +1,242 @@
+"""An index that Qdrant keeps and searches: in a folder of its own files, or on a server.
+
+A point is an item: its vector, and as payload the id, stamp, library and preview. Its own id
+follows from the item's, so what is sent twice is there once. Scores are inner products, as FAISS's.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from mmft_core.contracts import Preview
+from mmft_core.errors import RunDirectoryError
+from mmft_search import folder as folders
+from mmft_search.items import Identity, Items, Mask
+from mmft_search.keeping import Found, Hit, Index, Quality, Store
+from mmft_search.qdrant_connection import LOCAL_UNTIL, Connection
+
+_SENT_AT_ONCE = 500
+"""Points of a request, which a server takes up to 32 MB of."""
+
+_PAGE = 4096
+_NAMESPACE = uuid.UUID("7a1f3e52-0f3c-5c1d-9f57-6d6d66740001")
+_PROBES, _MEASURED_AT = 50, 10
+_TIE = 1e-6
+
+
+@dataclass(frozen=True)
+class Page:
+    """Points of one library, without their vectors."""
+
+    library: str
+    files: bool
+    keys: Sequence[str]
+    ids: Sequence[str]
+    stamps: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class QdrantStore(Store[Page]):
+    """A collection that embeddings are brought to. It is made with the first of them."""
+
+    def __init__(self, folder: Path, identity: Identity, collection: folders.Collection) -> None:
+        """Raises:
+        StorageError: the server cannot be reached or refuses.
+        RunDirectoryError: another process has the folder.
+        """
+        self.identity, self.name = identity, collection.name
+        self.connection = Connection(folder, collection.url)
+
+    @classmethod
+    def create(
+        cls, folder: Path, identity: Identity, collection: folders.Collection
+    ) -> QdrantStore:
+        """Begin an empty one.
+
+        Raises:
+            RunDirectoryError: the collection is there already, and nobody said that it is ours.
+        """
+        before = folders.recorded(folder)
+        if collection.url:
+            connection = Connection(folder, collection.url)
+            with connection.asked() as client:
+                if collection != before and client.collection_exists(collection.name):
+                    raise RunDirectoryError(
+                        f"There is a collection '{collection.name}' at {collection.url} already, "
+                        f"which is not known to be of the index in {folder}.",
+                        hint="Choose another name with --collection.",
+                    )
+                if before is not None and before.url == collection.url:
+                    client.delete_collection(before.name)
+            connection.close()
+        folders.begin(folder, folders.Record(identity=identity, qdrant=collection))
+        return cls(folder, identity, collection)
+
+    def __len__(self) -> int:
+        return self.connection.count(self.name)
+
+    def parts(self) -> Iterator[Page]:
+        wanted, offset = ["library", "files", "stamp", "id", "raw"], None
+        while len(self):
+            with self.connection.asked() as client:
+                points, offset = client.scroll(
+                    self.name, limit=_PAGE, offset=offset, with_payload=wanted
+                )
+            yield from _pages(points)
+            if offset is None:
+                return
+
+    def keep(self, part: Page, mask: Mask) -> None:
+        gone = [key for key, kept in zip(part.keys, mask.tolist(), strict=True) if not kept]
+        with self.connection.asked() as client:
+            client.delete(self.name, gone)
+
+    def append(self, items: Items) -> None:
+        points = [_point(items, row) for row in range(len(items.ids))]
+        with self.connection.asked() as client:
+            if not client.collection_exists(self.name):
+                client.create_collection(
+                    self.name,
+                    vectors_config=models.VectorParams(
+                        size=items.vectors.shape[1], distance=models.Distance.DOT, on_disk=True
+                    ),
+                )
+            for start in range(0, len(points), _SENT_AT_ONCE):
+                client.upsert(self.name, points[start : start + _SENT_AT_ONCE], wait=True)
+
+    def finish(self, kind: str, say: Callable[[str], None]) -> Quality | None:
+        number = len(self)
+        try:
+            if not number:
+                return None
+            if not self.connection.url and number > LOCAL_UNTIL:
+                say(f"Qdrant's own files are slow beyond {LOCAL_UNTIL:,} items; a server is not")
+            recall, milliseconds = self._measured()
+        finally:
+            self.connection.close()
+        how = f"recall@{_MEASURED_AT} {recall:.3f} of an exact search"
+        where = f"Qdrant at {self.connection.url}" if self.connection.url else "Qdrant"
+        return Quality(
+            kind=where, how=how if self.connection.url else "exact", milliseconds=milliseconds
+        )
+
+    def _measured(self) -> tuple[float, float]:
+        """The recall of a search, of an exact one's first ten, and its median of milliseconds.
+
+        Points are the queries. They come by their ids, which are as good as drawn at random.
+        """
+        with self.connection.asked() as client:
+            probes, _ = client.scroll(self.name, limit=_PROBES, with_vectors=True)
+        shares, seconds = [], []
+        for probe in probes:
+            found, exact = (
+                self.connection.nearest(self.name, probe.vector, _MEASURED_AT + 1, exact=exact)
+                for exact in (False, True)
+            )
+            started = time.perf_counter()
+            self.connection.nearest(self.name, probe.vector, _MEASURED_AT + 1, exact=False)
+            seconds.append(time.perf_counter() - started)
+            shares.append(np.mean([p.score >= exact[-1].score - _TIE for p in found]))
+        return float(np.mean(shares)), 1000 * statistics.median(seconds)
+
+
+class QdrantIndex(Index):
+    """Searches such a collection. Keys are its points' ids."""
+
+    def __init__(
+        self, folder: Path, identity: Identity, collection: folders.Collection, *, exact: bool
+    ) -> None:
+        """Raises:
+        StorageError: the server cannot be reached or refuses.
+        RunDirectoryError: the collection is empty or gone, or another process has the folder.
+        """
+        self.identity, self.name, self.exact = identity, collection.name, exact
+        self.connection = Connection(folder, collection.url)
+        self.how = (
+            f"Qdrant at {collection.url}" if collection.url else "Qdrant, every item compared"
+        )
+        if not len(self):
+            raise RunDirectoryError(
+                f"The index in {folder} is empty.", hint="Give `mmft index` a library."
+            )
+
+    def __len__(self) -> int:
+        return self.connection.count(self.name)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def search(self, vector: np.ndarray[Any, Any], number: int) -> list[Hit]:
+        found = self.connection.nearest(self.name, vector.tolist(), number, exact=self.exact)
+        return [Hit(_id(point.payload), point.score, str(point.id)) for point in found]
+
+    def item(self, key: str) -> Found | None:
+        try:
+            uuid.UUID(key)
+        except ValueError:
+            return None
+        with self.connection.asked() as client:
+            points = client.retrieve(self.name, [key])
+        if not points:
+            return None
+        payload = points[0].payload
+        mime, data = payload.get("mime"), payload.get("preview", "")
+        preview = Preview(mime, base64.b64decode(data)) if mime else None
+        return Found(_id(payload), payload["stamp"], preview)
+
+
+def _point(items: Items, row: int) -> models.PointStruct:
+    name, preview = items.ids[row], items.previews[row]
+    payload: dict[str, Any] = {
+        "id": name,
+        "stamp": items.stamps[row],
+        "library": items.library,
+        "files": items.files,
+    }
+    if name != name.encode("utf-8", "replace").decode():
+        # A file's name need not be UTF-8, as JSON has to be.
+        payload["id"] = name.encode("utf-8", "replace").decode()
+        payload["raw"] = base64.b64encode(os.fsencode(name)).decode()
+    if preview is not None:
+        payload |= {"mime": preview.mime, "preview": base64.b64encode(preview.data).decode()}
+    # Files are the same file in every library; the rows of one table are no other's.
+    own = b"" if items.files else items.library.encode()
+    key = uuid.uuid5(_NAMESPACE, (own + b"\0" + os.fsencode(name)).hex())
+    return models.PointStruct(id=str(key), vector=items.vectors[row].tolist(), payload=payload)
+
+
+def _id(payload: Mapping[str, Any]) -> str:
+    if "raw" in payload:
+        return os.fsdecode(base64.b64decode(payload["raw"]))
+    return str(payload["id"])
+
+
+def _pages(points: Sequence[Any]) -> Iterator[Page]:
+    """Points by their libraries."""
+
+    def library(point: Any) -> tuple[str, bool]:
+        return point.payload["library"], point.payload["files"]
+
+    for (name, files), group in groupby(sorted(points, key=library), library):
+        own = list(group)
+        yield Page(
+            library=name,
+            files=files,
+            keys=[str(point.id) for point in own],
+            ids=[_id(point.payload) for point in own],
+            stamps=[point.payload["stamp"] for point in own],
+        )

@@ -1,0 +1,160 @@
+"""`mmft serve`: a finished model behind HTTP, for programs and for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from mmft_search.index_command import FOLDER, check_model, identify
+
+from mmft_core.cli.settings import later_settings
+from mmft_core.cli.terminal import echo
+from mmft_core.cli.using import ENGINE, make_predictor
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+from mmft_core.extras import require_extra
+from mmft_serve.command_options import limit_options, read_settings
+
+if TYPE_CHECKING:
+    from mmft_search.searching import Searcher
+
+    from mmft_core.inference.predictor import Predictor
+    from mmft_serve.logs import LogFormat
+
+_HOME = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx"]),
+    help="Runtime: torch, or onnx for the export in RUN_DIR/export/onnx.  [default: torch]",
+)
+@click.option(
+    "--api-key",
+    envvar="MMFT_API_KEY",
+    show_envvar=True,
+    help="API key that clients must send as 'Authorization: Bearer KEY'.",
+)
+@limit_options
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="UNIT=MOST",
+    help="Largest input, in pixels, seconds or characters; can be repeated.",
+)
+@click.option("--access-log", is_flag=True, help="Write a line to standard error for each request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["plain", "json"]),
+    default="plain",
+    show_default=True,
+    help="The format of the access log, of warnings and of errors.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the task or of the engine, as task.timestamps=words.",
+)
+def serve(
+    run_dir: Path,
+    host: str,
+    port: int,
+    backend: str | None,
+    access_log: bool,
+    log_format: LogFormat,
+    assignments: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Serve a finished run, or an export, over HTTP: POST /predict, and a page to try it out at /.
+
+    \b
+    mmft serve runs/flowers
+    curl -F image=@photo.jpg http://127.0.0.1:8000/predict
+    curl --json '{"text": "A text as it is"}' http://127.0.0.1:8000/predict
+
+    Requests that arrive at the same time are computed in one batch. SIGTERM ends the server without
+    losing a request: see --drain-delay and --shutdown-timeout. Ctrl-C does so without the delay.
+    """
+    require_extra("`mmft serve`", "serve")
+
+    from mmft_core.batches.loading import choose_workers
+    from mmft_core.export import folder
+    from mmft_serve import logs, server
+    from mmft_serve.app import create_app
+
+    settings = read_settings(**given, workers=max(2, choose_workers(None)))
+    served = served_by(run_dir, backend)
+    changed = later_settings(assignments, ("task", *ENGINE))
+    model = folder.load(served, discover(), changed)
+    predictor = make_predictor(model, changed, settings.max_batch)
+    searcher = open_index(folder.place(run_dir), predictor)
+    app = create_app(folder.title(served), predictor, settings, searcher)
+    with server.listen(host, port) as listener:
+        service = server.Server(app, settings)
+        with service.ended_by_signals():
+            address = f"[{host}]" if ":" in host else host
+            echo(f"serving  http://{address}:{listener.getsockname()[1]}")
+            if host not in _HOME and settings.api_key is None:
+                note = "whoever reaches this address may use the model; --api-key asks for a key"
+                echo(f"! {note}", err=True)
+            logs.configure_logs(access_log, log_format)
+            server.run(service, listener)
+
+
+def served_by(run_dir: Path, backend: str | None) -> Path:
+    """The folder whose model is served.
+
+    Raises:
+        ConfigError: an export cannot be served so, or there is none.
+    """
+    from mmft_core.export import folder
+
+    found = folder.find_export(run_dir)
+    if found is not None:
+        kind = folder.describe(found).kind
+        if backend is not None and (backend == "onnx") != (kind == "onnx"):
+            raise ConfigError(
+                f"{found} is an export in the format {kind}, which --backend {backend} is not for.",
+                hint="Leave --backend out, or give the run.",
+            )
+        return found
+    if backend != "onnx":
+        return run_dir
+    own = run_dir / "export" / "onnx"
+    if folder.find_export(own) is None:
+        raise ConfigError(
+            f"There is no ONNX export of {run_dir}.", hint=f"Make it with: mmft export {run_dir}"
+        )
+    return own
+
+
+def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:
+    """What searches the index beside a run; None where there is none.
+
+    Raises:
+        MissingExtraError: searching needs packages that are not installed.
+        RunDirectoryError: it is of another model, or damaged.
+    """
+    if not (run_dir / FOLDER).is_dir():
+        return None
+    from mmft_search import folder, opening
+    from mmft_search.searching import Searcher
+
+    identity = folder.read(run_dir / FOLDER).identity
+    hint = f"Bring it up to date with `mmft index {run_dir} ... --rebuild`, or remove it."
+    check_model(run_dir / FOLDER, identity, identify(run_dir, identity.modality), hint)
+    return Searcher(opening.open_index(run_dir / FOLDER), predictor)

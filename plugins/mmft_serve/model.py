@@ -1,0 +1,134 @@
+"""A model as a server uses it: inputs prepared by many threads, batches answered by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from mmft_core.batches.prepared import PreparedSample, PreparedSplit
+from mmft_core.contracts import Batch, Sample, Split
+from mmft_core.errors import SampleError
+from mmft_core.inference.pieces import Pieces, divided_modality
+from mmft_core.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from mmft_search.keeping import Hit
+    from mmft_search.searching import Searcher
+
+Compute: TypeAlias = Callable[[Batch], Any]
+"""The network: a batch in, the task's predictions out. Whatever runs it, torch or another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What is said of an input.
+
+    Attributes:
+        record: the task's.
+        hits: what is nearest to it in the index; None where there is none.
+    """
+
+    record: dict[str, Any]
+    hits: Sequence[Hit] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An input that is ready for the model, in one piece or several."""
+
+    raws: Sequence[Any]
+    samples: Sequence[PreparedSample]
+
+
+class ServedModel:
+    """Turns inputs into replies, in steps that a server takes in different threads."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        top_k: int,
+        searcher: Searcher | None = None,
+        compute: Compute | None = None,
+    ) -> None:
+        """Args:
+        searcher: of the model's index; its neighbours come with each reply.
+        compute: in place of the predictor's network.
+        """
+        self.loaded, self.top_k, self.searcher = predictor.model, top_k, searcher
+        self.task, self.processors = predictor.model.task, predictor.model.processors
+        self._compute = compute or predictor.compute
+        self._divided = divided_modality(self.processors)
+        self._collate = self._data(_Inputs([])).collate
+
+    def prepare(self, sample: Sample) -> Prepared:
+        """Prepare an input; for any thread.
+
+        Raises:
+            SampleError: it cannot be used.
+        """
+        split = _Inputs([sample])
+        if self._divided is None:
+            return Prepared(raws=[None], samples=self._samples(split))
+        pieces = Pieces(split, self._divided, self.processors[self._divided])
+        return Prepared(raws=[p.raw for p in pieces.pieces], samples=self._samples(pieces))
+
+    def answer(self, samples: Sequence[PreparedSample]) -> list[Reply]:
+        """Answer prepared inputs that have the same modalities; for one thread at a time."""
+        batch = self._collate(samples).batch
+        assert batch is not None
+        predictions = self._compute(batch)
+        records = self.task.decode(predictions, self.top_k)
+        if self.searcher is None:
+            return [Reply(record=record) for record in records]
+        hits = self._neighbours(self.searcher, predictions)
+        return [Reply(record=r, hits=h) for r, h in zip(records, hits, strict=True)]
+
+    def join(self, prepared: Prepared, replies: Sequence[Reply]) -> Reply:
+        """One reply of those to the pieces of an input."""
+        if self._divided is None:
+            return replies[0]
+        records = [reply.record for reply in replies]
+        return Reply(record=self.task.join(prepared.raws, records), hits=replies[0].hits)
+
+    def _neighbours(self, searcher: Searcher, predictions: Any) -> list[Sequence[Hit]]:
+        """What is nearest to each embedding; of a pair, to that of its first modality."""
+        if isinstance(predictions, Mapping):
+            predictions = next(iter(predictions.values()))
+        rows = torch.as_tensor(predictions).float().cpu().numpy()
+        return [searcher.nearest_to(row, self.top_k) for row in rows]
+
+    def _samples(self, split: Split) -> list[PreparedSample]:
+        data = self._data(split)
+        found = [data[0, index] for index in range(len(split))]
+        for each in found:
+            if isinstance(each, SampleError):
+                raise each
+        return [each for each in found if isinstance(each, PreparedSample)]
+
+    def _data(self, split: Split) -> PreparedSplit:
+        return PreparedSplit(split, self.processors, self.task.codec, train=False)
+
+
+def modalities(sample: PreparedSample) -> frozenset[str]:
+    """What a sample has, for only samples that have the same may share a batch.
+
+    What a task yields for a modality has a row for each sample of the batch that has it, and
+    nothing else tells which these are.
+    """
+    return frozenset(sample.inputs)
+
+
+class _Inputs(Split):
+    """Inputs in memory as a split."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = list(samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]

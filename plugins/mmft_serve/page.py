@@ -1,0 +1,32 @@
+"""The page on which a person tries a model: it holds all it needs and asks this server alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmft_core.report.page import policy
+from mmft_core.report.templating import asset, render
+from mmft_core.report.wording import encodable
+
+if TYPE_CHECKING:
+    from mmft_serve.schema import Card
+
+HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def render_page(card: Card) -> str:
+    """The page as a string. It learns what there is to fill in from `GET /model`."""
+    script = asset("serve.js")
+    html = render(
+        "serve.html.j2",
+        card=card,
+        layout=asset("serve.css"),
+        script=script,
+        policy=policy(script, media="data: blob:", connect="'self'"),
+    )
+    return encodable(html)

@@ -1,0 +1,193 @@
+"""What is asked and answered, typed: for programs, and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+import mmft_core
+from mmft_core.contracts import Processor
+from mmft_core.inference.predictor import Predictor
+from mmft_serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from mmft_search.searching import Searcher
+
+_TEXT = "a text"
+
+
+class Input(BaseModel):
+    """What the model reads of one modality."""
+
+    modality: str
+    backbone: str
+    files: list[str] = Field(description="Suffixes of the files that it reads; empty for none.")
+    text: bool = Field(description="Whether it reads a text as it is typed.")
+    fields: dict[str, list[str] | None] = Field(
+        description="Of a row: by column its categories, or null for numbers."
+    )
+
+
+class Limits(BaseModel):
+    """What is more than that is refused."""
+
+    bytes: int
+    seconds_to_answer: float
+    queue: int
+    extents: dict[str, float] = Field(description="What an input may hold, by unit.")
+
+
+class Library(BaseModel):
+    """The index whose items are found."""
+
+    modality: str
+    items: int
+
+
+class Card(BaseModel):
+    """What is served."""
+
+    name: str
+    task: str
+    predicts: str
+    classes: list[str]
+    inputs: list[Input]
+    partial: bool = Field(description="Whether one of several inputs is enough.")
+    library: Library | None
+    limits: Limits
+    top_k: int
+    mmft: str
+
+
+class Neighbour(BaseModel):
+    """An item of the index."""
+
+    id: str
+    score: float = Field(description="Cosine similarity.")
+    preview: str = Field(description="Path of a picture, a recording or a text that shows it.")
+
+
+class Answer(BaseModel):
+    """What the model says."""
+
+    prediction: dict[str, Any] = Field(description="The record that `mmft predict` writes.")
+    neighbours: list[Neighbour] | None = Field(
+        default=None, description="What is most like it, if the run has an index."
+    )
+
+
+class Failure(BaseModel):
+    """Why a request is refused."""
+
+    error: str = Field(description="One sentence.")
+
+
+class State(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+def card(
+    name: str, predictor: Predictor, settings: ServeSettings, searcher: Searcher | None
+) -> Card:
+    """Describe what is served."""
+    model, spec = predictor.model, predictor.model.component.spec
+    return Card(
+        name=name,
+        task=model.component.name,
+        predicts=spec.predicts,
+        classes=list(model.info.classes),
+        inputs=[
+            _input(m, p, model.parts[m].component.qualified) for m, p in model.processors.items()
+        ],
+        partial=takes_some(predictor),
+        library=_library(searcher),
+        limits=Limits(
+            bytes=settings.max_bytes,
+            seconds_to_answer=settings.timeout,
+            queue=settings.queue,
+            extents=dict(settings.extents),
+        ),
+        top_k=settings.top_k,
+        mmft=mmft_core.__version__,
+    )
+
+
+def _library(searcher: Searcher | None) -> Library | None:
+    if searcher is None:
+        return None
+    return Library(modality=searcher.index.identity.modality, items=len(searcher.index))
+
+
+def takes_some(predictor: Predictor) -> bool:
+    """Whether a model of several modalities answers when it is given some of them.
+
+    One of pairs embeds each alone.
+    """
+    spec = predictor.model.component.spec
+    return spec.partial or spec.predicts == "pairs"
+
+
+def _input(modality: str, processor: Processor, backbone: str) -> Input:
+    fields = {n: None if c is None else list(c) for n, c in processor.fields().items()}
+    typed = not fields and processor.parse(_TEXT) is not None
+    return Input(
+        modality=modality,
+        backbone=backbone.rpartition("/")[2],
+        files=list(processor.suffixes),
+        text=typed,
+        fields=fields,
+    )
+
+
+def request_body(inputs: list[Input], partial: bool) -> Mapping[str, Any]:
+    """What OpenAPI says of a request."""
+    required = [] if partial else [each.modality for each in inputs]
+
+    def content(parts: Mapping[str, Any]) -> Mapping[str, Any]:
+        schema = {"type": "object", "properties": parts, "additionalProperties": False}
+        return {"schema": schema | ({"required": required} if required else {"minProperties": 1})}
+
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": content({i.modality: _form_part(i) for i in inputs}),
+            "application/json": content({i.modality: _json_part(i) for i in inputs}),
+        },
+    }
+
+
+def _form_part(described: Input) -> Mapping[str, Any]:
+    if described.fields:
+        text = "A JSON object: a cell for each column."
+        return {"type": "string", "contentMediaType": "application/json", "description": text}
+    if described.text:
+        return {"type": "string", "description": "A text, or a file of one."}
+    return {
+        "type": "string",
+        "format": "binary",
+        "description": f"A file: {', '.join(described.files)}.",
+    }
+
+
+def _json_part(described: Input) -> Mapping[str, Any]:
+    if described.fields:
+        cells = {name: _cell(categories) for name, categories in described.fields.items()}
+        return {"type": "object", "properties": cells, "additionalProperties": False}
+    if described.text:
+        return {"type": "string"}
+    return {
+        "type": "string",
+        "contentEncoding": "base64",
+        "description": f"The content of a file: {', '.join(described.files)}.",
+    }
+
+
+def _cell(categories: list[str] | None) -> Mapping[str, Any]:
+    if categories is None:
+        return {"type": ["number", "null"]}
+    # Others count as unknown, as rare ones did in training.
+    return {"type": ["string", "null"], "examples": categories[:20]}

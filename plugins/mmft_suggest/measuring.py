@@ -1,0 +1,155 @@
+"""Measuring a candidate. Each is done in a process of its own, whose memory is then its own too."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.contracts import BackboneContext, Split, Task
+from mmft_core.data.splits import Subset
+from mmft_core.discovery import discover
+from mmft_core.errors import WeightsError
+from mmft_core.features import encoder_and_store, features_of
+from mmft_core.parts import build_dataset, build_task
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
+from mmft_core.precision import Inference
+from mmft_core.results import peak_memory_bytes
+from mmft_core.sinks import Sink, Step
+from mmft_core.training.device import make_accelerator
+from mmft_core.training.engine import Engine
+from mmft_core.training.monitor import Monitor
+from mmft_core.weights import WeightsRequest
+from mmft_suggest.candidates import Candidate
+from mmft_suggest.probe import Score, probe
+
+WARM_UP, STEPS = 2, 8
+"""Optimizer steps before, and until the end of, the measurement of speed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured of a candidate.
+
+    Attributes:
+        weights: "published", "random", or the path that they came from.
+        parameters: of the backbone.
+        score: of the linear probe; None where targets are neither classes nor numbers.
+        rate: training samples a second, as the run would train.
+        peak_bytes: the largest memory of the process, or of the GPU's.
+        seconds: that the run's training would take, by that rate.
+        warnings: what is doubtful about the data.
+    """
+
+    name: str
+    modality: str
+    weights: str
+    parameters: int
+    score: Score | None
+    rate: float
+    peak_bytes: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+def missing_weights(candidate: Candidate) -> str | None:
+    """Why a candidate's weights cannot be had; None if they can."""
+    plan = resolve(candidate.tree, discover())
+    part = plan.backbones[candidate.modality]
+    dataset = build_dataset(plan)
+    context = BackboneContext(
+        weights=WeightsRequest(part.weights, candidate.modality),
+        info=dataset.info,
+        needs=plan.task.spec.needs_of(candidate.modality),
+        train=dataset.splits["train"],
+    )
+    try:
+        part.component.build(part.options, context)
+    except WeightsError as error:
+        return error.message
+    return None
+
+
+def measure(candidate: Candidate, samples: int) -> Measured:
+    """Measure a candidate on so many training samples.
+
+    Raises:
+        MmftError: as a run with it would.
+    """
+    plan = resolve(candidate.tree, discover())
+    dataset = build_dataset(plan)
+    plan = plan.with_data_options(dataset.options)
+    task = build_task(plan, dataset, lambda text: None)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
+    backbone = task.backbone(candidate.modality)
+    if backbone.loaded.source == "random":
+        plan = plan.from_scratch()
+    train = dataset.splits["train"]
+    chosen = np.random.default_rng(plan.engine.seed).permutation(len(train))[:samples]
+    score = _probed(plan, task, candidate.modality, Subset(train, np.sort(chosen)))
+    rate = _training_rate(plan, task, train)
+    cuda = torch.cuda.is_available() and plan.engine.device != "cpu"
+    steps = plan.engine.steps
+    window = plan.engine.batch_size * plan.engine.accumulate
+    seen = steps * window if steps else plan.engine.epochs * len(train)
+    return Measured(
+        name=candidate.name,
+        modality=candidate.modality,
+        weights=backbone.loaded.source,
+        parameters=sum(p.numel() for p in backbone.parameters()),
+        score=score,
+        rate=rate,
+        peak_bytes=torch.cuda.max_memory_allocated() if cuda else peak_memory_bytes(),
+        seconds=seen / rate,
+        warnings=dataset.info.warnings,
+    )
+
+
+def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None:
+    """The probe of the candidate's features, which a run with it frozen will find again."""
+    kind = plan.task.spec.target
+    if kind not in ("class", "number"):
+        return None
+    inference = Inference.of(plan.engine.precision, make_accelerator(plan.engine).device)
+    encoder, store = encoder_and_store(task, plan, modality, inference)
+    places = features_of(encoder, store, split, lambda done, total: None)
+    there = np.flatnonzero(places >= 0)
+    rows = [store[int(place)]["pooled"].float() for place in places[there]]
+    targets = [split.target(int(index)) for index in there]
+    known = split.groups()
+    groups = None if known is None else [known[index] for index in there.tolist()]
+    return probe(torch.stack(rows).numpy(), targets, kind, plan.engine.seed, groups)
+
+
+def _training_rate(plan: Plan, task: Task, train: Split) -> float:
+    """Samples a second of some steps of the run's own training."""
+    config = replace(plan.engine, steps=STEPS, log_every=1, checkpoint_every=None, warmup=0.0)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(
+            task,
+            PreparedSplit(train, task.processors, task.codec, train=True, seed=config.seed),
+            None,
+            config,
+            metrics={},
+            monitor=Monitor(name="loss", higher_is_better=False),
+            accelerator=make_accelerator(config, partial=plan.task.spec.partial),
+            folder=Path(folder),
+            sink=clock,
+        )
+        engine.fit()
+    first, last = clock.steps[WARM_UP - 1], clock.steps[-1]
+    return (last.samples - first.samples) / max(1e-9, last.seconds - first.seconds)
+
+
+class _Clock(Sink):
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def step(self, event: Step) -> None:
+        self.steps.append(event)

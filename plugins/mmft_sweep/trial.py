@@ -1,0 +1,178 @@
+"""One trial: an ordinary run, or one for each fold, whose validations a pruner hears of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from mmft_core.cross_validation import FoldsDirectory, cross_validate
+from mmft_core.errors import DataError
+from mmft_core.own_data import check_same
+from mmft_core.parts import build_dataset
+from mmft_core.planning.plan import Plan
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
+from mmft_core.sinks import Evaluated, Sink, Sinks, Start, StopTrainingError, read_metrics
+from mmft_core.unfinished import bring_to_end
+from mmft_sweep.folder import SweepFolder
+from mmft_sweep.study import Attempt
+
+
+class TrialPrunedError(StopTrainingError):
+    """The trial is worse than others, so it is not worth going on with."""
+
+
+class TrialStoppedError(Exception):
+    """Ctrl-C or SIGTERM ended the trial; a checkpoint is written."""
+
+
+class PruningSink(Sink):
+    """Tells Optuna of every validation, and ends the training where it says that it is hopeless.
+
+    Validations are counted, not their steps, for with another batch size an epoch has others. In
+    cross-validation the counting goes on from fold to fold, and what is told of is the mean of the
+    folds so far.
+    """
+
+    def __init__(
+        self, trial: optuna.Trial, monitor: str, run: Path, before: Sequence[Path]
+    ) -> None:
+        """Args:
+        run: the run directory.
+        before: those of the folds before it, which are finished.
+        """
+        self.trial, self.monitor, self.run = trial, monitor, run
+        self.count = sum(len(_validations(path, monitor)) for path in before)
+        bests = [RunDirectory(path).read_results()["monitor"]["best"] for path in before]
+        self.before = [best for best in bests if best is not None]
+        self.last_step = 0
+
+    def start(self, event: Start) -> None:
+        """Tell of what an interrupted run has already reached."""
+        self.last_step = event.total_steps
+        for value in _validations(self.run, self.monitor):
+            self._report(value)
+
+    def evaluated(self, event: Evaluated) -> None:
+        """Raises:
+        TrialPrunedError: the pruner says so.
+        """
+        if event.split != "val":
+            return
+        self._report(event.evaluation.figure(self.monitor))
+        if event.step < self.last_step and self.trial.should_prune():
+            raise TrialPrunedError
+
+    def _report(self, value: float | None) -> None:
+        self.count += 1
+        if value is not None and math.isfinite(value):
+            values = [*self.before, value]
+            self.trial.report(sum(values) / len(values), self.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRunner:
+    """Runs trials of one sweep.
+
+    Attributes:
+        monitor: the figure that is tuned.
+        display: makes what a user sees of a run, given a heading for it.
+        command: by which the sweep was started.
+    """
+
+    folder: SweepFolder
+    registry: Registry
+    monitor: str
+    display: Callable[[str], Sink]
+    command: str
+
+    def run(self, attempt: Attempt, plan: Plan) -> float:
+        """Train as the plan says.
+
+        Returns:
+            The monitored figure of the kept model on val; the folds' mean where there are folds;
+            NaN where it is undefined.
+
+        Raises:
+            TrialPrunedError: it is not worth going on.
+            TrialStoppedError: it was asked to stop.
+            MmftError: as `runner.train` does.
+        """
+        path = self.folder.trial(attempt.number)
+        if attempt.continues is not None and not path.exists():
+            earlier = self.folder.trial(attempt.continues)
+            if earlier.is_dir():
+                earlier.rename(path)
+        if plan.folds is not None and plan.folds.chosen is None:
+            return self._folds(attempt, plan, path)
+        sink = self._sink(attempt, path, (), "")
+        try:
+            results = bring_to_end(plan, path, self.registry, sink, self.command)
+        finally:
+            sink.close()
+        if results is None:
+            raise TrialStoppedError
+        if "val" not in results["metrics"]:
+            raise _no_val(plan)
+        return _number(results["metrics"]["val"][self.monitor])
+
+    def _folds(self, attempt: Attempt, plan: Plan, path: Path) -> float:
+        directory, begun = FoldsDirectory(path), 0
+        resume = directory.config.is_file()
+        numbers = [f.chosen or 0 for f in plan.folds.each()] if plan.folds else []
+
+        def make_sink(heading: str) -> Sink:
+            nonlocal begun
+            begun += 1
+            before = [directory.fold(n) for n in numbers[: begun - 1]]
+            return self._sink(attempt, directory.fold(numbers[begun - 1]), before, heading)
+
+        record = cross_validate(plan, path, self.registry, make_sink, self.command, resume=resume)
+        if record is None:
+            raise TrialStoppedError
+        return _number(record["figures"]["val"][self.monitor]["mean"])
+
+    def _sink(self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str) -> Sink:
+        pruning = PruningSink(attempt.trial, self.monitor, run, before)
+        return Sinks([self.display(heading), pruning])
+
+
+def check_data(plan: Plan, begun: Sequence[Path]) -> None:
+    """Check that there are data, and some to compare trials on, before anything is written.
+
+    Args:
+        begun: run directories of trials, which must have had the same data.
+
+    Raises:
+        DataError: there are not, or the data have changed.
+    """
+    dataset = build_dataset(plan)
+    if "val" not in dataset.splits:
+        raise _no_val(plan)
+    for run in begun:
+        check_same(RunDirectory(run), plan, dataset)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _no_val(plan: Plan) -> DataError:
+    """The error of data that trials cannot be compared on."""
+    return DataError(
+        f"Dataset '{plan.dataset.component.name}' has no val split, by which trials are compared.",
+        hint="Set a share of the training data aside for it, with --set dataset.val=0.15, or "
+        "cross-validate each trial with --folds 5.",
+    )
+
+
+def _validations(run: Path, monitor: str) -> list[float | None]:
+    """The monitored figure of every validation that `metrics.jsonl` tells of; None where it is
+    undefined."""
+    file = RunDirectory(run).metrics
+    records = read_metrics(file) if file.exists() else []
+    return [r.get(monitor) for r in records if r.get("split") == "val"]
