@@ -34,7 +34,9 @@ def write_page(
             for place, finding in enumerate(findings)
         ]
         sections.append({"kind": kind, "heading": KINDS[kind], "rows": rows})
-    write_text(file, encodable(render("data.html.j2", report=report, sections=sections)))
+    write_text(
+        file, encodable(render("mmft_data_check/data.html.j2", report=report, sections=sections))
+    )
 
 
 def _samples(

@@ -56,7 +56,12 @@ def readme(names: Names, facts: Mapping[str, Any], task: str, licence: str) -> s
     """What it is, and how it is used."""
     first = next(iter(facts.values()))
     return render(
-        "package.md.j2", names=names, facts=facts, first=first, task=task, licence=licence
+        "mmft_publish/package.md.j2",
+        names=names,
+        facts=facts,
+        first=first,
+        task=task,
+        licence=licence,
     )
 
 

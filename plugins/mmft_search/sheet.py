@@ -34,4 +34,4 @@ def write_sheet(file: Path, searcher: Searcher, answers: Sequence[Answer]) -> No
         query = None if asked is None else shown(answer.modality, asked)
         rows.append({"answer": answer, "query": query, "hits": hits})
     items = len(searcher.index)
-    write_text(file, encodable(render("sheet.html.j2", rows=rows, items=items)))
+    write_text(file, encodable(render("mmft_search/sheet.html.j2", rows=rows, items=items)))

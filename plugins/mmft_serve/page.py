@@ -21,11 +21,11 @@ HEADERS = {
 
 def render_page(card: Card) -> str:
     """The page as a string. It learns what there is to fill in from `GET /model`."""
-    script = asset("serve.js")
+    script = asset("mmft_serve/serve.js")
     html = render(
-        "serve.html.j2",
+        "mmft_serve/serve.html.j2",
         card=card,
-        layout=asset("serve.css"),
+        layout=asset("mmft_serve/serve.css"),
         script=script,
         policy=policy(script, media="data: blob:", connect="'self'"),
     )

@@ -248,9 +248,9 @@ def _work(
 
 
 def _show(folder: SweepFolder, settings: SweepSettings, study: Study) -> None:
-    from mmft_core.cli.summary import print_sweep
     from mmft_sweep.page import write_page
     from mmft_sweep.record import write_record
+    from mmft_sweep.summary import print_sweep
 
     with folder.alone():
         record = write_record(folder, study, settings.base, importance=True)

@@ -36,7 +36,7 @@ def write_page(folder: SweepFolder, record: Mapping[str, Any]) -> None:
     script = asset("report.js")
     best = ranked(record)
     html = render(
-        "sweep.html.j2",
+        "mmft_sweep/sweep.html.j2",
         script=script,
         policy=policy(script),
         title=_title(record),

@@ -27,7 +27,7 @@ def write_page(file: Path, runs: Sequence[Run]) -> None:
     """
     script = asset("report.js")
     html = render(
-        "runs.html.j2",
+        "mmft_report/runs.html.j2",
         script=script,
         policy=policy(script),
         rows=[_row(run, number, file) for number, run in enumerate(runs)],
