@@ -20,6 +20,7 @@ from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import (
     API_VERSION,
     KINDS,
+    OLDEST_API_VERSION,
     BackboneSpec,
     CommandSpec,
     DatasetSpec,
@@ -135,6 +136,7 @@ def _load(
     try:
         plugin = source.entry_point.load()
         problems = list(_contract_problems(plugin))
+        failures = [source.failure(strange) for strange in _unknown_hooks(plugin)]
     except (Exception, SystemExit) as error:  # A plugin may do anything while it is imported.
         return [], [source.failure(f"cannot be imported: {source.cause(error)}")]
     if problems:
@@ -146,7 +148,6 @@ def _load(
             manager.unregister(name=source.plugin)
         return [], [source.failure(source.cause(error))]
     components: list[Component[Spec]] = []
-    failures: list[Failure] = []
     for hook, spec_type in HOOKS.items():
         try:
             specs = _call(manager, source.plugin, hook, spec_type)
@@ -172,28 +173,35 @@ def _load(
 
 
 def _contract_problems(plugin: Any) -> Iterator[str]:
-    """What pluggy alone would pass over in silence."""
-    version = getattr(plugin, "MMFT_API_VERSION", API_VERSION)
-    if version != API_VERSION:
-        yield f"needs plugin API version {version}, this mmft has {API_VERSION}"
+    """Why nothing of a plugin can be used, where pluggy alone would say nothing."""
+    version = getattr(plugin, "MMFT_API_VERSION", OLDEST_API_VERSION)
+    if not (isinstance(version, int) and OLDEST_API_VERSION <= version <= API_VERSION):
+        has = f"{OLDEST_API_VERSION} to {API_VERSION}" if API_VERSION > 1 else f"{API_VERSION}"
+        yield f"needs plugin API version {version}, this mmft has {has}"
         return
-    marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), "mmft_impl")]
-    lookalikes = [
-        n
-        for n in dir(plugin)
-        if n.startswith("register_") and callable(getattr(plugin, n)) and n not in marked
-    ]
-    for name in marked + lookalikes:
-        if name not in HOOKS:
-            yield f"there is no hook '{name}'.{did_you_mean(name, HOOKS)}"
-        elif name in lookalikes:
+    hooks, marked = _hooks(plugin)
+    for name in sorted(hooks & HOOKS.keys()):
+        if name not in marked:
             yield f"{name}() lacks the @hookimpl mark"
         elif inspect.signature(getattr(plugin, name)).parameters:
             yield f"{name}() takes arguments, but the hook passes none"
         elif inspect.isgeneratorfunction(getattr(plugin, name)):
             yield f"{name}() is a generator or a hook wrapper; return a list of specs"
-    if not marked and not lookalikes:
+    if not hooks:
         yield "it has no hook; expected one of " + ", ".join(HOOKS)
+
+
+def _unknown_hooks(plugin: Any) -> Iterator[str]:
+    """What is said of hooks of another mmft, and of misspelt ones; the others work."""
+    for name in sorted(_hooks(plugin)[0] - HOOKS.keys()):
+        yield f"there is no hook '{name}'.{did_you_mean(name, HOOKS)}"
+
+
+def _hooks(plugin: Any) -> tuple[set[str], set[str]]:
+    """What is a hook by its mark or its name, and of these, what is marked."""
+    marked = {n for n in dir(plugin) if hasattr(getattr(plugin, n, None), "mmft_impl")}
+    named = {n for n in dir(plugin) if n.startswith("register_") and callable(getattr(plugin, n))}
+    return marked | named, marked
 
 
 def _call(

@@ -29,8 +29,9 @@ After `pip install`, `mmft plugins` lists `flowernet` and `mmft run --backbone f
 What `build` receives and returns for each kind is said in `mmft_core.contracts`; the conformance
 kit, `mmft_core.testing`, checks whether it does so. Each hook may be left out.
 
-A plugin that was written for another version of this contract says so with a module attribute
-`MMFT_API_VERSION`; without it, version 1 is meant.
+A module attribute `MMFT_API_VERSION` states the version of this contract that a plugin was written
+for; without it, version 1 is meant. A hook that this mmft does not know is reported, and the
+plugin's other hooks work.
 """
 
 from __future__ import annotations

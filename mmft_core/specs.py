@@ -20,7 +20,9 @@ from mmft_core.blame import told
 from mmft_core.errors import MmftError, PluginError, first_line
 
 API_VERSION = 1
-"""The version of the plugin contract. A plugin states another one as `MMFT_API_VERSION`."""
+"""The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
+OLDEST_API_VERSION = 1
+"""The oldest version for which a plugin may have been written."""
 
 Kind = Literal["backbone", "dataset", "task", "metric", "command"]
 PARTS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")

@@ -116,8 +116,12 @@ def _cells(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _are_alternatives(values: Sequence[Any], record: Mapping[str, Any]) -> bool:
+    """Whether a list holds what the record could have been instead, the record itself first."""
     inner = [value for value in values if isinstance(value, Mapping)]
-    return 0 < len(inner) == len(values) and all(v.keys() <= record.keys() for v in inner)
+    if not inner or len(inner) < len(values):
+        return False
+    itself = all(name in record and record[name] == value for name, value in inner[0].items())
+    return itself and all(other.keys() <= inner[0].keys() for other in inner)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

@@ -254,3 +254,21 @@ def test_the_built_in_plugins_come_by_the_public_route() -> None:
     registry = discover(strict=True)
     assert registry.task("image-cls").distribution == "mmft"
     assert registry.dataset("vision/digits").plugin == "vision"
+
+
+def test_a_hook_that_this_mmft_does_not_know_leaves_the_others(site) -> None:
+    later = GOOD + "\n    @hookimpl\n    def register_flavour():\n        return []\n"
+    site.install("acme", acme=later)
+    registry = site.discover()
+    assert [c.kind for c in registry] == ["backbone", "dataset", "task", "metric"]
+    (failure,) = registry.failures
+    assert failure.cause.startswith("there is no hook 'register_flavour'.")
+    with pytest.raises(PluginError, match="register_flavour"):
+        site.discover(strict=True)
+
+
+@pytest.mark.parametrize("version", ["0", "2", "'1'", "None"])
+def test_a_plugin_for_a_version_out_of_range_is_not_used(site, version: str) -> None:
+    site.install("acme", acme=f"{GOOD}\n    MMFT_API_VERSION = {version}\n")
+    registry = site.discover()
+    assert not registry.components and "needs plugin API version" in registry.failures[0].cause
