@@ -141,12 +141,11 @@ class Predictor:
         workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
         loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
         for batch, results in outcomes(loader):
-            predictions = None
-            if batch is not None:
-                predictions = self.compute(batch)
+            predictions = None if batch is None else self.compute(batch)
             if isinstance(predictions, Mapping) and len(self.processors) == 1:
+                # Embeddings by modality are those of the one that was given.
                 (modality,) = self.processors
-                predictions = predictions[modality]
+                predictions = predictions.get(modality, predictions)
             yield results, predictions
 
     def evaluate(

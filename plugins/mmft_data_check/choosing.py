@@ -113,8 +113,9 @@ def _built(
 ) -> Chosen:
     own = {key: value for key, value in table.items() if key != "name"}
     # Only splits that the data have themselves; a run draws others from train at random.
-    drawn = {"val", "test"} & option_names(component.options_type())
-    options = convert(dict.fromkeys(drawn, 0.0) | own, component.options_type(), "dataset")
+    options_type = component.options_type()
+    drawn = [name for name in ("val", "test") if _may_be_none(name, options_type)]
+    options = convert(dict.fromkeys(drawn, 0.0) | own, options_type, "dataset")
     partial = component.spec.modalities == ANY_MODALITIES
     modalities = task.modalities if task and task.modalities != ANY_MODALITIES else ()
     context = DatasetContext(target=target, modalities=modalities, partial=partial, training=False)
@@ -123,6 +124,17 @@ def _built(
         raise DataError(f"{dataset.info.name} holds no samples.")
     inspectors = {m: resolve(p)() for m, p in component.spec.inspectors.items()}
     return Chosen(dataset=dataset, inspectors=inspectors, target=target)
+
+
+def _may_be_none(split: str, options_type: type[Any]) -> bool:
+    """Whether no such split needs to be drawn."""
+    if split not in option_names(options_type):
+        return False
+    try:
+        convert({split: 0.0}, options_type, "dataset")
+    except ConfigError:
+        return False
+    return True
 
 
 def _any_task() -> TaskSpec:

@@ -13,7 +13,7 @@ import pytest
 from mmft_scaffold.writing import write_plugin
 
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
-from mmft_core.specs import KINDS
+from mmft_core.specs import PARTS
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
@@ -63,6 +63,9 @@ def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
     results = json.loads((output / "results.json").read_text())
     assert results["metrics"]["test"]["flowers-accuracy"] > 0.8
     assert "mmft-flowers" in (output / "plugins.json").read_text()
+    checked = python(installed, tmp_path, "-m", "mmft_core", "data", "check", "flowers-patches")
+    assert checked.returncode in (0, 1), checked.stdout + checked.stderr
+    assert "samples" in checked.stdout
 
 
 @pytest.mark.slow
@@ -72,19 +75,19 @@ def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
     assert "passed" in ran.stdout and "failed" not in ran.stdout
 
 
-@pytest.mark.parametrize("kinds", [KINDS, *((kind,) for kind in KINDS)], ids="-".join)
+@pytest.mark.parametrize("kinds", [PARTS, *((kind,) for kind in PARTS)], ids="-".join)
 def test_what_is_written_is_whole_and_clean(kinds, tmp_path: Path) -> None:
     folder = tmp_path / "made" / "plugin"
     names = write_plugin("my-own", kinds, folder)
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["mmft"] == {"my-own": "mmft_my_own"}
     hooks = (folder / "mmft_my_own" / "__init__.py").read_text()
-    assert {k for k in KINDS if f"def register_{k}" in hooks} == set(kinds)
+    assert {k for k in PARTS if f"def register_{k}" in hooks} == set(kinds)
     for path in re.findall(r'"mmft_my_own\.(\w+):(\w+)"', hooks):
         assert re.search(
             rf"^(class|def) {path[1]}\b", (folder / f"mmft_my_own/{path[0]}.py").read_text(), re.M
         )
-    for kind in KINDS:
+    for kind in PARTS:
         assert (names[kind].startswith("my-own-")) == (kind in kinds)
     for command in (("check",), ("format", "--check")):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
@@ -104,7 +107,7 @@ def test_what_is_written_is_whole_and_clean(kinds, tmp_path: Path) -> None:
 )
 def test_names_that_are_none_or_taken(name: str, error: type[Exception], words: str, tmp_path):
     with pytest.raises(error, match=words):
-        write_plugin(name, KINDS, tmp_path / "plugin")
+        write_plugin(name, PARTS, tmp_path / "plugin")
     assert not list(tmp_path.iterdir())
 
 
@@ -114,10 +117,10 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     write_plugin("first", ("metric",), folder)  # An empty one will do.
     before = sorted(folder.rglob("*"))
     with pytest.raises(RunDirectoryError, match="is there already"):
-        write_plugin("second", KINDS, folder)
+        write_plugin("second", PARTS, folder)
     assert sorted(folder.rglob("*")) == before
     with pytest.raises(StorageError, match="cannot be written"):
-        write_plugin("third", KINDS, folder / "pyproject.toml" / "below")
+        write_plugin("third", PARTS, folder / "pyproject.toml" / "below")
 
 
 def test_a_mistyped_kind(mmft) -> None:
