@@ -10,7 +10,8 @@ with the one that stands for it. A new task is tried in all formats unless it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,34 +57,39 @@ def test_a_run_of_every_task_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_backbone: None,
-    one_layer: None,
-) -> Path:
-    return RUNS[request.param](tmp_path_factory.mktemp("export"))
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbone: None, one_layer: None
+) -> Callable[[str], Path]:
+    """Make a run by its name, once for all formats."""
+    return functools.cache(lambda name: RUNS[name](tmp_path_factory.mktemp("export")))
 
 
 @pytest.fixture(scope="module")
-def once(run: Path) -> Iterator[None]:
-    """A run's graphs are traced once, for both formats: that takes longer than all the rest."""
-    traced: dict[str, Traced] = {}
-
-    def cached(graph: Graph) -> Traced:
-        return traced.setdefault(graph.name, traced.get(graph.name) or trace(graph))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "trace", cached)
-        yield
+def graphs() -> dict[tuple[str, str], Traced]:
+    """What is traced, by run and graph: that takes longer than all the rest."""
+    return {}
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("once", "quick_latencies", "onnx_operators")
-@pytest.mark.parametrize("run, kind", CASES, indirect=["run"])
-def test_an_export_predicts_what_the_run_does(run: Path, kind: str) -> None:
+@pytest.mark.usefixtures("quick_latencies", "onnx_operators")
+@pytest.mark.parametrize("name, kind", CASES)
+def test_an_export_predicts_what_the_run_does(
+    name: str,
+    kind: str,
+    runs: Callable[[str], Path],
+    graphs: dict[tuple[str, str], Traced],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """In batches of other sizes, and of other lengths, than that which was traced."""
-    registry = discover()
+
+    def cached(graph: Graph) -> Traced:
+        key = (name, graph.name)
+        if key not in graphs:
+            graphs[key] = trace(graph)
+        return graphs[key]
+
+    monkeypatch.setattr(exporting, "trace", cached)
+    run, registry = runs(name), discover()
     place, found = export(run, Wanted(kind=kind, samples=4, batch_size=1), registry, Sink())
     assert found.samples and (found.alike is None or found.alike == 1)
     split = samples(run)
