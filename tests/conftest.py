@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 # Two cores are shared by tests, worker processes and child processes; more threads only wait for
@@ -156,4 +157,36 @@ def quick_latencies() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "_SECONDS", 0.0)
+        yield
+
+
+def _layers(number: int) -> Iterator[None]:
+    """While networks of transformers of the size "tiny" have so many layers, and are narrow."""
+    from mmft_transformers import sizes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sizes.SIZES, "tiny", sizes.Size(number, 64, 2))
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_layer() -> Iterator[None]:
+    """The size "tiny" has one layer: a graph is traced in a quarter of the time."""
+    yield from _layers(1)
+
+
+@pytest.fixture(scope="module")
+def two_layers() -> Iterator[None]:
+    """The size "tiny" has two layers, where a test is about how layers follow each other."""
+    yield from _layers(2)
+
+
+@pytest.fixture(scope="module")
+def onnx_operators() -> Iterator[None]:
+    """torch parses the source of all its ONNX operators once, not for each graph (a second)."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        once = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+        patch.setattr(ONNXRegistry, "from_torchlib", once)
         yield

@@ -75,11 +75,11 @@ def trace(graph: Graph) -> Traced:
         ExportError: it does something that torch.export cannot follow.
     """
     module = graph.module.eval()
-    program, dims = _program(graph, (_Named(), _Free()))
+    program = _program(graph)
     unused = _unused(program, graph.inputs)
     if unused:
         graph = replace(graph, inputs={n: t for n, t in graph.inputs.items() if n not in unused})
-        program, _ = _program(graph, (dims,))
+        program = _program(graph)
     outputs: Tensors = module(graph.inputs)
     symbols = _symbols(program, graph)
     shapes = [_shape(node.meta["val"], symbols) for node in _nodes(program, "output")]
@@ -102,46 +102,20 @@ def trace(graph: Graph) -> Traced:
     )
 
 
-class _Named(dict[str, Any]):
-    """Dimensions of one name are equally large, and may be of size 0."""
-
-    def __missing__(self, axis: str) -> Any:
-        return self.setdefault(axis, Dim(axis.replace(".", "_"), min=0))
-
-
-class _Free(dict[str, Any]):
-    """Dimensions whose sizes have rules that torch finds out: a multiple of something, a least."""
-
-    def __missing__(self, axis: str) -> Any:
-        return Dim.DYNAMIC
-
-
-def _program(
-    graph: Graph, tried: Sequence[dict[str, Any]]
-) -> tuple[ExportedProgram, dict[str, Any]]:
-    """Trace with dimensions of any size, as the first of these that will do has them."""
-    for dims in tried:
-        try:
-            return _exported(graph, dims), dims
-        except Exception as error:
-            if dims is tried[-1]:
-                raise ExportError(
-                    f"The graph '{graph.name}' cannot be exported: {first_line(error)}.",
-                    hint="torch.export could not follow what the network does.",
-                ) from error
-    raise AssertionError("nothing was tried")
-
-
-def _exported(graph: Graph, dims: Mapping[str, Any]) -> ExportedProgram:
-    shapes = {
-        name: {at: dims[axis] for at, axis in graph.axes.get(name, {}).items()}
-        for name in graph.inputs
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.export.export(
-            graph.module, (graph.inputs,), dynamic_shapes=(shapes,), strict=False
-        )
+def _program(graph: Graph) -> ExportedProgram:
+    """Trace with dimensions of any size; torch finds out which of them must be equal."""
+    shapes = {name: dict.fromkeys(graph.axes.get(name, {}), Dim.DYNAMIC) for name in graph.inputs}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                graph.module, (graph.inputs,), dynamic_shapes=(shapes,), strict=False
+            )
+    except Exception as error:
+        raise ExportError(
+            f"The graph '{graph.name}' cannot be exported: {first_line(error)}.",
+            hint="torch.export could not follow what the network does.",
+        ) from error
 
 
 def _nodes(program: ExportedProgram, kind: str) -> list[Any]:

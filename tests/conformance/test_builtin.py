@@ -1,9 +1,16 @@
-"""Every component that mmft brings conforms to the contract."""
+"""Every component that mmft brings conforms to the contract.
+
+Networks of one family that differ only in their published size are built by the same code. One of
+them passes all checks; of the others those are left out that look at how its layers compute.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from mmft_core import discover
 from mmft_core.testing import plugin_checks
 
 LARGE = (
@@ -24,6 +31,56 @@ SMALL = {
     "task.max_new_tokens": 12,  # Random weights write as much as they may.
     "backbone.padding": "batch",  # Whisper's windows are of 30 s, the commands of about one.
 }
+
+OTHER_SIZES = {
+    "resnet34": "resnet18",
+    "resnet101": "resnet50",
+    "resnet152": "resnet50",
+    "convnext-base": "convnext-tiny",
+    "bert-large": "bert-base",
+    "minilm": "bert-base",
+    "text-encoder": "bert-base",
+    "roberta-large": "roberta-base",
+    "gpt2-medium": "gpt2",
+    "distilgpt2": "gpt2",
+    "bart-large": "bart-base",
+    "t5-base": "t5-small",
+    "seq2seq-lm": "t5-small",
+    "whisper": "whisper-tiny",
+    "whisper-base": "whisper-tiny",
+    "whisper-small": "whisper-tiny",
+    "whisper-medium": "whisper-tiny",
+    "whisper-large-v3": "whisper-tiny",
+    "whisper-large-v3-turbo": "whisper-tiny",
+    "whisper-base.en": "whisper-tiny.en",
+    "wav2vec2-large": "wav2vec2-base",
+    "ctc": "wav2vec2-base",
+}
+"""Backbones, each with the one of its family that passes all checks."""
+
+COMPUTING = {
+    "samples_do_not_mix",
+    "gradients_reach_every_layer",
+    "roles_name_layers_that_are_called",
+    "checkpointing_changes_nothing",
+    "same_seed_same_weights",
+    "token_losses_have_their_shape",
+    "token_losses_do_not_mix",
+    "tokens_do_not_see_those_behind_them",
+    "losses_depend_on_the_input",
+    "writes_one_text_for_each_input",
+    "writes_what_it_has_learned",
+    "graphs_are_of_any_batch",
+}
+"""The checks that are left out for those."""
+
+
+def repeated(check: Any) -> bool:
+    """Whether a check would try the layers of a family once more."""
+    component, _, name = check.id.rpartition("-")
+    return component.partition("/")[2] in OTHER_SIZES and name in COMPUTING
+
+
 CHECKS = plugin_checks(
     "mmft",
     settings=SMALL,
@@ -37,6 +94,18 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("check", [*CHECKS, *WINDOWS])
+@pytest.mark.usefixtures("two_layers")
+@pytest.mark.parametrize("check", [*(c for c in CHECKS if not repeated(c)), *WINDOWS])
 def test_conformance(check) -> None:
     check()
+
+
+def test_what_is_left_out_is_checked_for_one_of_the_family() -> None:
+    own = {c.name: c for c in discover().of_kind("backbone") if c.distribution == "mmft"}
+    checks = {check.id for check in CHECKS}
+    for name, whole in OTHER_SIZES.items():
+        assert whole not in OTHER_SIZES
+        mine, other = own[name], own[whole]
+        module, provides = mine.spec.build.partition(":")[0], mine.spec.provides
+        assert (module, provides) == (other.spec.build.partition(":")[0], other.spec.provides)
+    assert {id.rpartition("-")[2] for id in checks} >= COMPUTING

@@ -1,4 +1,7 @@
-"""A tiny run of every task, to be exported; of some tasks one with another kind of network too."""
+"""A tiny run of every task, to be exported; of some tasks one with another kind of network too.
+
+Most that look at pictures need the fixture `tiny_backbone`.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def _mixed(folder: Path, target: str, *more: str) -> Path:
 RUNS: Mapping[str, Callable[[Path], Path]] = {
     "image-cls": lambda f: train(f / "run", "image-cls", "--backbone=resnet18", *IMAGE),
     "image-retrieval": lambda f: train(
-        f / "run", "image-retrieval", "--backbone=resnet18", *IMAGE, "--set=task.dim=16"
+        f / "run", "image-retrieval", "--backbone=tiny", *IMAGE, "--set=task.dim=16"
     ),
     "text-cls": lambda f: train(
         f / "run", "text-cls", "--backbone=minilm", *TEXT, "--dataset", _rows(f, "label")
@@ -110,12 +113,12 @@ RUNS: Mapping[str, Callable[[Path], Path]] = {
         f, "class", "--backbone=text=minilm", "--backbone=tabular=tabular-transformer", *TEXT
     ),
     "fusion-reg": lambda f: _mixed(
-        f, "number", "--backbone=image=resnet18", "--backbone=tabular=tabular-mlp", *IMAGE
+        f, "number", "--backbone=image=tiny", "--backbone=tabular=tabular-mlp", *IMAGE
     ),
     "contrastive": lambda f: train(
         f / "run",
         "contrastive",
-        "--backbone=image=resnet18",
+        "--backbone=image=tiny",
         "--backbone=text=minilm",
         *IMAGE,
         *TEXT,
@@ -125,7 +128,7 @@ RUNS: Mapping[str, Callable[[Path], Path]] = {
     "captioning": lambda f: train(
         f / "run",
         "captioning",
-        "--backbone=image=resnet18",
+        "--backbone=image=tiny",
         "--backbone=text=gpt2",
         *IMAGE,
         *TEXT,

@@ -28,7 +28,9 @@ INPUTS = "model/data/sample_inputs/model.pt"
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, one_layer: None, quick_latencies: None
+) -> Path:
     """An export whose graph has symbolic sizes, guards and example inputs."""
     from mmft_core.cli import cli
 

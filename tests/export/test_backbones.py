@@ -26,7 +26,7 @@ from tests.text.tools import make_backbone as make_text
 OTHERS = ((0,), (4, 1, 0, 2, 3), (3, 2))
 """Batches of other sizes, and of other lengths where inputs have one."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_layers")]
 
 
 def classifier(name: str, modality: str, backbone: Backbone) -> Task:

@@ -19,7 +19,7 @@ LACKING = {3: "note", 4: "text", 5: "note"}
 
 WAYS = ("concat", "gated", "cross-attention", "late")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_layer")]
 
 
 @pytest.mark.parametrize("way", WAYS)

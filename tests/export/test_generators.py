@@ -23,6 +23,8 @@ from tests.audio.networks import make_backbone as make_whisper
 from tests.export.tools import traced
 from tests.text.tools import TEXTS, collated, make_backbone
 
+pytestmark = pytest.mark.usefixtures("two_layers")
+
 SETTINGS = (
     Generation(max_new_tokens=10),
     Generation(max_new_tokens=10, num_beams=3),

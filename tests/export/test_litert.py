@@ -36,6 +36,7 @@ from tests.serve.tools import lines, serving
 
 Mmft = Callable[..., Finished]
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
 installed = pytest.mark.skipif(
     importlib.util.find_spec("litert_torch") is None, reason="mmft[litert] is not installed"
 )

@@ -14,7 +14,7 @@ from tests.export.runs import RUNS
 
 Mmft = Callable[..., Finished]
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies", "onnx_operators")]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ Mmft = Callable[..., Finished]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, one_layer: None) -> Path:
     return RUNS["text-cls"](tmp_path_factory.mktemp("refused"))
 
 

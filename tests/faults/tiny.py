@@ -10,6 +10,7 @@ def register_backbone():
             name="tiny",
             summary="Two convolutions",
             modality="image",
+            provides=("pooled", "sequence"),
             build="tests.faults.tiny_net:TinyNet",
             options="mmft_vision.options:ImageBackboneOptions",
         )

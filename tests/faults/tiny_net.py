@@ -16,7 +16,8 @@ class TinyNet(Backbone):
         self.loaded = context.weights.load(self, published=None)
 
     def encode(self, inputs):
-        return Features(self.second(self.first(inputs["pixels"] / 255)).mean((2, 3)))
+        grid = self.second(self.first(inputs["pixels"] / 255))
+        return Features(grid.mean((2, 3)), grid.flatten(2).transpose(1, 2))
 
     def layers(self):
         return [self.first, self.second]

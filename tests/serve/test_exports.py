@@ -18,11 +18,11 @@ Mmft = Callable[..., Finished]
 
 SENTENCES = ("Return the mean of an array.", "Open a file and read all of it, line by line.")
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_latencies", "onnx_operators")]
 
 
-@pytest.fixture(scope="session")
-def shorter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module")
+def shorter(tmp_path_factory: pytest.TempPathFactory, two_layers: None) -> Path:
     """A network that writes."""
     folder = tmp_path_factory.mktemp("serve")
     data = write_rows(folder / "texts.csv", ("text", "summary"), SENTENCES)
@@ -105,10 +105,10 @@ def test_a_network_that_writes(shorter: Path, mmft: Mmft) -> None:
     assert sizes[0] < 0.5 * sizes[1]
 
 
-def test_an_index_of_an_export(tmp_path: Path, mmft: Mmft) -> None:
+def test_an_index_of_an_export(tmp_path: Path, mmft: Mmft, tiny_backbone: None) -> None:
     from tests.serve.conftest import IMAGE
 
-    run = train(tmp_path / "run", "image-retrieval", "--backbone=resnet18", *IMAGE)
+    run = train(tmp_path / "run", "image-retrieval", "--backbone=tiny", *IMAGE)
     files = [tmp_path / f"{number}.png" for number in range(3)]
     for number, file in enumerate(files):
         file.write_bytes(digit(number))
