@@ -15,7 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmft_transformers.options import SIZES, Size
 from PIL import Image
+
+NARROW = Size(layers=2, width=64, heads=2)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +30,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules with slow tests come first, so that in the end no process waits for another's."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def narrow_networks() -> Iterator[None]:
+    """Networks of transformers of size tiny are tinier still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", NARROW)
+        yield
+
+
+@pytest.fixture(scope="module")
+def wide_networks() -> Iterator[None]:
+    """Networks of size tiny are as wide as for users, for tests in which they learn by heart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", Size(layers=2, width=256, heads=4))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def test_recordings_as_long_as_the_window_and_longer_are_heard(
             assert heard(backbone, split, rows).pooled.isfinite().all()
 
 
+@pytest.mark.usefixtures("wide_networks")
 @pytest.mark.parametrize(("name", "options"), WRITERS[::2], ids=WRITER_IDS[::2])
 def test_a_recording_is_learned_by_heart(
     name: str, options: dict[str, str], recordings: Recordings

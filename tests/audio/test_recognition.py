@@ -44,7 +44,7 @@ def run_arguments(data: Path, output: Path, *more: str) -> list[str | Path]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Path, wide_networks: None) -> Path:
     """A run that knows the four phrases by heart."""
     from mmft_core.cli import main
 
