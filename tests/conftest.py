@@ -32,20 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def narrow_networks() -> Iterator[None]:
-    """Networks of transformers of size tiny are tinier still."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", NARROW)
-        yield
-
-
-@pytest.fixture(scope="module")
-def wide_networks() -> Iterator[None]:
-    """Networks of size tiny are as wide as for users, for tests in which they learn by heart."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", Size(layers=2, width=256, heads=4))
-        yield
+@pytest.fixture
+def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of size tiny are narrower still, for tests in which they need not learn much."""
+    monkeypatch.setitem(SIZES, "tiny", NARROW)
 
 
 @pytest.fixture(scope="session")

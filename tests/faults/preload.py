@@ -2,12 +2,7 @@
 
 import importlib
 
-from mmft_transformers.options import SIZES
-
 from mmft_core.discovery import discover
-from tests.conftest import NARROW
-
-SIZES["tiny"] = NARROW
 
 for module in (
     "mmft_core.cli.run",

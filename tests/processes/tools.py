@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mmft_transformers.options import SIZES
 
+from tests.conftest import NARROW
 from tests.faults.processes import SITE, forking
 
 
@@ -89,6 +91,7 @@ def _member(
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.path.insert(0, str(SITE))
+    SIZES["tiny"] = NARROW
     function(argument)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmft_text.causal import CausalBackbone
-from mmft_transformers.options import SIZES, Size
 from safetensors.torch import load_model, save_model
 
 from mmft_core.contracts import PADDING, Generator
@@ -233,7 +232,6 @@ def test_an_unreachable_hub_is_told_and_a_smaller_network_takes_its_place(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setitem(SIZES, "tiny", Size(layers=4, width=256, heads=4))
     loaded = make_backbone("bert-base", weights="auto").loaded
     assert loaded.fell_back and "cannot be reached" in loaded.detail
     assert "A tiny bert (4 layers, width 256) is trained in its place." in loaded.detail

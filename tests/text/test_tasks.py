@@ -12,8 +12,6 @@ import pytest
 from mmft_core.cli import main
 from mmft_core.planning.trees import read_toml
 
-pytestmark = pytest.mark.usefixtures("wide_networks")
-
 TINY = [
     "--weights=none",
     "--set=backbone.size=tiny",
@@ -55,9 +53,7 @@ def lines(ended) -> list[dict]:
 
 class TestClassification:
     @pytest.fixture(scope="class")
-    def finished(
-        self, tmp_path_factory: pytest.TempPathFactory, table: Path, wide_networks: None
-    ) -> Path:
+    def finished(self, tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
         output = tmp_path_factory.mktemp("classes") / "run"
         main(arguments(output, "text-cls", "bert-base", table, "--epochs=10"))
         return output
