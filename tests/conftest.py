@@ -16,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmft_transformers.options import SIZES, Size
 from PIL import Image
+
+NARROW = Size(layers=2, width=64, heads=2)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Modules with slow tests come first, so that in the end no process waits for another's."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of size tiny are narrower still, for tests in which they need not learn much."""
+    monkeypatch.setitem(SIZES, "tiny", NARROW)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,18 @@ from msgspec import Meta
 SizeName = Literal["published", "base", "small", "tiny"]
 
 
+@dataclass(frozen=True)
+class Size:
+    """A size for random weights: layers (of each half, where there are two), width, heads."""
+
+    layers: int
+    width: int
+    heads: int
+
+
+SIZES = {"tiny": Size(4, 256, 4), "small": Size(6, 384, 6), "base": Size(12, 768, 12)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
     """How large a network of random weights is."""

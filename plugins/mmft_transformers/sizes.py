@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from transformers import PreTrainedConfig
 
 from mmft_core.weights import LoadedWeights
-from mmft_transformers.options import SizeName, SizeOptions
-
-
-@dataclass(frozen=True)
-class Size:
-    """A size for random weights: layers (of each half, where there are two), width, heads."""
-
-    layers: int
-    width: int
-    heads: int
-
-
-SIZES = {"tiny": Size(4, 256, 4), "small": Size(6, 384, 6), "base": Size(12, 768, 12)}
+from mmft_transformers.options import SIZES, Size, SizeName, SizeOptions
 
 _LAYERS = ("num_hidden_layers", "encoder_layers", "decoder_layers", "num_decoder_layers")
 _HEADS = (

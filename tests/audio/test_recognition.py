@@ -164,6 +164,7 @@ class TestRuns:
         assert results["metrics"]["test"]["wer"] < 0.5
 
 
+@pytest.mark.usefixtures("narrow_networks")
 def test_the_data_are_checked_before_training(tmp_path: Path, mmft: Mmft) -> None:
     path = table(tmp_path / "words")
     folder = path.parent
@@ -211,6 +212,7 @@ def with_long_ones(folder: Path) -> Path:
 SHORT = ("--set=task.num_beams=1", "--set=task.max_new_tokens=8", "--set=task.piece_seconds=4")
 
 
+@pytest.mark.usefixtures("narrow_networks")
 def test_what_is_only_judged_may_be_long(tmp_path: Path, mmft: Mmft) -> None:
     path = with_long_ones(tmp_path / "words")
     refused = mmft(*run_arguments(path, tmp_path / "learning", "--epochs", "1"))
@@ -231,6 +233,7 @@ def test_what_is_only_judged_may_be_long(tmp_path: Path, mmft: Mmft) -> None:
     assert sum(shares) * words == pytest.approx(round(sum(shares) * words), abs=1e-3)
 
 
+@pytest.mark.usefixtures("narrow_networks")
 @pytest.mark.parametrize("backbone", ["whisper-tiny", "wav2vec2-base", "ast-base"])
 def test_classification(backbone: str, tmp_path: Path, mmft: Mmft) -> None:
     for label, pitch in (("low", 200), ("high", 2000)):
@@ -249,6 +252,7 @@ def test_classification(backbone: str, tmp_path: Path, mmft: Mmft) -> None:
     assert record["label"] in ("low", "high")
 
 
+@pytest.mark.usefixtures("narrow_networks")
 def test_batches_of_so_many_seconds(data: Path, tmp_path: Path, mmft: Mmft, photo_folder) -> None:
     more = ("--set=engine.batch_total=4", "--epochs", "2", "--set=engine.log_every=1")
     assert mmft(*run_arguments(data, tmp_path / "run", *more)).code == 0

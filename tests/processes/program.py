@@ -1,20 +1,17 @@
 """Does several runs, one after the other, in as many processes as it is started in.
 
-Imports take longer than a tiny run, so all runs of a test share them. Nothing is drawn at random
-within networks, for each process draws for its own samples.
+Nothing is drawn at random within networks, for each process draws for its own samples.
 
-    torchrun --nproc-per-node 2 -m tests.processes.program CALLS.json
-
-CALLS.json holds a list of [arguments of `mmft`, ending]. An ending is [step, signal, rank]: the
+What is done is a list of (arguments of `mmft`, ending). An ending is (step, signal, rank): the
 process of that rank sends itself the signal when the checkpoint of that step is written, or raises
 an error if it is 0. A call that ends in "refused" ends in an error of all processes.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +59,11 @@ def end_after(step: int, number: int, rank: int) -> None:
     TrainingState.save = save_and_end  # type: ignore[method-assign]
 
 
-def do(call: list[str], ending: Any) -> None:
-    if isinstance(ending, list):
+def do(call: Sequence[str], ending: Any) -> None:
+    if isinstance(ending, tuple):
         end_after(*ending)
     try:
-        cli.main(call, standalone_mode=False)
+        cli.main(list(call), standalone_mode=False)
     except SystemExit:  # Of one that was interrupted.
         pass
     except MmftError as error:
@@ -76,18 +73,14 @@ def do(call: list[str], ending: Any) -> None:
             print(f"refused: {error.message}", flush=True)
 
 
-def main(calls: Path) -> None:
+def main(calls: Sequence[tuple[Sequence[str], Any]]) -> None:
+    without_dropout()
     try:
         with one_fate():
-            for call, ending in json.loads(calls.read_text()):
+            for call, ending in calls:
                 do(call, ending)
         processes.leave()
     except ElsewhereError:
         sys.exit(2)
     except MmftError as error:
         fail(error.message, error.hint)
-
-
-if __name__ == "__main__":
-    without_dropout()
-    main(Path(sys.argv[1]))

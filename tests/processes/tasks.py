@@ -53,8 +53,8 @@ def _rows(folder: Path, target: str) -> Path:
 def _spoken(folder: Path, column: str) -> Path:
     """A table of recordings of unlike lengths, each with a text."""
     folder.mkdir(parents=True)
-    lengths = [0.5 + 0.1 * (k % 7) for k in range(21)]
-    split = Recordings(folder, seconds=lengths, texts=WORDS * 7)
+    lengths = [0.5 + 0.05 * (k % 7) for k in range(21)]
+    split = Recordings(folder, seconds=lengths, texts=("cats", "many boats and ships", "hats") * 7)
     return split.table(column)
 
 
@@ -64,7 +64,7 @@ def _captions(folder: Path) -> Path:
     with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("image", "text"))
-        for k, crop in enumerate(crops(photograph, 40, seed=0)):
+        for k, crop in enumerate(crops(photograph, 30, seed=0)):
             crop.save(folder / f"{k}.png")
             writer.writerow((f"{k}.png", f"{WORDS[k % 3]} {k}"))
     return folder / "captions.csv"
@@ -90,18 +90,18 @@ AUDIO = ("--lr=0.01", "--set=backbone.size=tiny", "--set=backbone.spec_augment=f
 TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
     "classes": (
         "image-cls",
-        ("--backbone=resnet18", *IMAGE, "--set=backbone.augment=light"),
+        ("--backbone=tiny", *SMALL_IMAGE, "--set=backbone.augment=light"),
         _photos,
     ),
     # Losses that compare samples magnify that rounding, so their network has no batch norm.
     "supcon": (
         "image-retrieval",
-        ("--backbone=convnext-tiny", *SMALL_IMAGE, "--set=task.dim=16"),
+        ("--backbone=tiny-plain", *SMALL_IMAGE, "--set=task.dim=16"),
         _photos,
     ),
     "proxies": (
         "image-retrieval",
-        ("--backbone=convnext-tiny", *SMALL_IMAGE, "--set=task.loss=proxy"),
+        ("--backbone=tiny-plain", *SMALL_IMAGE, "--set=task.loss=proxy"),
         _photos,
     ),
     "texts": ("text-cls", ("--backbone=minilm", *TEXT), lambda f: _rows(f, "label")),
@@ -129,7 +129,7 @@ TASKS: Mapping[str, tuple[str, tuple[str, ...], Callable[[Path], Path]]] = {
     "numbers": ("fusion-reg", FUSED, lambda f: _mixed(f, number=True)),
     "pairs": (
         "contrastive",
-        ("--backbone=image=convnext-tiny", "--backbone=text=minilm", *TEXT, *SMALL_IMAGE),
+        ("--backbone=image=tiny-plain", "--backbone=text=minilm", *TEXT, *SMALL_IMAGE),
         _captions,
     ),
     "captions": (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.processes.tasks import TASKS, calls
-from tests.processes.tools import assert_alike, end, results, start_runs
+from tests.processes.tools import assert_alike, results, start_runs
 
 SHARDED = ("captions", "pairs")
 """With batch norm and weights that two layers share; with a scalar parameter."""
@@ -30,9 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         1: [[*call, "-o", str(folder / f"{name}-1")] for name, call in made.items()],
         2: [[*call, "-o", str(folder / f"{name}-2")] for name, call in made.items()] + shards,
     }
-    started = {n: start_runs(n, folder / f"{n}.json", them) for n, them in wanted.items()}
+    started = {n: start_runs(n, folder / f"{n}.log", them) for n, them in wanted.items()}
     for process in started.values():
-        code, text = end(process, 540)
+        code, text = process.end(540)
         assert code == 0, text
     return folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.tasks import calls
-from tests.processes.tools import assert_alike, end, start_runs
+from tests.processes.tools import assert_alike, start_runs
 
 LONGER = (
     "--lr=1e-3",
@@ -24,13 +24,14 @@ LONGER = (
 def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
     """Whole checkpoints after a signal to one of the processes, those in parts after its death."""
     call = [*calls(tmp_path, ["texts"])["texts"], *LONGER]
-    runs, file = [tmp_path / "ddp", tmp_path / "fsdp"], tmp_path / "calls.json"
+    runs, log = [tmp_path / "ddp", tmp_path / "fsdp"], tmp_path / "log"
     first = [[*call, f"--set=engine.parallel={run.name}", "-o", str(run)] for run in runs]
     again = [["run", "--resume", str(run)] for run in runs]
     whole = [*call, "-o", str(tmp_path / "whole")]
 
-    code, text = end(start_runs(2, file, first, [(3, signal.SIGTERM, 1), (3, signal.SIGKILL, 1)]))
-    assert code == 1, text
+    endings = [(3, signal.SIGTERM, 1), (3, signal.SIGKILL, 1)]
+    code, text = start_runs(2, log, first, endings).end()
+    assert code == -signal.SIGKILL, text
     assert text.count("Stopped at step 3 of 9; a checkpoint is written.") == 1, text
     assert text.count("has gone without a word") == 1, text
     assert "gone without a word" in json.loads((runs[1] / "failure.json").read_text())["reason"]
@@ -40,10 +41,10 @@ def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
     assert {part.suffix for part in parts} == {".json", ".safetensors"}, "nothing is pickled"
 
     endings = [(6, signal.SIGTERM, 0)] * 2
-    code, text = end(start_runs(1, file, [*again, whole], endings))
+    code, text = start_runs(1, log, [*again, whole], endings).end()
     assert code == 0 and text.count("go on at step 3 of 9") == 2, text
 
-    code, text = end(start_runs(2, file, again))
+    code, text = start_runs(2, log, again).end()
     assert code == 0 and text.count("go on at step 6 of 9") == 2, text
     for run in runs:
         assert_alike(run, tmp_path / "whole")

@@ -181,6 +181,7 @@ def test_a_run_learns_digits_and_shows_neighbours(tmp_path: Path, mmft) -> None:
     )
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 @pytest.mark.parametrize("form", ["folder", "table"])
 @pytest.mark.parametrize("loss", ["supcon", "arcface"])
 def test_classes_of_the_test_split_need_not_be_learned(
@@ -201,7 +202,7 @@ def test_classes_of_the_test_split_need_not_be_learned(
         rows = [f"{f.relative_to(data)},{f.parent.name},{f.parent.parent.name}" for f in files]
         (data / "all.csv").write_text("\n".join(["image,label,split", *rows]))
     source = data if form == "folder" else data / "all.csv"
-    common = ("--backbone", "resnet18", "--weights", "none", "--dataset", source)
+    common = ("--backbone", "tiny", "--weights", "none", "--dataset", source)
     settings = ("backbone.image_size=32", "engine.steps=2", "engine.workers=0")
     more = [a for s in settings for a in ("--set", s)]
     retrieval = ("run", "--task", "image-retrieval", "--set", f"task.loss={loss}")
@@ -220,6 +221,7 @@ def test_normalised_in_float32_under_autocast() -> None:
     assert torch.allclose(F.normalize(found, dim=-1), found, atol=1e-6)
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 @pytest.mark.parametrize(
     ("loss", "compares"), [("supcon", True), ("triplet", True), ("proxy", False)]
 )
@@ -227,7 +229,9 @@ def test_only_a_loss_that_compares_samples_needs_two(
     mmft: Callable[..., Finished], tmp_path: Path, loss: str, compares: bool
 ) -> None:
     more = ("--task", "image-retrieval", "--batch-size", "1", "--set", f"task.loss={loss}")
-    ended = mmft(*run_arguments(tmp_path / "run", *more, "--set", "engine.steps=1"))
+    ended = mmft(
+        *run_arguments(tmp_path / "run", *more, "--set", "engine.steps=1", backbone="tiny")
+    )
     assert ended.code == (2 if compares else 0), ended.err
     if compares:
         assert "compares the samples of a batch, of which 1 is too few" in ended.err
