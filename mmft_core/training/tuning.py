@@ -42,6 +42,23 @@ def prepare(task: Task, config: EngineConfig) -> None:
             lora.inject(backbone, config.lora)
         elif backbone.quantized:
             kept_weights.leave_out(backbone, f"The {modality} backbone in few bits")
+    if config.learns and not _trains(task, tunings):
+        raise ConfigError(
+            f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
+            "its own, and the backbone is frozen when training starts.",
+            hint="Give --tune full, --tune lora, or --tune last:1.",
+        )
+
+
+def _trains(task: Task, tunings: Tunings) -> bool:
+    """Whether anything requires gradients in the first epoch."""
+    backbones = {modality: task.backbone(modality) for modality in task.backbones}
+    for modality, backbone in backbones.items():
+        tuning = tunings[modality]
+        if tuning.mode == "lora" or tuning.trained_layers(len(list(backbone.layers())), 0):
+            return True
+    frozen = {id(p) for backbone in backbones.values() for p in backbone.parameters()}
+    return any(id(parameter) not in frozen for parameter in task.parameters())
 
 
 def _check_quantized(modality: str, tuning: Tuning, config: EngineConfig) -> None:

@@ -71,6 +71,17 @@ def test_one_sentence_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("tune", ["head", "gradual"])
+def test_a_task_without_a_head_of_which_only_the_head_would_be_trained(
+    tmp_path: Path, mmft: Mmft, tune: str
+) -> None:
+    parts = ("--task", "text-retrieval", "--backbone", "minilm", "--weights", "none")
+    settings = ("--set", "backbone.size=tiny", "--set", "engine.steps=1", "--tune", tune)
+    ended = mmft("run", *parts, *settings, "-o", tmp_path / "run")
+    assert ended.code == 2 and "leaves nothing to train" in ended.err, ended.err
+    assert "--tune full" in ended.err
+
+
 def test_a_command_that_is_not_there(mmft: Mmft) -> None:
     ended = mmft("rnu", "--task", "image-cls")
     assert ended.code == 2
