@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal marks, thousands, percent and currency.
+"""Numbers as people write them: decimal marks, thousands, percent, currencies and units.
 
 `1,250` is 1250 to some and 1.25 to others. Which it is shows from the other cells of its column: in
 `0,5` the comma is decimal, in `1,250.50` it separates thousands. Where nothing shows it, nothing is
@@ -34,6 +34,18 @@ _CODES = frozenset(
     )
 )
 """Currencies by ISO 4217; those with a symbol are known by it."""
+
+_CURRENCIES = frozenset("kr kr. Kr Kč zł Ft lei лв руб руб. Rs Rs. Fr. R$ S/".split())
+"""How people abbreviate other currencies."""
+
+_UNITS = frozenset(
+    "kg g mg µg μg t lb lbs oz m km cm mm µm μm nm mi ft in yd m² km² cm² ft² m³ cm³ ha l L ml mL cl dl "
+    "s ms µs μs min h hrs °C °F ° ℃ ℉ Hz kHz MHz GHz V mV kV mA W kW MW kWh MWh kJ kcal cal Pa hPa kPa "
+    "bar mbar psi km/h m/s mph kn rpm mg/dl mg/L g/l mmol/l mmHg bpm dB kB KB MB GB TB MiB GiB px pt ppm "
+    "‰".split()
+)
+"""Units of measurement, which follow the number. Letters alone that may multiply it, such as k and
+M, are none, nor are those that tell house numbers apart."""
 
 _MISSING = frozenset(
     ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null", "-", "--", "–", "—", "?")
@@ -71,7 +83,7 @@ class NumberFormat:
     """How a column writes its numbers.
 
     Attributes:
-        unit: "%", or a currency such as "€" or "USD"; "" for none.
+        unit: "%", a currency such as "€" or "USD", or a unit such as "kg"; "" for none.
     """
 
     marks: Marks = "plain"
@@ -98,7 +110,7 @@ class NumberFormat:
     def read(self, text: str) -> float | None:
         """The number of a cell; None if it is none in this format, or not finite.
 
-        A currency may be left out, a percent sign may not: it makes a hundredfold difference.
+        A unit may be left out, a percent sign may not: it makes a hundredfold difference.
         """
         if self.unit != PERCENT and self.marks != "plain":
             decimal, other = (",", ".") if self.marks == "decimal-comma" else (".", ",")
@@ -149,6 +161,8 @@ class _Cell:
         signs = [sign for sign in (found["sign"], found["inner"]) if sign]
         if len(units) > 1 or len(signs) > 1 or not all(map(_is_unit, units)):
             return None
+        if found["before"] in _UNITS:  # m12 is a name.
+            return None
         return cls("".join(signs), found["body"].strip(), "".join(units))
 
     @property
@@ -193,7 +207,7 @@ def _bounded(number: float) -> float | None:
 
 
 def _is_unit(text: str) -> bool:
-    if text == PERCENT or text in _CODES:
+    if text == PERCENT or text in _CODES or text in _CURRENCIES or text in _UNITS:
         return True
     letters, symbol = text[:-1], text[-1]  # "€", "US$".
     return unicodedata.category(symbol) == "Sc" and (not letters or letters.isupper())
