@@ -97,7 +97,7 @@ class KeptSamples:
             check_parquet(path)
             table = pq.read_table(path, page_checksum_verification=True)
             told = table.schema.metadata or {}
-            if not _COLUMNS <= set(table.column_names) or told[b"format"] != _FORMAT:
+            if not set(table.column_names) >= _COLUMNS or told[b"format"] != _FORMAT:
                 raise ValueError("it holds something else")
             if "inputs" not in table.column_names:  # As in runs of older versions.
                 table = table.append_column("inputs", pa.nulls(len(table), DIGEST))

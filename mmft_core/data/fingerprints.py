@@ -75,8 +75,10 @@ class Fingerprints:
     def identity(
         self, split: Split, index: int, *, with_labels: bool
     ) -> tuple[bytes, bytes | None] | None:
-        """By what a sample is found again: its inputs, or values, and the content of its files; None
-        where these cannot be read."""
+        """By what a sample is found again: its inputs, or values, and the content of its files.
+
+        None where these cannot be read.
+        """
         origin = self._origin(split, index)
         if origin is None:
             return None

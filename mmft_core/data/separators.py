@@ -84,9 +84,7 @@ def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
     return found[:-1] if len(found) > 2 else found
 
 
-def _are_text(
-    lines: Sequence[str], records: Mapping[str, Sequence[list[str]]], other: str
-) -> bool:
+def _are_text(lines: Sequence[str], records: Mapping[str, Sequence[list[str]]], other: str) -> bool:
     """Whether commas are text, in a table that as well may be divided by something else."""
     if len(records[other][0]) >= len(records[","][0]):
         return True

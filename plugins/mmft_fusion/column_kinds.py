@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from mmft_audio.recordings import RECORDINGS
-from mmft_tabular.dates import find_date_format, has_short_year, read_date
-from mmft_tabular.number_format import NumberFormat, find_number_format, is_missing
+from mmft_tabular.dates import find_date_format, read_date
+from mmft_tabular.number_format import find_number_format, is_missing
 from mmft_vision.image_folder import PICTURES
 
 from mmft_core.data.cells import text_of
@@ -22,6 +22,7 @@ from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
+from mmft_fusion.resemblances import resembled
 
 _LOOKED_AT = 1000
 """So many rows, spread over the table, decide what a column holds; whether its values are all the
@@ -39,7 +40,6 @@ _EXACT = 2**53
 _CODE = re.compile(r"0\d+")
 _WHOLE = re.compile(r"-?\d+")
 _KEY = re.compile(r"(.*[_ -])?(id|uuid|guid|index|idx|key)", re.IGNORECASE)
-_WITH_UNIT = re.compile(r"[-+\u2212]?\d[\d.,' ]*?\s?(?P<unit>[^\d\s.,+-][^\d\s]*)")
 _UUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE)
 _FILES: Mapping[ColumnKind, FileKind] = {"image": PICTURES, "audio": RECORDINGS}
 
@@ -161,27 +161,8 @@ def _guessed(table: Table, name: str) -> Column:
     return (
         _of_dates(name, texts)
         or _of_numbers(name, texts, cells, key=key)
-        or replace(_of_words(name, texts, distinct, key=key), resembles=_resembled(texts))
+        or replace(_of_words(name, texts, distinct, key=key), resembles=resembled(texts))
     )
-
-
-def _resembled(texts: Sequence[str]) -> str:
-    """What most texts of a column look like that is none of numbers or dates."""
-    given = [text for text in texts if not is_missing(text)]
-    short = [text for text in given if has_short_year(text)]
-    if short and len(short) >= _MOST * len(given):
-        return f"dates with years of two digits ({short[0]}), which are not read: write four digits"
-    found = [match for text in given if (match := _WITH_UNIT.fullmatch(text.strip()))]
-    units = list(dict.fromkeys(match["unit"] for match in found))
-    if not found or len(found) < _MOST * len(given):
-        return ""
-    if len(units) == 1 or all(NumberFormat.parse(f"plain {unit}") for unit in units):
-        several = len(units) > 1
-        return (
-            f"numbers in {'several units' if several else 'a unit'} ({', '.join(units[:3])}), which "
-            f"are not read: {'write all in one' if several else 'leave it out of the cells'}"
-        )
-    return ""
 
 
 def _repeats(table: Table, name: str) -> bool:

@@ -8,44 +8,20 @@ assumed, and the column or the cell is told.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mmft_core.data.number_targets import LARGEST
+from mmft_tabular.units import PERCENT, goes_before, is_unit
 
 Marks = Literal["plain", "decimal-point", "decimal-comma"]
 """How a column writes numbers. In "plain" no cell shows what a mark means, so that those with two
 readings are none."""
 
-PERCENT = "%"
-
 _DOUBTED = 0.1
 """The share of cells that can be read in two ways from which on their column is in doubt."""
-
-_CODES = frozenset(
-    re.findall(
-        "[A-Z]{3}",
-        "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KES "
-        "KRW MAD MXN MYR NGN NOK NZD PEN PHP PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND "
-        "ZAR",
-    )
-)
-"""Currencies by ISO 4217; those with a symbol are known by it."""
-
-_CURRENCIES = frozenset("kr kr. Kr Kč zł Ft lei лв руб руб. Rs Rs. Fr. R$ S/".split())
-"""How people abbreviate other currencies."""
-
-_UNITS = frozenset(
-    "kg g mg µg μg t lb lbs oz m km cm mm µm μm nm mi ft in yd m² km² cm² ft² m³ cm³ ha l L ml mL cl dl "
-    "s ms µs μs min h hrs °C °F ° ℃ ℉ Hz kHz MHz GHz V mV kV mA W kW MW kWh MWh kJ kcal cal Pa hPa kPa "
-    "bar mbar psi km/h m/s mph kn rpm mg/dl mg/L g/l mmol/l mmHg bpm dB kB KB MB GB TB MiB GiB px pt ppm "
-    "‰".split()
-)
-"""Units of measurement, which follow the number. Letters alone that may multiply it, such as k and
-M, are none, nor are those that tell house numbers apart."""
 
 _MISSING = frozenset(
     ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null", "-", "--", "–", "—", "?")
@@ -93,7 +69,7 @@ class NumberFormat:
     def parse(cls, text: str) -> NumberFormat | None:
         """A format as it is set ("decimal-comma", "decimal-comma €"); None if it is none."""
         marks, _, unit = text.partition(" ")
-        if marks not in get_args(Marks) or (unit and not _is_unit(unit)):
+        if marks not in get_args(Marks) or (unit and not is_unit(unit)):
             return None
         return cls(marks, unit)  # type: ignore[arg-type]
 
@@ -159,9 +135,9 @@ class _Cell:
             return None
         units = [unit for unit in (found["before"], found["after"]) if unit]
         signs = [sign for sign in (found["sign"], found["inner"]) if sign]
-        if len(units) > 1 or len(signs) > 1 or not all(map(_is_unit, units)):
+        if len(units) > 1 or len(signs) > 1 or not all(map(is_unit, units)):
             return None
-        if found["before"] in _UNITS:  # m12 is a name.
+        if found["before"] and not goes_before(found["before"]):
             return None
         return cls("".join(signs), found["body"].strip(), "".join(units))
 
@@ -204,13 +180,6 @@ class _Cell:
 
 def _bounded(number: float) -> float | None:
     return number if abs(number) <= LARGEST else None
-
-
-def _is_unit(text: str) -> bool:
-    if text == PERCENT or text in _CODES or text in _CURRENCIES or text in _UNITS:
-        return True
-    letters, symbol = text[:-1], text[-1]  # "€", "US$".
-    return unicodedata.category(symbol) == "Sc" and (not letters or letters.isupper())
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def test_between_tabs_marks_that_open_and_close_in_two_cells_are_text(tmp_path: 
     rows[2] = '2.mp3\t"good film\tthe end"\tx'
     rows[7] = '7.mp3\t"good "film\tthe end"\tx'  # Misquoted besides.
     path = tmp_path / "t.tsv"
-    for more in ([], ["8.mp3\t\"in two\nlines\"\tthe end\tx"]):
+    for more in ([], ['8.mp3\t"in two\nlines"\tthe end\tx']):
         path.write_text("\n".join(["path\ttext\tmore\tlabel", *rows, *more]))
         table = Table(path)
         assert table.column("text")[:3] == ["good film", "good film", '"good film']
