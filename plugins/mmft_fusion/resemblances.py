@@ -1,4 +1,4 @@
-"""What columns of words look like that are none of numbers or dates, though people may mean such."""
+"""What columns of words look like, though they are read neither as numbers nor as dates."""
 
 from __future__ import annotations
 
