@@ -48,14 +48,10 @@ def csv(folder: Path) -> None:
     (folder / "train.csv").write_text(ROWS)
 
 
-def scripted(name: str) -> Fill:
-    """A script of code beside the data."""
-
-    def fill(folder: Path, mark: Path) -> None:
-        csv(folder)
-        write_canary(folder, mark, name or folder.name)
-
-    return fill
+def scripted(folder: Path, mark: Path) -> None:
+    """A script of the data set's name, as older versions of `datasets` executed them."""
+    csv(folder)
+    write_canary(folder, mark, folder.name)
 
 
 def card(text: str) -> Fill:
@@ -107,21 +103,11 @@ def parquet(folder: Path, mark: Path) -> None:
 
 
 HUB: dict[str, tuple[Fill, int]] = {
-    "plain": (lambda folder, mark: csv(folder), 0),
-    "own-script": (scripted(""), 2),
-    "other-scripts": (scripted("loading"), 0),
+    "own-script": (scripted, 2),
     "trusting": (card("trust_remote_code: true\nconfigs:\n- config_name: default"), 0),
     "pickle": (card("configs:\n- config_name: default\n  data_files: '*.pkl'"), 2),
-    "builder": (card(f"builder_name: {NAME}\ndataset_info:\n  builder_name: {NAME}"), 0),
-    "features": (
-        card(
-            f"dataset_info:\n  features:\n  - name: text\n    dtype: {NAME}.Model\n"
-            "  - name: label\n    dtype: string"
-        ),
-        2,
-    ),
     "yaml": (card(f"configs: !!python/object/apply:importlib.import_module [{NAME}]"), 2),
-    "infos": (infos, 0),
+    "infos": (infos, 2),
     "pickles": (pickles, 2),
     "tar": (tar_of_pickles, 2),
     "parquet": (parquet, 2),
@@ -160,8 +146,7 @@ def test_data_sets_of_the_hub_execute_nothing(tmp_path: Path, mark: Path) -> Non
         assert ended == code and "Traceback" not in err, (name, out, err)
         assert (err.count("error: ") == 1) == (code == 2), (name, err)
     assert "scripts are no longer supported" in found[f"{OWNER}/own-script"][2]
-    assert not {"other-scripts/loading.py", "trusting/loader.py"} & set(hub.asked)
-    assert any(name.startswith("plain/") for name in hub.asked), "the data were asked for"
+    assert "trusting/loader.py" not in hub.asked and "trusting/train.csv" in hub.asked
 
 
 # --- folders ------------------------------------------------------------------------------------
