@@ -8,10 +8,14 @@ arriving is dropped: a small request passes however many greedy clients there ar
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
 from mmft_core.serve.refused import RefusedError
+
+_FIRST_CHECK = 256 * 1024
+"""Bytes after which a body that is still arriving is checked for the first time."""
 
 
 class Body:
@@ -41,19 +45,28 @@ class Bodies:
         self.most, self.total = most, 0
         self._arriving: dict[Body, asyncio.Timeout] = {}
 
-    async def read(self, request: Request) -> Body:
+    async def read(
+        self, request: Request, check: Callable[[bytearray], Awaitable[None]] | None = None
+    ) -> Body:
         """Read the whole body of a request; `Body.release` has to be called in the end.
 
+        Args:
+            check: refuses a body by what has arrived of it. It is called whenever a large body has
+                doubled, so a request that is too much is not read to its end.
+
         Raises:
-            RefusedError: 503, bodies take too much memory and this is the largest.
+            RefusedError: 503, bodies take too much memory and this is the largest; or as `check`.
         """
-        body = Body(self)
+        body, next_check = Body(self), _FIRST_CHECK
         try:
             async with asyncio.timeout(None) as wait:
                 self._arriving[body] = wait
                 async for chunk in request.stream():
                     body.add(chunk)
                     self._make_room()
+                    if check is not None and len(body.content) >= next_check:
+                        next_check = 2 * len(body.content)
+                        await check(body.content)
         except BaseException as error:
             body.release()
             if not (body.dropped and isinstance(error, TimeoutError)):

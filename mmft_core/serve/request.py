@@ -59,8 +59,16 @@ class BodyParser:
         if media_type(headers) in FORMS:
             return _of_form(_read_form(headers, body, len(self.processors) + 1), self.processors)
         text = _decode(body)
-        check_json(body, self.settings.max_json_depth, self.settings.max_json_items)
+        self.check_json(body)
         return _of_json(text, self.processors)
+
+    def check_json(self, body: bytearray) -> None:
+        """Check JSON, or the part of it that has arrived, without parsing it.
+
+        Raises:
+            RefusedError: it is nested too deeply, or holds too much.
+        """
+        check_json(body, self.settings.max_json_depth, self.settings.max_json_items)
 
 
 def _read_form(headers: Headers, body: bytearray, most: int) -> FormData:

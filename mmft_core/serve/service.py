@@ -25,7 +25,7 @@ from mmft_core.serve.inputs import Given, Inputs
 from mmft_core.serve.metrics import Metrics
 from mmft_core.serve.model import Prepared, Reply, ServedModel, modalities
 from mmft_core.serve.refused import RefusedError
-from mmft_core.serve.request import BodyParser, media_type
+from mmft_core.serve.request import FORMS, BodyParser, media_type
 from mmft_core.serve.settings import ServeSettings
 
 _log = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Service:
         Raises:
             RefusedError: it cannot be, for whatever reason.
         """
-        media_type(request.headers)
+        is_json = media_type(request.headers) not in FORMS
         self.admission.check_room()
-        body = await self.bodies.read(request)
+        body = await self.bodies.read(request, self._check_json if is_json else None)
         try:
             with self.admission.admit():
                 async with _until(self.settings.timeout):
@@ -82,6 +82,9 @@ class Service:
         for pool in (self.large, self.pool):
             pool.shutdown(wait=False, cancel_futures=True)
         self.batcher.close(_LAST_BATCH)
+
+    async def _check_json(self, arrived: bytearray) -> None:
+        await _in_thread(self.large, self.parser.check_json, arrived)
 
     async def _read(self, request: Request, body: Body) -> Prepared:
         pool = self.large if len(body.content) > _LARGE else self.pool

@@ -237,6 +237,18 @@ def test_json_of_many_values(mixed: Path, body: dict, status: int, words: str) -
     assert answer.status_code == status and words in answer.text, answer.text
 
 
+def test_json_of_many_values_is_refused_while_it_arrives(mixed: Path) -> None:
+    announced = HEADERS + b"Content-Length: 10000000\r\n\r\n"
+    with serving(mixed, max_json_items=50_000) as served:
+        with connect(served, announced + b'{"tabular": [' + b"0," * 150_000) as client:
+            many = client.recv(65_536)
+        with connect(served, announced + b'{"tabular": "' + b"0," * 150_000) as client:
+            client.settimeout(1.0)
+            with pytest.raises(TimeoutError):  # One long string: the server waits for its end.
+                client.recv(65_536)
+    assert many.startswith(b"HTTP/1.1 413 ") and b"more than 50,000 values" in many
+
+
 def test_json_in_another_encoding(mixed: Path) -> None:
     """It is not read: half of the letter is a quotation mark, behind which nothing is counted."""
     text = json.dumps({"\u0122": None, "tabular": [0] * 10_000}, ensure_ascii=False)
