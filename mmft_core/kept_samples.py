@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from mmft_core.contracts import Dataset, Split
 from mmft_core.data.chunks import in_chunks
-from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data.fingerprints import DIGEST, Fingerprints, Likeness
+from mmft_core.data.likeness import share_alike
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Indices, Subset, Whole
@@ -31,6 +32,7 @@ _Values: TypeAlias = list[bytes | None]
 
 _FORMAT = b"1"
 _COLUMNS = {"split", "place", "id", "values", "stat", "content"}
+_COMPARED = ("place", "values", "stat", "content", "inputs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,13 @@ class Change:
     Attributes:
         reason: in words, as the end of a sentence.
         alike: share of the smaller of both, these data and the run's, that is in the other as
-            well, in whichever order.
+            well, in whichever order and with any labels.
+        relabelled: they differ in nothing but labels, or names of files.
     """
 
     reason: str
     alike: float
+    relabelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,10 @@ class KeptSamples:
             check_parquet(path)
             table = pq.read_table(path, page_checksum_verification=True)
             told = table.schema.metadata or {}
-            if set(table.column_names) != _COLUMNS or told[b"format"] != _FORMAT:
+            if not set(table.column_names) >= _COLUMNS or told[b"format"] != _FORMAT:
                 raise ValueError("it holds something else")
+            if "inputs" not in table.column_names:  # As in runs of older versions.
+                table = table.append_column("inputs", pa.nulls(len(table), DIGEST))
             return cls(table, int(told[b"samples"]))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise unreadable(path, first_line(error)) from None
@@ -149,14 +155,14 @@ class KeptSamples:
         if len(whole) != self.total:
             now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
             reason = self._resized(whole, now, then, _beyond(then, now))
-            return Change(reason=reason, alike=self._alike(whole, fingerprints, now)), self
+            return Change(reason=reason, alike=share_alike(self.table, whole, fingerprints)), self
         rows = self._rows(splits)
         columns = [self.table[n].to_numpy(zero_copy_only=False) for n in _COMPARED]
         done = 0
 
-        def same(chunk: range) -> list[tuple[bool, bytes | None]]:
+        def likenesses(chunk: range) -> list[Likeness]:
             return [
-                fingerprints.same(whole, int(place), kept)
+                fingerprints.compared(whole, int(place), kept)
                 for place, *kept in zip(
                     *(column[rows[chunk.start : chunk.stop]] for column in columns), strict=True
                 )
@@ -167,11 +173,13 @@ class KeptSamples:
             done = min(len(rows), done + samples)
             on_progress(done, len(rows))
 
-        found = [each for part in in_chunks(len(rows), same, on_done) for each in part]
-        others = rows[[not alike for alike, _ in found]]
-        if len(others):
-            return self._change(whole, fingerprints, others, len(rows)), self
-        return None, self._with_stats(rows, [stat for _, stat in found])
+        found = [each for part in in_chunks(len(rows), likenesses, on_done) for each in part]
+        others = rows[[not each.same for each in found]]
+        if not len(others):
+            return None, self._with_stats(rows, [each.stat for each in found])
+        if all(each.same or each.relabelled for each in found):
+            return self._relabelled(whole, others, len(rows)), self
+        return self._change(whole, fingerprints, others, len(rows)), self
 
     def _rows(self, splits: Collection[str]) -> Indices:
         """The rows of the table that are of these splits."""
@@ -189,6 +197,12 @@ class KeptSamples:
         column = pa.array(known, self.table.schema.field(place).type)
         return replace(self, table=self.table.set_column(place, "stat", column))
 
+    def _relabelled(self, whole: Whole, others: Indices, compared: int) -> Change:
+        places = np.sort(self.table["place"].to_numpy()[others]).tolist()
+        names = _some([whole.sample_id(place) for place in places])
+        reason = f"{len(others):,} of {compared:,} samples have other labels or file names: {names}"
+        return Change(reason=reason, alike=1.0, relabelled=True)
+
     def _change(
         self, whole: Whole, fingerprints: Fingerprints, others: Indices, compared: int
     ) -> Change:
@@ -199,7 +213,7 @@ class KeptSamples:
             compared: how many were compared.
         """
         now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
-        alike = self._alike(whole, fingerprints, now)
+        alike = share_alike(self.table, whole, fingerprints)
         gone = _beyond(then, now)
         places = self.table["place"].to_numpy()[others]
         shifted = sorted(p for p, row in zip(places, others, strict=True) if now[p] != then[row])
@@ -212,29 +226,6 @@ class KeptSamples:
         reason = f"{len(others):,} of {compared:,} samples are not what they were: {names}"
         return Change(reason=reason, alike=alike)
 
-    def _alike(self, whole: Whole, fingerprints: Fingerprints, now: _Values) -> float:
-        """The `alike` of a change: samples are the same by their values and files, not by place.
-
-        Args:
-            now: the values of all samples.
-        """
-        places: dict[bytes, list[int]] = {}
-        for place, value in enumerate(now):
-            if value is not None:
-                places.setdefault(value, []).append(place)
-        columns = (self.table[n].to_pylist() for n in _COMPARED[1:])
-        pairs = [
-            (places[kept[0]].pop(), kept)
-            for kept in zip(*columns, strict=True)
-            if places.get(kept[0])
-        ]
-
-        def same(chunk: range) -> list[bool]:
-            return [fingerprints.same(whole, *pair)[0] for pair in pairs[chunk.start : chunk.stop]]
-
-        common = sum(sum(part) for part in in_chunks(len(pairs), same))
-        return common / max(1, min(len(now), len(self.table)))
-
     def _resized(self, whole: Whole, now: _Values, then: _Values, gone: Sequence[int]) -> str:
         """What is new and what is gone, where others have shifted because of it."""
         new = _beyond(now, then) if len(then) == self.total else []  # Else some were never used.
@@ -246,9 +237,6 @@ class KeptSamples:
         sizes = f"{len(whole):,} samples now, {self.total:,} then"
         told = [f"{len(ids):,} {what}: {_some(ids)}" for what, ids in lists if ids]
         return "; ".join([sizes, *told] if len(whole) != self.total else told)
-
-
-_COMPARED = ("place", "values", "stat", "content")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ They are taken for the run's own if they lie where these lay, or if their sample
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -51,8 +52,9 @@ def named_data(
         data = OwnData.again(directory, own, plan)
         data.check(split)
         return data.dataset
-    copy = _copy_of_own(directory, plan, split, say)
-    return copy or _others(plan, split, say, targets=targets)
+    drawn = functools.cache(lambda: _drawn(plan, split))  # Which builds the data set twice.
+    copy = _copy_of_own(directory, plan, split, say, drawn)
+    return copy or _others(plan, split, say, drawn, targets=targets)
 
 
 def _is_own(own: Plan, plan: Plan) -> bool:
@@ -64,12 +66,18 @@ def _is_own(own: Plan, plan: Plan) -> bool:
 
 
 def _copy_of_own(
-    directory: RunDirectory, plan: Plan, split: str, say: Callable[[str], None]
+    directory: RunDirectory,
+    plan: Plan,
+    split: str,
+    say: Callable[[str], None],
+    drawn: Callable[[], bool],
 ) -> Dataset | None:
-    """Data that lie elsewhere and are the same; None if they are others.
+    """Data that lie elsewhere and are the same, or differ in labels only; None if they are others.
 
     Args:
-        say: told of a changed copy that says itself which samples the split has.
+        say: told of a copy with other labels, and of a changed one that says itself which samples
+            the split has.
+        drawn: whether the split is set aside at random.
 
     Raises:
         DataError: they are the run's own, but some have changed, and the split was drawn.
@@ -84,7 +92,13 @@ def _copy_of_own(
     change, _ = kept.compare(dataset, fingerprints_of(plan), [split])
     if change is None:
         return kept.divide(dataset)
-    if change.alike >= _ALIKE and not _drawn(plan, split):
+    if change.relabelled:
+        say(
+            f"{dataset.info.name} is a copy of the data of {directory.path} with other labels or "
+            f"file names. Its {split} split is the run's: {change.reason}."
+        )
+        return kept.divide(dataset)
+    if change.alike >= _ALIKE and not drawn():
         say(
             f"{dataset.info.name} is a copy of the data of {directory.path} that has changed: "
             f"{change.reason}. The {split} split is the one that it has itself."
@@ -98,13 +112,19 @@ def _copy_of_own(
     return None
 
 
-def _others(plan: Plan, split: str, say: Callable[[str], None], *, targets: bool) -> Dataset:
+def _others(
+    plan: Plan,
+    split: str,
+    say: Callable[[str], None],
+    drawn: Callable[[], bool],
+    *,
+    targets: bool,
+) -> Dataset:
     """Data that are not the run's, with the split that `mmft eval` judges."""
-    drawn = _drawn(plan, split)
     try:
         divided = build_dataset(plan, training=False)
     except DataError as error:
-        if drawn:
+        if drawn():
             raise DataError(
                 f"The data have no {split} split of their own, and none can be drawn from them as "
                 f"for training: {error.message}",
@@ -116,7 +136,7 @@ def _others(plan: Plan, split: str, say: Callable[[str], None], *, targets: bool
         return build_dataset(plan, training=False, targets=False)
     if split not in divided.splits:
         return divided
-    if drawn:
+    if drawn():
         say(
             f"{divided.info.name} is not what the run was trained on and has no {split} split of "
             f"its own: {len(divided.splits[split]):,} samples of it were drawn at random."

@@ -1,4 +1,8 @@
-"""What comes on standard input: a text or a file's name a line, or one file as it is."""
+"""What comes on standard input: a text or a file's name a line, or one file as it is.
+
+It is one file if it begins as one of a format that the model reads, or if it is no text and the
+model reads no texts. Else its lines are the inputs; NUL characters separate nothing.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def refuse_mixed(inputs: tuple[str, ...]) -> None:
 
 
 def file_on_stdin(processors: Mapping[str, Processor], folder: Path) -> tuple[str, Source] | None:
-    """Standard input as one file, where it is no text, laid down in a folder; else None.
+    """Standard input as one file, laid down in a folder; None where its lines are the inputs.
 
     Returns:
         the modality that reads it, and the file.
@@ -67,23 +71,26 @@ def lines_on_stdin(processor: Processor, limits: Limits) -> Iterator[Source]:
 
 
 def _read_by(head: bytes, processors: Mapping[str, Processor]) -> str | None:
-    """The modality whose files begin so; of what is no text, the first that has files at all."""
+    """The modality whose files begin so; of what is no text, the first that reads files only."""
+    from mmft_core.inference.sources import takes_names
+
     known = [m for m, processor in processors.items() if processor.sniff(head)]
     if known:
         return known[0]
-    files = {m: processor for m, processor in processors.items() if processor.suffixes}
+    files = [m for m, processor in processors.items() if takes_names(processor)]
     return next(iter(files), None) if _is_binary(head) else None
 
 
 def _is_binary(head: bytes) -> bool:
     """Whether bytes are neither text nor names of files, though these may be odd, too."""
-    if b"\0" in head:
+    names = head.replace(b"\0", b"\n") if b"\0\0" not in head else head
+    if b"\0" in names:
         return True
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
+        codecs.getincrementaldecoder("utf-8")().decode(names)
     except UnicodeDecodeError:
         return not _UNPRINTED.isdisjoint(head)
-    return False
+    return b"\0" in head and not _UNPRINTED.isdisjoint(names)
 
 
 def _text(stream: IO[str]) -> IO[str]:

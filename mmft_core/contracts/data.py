@@ -40,10 +40,14 @@ class Origin:
             the data set's folder, the target. Strings, bytes, numbers, None, NumPy arrays, and
             lists, tuples and dictionaries of these.
         files: the files that the rest is read from.
+        inputs: the part of `values` that a network is given, beside the files' content: neither
+            targets nor names of files. By it a sample is found again after its label was written
+            in another way. None where this is all of `values`.
     """
 
     values: Any
     files: tuple[Path, ...] = ()
+    inputs: Any = None
 
 
 class Split(ABC):

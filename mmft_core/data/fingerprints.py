@@ -1,7 +1,8 @@
 """Fingerprints of samples: whether one is still what it was, and that cheaply.
 
-`values` is a digest of what the data set holds of a sample (`Split.origin`), `content` one of the
-bytes of its files. So that these need not be read again, `stat` is a digest of what the file system
+`values` is a digest of what the data set holds of a sample (`Split.origin`), `inputs` one of the
+part of it that is neither a label nor a file's name, and `content` one of the bytes of its files.
+So that these need not be read again, `stat` is a digest of what the file system
 says of them: size, times of modification and change, and inode, as Git's index has them. Only
 where that differs are the files read, so a copy with other times is still the same.
 """
@@ -15,7 +16,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,11 +27,26 @@ from mmft_core.errors import SampleError
 
 BYTES = 16
 DIGEST = pa.binary(BYTES)
-SCHEMA = pa.schema([("id", pa.string()), *((n, DIGEST) for n in ("values", "stat", "content"))])
+_DIGESTS = ("values", "stat", "content", "inputs")
+SCHEMA = pa.schema([("id", pa.string()), *((name, DIGEST) for name in _DIGESTS)])
 """A row for each sample. `stat` and `content` are null without files, or where one is missing."""
 
 _REMEMBERED = 1 << 16
 """Files whose digests are remembered, for samples that are parts of the same file."""
+
+
+class Likeness(NamedTuple):
+    """How a sample compares with what it was.
+
+    Attributes:
+        same: it is what it was.
+        relabelled: only its label or the names of its files differ.
+        stat: of its files now.
+    """
+
+    same: bool
+    relabelled: bool
+    stat: bytes | None
 
 
 class Fingerprints:
@@ -49,40 +65,57 @@ class Fingerprints:
     def table(self, split: Split, indices: Sequence[int]) -> pa.Table:
         """Fingerprints of these samples, a row of `SCHEMA` for each."""
         rows = [(split.sample_id(index), *self._of(split, index)) for index in indices]
-        return pa.table(list(map(list, zip(*rows, strict=True))) or [[]] * 4, SCHEMA)
+        return pa.table(list(map(list, zip(*rows, strict=True))) or [[]] * len(SCHEMA), SCHEMA)
 
     def values(self, split: Split, index: int) -> bytes | None:
         """The digest of what the data set holds of a sample; None where that cannot be read."""
         origin = self._origin(split, index)
         return None if origin is None else _encoded(origin)
 
-    def same(
-        self, split: Split, index: int, kept: Sequence[bytes | None]
-    ) -> tuple[bool, bytes | None]:
-        """Whether a sample is what it was; its files are read only if `stat` differs.
+    def identity(
+        self, split: Split, index: int, *, with_labels: bool
+    ) -> tuple[bytes, bytes | None] | None:
+        """By what a sample is found again: its inputs, or values, and the content of its files.
 
-        Args:
-            kept: its values, stat and content of then.
-
-        Returns:
-            that, and its stat of now.
+        None where these cannot be read.
         """
-        values, stat, content = kept
-        origin = self._origin(split, index)
-        if origin is None or _encoded(origin) != values:
-            return origin is None and values is None, stat
-        if content is None:
-            return True, stat
-        stats = _stats(origin.files)
-        now = _joined(stats)
-        return now == stat or self._contents(origin.files, stats) == content, now
-
-    def _of(self, split: Split, index: int) -> tuple[bytes | None, bytes | None, bytes | None]:
         origin = self._origin(split, index)
         if origin is None:
-            return None, None, None
+            return None
+        content = self._contents(origin.files, _stats(origin.files))
+        if origin.files and content is None:
+            return None
+        return (_encoded(origin) if with_labels else _inputs(origin)), content
+
+    def compared(self, split: Split, index: int, kept: Sequence[bytes | None]) -> Likeness:
+        """Compare a sample with what it was; its files are read only if `stat` differs.
+
+        Args:
+            kept: its values, stat, content and inputs of then; inputs are None in runs of older
+                versions, of which it is not known whether only a label has changed.
+        """
+        values, stat, content, inputs = kept
+        origin = self._origin(split, index)
+        if origin is None:
+            return Likeness(values is None, relabelled=False, stat=stat)
+        same = _encoded(origin) == values
+        if not same and _inputs(origin) != inputs:
+            return Likeness(same=False, relabelled=False, stat=stat)
+        now = stat
+        if content is not None:
+            stats = _stats(origin.files)
+            now = _joined(stats)
+            if now != stat and self._contents(origin.files, stats) != content:
+                return Likeness(same=False, relabelled=False, stat=now)
+        return Likeness(same, not same, now)
+
+    def _of(self, split: Split, index: int) -> tuple[bytes | None, ...]:
+        origin = self._origin(split, index)
+        if origin is None:
+            return (None,) * len(_DIGESTS)
         stats = _stats(origin.files)
-        return _encoded(origin), _joined(stats), self._contents(origin.files, stats)
+        content = self._contents(origin.files, stats)
+        return _encoded(origin), _joined(stats), content, _inputs(origin)
 
     def _origin(self, split: Split, index: int) -> Origin | None:
         try:
@@ -138,6 +171,12 @@ def _content_of(file: Path, stat: bytes) -> bytes:
 
 def _encoded(origin: Origin) -> bytes:
     return _digest(_ENCODER.encode(origin.values))
+
+
+def _inputs(origin: Origin) -> bytes:
+    if origin.inputs is None:
+        return _encoded(origin)
+    return _digest(_ENCODER.encode(origin.inputs))
 
 
 def _digest(data: bytes) -> bytes:

@@ -54,4 +54,4 @@ class LabelledFiles(Split):
         name, label = self.names[index].as_py(), int(self.labels[index])
         known = 0 <= label < len(self.classes)
         files = (self.root / os.fsdecode(name),) if name else ()
-        return Origin((name, self.classes[label] if known else None), files)
+        return Origin((name, self.classes[label] if known else None), files, inputs=())

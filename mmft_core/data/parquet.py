@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from mmft_core.data.extension_types import extension_columns, read_extensions
 from mmft_core.data.headers import Read
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.row_ids import RowIds
@@ -25,19 +27,52 @@ def read_parquet(path: Path) -> Read:
     Raises:
         DataError: it cannot be read, or a class has no name.
     """
-    import datasets
-
     with quietly():
         try:
             check_parquet(path)
-            rows = datasets.Dataset.from_parquet(str(path))
+            apart = extension_columns(path)
+            rows = map_files([path], apart)
+            read_apart = read_extensions([path], apart)
         except MmftError:
             raise
         except Exception as error:  # datasets wraps pyarrow's and its own errors.
             raise DataError(
                 f"The table {path} cannot be read: {cause(error)}.", hint="Mend the file."
             ) from None
-    return read_rows(rows, RowIds(path.name))
+    read = read_rows(rows, RowIds(path.name))
+    add_extensions(read, apart, *read_apart)
+    return read
+
+
+def map_files(paths: Sequence[Path], apart: Collection[str]) -> Any:
+    """The rows of Parquet files as `datasets` has them, but for columns that are read on their own.
+
+    Raises:
+        Exception: of pyarrow or `datasets`, which cannot read them.
+    """
+    import datasets
+
+    files = [str(path) for path in paths]
+    if not apart:
+        return datasets.Dataset.from_parquet(files)
+    schema = pq.read_schema(paths[0])
+    fields = [field for field in schema if field.name not in apart]
+    if not fields:
+        return datasets.Dataset(datasets.table.InMemoryTable(pa.table({})))
+    features = datasets.Features.from_arrow_schema(pa.schema(fields, schema.metadata))
+    names = [field.name for field in fields]
+    return datasets.Dataset.from_parquet(
+        files, columns=names, features=datasets.Features({name: features[name] for name in names})
+    )
+
+
+def add_extensions(
+    read: Read, names: Sequence[str], columns: Sequence[pa.ChunkedArray], notes: Sequence[str]
+) -> None:
+    """Add columns that were read on their own behind the others."""
+    read.header = [*read.header, *names]
+    read.columns = [*read.columns, *columns]
+    read.notes += notes
 
 
 def read_rows(rows: Any, row_id: Callable[[int], str]) -> Read:

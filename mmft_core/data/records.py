@@ -113,7 +113,8 @@ class Records:
             except csv.Error:
                 rows = []
             if len(rows) == len(block):  # So each record is a line.
-                yield from enumerate(rows, first)
+                for number, (line, cells) in enumerate(zip(block, rows, strict=True), first):
+                    yield number, self._fitting(number, line, cells)
             else:
                 lines.give_back(block)
                 yield from self._one_by_one(first + len(block))
@@ -138,13 +139,28 @@ class Records:
                 first = lines.number - len(taken) + 1
                 if cells is None:
                     return
-                if len(taken) > 1 and self._runs_on(first, taken):
+                if len(taken) == 1:
+                    cells = self._fitting(first, taken[0], cells)
+                elif self._runs_on(first, taken):
                     cells = self._first_alone(first, taken)
             except csv.Error:
                 taken = lines.taken()
                 first = lines.number - len(taken) + 1
                 cells = self._mended(first, taken)
             yield first, cells
+
+    def _fitting(self, number: int, line: str, cells: list[str]) -> list[str]:
+        """The cells of a line; if they are too few or too many between tabs, and fit with its
+        quotation marks as text, these are: a mark opens in one cell and closes in another."""
+        if self.separator != "\t" or len(cells) == len(self.header) or '"' not in line:
+            return cells
+        if not self.header or fitted(cells, self.header) is not None:
+            return cells
+        literal = self._literally(line)
+        if fitted(literal, self.header) is None:
+            return cells
+        self.literal.append(number)
+        return literal
 
     def _mended(self, first: int, taken: list[str]) -> list[str]:
         """The first of some lines by itself, if its quotation mark is text."""

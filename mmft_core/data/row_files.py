@@ -85,8 +85,9 @@ class RowFiles(ABC):
         except ValueError:  # Of which the check of the data tells.
             file = None
         if isinstance(file, HeldFile):
-            return Origin([self.name(row), file.read()])
-        return Origin(os.fsencode(self.name(row)), () if file is None else (file,))
+            content = file.read()
+            return Origin([self.name(row), content], inputs=content)
+        return Origin(os.fsencode(self.name(row)), () if file is None else (file,), inputs=())
 
     def file(self, row: int, sample_id: str) -> File | None:
         """The same.

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from mmft_core.data.extension_types import extension_columns, read_extensions
 from mmft_core.data.headers import Read
-from mmft_core.data.parquet import cause, quietly, read_rows
+from mmft_core.data.parquet import add_extensions, cause, map_files, quietly, read_rows
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.row_ids import PartIds
 from mmft_core.errors import DataError, MmftError
 from mmft_core.split_names import SPLIT_NAMES
 from mmft_core.table_folders import TablePart, parts_of
+
+_Extensions: TypeAlias = tuple[list[str], list[pa.ChunkedArray], list[str]]
 
 SPLIT = "split"
 """The column that says to which split a row belongs."""
@@ -29,10 +32,11 @@ def read_folder(folder: Path) -> Read:
             name.
     """
     parts, notes = parts_of(folder)
-    rows, sizes = _read_parts(folder, parts)
+    rows, sizes, extensions = _read_parts(folder, parts)
     row_id = PartIds([(part.name, size) for part, size in zip(parts, sizes, strict=True)])
     read = read_rows(rows, row_id)
     read.row_id, read.folder, read.notes = row_id, _home(folder, parts), notes
+    add_extensions(read, *extensions)
     if any(part.split for part in parts):
         splits = [pa.array([p.split] * n, pa.string()) for p, n in zip(parts, sizes, strict=True)]
         told = pa.chunked_array(splits)
@@ -49,8 +53,9 @@ def _home(folder: Path, parts: Sequence[TablePart]) -> Path:
     return homes.pop() if len(homes) == 1 else folder
 
 
-def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int]]:
-    """The rows of a table's folder, and the number of those of each part.
+def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int], _Extensions]:
+    """The rows of a table's folder, the number of those of each part, and the names, columns and
+    notes of columns that are read on their own.
 
     Raises:
         DataError: a part cannot be read, or has other columns than the others.
@@ -58,6 +63,7 @@ def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int
     import datasets
     from pyarrow import parquet
 
+    extensions: _Extensions = ([], [], [])
     with quietly():
         try:
             if parts[0].path.is_dir():
@@ -67,11 +73,13 @@ def _read_parts(folder: Path, parts: Sequence[TablePart]) -> tuple[Any, list[int
                 for part in parts:
                     check_parquet(part.path)
                 sizes = [parquet.read_metadata(p.path).num_rows for p in parts]
+                apart = extension_columns(parts[0].path)
+                extensions = (apart, *read_extensions([part.path for part in parts], apart))
                 tables = [
-                    datasets.Dataset.from_parquet([str(part.path) for part in group])
+                    map_files([part.path for part in group], apart)
                     for _, group in itertools.groupby(parts, key=lambda part: part.split)
                 ]
-            return datasets.concatenate_datasets(tables), sizes
+            return datasets.concatenate_datasets(tables), sizes, extensions
         except MmftError:
             raise
         except Exception as error:  # datasets wraps pyarrow's and its own errors.

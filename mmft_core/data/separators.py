@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mmft_core.errors import ConfigError
 
@@ -41,7 +41,9 @@ def find_separator(lines: Sequence[str], usual: str) -> str:
     """The separator of a table, by its first lines.
 
     It is the usual one, unless the header has no such character, or the rows have other numbers of
-    cells than it, and another separator fits.
+    cells than it, and another separator fits. Where commas and another separator fit, the commas
+    are text if they make fewer columns, or as many, or are always followed by a space: names of
+    columns hold commas (`height, cm;label`), but hardly any other separator.
 
     Args:
         lines: at least the header.
@@ -50,8 +52,11 @@ def find_separator(lines: Sequence[str], usual: str) -> str:
     records = {s: _records(lines, s) for s in dict.fromkeys([usual, *NAMES])}
     dividing = [s for s, found in records.items() if found and len(found[0]) > 1]
     regular = [s for s in dividing if _regular(records[s])]
-    if regular and usual not in regular:
-        return max(regular, key=lambda s: len(records[s][0]))
+    others = [s for s in regular if s != usual]
+    if others:
+        best = max(others, key=lambda s: len(records[s][0]))
+        if usual not in regular or (usual == "," and _are_text(lines, records, best)):
+            return best
     if usual not in dividing and len(dividing) == 1:
         return dividing[0]
     return usual
@@ -77,6 +82,14 @@ def _records(lines: Sequence[str], separator: str) -> list[list[str]]:
     with contextlib.suppress(csv.Error):
         found.extend(record for record in csv.reader(lines, delimiter=separator) if record)
     return found[:-1] if len(found) > 2 else found
+
+
+def _are_text(lines: Sequence[str], records: Mapping[str, Sequence[list[str]]], other: str) -> bool:
+    """Whether commas are text, in a table that as well may be divided by something else."""
+    if len(records[other][0]) >= len(records[","][0]):
+        return True
+    text = "".join(lines)
+    return not re.search(r",(?! )", text) and f"{other} " not in text
 
 
 def _regular(records: Sequence[list[str]]) -> bool:

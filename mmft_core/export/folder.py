@@ -120,6 +120,9 @@ def describe(folder: Path) -> Description:
         for name in (*told.files, *(graph.file for graph in told.graphs)):
             if not is_within(name):
                 raise ValueError(f"'{name[:80]}' lies outside of it")
+        for tensor in (t for g in told.graphs for t in (*g.inputs, *g.outputs)):
+            if not isinstance(getattr(torch, tensor.dtype, None), torch.dtype):
+                raise ValueError(f"'{tensor.dtype[:80]}' is no type of tensors")
         return told
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(

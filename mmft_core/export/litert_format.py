@@ -69,14 +69,17 @@ class LiteRT(GraphFormat):
                 interpreter = Interpreter(str(file), num_threads=threads)
                 interpreter.allocate_tensors()  # Only so that it speaks of it here.
                 compute = interpreter.get_signature_runner()
+                _check_names(compute, info)
         except Exception as error:
             raise ExportError(f"{file} cannot be loaded: {first_line(error)}.") from error
 
         def one(row: Sequence[Tensor]) -> Mapping[str, Any]:
             given = zip(info.inputs, row, strict=True)
-            found: Mapping[str, Any] = compute(
-                **{_plain(i.name): _padded(tensor, i).numpy() for i, tensor in given}
-            )
+            arrays = {_plain(i.name): _padded(tensor, i).numpy() for i, tensor in given}
+            try:
+                found: Mapping[str, Any] = compute(**arrays)
+            except (ValueError, RuntimeError) as error:  # Of a graph that is not what it is told.
+                raise ExportError(f"{file} cannot be computed: {first_line(error)}.") from error
             return found
 
         def runner(inputs: Tensors) -> Tensors:
@@ -90,6 +93,19 @@ class LiteRT(GraphFormat):
     def versions(self) -> Mapping[str, str]:
         names = ("torch", "litert-torch", "ai-edge-litert")
         return {name: importlib.metadata.version(name) for name in names}
+
+
+def _check_names(compute: Any, info: GraphInfo) -> None:
+    """Raises:
+    ValueError: a graph has other inputs or outputs than its description.
+    """
+    for told, held in (
+        (info.inputs, compute.get_input_details()),
+        (info.outputs, compute.get_output_details()),
+    ):
+        for tensor in told:
+            if _plain(tensor.name) not in held:
+                raise ValueError(f"it has no '{tensor.name[:80]}', which export.json names")
 
 
 class _ByName(nn.Module):

@@ -126,11 +126,17 @@ def typed(
     name; `stream` holds them as `os.fsdecode` does.
 
     Raises:
-        DataError: what comes is not text.
+        DataError: what comes is not text, or holds a NUL character.
     """
     empty = True
     for number, line in enumerate(stream, start=1):
         text = line.rstrip("\r\n").removeprefix("\ufeff")  # What begins a file begins no text.
+        if "\0" in text:
+            raise DataError(
+                f"Standard input holds a NUL character in line {number}.",
+                hint="Give an input a line. Where NUL characters separate inputs, as in what "
+                r"`find -print0` writes, put `tr '\0' '\n'` in between.",
+            )
         source = _typed(text, number, processor, limits)
         if source is not None:
             empty = False
@@ -144,7 +150,7 @@ def _typed(text: str, number: int, processor: Processor, limits: Limits | None) 
     readable = text == text.encode("utf-8", "replace").decode("utf-8")
     if readable and processor.parse(text) is not None:
         return text
-    if not readable and not (_takes_names(processor) and _is_file(text)):
+    if not readable and not (takes_names(processor) and _is_file(text)):
         wanted = f"a file of {', '.join(processor.suffixes)}, or " if processor.suffixes else ""
         raise DataError(
             f"Standard input is not UTF-8 in line {number}.",
@@ -188,7 +194,7 @@ def _is_address(argument: str, processor: Processor) -> bool:
     return url_suffix(argument) in processor.suffixes or processor.parse(argument) is None
 
 
-def _takes_names(processor: Processor) -> bool:
+def takes_names(processor: Processor) -> bool:
     """Whether a line is a file's name to it, and no text."""
     return bool(processor.suffixes) and processor.parse("a text") is None
 

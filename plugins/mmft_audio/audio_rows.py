@@ -80,7 +80,7 @@ class AudioRows(TargetRows):
     def origin(self, index: int) -> Origin:
         own = self.files.origin(index)
         span = (self.spans.starts[index], self.spans.ends[index]) if self.spans else ()
-        return Origin((own.values, span, self.cell(index)), own.files)
+        return Origin((own.values, span, self.cell(index)), own.files, (own.inputs, span))
 
     def check(self, index: int) -> None:
         check(self.recording(index))

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from mmft_tabular.dates import DATE_FORMATS, DateFormat, find_date_format, parts_of, read_date
 from mmft_tabular.number_format import (
-    PERCENT,
     NumberFormat,
     find_number_format,
     is_missing,
     with_unit,
 )
+from mmft_tabular.units import PERCENT
 
 from mmft_core.data.number_targets import LARGEST
 from mmft_core.data.table_columns import texts_of

@@ -22,6 +22,7 @@ from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
+from mmft_fusion.resemblances import resembled
 
 _LOOKED_AT = 1000
 """So many rows, spread over the table, decide what a column holds; whether its values are all the
@@ -51,6 +52,7 @@ class Column:
         reason: why it is thought to hold that; "" where the user said so.
         format: how its cells are written, of numbers and dates.
         odd: "constant", or "key" where every row has another value; "" for neither.
+        resembles: what its texts look like but are not read as, and what to do about it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Column:
     reason: str = ""
     format: Format | None = None
     odd: str = ""
+    resembles: str = ""
 
     @property
     def told(self) -> str:
@@ -126,6 +129,7 @@ def notes_on(columns: Sequence[Column]) -> list[str]:
     if keys:
         used = ", ".join(f"{c.name} ({'not ' * (c.kind == 'ignored')}used)" for c in keys)
         notes.append(f"another value in every row, as keys have: {used}")
+    notes += [f"column '{c.name}' looks like {c.resembles}" for c in columns if c.resembles]
     return notes
 
 
@@ -157,7 +161,7 @@ def _guessed(table: Table, name: str) -> Column:
     return (
         _of_dates(name, texts)
         or _of_numbers(name, texts, cells, key=key)
-        or _of_words(name, texts, distinct, key=key)
+        or replace(_of_words(name, texts, distinct, key=key), resembles=resembled(texts))
     )
 
 

@@ -213,7 +213,11 @@ class MixedRows(TargetRows):
         found = {modality: own.origin(index) for modality, own in self.inputs.items()}
         values = {modality: origin.values for modality, origin in found.items()}
         files = tuple(file for origin in found.values() for file in origin.files)
-        return Origin([values, self.cell(index)], files)
+        inputs = {
+            modality: origin.values if origin.inputs is None else origin.inputs
+            for modality, origin in found.items()
+        }
+        return Origin([values, self.cell(index)], files, inputs)
 
     def check(self, index: int) -> None:
         sample_id = self.sample_id(index)

@@ -99,7 +99,7 @@ class NoisyDigits(Split):
 
     def origin(self, index: int) -> Origin:
         held = [self.images[index], self.ink[index], self.texts[index], self.lacking[index]]
-        return Origin([index, *held, self.target(index)])
+        return Origin([index, *held, self.target(index)], inputs=held)
 
     def check(self, index: int) -> None:
         """What is made here is sound."""

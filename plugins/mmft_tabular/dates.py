@@ -51,6 +51,20 @@ _TWO_WAYS = re.compile(
 )
 
 
+_SHORT_YEAR = re.compile(
+    r"(?P<first>\d{1,2})(?P<mark>[-/.])(?P<other>\d{1,2})(?P=mark)\d{2}(?!\d)" + _TIME
+)
+
+
+def has_short_year(text: str) -> bool:
+    """Whether a cell looks like a date whose year, at its end, has two digits: of which century?"""
+    found = _SHORT_YEAR.fullmatch(text.strip())
+    if found is None:
+        return False
+    smaller, larger = sorted((int(found["first"]), int(found["other"])))
+    return 1 <= smaller <= 12 and larger <= 31
+
+
 def read_date(text: str, form: DateFormat) -> dt.datetime | None:
     """The date of a cell, with its time, if any, in its own time zone; None if it is none."""
     text = text.strip()

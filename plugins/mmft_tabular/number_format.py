@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal marks, thousands, percent and currency.
+"""Numbers as people write them: decimal marks, thousands, percent, currencies and units.
 
 `1,250` is 1250 to some and 1.25 to others. Which it is shows from the other cells of its column: in
 `0,5` the comma is decimal, in `1,250.50` it separates thousands. Where nothing shows it, nothing is
@@ -8,32 +8,20 @@ assumed, and the column or the cell is told.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mmft_core.data.number_targets import LARGEST
+from mmft_tabular.units import PERCENT, goes_before, is_unit
 
 Marks = Literal["plain", "decimal-point", "decimal-comma"]
 """How a column writes numbers. In "plain" no cell shows what a mark means, so that those with two
 readings are none."""
 
-PERCENT = "%"
-
 _DOUBTED = 0.1
 """The share of cells that can be read in two ways from which on their column is in doubt."""
-
-_CODES = frozenset(
-    re.findall(
-        "[A-Z]{3}",
-        "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KES "
-        "KRW MAD MXN MYR NGN NOK NZD PEN PHP PKR PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND "
-        "ZAR",
-    )
-)
-"""Currencies by ISO 4217; those with a symbol are known by it."""
 
 _MISSING = frozenset(
     ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null", "-", "--", "–", "—", "?")
@@ -71,7 +59,7 @@ class NumberFormat:
     """How a column writes its numbers.
 
     Attributes:
-        unit: "%", or a currency such as "€" or "USD"; "" for none.
+        unit: "%", a currency such as "€" or "USD", or a unit such as "kg"; "" for none.
     """
 
     marks: Marks = "plain"
@@ -81,7 +69,7 @@ class NumberFormat:
     def parse(cls, text: str) -> NumberFormat | None:
         """A format as it is set ("decimal-comma", "decimal-comma €"); None if it is none."""
         marks, _, unit = text.partition(" ")
-        if marks not in get_args(Marks) or (unit and not _is_unit(unit)):
+        if marks not in get_args(Marks) or (unit and not is_unit(unit)):
             return None
         return cls(marks, unit)  # type: ignore[arg-type]
 
@@ -98,7 +86,7 @@ class NumberFormat:
     def read(self, text: str) -> float | None:
         """The number of a cell; None if it is none in this format, or not finite.
 
-        A currency may be left out, a percent sign may not: it makes a hundredfold difference.
+        A unit may be left out, a percent sign may not: it makes a hundredfold difference.
         """
         if self.unit != PERCENT and self.marks != "plain":
             decimal, other = (",", ".") if self.marks == "decimal-comma" else (".", ",")
@@ -147,7 +135,9 @@ class _Cell:
             return None
         units = [unit for unit in (found["before"], found["after"]) if unit]
         signs = [sign for sign in (found["sign"], found["inner"]) if sign]
-        if len(units) > 1 or len(signs) > 1 or not all(map(_is_unit, units)):
+        if len(units) > 1 or len(signs) > 1 or not all(map(is_unit, units)):
+            return None
+        if found["before"] and not goes_before(found["before"]):
             return None
         return cls("".join(signs), found["body"].strip(), "".join(units))
 
@@ -190,13 +180,6 @@ class _Cell:
 
 def _bounded(number: float) -> float | None:
     return number if abs(number) <= LARGEST else None
-
-
-def _is_unit(text: str) -> bool:
-    if text == PERCENT or text in _CODES:
-        return True
-    letters, symbol = text[:-1], text[-1]  # "€", "US$".
-    return unicodedata.category(symbol) == "Sc" and (not letters or letters.isupper())
 
 
 @dataclass(frozen=True)

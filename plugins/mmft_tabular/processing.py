@@ -17,7 +17,8 @@ from mmft_core.data.number_targets import finite_number
 from mmft_core.errors import SampleError
 from mmft_tabular.columns import Cells, Columns, Scale, row_preview
 from mmft_tabular.dates import DATE_FORMATS, PARTS, DateFormat, read_date
-from mmft_tabular.number_format import PERCENT, NumberFormat, is_missing
+from mmft_tabular.number_format import NumberFormat, is_missing
+from mmft_tabular.units import PERCENT
 
 FARTHEST = 5.0
 """Standard deviations that a number may lie off the mean; what is farther is moved there."""

@@ -50,7 +50,8 @@ class TextRows(TargetRows):
         return Sample({"text": text}, self.target(index), self.sample_id(index))
 
     def origin(self, index: int) -> Origin:
-        return Origin((self.texts[index].as_py(), self.cell(index)))
+        text = self.texts[index].as_py()
+        return Origin((text, self.cell(index)), inputs=(text,))
 
     def sizes(self) -> Sequence[float]:
         lengths = text_lengths(self.texts)

@@ -77,7 +77,7 @@ class Passages(Split):
     def origin(self, index: int) -> Origin:
         file, *span = self.spans[index].tolist()
         name = self.files[file].relative_to(self.root)
-        return Origin([os.fsencode(name), *span], (self.files[file],))
+        return Origin([os.fsencode(name), *span], (self.files[file],), inputs=span)
 
     def sizes(self) -> Sequence[float]:
         return (self.spans[:, 2] - self.spans[:, 1]).tolist()  # type: ignore[no-any-return]

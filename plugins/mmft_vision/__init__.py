@@ -28,6 +28,9 @@ _BACKBONES = {
 _SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
 """For data sets of small pictures: the published size of 224 would only blow them up."""
 
+_OPTIONS = {"emnist": "EmnistOptions"}
+"""Of data sets that have others than all published ones."""
+
 _PUBLISHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mnist": (
         "published:build_mnist",
@@ -38,6 +41,21 @@ _PUBLISHED: dict[str, tuple[str, str, dict[str, Any]]] = {
         "published:build_fashion_mnist",
         "Fashion-MNIST (Xiao et al., 2017): 70,000 pieces of clothing",
         _SMALL,
+    ),
+    "kmnist": (
+        "published:build_kmnist",
+        "Kuzushiji-MNIST (Clanuwat et al., 2018): 70,000 Japanese characters, 10 classes",
+        {**_SMALL, "backbone.flip": False},
+    ),
+    "emnist": (
+        "published:build_emnist",
+        "EMNIST (Cohen et al., 2017): handwritten digits and letters",
+        {**_SMALL, "backbone.flip": False},
+    ),
+    "svhn": (
+        "published:build_svhn",
+        "SVHN (Netzer et al., 2011): 99,289 digits from house numbers",
+        {**_SMALL, "backbone.flip": False},
     ),
     "cifar10": (
         "published:build_cifar10",
@@ -111,7 +129,7 @@ def register_dataset() -> list[DatasetSpec]:
                 name=name,
                 summary=summary,
                 build=f"mmft_vision.{build}",
-                options="mmft_vision.options:PublishedOptions",
+                options=f"mmft_vision.options:{_OPTIONS.get(name, 'PublishedOptions')}",
                 defaults=defaults,
                 **images,
             )

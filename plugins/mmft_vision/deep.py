@@ -22,6 +22,8 @@ Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _BITS, _PLANES, _SAMPLE_FORMAT, _PHOTOMETRIC = 258, 284, 339, 262
 _SIGNED, _WHITE_IS_ZERO = 2, 0
+_GDAL_NODATA = 42113
+"""A text: the value of pixels that hold nothing, as GDAL writes it."""
 
 _UPRIGHT: Mapping[int, Callable[[Values], Values]] = {
     2: lambda v: v[:, ::-1],
@@ -52,6 +54,27 @@ def values(image: Image.Image) -> Values:
         assert isinstance(image, ImageFile)
         read = {"TIFF": _of_tiff, "PNG": _of_png, "PPM": _of_ppm}[str(image.format)]
         return read(image, _content(image))
+
+
+def is_no_data(image: Image.Image, found: Values) -> Values:
+    """Which of the values of a picture stand for no data, as its TIFF says: boolean, as `found`."""
+    marks: Values = np.zeros(found.shape, dtype=bool)
+    given = getattr(image, "tag_v2", {}).get(_GDAL_NODATA)
+    try:
+        mark = float(str(given).strip("\0 "))
+    except ValueError:  # There is none, or it is no number.
+        return marks
+    if _is_inverted(image):
+        mark = np.iinfo(np.uint16).max - mark
+    if np.isnan(mark):
+        return np.isnan(found)
+    with np.errstate(over="ignore"):
+        return found == (found.dtype.type(mark) if found.dtype.kind == "f" else mark)
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white in a file of 16 bits, whose values `values` turns round."""
+    return image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def decode(image: Image.Image) -> None:
@@ -108,7 +131,7 @@ def _of_one_channel(image: Image.Image) -> Values:
         return array.view(np.int8)
     if image.mode == "I" and _tag(image, _BITS) == 32 and _tag(image, _SAMPLE_FORMAT) != _SIGNED:
         return array.view(np.uint32)
-    if image.mode.startswith("I;16") and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+    if _is_inverted(image):
         return np.iinfo(np.uint16).max - array
     return array
 

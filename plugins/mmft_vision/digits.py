@@ -45,7 +45,8 @@ class Pictures(Split):
         return f"{self.name}[{index}]"
 
     def origin(self, index: int) -> Origin:
-        return Origin((self.images[index], self.target(index)))
+        image = self.images[index]
+        return Origin((image, self.target(index)), inputs=image)
 
     def check(self, index: int) -> None:
         """Pictures in memory are sound."""

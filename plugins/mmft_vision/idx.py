@@ -1,18 +1,24 @@
-"""MNIST's files, packed as they are published or unpacked (LeCun, Cortes and Burges, 1998)."""
+"""Files as MNIST has them, packed or not (LeCun, Cortes and Burges, 1998), and those of EMNIST.
+
+EMNIST (Cohen et al., 2017) comes as a zip of several data sets, whose pictures lie on their side.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import struct
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmft_core.expansion import Unpacked
+from mmft_core.expansion import Unpacked, check_expansion
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 _FILES = {"train": "train", "test": "t10k"}
@@ -39,8 +45,76 @@ def read_idx(folder: Path, name: str, classes: tuple[str, ...], published: Publi
     for split, start in _FILES.items():
         images, labels = (_file(folder, f"{start}-{what}") for what in _CONTENTS)
         notes += [*_strange(images, name, published), *_strange(labels, name, published)]
-        parts[split] = Part(_array(images, 3), _array(labels, 1).astype(np.int64))
+        parts[split] = Part(_array(_of(images), 3), _array(_of(labels), 1).astype(np.int64))
     return Arrays(parts, classes, tuple(notes))
+
+
+def read_emnist(folder: Path, variant: str, classes: tuple[str, ...], kind: Any) -> Arrays:
+    """Read one of the data sets of EMNIST; the pictures come upright.
+
+    Args:
+        variant: "balanced", "letters", ...
+        classes: of which the labels are indices, from 0.
+        kind: torchvision's class of it, which knows the archive's checksum.
+
+    Raises:
+        AbsentError: a file is not there, and no archive.
+        ValueError: one is damaged.
+        OSError, EOFError, zlib.error, zipfile.BadZipFile: one cannot be read, or unpacked.
+    """
+    archive, parts, used = folder / "gzip.zip", {}, False
+    for split in ("train", "test"):
+        found = []
+        for what in _CONTENTS:
+            name = f"emnist-{variant}-{split}-{what}"
+            try:
+                found.append(_of(_file(folder, name)))
+            except AbsentError:
+                found.append(_member(archive, name))
+                used = True
+        images, labels = _array(found[0], 3), _array(found[1], 1).astype(np.int64)
+        first = 1 if variant == "letters" else 0  # Those count from 1.
+        parts[split] = Part(np.ascontiguousarray(images.transpose(0, 2, 1)), labels - first)
+    notes: tuple[str, ...] = ()
+    if used:
+        with archive.open("rb") as stream:
+            if hashlib.file_digest(stream, "md5").hexdigest() != kind.md5:
+                notes = (f"{archive.name} is sound, but not as published, by its checksum",)
+    return Arrays(parts, classes, notes)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A file, or a part of one: what opens it, and what messages call it."""
+
+    path: Path
+    name: str
+    opened: Callable[[Path], Any]
+
+
+def _of(file: Path) -> _Packed:
+    return _Packed(file, file.name, gzip.GzipFile if file.suffix == ".gz" else _plain)
+
+
+def _member(archive: Path, name: str) -> _Packed:
+    """A packed file in EMNIST's archive.
+
+    Raises:
+        AbsentError: there is no archive.
+        ValueError: it does not hold the file.
+        DataError: the file is out of all proportion to the archive.
+        zipfile.BadZipFile: it is damaged.
+    """
+    if not archive.is_file():
+        raise AbsentError(f"{name} is not there")
+    with zipfile.ZipFile(archive) as content:
+        try:
+            member = content.getinfo(f"gzip/{name}.gz")
+        except KeyError:
+            raise ValueError(f"{archive.name} lacks gzip/{name}.gz") from None
+        check_expansion(archive, member.file_size)
+        packed = content.read(member)
+    return _Packed(archive, f"{name}.gz", lambda _: gzip.GzipFile(fileobj=io.BytesIO(packed)))
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -61,8 +135,8 @@ def _plain(file: Path) -> BinaryIO:
     return file.open("rb")
 
 
-def _array(file: Path, dimensions: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    with Unpacked(file, gzip.GzipFile if file.suffix == ".gz" else _plain) as stream:
+def _array(file: _Packed, dimensions: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    with Unpacked(file.path, file.opened) as stream:
         content = stream.read()
     start = 4 * (dimensions + 1)
     if len(content) < start or content[:4] != bytes((0, 0, _BYTES, dimensions)):

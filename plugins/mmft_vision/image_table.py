@@ -55,7 +55,7 @@ class ImageRows(TargetRows):
 
     def origin(self, index: int) -> Origin:
         own = self.files.origin(index)
-        return Origin((own.values, self.cell(index)), own.files)
+        return Origin((own.values, self.cell(index)), own.files, own.inputs)
 
     def check(self, index: int) -> None:
         self.target(index)

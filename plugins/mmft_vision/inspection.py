@@ -10,12 +10,12 @@ from mmft_data_check.profiles import correlation
 from PIL import Image
 
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Split, Traits
-from mmft_vision.deep import is_deep, values
+from mmft_vision.deep import is_deep, is_no_data, values
 from mmft_vision.images import remark_frames
 from mmft_vision.options import AugmentationOptions
 from mmft_vision.pixel_range import PixelRange, find
 from mmft_vision.pixel_range import colours as colours_of
-from mmft_vision.processing import ImageProcessor, is_flat, of_values, to_rgb
+from mmft_vision.processing import ImageProcessor, any_colour, is_flat, of_values, to_rgb
 
 _SIDE = 16
 """Of the thumbnails that are compared."""
@@ -51,7 +51,8 @@ class ImageInspector(Inspector):
         remark_frames(raw)
         raw.draft("RGB", (8 * _SIDE, 8 * _SIDE))
         deep = values(raw) if is_deep(raw) else None
-        image = to_rgb(raw) if deep is None else of_values(deep, self.pixel_range)
+        missing = None if deep is None else is_no_data(raw, deep)
+        image = to_rgb(raw) if deep is None else of_values(deep, self.pixel_range, missing)
         digest = hashlib.blake2b(f"{raw.mode}{width}x{height}".encode(), digest_size=16)
         digest.update(image.tobytes() if deep is None else deep.tobytes())
         grey = image.convert("L")
@@ -59,11 +60,12 @@ class ImageInspector(Inspector):
         colours = np.asarray(image.resize((2, 2), Image.Resampling.BOX), np.float32).reshape(-1)
         blank = float(np.asarray(grey).std()) < _BLANK
         if deep is not None:
-            blank = bool(deep.min() == deep.max())
+            held = deep[~missing]
+            blank = not held.size or bool(held.min() == held.max())
         faults = {"blank": "shows nothing: all of it is of one colour"} if blank else {}
         inside = None
         if deep is not None and self.pixel_range is not None:
-            inside = self.pixel_range.inside(colours_of(deep))
+            inside = self.pixel_range.inside(colours_of(deep)) & ~any_colour(colours_of(missing))
         if deep is not None and not blank and is_flat(image, inside):
             faults["flat"] = (
                 f"is nearly of one grey where values from {self.pixel_range} become black to white"

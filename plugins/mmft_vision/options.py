@@ -84,6 +84,16 @@ class PublishedOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmnistOptions(PublishedOptions):
+    """Options of EMNIST."""
+
+    variant: Annotated[
+        Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"],
+        Meta(description="Which of its data sets."),
+    ] = "balanced"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageClassificationOptions:
     """Options of `image-cls`."""
 

@@ -22,7 +22,7 @@ from PIL import Image
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import BackboneContext, Split
 from mmft_core.errors import ConfigError, SampleError
-from mmft_vision.deep import Values, is_deep, values
+from mmft_vision.deep import Values, is_deep, is_no_data, values
 from mmft_vision.options import PixelOptions
 
 P = TypeVar("P", bound=PixelOptions)
@@ -73,25 +73,30 @@ class PixelRange:
         within: Values = (found >= self.low) & (found <= self.high)
         return within if within.ndim == 2 else within.all(2)
 
-    def to_bytes(self, found: Values) -> Values:
+    def to_bytes(self, found: Values, missing: Values | None = None) -> Values:
         """Scale values to 0 to 255.
+
+        Args:
+            missing: which of them stand for no data: they are clipped like others, and become
+                black where they are no numbers. Boolean, as `found`.
 
         Raises:
             ValueError: some are no numbers, or they cannot be meant: most lie outside.
         """
-        check_finite(found)
-        if self.clipped(found) > 0.5 and self.clipped(_between(found)) > 0.5:
+        held = found if missing is None else found[~missing]
+        check_finite(held)
+        if held.size and self.clipped(held) > 0.5 and self.clipped(_between(held)) > 0.5:
             raise ValueError(
-                f"most of its values, {found.min():,.6g} to {found.max():,.6g}, lie outside of "
+                f"most of its values, {held.min():,.6g} to {held.max():,.6g}, lie outside of "
                 f"{self}, which become black to white (backbone.pixel_range)"
             )
-        if self.high >= 255 and 0 < found.max() <= 1 and found.dtype.kind == "f":
+        if self.high >= 255 and held.size and 0 < held.max() <= 1 and found.dtype.kind == "f":
             raise ValueError(
                 f"its values are fractions from 0 to 1, where values from {self} become black to "
                 "white (backbone.pixel_range)"
             )
         scaled = (found.astype(np.float64) - self.low) * (255 / (self.high - self.low))
-        rounded: Values = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+        rounded: Values = np.rint(np.nan_to_num(scaled, nan=0).clip(0, 255)).astype(np.uint8)
         return rounded
 
 
@@ -140,8 +145,10 @@ def by_type(found: Values) -> PixelRange:
     """The range of values by their type alone, for a model that was trained without deep pictures.
 
     Raises:
-        ValueError: the type does not tell.
+        ValueError: the type does not tell, or there are none.
     """
+    if not found.size:
+        raise ValueError("it holds no data")
     check_finite(found)
     low, high = found.min(), found.max()
     if found.dtype.kind == "f" and low >= 0 and high <= 1:
@@ -179,6 +186,7 @@ def _look(split: Split, modality: str, index: int) -> _Look | None:
         if not isinstance(image, Image.Image) or not is_deep(image):
             return None
         found = colours(values(image))
+        found = found[~is_no_data(image, found)]
     except (SampleError, *UNDECODABLE):  # Of which the check of the data tells.
         return None
     found = found[np.isfinite(found)]

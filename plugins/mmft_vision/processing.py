@@ -21,7 +21,7 @@ from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Extent, Preview, Processor, Tensors
 from mmft_core.data.remarks import warnings_as_remarks
 from mmft_core.files import stamp
-from mmft_vision.deep import Values, decode, is_deep, values
+from mmft_vision.deep import Values, decode, is_deep, is_no_data, values
 from mmft_vision.formats import SUFFIXES, is_image
 from mmft_vision.images import open_image
 from mmft_vision.options import AugmentationOptions
@@ -119,16 +119,21 @@ class ImageProcessor(Processor):
             return None
         try:
             found = colours(values(raw))
-            scaled = of_values(found, self.pixel_range)
+            missing = is_no_data(raw, found)
+            scaled = of_values(found, self.pixel_range, missing)
         except ValueError:
             raise
         except UNDECODABLE as error:
             raise ValueError(f"it cannot be decoded: {error}") from None
-        chosen = self.pixel_range or by_type(found)
+        held = found[~missing]
+        chosen = self.pixel_range or by_type(held)
         told = f"picture of other than 8 bits: {chosen.described}"
-        if chosen.clipped(found):
+        if missing.any():
+            told += f"; {missing.mean():.1%} of the pixels hold no data"
+        if chosen.clipped(held):
             told += "; others are clipped"
-        if is_flat(scaled, chosen.inside(found)) and found.min() < found.max():
+        inside = chosen.inside(found) & ~any_colour(missing)
+        if held.size and is_flat(scaled, inside) and held.min() < held.max():
             told += "; it is nearly flat then, see backbone.pixel_range"
         return told
 
@@ -164,24 +169,36 @@ def to_rgb(image: Image.Image, pixel_range: PixelRange | None = None) -> Image.I
         OSError and the others of UNDECODABLE: it cannot be decoded.
     """
     if is_deep(image):
-        return of_values(values(image), pixel_range)
+        found = values(image)
+        return of_values(found, pixel_range, is_no_data(image, found))
     with warnings_as_remarks("PIL"):
         decode(image)
         return _flattened(ImageOps.exif_transpose(image))
 
 
-def of_values(found: Values, pixel_range: PixelRange | None) -> Image.Image:
+def of_values(
+    found: Values, pixel_range: PixelRange | None, missing: Values | None = None
+) -> Image.Image:
     """A deep picture as RGB; transparency, which is of 16 bits, by its own range.
+
+    Args:
+        missing: which of the values stand for no data.
 
     Raises:
         ValueError: its values cannot be scaled.
     """
     own = colours(found)
-    scaled = (pixel_range or by_type(own)).to_bytes(own)
+    missing = np.zeros(own.shape, dtype=bool) if missing is None else colours(missing)
+    scaled = (pixel_range or by_type(own[~missing])).to_bytes(own, missing)
     if own.shape != found.shape:
         transparency = PixelRange(0, 65535).to_bytes(found[..., -1:])
         scaled = np.concatenate([scaled, transparency], axis=2)
     return _flattened(Image.fromarray(np.ascontiguousarray(scaled)))
+
+
+def any_colour(marks: Values) -> Values:
+    """Pixels (H, W) of which any colour is marked."""
+    return marks if marks.ndim == 2 else marks.any(2)
 
 
 def _flattened(image: Image.Image) -> Image.Image:

@@ -19,9 +19,10 @@ from mmft_core.files import replacing
 from mmft_core.reachable import ensure_reachable
 from mmft_vision.cifar import read_cifar
 from mmft_vision.digits import Pictures
-from mmft_vision.idx import read_idx
-from mmft_vision.options import PublishedOptions
+from mmft_vision.idx import read_emnist, read_idx
+from mmft_vision.options import EmnistOptions, PublishedOptions
 from mmft_vision.read_arrays import AbsentError, Arrays
+from mmft_vision.svhn import read_svhn
 
 PATIENCE = 60.0
 """A download in which nothing arrives for so many seconds has failed."""
@@ -172,6 +173,38 @@ def _cifar(name: str, kind: type[Any]) -> _Source:
     )
 
 
+def _emnist(variant: str) -> _Source:
+    kind, folder = zoo.EMNIST, "EMNIST/raw"
+    classes = tuple(name for name in kind.classes_split_dict[variant] if name != "N/A")
+    return _Source(
+        name="emnist",
+        kind=kind,
+        read=lambda root: read_emnist(root / folder, variant, classes, kind),
+        files=lambda: {"gzip.zip": ([str(kind.url)], kind.md5)},
+        folder=folder,
+        expects=f"{folder}/gzip.zip, or emnist-{variant}-train-images-idx3-ubyte and its three "
+        "companions, packed (.gz) or not,",
+        source="Cohen, Afshar, Tapson and van Schaik, 2017",
+        licence="unknown",
+    )
+
+
+def _svhn_files() -> dict[str, list[str]]:
+    """By split the address, the name and the checksum."""
+    return {split: zoo.SVHN.split_list[split] for split in ("train", "test")}
+
+
+_SVHN = _Source(
+    name="svhn",
+    kind=zoo.SVHN,
+    read=lambda root: read_svhn(root, {s: (name, m) for s, (_, name, m) in _svhn_files().items()}),
+    files=lambda: {name: ([url], md5) for url, name, md5 in _svhn_files().values()},
+    folder="",
+    expects="train_32x32.mat and test_32x32.mat",
+    source="Netzer, Wang, Coates, Bissacco, Wu and Ng, 2011",
+    licence="non-commercial use only",
+)
+_KMNIST = _mnist_like("kmnist", zoo.KMNIST, "Clanuwat et al., 2018", "CC BY-SA 4.0")
 _MNIST = _mnist_like("mnist", zoo.MNIST, "LeCun, Cortes and Burges, 1998", "CC BY-SA 3.0")
 _FASHION = _mnist_like("fashion-mnist", zoo.FashionMNIST, "Xiao, Rasul and Vollgraf, 2017", "MIT")
 _CIFAR10 = _cifar("cifar10", zoo.CIFAR10)
@@ -202,3 +235,19 @@ def build_cifar10(options: PublishedOptions, context: DatasetContext) -> Dataset
 def build_cifar100(options: PublishedOptions, context: DatasetContext) -> Dataset:
     """CIFAR-100: 50,000 training and 10,000 test pictures of 32x32 pixels."""
     return _build(_CIFAR100, options, context)
+
+
+def build_kmnist(options: PublishedOptions, context: DatasetContext) -> Dataset:
+    """Kuzushiji-MNIST: 60,000 training and 10,000 test characters of 28x28 pixels."""
+    return _build(_KMNIST, options, context)
+
+
+def build_emnist(options: EmnistOptions, context: DatasetContext) -> Dataset:
+    """EMNIST: handwritten digits and letters of 28x28 pixels; in the balanced variant 112,800 for
+    training and 18,800 for the test."""
+    return _build(_emnist(options.variant), options, context)
+
+
+def build_svhn(options: PublishedOptions, context: DatasetContext) -> Dataset:
+    """SVHN: 73,257 training and 26,032 test digits from house numbers, of 32x32 pixels."""
+    return _build(_SVHN, options, context)

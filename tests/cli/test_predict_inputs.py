@@ -134,6 +134,15 @@ class TestStandardInput:
         ]  # fmt: skip
         assert ["label" in r for r in found] == [True, False, False, True]
 
+    @pytest.mark.parametrize("end", [b"\0", b""])
+    def test_nul_characters_separate_no_names(
+        self, run: Path, album: Path, feed: Callable, mmft: Mmft, end: bytes
+    ) -> None:
+        feed(b"album/b.png\0album/a.png" + end)
+        ended = mmft("predict", run, "-")
+        assert ended.code == 2 and not ended.out
+        assert "holds a NUL character in line 1" in ended.err and "tr '\\0' '\\n'" in ended.err
+
     def test_nothing(self, run: Path, feed: Callable, mmft: Mmft) -> None:
         feed(b"")
         ended = mmft("predict", run, "-")

@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,13 @@ READ: dict[str, tuple[list[str], str, list[float]]] = {
     "euros": (["€ 1.250,00", "9,99 €", "5"], "decimal-comma €", [1250, 9.99, 5]),
     "codes": (["90 EUR", "1.250,50 EUR"], "decimal-comma EUR", [90, 1250.5]),
     "letters and a symbol": (["US$ 90.5", "US$ 7"], "decimal-point US$", [90.5, 7]),
+    "crowns": (["250 kr", "1 250,50 kr", "kr 12"], "decimal-comma kr", [250, 1250.5, 12]),
+    "zloty": (["12,50 zł", "3 zł"], "decimal-comma zł", [12.5, 3]),
+    "rupees": (["Rs. 1,250.50", "Rs. 7"], "decimal-point Rs.", [1250.5, 7]),
+    "weights": (["12kg", "3.5 kg", "7"], "decimal-point kg", [12, 3.5, 7]),
+    "degrees": (["-3.5 °C", "12°C", "\u22125 °C"], "decimal-point °C", [-3.5, 12, -5]),
+    "speeds": (["100 km/h", "80 km/h"], "plain km/h", [100, 80]),
+    "areas": (["12,5 m²", "3 m²"], "decimal-comma m²", [12.5, 3]),
     "signs": (["\u22125", "+3", "-1e-3", "2E5"], "plain", [-5, 3, -0.001, 2e5]),
     "three decimals": (["1.250", "3.125", "9.375"], "decimal-point", [1.25, 3.125, 9.375]),
 }
@@ -109,6 +116,12 @@ def test_what_is_no_number_in_any_format(text: str) -> None:
     for form in ("plain", "decimal-point", "decimal-comma", "decimal-point $", "plain %"):
         own = NumberFormat.parse(form)
         assert own is not None and own.read(text) is None
+
+
+@pytest.mark.parametrize("text", ["m12", "kg 12", "12 k", "12M", "12a", "3rd", "5x"])
+def test_names_with_a_number_are_no_measurements(text: str) -> None:
+    form = find_number_format([text]).format
+    assert form.unit == "" and form.read(text) is None
 
 
 def test_units_are_never_mixed_in_silence() -> None:
@@ -202,6 +215,65 @@ def test_columns_are_taken_for_what_they_hold_and_it_is_told(tmp_path: Path) -> 
     assert not faults(dataset)
 
 
+LOOKS: dict[str, tuple[list[str], str]] = {
+    "short years by day": (
+        [f"{k % 28 + 1}.{k % 12 + 1}.24" for k in range(40)],
+        "dates with years of two digits (1.1.24), which are not read: write four digits",
+    ),
+    "short years by month": ([f"12/{k % 28 + 1}/9{k % 9} 10:30" for k in range(40)], "two digits"),
+    "few short years": ([f"{k % 3 + 1:02}-05-23" for k in range(40)], "two digits (01-05-23)"),
+    "another unit": (
+        [f"{k} furlongs" for k in range(40)],
+        "numbers in a unit (furlongs), which are not read: leave it out of the cells",
+    ),
+    "several units": (
+        [f"{k}00 g" if k % 2 else f"{k},5 kg" for k in range(40)],
+        "numbers in several units (kg, g), which are not read: write all in one",
+    ),
+    "with gaps": ([f"{k} pcs" if k % 4 else "n/a" for k in range(40)], "in a unit (pcs)"),
+}
+
+
+@pytest.mark.parametrize("case", LOOKS)
+def test_what_looks_like_dates_or_numbers_and_is_not_read_is_told(
+    tmp_path: Path, case: str, mmft: Callable[..., Any]
+) -> None:
+    shown, told = LOOKS[case]
+    path = table(tmp_path, shown, other=list(range(40)))
+    dataset = open_mixed(path, TABULAR)
+    assert kinds(dataset).get("x", "ignored") in ("ignored", "category")
+    (note,) = [note for note in dataset.info.notes if "looks like" in note]
+    assert note.startswith("column 'x' looks like ") and told in note
+    ended = mmft("data", "check", "--task", "fusion-cls", path)
+    assert "column 'x' looks like" in " ".join((ended.out + ended.err).split())
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        ["1.2.3", "1.10.0"] * 20,
+        [f"{k % 9}x{k % 7}" for k in range(40)],
+        [f"{k % 5}{'ab'[k % 2]}" for k in range(40)],
+        ["31.13.24", "45.1.23"] * 20,
+        [f"10:{k:02}" for k in range(40)],
+    ],
+)
+def test_other_short_texts_look_like_neither(tmp_path: Path, shown: list[str]) -> None:
+    dataset = open_mixed(table(tmp_path, shown, other=list(range(40))), TABULAR)
+    assert not any("looks like" in note for note in dataset.info.notes)
+
+
+def test_a_column_with_a_unit_is_one_of_numbers_and_told(tmp_path: Path) -> None:
+    path = table(tmp_path, [f"{k},5 kg" if k % 9 else f"{k}" for k in range(1, 41)])
+    dataset = open_mixed(path, TABULAR)
+    assert dataset.options.formats == {"x": "decimal-comma kg"}
+    assert any("decimal comma, in kg" in note for note in dataset.info.notes)
+    assert cells(dataset)[:2] == [1.5, 2.5] and not faults(dataset)
+    mixed = [f"{k} kg" for k in range(1, 40)] + ["700 g"]
+    found = faults(open_mixed(table(tmp_path, mixed), TABULAR))
+    assert "'700 g' in column 'x' is in g, the others are in kg" in str(found)
+
+
 @pytest.mark.parametrize(
     ("shown", "hint"),
     [
@@ -245,7 +317,7 @@ def test_a_setting_settles_it(tmp_path: Path) -> None:
             {"formats": {"x": "day-first"}, "columns": {"x": "number"}},
             "is for columns of kind date",
         ),
-        ({"formats": {"x": "decimal-comma kg"}}, "is no format"),
+        ({"formats": {"x": "decimal-comma stones"}}, "is no format"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

@@ -319,3 +319,75 @@ def test_an_index_holds_the_split_of_the_run(mmft: Mmft, tmp_path: Path) -> None
     ended = mmft("index", run, "--dataset", data, "--split", "test", "--modality", "image")
     assert ended.code == 0, ended.err
     assert f"{len(kept_ids(run, 'test'))} new" in ended.out
+
+
+class TestOtherLabels:
+    """Copies of a run's data in which the same inputs have other labels."""
+
+    def relabelled(self, kind: str, data: Path, folder: Path) -> Path:
+        """A copy in which half of the labels begin with a capital and end with a space."""
+        for name in ("shots", "wav", "pics"):
+            if (data.parent / name).is_dir():
+                shutil.copytree(data.parent / name, folder / name)
+        rows = read_csv(data)
+        for row in rows[::2]:
+            row["label"] = f"{row['label'].title()} "
+        return write_csv(folder / "relabelled.csv", rows)
+
+    @pytest.mark.parametrize("kind", ["texts", "picture table", "recordings", "mixed"])
+    def test_their_splits_are_the_runs(self, runs, kind: str, mmft: Mmft, tmp_path: Path) -> None:
+        run, data = runs(kind)
+        copy = self.relabelled(kind, data, tmp_path)
+        for split in ("train", "test"):
+            ids = [i.replace(data.name, copy.name) for i in kept_ids(run, split)]
+            ended = mmft("predict", run, "--dataset", copy, "--split", split, "--format", "jsonl")
+            assert [json.loads(line)["input"] for line in ended.out.splitlines()] == ids
+            told = " ".join(ended.err.split())
+            assert "with other labels or file names" in told and "drawn" not in told
+            odd = sum(int(i.partition(", row ")[2].split()[0]) % 2 for i in ids)
+            assert f"{odd} of {len(ids)} samples have other labels" in told
+        refused(
+            mmft("eval", run, "--dataset", copy, "--split", "test"), "Calm"
+        )  # Not one of the model's classes.
+
+    def test_numbers_that_are_written_otherwise(self, mmft: Mmft, tmp_path: Path) -> None:
+        rows = [{**row, "label": str(k % 3)} for k, row in enumerate(text_rows())]
+        data, run = write_csv(tmp_path / "d.csv", rows), tmp_path / "run"
+        assert mmft(*run_arguments("texts", data, run)).code == 0
+        copy = write_csv(tmp_path / "c.csv", [r | {"label": f"{r['label']}.0"} for r in rows])
+        ids = [i.replace("d.csv", "c.csv") for i in kept_ids(run, "test")]
+        assert predicted(mmft, run, copy, "test") == ids
+
+    def test_in_another_order_they_are_refused(self, runs, mmft: Mmft, tmp_path: Path) -> None:
+        run, data = runs("texts")
+        rows = read_csv(self.relabelled("texts", data, tmp_path))
+        for name, chosen in (("backwards", rows[::-1]), ("part", rows[7:20])):
+            copy = write_csv(tmp_path / f"{name}.csv", chosen)
+            refused(
+                mmft("predict", run, "--dataset", copy, "--split", "test"), "is a copy of the data"
+            )
+
+    def test_pictures_under_other_names(self, runs, mmft: Mmft, tmp_path: Path) -> None:
+        run, data = runs("picture table")
+        shutil.copytree(data.parent / "shots", tmp_path / "moved")
+        rows = read_csv(data)
+        for row in rows:
+            row["image"] = row["image"].replace("shots", "moved")
+        copy = write_csv(tmp_path / "shots.csv", rows)
+        ids = [i.replace("(shots", "(moved") for i in kept_ids(run, "test")]
+        assert predicted(mmft, run, copy, "test") == ids
+        assert judged(mmft, run, "--dataset", copy, "--split", "test") == judged(mmft, run)
+
+    def test_in_runs_of_older_versions_they_are_other_data(
+        self, runs, mmft: Mmft, tmp_path: Path
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        run, data = runs("texts")
+        old = Path(shutil.copytree(run, tmp_path / "old"))
+        table = pq.read_table(old / "samples.parquet")
+        pq.write_table(table.drop_columns(["inputs"]), old / "samples.parquet")
+        assert judged(mmft, old, "--dataset", data, "--split", "test") == judged(mmft, run)
+        rows = read_csv(data)
+        copy = write_csv(tmp_path / "backwards.csv", rows[::-1])
+        refused(mmft("predict", old, "--dataset", copy, "--split", "test"), "in another order")

@@ -141,6 +141,39 @@ def test_semicolons_with_a_comma_in_the_header(tmp_path: Path) -> None:
     assert read(tmp_path / "t.csv", content).targets == ["a", "b", "a"]
 
 
+DIVIDED = {
+    "a comma in all lines": ("text, long;label", [f"one, {k};{'ab'[k % 2]}" for k in range(6)]),
+    "decimal commas": ("text|height, m|label", [f"t{k}|1,{k}|{'ab'[k % 2]}" for k in range(6)]),
+    "commas before more cells": ("a, b, text;label", [f"x, y, z{k};{k}" for k in range(6)]),
+}
+
+
+@pytest.mark.parametrize("case", DIVIDED)
+def test_commas_that_are_text_in_header_and_rows(tmp_path: Path, case: str) -> None:
+    header, rows = DIVIDED[case]
+    separator = "|" if "|" in header else ";"
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([header, *rows]))
+    table = Table(path)
+    assert list(table.columns) == header.split(separator)
+    assert table.column(table.columns[-1]) == [row.split(separator)[-1] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["text,label", *(f"one; {k},a" for k in range(6))],
+        ["text,label", *(f"one;{k},a" for k in range(6))],
+        ["a,b,c,d;e", *(f"1,2,3,{k};5" for k in range(6))],
+        ["text, label", *(f"one {k}, a" for k in range(6))],
+    ],
+)
+def test_commas_that_divide_beside_other_marks(tmp_path: Path, lines: list[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines))
+    assert list(Table(path).columns) == [name.strip() for name in lines[0].split(",")]
+
+
 def test_a_table_of_one_column(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('text\n"Well, one"\ntwo; three\n')
@@ -162,6 +195,32 @@ def test_between_tabs_a_stray_quotation_mark_is_text(tmp_path: Path, suffix: str
     assert found.targets == LABELS
     assert found.inputs == [('"' if k in (2, 7) else "") + text for k, text in enumerate(TEXTS)]
     assert "quotation marks that enclose no cell are text, in 2 rows from line 4 on" in found.notes
+
+
+def test_between_tabs_marks_that_open_and_close_in_two_cells_are_text(tmp_path: Path) -> None:
+    rows = [f"{k}.mp3\tgood film\tthe end\tx" for k in range(12)]
+    rows[2] = '2.mp3\t"good film\tthe end"\tx'
+    rows[7] = '7.mp3\t"good "film\tthe end"\tx'  # Misquoted besides.
+    path = tmp_path / "t.tsv"
+    for more in ([], ['8.mp3\t"in two\nlines"\tthe end\tx']):
+        path.write_text("\n".join(["path\ttext\tmore\tlabel", *rows, *more]))
+        table = Table(path)
+        assert table.column("text")[:3] == ["good film", "good film", '"good film']
+        assert table.column("more")[2] == 'the end"' and table.column("label") == ["x"] * len(table)
+        assert len(table) == 12 + len(more)
+        (note,) = [note for note in table.notes if "quotation marks" in note]
+        assert "in 2 rows from line 4 on" in note
+
+
+def test_between_tabs_a_cell_within_marks_may_hold_tabs(tmp_path: Path) -> None:
+    rows = [f'"a\ttab {k}"\t{"xy"[k % 2]}' for k in range(12)]
+    path = tmp_path / "t.tsv"
+    path.write_text("\n".join(["text\tlabel", *rows]))
+    assert Table(path).column("text") == [f"a\ttab {k}" for k in range(12)]
+    rows[4] = '"a tab in\ttoo many"\tcells\tx'
+    path.write_text("\n".join(["text\tlabel", *rows]))
+    with pytest.raises(DataError, match="line 6: 3 cells, but the header has 2"):
+        Table(path)
 
 
 def test_between_tabs_a_pair_of_marks_in_two_rows_swallows_none(tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ def write_tiff(
     orientation: int = 1,
     photometric: int | None = None,
     planar: bool = False,
+    no_data: str | None = None,
 ) -> None:
     """Write (H, W) or (H, W, C) of any type as a TIFF of one strip (TIFF 6.0).
 
     Args:
         order: "<" for little-endian, ">" for big-endian.
         planar: say that there is a plane for each channel, and write them so.
+        no_data: the tag by which GDAL says which value stands for no data.
     """
     values = np.atleast_3d(values)
     height, width, channels = values.shape
@@ -72,6 +74,8 @@ def write_tiff(
     ]
     if channels in (2, 4):
         tags.insert(-1, (338, "H", [2]))
+    if no_data is not None:
+        tags.append((42113, "B", list(no_data.encode("ascii") + b"\0")))
     path.write_bytes(_tiff(order, data, tags))
 
 
@@ -82,7 +86,7 @@ def _tiff(order: str, data: bytes, tags: list[tuple[int, str, list[int]]]) -> by
     entries = b""
     for number, form, numbers in tags:
         content = struct.pack(f"{order}{len(numbers)}{form}", *numbers)
-        entries += struct.pack(f"{order}HHI", number, {"H": 3, "I": 4}[form], len(numbers))
+        entries += struct.pack(f"{order}HHI", number, {"B": 2, "H": 3, "I": 4}[form], len(numbers))
         if len(content) > 4:
             entries += struct.pack(f"{order}I", end + len(beyond))
             beyond += content

@@ -127,6 +127,90 @@ def test_a_value_far_off_does_not_count_however_common(
     assert pixels[-1].std() > 10, "what the picture shows is still seen"
 
 
+NO_DATA = [
+    (np.float32, 0, 30, "-9999", -9999),
+    (np.float32, 0, 30, "nan", np.nan),
+    (np.float32, 0, 30, "-3.40282346638529e+38", np.finfo(np.float32).min),
+    (np.float32, 0, 30, "100", 100),  # Too near to be told by its distance.
+    (np.int16, -200, 200, "-400", -400),
+    (np.uint16, 1000, 1200, "0", 0),
+    (np.uint16, 1000, 1200, "2000.0", 2000),
+]
+
+
+@pytest.mark.parametrize(("kind", "low", "high", "tag", "mark"), NO_DATA)
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_what_gdal_says_is_no_data_does_not_count(
+    tmp_path: Path, kind: Any, low: float, high: float, tag: str, mark: float, share: float
+) -> None:
+    def write(tag: str | None, marks: bool) -> Write:
+        def written(path: Path, values: Values) -> None:
+            values = values.astype(kind)
+            if marks:
+                values[: round(24 * share)] = mark
+            write_tiff(path.with_suffix(".tif"), values, no_data=tag)
+
+        return written
+
+    whole = find(split_of(bright_and_dark(tmp_path / "w", write(None, False), low, high)), "image")
+    root = bright_and_dark(tmp_path / "d", write(tag, True), low, high)
+    found = find(split_of(root), "image")
+    assert whole is not None and found is not None
+    assert found.low == pytest.approx(whole.low, abs=1) and found.high == pytest.approx(
+        whole.high, abs=1
+    )
+    processor = ImageProcessor(24, AugmentationOptions(augment="none"), pixel_range=found)
+    path = next((root / "dark").iterdir())
+    told = processor.inspect(open_image(path, "id")) or ""
+    assert f"{round(24 * share) / 24:.1%} of the pixels hold no data" in told
+    assert "nearly flat" not in told
+    pixels = processor.prepare(open_image(path, "id"), train=False)["pixels"][0].numpy()
+    black = mark < low or np.isnan(mark)
+    assert (pixels[0] == (0 if black else 255)).all() and pixels[-1].std() > 10
+
+
+def test_no_data_without_the_tag_are_bad_values(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 576, dtype=np.float32).reshape(24, 24)
+    values[:4] = np.nan
+    processor = ImageProcessor(24, AugmentationOptions(), pixel_range=PixelRange(0, 1))
+    for tag, fine in ((None, False), ("-9999", False), ("nonsense", False), ("nan", True)):
+        write_tiff(tmp_path / "a.tif", values, no_data=tag)
+        if fine:
+            assert "16.7% of the pixels hold no data" in str(
+                processor.inspect(open_image(tmp_path / "a.tif", "id"))
+            )
+        else:
+            with pytest.raises(ValueError, match="96 of its 576 values are no finite numbers"):
+                processor.inspect(open_image(tmp_path / "a.tif", "id"))
+
+
+def test_a_model_of_8_bits_passes_over_no_data(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 576, dtype=np.float32).reshape(24, 24)
+    values[:4] = -1
+    processor = ImageProcessor(24, AugmentationOptions())
+    write_tiff(tmp_path / "a.tif", values, no_data="-1")
+    assert "values from 0 to 1" in str(processor.inspect(open_image(tmp_path / "a.tif", "id")))
+    write_tiff(tmp_path / "b.tif", np.full((24, 24), -1, dtype=np.float32), no_data="-1")
+    with pytest.raises(ValueError, match="it holds no data"):
+        processor.inspect(open_image(tmp_path / "b.tif", "id"))
+
+
+def test_the_check_passes_over_no_data(tmp_path: Path) -> None:
+    def written(path: Path, values: Values) -> None:
+        values = values.astype(np.float32)
+        values[:18] = np.nan if path.parent.name == "dark" else -9999
+        if path.name == "3":
+            values[:] = np.nan
+        tag = "nan" if path.parent.name == "dark" else "-9999"
+        write_tiff(path.with_suffix(".tif"), values, no_data=tag)
+
+    root = bright_and_dark(tmp_path / "d", written, 10, 250)
+    write_tiff(root / "bright" / "3.tif", np.full((24, 24), -9999, np.float32), no_data="-9999")
+    findings, notes = checked(root)
+    assert sorted(findings) == [("blank", "3.tif"), ("blank", "3.tif")]
+    assert any("values from 0 to 255" in note or "values from 0 to 256" in note for note in notes)
+
+
 def test_marks_hide_no_flatness(tmp_path: Path) -> None:
     values = np.full((24, 24), 300.0) + np.arange(24)
     values[:3] = 65535

@@ -9,6 +9,7 @@ import pickle
 import socket
 import struct
 import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -342,3 +343,172 @@ def test_damaged_imagenet_files_end_in_a_sentence(imagenet: Path) -> None:
     (imagenet / "meta.bin").write_bytes(b"half")
     with pytest.raises(DataError, match=r"ImageNet is not in .*, or not whole"):
         open_dataset("imagenet", root=imagenet)
+
+
+# --- EMNIST, KMNIST and SVHN --------------------------------------------------------------------
+
+
+def test_kmnist_is_read_as_mnist_is(tmp_path: Path) -> None:
+    write_idx(tmp_path / "KMNIST" / "raw")
+    dataset = open_dataset("kmnist", root=tmp_path)
+    assert sizes(dataset) == {"train": 90, "val": 10, "test": 30}
+    assert dataset.info.classes[:3] == ("o", "ki", "su")
+
+
+def emnist_files(variant: str, first: int, classes: int) -> dict[str, bytes]:
+    """The four files of one of EMNIST's data sets."""
+    random = np.random.default_rng(1)
+    files = {}
+    for split, size in (("train", 8 * classes), ("test", classes)):
+        images = random.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        labels = (np.arange(size) % classes + first).astype(np.uint8)
+        start = f"emnist-{variant}-{split}"
+        header = struct.pack(">IIII", 0x0803, size, 28, 28)
+        files[f"{start}-images-idx3-ubyte"] = header + images.tobytes()
+        files[f"{start}-labels-idx1-ubyte"] = struct.pack(">II", 0x0801, size) + labels.tobytes()
+    return files
+
+
+def write_emnist(root: Path, files: dict[str, bytes], form: str) -> None:
+    raw = root / "EMNIST" / "raw"
+    raw.mkdir(parents=True)
+    if form == "zip":
+        with zipfile.ZipFile(raw / "gzip.zip", "w") as archive:
+            for name, data in files.items():
+                archive.writestr(f"gzip/{name}.gz", gzip.compress(data))
+        return
+    for name, data in files.items():
+        packed = gzip.compress(data) if form == "gz" else data
+        (raw / (f"{name}.gz" if form == "gz" else name)).write_bytes(packed)
+
+
+@pytest.mark.parametrize("form", ["plain", "gz", "zip"])
+@pytest.mark.parametrize(("variant", "first", "classes"), [("letters", 1, 26), ("balanced", 0, 47)])
+def test_emnist_comes_upright(
+    tmp_path: Path, form: str, variant: str, first: int, classes: int
+) -> None:
+    files = emnist_files(variant, first, classes)
+    write_emnist(tmp_path, files, form)
+    options = {} if variant == "balanced" else {"variant": variant}
+    dataset = open_dataset("emnist", root=tmp_path, **options)
+    assert sizes(dataset)["test"] == classes == len(dataset.info.classes)
+    assert dataset.info.classes[-1] == {"letters": "z", "balanced": "t"}[variant]
+    sample = dataset.splits["test"][3]
+    assert sample.target == dataset.info.classes[3]
+    raw = np.frombuffer(files[f"emnist-{variant}-test-images-idx3-ubyte"], np.uint8, offset=16)
+    lying = raw.reshape(-1, 28, 28)[3]
+    assert np.array_equal(np.asarray(sample.inputs["image"]), lying.T)
+    assert any("checksum" in note for note in dataset.info.notes) == (form == "zip")
+
+
+def test_emnist_that_is_damaged_or_lacks_a_file_ends_in_a_sentence(tmp_path: Path) -> None:
+    files = emnist_files("digits", 0, 10)
+    write_emnist(tmp_path, files, "zip")
+    archive = tmp_path / "EMNIST" / "raw" / "gzip.zip"
+    with pytest.raises(DataError, match=r"damaged: gzip.zip lacks gzip/emnist-mnist-train-ima"):
+        open_dataset("emnist", root=tmp_path, variant="mnist")
+    content = bytearray(archive.read_bytes())
+    content[200] ^= 0xFF
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="The files of emnist in .* are damaged"):
+        open_dataset("emnist", root=tmp_path, variant="digits")
+    archive.write_bytes(b"<html>404</html>")
+    with pytest.raises(DataError, match=r"are damaged: .* Replace EMNIST/raw/gzip.zip"):
+        open_dataset("emnist", root=tmp_path, variant="digits")
+
+
+def write_svhn(root: Path, *, compressed: bool = True, **changes: Any) -> dict[str, Any]:
+    """SVHN's two files, small: pictures X (32, 32, 3, n), and labels y (n, 1) from 1 to 10."""
+    savemat = pytest.importorskip("scipy.io").savemat
+    random = np.random.default_rng(2)
+    written = {}
+    for name, size in (("train", 60), ("test", 20)):
+        held: dict[str, Any] = {
+            "X": random.integers(0, 256, (32, 32, 3, size), dtype=np.uint8),
+            "y": (np.arange(size) % 10 + 1).astype(np.uint8)[:, None],
+        }
+        held |= changes
+        savemat(root / f"{name}_32x32.mat", held, do_compression=compressed)
+        written[name] = held
+    return written
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_existing_svhn_files_are_read(tmp_path: Path, compressed: bool, monkeypatch: Patch) -> None:
+    written = write_svhn(tmp_path, compressed=compressed)
+    dataset = open_dataset("svhn", root=tmp_path)
+    assert sizes(dataset) == {"train": 50, "val": 10, "test": 20}
+    assert dataset.info.classes == tuple("0123456789")
+    assert targets(dataset.splits["test"])[:11] == [*"1234567890", "1"]
+    sample = dataset.splits["test"][9]
+    assert np.array_equal(np.asarray(sample.inputs["image"]), written["test"]["X"][..., 9])
+    assert sum("not as published" in note for note in dataset.info.notes) == 2
+    known = {
+        s: [CLOSED, f"{s}_32x32.mat", md5((tmp_path / f"{s}_32x32.mat").read_bytes())]
+        for s in ("train", "test")
+    }
+    monkeypatch.setattr(zoo.SVHN, "split_list", known)
+    assert not any("checksum" in n for n in open_dataset("svhn", root=tmp_path).info.notes)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-30])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+def no_mat(file: Path) -> None:
+    file.write_bytes(pickle.dumps({"X": 1}))
+
+
+def of_version_7(file: Path) -> None:
+    file.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("spoil", [cut, flip, no_mat, of_version_7])
+def test_damaged_svhn_files_end_in_a_sentence(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    write_svhn(tmp_path)
+    spoil(tmp_path / "test_32x32.mat")
+    with pytest.raises(DataError, match="The files of svhn in .* are damaged: .*train_32x32.mat"):
+        open_dataset("svhn", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"y": np.array([[0]] * 60, np.uint8)},
+        {"y": np.array([[11]] * 60, np.uint8)},
+        {"y": np.array([[1]] * 59, np.uint8)},
+        {"X": np.zeros((32, 32, 3, 60), np.float64)},
+        {"X": np.array([["a", "b"]], dtype=object)},
+        {"X": {"a": 1}},
+        {"X": "open('x', 'w')"},
+    ],
+)
+def test_svhn_files_of_another_content_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    write_svhn(tmp_path, **changes)
+    with pytest.raises(DataError, match="train_32x32.mat holds"):
+        open_dataset("svhn", root=tmp_path)
+
+
+def test_svhn_that_lacks_a_file_is_downloaded(
+    tmp_path: Path, monkeypatch: Patch, serve: Callable[[dict[str, bytes]], str]
+) -> None:
+    write_svhn(tmp_path)
+    names = [f"{split}_32x32.mat" for split in ("train", "test")]
+    contents = {name: (tmp_path / name).read_bytes() for name in names}
+    url = serve(contents)
+    known = {n[: n.index("_")]: [url + n, n, md5(data)] for n, data in contents.items()}
+    monkeypatch.setattr(zoo.SVHN, "split_list", known)
+    assert sizes(open_dataset("svhn", root=tmp_path / "new"))["test"] == 20
+    monkeypatch.setattr(
+        zoo.SVHN, "split_list", {s: [CLOSED, name, m] for s, (_, name, m) in known.items()}
+    )
+    with pytest.raises(DataError, match=r"svhn is not in .*Put train_32x32.mat and test_32x32.mat"):
+        open_dataset("svhn", root=tmp_path / "none")

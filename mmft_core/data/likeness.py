@@ -1,0 +1,42 @@
+"""How much of a data set is also in the data of a run, in whichever order and with any labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from mmft_core.contracts import Split
+from mmft_core.data.chunks import in_chunks
+from mmft_core.data.fingerprints import Fingerprints
+
+_LOOKED_AT = 1000
+"""So many samples, evenly spread, are looked at: files of all would take long to read."""
+
+
+def share_alike(kept: pa.Table, now: Split, fingerprints: Fingerprints) -> float:
+    """The share of the smaller of both, a run's samples and these, that is in the other as well.
+
+    Samples are the same if what a network is given of them is; in runs of older versions, also
+    their labels and the names of their files must be.
+
+    Args:
+        kept: fingerprints of the run's samples.
+    """
+    column = "values" if kept["inputs"].null_count == len(kept) else "inputs"
+    left = Counter(zip(kept[column].to_pylist(), kept["content"].to_pylist(), strict=True))
+    places = np.linspace(0, len(now) - 1, min(_LOOKED_AT, len(now))).astype(int).tolist()
+
+    def identities(chunk: range) -> list[tuple[bytes, bytes | None] | None]:
+        return [
+            fingerprints.identity(now, places[k], with_labels=column == "values") for k in chunk
+        ]
+
+    common = 0
+    for identity in (each for part in in_chunks(len(places), identities) for each in part):
+        if identity is not None and left[identity] > 0:
+            left[identity] -= 1
+            common += 1
+    smaller = max(1, min(len(now), len(kept)))
+    return min(1.0, common * len(now) / max(1, len(places)) / smaller)
