@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.measuring import search_exactly
 from mmft_search.nearest import Nearest, refresh

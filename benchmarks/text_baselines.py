@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mmft_text.metrics import rouge_scorer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.discovery import discover
+from mmft_text.metrics import rouge_scorer
 
 
 def load(target: str, table: Path | None = None) -> Dataset:

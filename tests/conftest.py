@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmft_transformers.options import SIZES, Size
 from PIL import Image
+
+from mmft_transformers.options import SIZES, Size
 
 NARROW = Size(layers=2, width=64, heads=2)
 

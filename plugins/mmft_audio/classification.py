@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mmft_classification.task import Classification
-
 from mmft_audio.options import AudioClassificationOptions
+from mmft_classification.task import Classification
 from mmft_core.contracts import TaskContext
 
 

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmft_transformers.masked import masked_mean
-from mmft_transformers.network import TransformersBackbone, fix_parameter
-from mmft_transformers.published_models import TransformersModel
 from torch import Tensor, nn
 
 from mmft_audio.augmentation import WaveAugmentation, masking
@@ -34,6 +31,9 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.generation import Generation
+from mmft_transformers.masked import masked_mean
+from mmft_transformers.network import TransformersBackbone, fix_parameter
+from mmft_transformers.published_models import TransformersModel
 
 RATE = 16_000
 _SILENCE = 1e-7

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
-from mmft_transformers.building import Builder
-from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
-from mmft_transformers.sizes import chosen_size, size_name
 from torch import nn
 from transformers import (
     AutoModel,
@@ -27,6 +24,9 @@ from mmft_audio.transcripts import transcripts, writes
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError
 from mmft_core.weights import LoadedWeights
+from mmft_transformers.building import Builder
+from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
+from mmft_transformers.sizes import chosen_size, size_name
 
 Build: TypeAlias = Callable[[CtcOptions, BackboneContext], CtcBackbone]
 

@@ -8,12 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from mmft_data_check.profiles import correlation
 from numpy.typing import NDArray
 
 from mmft_audio import previews
 from mmft_audio.recordings import Recording, blocks, seconds
 from mmft_core.contracts import Bytes, Cutter, Cutting, Floats, Inspector, Preview, Traits
+from mmft_data_check.profiles import correlation
 
 _BLOCK = 10.0
 """Seconds that are decoded at a time, so that hours of audio take little memory."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
 from mmft_core.generation import Generation
+from mmft_transformers.options import SizeOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmft_classification.task import Classification
-from mmft_transformers.published_models import Described, TransformersModel, labelled, loading
 from torch import Tensor
 from transformers import (
     ASTFeatureExtractor,
@@ -27,7 +25,9 @@ from mmft_audio.recognition import Recognition
 from mmft_audio.spectra import HOP, RATE, STRIDE
 from mmft_audio.whisper_text import enumerate_special, languages
 from mmft_audio.whisper_writing import writing_config
+from mmft_classification.task import Classification
 from mmft_core.contracts import Task
+from mmft_transformers.published_models import Described, TransformersModel, labelled, loading
 
 if TYPE_CHECKING:
     from mmft_audio.ctc import CtcBackbone

@@ -7,11 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmft_transformers.building import Builder
-from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
-from mmft_transformers.network import TransformersBackbone
-from mmft_transformers.published_models import TransformersModel
-from mmft_transformers.sizes import chosen_size
 from torch import Tensor, nn
 from torchaudio.compliance.kaldi import fbank
 from transformers import ASTConfig, AutoModel
@@ -23,6 +18,11 @@ from mmft_audio.recordings import Recording
 from mmft_core.contracts import Axes, BackboneContext, Features, Task, Tensors
 from mmft_core.errors import WeightsError
 from mmft_core.weights import LoadedWeights
+from mmft_transformers.building import Builder
+from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
+from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.published_models import TransformersModel
+from mmft_transformers.sizes import chosen_size
 
 RATE = 16_000
 _MEAN, _STD = -4.2677393, 4.5689974

@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmft_transformers.generation import save_advice
-from mmft_transformers.masked import masked_mean
-from mmft_transformers.network import TransformersBackbone, fix_parameter
-from mmft_transformers.published_models import TransformersModel
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import GenerationConfig, WhisperModel
@@ -39,6 +35,10 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.generation import Generation
+from mmft_transformers.generation import save_advice
+from mmft_transformers.masked import masked_mean
+from mmft_transformers.network import TransformersBackbone, fix_parameter
+from mmft_transformers.published_models import TransformersModel
 
 CTC_SHARE = 0.3
 """Of the loss of a network that starts from random weights."""

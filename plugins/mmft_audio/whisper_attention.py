@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmft_transformers.caches import SOURCE, pairs_of
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Features, Tensors
+from mmft_transformers.caches import SOURCE, pairs_of
 
 
 class Heard:

@@ -7,12 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
-from mmft_transformers.building import Builder
-from mmft_transformers.checkpoints import Checkpoint, load_network
-from mmft_transformers.generation import read_advice
-from mmft_transformers.quiet import quietly
-from mmft_transformers.sizes import chosen_size
-from mmft_transformers.tokenizers import train
 from transformers import (
     GenerationConfig,
     WhisperConfig,
@@ -26,6 +20,12 @@ from mmft_audio.whisper_language import hear_language
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError
 from mmft_core.weights import LoadedWeights
+from mmft_transformers.building import Builder
+from mmft_transformers.checkpoints import Checkpoint, load_network
+from mmft_transformers.generation import read_advice
+from mmft_transformers.quiet import quietly
+from mmft_transformers.sizes import chosen_size
+from mmft_transformers.tokenizers import train
 
 Build: TypeAlias = Callable[[WhisperOptions, BackboneContext], WhisperBackbone]
 

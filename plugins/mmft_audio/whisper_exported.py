@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
-from mmft_transformers.caches import pairs_named
-from mmft_transformers.exported import ExportedNetwork, answer
-from mmft_transformers.masked import masked_mean
 from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.utils import ModelOutput
@@ -23,6 +20,9 @@ from mmft_audio.whisper_writing import Writer, losses, write
 from mmft_core.contracts import Features, Runner, Tensors
 from mmft_core.generation import Generation
 from mmft_core.weights import LoadedWeights
+from mmft_transformers.caches import pairs_named
+from mmft_transformers.exported import ExportedNetwork, answer
+from mmft_transformers.masked import masked_mean
 
 
 class Exportable(Writer, Protocol):

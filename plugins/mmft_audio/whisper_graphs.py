@@ -9,6 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.cache_utils import EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from mmft_audio.whisper_attention import Projected, listening
+from mmft_core.contracts import Axes, Graph, Tensors
 from mmft_transformers.caches import (
     PAST,
     PRESENT,
@@ -21,13 +28,6 @@ from mmft_transformers.caches import (
 )
 from mmft_transformers.graphs import HEARD, NEW, OLD, ROWS, cache_axes, source_graph
 from mmft_transformers.steps import Source
-from torch import Tensor, nn
-from transformers import DynamicCache
-from transformers.cache_utils import EncoderDecoderCache
-from transformers.modeling_outputs import BaseModelOutput
-
-from mmft_audio.whisper_attention import Projected, listening
-from mmft_core.contracts import Axes, Graph, Tensors
 
 
 class Hearing(nn.Module):

@@ -6,14 +6,6 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
-from mmft_transformers.generation import (
-    drawing,
-    generation_arguments,
-    generation_config,
-    one_by_one,
-)
-from mmft_transformers.masked import cross_entropies
-from mmft_transformers.quiet import quietly
 from torch import Tensor
 from transformers import GenerationConfig, GenerationMixin, StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
@@ -22,6 +14,14 @@ from mmft_audio.transcriber import rows_of
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_core.contracts import PADDING, Features
 from mmft_core.generation import Generation
+from mmft_transformers.generation import (
+    drawing,
+    generation_arguments,
+    generation_config,
+    one_by_one,
+)
+from mmft_transformers.masked import cross_entropies
+from mmft_transformers.quiet import quietly
 
 _SPARE = 16
 """Tokens that even a short recording may have."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmft_text.written import Written
-from mmft_transformers.choosing import seeds_of
 from torch import Tensor, nn
 
 from mmft_core.contracts import (
@@ -30,6 +28,8 @@ from mmft_fusion.encoding import Encoded
 from mmft_fusion.fusers import with_pooled
 from mmft_fusion.options import CaptioningOptions
 from mmft_fusion.resampler import Resampler
+from mmft_text.written import Written
+from mmft_transformers.choosing import seeds_of
 
 
 class Captioning(Written):

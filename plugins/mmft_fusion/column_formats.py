@@ -9,6 +9,12 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+
+from mmft_core.data.number_targets import LARGEST
+from mmft_core.data.table_columns import texts_of
+from mmft_core.data.tables import Table
+from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_fusion.options import ColumnKind
 from mmft_tabular.dates import DATE_FORMATS, DateFormat, find_date_format, parts_of, read_date
 from mmft_tabular.number_format import (
     NumberFormat,
@@ -17,12 +23,6 @@ from mmft_tabular.number_format import (
     with_unit,
 )
 from mmft_tabular.units import PERCENT
-
-from mmft_core.data.number_targets import LARGEST
-from mmft_core.data.table_columns import texts_of
-from mmft_core.data.tables import Table
-from mmft_core.errors import ConfigError, DataError, did_you_mean
-from mmft_fusion.options import ColumnKind
 
 FORMATTED: tuple[ColumnKind, ...] = ("number", "date")
 """Kinds of columns whose cells can be written in several ways."""

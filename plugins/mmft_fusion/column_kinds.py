@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from mmft_audio.recordings import RECORDINGS
-from mmft_tabular.dates import find_date_format, read_date
-from mmft_tabular.number_format import find_number_format, is_missing
-from mmft_vision.image_folder import PICTURES
 
+from mmft_audio.recordings import RECORDINGS
 from mmft_core.data.cells import text_of
 from mmft_core.data.class_folders import FileKind
 from mmft_core.data.file_columns import holds_files, is_of
@@ -23,6 +20,9 @@ from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
 from mmft_fusion.resemblances import resembled
+from mmft_tabular.dates import find_date_format, read_date
+from mmft_tabular.number_format import find_number_format, is_missing
+from mmft_vision.image_folder import PICTURES
 
 _LOOKED_AT = 1000
 """So many rows, spread over the table, decide what a column holds; whether its values are all the

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from mmft_audio.recordings import RECORDINGS
-from mmft_text.text_table import strings
-from mmft_vision.image_folder import PICTURES
 
+from mmft_audio.recordings import RECORDINGS
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.cells import single_values
 from mmft_core.data.class_targets import LABEL_NAMES, Targets
@@ -35,6 +33,8 @@ from mmft_fusion.column_formats import (
 from mmft_fusion.column_kinds import Column, find_kinds, notes_on, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
+from mmft_text.text_table import strings
+from mmft_vision.image_folder import PICTURES
 
 NUMBER_NAMES = ("target", "value", "y", "price", "score", "rating", "label")
 

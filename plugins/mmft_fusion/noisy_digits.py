@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mmft_audio.espeak import Voice
-from mmft_audio.recordings import Recording
-from mmft_audio.speaking import Spoken, spoken_folder
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from mmft_audio.espeak import Voice
+from mmft_audio.recordings import Recording
+from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices

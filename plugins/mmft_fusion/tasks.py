@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from mmft_classification.task import Classifier
-from mmft_regression.task import Regressor
 from torch import Tensor, nn
 
+from mmft_classification.task import Classifier
 from mmft_core.contracts import Backbone, Batch, Outputs, TaskContext
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
@@ -20,6 +19,7 @@ from mmft_fusion.options import (
     FusionOptions,
     FusionRegressionOptions,
 )
+from mmft_regression.task import Regressor
 
 
 class Fusion(nn.Module):

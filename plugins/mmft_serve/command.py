@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from mmft_search.index_command import FOLDER, check_model, identify
 
 from mmft_core.cli.settings import later_settings
 from mmft_core.cli.terminal import echo
@@ -14,12 +13,12 @@ from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
+from mmft_search.index_command import FOLDER, check_model, identify
 from mmft_serve.command_options import limit_options, read_settings
 
 if TYPE_CHECKING:
-    from mmft_search.searching import Searcher
-
     from mmft_core.inference.predictor import Predictor
+    from mmft_search.searching import Searcher
     from mmft_serve.logs import LogFormat
 
 _HOME = ("127.0.0.1", "::1", "localhost")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from mmft_classification import DEFAULT_METRICS
-
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 

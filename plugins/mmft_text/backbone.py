@@ -7,12 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_transformers.building import Builder
-from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
-from mmft_transformers.generation import read_advice, save_advice
-from mmft_transformers.network import TransformersBackbone
-from mmft_transformers.published_models import TransformersModel
-from mmft_transformers.sizes import chosen_size
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedConfig
 
@@ -25,6 +19,12 @@ from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TextProcessor, Vocabulary
 from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_text.tokenizers import train_tokenizer
+from mmft_transformers.building import Builder
+from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
+from mmft_transformers.generation import read_advice, save_advice
+from mmft_transformers.network import TransformersBackbone
+from mmft_transformers.published_models import TransformersModel
+from mmft_transformers.sizes import chosen_size
 
 
 class TextBackbone(TransformersBackbone):

@@ -6,12 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from mmft_transformers.caches import blank
-from mmft_transformers.exported import ExportedCausal
-from mmft_transformers.graphs import causal_graphs, one_step
-from mmft_transformers.masked import cross_entropies
-from mmft_transformers.quiet import quietly
-from mmft_transformers.steps import accepted
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
@@ -24,6 +18,12 @@ from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
 from mmft_text.processing import TokenCodec
 from mmft_text.writing import write
+from mmft_transformers.caches import blank
+from mmft_transformers.exported import ExportedCausal
+from mmft_transformers.graphs import causal_graphs, one_step
+from mmft_transformers.masked import cross_entropies
+from mmft_transformers.quiet import quietly
+from mmft_transformers.steps import accepted
 
 
 class CausalBackbone(TextBackbone, Generator):

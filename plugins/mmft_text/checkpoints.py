@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmft_transformers.checkpoints import Checkpoint
 from transformers import PreTrainedConfig
 from transformers.models.auto import modeling_auto
 
 from mmft_core.errors import WeightsError
 from mmft_text.families import Family, Kind
+from mmft_transformers.checkpoints import Checkpoint
 
 
 def check_fits(

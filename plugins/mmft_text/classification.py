@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mmft_classification.task import Classification
-
 from mmft_core.contracts import TaskContext
 from mmft_text.options import TextClassificationOptions
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mmft_transformers.masked import masked_mean
 from torch import nn
 from transformers import AutoModel
 
@@ -10,6 +9,7 @@ from mmft_core.contracts import Features, Tensors
 from mmft_text.backbone import TextBackbone, builder
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
+from mmft_transformers.masked import masked_mean
 
 
 class Encoder(TextBackbone):

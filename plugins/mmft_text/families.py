@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mmft_transformers.tokenizers import Kind as Kind
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
+
+from mmft_transformers.tokenizers import Kind as Kind
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from mmft_transformers.options import SizeOptions
 from msgspec import Meta
 
 from mmft_core.data.split_options import GroupColumn, SplitOptions
 from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 from mmft_core.planning.places import Place
+from mmft_transformers.options import SizeOptions
 
 
 @dataclass(frozen=True, kw_only=True)

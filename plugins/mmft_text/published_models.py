@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mmft_classification.task import Classification
-from mmft_retrieval.task import Embedding
-from mmft_transformers.published_models import Described, TransformersModel, loading
-
 from mmft_core.contracts import Task
+from mmft_retrieval.task import Embedding
 from mmft_text.backbone import TextBackbone
 from mmft_text.processing import TextProcessor
 from mmft_text.writing import writing_config
 from mmft_text.written import Written
+from mmft_transformers.published_models import Described, TransformersModel, loading
 
 _POOLED = {
     "encoder": "mean over all tokens",

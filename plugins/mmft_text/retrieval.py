@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmft_retrieval.losses import symmetric_info_nce
-from mmft_retrieval.task import Embedding, stable_hash
 
 from mmft_core.contracts import Backbone, Batch, Outputs, Processor, TargetCodec, TaskContext
+from mmft_retrieval.losses import symmetric_info_nce
+from mmft_retrieval.task import Embedding, stable_hash
 from mmft_text.options import TextRetrievalOptions
 
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mmft_transformers.caches import blank
-from mmft_transformers.exported import ExportedSeq2Seq
-from mmft_transformers.graphs import one_step, seq2seq_graphs
-from mmft_transformers.masked import cross_entropies, masked_mean
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
@@ -20,6 +16,10 @@ from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TokenCodec
 from mmft_text.writing import write
+from mmft_transformers.caches import blank
+from mmft_transformers.exported import ExportedSeq2Seq
+from mmft_transformers.graphs import one_step, seq2seq_graphs
+from mmft_transformers.masked import cross_entropies, masked_mean
 
 _START = "decoder_start_token_id"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from mmft_transformers.tokenizers import Kind, train
 from transformers import PreTrainedTokenizerFast
 
 from mmft_core.contracts import Split
 from mmft_core.errors import SampleError
+from mmft_transformers.tokenizers import Kind, train
 
 
 def train_tokenizer(

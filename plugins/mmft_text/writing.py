@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from mmft_core.contracts import Tensors
+from mmft_core.generation import Generation
+from mmft_text.backbone import TextBackbone
 from mmft_transformers.choosing import seeds_of
 from mmft_transformers.generation import (
     drawing,
@@ -13,12 +19,6 @@ from mmft_transformers.generation import (
     one_by_one,
 )
 from mmft_transformers.quiet import quietly
-from torch import Tensor
-from transformers import GenerationConfig
-
-from mmft_core.contracts import Tensors
-from mmft_core.generation import Generation
-from mmft_text.backbone import TextBackbone
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from mmft_classification.task import Classification
 from torchvision.transforms import v2
 
+from mmft_classification.task import Classification
 from mmft_core.contracts import Batch, Outputs, TaskContext
 from mmft_vision.options import ImageClassificationOptions
 

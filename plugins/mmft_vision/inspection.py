@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from mmft_data_check.profiles import correlation
 from PIL import Image
 
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Split, Traits
+from mmft_data_check.profiles import correlation
 from mmft_vision.deep import is_deep, is_no_data, values
 from mmft_vision.images import remark_frames
 from mmft_vision.options import AugmentationOptions

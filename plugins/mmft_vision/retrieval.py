@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from mmft_retrieval import losses
-from mmft_retrieval.task import ClassRetrieval
 from torch import Tensor
 
 from mmft_core.contracts import TaskContext
+from mmft_retrieval import losses
+from mmft_retrieval.task import ClassRetrieval
 from mmft_vision.options import ImageRetrievalOptions
 
 _MARGINS = {"triplet": 0.2, "arcface": 0.5, "proxy": 0.1}

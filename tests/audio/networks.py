@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from mmft_audio.recordings import Recording
 
+from mmft_audio.recordings import Recording
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,

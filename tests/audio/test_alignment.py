@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mmft_audio.alignment import TranscriptGallery, align, count_wrong
 
+from mmft_audio.alignment import TranscriptGallery, align, count_wrong
 from mmft_core.contracts import Batch
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 import soundfile
 import torch
+from pyarrow import parquet
+
 from mmft_audio.dividing import Words, choose_bounds, divide
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_audio.recognizer import Recognizer
 from mmft_audio.recordings import Recording, load
-from pyarrow import parquet
-
 from tests.audio.networks import real_whisper
 from tests.audio.tools import write_media
 from tests.conftest import Finished

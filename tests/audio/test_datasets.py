@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmft_audio.recordings import load
 
+from mmft_audio.recordings import load
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError, SampleError

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_audio.options import WhisperOptions
-from mmft_audio.whisper_text import Prompt, languages
-from mmft_transformers.tokenizers import train
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
+from mmft_audio.options import WhisperOptions
+from mmft_audio.whisper_text import Prompt, languages
 from mmft_core.errors import ConfigError
+from mmft_transformers.tokenizers import train
 from tests.audio.networks import Recordings, make_backbone
 
 SPECIAL = ("startoftranscript", "en", "de", "fr", "translate", "transcribe", "notimestamps")

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 import soundfile
 import torch
+from pyarrow import parquet
+
 from mmft_audio.pieces import pieces
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording, blocks, check, is_recording, load, seconds
+from mmft_core.errors import SampleError
 from mmft_serve.inputs import Inputs, Upload
 from mmft_serve.refused import RefusedError
 from mmft_serve.settings import ServeSettings
-from pyarrow import parquet
-
-from mmft_core.errors import SampleError
 from tests.audio.networks import sound
 from tests.audio.tools import write_media
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from mmft_audio.augmentation import SpecAugment, WaveAugmentation
 from mmft_audio.pieces import pieces
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
-
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.errors import SampleError
 from tests.audio.networks import RATE, sound

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_audio.recordings import Recording
 from mmft_audio.whisper_text import languages
-
 from mmft_core.generation import Generation
 from tests.audio.networks import Recordings, make_backbone, real_whisper
 

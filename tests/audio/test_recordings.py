@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from mmft_audio.recordings import Recording, check, load, seconds
 
+from mmft_audio.recordings import Recording, check, load, seconds
 from mmft_core.errors import SampleError
 from tests.audio.tools import BROKEN, write
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmft_serve import app
 from PIL import Image
 
 from mmft_core.cli import main
 from mmft_core.precision import Inference, inference_precision
+from mmft_serve import app
 from tests.conftest import Finished, make_photo_folder, run_arguments
 
 Mmft = Callable[..., Finished]

@@ -10,10 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from mmft_scaffold.writing import write_plugin
 
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
+from mmft_scaffold.writing import write_plugin
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}

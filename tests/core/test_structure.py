@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import mmft_vision
-
 import mmft_core
+import mmft_vision
 
 ROOT = Path(mmft_core.__file__).parent
 

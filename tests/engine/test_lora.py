@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmft_classification.task import Classification
 from safetensors.torch import load_file
 from torch import nn
 
+from mmft_classification.task import Classification
 from mmft_core.contracts import Backbone, Batch, Features, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
 from mmft_core.planning.config import EngineConfig, LoraConfig

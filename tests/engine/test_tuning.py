@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmft_classification.task import Classification
 
+from mmft_classification.task import Classification
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.tuning_choice import Tuning, Tunings

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmft_classification.metrics import build_accuracy
-from mmft_classification.task import Classification
 from torch import Tensor, nn
 
+from mmft_classification.metrics import build_accuracy
+from mmft_classification.task import Classification
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import (
     Backbone,

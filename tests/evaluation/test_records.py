@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmft_suggest.probe import probe
-from mmft_sweep.trial import PruningSink
 
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.evaluation import Evaluation
@@ -19,6 +17,8 @@ from mmft_core.sinks import Evaluated, MetricsFile, Start, read_metrics
 from mmft_core.trackers.tracker import figures_of
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.state import Progress
+from mmft_suggest.probe import probe
+from mmft_sweep.trial import PruningSink
 
 NAN, INFINITY = math.nan, math.inf
 

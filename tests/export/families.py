@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import transformers
-from mmft_transformers.tokenizers import train
 from transformers import (
     AlbertConfig,
     ASTConfig,
@@ -34,6 +33,7 @@ from transformers import (
     WhisperTokenizer,
 )
 
+from mmft_transformers.tokenizers import train
 from tests.text.tools import TEXTS
 
 LAYERS: dict[str, Any] = {

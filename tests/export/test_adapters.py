@@ -18,7 +18,6 @@ import pytest
 import torch
 import torchvision.models as zoo
 import transformers
-from mmft_transformers.masked import cross_entropies
 from safetensors.torch import load_file, save_file
 
 from mmft_core import discover
@@ -36,6 +35,7 @@ from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part
 from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import WeightsRequest
+from mmft_transformers.masked import cross_entropies
 from tests.audio.networks import Recordings
 from tests.export.families import AUDIO, TEXT, Family
 from tests.text.tools import TEXTS, Texts

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
+
+from mmft_core.contracts import Batch, DatasetInfo, TaskContext
 from mmft_fusion.options import FusionClassificationOptions
 from mmft_fusion.tasks import build_classification
 from mmft_text.backbone import TextBackbone
-
-from mmft_core.contracts import Batch, DatasetInfo, TaskContext
 from tests.export.tools import check_any_batch
 from tests.text.tools import TEXTS, make_backbone
 

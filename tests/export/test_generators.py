@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+
 from mmft_audio.options import RecognitionOptions
 from mmft_audio.recognition import Recognition
-from mmft_fusion.captioning import Captioning
-from mmft_fusion.options import CaptioningOptions
-
 from mmft_core.contracts import Batch, Runner, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_core.generation import Generation
+from mmft_fusion.captioning import Captioning
+from mmft_fusion.options import CaptioningOptions
 from tests.audio.networks import TEXTS as SPOKEN
 from tests.audio.networks import Recordings
 from tests.audio.networks import collated as recordings

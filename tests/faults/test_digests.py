@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmft_search.items import Identity, Items
-from mmft_search.nearest import Nearest, refresh
-from mmft_search.store import VectorStore
 from safetensors.torch import load_file, save_file
 
 from mmft_core import digests
 from mmft_core.contracts import Features
 from mmft_core.errors import RunDirectoryError
 from mmft_core.features import FeatureStore
+from mmft_search.items import Identity, Items
+from mmft_search.nearest import Nearest, refresh
+from mmft_search.store import VectorStore
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

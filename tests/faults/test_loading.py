@@ -17,15 +17,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmft_search.items import Identity, Items
-from mmft_search.nearest import Nearest, refresh
-from mmft_search.store import VectorStore
 
 from mmft_core import Registry, artifacts, discover
 from mmft_core.contracts import Features
 from mmft_core.errors import MmftError, RunDirectoryError, first_line
 from mmft_core.features import FeatureStore
 from mmft_core.weights import read_weights
+from mmft_search.items import Identity, Items
+from mmft_search.nearest import Nearest, refresh
+from mmft_search.store import VectorStore
 from tests.faults.garbage import CHANGES, Change, bombs, changed
 from tests.faults.processes import SITE
 

@@ -1,9 +1,9 @@
 """Two convolutions with what makes it hard to resume: statistics of batches, and dropout."""
 
-from mmft_vision.processing import ImageProcessor
 from torch import nn
 
 from mmft_core.contracts import Backbone, Features
+from mmft_vision.processing import ImageProcessor
 
 
 class TinyNet(Backbone):

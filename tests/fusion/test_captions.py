@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_fusion.captioning import Captioning
-from mmft_fusion.options import CaptioningOptions
 
 from mmft_core.contracts import Batch
+from mmft_fusion.captioning import Captioning
+from mmft_fusion.options import CaptioningOptions
 from tests.export.test_generators import shaken
 from tests.text.tools import TEXTS, collated, make_backbone
 

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mmft_tabular.columns import Columns
 
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.splits import Joined
 from mmft_core.errors import ConfigError, DataError
+from mmft_tabular.columns import Columns
 from tests.fusion.tools import kinds, open_mixed, write_table
 from tests.vision.tools import faults
 

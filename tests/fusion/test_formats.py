@@ -13,15 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mmft_tabular.columns import Columns
-from mmft_tabular.dates import find_date_format, parts_of, read_date
-from mmft_tabular.number_format import NumberFormat, find_number_format
-from mmft_tabular.processing import TabularProcessor
 
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.splits import Joined
 from mmft_core.errors import ConfigError, DataError, SampleError
 from mmft_core.inference.sources import Sources, typed
+from mmft_tabular.columns import Columns
+from mmft_tabular.dates import find_date_format, parts_of, read_date
+from mmft_tabular.number_format import NumberFormat, find_number_format
+from mmft_tabular.processing import TabularProcessor
 from tests.fusion.tools import kinds, open_mixed
 from tests.vision.tools import faults
 

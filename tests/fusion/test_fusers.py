@@ -7,14 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_fusion.encoding import encode
-from mmft_fusion.options import FusionClassificationOptions, FusionRegressionOptions
-from mmft_fusion.tasks import (
-    FusionClassification,
-    FusionRegression,
-    build_classification,
-    build_regression,
-)
 from torch import Tensor, nn
 
 from mmft_core.batches.prepared import seed_everything
@@ -30,6 +22,14 @@ from mmft_core.contracts import (
 from mmft_core.errors import ConfigError
 from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.weights import LoadedWeights
+from mmft_fusion.encoding import encode
+from mmft_fusion.options import FusionClassificationOptions, FusionRegressionOptions
+from mmft_fusion.tasks import (
+    FusionClassification,
+    FusionRegression,
+    build_classification,
+    build_regression,
+)
 
 WAYS = ("concat", "gated", "cross-attention", "late")
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmft_fusion.mixed_rows import Pictures
-from mmft_vision.pixel_range import PixelRange, find
 from PIL import Image
 
 from mmft_core.contracts import DatasetContext
@@ -19,6 +17,8 @@ from mmft_core.data.remarks import collecting
 from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
+from mmft_fusion.mixed_rows import Pictures
+from mmft_vision.pixel_range import PixelRange, find
 from tests.audio.tools import write as write_recording
 from tests.fusion.tools import Row, open_mixed, write_table
 from tests.vision.tools import faults, sizes

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmft_tabular.columns import Cells, Columns
-from mmft_tabular.processing import EMPTY, FARTHEST, UNKNOWN, TabularProcessor
 
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.weights import WeightsRequest
+from mmft_tabular.columns import Cells, Columns
+from mmft_tabular.processing import EMPTY, FARTHEST, UNKNOWN, TabularProcessor
 from tests.fusion.tools import registry
 
 ROWS: list[Cells | None] = [

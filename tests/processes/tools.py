@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmft_transformers.options import SIZES
 
+from mmft_transformers.options import SIZES
 from tests.conftest import NARROW
 from tests.faults.processes import SITE, forking
 

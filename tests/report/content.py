@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmft_classification import metrics
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from mmft_classification import metrics
 from mmft_core.contracts import DatasetInfo, MetricContext, Preview
 from mmft_core.registry import NoOptions
 from mmft_core.report.content import ReportContent, ReportExample

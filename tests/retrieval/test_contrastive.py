@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from mmft_retrieval.losses import symmetric_info_nce
-from mmft_retrieval.metrics import PairRecall
 from PIL import Image
 from torch import Tensor, multiprocessing
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.cli import main
+from mmft_retrieval.losses import symmetric_info_nce
+from mmft_retrieval.metrics import PairRecall
 from tests.conftest import Finished, make_photo_folder
 
 Mmft = Callable[..., Finished]

@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmft_retrieval.metrics import build_retrieval_recall
-from mmft_retrieval.neighbours import RIGHT, WRONG, Neighbours
-from mmft_retrieval.task import UNKNOWN, ClassRetrieval, GroupCodec
-from mmft_vision.options import ImageRetrievalOptions
-from mmft_vision.retrieval import build
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -24,6 +19,11 @@ from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
+from mmft_retrieval.metrics import build_retrieval_recall
+from mmft_retrieval.neighbours import RIGHT, WRONG, Neighbours
+from mmft_retrieval.task import UNKNOWN, ClassRetrieval, GroupCodec
+from mmft_vision.options import ImageRetrievalOptions
+from mmft_vision.retrieval import build
 from tests.conftest import Finished, make_photo_folder, run_arguments
 from tests.engine.toy import CLASSES, Layered, Points
 

@@ -6,6 +6,9 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
 from mmft_retrieval.losses import (
     ArcFace,
     ProxyAnchor,
@@ -13,8 +16,6 @@ from mmft_retrieval.losses import (
     supervised_contrastive,
     symmetric_info_nce,
 )
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 
 def vectors(count: int, seed: int = 0, width: int = 8) -> Tensor:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmft_retrieval import metrics, ranking
 from sklearn.metrics import ndcg_score
 
 from mmft_core.contracts import MetricContext
 from mmft_core.registry import NoOptions
+from mmft_retrieval import metrics, ranking
 
 BUILDERS = {
     "recall": metrics.build_retrieval_recall,

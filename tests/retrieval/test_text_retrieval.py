@@ -8,10 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_retrieval.metrics import build_retrieval_recall
-from mmft_retrieval.neighbours import RIGHT, WRONG
-from mmft_text.options import TextRetrievalOptions
-from mmft_text.retrieval import TextRetrieval, build
 
 from mmft_core.batches.loading import evaluation_loader
 from mmft_core.batches.prepared import PreparedSplit
@@ -26,6 +22,10 @@ from mmft_core.data.soundness import inspect
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
+from mmft_retrieval.metrics import build_retrieval_recall
+from mmft_retrieval.neighbours import RIGHT, WRONG
+from mmft_text.options import TextRetrievalOptions
+from mmft_text.retrieval import TextRetrieval, build
 from tests.retrieval.toys import SENTENCES, Bag, Pairs, pairs
 
 

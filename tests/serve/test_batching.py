@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
+
 from mmft_serve.batching import Batcher
 
 

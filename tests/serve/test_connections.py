@@ -17,6 +17,8 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.server import ServerState
+
 from mmft_serve.body import Bodies
 from mmft_serve.connections import Connections
 from mmft_serve.json_limits import check_json
@@ -24,8 +26,6 @@ from mmft_serve.metrics import Metrics
 from mmft_serve.protocol import Connection
 from mmft_serve.refused import RefusedError
 from mmft_serve.settings import ServeSettings
-from uvicorn.server import ServerState
-
 from tests.serve.test_command import Mmft, started
 from tests.serve.tools import Held, Served, digit, serving
 

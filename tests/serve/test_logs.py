@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from mmft_serve import logs
 
+from mmft_serve import logs
 from tests.serve.test_command import started
 from tests.serve.tools import serving
 

@@ -9,14 +9,14 @@ import threading
 from pathlib import Path
 
 import httpx
-from mmft_serve.app import create_app
-from mmft_serve.server import Server, listen
-from mmft_serve.settings import ServeSettings
 
 from mmft_core import discover
 from mmft_core.export import folder
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
+from mmft_serve.app import create_app
+from mmft_serve.server import Server, listen
+from mmft_serve.settings import ServeSettings
 from tests.serve.balancer import Balancer
 from tests.serve.test_command import started
 from tests.serve.tools import Held, digit, serving

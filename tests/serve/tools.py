@@ -15,10 +15,6 @@ from typing import Any
 import httpx
 import numpy as np
 import soundfile
-from mmft_serve.app import create_app
-from mmft_serve.command import open_index
-from mmft_serve.server import Server, listen
-from mmft_serve.settings import ServeSettings
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -28,6 +24,10 @@ from mmft_core.contracts import Batch
 from mmft_core.export import folder
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
+from mmft_serve.app import create_app
+from mmft_serve.command import open_index
+from mmft_serve.server import Server, listen
+from mmft_serve.settings import ServeSettings
 
 
 @dataclass

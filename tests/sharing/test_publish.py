@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 from huggingface_hub import ModelCard, constants
-from mmft_publish.publish import shortened
 from safetensors.torch import load_file
 
 from mmft_core import discover
 from mmft_core.report.carbon import WORLD_INTENSITY, estimate
 from mmft_core.report.licences import metadata, spdx
+from mmft_publish.publish import shortened
 from tests.conftest import Finished
 from tests.servers import serving
 from tests.sharing.conftest import TEXTS, train

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmft_suggest.probe import probe
 
 from mmft_core.errors import DataError
+from mmft_suggest.probe import probe
 from tests.conftest import Finished
 
 Call = Callable[..., Finished]

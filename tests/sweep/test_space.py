@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mmft_sweep.space import Choice, Range, parse_space, space_of
 
 from mmft_core.errors import ConfigError
+from mmft_sweep.space import Choice, Range, parse_space, space_of
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmft_sweep.folder import SweepFolder
-from mmft_sweep.jobs import Jobs
-from mmft_sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 
 from mmft_core.contracts import MetricValue
 from mmft_core.errors import RunDirectoryError, TrainingError
 from mmft_core.evaluation import Evaluation
 from mmft_core.sinks import Evaluated, Start
+from mmft_sweep.folder import SweepFolder
+from mmft_sweep.jobs import Jobs
+from mmft_sweep.trial import PruningSink, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
 from tests.faults.operations import die_after
 from tests.faults.processes import Cli

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from mmft_text.tokenizers import train_tokenizer
-from mmft_transformers.depth import depth_order
 from safetensors.torch import save_model
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
@@ -20,6 +18,8 @@ from transformers.utils import logging as transformers_logging
 from mmft_core.contracts import PADDING, Generator
 from mmft_core.errors import ConfigError, IncompatibleError
 from mmft_core.generation import Generation
+from mmft_text.tokenizers import train_tokenizer
+from mmft_transformers.depth import depth_order
 from tests.text.tools import TEXTS, Texts, collated, make_backbone
 
 AUTO = {"encoder": AutoModel, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
-from mmft_text.tokenizers import train_tokenizer
-from mmft_text.written import WrittenCodec
 
 from mmft_core.batches.loading import evaluation_loader, outcomes
 from mmft_core.batches.prepared import PreparedSplit
@@ -15,6 +12,9 @@ from mmft_core.data.splits import Subset
 from mmft_core.features.computing import Encoder
 from mmft_core.planning.config import EngineConfig
 from mmft_core.precision import Inference
+from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
+from mmft_text.tokenizers import train_tokenizer
+from mmft_text.written import WrittenCodec
 from tests.text.tools import TEXTS, Texts, make_backbone
 
 VOCABULARY = Vocabulary.of(train_tokenizer(Texts(), 400, "encoder"))

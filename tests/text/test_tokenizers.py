@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmft_text.packing import PackingProcessor
-from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
-from mmft_text.tokenizers import train_tokenizer
 
 from mmft_core.contracts import PADDING
 from mmft_core.errors import ConfigError, SampleError
+from mmft_text.packing import PackingProcessor
+from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
+from mmft_text.tokenizers import train_tokenizer
 from tests.text.tools import TEXTS, Texts
 
 KINDS = ["encoder", "causal", "seq2seq"]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mmft_text.backbone import TextBackbone
 
 from mmft_core import discover
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest
+from mmft_text.backbone import TextBackbone
 
 TEXTS = [
     "The cat sat on the mat and looked at the rain.",

@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
-from mmft_vision.attention import SelfAttention, WindowAttention
 from torch import nn
 from torchvision.models.swin_transformer import ShiftedWindowAttention
+
+from mmft_vision.attention import SelfAttention, WindowAttention
 
 
 def test_self_attention_equals_torchs_with_the_same_state() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
+
 from mmft_vision.deep import is_deep, values
 from mmft_vision.images import check_image, open_image
 from mmft_vision.pixel_range import PixelRange
 from mmft_vision.processing import to_rgb
-from PIL import Image, ImageCms
-
 from tests.vision.deep_files import Values, write_png, write_tiff
 
 Write = Callable[[Path, Values], None]

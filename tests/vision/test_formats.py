@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmft_vision import formats
-from mmft_vision.images import check_image, open_image
-from mmft_vision.processing import to_rgb
 from PIL import Image, features
 
 from mmft_core.data import remarks
 from mmft_core.errors import SampleError
+from mmft_vision import formats
+from mmft_vision.images import check_image, open_image
+from mmft_vision.processing import to_rgb
 from tests.conftest import Finished, run_arguments
 
 Mmft = Callable[..., Finished]

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mmft_vision.images import check_image, open_image
 from PIL import Image
 
 from mmft_core.errors import SampleError
+from mmft_vision.images import check_image, open_image
 
 FORMS = {
     "baseline.jpg": {},

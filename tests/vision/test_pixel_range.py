@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from mmft_core import artifacts, discover
+from mmft_core.contracts import Split
 from mmft_data_check.checking import check
 from mmft_vision.images import open_image
 from mmft_vision.options import AugmentationOptions
 from mmft_vision.pixel_range import PixelRange, find
 from mmft_vision.processing import ImageProcessor
-from PIL import Image
-
-from mmft_core import artifacts, discover
-from mmft_core.contracts import Split
 from tests.conftest import Finished, run_arguments
 from tests.serve.tools import same, serving
 from tests.vision.deep_files import Values, write_png, write_tiff

@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets as zoo
-from mmft_vision import published
 from PIL import Image
 
 from mmft_core.errors import DataError
+from mmft_vision import published
 from tests.conftest import make_photo_folder
 from tests.servers import LocalServer, serving
 from tests.vision.tools import faults, ids, open_dataset, sizes, targets
