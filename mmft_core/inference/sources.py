@@ -131,12 +131,6 @@ def typed(
     empty = True
     for number, line in enumerate(stream, start=1):
         text = line.rstrip("\r\n").removeprefix("\ufeff")  # What begins a file begins no text.
-        if "\0" in text:
-            raise DataError(
-                f"Standard input holds a NUL character in line {number}.",
-                hint="Give an input a line. Where NUL characters separate inputs, as in what "
-                r"`find -print0` writes, put `tr '\0' '\n'` in between.",
-            )
         source = _typed(text, number, processor, limits)
         if source is not None:
             empty = False
@@ -148,6 +142,12 @@ def typed(
 def _typed(text: str, number: int, processor: Processor, limits: Limits | None) -> Source | None:
     """The source of a line; None where it is blank and a model does not read texts."""
     readable = text == text.encode("utf-8", "replace").decode("utf-8")
+    if readable and "\0" in text:
+        raise DataError(
+            f"Standard input holds a NUL character in line {number}.",
+            hint="Give an input a line. Where NUL characters separate inputs, as in what "
+            r"`find -print0` writes, put `tr '\0' '\n'` in between.",
+        )
     if readable and processor.parse(text) is not None:
         return text
     if not readable and not (takes_names(processor) and _is_file(text)):

@@ -59,12 +59,13 @@ def made(**changes: Any) -> bytes:
     return graph(inputs, {"predictions": SCORES}, **changes)
 
 
-@pytest.fixture
-def export(text_run: Path, tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def exported(text_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export whose graph was not written by the converter, which need not be installed."""
-    monkeypatch.setattr(formats, "require_extra", lambda *_: None)
-    folder = tmp_path / "export"
-    assert mmft("export", text_run, "--format", "torch-export", "-o", folder).code == 0
+    from mmft_core.cli import main
+
+    folder = tmp_path_factory.mktemp("litert") / "export"
+    main(["export", str(text_run), "--format", "torch-export", "-o", str(folder)])
     (folder / "model.pt2").unlink()
     told = json.loads((folder / "export.json").read_text())
     (own,) = told["graphs"]
@@ -75,6 +76,12 @@ def export(text_run: Path, tmp_path: Path, mmft: Mmft, monkeypatch: pytest.Monke
     (folder / "export.json").write_text(json.dumps(told | {"kind": "litert", "files": {}}))
     (folder / "model.tflite").write_bytes(made())
     return folder
+
+
+@pytest.fixture
+def export(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(formats, "require_extra", lambda *_: None)
+    return Path(shutil.copytree(exported, tmp_path / "export"))
 
 
 def test_a_sound_one_predicts(export: Path, mmft: Mmft) -> None:

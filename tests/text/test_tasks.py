@@ -97,6 +97,10 @@ class TestClassification:
             feed(content)
             ended = mmft("predict", finished, "-")
             assert ended.code == 2 and "not UTF-8" in ended.err and ended.err.count("error") == 1
+        for content in (b"The dog barks.\0The cat\nmeows.\n", b"\0\0", b"The dog.\nThe\0cat."):
+            feed(content)
+            ended = mmft("predict", finished, "-")
+            assert ended.code == 2 and "holds a NUL character in line" in ended.err, ended
         texts = ["-1 star", "=1+1", "", "Is it [so] *good*?", "~root dog", "http://x.org/win"]
         ended = mmft("predict", finished, "--format", "csv", "--", *texts)
         rows = list(csv.DictReader(io.StringIO(ended.out)))
