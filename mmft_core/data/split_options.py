@@ -11,8 +11,8 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 GroupColumn = Annotated[
     str | None,
     Meta(
-        description="Column whose equal cells stay together, a patient's or a speaker's: no random "
-        "split and no fold (--folds) tears them apart. Short: --group."
+        description="Column of groups, such as patients or speakers: rows of one group are "
+        "never divided between random splits or folds. Short form: --group."
     ),
 ]
 
@@ -21,7 +21,7 @@ GroupColumn = Annotated[
 class SplitOptions:
     """How samples without a split of their own are divided."""
 
-    val: Annotated[Share, Meta(description="Share of samples that choose the best model.")] = 0.1
+    val: Annotated[Share, Meta(description="Share of samples for validation.")] = 0.1
     test: Annotated[Share, Meta(description="Share of samples for the final test.")] = 0.1
 
 
@@ -31,6 +31,6 @@ class TableSplitOptions(SplitOptions):
 
     split_column: Annotated[
         str | None,
-        Meta(description="Column that says train, val or test; unset takes the one named split."),
+        Meta(description="Column that holds train, val or test; unset uses a column named split."),
     ] = None
     group_column: GroupColumn = None

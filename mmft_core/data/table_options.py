@@ -15,15 +15,12 @@ class TableOptions(TableSplitOptions):
     """Which table is read, and how its rows are divided."""
 
     path: Annotated[
-        str, Meta(description="The table: CSV, TSV, JSON Lines, JSON, Parquet or Excel.")
+        str, Meta(description="Path of the table: CSV, TSV, JSON Lines, JSON, Parquet or Excel.")
     ] = ""
     separator: Annotated[
         str | None,
-        Meta(
-            description="Character between the cells of a CSV or TSV, as ';' or tab; unset finds "
-            "it."
-        ),
+        Meta(description="Separator of a CSV or TSV, such as ';' or tab; unset detects it."),
     ] = None
     sheet: Annotated[
-        str | None, Meta(description="Sheet of an Excel workbook; unset takes the first.")
+        str | None, Meta(description="Sheet of an Excel workbook; unset uses the first.")
     ] = None

@@ -12,10 +12,12 @@ from msgspec import Meta
 class LoraConfig:
     """Low-rank adapters (Hu et al., 2021), the settings of `tune = "lora"`."""
 
-    rank: Annotated[int, Meta(ge=1, description="Of the product that is added to a weight.")] = 16
-    alpha: Annotated[float, Meta(gt=0, description="The product counts alpha / rank.")] = 16.0
+    rank: Annotated[int, Meta(ge=1, description="Rank of the low-rank update.")] = 16
+    alpha: Annotated[
+        float, Meta(gt=0, description="Scale of the update: it is multiplied by alpha / rank.")
+    ] = 16.0
     dropout: Annotated[
-        float, Meta(ge=0, lt=1, description="Of what goes into the adapters, in training.")
+        float, Meta(ge=0, lt=1, description="Dropout on the input of the adapters.")
     ] = 0.0
     targets: Annotated[
         tuple[str, ...],
@@ -26,8 +28,8 @@ class LoraConfig:
     save: Annotated[
         Literal["merged", "adapter"],
         Meta(
-            description="The whole model with the adapters in its weights, or these alone, in a "
-            "folder that PEFT loads."
+            description="What to save: the whole model with the adapters merged into its "
+            "weights, or only the adapters, as PEFT loads them."
         ),
     ] = "merged"
 
@@ -37,47 +39,60 @@ class EngineConfig:
     """How to train. The same for every task."""
 
     epochs: Annotated[
-        int, Meta(ge=0, description="Passes over the training split; 0 keeps the model as it is.")
+        int,
+        Meta(
+            ge=0,
+            description="Passes over the training split; 0 evaluates the model without training.",
+        ),
     ] = 10
     steps: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Optimizer steps, in place of epochs."),
     ] = None
     batch_size: Annotated[
-        int, Meta(ge=1, description="Samples of one forward pass, on all processes together.")
+        int, Meta(ge=1, description="Samples per forward pass, over all processes.")
     ] = 32
     batch_total: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(
-            description="In place of batch_size: what a forward pass holds in all, padding "
-            "counted, in seconds of audio or characters of text."
+            description="Total size of a forward pass including padding, in seconds of audio "
+            "or characters of text; replaces batch_size."
         ),
     ] = None
-    accumulate: Annotated[int, Meta(ge=1, description="Forward passes of one optimizer step.")] = 1
+    accumulate: Annotated[
+        int, Meta(ge=1, description="Forward passes per optimizer step (gradient accumulation).")
+    ] = 1
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd"], Meta(description="sgd is with Nesterov momentum 0.9.")
+        Literal["adamw", "adam", "sgd"],
+        Meta(description="Optimizer; sgd uses Nesterov momentum of 0.9."),
     ] = "adamw"
     lr: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-4
     fresh_lr: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(
-            description="Of what starts from random weights: the head, and backbones without "
-            "pretrained ones; unset for lr."
+            description="Learning rate of everything that starts from random weights: the "
+            "head, and backbones without pretrained weights; unset for lr."
         ),
     ] = None
     weight_decay: Annotated[
-        float, Meta(ge=0, description="Of weights; biases and norms have none.")
+        float,
+        Meta(ge=0, description="Weight decay; not applied to biases and normalization layers."),
     ] = 0.05
     schedule: Annotated[
         Literal["cosine", "linear", "constant", "one-cycle"],
-        Meta(description="Course of the learning rate after the warm-up."),
+        Meta(description="Learning rate schedule after the warm-up."),
     ] = "cosine"
     warmup: Annotated[
-        float, Meta(ge=0, lt=1, description="Share of all steps with a rising learning rate.")
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Share of all steps during which the learning rate rises linearly.",
+        ),
     ] = 0.05
     clip_norm: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="Largest norm of the gradient; unset for no clipping."),
+        Meta(description="Maximum norm of the gradient; unset disables clipping."),
     ] = 1.0
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -100,55 +115,69 @@ class EngineConfig:
     cache_features: Annotated[
         Literal["auto", "always", "never"],
         Meta(
-            description="Compute the features of frozen backbones once and keep them, for this "
-            "and other runs; auto: where nothing changes them at random."
+            description="Compute the features of frozen backbones once and cache them for this "
+            "and later runs; auto does so where no augmentation or dropout changes "
+            "them."
         ),
     ] = "auto"
     gradient_checkpointing: Annotated[
-        bool, Meta(description="Compute activations twice instead of keeping them: less memory.")
+        bool,
+        Meta(
+            description="Recompute activations in the backward pass instead of storing them: "
+            "less memory, more time."
+        ),
     ] = False
     layer_decay: Annotated[
-        float, Meta(gt=0, le=1, description="Factor on the learning rate for each layer down.")
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Factor by which each lower layer's learning rate is multiplied "
+            "(layer-wise decay).",
+        ),
     ] = 1.0
     ema: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
-        Meta(description="Decay of a moving average of the weights, which is then evaluated."),
+        Meta(
+            description="Decay of an exponential moving average of the weights, which is then "
+            "what is evaluated and saved."
+        ),
     ] = None
-    seed: Annotated[int, Meta(ge=0, description="Of initialisation, order, augmentation.")] = 0
+    seed: Annotated[int, Meta(ge=0, description="Random seed.")] = 0
     eval_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Steps between evaluations; unset for once an epoch."),
+        Meta(description="Steps between evaluations; unset evaluates after each epoch."),
     ] = None
     checkpoint_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Steps between checkpoints; unset for one at each evaluation."),
+        Meta(description="Steps between checkpoints; unset writes one at each evaluation."),
     ] = None
     monitor: Annotated[
         str | None,
-        Meta(description="Figure that picks the best model, such as accuracy, f1/macro, loss."),
+        Meta(description="Metric that selects the best model, such as accuracy, f1/macro or loss."),
     ] = None
     patience: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Stop after this many evaluations without a better one."),
+        Meta(description="Stop early after this many evaluations without an improvement."),
     ] = None
     workers: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Processes that load data; unset chooses by the number of cores."),
+        Meta(description="Worker processes that load data; unset chooses by the number of cores."),
     ] = None
     parallel: Annotated[
         Literal["ddp", "fsdp"],
         Meta(
-            description="How several processes train: ddp, each with all of the model, or fsdp, "
-            "each with a shard of weights, gradients and the optimizer's state."
+            description="Strategy of several processes: ddp, each with the whole model, or "
+            "fsdp, each with a shard of weights, gradients and optimizer state."
         ),
     ] = "ddp"
     device: Annotated[
-        Literal["auto", "cpu"], Meta(description="cpu: leave a GPU that is there unused.")
+        Literal["auto", "cpu"], Meta(description="Device; cpu leaves an available GPU unused.")
     ] = "auto"
     log_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="Steps between lines of metrics.jsonl; unset for 10, or fewer where "
+            description="Steps between lines of metrics.jsonl; unset for 10, or fewer if "
             "training is short."
         ),
     ] = None

@@ -17,17 +17,18 @@ class AudioTableOptions(TableOptions):
 
     audio_column: Annotated[
         str | None,
-        Meta(description="Column of files, relative to the table; unset finds it."),
+        Meta(description="Column of audio files, relative to the table; unset detects it."),
     ] = None
     target_column: Annotated[
-        str | None, Meta(description="Column of transcripts or class names; unset finds it.")
+        str | None, Meta(description="Column of transcripts or class names; unset detects it.")
     ] = None
     start_column: Annotated[
         str | None,
-        Meta(description="Column of seconds at which a recording starts in its file."),
+        Meta(description="Column with the start of each recording within its file, in seconds."),
     ] = None
     end_column: Annotated[
-        str | None, Meta(description="Column of seconds at which it ends there.")
+        str | None,
+        Meta(description="Column with the end of each recording within its file, in seconds."),
     ] = None
 
 
@@ -35,7 +36,7 @@ class AudioTableOptions(TableOptions):
 class AudioFolderOptions(SplitOptions):
     """Options of `audio-folder`."""
 
-    path: Annotated[str, Meta(description="The folder.")] = ""
+    path: Annotated[str, Meta(description="Path of the folder.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class SpokenCommandsOptions:
 
     samples: Annotated[
         Annotated[int, Meta(ge=20)] | None,
-        Meta(description="At most so many of train, drawn evenly; unset for all."),
+        Meta(description="Maximum number of training samples, drawn evenly; unset uses all."),
     ] = None
 
 
@@ -54,20 +55,20 @@ class LibriSpeechOptions:
 
     root: Annotated[
         str,
-        Meta(description="Folder that holds LibriSpeech/; what is missing is downloaded to it."),
+        Meta(description="Folder that contains LibriSpeech/; missing files are downloaded to it."),
     ] = "data"
     train: Annotated[
         Literal["train-clean-100", "train-clean-360", "train-other-500", "dev-clean", "dev-other"],
-        Meta(description="Subset to learn from."),
+        Meta(description="Subset for training."),
     ] = "train-clean-100"
     val: Annotated[
-        Literal["dev-clean", "dev-other"], Meta(description="Subset that chooses the best model.")
+        Literal["dev-clean", "dev-other"], Meta(description="Subset for validation.")
     ] = "dev-clean"
     test: Annotated[
         Literal["test-clean", "test-other"], Meta(description="Subset for the final test.")
     ] = "test-clean"
     lower: Annotated[
-        bool, Meta(description="Transcripts, which are in capitals, in lower case.")
+        bool, Meta(description="Convert the upper-case transcripts to lower case.")
     ] = True
 
 
@@ -78,8 +79,8 @@ class SpeechCommandsOptions:
     root: Annotated[
         str,
         Meta(
-            description="Folder that holds SpeechCommands/speech_commands_v0.02; what is missing "
-            "is downloaded to it."
+            description="Folder that contains SpeechCommands/speech_commands_v0.02; missing "
+            "files are downloaded to it."
         ),
     ] = "data"
 
@@ -89,5 +90,5 @@ class CommonVoiceOptions:
     """Options of `common-voice`."""
 
     path: Annotated[
-        str, Meta(description="The folder of train.tsv and clips/, or the archive of it.")
+        str, Meta(description="Folder with train.tsv and clips/, or an archive of it.")
     ] = ""

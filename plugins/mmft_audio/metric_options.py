@@ -15,7 +15,8 @@ class ErrorRateOptions:
     normalizer: Annotated[
         Literal["basic", "english"],
         Meta(
-            description="For the normalized figure: basic takes out case and punctuation; english "
-            "also writes out contractions and numbers in one way (Radford et al., 2022)."
+            description="Text normalization for the normalized rate: basic removes case and "
+            "punctuation; english also unifies contractions and numbers (Radford "
+            "et al., 2022)."
         ),
     ] = "basic"

@@ -20,8 +20,8 @@ class AudioBackboneOptions(SizeOptions):
         Meta(
             ge=0,
             lt=0.5,
-            description="Training audio is played faster or slower at random, by up to this share "
-            "(Ko et al., 2015); 0 for never.",
+            description="Play training audio faster or slower at random, by up to this share "
+            "(Ko et al., 2015); 0 disables it.",
         ),
     ] = 0.1
     noise: Annotated[
@@ -29,13 +29,16 @@ class AudioBackboneOptions(SizeOptions):
         Meta(
             ge=0,
             le=1,
-            description="Share of training recordings that get white to brown noise, 10 to 40 dB "
-            "below them.",
+            description="Share of training recordings to which white to brown noise is added, "
+            "10 to 40 dB below the signal.",
         ),
     ] = 0.3
     spec_augment: Annotated[
         bool,
-        Meta(description="Blank bands of time and frequency in training (Park et al., 2019)."),
+        Meta(
+            description="Mask bands of time and frequency during training (SpecAugment, Park "
+            "et al., 2019)."
+        ),
     ] = True
 
 
@@ -46,8 +49,9 @@ class WhisperOptions(AudioBackboneOptions):
     padding: Annotated[
         Literal["window", "batch"],
         Meta(
-            description="window: silence up to the 30 seconds that Whisper was trained on; batch: "
-            "to the longest recording of a batch and masked, many times less work for short ones."
+            description="Padding: window pads with silence to the 30 seconds that Whisper was "
+            "trained on; batch pads to the longest recording of the batch with a "
+            "mask, which is much faster for short recordings."
         ),
     ] = "window"
     window: Annotated[
@@ -55,27 +59,27 @@ class WhisperOptions(AudioBackboneOptions):
         Meta(
             gt=0,
             le=30,
-            description="Seconds of audio that the network hears at once, at most; longer "
+            description="Longest audio that the network takes at once, in seconds; longer "
             "recordings are cut into pieces (see task.piece_seconds).",
         ),
     ] = 30.0
     language: Annotated[
         str,
         Meta(
-            description="Of a multilingual network, as en or de; auto hears it in the training "
-            "recordings."
+            description="Language for a multilingual network, such as en or de; auto detects "
+            "it in the training recordings."
         ),
     ] = "auto"
     speech_task: Annotated[
         Literal["transcribe", "translate"],
-        Meta(description="What a multilingual network is told to do; translate is to English."),
+        Meta(description="Task token of a multilingual network; translate means into English."),
     ] = "transcribe"
     vocabulary: Annotated[
         int,
         Meta(
             ge=300,
-            description="Tokens of the tokenizer that is trained on the training transcripts when "
-            "a network starts from random weights.",
+            description="Vocabulary size of the tokenizer that is trained on the training "
+            "transcripts if the network starts from random weights.",
         ),
     ] = 2000
 
@@ -85,7 +89,7 @@ class CtcOptions(AudioBackboneOptions):
     """Options of the CTC backbones."""
 
     window: Annotated[
-        float, Meta(gt=0, description="Seconds of audio that the network hears at once, at most.")
+        float, Meta(gt=0, description="Longest audio that the network takes at once, in seconds.")
     ] = 30.0
 
 
@@ -99,28 +103,29 @@ class RecognitionOptions(Generation):
     """Options of `asr`."""
 
     max_new_tokens: Annotated[
-        int, Meta(ge=1, description="Longest transcript of 30 seconds, in tokens.")
+        int, Meta(ge=1, description="Maximum tokens of a transcript of 30 seconds.")
     ] = 224
     num_beams: Annotated[
-        int, Meta(ge=1, description="Alternatives that beam search follows; 1 for greedy search.")
+        int, Meta(ge=1, description="Beams of beam search; 1 is greedy search.")
     ] = 5
     piece_seconds: Annotated[
         Annotated[float, Meta(ge=1)] | None,
         Meta(
-            description="Longer recordings are cut at quiet places into pieces of at most so many "
-            "seconds to be written down, not to learn from; unset for as much as the network "
-            "hears. One that has learned from short recordings wants pieces like them."
+            description="Maximum length of the pieces, in seconds, into which longer "
+            "recordings are cut at quiet places for transcribing, not for "
+            "training; unset for as much as the network takes at once. A network "
+            "trained on short recordings does best with pieces of their length."
         ),
     ] = None
     exact: Annotated[
         bool,
         Meta(
-            description="Write in full precision, so that transcripts do not depend on the device; "
-            "false is faster, and now and then writes another word."
+            description="Transcribe in full precision, so that transcripts do not depend on "
+            "the device; false is faster, and occasionally gives another word."
         ),
     ] = True
     timestamps: Annotated[
-        Literal["none", "words"], Meta(description="Also find when each word is said.")
+        Literal["none", "words"], Meta(description="Whether to add timestamps to the transcript.")
     ] = "none"
 
 
@@ -128,7 +133,7 @@ class RecognitionOptions(Generation):
 class AudioClassificationOptions:
     """Options of `audio-cls`."""
 
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Before the classifier.")] = 0.1
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0

@@ -21,24 +21,32 @@ class FusionOptions:
     fusion: Annotated[
         Literal["concat", "gated", "cross-attention", "late"],
         Meta(
-            description="concat: side by side through a perceptron; gated: a weighted sum, whose "
-            "weights the report shows; cross-attention: a small transformer over the sequences; "
-            "late: the mean of what each modality says alone."
+            description="Fusion: concat (concatenation and a perceptron), gated (a weighted "
+            "sum; the report shows the weights), cross-attention (a small "
+            "transformer over the sequences), or late (the mean of each modality's "
+            "own predictions)."
         ),
     ] = "concat"
     width: Annotated[
-        int, Meta(ge=8, multiple_of=8, description="To which each modality's features are brought.")
+        int,
+        Meta(
+            ge=8,
+            multiple_of=8,
+            description="Width to which each modality's features are projected.",
+        ),
     ] = 256
-    layers: Annotated[int, Meta(ge=1, description="Of cross-attention.")] = 2
-    heads: Annotated[int, Meta(ge=1, description="Of cross-attention; a divisor of the width.")] = 4
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="In what fuses.")] = 0.1
+    layers: Annotated[int, Meta(ge=1, description="Layers of cross-attention.")] = 2
+    heads: Annotated[
+        int, Meta(ge=1, description="Attention heads of cross-attention; a divisor of the width.")
+    ] = 4
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout in the fusion layers.")] = 0.1
     alone: Annotated[
         float,
         Meta(
             ge=0,
-            description="Weight of a further loss in training: of what each modality says alone, "
-            "so that none is neglected for another that is learned faster. 0 for none; late "
-            "fusion has no need of it.",
+            description="Weight of an auxiliary loss on each modality's own prediction, so "
+            "that no modality is neglected for one that is learned faster. 0 "
+            "disables it; late fusion does not need it.",
         ),
     ] = 0.5
     modality_dropout: Annotated[
@@ -46,8 +54,8 @@ class FusionOptions:
         Meta(
             ge=0,
             lt=1,
-            description="Share of a sample's modalities that training takes for missing, so that "
-            "the model learns to do without; never all of them.",
+            description="Probability of dropping each modality of a training sample, so that "
+            "the model learns to do without it; never all of them.",
         ),
     ] = 0.1
 
@@ -57,7 +65,7 @@ class FusionClassificationOptions(FusionOptions):
     """Options of `fusion-cls`."""
 
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
 
 
@@ -68,8 +76,8 @@ class FusionRegressionOptions(FusionOptions):
     huber: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(
-            description="Errors beyond so many standard deviations count linearly (Huber, 1964); "
-            "unset for the squared error."
+            description="Errors beyond this many standard deviations count linearly (Huber, "
+            "1964); unset for the squared error."
         ),
     ] = None
 
@@ -79,16 +87,24 @@ class CaptioningOptions(Generation):
     """Options of `captioning`."""
 
     max_target_length: Annotated[
-        int, Meta(ge=2, description="Most tokens of a caption to learn from; longer ones are cut.")
+        int,
+        Meta(ge=2, description="Maximum tokens of a training caption; longer ones are truncated."),
     ] = 64
     prefix_length: Annotated[
-        int, Meta(ge=1, description="Vectors that stand for the picture or recording.")
+        int,
+        Meta(ge=1, description="Number of prefix vectors that represent the image or recording."),
     ] = 10
-    layers: Annotated[int, Meta(ge=1, description="Of what makes them.")] = 2
+    layers: Annotated[
+        int, Meta(ge=1, description="Layers of the network that produces the prefix.")
+    ] = 2
     heads: Annotated[
-        int, Meta(ge=1, description="Of these; a divisor of the language model's width.")
+        int,
+        Meta(
+            ge=1,
+            description="Attention heads of these layers; a divisor of the language model's width.",
+        ),
     ] = 4
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Within these.")] = 0.1
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout in these layers.")] = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,26 +112,27 @@ class MixedTableOptions(TableOptions):
     """Options of `mixed-table`."""
 
     target_column: Annotated[
-        str | None, Meta(description="Column of classes or numbers to predict; unset finds it.")
+        str | None, Meta(description="Column of classes or numbers to predict; unset detects it.")
     ] = None
     columns: Annotated[
         dict[str, ColumnKind],
         Meta(
-            description="What columns hold, where the guess that --dry-run shows is wrong: "
-            "dataset.columns.NAME = image, audio, text, category, number, date or ignored."
+            description="Types of columns that were detected wrongly (see --dry-run): "
+            "dataset.columns.NAME = image, audio, text, category, number, date or "
+            "ignored."
         ),
     ] = field(default_factory=dict)
     formats: Annotated[
         dict[str, str],
         Meta(
-            description="How the cells of columns are written, where they do not show it: "
-            "dataset.formats.NAME = decimal-point or decimal-comma for numbers, day-first, "
-            "month-first or year-first for dates."
+            description="Notation of columns where it is ambiguous: dataset.formats.NAME = "
+            "decimal-point or decimal-comma for numbers; day-first, month-first or "
+            "year-first for dates."
         ),
     ] = field(default_factory=dict)
     others: Annotated[
         Literal["guess", "ignored"],
-        Meta(description="What becomes of columns that dataset.columns does not name."),
+        Meta(description="What to do with columns that dataset.columns does not name."),
     ] = "guess"
 
 
@@ -125,7 +142,7 @@ class DigitScenesOptions:
 
     samples: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="At most so many of train; unset for all 3,000."),
+        Meta(description="Maximum number of training samples; unset uses all 3,000."),
     ] = None
 
 
@@ -134,5 +151,5 @@ class NoisyDigitsOptions(SplitOptions):
     """Options of `noisy-digits`."""
 
     missing: Annotated[
-        Share, Meta(description="Share of each modality's inputs that samples lack, at random.")
+        Share, Meta(description="Share of each modality's inputs that are missing at random.")
     ] = 0.0

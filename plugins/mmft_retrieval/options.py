@@ -12,14 +12,12 @@ from msgspec import Meta
 class ContrastiveOptions:
     """Options of `contrastive`."""
 
-    dim: Annotated[
-        int, Meta(ge=2, description="Of the space that both modalities are embedded in.")
-    ] = 256
+    dim: Annotated[int, Meta(ge=2, description="Dimension of the joint embedding.")] = 256
     temperature: Annotated[
         float,
         Meta(
             gt=0.01,
-            description="At first; similarities are divided by it before the softmax. It is "
-            "learned, and never gets below 0.01.",
+            description="Initial temperature, by which similarities are divided before the "
+            "softmax. It is learned, and never falls below 0.01.",
         ),
     ] = 0.07

@@ -19,18 +19,21 @@ class TextBackboneOptions(SizeOptions):
     """Options of every text backbone."""
 
     max_length: Annotated[
-        int, Meta(ge=8, description="Most tokens of a text; never more than the model allows.")
+        int, Meta(ge=8, description="Maximum tokens per text; never more than the model allows.")
     ] = 256
     overlong: Annotated[
         Literal["truncate", "refuse"],
-        Meta(description="Longer texts: cut off their end and count them, or report them as bad."),
+        Meta(
+            description="What to do with longer texts: truncate and count them, or report them "
+            "as bad samples."
+        ),
     ] = "truncate"
     vocabulary: Annotated[
         int,
         Meta(
             ge=300,
-            description="Tokens of the tokenizer that is trained on the training split when a "
-            "network starts from random weights.",
+            description="Vocabulary size of the tokenizer that is trained on the training "
+            "split if the network starts from random weights.",
         ),
     ] = 8000
     load_bits: Annotated[
@@ -44,7 +47,8 @@ class DocstringOptions(SplitOptions):
     """Options of `docstrings`."""
 
     samples: Annotated[
-        int | None, Meta(description="At most so many, drawn evenly; unset takes what suits.")
+        int | None,
+        Meta(description="Maximum number of samples, drawn evenly; unset uses a suitable number."),
     ] = None
 
 
@@ -52,9 +56,11 @@ class DocstringOptions(SplitOptions):
 class TextTableOptions(TableOptions):
     """Options of `text-table`."""
 
-    text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
+    text_column: Annotated[str | None, Meta(description="Column of texts; unset detects it.")] = (
+        None
+    )
     target_column: Annotated[
-        str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
+        str | None, Meta(description="Column of class names or target texts; unset detects it.")
     ] = None
 
 
@@ -62,18 +68,22 @@ class TextTableOptions(TableOptions):
 class TextFolderOptions(SplitOptions):
     """Options of `text-folder`."""
 
-    path: Annotated[str, Meta(description="The folder, or one text file.")] = ""
+    path: Annotated[str, Meta(description="Path of the folder, or of one text file.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubTextOptions(SplitOptions):
     """Options of `hub-text`."""
 
-    id: Annotated[Place, Meta(description="The data set's id, as stanfordnlp/imdb.")] = ""
-    config: Annotated[str | None, Meta(description="Its configuration, if it has several.")] = None
-    text_column: Annotated[str | None, Meta(description="Column of texts; unset finds it.")] = None
+    id: Annotated[Place, Meta(description="Id of the data set, such as stanfordnlp/imdb.")] = ""
+    config: Annotated[
+        str | None, Meta(description="Configuration of the data set, if it has several.")
+    ] = None
+    text_column: Annotated[str | None, Meta(description="Column of texts; unset detects it.")] = (
+        None
+    )
     target_column: Annotated[
-        str | None, Meta(description="Column of class names, or of target texts; unset finds it.")
+        str | None, Meta(description="Column of class names or target texts; unset detects it.")
     ] = None
     group_column: GroupColumn = None
 
@@ -82,9 +92,9 @@ class HubTextOptions(SplitOptions):
 class TextClassificationOptions:
     """Options of `text-cls`."""
 
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Before the classifier.")] = 0.1
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
 
 
@@ -93,7 +103,8 @@ class TextRetrievalOptions:
     """Options of `text-retrieval`."""
 
     temperature: Annotated[
-        float, Meta(gt=0, description="Similarities are divided by it before the softmax.")
+        float,
+        Meta(gt=0, description="Temperature by which similarities are divided before the softmax."),
     ] = 0.05
 
 
@@ -104,12 +115,13 @@ class SummarizationOptions(Generation):
     prompt: Annotated[
         str | None,
         Meta(
-            description="What a source is put into, as 'Summarize: {text}'; unset takes what suits "
-            "the backbone."
+            description="Prompt around the source, such as 'Summarize: {text}'; unset uses "
+            "what suits the backbone."
         ),
     ] = None
     max_target_length: Annotated[
-        int, Meta(ge=2, description="Most tokens of a summary to learn from; longer ones are cut.")
+        int,
+        Meta(ge=2, description="Maximum tokens of a training summary; longer ones are truncated."),
     ] = 128
 
 
@@ -119,7 +131,10 @@ class LanguageModelingOptions:
 
     packing: Annotated[
         bool,
-        Meta(description="Put several texts into one row, kept apart, instead of padding them."),
+        Meta(
+            description="Pack several texts into one row instead of padding them; they do not "
+            "attend to each other."
+        ),
     ] = True
 
 

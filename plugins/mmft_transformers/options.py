@@ -29,8 +29,8 @@ class SizeOptions:
     size: Annotated[
         Literal["auto", "published", "base", "small", "tiny"],
         Meta(
-            description="Of a network that starts from random weights; auto is the published "
-            "size, unless the data set recommends a smaller one."
+            description="Size of a network that starts from random weights; auto is the "
+            "published size unless the data set recommends a smaller one."
         ),
     ] = "auto"
     random_size: Annotated[

@@ -13,7 +13,7 @@ from mmft_core.data.table_options import TableOptions
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.
 Side = Annotated[int, Meta(ge=32)]
-SIDE = "Side of the square that pictures are scaled to, in pixels."
+SIDE = "Side of the square that images are resized to, in pixels."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,14 @@ class AugmentationOptions:
     augment: Annotated[
         Literal["none", "light", "randaugment"],
         Meta(
-            description="Of training pictures: light is a random crop and small changes of colour "
-            "and angle; randaugment adds RandAugment (Cubuk et al., 2019)."
+            description="Augmentation of training images: light is a random crop with small "
+            "changes of colour and angle; randaugment adds RandAugment (Cubuk et "
+            "al., 2019)."
         ),
     ] = "light"
     flip: Annotated[
         bool,
-        Meta(description="Mirror training pictures at random; not for digits or letters."),
+        Meta(description="Mirror training images at random; turn it off for digits and letters."),
     ] = True
 
 
@@ -40,8 +41,8 @@ class PixelOptions:
     pixel_range: Annotated[
         tuple[float, float] | None,
         Meta(
-            description="Values that become black and white in pictures of other than 8 bits "
-            "(16 bits, floats), such as [0, 4095]; unset finds them in the training data."
+            description="Values that map to black and white in images of more than 8 bits, "
+            "such as [0, 4095]; unset finds them in the training data."
         ),
     ] = None
 
@@ -57,7 +58,7 @@ class ImageBackboneOptions(PixelOptions, AugmentationOptions):
 class ImageFolderOptions(SplitOptions):
     """Options of `image-folder`."""
 
-    path: Annotated[str, Meta(description="The folder.")] = ""
+    path: Annotated[str, Meta(description="Path of the folder.")] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,10 @@ class ImageTableOptions(TableOptions):
 
     image_column: Annotated[
         str | None,
-        Meta(description="Column of paths, relative to the table; unset finds it."),
+        Meta(description="Column of image files, relative to the table; unset detects it."),
     ] = None
     label_column: Annotated[
-        str | None, Meta(description="Column of class names; unset takes the one named label.")
+        str | None, Meta(description="Column of class names; unset uses a column named label.")
     ] = None
 
 
@@ -78,9 +79,11 @@ class PublishedOptions:
     """Options of the published data sets."""
 
     root: Annotated[
-        str, Meta(description="Folder of the data; what is missing there is downloaded to it.")
+        str, Meta(description="Folder of the data; missing files are downloaded to it.")
     ] = "data"
-    val: Annotated[Share, Meta(description="Share of the training split set aside.")] = 0.1
+    val: Annotated[
+        Share, Meta(description="Share of the training split that is set aside for validation.")
+    ] = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,7 @@ class EmnistOptions(PublishedOptions):
 
     variant: Annotated[
         Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"],
-        Meta(description="Which of its data sets."),
+        Meta(description="Which variant of the data set."),
     ] = "balanced"
 
 
@@ -98,14 +101,14 @@ class ImageClassificationOptions:
     """Options of `image-cls`."""
 
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Of the target (Szegedy et al., 2015).")
+        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Before the classifier.")] = 0.0
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.0
     mixup: Annotated[
-        float, Meta(ge=0, description="Alpha of MixUp (Zhang et al., 2017); 0 for none.")
+        float, Meta(ge=0, description="Alpha of MixUp (Zhang et al., 2017); 0 disables it.")
     ] = 0.0
     cutmix: Annotated[
-        float, Meta(ge=0, description="Alpha of CutMix (Yun et al., 2019); 0 for none.")
+        float, Meta(ge=0, description="Alpha of CutMix (Yun et al., 2019); 0 disables it.")
     ] = 0.0
 
 
@@ -123,22 +126,24 @@ class ImageRetrievalOptions:
     ] = "supcon"
     dim: Annotated[
         Annotated[int, Meta(ge=2)] | None,
-        Meta(description="Length of an embedding; none takes the backbone's features as they are."),
+        Meta(
+            description="Dimension of the embedding; none uses the backbone's features as they are."
+        ),
     ] = 128
     temperature: Annotated[
-        float, Meta(gt=0, description="Of supcon: similarities are divided by it.")
+        float, Meta(gt=0, description="Temperature of supcon, by which similarities are divided.")
     ] = 0.1
     margin: Annotated[
         Annotated[float, Meta(ge=0, lt=3.14)] | None,
         Meta(
-            description="Of triplet (a distance; 0.2), arcface (an angle in radians; 0.5) and "
-            "proxy (a cosine; 0.1); unset takes the figure in brackets."
+            description="Margin of triplet (a distance; default 0.2), arcface (an angle in "
+            "radians; 0.5) and proxy (a cosine; 0.1)."
         ),
     ] = None
     scale: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="Of the cosines of arcface (30) and proxy (32); unset takes these."),
+        Meta(description="Scale of the cosines of arcface (default 30) and proxy (32)."),
     ] = None
     group_size: Annotated[
-        int, Meta(ge=2, description="Samples of one class in a batch, for supcon and triplet.")
+        int, Meta(ge=2, description="Samples per class in a batch, for supcon and triplet.")
     ] = 4

@@ -197,7 +197,7 @@ class TestShow:
             "name": "val",
             "type": "float >= 0 and < 1",
             "default": 0.1,
-            "description": "Share of samples that choose the best model.",
+            "description": "Share of samples for validation.",
         }
         assert found["defaults"]["backbone.image_size"] == 32
         assert found["contract"]["targets"] == ["class"]
