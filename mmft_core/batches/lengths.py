@@ -6,11 +6,11 @@ numbers of tokens 3%.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from mmft_core import cpus
 from mmft_core.contracts import Processor, Split, TargetCodec
 from mmft_core.distributed import processes
 from mmft_core.errors import SampleError
@@ -61,7 +61,7 @@ def _measure(
 
     Tokenizers release Python's lock, so threads suffice.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpus.available()) as pool:
         of_chunk = partial(_measure_chunk, split, processors, codec)
         for start, found in zip(chunks, pool.map(of_chunk, chunks), strict=True):
             if found is None:

@@ -7,7 +7,6 @@ number of worker processes changes nothing, and neither does an interruption.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from mmft_core import cpus
 from mmft_core.batches.prepared import Loaded, PreparedSplit
 from mmft_core.batches.sized import pack
 from mmft_core.batches.windows import EvaluationKeys, Key, TrainingKeys
@@ -154,8 +154,7 @@ def _start_worker(_: int, *, end_with_parent: bool) -> None:
 
 
 def choose_workers(wanted: int | None, processes: int = 1) -> int:
-    """The number of worker processes: as asked, or by the cores that this process may use."""
+    """The number of worker processes: as asked, or by the CPUs that this process may use."""
     if wanted is not None:
         return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(0, min(8, (cores or 1) // (2 * processes)))
+    return max(0, min(8, cpus.available() // (2 * processes)))

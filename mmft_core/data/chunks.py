@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from mmft_core import cpus
 from mmft_core.distributed import processes
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def in_chunks(
     """
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     own, results = processes.share(chunks), []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpus.available()) as pool:
         for chunk, result in zip(own, pool.map(work, own), strict=True):
             results.append(result)
             on_done(len(chunk) * processes.count())

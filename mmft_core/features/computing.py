@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmft_core import cpus
 from mmft_core.batches.lengths import measure_here
 from mmft_core.batches.loading import batches, choose_workers, evaluation_loader
 from mmft_core.batches.prepared import PreparedSplit
@@ -105,7 +105,7 @@ def keys_of(encoder: Encoder, split: Split, tolerant: tuple[type[Exception], ...
             return NO_KEY
         return hashlib.blake2b(processor.stamp(raw), digest_size=KEY_BYTES).digest()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpus.available()) as pool:
         found = list(pool.map(key, range(len(split)), chunksize=256))
     return np.array(found, dtype=f"S{KEY_BYTES}")
 

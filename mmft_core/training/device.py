@@ -9,6 +9,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
+from mmft_core import cpus
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
@@ -26,6 +27,7 @@ def make_accelerator(config: EngineConfig, *, partial: bool = False) -> Accelera
         ConfigError: the precision is none of the device's, or `accelerate launch` was configured to
             decide what a run's settings do.
     """
+    cpus.limit_threads()
     for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise ConfigError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from mmft_audio.espeak import Voice, synthesizer
+from mmft_core import cpus
 from mmft_core.cache import cached_folder
 from mmft_core.extras import require_extra
 
@@ -64,7 +64,7 @@ def spoken_folder(
 def _speak_all(spoken: Sequence[Spoken], folder: Path) -> None:
     for parent in {(folder / one.file).parent for one in spoken}:
         parent.mkdir(parents=True, exist_ok=True)
-    processes = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    processes = cpus.available()
     jobs = [(spoken[start::_JOBS], folder) for start in range(_JOBS)]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         pool.starmap(_speak, jobs, chunksize=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mmft_core import cpus
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Inspector, Split, Traits
 from mmft_core.data.remarks import collecting
@@ -86,7 +86,7 @@ def look(
     """Look at every sample of every split, in order."""
     done, total = 0, sum(len(split) for split in splits.values())
     for name, split in splits.items():
-        workers = (os.cpu_count() or 1) if len(split) > 4 * _CHUNK else 0
+        workers = cpus.available() if len(split) > 4 * _CHUNK else 0
         loader: DataLoader[Look] = DataLoader(
             _Looks(name, split, inspectors),
             batch_size=_CHUNK,

@@ -9,6 +9,7 @@ import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 
+from mmft_core import cpus
 from mmft_launch.job import Job
 
 
@@ -66,7 +67,7 @@ def start(job: Job, meeting_point: str | None = None) -> int:
 
 def _threads(job: Job) -> int:
     """Threads of each process, so that all of them together have the machine's cores."""
-    return max(1, (os.cpu_count() or 1) // job.processes)
+    return max(1, cpus.available() // job.processes)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mmft_core import cpus
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor, Sample, Split
 from mmft_core.digests import digest_of
@@ -115,7 +116,7 @@ class DatasetLibrary(Library):
         return library == self.name
 
     def stamps(self) -> list[str]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cpus.available()) as pool:
             return list(pool.map(self._stamp, range(len(self.split)), chunksize=256))
 
     def preview(self, index: int) -> Preview | None:

@@ -14,6 +14,7 @@ from typing import Self
 
 import torch
 
+from mmft_core import cpus
 from mmft_core.errors import TrainingError
 from mmft_sweep.folder import SweepFolder
 
@@ -104,7 +105,7 @@ class Jobs:
         self.check()
 
     def _threads(self) -> int:
-        return max(1, (os.cpu_count() or 1) // self.count)
+        return max(1, cpus.available() // self.count)
 
     def _environment(self, number: int) -> dict[str, str]:
         environment = {"OMP_NUM_THREADS": str(self._threads())} | os.environ

@@ -9,7 +9,6 @@ backbone.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
@@ -19,6 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from mmft_core import cpus
 from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import BackboneContext, Split
 from mmft_core.errors import ConfigError, SampleError
@@ -109,7 +109,7 @@ def find(split: Split, modality: str) -> PixelRange | None:
     """
     count = min(_LOOKED_AT, len(split))
     places = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpus.available()) as pool:
         looks = pool.map(partial(_look, split, modality), places)
         found = [look for look in looks if look is not None]
     return _range_of(found) if found else None

@@ -1,0 +1,60 @@
+"""One place says how many CPUs there are, and torch takes no more threads than that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmft_core
+
+ROOT = Path(mmft_core.__file__).parents[1]
+PROGRAM = """
+import os
+if {pinned}:
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+import torch
+torch.set_num_threads(3)
+from mmft_core import cpus
+from mmft_core.planning.config import EngineConfig
+from mmft_core.training.device import make_accelerator
+make_accelerator(EngineConfig(device="cpu", precision="fp32"))
+print(cpus.available(), torch.get_num_threads())
+"""
+
+
+def told(pinned: bool = False, **environment: str) -> list[str]:
+    """How many CPUs there are said to be, and how many threads torch has of the three it had."""
+    others = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    path = os.pathsep.join(filter(None, sys.path))
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(pinned=pinned)],
+        env=others | {"PYTHONPATH": path} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return ended.stdout.split()
+
+
+def test_threads_stay_within_a_limit() -> None:
+    assert told(LOKY_MAX_CPU_COUNT="1") == ["1", "1"]
+
+
+def test_a_number_of_threads_that_was_asked_for_is_kept() -> None:
+    assert told(LOKY_MAX_CPU_COUNT="1", OMP_NUM_THREADS="3") == ["1", "3"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinities here")
+def test_a_pinned_process_has_the_cpus_that_it_is_pinned_to() -> None:
+    assert told(pinned=True) == ["1", "1"]
+
+
+def test_everything_else_asks_there() -> None:
+    files = [f for name in ("mmft_core", "plugins") for f in (ROOT / name).rglob("*.py")]
+    words = ("os.cpu_count", "sched_getaffinity", "multiprocessing.cpu_count")
+    assert not [f for f in files if any(word in f.read_text(encoding="utf-8") for word in words)]
