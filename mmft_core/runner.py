@@ -41,7 +41,7 @@ from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.trackers.following import Tracking
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
-from mmft_core.training.device import make_accelerator
+from mmft_core.training.device import chosen_precision, make_accelerator
 from mmft_core.training.engine import Engine, Outcome
 from mmft_core.training.fitting_batch import out_of_memory_error
 from mmft_core.training.monitor import Monitor, choose_monitor
@@ -175,10 +175,13 @@ class _Run:
         command: str,
     ) -> None:
         self.started = time.perf_counter()
-        self.plan, self.dataset, self.task, self.data = plan, dataset, task, data
+        self.plan, self.dataset, self.task = plan, dataset, task
         self.samples = samples
         self.directory, self.command = directory, command
-        self.accelerator = make_accelerator(plan.engine, partial=plan.task.spec.partial)
+        self.accelerator = make_accelerator(
+            plan.engine, partial=plan.task.spec.partial, chosen=data.get("trained_in")
+        )
+        self.data = {"trained_in": chosen_precision(self.accelerator), **data}
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
             batch_norm.synchronize(task, self.accelerator.device)
         told = plan.tracking if processes.is_main() else TrackingConfig()

@@ -97,8 +97,9 @@ class EngineConfig:
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         Meta(
-            description="auto: bf16 where the device computes in it, fp16 on older GPUs; a model "
-            "is judged and used in fp32 on a CPU."
+            description="Precision of training. auto is bf16 on GPUs that have it, fp16 on older "
+            "ones, and on a CPU bf16 if it is measured to be faster than fp32; on a CPU, models are "
+            "evaluated and used in fp32."
         ),
     ] = "auto"
     tune: Annotated[

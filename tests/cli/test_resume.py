@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -82,6 +83,25 @@ def test_a_signal_ends_cleanly_and_resumes_equally(
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None:
+    """Even where this machine would choose the other one."""
+    output, log = tmp_path / "run", tmp_path / "log"
+    process = Cli(arguments(output, workers=0), log)
+    process.wait_for(output / "checkpoints" / "step-2")
+    process.kill()
+    file = output / "data.json"
+    data = json.loads(file.read_text())
+    began, other = data["trained_in"]["precision"], {"no": "bf16", "bf16": "no"}
+    assert data["trained_in"]["device"] == "cpu"
+    data["trained_in"]["precision"] = other[began]
+    file.write_text(json.dumps(data))
+    process = Cli(["run", "--resume", output], log)
+    assert process.wait() == 0, process.text
+    names = {"no": "fp32", "bf16": "bf16"}
+    assert f"(cpu, {names[other[began]]})" in process.text.partition("go on at step")[2]
 
 
 @pytest.mark.slow
