@@ -14,6 +14,7 @@ from mmft_core.specs import (
     BackboneSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     MetricSpec,
     TaskSpec,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "CommandSpec",
     "Component",
     "DatasetSpec",
+    "ExporterSpec",
     "MetricSpec",
     "MmftError",
     "Registry",

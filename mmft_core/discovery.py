@@ -24,6 +24,7 @@ from mmft_core.specs import (
     BackboneSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     MetricSpec,
     Spec,
     TaskSpec,
@@ -35,6 +36,7 @@ HOOKS: dict[str, type[Spec]] = {
     "register_task": TaskSpec,
     "register_metric": MetricSpec,
     "register_command": CommandSpec,
+    "register_exporter": ExporterSpec,
 }
 
 

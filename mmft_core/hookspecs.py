@@ -40,7 +40,14 @@ from collections.abc import Sequence
 
 import pluggy
 
-from mmft_core.specs import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec
+from mmft_core.specs import (
+    BackboneSpec,
+    CommandSpec,
+    DatasetSpec,
+    ExporterSpec,
+    MetricSpec,
+    TaskSpec,
+)
 
 PROJECT = "mmft"
 
@@ -71,3 +78,8 @@ def register_metric() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_command() -> Sequence[CommandSpec]:  # type: ignore[empty-body]
     """Return the commands that the plugin adds to `mmft`."""
+
+
+@hookspec
+def register_exporter() -> Sequence[ExporterSpec]:  # type: ignore[empty-body]
+    """Return the formats of exports that the plugin offers."""

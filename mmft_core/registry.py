@@ -19,6 +19,7 @@ from mmft_core.specs import (
     BackboneSpec,
     CommandSpec,
     DatasetSpec,
+    ExporterSpec,
     Kind,
     MetricSpec,
     PartSpec,
@@ -83,10 +84,21 @@ class Component(Generic[S]):
         Raises:
             MissingExtraError: packages that it needs are not installed.
         """
-        missing = self.missing_extras()
-        if missing:
-            raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
+        self._check_extras()
         return resolve(self.spec.build)(options, context)
+
+    def make(self) -> Any:
+        """Call the `build` of a component that takes neither options nor a context.
+
+        Raises:
+            MissingExtraError: packages that it needs are not installed.
+        """
+        self._check_extras()
+        return resolve(self.spec.build)()
+
+    def _check_extras(self) -> None:
+        if missing := self.missing_extras():
+            raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
 
     def load(self) -> Any:
         """Import what the component's `build` names.
@@ -98,9 +110,7 @@ class Component(Generic[S]):
         try:
             return resolve(self.spec.build)
         except PluginError:
-            if missing := self.missing_extras():
-                what = f"{self.kind} '{self.name}'"
-                raise missing_error(what, missing, self.distribution) from None
+            self._check_extras()
             raise
 
 
@@ -144,6 +154,9 @@ class Registry:
 
     def command(self, name: str) -> Component[CommandSpec]:
         return cast("Component[CommandSpec]", self.get("command", name))
+
+    def exporter(self, name: str) -> Component[ExporterSpec]:
+        return cast("Component[ExporterSpec]", self.get("exporter", name))
 
     def get(self, kind: Kind, name: str) -> Component[Spec]:
         """Return the component of that name, bare or as "plugin/name".

@@ -24,10 +24,10 @@ API_VERSION = 1
 OLDEST_API_VERSION = 1
 """The oldest version for which a plugin may have been written."""
 
-Kind = Literal["backbone", "dataset", "task", "metric", "command"]
+Kind = Literal["backbone", "dataset", "task", "metric", "command", "exporter"]
 PARTS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")
 """The kinds of which a run is made."""
-KINDS: tuple[Kind, ...] = (*PARTS, "command")
+KINDS: tuple[Kind, ...] = (*PARTS, "command", "exporter")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -253,6 +253,16 @@ class CommandSpec(Spec):
 
     section: str = "Other commands"
     distributed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec(Spec):
+    """A format of exports. Its `build` is called without arguments and gives an `ExportReader`.
+
+    Its name is what `mmft export --format` takes, and the "kind" in `export.json`.
+    """
+
+    kind = "exporter"
 
 
 def resolve(path: str) -> Any:

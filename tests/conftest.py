@@ -163,7 +163,7 @@ def forked_suggest(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def quick_latencies() -> Iterator[None]:
     """The latency of an export is measured a few times only: tests do not look at it."""
-    from mmft_core.export import comparison
+    from mmft_export import comparison
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "_SECONDS", 0.0)

@@ -62,9 +62,9 @@ def evaluate(
     mmft eval runs/flowers
     mmft eval runs/flowers --dataset ./new-photos
     """
-    from mmft_core.export import folder
+    from mmft_core import opening
 
-    run_dir, registry = folder.place(run_dir), discover()
+    run_dir, registry = opening.place(run_dir), discover()
     tree = own = RunDirectory(run_dir).open()
     if dataset is not None:
         tree = with_data(tree, dataset, registry)
@@ -86,7 +86,7 @@ def evaluate(
     from mmft_core.own_data import OwnData
     from mmft_core.parts import build_metrics, tell_warnings
 
-    model = folder.load(run_dir, registry, settings)
+    model = opening.load(run_dir, registry, settings)
     check_engine(model, settings)
     display = make_display(console(stderr=True))
     try:

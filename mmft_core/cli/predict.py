@@ -102,7 +102,7 @@ def predict(
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
-    from mmft_core.export import folder
+    from mmft_core import opening
     from mmft_core.files import storage_errors
 
     if bool(inputs) == (dataset is not None):
@@ -114,10 +114,10 @@ def predict(
     refuse_mixed(inputs)
     data = () if dataset is None else ("dataset",)
     settings = later_settings(assignments, ("task", *data, *ENGINE))
-    run_dir, registry = folder.place(run_dir), discover()
+    run_dir, registry = opening.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)
-    model = folder.load(run_dir, registry, settings)
+    model = opening.load(run_dir, registry, settings)
     predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if raw and form != "csv":

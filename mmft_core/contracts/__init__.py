@@ -33,6 +33,7 @@ from mmft_core.contracts.data import (
     Tensors,
     map_tensors,
 )
+from mmft_core.contracts.exporters import ExportReader
 from mmft_core.contracts.graphs import Axes, Graph, Runner
 from mmft_core.contracts.inspection import (
     Bytes,
@@ -74,6 +75,7 @@ __all__ = [
     "DatasetContext",
     "DatasetInfo",
     "Example",
+    "ExportReader",
     "Extent",
     "Features",
     "Floats",

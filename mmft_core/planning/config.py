@@ -98,8 +98,8 @@ class EngineConfig:
         Literal["auto", "fp32", "bf16", "fp16"],
         Meta(
             description="Precision of training. auto is bf16 on GPUs that have it, fp16 on older "
-            "ones, and on a CPU bf16 if it is measured to be faster than fp32; on a CPU, models are "
-            "evaluated and used in fp32."
+            "ones, and on a CPU bf16 if it is measured to be faster than fp32; on a CPU, models "
+            "are evaluated and used in fp32."
         ),
     ] = "auto"
     tune: Annotated[

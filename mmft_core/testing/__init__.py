@@ -28,6 +28,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
 from mmft_core.hookspecs import PROJECT
 from mmft_core.registry import Component
+from mmft_core.specs import PARTS
 
 if TYPE_CHECKING:
     from mmft_core.testing.workbench import Workbench
@@ -82,11 +83,20 @@ def plugin_checks(
 
 def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
-    from mmft_core.testing import backbones, commands, common, datasets, generators, metrics, tasks
+    from mmft_core.testing import (
+        backbones,
+        commands,
+        common,
+        datasets,
+        exporters,
+        generators,
+        metrics,
+        tasks,
+    )
 
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
-    if component.kind == "command":
-        return [*checks, *commands.CHECKS]
+    if component.kind not in PARTS:
+        return checks + {"command": commands, "exporter": exporters}[component.kind].CHECKS
     checks += common.PART_CHECKS
     if component.kind == "dataset":
         checks += datasets.CHECKS

@@ -39,4 +39,4 @@ def _with_subcommands(name: str, command: click.Command) -> Iterator[tuple[str, 
             yield from _with_subcommands(f"{name} {inner.name}", inner)
 
 
-CHECKS = (help_is_light, says_what_it_does)
+CHECKS = [help_is_light, says_what_it_does]

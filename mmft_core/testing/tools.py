@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from mmft_core.contracts import Graph
 from mmft_core.errors import ExportError, IncompatibleError
-from mmft_core.export.tracing import trace
 from mmft_core.registry import Component
+from mmft_core.tracing import trace
 
 
 def skip_without_extras(component: Component[Any]) -> None:

@@ -187,9 +187,9 @@ def load_embedder(
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
-    from mmft_core.export import folder
+    from mmft_core import opening
 
-    model = folder.load(run_dir, registry)
+    model = opening.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
         raise IncompatibleError(
             f"{run_dir} is a run of '{model.component.name}', which gives "
@@ -220,7 +220,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
 
 def identify(run_dir: Path, modality: str) -> Identity:
     """Of what model an index of this run is."""
-    from mmft_core.export.folder import fingerprint
+    from mmft_core.opening import fingerprint
     from mmft_search.items import Identity
 
     return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)

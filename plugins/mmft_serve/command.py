@@ -90,18 +90,18 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
+    from mmft_core import opening
     from mmft_core.batches.loading import choose_workers
-    from mmft_core.export import folder
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
 
     settings = read_settings(**given, workers=max(2, choose_workers(None)))
     served = served_by(run_dir, backend)
     changed = later_settings(assignments, ("task", *ENGINE))
-    model = folder.load(served, discover(), changed)
+    model = opening.load(served, discover(), changed)
     predictor = make_predictor(model, changed, settings.max_batch)
-    searcher = open_index(folder.place(run_dir), predictor)
-    app = create_app(folder.title(served), predictor, settings, searcher)
+    searcher = open_index(opening.place(run_dir), predictor)
+    app = create_app(opening.title(served), predictor, settings, searcher)
     with server.listen(host, port) as listener:
         service = server.Server(app, settings)
         with service.ended_by_signals():
@@ -120,11 +120,11 @@ def served_by(run_dir: Path, backend: str | None) -> Path:
     Raises:
         ConfigError: an export cannot be served so, or there is none.
     """
-    from mmft_core.export import folder
+    from mmft_core import opening
 
-    found = folder.find_export(run_dir)
+    found = opening.find_export(run_dir)
     if found is not None:
-        kind = folder.describe(found).kind
+        kind = opening.description(found)["kind"]
         if backend is not None and (backend == "onnx") != (kind == "onnx"):
             raise ConfigError(
                 f"{found} is an export in the format {kind}, which --backend {backend} is not for.",
@@ -134,7 +134,7 @@ def served_by(run_dir: Path, backend: str | None) -> Path:
     if backend != "onnx":
         return run_dir
     own = run_dir / "export" / "onnx"
-    if folder.find_export(own) is None:
+    if opening.find_export(own) is None:
         raise ConfigError(
             f"There is no ONNX export of {run_dir}.", hint=f"Make it with: mmft export {run_dir}"
         )

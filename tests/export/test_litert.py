@@ -16,18 +16,17 @@ import pytest
 import torch
 from torch import nn
 
-from mmft_core import discover
+from mmft_core import discover, opening
 from mmft_core.contracts import Graph, Tensors
 from mmft_core.errors import ExportError
-from mmft_core.export import folder as exports
-from mmft_core.export.comparison import leaves
-from mmft_core.export.exporting import export
-from mmft_core.export.litert_format import LiteRT
-from mmft_core.export.tracing import Traced, trace
-from mmft_core.export.wanted import Wanted
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
 from mmft_core.sinks import Sink
+from mmft_core.tracing import Traced, trace
+from mmft_export.comparison import leaves
+from mmft_export.exporting import export
+from mmft_export.litert_format import LiteRT
+from mmft_export.wanted import Wanted
 from tests.conftest import Finished
 from tests.export.runs import RUNS
 from tests.export.test_tasks import predicted, same, samples
@@ -134,7 +133,7 @@ def test_an_export_predicts_what_the_run_does(name: str, tmp_path: Path) -> None
     assert found.samples and found.difference is not None and found.difference < 1e-4
     split = samples(run)
     there, here = (
-        Predictor(exports.load(path, registry), EngineConfig(precision="fp32", device="cpu"))
+        Predictor(opening.load(path, registry), EngineConfig(precision="fp32", device="cpu"))
         for path in (place, run)
     )
     for chosen in ([0], [1, 2, 3, 4, 5, 6, 7]):

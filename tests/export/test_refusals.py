@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core import extras
+from mmft_core import registry
 from tests.conftest import Finished
 from tests.export.runs import RUNS
 
@@ -68,7 +68,7 @@ def test_changed_and_missing_files(export: Path, mmft: Mmft) -> None:
     "change, sentence",
     [
         ({"format": 2, "mmft": "9.9"}, "its format is 2, written by mmft 9.9"),
-        ({"kind": "onnxx"}, "'onnxx' is no format of graphs. Did you mean 'onnx'?"),
+        ({"kind": "onnxx"}, "no exporter named 'onnxx'. Did you mean 'onnx'?"),
         ({"graphs": []}, "lacks the graph 'model'"),
         ({"graphs": 3}, "cannot be read"),
     ],
@@ -128,12 +128,12 @@ def test_options_that_do_not_go_together(
 def test_packages_that_are_not_installed(
     kind: str, run: Path, export: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = extras.extra_installed
+    installed = registry.extra_installed
     monkeypatch.setattr(
-        extras, "extra_installed", lambda d, extra: extra != kind and installed(d, extra)
+        registry, "extra_installed", lambda d, extra: extra != kind and installed(d, extra)
     )
     found = mmft("export", run, "--format", kind)
-    refused(found, f"The format {kind} needs packages", f"pip install 'mmft[{kind}]'")
+    refused(found, f"exporter '{kind}' needs packages", f"pip install 'mmft[{kind}]'")
     assert not (run / "export" / kind).exists()
     file = export / "export.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": kind}))

@@ -17,22 +17,21 @@ from typing import Any
 
 import pytest
 
-from mmft_core import discover
+from mmft_core import discover, opening
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Graph, Split
 from mmft_core.data.splits import Unlabelled
-from mmft_core.export import exporting
-from mmft_core.export import folder as exports
-from mmft_core.export.comparison import leaves
-from mmft_core.export.exporting import export
-from mmft_core.export.tracing import Traced, trace
-from mmft_core.export.wanted import Wanted
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.parts import build_dataset
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
+from mmft_core.tracing import Traced, trace
+from mmft_export import exporting
+from mmft_export.comparison import leaves
+from mmft_export.exporting import export
+from mmft_export.wanted import Wanted
 from tests.export.runs import RUNS
 from tests.export.tools import same
 
@@ -94,7 +93,7 @@ def test_an_export_predicts_what_the_run_does(
     assert found.samples and (found.alike is None or found.alike == 1)
     split = samples(run)
     there, here = (
-        Predictor(exports.load(path, registry), EngineConfig(precision="fp32", device="cpu"))
+        Predictor(opening.load(path, registry), EngineConfig(precision="fp32", device="cpu"))
         for path in (place, run)
     )
     for chosen in ([0], [1, 2, 3, 4, 5, 6, 7], [2, 0]):

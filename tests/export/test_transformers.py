@@ -29,9 +29,9 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
-from mmft_core.export import weights
 from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest
+from mmft_export import weights_format as weights
 from tests.audio.networks import Recordings
 from tests.export.families import AUDIO, TEXT, Family
 from tests.text.tools import TEXTS, Texts

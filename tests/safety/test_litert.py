@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmft_core.export import formats
+from mmft_core import registry
 from tests.conftest import Finished
 from tests.faults.garbage import Bomb
 from tests.safety.canary import NAME
@@ -33,8 +33,8 @@ SCORES = np.array([[1.0, 2.0]])
 RUN = """
 import sys
 from pathlib import Path
-from mmft_core.export import folder
-from mmft_core.export.litert_format import LiteRT
+from mmft_export import folder
+from mmft_export.litert_format import LiteRT
 import torch
 told = folder.describe(Path(sys.argv[1])).graphs[0]
 tokens, mask = torch.zeros(1, 16, dtype=torch.int64), torch.ones(1, 16, dtype=torch.bool)
@@ -80,7 +80,7 @@ def exported(text_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def export(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(formats, "require_extra", lambda *_: None)
+    monkeypatch.setattr(registry, "extra_installed", lambda *_: True)
     return Path(shutil.copytree(exported, tmp_path / "export"))
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from mmft_core import discover
-from mmft_core.export import folder
+from mmft_core import discover, opening
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
 from mmft_serve.app import create_app
@@ -68,7 +67,7 @@ def test_requests_that_take_longer_than_the_server_waits(digits: Path) -> None:
 
 def test_two_servers_that_are_restarted_in_turn(topics: Path) -> None:
     """Neither a connection that is kept nor a new one is lost."""
-    predictor = Predictor(folder.load(topics, discover()), EngineConfig())
+    predictor = Predictor(opening.load(topics, discover()), EngineConfig())
     allowed = ServeSettings(drain_delay=0.6)
 
     class Running:

@@ -18,10 +18,9 @@ import soundfile
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core import discover
+from mmft_core import discover, opening
 from mmft_core.cli import main
 from mmft_core.contracts import Batch
-from mmft_core.export import folder
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
 from mmft_serve.app import create_app
@@ -73,7 +72,7 @@ def serving(
     Args:
         around: is given the network and gives what is called in its place.
     """
-    predictor = Predictor(folder.load(run, discover()), EngineConfig())
+    predictor = Predictor(opening.load(run, discover()), EngineConfig())
     searcher = open_index(run, predictor)
     allowed = ServeSettings(**{"drain_delay": 0.0} | settings)
     app = create_app(run.name, predictor, allowed, searcher, around(predictor.compute))

@@ -6,7 +6,7 @@ import contextlib
 import importlib.metadata
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.export.formats import GraphFormat
-from mmft_core.export.tracing import GraphInfo, TensorInfo, Traced, filled
 from mmft_core.quiet import quieted
+from mmft_core.tracing import GraphInfo, TensorInfo, Traced, filled
+from mmft_export import quantization
+from mmft_export.formats import GraphFormat, Job
+from mmft_export.quantization import Recorder
 
 OPSET = 20
 
@@ -26,8 +28,20 @@ class Onnx(GraphFormat):
     """Graphs whose inputs, outputs and dimensions of any size have the names of the task's."""
 
     suffix = ".onnx"
+    quantizations = ("int8", "int8-static")
 
-    def write(self, traced: Traced, file: Path) -> None:
+    def quantize(self, full: Path, infos: Sequence[GraphInfo], job: Job, folder: Path) -> None:
+        if job.quantize == "int8":
+            for info in infos:
+                quantization.quantize_dynamic(full / info.file, folder / info.file)
+            return
+        recorders = {i.name: Recorder(self.run(full / i.file, i), i) for i in infos}
+        job.calibrate(recorders)
+        for info in infos:
+            calls = recorders[info.name].calls
+            quantization.quantize_static(full / info.file, folder / info.file, calls)
+
+    def write_graph(self, traced: Traced, file: Path) -> None:
         try:
             with _silence():
                 found = torch.onnx.export(

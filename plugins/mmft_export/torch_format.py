@@ -10,9 +10,9 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.export.formats import GraphFormat
-from mmft_core.export.pt2_archive import UnsafeArchiveError, checked_copy, without_traces
-from mmft_core.export.tracing import GraphInfo, Traced, filled
+from mmft_core.tracing import GraphInfo, Traced, filled
+from mmft_export.formats import GraphFormat
+from mmft_export.pt2_archive import UnsafeArchiveError, checked_copy, without_traces
 
 
 class TorchExport(GraphFormat):
@@ -20,7 +20,7 @@ class TorchExport(GraphFormat):
 
     suffix = ".pt2"
 
-    def write(self, traced: Traced, file: Path) -> None:
+    def write_graph(self, traced: Traced, file: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of views of one tensor, which matter on GPUs alone.
             torch.export.save(without_traces(traced.program), file)

@@ -15,7 +15,7 @@ from mmft_core.discovery import discover
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from mmft_core.export.comparison import Comparison
+    from mmft_export.comparison import Comparison
 
 
 _HARDLY = 0.9
@@ -27,14 +27,15 @@ _HARDLY = 0.9
 @click.option(
     "--format",
     "kind",
-    metavar="onnx|torch-export|litert|safetensors",
+    metavar="FORMAT",
     default="onnx",
     show_default=True,
-    help="Format of the export.",
+    help="Format of the export, such as onnx, torch-export, litert or safetensors; "
+    "`mmft plugins --kind exporter` lists all.",
 )
 @click.option(
     "--quantize",
-    type=click.Choice(["int8", "int8-static"]),
+    metavar="int8|int8-static",
     help="Quantize an ONNX export to 8 bits: dynamically, or with ranges measured on training "
     "data.",
 )
@@ -104,9 +105,9 @@ def export(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import next_command
     from mmft_core.cli.tables import console
-    from mmft_core.export.exporting import export as make
-    from mmft_core.export.folder import describe
-    from mmft_core.export.wanted import Wanted
+    from mmft_export.exporting import export as make
+    from mmft_export.folder import describe
+    from mmft_export.wanted import Wanted
 
     wanted = Wanted(
         kind=kind,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.export.folder import find_export, form
-from mmft_core.export.formats import WEIGHTS, graph_format
+from mmft_core.opening import find_export
 from mmft_core.planning.trees import Tree
+from mmft_export.folder import form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class Wanted:
     """What is asked of an export.
 
     Attributes:
-        kind: the format, of `mmft_core.export.formats.FORMATS`.
-        quantize: int8 or int8-static; None for full precision.
+        kind: the format: the name of an exporter.
+        quantize: one of the exporter's `quantizations`; None for full precision.
         output: the folder; None for a place in the run's.
         dataset: the data that it is compared on; None for the run's own.
         settings: of these data, as {"dataset": {"target_column": "topic"}}.
@@ -42,19 +42,11 @@ class Wanted:
     def check(self) -> None:
         """Raises:
         ConfigError: this is not to be had together.
-        MissingExtraError: it needs packages that are not installed.
         """
-        if self.quantize is not None and self.kind != "onnx":
-            raise ConfigError(
-                f"--quantize {self.quantize} is for --format onnx, not {self.kind}.",
-                hint="Leave one of them out.",
-            )
         if self.settings and self.dataset is None:
             raise ConfigError(
                 "--set is for --dataset.", hint="Leave it out, or name a data set by --dataset."
             )
-        if self.kind != WEIGHTS:
-            graph_format(self.kind)
 
 
 def check_output(output: Path) -> None:

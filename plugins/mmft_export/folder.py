@@ -7,8 +7,6 @@ what goes in and comes out, how inputs are prepared, what the classes are called
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,14 +21,10 @@ from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Runner
 from mmft_core.digests import digest_of
 from mmft_core.errors import ExportError
-from mmft_core.export import weights
-from mmft_core.export.formats import WEIGHTS, graph_format
-from mmft_core.export.tracing import GraphInfo
 from mmft_core.files import is_within, json_text
+from mmft_core.opening import DESCRIPTION, FORMAT, description, unreadable
 from mmft_core.registry import Registry
-
-FORMAT = 1
-DESCRIPTION = "export.json"
+from mmft_core.tracing import GraphInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,35 +63,6 @@ class Description:
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
-def find_export(path: Path) -> Path | None:
-    """The folder of an export, given it or one of its files; None if it is something else."""
-    folder = path if path.is_dir() else path.parent
-    return folder if (folder / DESCRIPTION).is_file() else None
-
-
-def fingerprint(path: Path) -> str:
-    """The digest of a run's model or of an export, by which an index knows it."""
-    folder = find_export(path)
-    if folder is None:
-        return artifacts.fingerprint(path)
-    parts = [artifacts.fingerprint(folder), dict(describe(folder).files)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def place(path: Path) -> Path:
-    """The folder that a user means: of an export where a file of one is given."""
-    return find_export(path) or path
-
-
-def title(path: Path) -> str:
-    """What a run is called, or an export: after its run, and how it differs."""
-    folder = find_export(path)
-    if folder is None:
-        return path.resolve().name
-    told = describe(folder)
-    return f"{told.run or folder.resolve().name} ({form(told.kind, told.quantize)})"
-
-
 def form(kind: str, quantize: str | None) -> str:
     """A format and how it is quantized in one word."""
     return kind if quantize is None else f"{kind}-{quantize}"
@@ -109,13 +74,8 @@ def describe(folder: Path) -> Description:
     Raises:
         ExportError: it is damaged, or of another mmft.
     """
+    content = description(folder)
     try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(
-                f"its format is {content['format']}, written by mmft {content['mmft']}; "
-                f"this is mmft {mmft_core.__version__}, which reads format {FORMAT}"
-            )
         told = msgspec.convert(content, Description)
         for name in (*told.files, *(graph.file for graph in told.graphs)):
             if not is_within(name):
@@ -123,42 +83,9 @@ def describe(folder: Path) -> Description:
         for tensor in (t for g in told.graphs for t in (*g.inputs, *g.outputs)):
             if not isinstance(getattr(torch, tensor.dtype, None), torch.dtype):
                 raise ValueError(f"'{tensor.dtype[:80]}' is no type of tensors")
-        return told
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(
-            f"The export in {folder} cannot be read: {error}.",
-            hint="Make it anew with `mmft export RUN_DIR`.",
-        ) from error
-
-
-def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = None) -> LoadedModel:
-    """Load a run's model, or an export that takes its place.
-
-    Args:
-        path: of a run, its model, an export or a file of one.
-
-    Raises:
-        ExportError: the export is damaged.
-        MissingExtraError: its format needs packages that are not installed.
-        As `mmft_core.artifacts.load` does.
-    """
-    folder = find_export(path)
-    if folder is None:
-        return artifacts.load(path, registry, settings)
-    told = describe(folder)
-    if told.kind == WEIGHTS:
-        _check_files(folder, told)
-        model = artifacts.load_empty(folder, registry, settings)
-        weights.read(model.task, folder)
-        return model
-    return adopted(folder, registry, open_graphs(folder, told), settings)
-
-
-def open_graphs(folder: Path, told: Description) -> dict[str, Runner]:
-    """What computes the graphs of an export, by their names."""
-    written = graph_format(told.kind)
-    _check_files(folder, told)
-    return {graph.name: written.run(folder / graph.file, graph) for graph in told.graphs}
+    except ValueError as error:
+        raise unreadable(folder, error) from error
+    return told
 
 
 def adopted(
@@ -186,7 +113,7 @@ def _drop_weights(task: torch.nn.Module) -> None:
                 setattr(module, name, None)
 
 
-def _check_files(folder: Path, told: Description) -> None:
+def check_files(folder: Path, told: Description) -> None:
     """Raises:
     ExportError: a file is missing or holds something else.
     """

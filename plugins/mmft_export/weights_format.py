@@ -7,18 +7,41 @@ what the task adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmft_core import artifacts
+from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import PublishedModel, Task, Tensors
 from mmft_core.contracts.published import WEIGHTS
 from mmft_core.errors import ExportError
+from mmft_core.registry import Registry
+from mmft_export import folder as exports
+from mmft_export.formats import Exporter, Job, Written
 
 _HEAD = "head.safetensors"
+
+
+class Safetensors(Exporter):
+    """Weights without graphs."""
+
+    def write(self, job: Job, folder: Path) -> Written:
+        files, notes = write(job.model.task, folder)
+        return Written(files, {"torch": torch.__version__}, notes=tuple(notes))
+
+    def load(
+        self, folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
+    ) -> LoadedModel:
+        exports.check_files(folder, exports.describe(folder))
+        model = artifacts.load_empty(folder, registry, settings)
+        read(model.task, folder)
+        return model
 
 
 def write(task: Task, folder: Path) -> tuple[list[Path], list[str]]:

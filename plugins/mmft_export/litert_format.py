@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.export.formats import GraphFormat
-from mmft_core.export.tracing import GraphInfo, Size, TensorInfo, Traced, filled
+from mmft_core.tracing import GraphInfo, Size, TensorInfo, Traced, filled
+from mmft_export.formats import GraphFormat
 
 _ELSEWHERE = "--format onnx and torch-export take it."
 
@@ -42,7 +42,7 @@ class LiteRT(GraphFormat):
             outputs=tuple(_fixed(tensor, traced) for tensor in told.outputs),
         )
 
-    def write(self, traced: Traced, file: Path) -> None:
+    def write_graph(self, traced: Traced, file: Path) -> None:
         info = self.info(traced)
         example = {
             _plain(own.name): torch.ones(_sizes(fixed), dtype=own.torch_dtype)

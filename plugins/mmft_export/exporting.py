@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import mmft_core
-from mmft_core import artifacts
+from mmft_core import artifacts, opening
 from mmft_core.artifacts import LoadedModel
 from mmft_core.batches.prepared import PreparedSplit
-from mmft_core.contracts import Batch, Dataset, Split
+from mmft_core.contracts import Batch, Dataset, Runner, Split
 from mmft_core.data.splits import Joined, Subset, Unlabelled
-from mmft_core.errors import DataError, SampleError
-from mmft_core.export import folder as exports
-from mmft_core.export import quantization, weights
-from mmft_core.export.comparison import Comparison, compare
-from mmft_core.export.folder import Description
-from mmft_core.export.formats import WEIGHTS, graph_format
-from mmft_core.export.quantization import Recorder
-from mmft_core.export.tracing import GraphInfo, Traced, trace
-from mmft_core.export.wanted import Wanted, check_output, check_weights
+from mmft_core.errors import DataError, PluginError, SampleError
 from mmft_core.files import replacing_folder, sha256
 from mmft_core.inference.predictor import Predictor
 from mmft_core.kept_samples import KeptSamples
@@ -39,7 +31,13 @@ from mmft_core.planning.trees import dump_toml, merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.sinks import Sink
+from mmft_core.tracing import Traced, trace
 from mmft_core.training.monitor import choose_monitor
+from mmft_export import folder as exports
+from mmft_export.comparison import Comparison, compare
+from mmft_export.folder import Description
+from mmft_export.formats import Exporter, Job, Written, exporter_of
+from mmft_export.wanted import Wanted, check_output, check_weights
 
 _JUDGED = ("test", "val", "train")
 _EXAMPLES, _CALIBRATION = 3, 64
@@ -57,6 +55,7 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
         RunDirectoryError: the run is not finished, or the output is something else.
     """
     wanted.check()
+    exporter = exporter_of(registry, wanted.kind, wanted.quantize)
     directory = RunDirectory(run)
     tree = directory.open()
     directory.read_results()
@@ -77,7 +76,9 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     dataset = _data(directory, plan, wanted, sink)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
-        making = _Making(directory, wanted, registry, plan, model, dataset, judged, output)
+        making = _Making(
+            exporter, directory, wanted, registry, plan, model, dataset, judged, output
+        )
         making.make(temporary)
         found = making.compared(temporary, sink)
         found.check(exact=wanted.quantize is None, most=wanted.most)
@@ -105,6 +106,7 @@ def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, sink: Sink) -> Da
 class _Making:
     """The files of an export in the making."""
 
+    exporter: Exporter
     run: RunDirectory
     wanted: Wanted
     registry: Registry
@@ -124,24 +126,15 @@ class _Making:
         self._copy_settings(folder)
         shutil.copy(self.run.model / "model.json", folder)
         shutil.copytree(self.run.model / "assets", folder / "assets")
-        if self.wanted.kind == WEIGHTS:
-            files, notes = weights.write(self.model.task, folder)
-            told = self._description(folder, (), {"torch": torch.__version__}, files)
-            replace(told, notes=tuple(notes)).write(folder)
-            return
-        written = graph_format(self.wanted.kind)
-        traced = self._traced()
-        infos = tuple(written.info(one) for one in traced)
-        if self.wanted.quantize is None:
-            for one, info in zip(traced, infos, strict=True):
-                written.write(one, folder / info.file)
-        else:
-            with tempfile.TemporaryDirectory() as full:
-                for one, info in zip(traced, infos, strict=True):
-                    written.write(one, Path(full) / info.file)
-                self._quantize(Path(full), infos, folder)
-        files = sorted(f for f in folder.iterdir() if f.name.startswith(tuple(_names(infos))))
-        self._description(folder, infos, written.versions(), files).write(folder)
+        self.model.task.cpu().eval()
+        job = Job(self.model, self._traced, self.wanted.quantize, partial(self._calibrate, folder))
+        written = self.exporter.write(job, folder)
+        if not isinstance(written, Written):
+            raise PluginError(
+                f"The exporter '{self.wanted.kind}' returned a {type(written).__name__} from "
+                "`write`, not a Written."
+            )
+        self._description(folder, written).write(folder)
 
     def _copy_settings(self, folder: Path) -> None:
         """The run's settings, and its splits without the names of their samples."""
@@ -156,7 +149,7 @@ class _Making:
 
     def compared(self, folder: Path, sink: Sink) -> Comparison:
         """How what `make` wrote compares with the run."""
-        exported = exports.load(folder, self.registry)
+        exported = opening.load(folder, self.registry)
         size = sum((folder / file).stat().st_size for file in exports.describe(folder).files)
         return compare(
             Predictor(self.model, self.plan.engine),
@@ -170,7 +163,6 @@ class _Making:
         )
 
     def _traced(self) -> list[Traced]:
-        self.model.task.cpu().eval()
         graphs = self.model.task.graphs(self._example())
         processors = self.model.task.processors
         longest = {
@@ -197,30 +189,16 @@ class _Making:
         assert batch is not None
         return batch
 
-    def _quantize(self, full: Path, infos: tuple[GraphInfo, ...], folder: Path) -> None:
-        if self.wanted.quantize == "int8":
-            for info in infos:
-                quantization.quantize_dynamic(full / info.file, folder / info.file)
-            return
-        written = graph_format(self.wanted.kind)
-        recorders = {i.name: Recorder(written.run(full / i.file, i), i) for i in infos}
-        model = exports.adopted(folder, self.registry, recorders)
+    def _calibrate(self, folder: Path, runners: Mapping[str, Runner]) -> None:
+        """Have runners compute some samples of the training split."""
+        model = exports.adopted(folder, self.registry, runners)
         train = self.dataset.splits.get("train") or Joined(self.dataset.splits.values())
         # One at a time, so that no padding counts.
         predictor = Predictor(model, EngineConfig(batch_size=1, workers=0))
         for _ in predictor.outputs(_spread(train, _CALIBRATION)):
             pass
-        for info in infos:
-            calls = recorders[info.name].calls
-            quantization.quantize_static(full / info.file, folder / info.file, calls)
 
-    def _description(
-        self,
-        folder: Path,
-        graphs: tuple[GraphInfo, ...],
-        versions: Mapping[str, str],
-        files: list[Path],
-    ) -> Description:
+    def _description(self, folder: Path, written: Written) -> Description:
         processors = self.model.processors
         return Description(
             kind=self.wanted.kind,
@@ -228,16 +206,13 @@ class _Making:
             run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
-            versions={"mmft": mmft_core.__version__, **versions},
-            graphs=graphs,
-            files={f.relative_to(folder).as_posix(): sha256(f) for f in files},
+            versions={"mmft": mmft_core.__version__, **written.versions},
+            graphs=written.graphs,
+            files={f.relative_to(folder).as_posix(): sha256(f) for f in written.files},
             preprocessing={m: dict(p.manifest()) for m, p in processors.items()},
             classes=self.model.info.classes,
+            notes=written.notes,
         )
-
-
-def _names(infos: tuple[GraphInfo, ...]) -> list[str]:
-    return [info.file for info in infos]
 
 
 def _megabytes(model: LoadedModel) -> float:

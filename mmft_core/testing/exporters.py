@@ -1,0 +1,19 @@
+"""Checks of formats of exports."""
+
+from __future__ import annotations
+
+from mmft_core.contracts import ExportReader
+from mmft_core.registry import Component
+from mmft_core.specs import ExporterSpec
+from mmft_core.testing.tools import skip_without_extras
+from mmft_core.testing.workbench import Workbench
+
+
+def reads_exports(bench: Workbench, component: Component[ExporterSpec]) -> None:
+    """Its `build`, called without arguments, gives an `ExportReader`."""
+    skip_without_extras(component)
+    made = component.make()
+    assert isinstance(made, ExportReader), f"it built a {type(made).__name__}, not an ExportReader"
+
+
+CHECKS = [reads_exports]
