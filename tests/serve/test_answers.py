@@ -142,11 +142,8 @@ def test_speech_in_pieces(words: Path, tmp_path: Path, mmft: Mmft) -> None:
 def test_other_tasks(task: str, tmp_path: Path, mmft: Mmft) -> None:
     """One at a time, and several that wait for the model and share a batch."""
     steps = ("--set=engine.steps=60", "--set=engine.eval_every=60", "--lr=2e-3")
-    written = (
-        *steps,
-        "--set=task.max_new_tokens=6",
-        "--set=engine.precision=fp32",
-    )  # Learned, so that no text is a near tie.
+    # Learned, and in full precision, so that no text is a near tie.
+    written = (*steps, "--set=task.max_new_tokens=6", "--set=engine.precision=fp32")
     pictures = [tmp_path / f"{colour}.png" for colour in ("red", "lime", "blue")]
     for file in pictures:
         file.write_bytes(plain(file.stem))
