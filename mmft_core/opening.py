@@ -15,7 +15,9 @@ import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import ExportReader
+from mmft_core.digests import digest_of
 from mmft_core.errors import ExportError, PluginError
+from mmft_core.files import is_within
 from mmft_core.registry import Registry
 
 FORMAT = 1
@@ -48,6 +50,9 @@ def description(folder: Path) -> Mapping[str, Any]:
             )
         if not isinstance(content["kind"], str):
             raise ValueError("its kind is not a text")
+        for name in content.get("files", {}):
+            if not is_within(name):
+                raise ValueError(f"'{name[:80]}' lies outside of it")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise unreadable(folder, error) from error
     found: Mapping[str, Any] = content
@@ -97,10 +102,28 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
     folder = find_export(path)
     if folder is None:
         return artifacts.load(path, registry, settings)
-    exporter = registry.exporter(description(folder)["kind"])
+    told = description(folder)
+    check_files(folder, told.get("files", {}))
+    exporter = registry.exporter(told["kind"])
     reader = exporter.make()
     if not isinstance(reader, ExportReader):
         raise PluginError(
             f"Exporter '{exporter.qualified}' built a {type(reader).__name__}, not an ExportReader."
         )
     return reader.load(folder, registry, settings)
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Check the files of an export against their digests.
+
+    Raises:
+        ExportError: one is missing or holds something else.
+    """
+    for name, wanted in files.items():
+        file = folder / name
+        if not file.is_file() or digest_of(file) != wanted:
+            raise ExportError(
+                f"The export is damaged: {file} is "
+                + ("missing." if not file.is_file() else "not what was written."),
+                hint="Make it anew with `mmft export RUN_DIR`.",
+            )

@@ -96,7 +96,8 @@ def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]
 
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
     if component.kind not in PARTS:
-        return checks + {"command": commands, "exporter": exporters}[component.kind].CHECKS
+        checks += {"command": commands, "exporter": exporters}[component.kind].CHECKS
+        return checks
     checks += common.PART_CHECKS
     if component.kind == "dataset":
         checks += datasets.CHECKS

@@ -79,8 +79,8 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
         making = _Making(
             exporter, directory, wanted, registry, plan, model, dataset, judged, output
         )
-        making.make(temporary)
-        found = making.compared(temporary, sink)
+        written = making.make(temporary)
+        found = making.compared(temporary, written, sink)
         found.check(exact=wanted.quantize is None, most=wanted.most)
         told = exports.describe(temporary)
         replace(told, check=asdict(found)).write(temporary)
@@ -117,7 +117,7 @@ class _Making:
     output: Path
 
     @torch.no_grad()
-    def make(self, folder: Path) -> None:
+    def make(self, folder: Path) -> Written:
         """Write all of it but how it compares.
 
         It is written without gradients, as it is traced: attention becomes other operators with
@@ -135,6 +135,7 @@ class _Making:
                 "`write`, not a Written."
             )
         self._description(folder, written).write(folder)
+        return written
 
     def _copy_settings(self, folder: Path) -> None:
         """The run's settings, and its splits without the names of their samples."""
@@ -147,10 +148,10 @@ class _Making:
         if samples is not None:
             samples.nameless().write(folder / self.run.samples.name)
 
-    def compared(self, folder: Path, sink: Sink) -> Comparison:
+    def compared(self, folder: Path, written: Written, sink: Sink) -> Comparison:
         """How what `make` wrote compares with the run."""
         exported = opening.load(folder, self.registry)
-        size = sum((folder / file).stat().st_size for file in exports.describe(folder).files)
+        size = sum(file.stat().st_size for file in written.files)
         return compare(
             Predictor(self.model, self.plan.engine),
             Predictor(exported, self.plan.engine),
@@ -208,11 +209,17 @@ class _Making:
             predicts=self.model.component.spec.predicts,
             versions={"mmft": mmft_core.__version__, **written.versions},
             graphs=written.graphs,
-            files={f.relative_to(folder).as_posix(): sha256(f) for f in written.files},
+            files={f.relative_to(folder).as_posix(): sha256(f) for f in _loaded(folder, written)},
             preprocessing={m: dict(p.manifest()) for m, p in processors.items()},
             classes=self.model.info.classes,
             notes=written.notes,
         )
+
+
+def _loaded(folder: Path, written: Written) -> list[Path]:
+    """All files that loading the export reads."""
+    assets = sorted(file for file in (folder / "assets").rglob("*") if file.is_file())
+    return [*written.files, folder / "model.json", *assets]
 
 
 def _megabytes(model: LoadedModel) -> float:

@@ -19,7 +19,6 @@ import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Runner
-from mmft_core.digests import digest_of
 from mmft_core.errors import ExportError
 from mmft_core.files import is_within, json_text
 from mmft_core.opening import DESCRIPTION, FORMAT, description, unreadable
@@ -77,7 +76,7 @@ def describe(folder: Path) -> Description:
     content = description(folder)
     try:
         told = msgspec.convert(content, Description)
-        for name in (*told.files, *(graph.file for graph in told.graphs)):
+        for name in (graph.file for graph in told.graphs):
             if not is_within(name):
                 raise ValueError(f"'{name[:80]}' lies outside of it")
         for tensor in (t for g in told.graphs for t in (*g.inputs, *g.outputs)):
@@ -111,17 +110,3 @@ def _drop_weights(task: torch.nn.Module) -> None:
         for name, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None and tensor.is_meta:
                 setattr(module, name, None)
-
-
-def check_files(folder: Path, told: Description) -> None:
-    """Raises:
-    ExportError: a file is missing or holds something else.
-    """
-    for name, wanted in told.files.items():
-        file = folder / name
-        if not file.is_file() or digest_of(file) != wanted:
-            raise ExportError(
-                f"The export is damaged: {file} is "
-                + ("missing." if not file.is_file() else "not what was written."),
-                hint="Make it anew with `mmft export RUN_DIR`.",
-            )

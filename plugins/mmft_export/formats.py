@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import ExportReader, Runner
 from mmft_core.errors import ConfigError, PluginError
-from mmft_core.registry import Registry
+from mmft_core.registry import Component, Registry
 from mmft_core.tracing import GraphInfo, Traced
 from mmft_export import folder as exports
 
@@ -120,7 +120,6 @@ class GraphFormat(Exporter, ABC):
         self, folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
     ) -> LoadedModel:
         told = exports.describe(folder)
-        exports.check_files(folder, told)
         runners = {graph.name: self.run(folder / graph.file, graph) for graph in told.graphs}
         return exports.adopted(folder, registry, runners, settings)
 
@@ -140,16 +139,21 @@ def exporter_of(registry: Registry, kind: str, quantize: str | None = None) -> E
             f"Exporter '{component.qualified}' built a {type(exporter).__name__}, not an Exporter."
         )
     if quantize is not None and quantize not in exporter.quantizations:
-        kinds = [c.name for c in registry.of_kind("exporter") if _quantizes(c, quantize)]
-        fitting = f"--quantize {quantize} is for --format {' or '.join(kinds)}, not {kind}."
+        able = {c.name: q for c in registry.of_kind("exporter") if (q := _quantizations(c))}
+        fitting = [name for name, quantizations in able.items() if quantize in quantizations]
+        if fitting:
+            raise ConfigError(
+                f"--quantize {quantize} is for --format {' or '.join(fitting)}, not {kind}.",
+                hint="Leave one of them out.",
+            )
+        known = "; ".join(f"{', '.join(q)} for --format {name}" for name, q in able.items())
         raise ConfigError(
-            fitting if kinds else f"No format quantizes by '{quantize}'.",
-            hint="Leave one of them out.",
+            f"There is no quantization '{quantize}'.", hint=f"Choose one of: {known or 'none'}."
         )
     return exporter
 
 
-def _quantizes(component: Any, quantize: str) -> bool:
+def _quantizations(component: Component[Any]) -> tuple[str, ...]:
     if component.missing_extras():
-        return False
-    return quantize in getattr(component.make(), "quantizations", ())
+        return ()
+    return tuple(getattr(component.make(), "quantizations", ()))

@@ -22,7 +22,6 @@ from mmft_core.contracts import PublishedModel, Task, Tensors
 from mmft_core.contracts.published import WEIGHTS
 from mmft_core.errors import ExportError
 from mmft_core.registry import Registry
-from mmft_export import folder as exports
 from mmft_export.formats import Exporter, Job, Written
 
 _HEAD = "head.safetensors"
@@ -38,7 +37,6 @@ class Safetensors(Exporter):
     def load(
         self, folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
     ) -> LoadedModel:
-        exports.check_files(folder, exports.describe(folder))
         model = artifacts.load_empty(folder, registry, settings)
         read(model.task, folder)
         return model

@@ -138,3 +138,23 @@ def test_packages_that_are_not_installed(
     file = export / "export.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": kind}))
     refused(mmft("predict", export, "a text"), f"pip install 'mmft[{kind}]'")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("model.json", '"target 0"', '"target 9"'),
+        ("assets/text/tokenizer.json", '"version"', '"Version"'),
+    ],
+)
+def test_whatever_is_loaded_has_a_digest(
+    export: Path, mmft: Mmft, name: str, old: str, new: str
+) -> None:
+    """Classes that are swapped, and other tokens, would be other answers without a word."""
+    file = export / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    refused(mmft("predict", export, "a text"), f"{file.name} is not what was written")
+    file.unlink()
+    refused(mmft("predict", export, "a text"), f"{file.name} is missing")

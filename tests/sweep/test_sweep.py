@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -187,8 +188,20 @@ def test_two_processes_share_a_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_jobs_start_workers_and_say_what_became_of_them(tmp_path: Path, mmft: Mmft) -> None:
+def test_jobs_start_workers_and_say_what_became_of_them(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "sweep"
+    enter = Jobs.__enter__
+
+    def enter_and_wait(jobs: Jobs) -> Jobs:
+        """This process could do all trials before the other one has started."""
+        jobs, log, until = enter(jobs), jobs.folder.log(2), time.monotonic() + 240
+        while "reached accuracy" not in log.read_text() and time.monotonic() < until:
+            time.sleep(0.1)
+        return jobs
+
+    monkeypatch.setattr(Jobs, "__enter__", enter_and_wait)
     ended = mmft(*sweep_arguments(output, "--trials", "4", "--jobs", "2"))
     assert ended.code == 0, ended.err
     assert "reached accuracy" in (output / "workers" / "2.log").read_text()
