@@ -59,7 +59,7 @@ CORE = {
     ),
     "plugins": CommandSpec(
         name="plugins",
-        summary="Show the backbones, datasets, tasks, metrics and commands that are installed.",
+        summary="Show all components that are installed, such as backbones, datasets and tasks.",
         build="mmft_core.cli.plugins:plugins",
         section="Commands",
     ),

@@ -38,7 +38,7 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
 def plugins(
     ctx: click.Context, kind: Kind | None, modality: str | None, as_json: bool, strict: bool
 ) -> None:
-    """Show the backbones, datasets, tasks, metrics and commands that are installed.
+    """Show all components that are installed, such as backbones, datasets and tasks.
 
     \b
     mmft plugins                           all of them, and what is broken

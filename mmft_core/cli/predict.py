@@ -199,7 +199,7 @@ def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
     captions = registry.task(name).spec.captions
     if captions is None:
         raise ConfigError(
-            f"Captions need times, which a {name} model does not tell.",
+            f"Captions need times, which a model of task '{name}' does not tell.",
             hint="Give --format text, jsonl, csv or table.",
         )
     return captions

@@ -155,7 +155,7 @@ def read_numbers(table: Table, name: str, form: Format, faults: Faults) -> Any:
     def fault(text: str) -> str:
         why = _why_not(own, name, text)
         if why == "is no number":
-            why += f" (should it be none, give --set dataset.columns.{name}=category, or ignored)"
+            why += f" (if it is not numeric, train with dataset.columns.{name}=category)"
         return f"{text!r} in column '{name}' {why}"
 
     found = _read(texts_of(table, name), own.read, fault, faults)

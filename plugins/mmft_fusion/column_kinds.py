@@ -95,7 +95,8 @@ def find_kinds(
     for name in given:
         if name not in table.columns:
             raise ConfigError(
-                f"{table.path} has no column '{name}', which dataset.columns names."
+                f"{table.path} has no column '{name}', which dataset.columns or the trained model "
+                "names."
                 f"{did_you_mean(name, table.columns)}",
                 hint=f"Its columns are: {', '.join(table.columns)}.",
             )
