@@ -241,7 +241,7 @@ def test_json_of_many_values_is_refused_while_it_arrives(mixed: Path) -> None:
     announced = HEADERS + b"Content-Length: 10000000\r\n\r\n"
     with serving(mixed, max_json_items=50_000) as served:
         with connect(served, announced + b'{"tabular": [' + b"0," * 150_000) as client:
-            many = client.recv(65_536)
+            many = rest(client)
         with connect(served, announced + b'{"tabular": "' + b"0," * 150_000) as client:
             client.settimeout(1.0)
             with pytest.raises(TimeoutError):  # One long string: the server waits for its end.
