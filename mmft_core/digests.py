@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmft_core.cache import cache_root
@@ -46,13 +47,23 @@ def check_digests(folder: Path, *names: str) -> None:
         return
     try:
         wanted = json.loads(listed.read_text(encoding="utf-8"))
-        items = [(name, str(wanted[name])) for name in names or wanted if name in wanted]
+        chosen = {name: str(wanted[name]) for name in names or wanted if name in wanted}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DamagedFileError(f"{LIST} cannot be read") from None
-    for name, digest in items:
-        file = folder / name
+    for name in chosen:
         if not is_within(name):
             raise DamagedFileError(f"{LIST} names '{name[:80]}', which is not in the folder")
+    check_files(folder, chosen)
+
+
+def check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Check files of a folder, given their digests by path.
+
+    Raises:
+        DamagedFileError: one is missing or holds something else.
+    """
+    for name, digest in digests.items():
+        file = folder / name
         if not file.is_file():
             raise DamagedFileError(f"{name} is missing")
         if digest_of(file) != digest:

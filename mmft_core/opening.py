@@ -15,7 +15,7 @@ import mmft_core
 from mmft_core import artifacts
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import ExportReader
-from mmft_core.digests import digest_of
+from mmft_core.digests import DamagedFileError, check_files
 from mmft_core.errors import ExportError, PluginError
 from mmft_core.files import is_within
 from mmft_core.registry import Registry
@@ -73,9 +73,13 @@ def title(path: Path) -> str:
     if folder is None:
         return path.resolve().name
     told = description(folder)
-    kind, quantize = told["kind"], told.get("quantize")
-    form = kind if quantize is None else f"{kind}-{quantize}"
-    return f"{told.get('run') or folder.resolve().name} ({form})"
+    written = form(told["kind"], told.get("quantize"))
+    return f"{told.get('run') or folder.resolve().name} ({written})"
+
+
+def form(kind: str, quantize: str | None) -> str:
+    """A format and how it is quantized in one word."""
+    return kind if quantize is None else f"{kind}-{quantize}"
 
 
 def fingerprint(path: Path) -> str:
@@ -103,7 +107,13 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
     if folder is None:
         return artifacts.load(path, registry, settings)
     told = description(folder)
-    check_files(folder, told.get("files", {}))
+    try:
+        check_files(folder, told.get("files", {}))
+    except DamagedFileError as error:  # Its words begin with the path below the folder.
+        raise ExportError(
+            f"The export is damaged: {folder}/{error}.",
+            hint="Make it anew with `mmft export RUN_DIR`.",
+        ) from None
     exporter = registry.exporter(told["kind"])
     reader = exporter.make()
     if not isinstance(reader, ExportReader):
@@ -111,19 +121,3 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
             f"Exporter '{exporter.qualified}' built a {type(reader).__name__}, not an ExportReader."
         )
     return reader.load(folder, registry, settings)
-
-
-def check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Check the files of an export against their digests.
-
-    Raises:
-        ExportError: one is missing or holds something else.
-    """
-    for name, wanted in files.items():
-        file = folder / name
-        if not file.is_file() or digest_of(file) != wanted:
-            raise ExportError(
-                f"The export is damaged: {file} is "
-                + ("missing." if not file.is_file() else "not what was written."),
-                hint="Make it anew with `mmft export RUN_DIR`.",
-            )

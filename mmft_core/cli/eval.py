@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "skip"]),
     help="What to do about a sample that cannot be read.  [default: as in the run]",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to change, such as task.num_beams=4; can be repeated.",
-)
+@set_option("A setting to change, such as task.num_beams=4; can be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print all metrics as JSON.")
 def evaluate(
     run_dir: Path,

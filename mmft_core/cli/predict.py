@@ -13,7 +13,7 @@ import click
 
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, remark_hidden
 from mmft_core.cli.using import ENGINE, make_predictor
@@ -63,13 +63,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Samples per forward pass.",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to change, such as task.num_beams=4; can be repeated.",
-)
+@set_option("A setting to change, such as task.num_beams=4; can be repeated.")
 @click.option(
     "-o",
     "--output",

@@ -33,6 +33,16 @@ _FLAGS = {
     "dataset": "dataset.name",
 }
 
+
+def set_option(text: str) -> Callable[[F], F]:
+    """The option `--set`, whose values a command takes as `assignments`.
+
+    Args:
+        text: its help.
+    """
+    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=text)
+
+
 _OPTIONS = (
     click.option(
         "-c", "--config", type=click.Path(path_type=Path), help="Read settings from this TOML file."
@@ -85,13 +95,7 @@ _OPTIONS = (
         metavar="tensorboard|mlflow|wandb",
         help="Experiment tracker to log to as well; can be repeated.",
     ),
-    click.option(
-        "--set",
-        "assignments",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Any setting, such as engine.lr=3e-4 or backbone.image_size=128; can be repeated.",
-    ),
+    set_option("Any setting, such as engine.lr=3e-4 or backbone.image_size=128; can be repeated."),
 )
 
 

@@ -75,7 +75,7 @@ class Fingerprints:
     def identity(
         self, split: Split, index: int, *, with_labels: bool
     ) -> tuple[bytes, bytes | None] | None:
-        """By what a sample is found again: its inputs, or values, and the content of its files.
+        """What identifies a sample: its inputs or values, and the content of its files.
 
         None where these cannot be read.
         """

@@ -48,7 +48,7 @@ class Predictor:
         precision = model.precision if config.precision == "auto" else config.precision
         self.model, self.config = model, config
         self.processors: Mapping[str, Processor] = model.processors
-        device = make_accelerator(replace(config, precision="auto")).device
+        device = make_accelerator(replace(config, precision="fp32")).device
         self.inference = Inference.of(precision, device)
         self.model.task.to(self.inference.device).eval()
 

@@ -23,7 +23,7 @@ from mmft_data_check.data_choice import (
     group_column,
     output_option,
     read_table,
-    set_option,
+    setting_option,
     task_option,
 )
 from mmft_data_check.data_report import show
@@ -47,7 +47,7 @@ data.add_command(split)
 @data.command()
 @dataset_argument
 @task_option
-@set_option
+@setting_option
 @click.option(
     "--json",
     "json_file",
@@ -112,7 +112,7 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
 @data.command()
 @dataset_argument
 @task_option
-@set_option
+@setting_option
 @output_option
 @click.option(
     "--remove",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core.cli.settings import set_option
 from mmft_core.data.table_files import SUFFIXES
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
@@ -22,12 +23,8 @@ dataset_argument = click.argument("dataset")
 task_option = click.option(
     "--task", help="Task the data are for, such as asr, where the data alone do not tell."
 )
-set_option = click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of the data set, such as dataset.label_column=kind; can be repeated.",
+setting_option = set_option(
+    "A setting of the data set, such as dataset.label_column=kind; can be repeated."
 )
 output_option = click.option(
     "-o",

@@ -18,7 +18,7 @@ from mmft_data_check.data_choice import (
     dataset_argument,
     output_option,
     read_table,
-    set_option,
+    setting_option,
     task_option,
 )
 
@@ -31,7 +31,7 @@ _share = FiniteRange(min=0, max=1, max_open=True)
 @click.command()
 @dataset_argument
 @task_option
-@set_option
+@setting_option
 @output_option
 @click.option("--val", type=_share, show_default="0.1", help="Share of the rows.")
 @click.option("--test", type=_share, show_default="0.1", help="Share of the rows.")

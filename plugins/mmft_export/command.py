@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
 from mmft_core.run_directory import RunDirectory
@@ -48,13 +48,7 @@ _HARDLY = 0.9
 @click.option(
     "--dataset", metavar="NAME|PATH", help="Data to compare on.  [default: the run's test split]"
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to change, such as dataset.text_column=title; can be repeated.",
-)
+@set_option("A setting to change, such as dataset.text_column=title; can be repeated.")
 @click.option(
     "--samples",
     type=click.IntRange(min=1),

@@ -62,11 +62,6 @@ class Description:
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
-def form(kind: str, quantize: str | None) -> str:
-    """A format and how it is quantized in one word."""
-    return kind if quantize is None else f"{kind}-{quantize}"
-
-
 def describe(folder: Path) -> Description:
     """Read `export.json`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,7 @@ class Exporter(ExportReader):
         """
 
 
-class GraphFormat(Exporter, ABC):
+class GraphFormat(Exporter):
     """A format of graphs: traced by torch, and computed by a runtime."""
 
     suffix: ClassVar[str]

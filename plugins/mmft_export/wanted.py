@@ -7,9 +7,8 @@ from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.opening import find_export
+from mmft_core.opening import find_export, form
 from mmft_core.planning.trees import Tree
-from mmft_export.folder import form
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, remark_hidden
 from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
@@ -73,13 +73,7 @@ FOLDER = "index"
     default="",
     help="Collection on the server.  [default: named after run and model]",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to change, such as dataset.text_column=title; can be repeated.",
-)
+@set_option("A setting to change, such as dataset.text_column=title; can be repeated.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, echo_json, remark_hidden
 from mmft_core.cli.using import ENGINE
@@ -58,13 +58,7 @@ _EXCERPT = 100
     type=click.Choice(["table", "jsonl"]),
     help="Output format.  [default: table in a terminal, else jsonl]",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting to change, such as engine.precision=bf16; can be repeated.",
-)
+@set_option("A setting to change, such as engine.precision=bf16; can be repeated.")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import later_settings
+from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo
 from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
@@ -61,13 +61,7 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     show_default=True,
     help="The format of the access log, of warnings and of errors.",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A setting of the task or of the engine, as task.timestamps=words.",
-)
+@set_option("A setting of the task or of the engine, as task.timestamps=words.")
 def serve(
     run_dir: Path,
     host: str,

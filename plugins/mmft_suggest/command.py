@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmft_core.cli.settings import set_option
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import MmftError, WeightsError, first_line
@@ -62,13 +63,7 @@ _FLAGS = {
 @click.option("--epochs", type=int, help="Epochs of the run, for the estimate of its time.")
 @click.option("--batch-size", type=int, help="Samples per forward pass.")
 @click.option("--seed", type=int, help="Random seed for the choice of samples.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any setting of the run; can be repeated.",
-)
+@set_option("Any setting of the run; can be repeated.")
 @click.option(
     "--json",
     "file",

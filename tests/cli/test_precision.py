@@ -199,3 +199,10 @@ def test_what_cannot_be_is_refused(run: Path, photos: Path, mmft: Mmft) -> None:
     for command in (("predict", place, photos), ("eval", place)):
         assert "an export computes as it was written" in refused(*command, *BF16)
     assert mmft("predict", place, photos, "--set", "engine.precision=fp32").code == 0
+
+
+def test_predicting_does_not_measure_what_training_would_choose(
+    run: Path, photos: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmft_core.precision.bf16_speedup", lambda: pytest.fail("it measures"))
+    assert mmft("predict", run, photos / "flower" / "001.jpg").code == 0

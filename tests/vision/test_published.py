@@ -418,7 +418,7 @@ def test_emnist_that_is_damaged_or_lacks_a_file_ends_in_a_sentence(tmp_path: Pat
 
 
 def write_svhn(root: Path, *, compressed: bool = True, **changes: Any) -> dict[str, Any]:
-    """SVHN's two files, small: pictures X (32, 32, 3, n), and labels y (n, 1) from 1 to 10."""
+    """Write small copies of SVHN's files: X (32, 32, 3, n), and y (n, 1) from 1 to 10."""
     savemat = pytest.importorskip("scipy.io").savemat
     random = np.random.default_rng(2)
     written = {}
