@@ -16,6 +16,7 @@ import numpy as np
 from speech_data import read_table, write_recordings
 from text_peers import minilm
 
+from mmft_core import DatasetSpec
 from mmft_core.artifacts import LoadedModel, load
 from mmft_core.cli import main as mmft
 from mmft_core.contracts import DatasetContext, Split
@@ -93,7 +94,7 @@ def subjects(work: Path, whisper: Path | None) -> Iterator[Subject]:
 @cache
 def texts(work: Path, target: str) -> str:
     """A table of documentation strings, and the packages that they are of or their summaries."""
-    component = discover().dataset("text/docstrings")
+    component = discover().get(DatasetSpec, "text/docstrings")
     kind = "class" if target == "label" else "text"
     splits = component.build(component.options_type()(), DatasetContext(target=kind)).splits
     table = work / f"{target}.jsonl"

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from mmft_core import DatasetSpec
 from mmft_core.contracts import DatasetContext, Split
 from mmft_core.discovery import discover
 
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=400)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    component = discover().dataset("audio/spoken-commands")
+    component = discover().get(DatasetSpec, "audio/spoken-commands")
     data = component.build(component.options_type()(), DatasetContext(target="text"))
     sizes = {"train": given.train, "val": 20, "test": 40}
     single = [

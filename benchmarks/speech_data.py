@@ -11,6 +11,7 @@ import soundfile
 import torch
 from torchaudio.functional import resample
 
+from mmft_core import DatasetSpec
 from mmft_core.contracts import DatasetContext
 from mmft_core.discovery import discover
 
@@ -23,7 +24,7 @@ def write_recordings(folder: Path, count: int, form: str = "") -> Path:
     Args:
         form: "flac" or "mp3" for stereo files of 44.1 kHz; else they are copied as they are.
     """
-    component = discover().dataset("audio/spoken-commands")
+    component = discover().get(DatasetSpec, "audio/spoken-commands")
     data = component.build(component.options_type()(), DatasetContext(target="text"))
     train, own = data.splits["train"], folder / "recordings"
     own.mkdir()

@@ -18,13 +18,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from mmft_core import DatasetSpec
 from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.discovery import discover
 from mmft_text.metrics import rouge_scorer
 
 
 def load(target: str, table: Path | None = None) -> Dataset:
-    component = discover().dataset("text-table" if table else "docstrings")
+    component = discover().get(DatasetSpec, "text-table" if table else "docstrings")
     context = DatasetContext(target=target)
     kind = component.options_type()
     dataset: Dataset = component.build(kind(path=table) if table else kind(), context)

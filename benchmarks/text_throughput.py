@@ -17,13 +17,14 @@ from pathlib import Path
 from rounds import report, run_rounds
 from text_peers import CONTENDERS
 
+from mmft_core import DatasetSpec
 from mmft_core.contracts import DatasetContext
 from mmft_core.discovery import discover
 
 
 def make_table(path: Path, texts: int) -> Path:
     """Write documentation strings and the packages that they come from as JSONL."""
-    component = discover().dataset("text/docstrings")
+    component = discover().get(DatasetSpec, "text/docstrings")
     data = component.build(component.options_type()(), DatasetContext(target="class"))
     train = data.splits["train"]
     with path.open("w", encoding="utf-8") as file:

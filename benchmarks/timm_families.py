@@ -21,6 +21,7 @@ import pytest
 import timm
 import torch
 
+from mmft_core import BackboneSpec
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.testing import backbones
@@ -51,7 +52,7 @@ def check(model: str, image_size: int | None) -> collections.Counter[str]:
     settings = {"backbone.model": model, "backbone.image.image_size": image_size}
     warnings.filterwarnings("ignore")
     registry = discover()
-    component = registry.backbone("timm")
+    component = registry.get(BackboneSpec, "timm")
     bench = Workbench(registry, settings, [])
     said: collections.Counter[str] = collections.Counter()
     for one in backbones.CHECKS:

@@ -22,7 +22,7 @@ from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
-from mmft_core.specs import PARTS
+from mmft_core.specs import KINDS, PARTS
 from mmft_core.trackers.options import TrackingConfig
 
 
@@ -130,9 +130,9 @@ def _row(option: OptionInfo, prefix: str) -> str:
 # Components
 
 
-def components_page(registry: Registry, kind: Any) -> str:
+def components_page(registry: Registry, kind: str) -> str:
     """A table of all, then the options; those with the same options share a table."""
-    components = sorted(registry.of_kind(kind), key=lambda c: (c.spec.options or "", c.name))
+    components = sorted(registry.of(KINDS[kind]), key=lambda c: (c.spec.options or "", c.name))
     titles = {"task": "Tasks", "backbone": "Backbones", "dataset": "Data sets"}
     lines = [f"# {titles.get(kind, 'Metrics')}", ""]
     lines += ["| name | what | plugin |", "|---|---|---|"]

@@ -226,7 +226,7 @@ def _build(
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")
     info = msgspec.convert(content["info"], DatasetInfo)
-    component = registry.task(content["task"]["name"])
+    component = registry.get(TaskSpec, content["task"]["name"])
     saved, needs = content["backbones"], component.spec.needs_of
     parts = {m: _part(registry, m, part) for m, part in saved.items()}
     backbones = {
@@ -246,7 +246,7 @@ def _build(
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
-    component = registry.backbone(saved["name"])
+    component = registry.get(BackboneSpec, saved["name"])
     # Folders and modules are named by it, so it must not be any text.
     if modality != component.spec.modality:
         raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")

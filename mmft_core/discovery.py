@@ -17,27 +17,9 @@ from mmft_core import hookspecs
 from mmft_core.blame import told
 from mmft_core.errors import PluginError, did_you_mean, first_line
 from mmft_core.registry import Component, Failure, Registry
-from mmft_core.specs import (
-    API_VERSION,
-    KINDS,
-    OLDEST_API_VERSION,
-    BackboneSpec,
-    CommandSpec,
-    DatasetSpec,
-    ExporterSpec,
-    MetricSpec,
-    Spec,
-    TaskSpec,
-)
+from mmft_core.specs import API_VERSION, KINDS, OLDEST_API_VERSION, Spec
 
-HOOKS: dict[str, type[Spec]] = {
-    "register_backbone": BackboneSpec,
-    "register_dataset": DatasetSpec,
-    "register_task": TaskSpec,
-    "register_metric": MetricSpec,
-    "register_command": CommandSpec,
-    "register_exporter": ExporterSpec,
-}
+HOOKS = {f"register_{kind}": spec for kind, spec in KINDS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +69,8 @@ def discover(
             f"{len(failures)} plugin(s) failed and --strict-plugins was given: "
             + "; ".join(map(str, failures))
         )
-    components.sort(key=lambda c: (KINDS.index(c.kind), _natural(c.name), c.plugin))
+    order = list(KINDS)
+    components.sort(key=lambda c: (order.index(c.kind), _natural(c.name), c.plugin))
     return Registry(tuple(components), tuple(failures))
 
 

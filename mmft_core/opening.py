@@ -19,6 +19,7 @@ from mmft_core.digests import DamagedFileError, check_files
 from mmft_core.errors import ExportError, PluginError
 from mmft_core.files import is_within
 from mmft_core.registry import Registry
+from mmft_core.specs import ExporterSpec
 
 FORMAT = 1
 DESCRIPTION = "export.json"
@@ -114,7 +115,7 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
             f"The export is damaged: {folder}/{error}.",
             hint="Make it anew with `mmft export RUN_DIR`.",
         ) from None
-    exporter = registry.exporter(told["kind"])
+    exporter = registry.get(ExporterSpec, told["kind"])
     reader = exporter.make()
     if not isinstance(reader, ExportReader):
         raise PluginError(

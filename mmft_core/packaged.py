@@ -90,7 +90,7 @@ class PackagedBackbone:
         Raises:
             UnknownComponentError: the plugin that offers it is not installed.
         """
-        return discover().backbone(self.facts["base"])
+        return discover().get(BackboneSpec, self.facts["base"])
 
     @cached_property
     def options(self) -> type[Any]:

@@ -14,21 +14,10 @@ from mmft_core.errors import (
     did_you_mean,
 )
 from mmft_core.extras import extra_installed, missing_error
-from mmft_core.specs import (
-    KINDS,
-    BackboneSpec,
-    CommandSpec,
-    DatasetSpec,
-    ExporterSpec,
-    Kind,
-    MetricSpec,
-    PartSpec,
-    Spec,
-    TaskSpec,
-    resolve,
-)
+from mmft_core.specs import KINDS, PartSpec, Spec, resolve
 
 S = TypeVar("S", bound=Spec, covariant=True)
+T = TypeVar("T", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Component(Generic[S]):
     version: str
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> str:
         return self.spec.kind
 
     @property
@@ -134,48 +123,32 @@ class Registry:
     components: tuple[Component[Spec], ...] = ()
     failures: tuple[Failure, ...] = field(default=())
 
-    def of_kind(self, kind: Kind) -> tuple[Component[Spec], ...]:
-        return tuple(c for c in self.components if c.kind == kind)
-
     def __iter__(self) -> Iterator[Component[Spec]]:
         return iter(self.components)
 
-    def backbone(self, name: str) -> Component[BackboneSpec]:
-        return cast("Component[BackboneSpec]", self.get("backbone", name))
+    def of(self, spec: type[T]) -> tuple[Component[T], ...]:
+        """All components of one kind, such as `BackboneSpec`."""
+        found = tuple(c for c in self.components if isinstance(c.spec, spec))
+        return cast("tuple[Component[T], ...]", found)
 
-    def dataset(self, name: str) -> Component[DatasetSpec]:
-        return cast("Component[DatasetSpec]", self.get("dataset", name))
-
-    def task(self, name: str) -> Component[TaskSpec]:
-        return cast("Component[TaskSpec]", self.get("task", name))
-
-    def metric(self, name: str) -> Component[MetricSpec]:
-        return cast("Component[MetricSpec]", self.get("metric", name))
-
-    def command(self, name: str) -> Component[CommandSpec]:
-        return cast("Component[CommandSpec]", self.get("command", name))
-
-    def exporter(self, name: str) -> Component[ExporterSpec]:
-        return cast("Component[ExporterSpec]", self.get("exporter", name))
-
-    def get(self, kind: Kind, name: str) -> Component[Spec]:
-        """Return the component of that name, bare or as "plugin/name".
+    def get(self, spec: type[T], name: str) -> Component[T]:
+        """Return the component of one kind and of that name, bare or as "plugin/name".
 
         Raises:
             UnknownComponentError: there is none; broken plugins are named, for one of them might
                 have offered it.
             AmbiguousNameError: several plugins offer the bare name.
         """
-        candidates = self.of_kind(kind)
+        candidates = self.of(spec)
         found = [c for c in candidates if name in (c.name, c.qualified)]
         if len(found) == 1:
             return found[0]
         if found:
             names = ", ".join(f"'{c.qualified}'" for c in found)
             raise AmbiguousNameError(
-                f"Several plugins offer a {kind} named '{name}'.", hint=f"Say which: {names}."
+                f"Several plugins offer a {spec.kind} named '{name}'.", hint=f"Say which: {names}."
             )
-        raise UnknownComponentError(self._unknown(kind, name, candidates))
+        raise UnknownComponentError(self._unknown(spec.kind, name, candidates))
 
     def find(self, name: str) -> tuple[Component[Spec], ...]:
         """Return the components of that name, one of each kind that has one.
@@ -183,15 +156,15 @@ class Registry:
         Raises:
             UnknownComponentError, AmbiguousNameError: as `get` does.
         """
-        kinds = [k for k in KINDS if any(name in (c.name, c.qualified) for c in self.of_kind(k))]
+        kinds = {c.kind for c in self.components if name in (c.name, c.qualified)}
         if not kinds:
             raise UnknownComponentError(self._unknown(None, name, self.components))
-        return tuple(self.get(kind, name) for kind in kinds)
+        return tuple(self.get(spec, name) for kind, spec in KINDS.items() if kind in kinds)
 
-    def _unknown(self, kind: Kind | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
+    def _unknown(self, kind: str | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
         text = f"There is no {kind or 'component'} named '{name}'."
         text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
-        other = [k for k in KINDS if k != kind and any(c.name == name for c in self.of_kind(k))]
+        other = [c.kind for c in self.components if c.kind != kind and c.name == name]
         if other:
             text += f" (There is a {other[0]} of that name.)"
         listing = f"mmft plugins --kind {kind}" if kind else "mmft plugins"

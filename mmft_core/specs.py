@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, Literal, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import msgspec
 
@@ -23,11 +23,6 @@ API_VERSION = 1
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
 OLDEST_API_VERSION = 1
 """The oldest version for which a plugin may have been written."""
-
-Kind = Literal["backbone", "dataset", "task", "metric", "command", "exporter"]
-PARTS: tuple[Kind, ...] = ("backbone", "dataset", "task", "metric")
-"""The kinds of which a run is made."""
-KINDS: tuple[Kind, ...] = (*PARTS, "command", "exporter")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -49,7 +44,7 @@ class Spec:
         extras: optional-dependency groups of the plugin's distribution that must be installed.
     """
 
-    kind: ClassVar[Kind]
+    kind: ClassVar[str]
 
     name: str
     summary: str
@@ -263,6 +258,16 @@ class ExporterSpec(Spec):
     """
 
     kind = "exporter"
+
+
+KINDS: Mapping[str, type[Spec]] = {
+    spec.kind: spec
+    for spec in (BackboneSpec, DatasetSpec, TaskSpec, MetricSpec, CommandSpec, ExporterSpec)
+}
+"""Every kind of component, in the order in which they are listed. A kind has a hook,
+`register_KIND`, whose plugins return specs of this type."""
+PARTS = tuple(kind for kind, spec in KINDS.items() if issubclass(spec, PartSpec))
+"""The kinds of which a run is made."""
 
 
 def resolve(path: str) -> Any:

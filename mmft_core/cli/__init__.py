@@ -121,14 +121,14 @@ def _registry(ctx: click.Context) -> Registry:
 
 def _commands(registry: Registry) -> dict[str, CommandSpec]:
     """All commands by what the user types: "plugin/name" where the bare name is not unique."""
-    added = [registry.command(c.qualified) for c in registry.of_kind("command")]
+    added = [registry.get(CommandSpec, c.qualified) for c in registry.of(CommandSpec)]
     names = Counter((*CORE, *(c.name for c in added)))
     return CORE | {c.name if names[c.name] == 1 else c.qualified: c.spec for c in added}
 
 
 def _command(registry: Registry, name: str) -> Component[CommandSpec]:
     try:
-        return registry.command(name)
+        return registry.get(CommandSpec, name)
     except UnknownComponentError:
         broken = ", ".join(f"{f.plugin} ({f.cause})" for f in registry.failures)
         belongs = f" It may belong to a plugin that did not load: {broken}." if broken else ""

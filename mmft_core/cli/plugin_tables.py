@@ -21,7 +21,7 @@ _INDENT = (0, 0, 0, 2)
 
 def print_tables(registry: Registry, console: Console) -> None:
     """Print the components by kind, then in red what is broken."""
-    by_kind = {kind: found for kind in KINDS if (found := registry.of_kind(kind))}
+    by_kind = {kind: found for kind, spec in KINDS.items() if (found := registry.of(spec))}
     tables = {kind: Padding(_table(found), _INDENT) for kind, found in by_kind.items()}
     fits = all(console.measure(table).maximum < console.width for table in tables.values())
     for kind, found in by_kind.items():

@@ -12,7 +12,7 @@ from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, KINDS, Kind, MetricSpec, Spec, TaskSpec
+from mmft_core.specs import ANY_MODALITIES, KINDS, MetricSpec, Spec, TaskSpec
 
 
 def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -25,7 +25,9 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Exit with an error if any plugin is broken.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--kind", type=click.Choice(KINDS), help="List only components of this kind."),
+        click.option(
+            "--kind", type=click.Choice(list(KINDS)), help="List only components of this kind."
+        ),
     ):
         command = decorate(command)
     return command
@@ -36,7 +38,7 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
 @_shared_options
 @click.pass_context
 def plugins(
-    ctx: click.Context, kind: Kind | None, modality: str | None, as_json: bool, strict: bool
+    ctx: click.Context, kind: str | None, modality: str | None, as_json: bool, strict: bool
 ) -> None:
     """Show all components that are installed, such as backbones, datasets and tasks.
 
@@ -65,7 +67,7 @@ def plugins(
 @click.argument("name")
 @_shared_options
 @click.pass_obj
-def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, strict: bool) -> None:
+def show(before: dict[str, Any], name: str, kind: str | None, as_json: bool, strict: bool) -> None:
     """Show one component: its options with types and defaults, and what it fits.
 
     If components of several kinds have this name, all of them are shown.
@@ -74,7 +76,7 @@ def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, st
 
     kind = kind or before["kind"]
     registry = discover(strict=strict or before["strict"])
-    found = (registry.get(kind, name),) if kind else registry.find(name)
+    found = (registry.get(KINDS[kind], name),) if kind else registry.find(name)
     if as_json or before["as_json"]:
         _print_json([facts(c) | details(c) for c in found])
     else:
@@ -85,7 +87,7 @@ def show(before: dict[str, Any], name: str, kind: Kind | None, as_json: bool, st
                 echo(line)
 
 
-def select(registry: Registry, kind: Kind | None, modality: str | None) -> Registry:
+def select(registry: Registry, kind: str | None, modality: str | None) -> Registry:
     """The part of a registry that the filters let through. Failures always show.
 
     Of the metrics, which have no modality, those remain that can judge a remaining task.

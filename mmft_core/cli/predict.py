@@ -25,6 +25,7 @@ from mmft_core.files import printable
 from mmft_core.planning.trees import Tree, merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
+from mmft_core.specs import TaskSpec
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Split
@@ -190,7 +191,7 @@ def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
         ConfigError: it does not.
     """
     name = RunDirectory(run_dir).open()["task"]["name"]
-    captions = registry.task(name).spec.captions
+    captions = registry.get(TaskSpec, name).spec.captions
     if captions is None:
         raise ConfigError(
             f"Captions need times, which a model of task '{name}' does not tell.",

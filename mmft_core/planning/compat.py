@@ -32,9 +32,7 @@ def check(
             raise IncompatibleError(
                 f"Metric '{metric.name}' measures {metric.measures}, "
                 f"but task '{task.name}' predicts {task.predicts}.",
-                hint=_would_fit(
-                    m.name for m in registry.of_kind("metric") if measures(m.spec, task)
-                ),
+                hint=_would_fit(m.name for m in registry.of(MetricSpec) if measures(m.spec, task)),
             )
 
 
@@ -69,7 +67,7 @@ def _check_backbones(
                     f"but backbone '{spec.name}' reads {modality}.",
                     hint=_would_fit(
                         c.name
-                        for c in registry.of_kind("backbone")
+                        for c in registry.of(BackboneSpec)
                         if set(c.spec.modality_names) <= wanted
                     ),
                 )
@@ -91,7 +89,7 @@ def _check_backbones(
 def _backbones_for(task: TaskSpec, modality: str, registry: Registry) -> list[str]:
     return [
         c.name
-        for c in registry.of_kind("backbone")
+        for c in registry.of(BackboneSpec)
         if isinstance(c.spec, BackboneSpec)
         and c.spec.modality == modality
         and set(task.needs_of(modality)) <= set(c.spec.provides)
@@ -103,7 +101,7 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
     if least <= len(backbones) <= most:
         return
     wanted = str(least) if least == most else f"{least} to {most}"
-    known = {m for c in registry.of_kind("backbone") for m in c.spec.modality_names}
+    known = {m for c in registry.of(BackboneSpec) for m in c.spec.modality_names}
     raise IncompatibleError(
         f"Task '{task.name}' takes backbones of {wanted} modalities, not of {len(backbones)} "
         f"({_list(backbones)}).",
@@ -114,7 +112,7 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
 def _check_dataset(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
 ) -> None:
-    fitting = [c.name for c in registry.of_kind("dataset") if dataset_fits(c.spec, task)]
+    fitting = [c.name for c in registry.of(DatasetSpec) if dataset_fits(c.spec, task)]
     read = set(backbones) - set(task.writes)
     lacking = sorted(read - set(dataset.modalities))
     if lacking and dataset.modalities != ANY_MODALITIES:

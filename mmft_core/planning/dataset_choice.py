@@ -33,12 +33,12 @@ def choose_dataset(
         UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
     """
     if "name" in table:
-        chosen = registry.dataset(chosen_name(table, "dataset", "--dataset"))
+        chosen = registry.get(DatasetSpec, chosen_name(table, "dataset", "--dataset"))
     elif "path" in table:
         path = Path(str(table["path"])).expanduser()
         chosen, table = _opener(path, task, registry), merge(table, {"path": str(path)})
     elif task.default_dataset is not None:
-        chosen = registry.dataset(task.default_dataset)
+        chosen = registry.get(DatasetSpec, task.default_dataset)
     else:
         raise ConfigError(
             f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
@@ -64,7 +64,7 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
             hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
         )
     form = form_of(path)
-    datasets = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
+    datasets = [registry.get(DatasetSpec, c.qualified) for c in registry.of(DatasetSpec)]
     # A table of any columns is for tasks of any modalities; the others have tables of their own.
     mixed = task.modalities == ANY_MODALITIES
     fitting = [

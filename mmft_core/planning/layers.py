@@ -13,6 +13,7 @@ from typing import Any
 
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Registry
+from mmft_core.specs import BackboneSpec, DatasetSpec
 
 
 def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
@@ -52,7 +53,7 @@ def _named(value: str | Mapping[str, Any]) -> Tree:
 
 def _backbone(table: Tree, registry: Registry) -> Tree:
     """Move names into the tables of their modalities."""
-    modalities = {m for c in registry.of_kind("backbone") for m in c.spec.modality_names}
+    modalities = {m for c in registry.of(BackboneSpec) for m in c.spec.modality_names}
     for modality in modalities & table.keys():
         if isinstance(table[modality], str):
             table[modality] = {"name": table[modality]}
@@ -60,7 +61,7 @@ def _backbone(table: Tree, registry: Registry) -> Tree:
     if not isinstance(name, str) or not name:
         return table
     del table["name"]
-    return merge({registry.backbone(name).spec.modality: {"name": name}}, table)
+    return merge({registry.get(BackboneSpec, name).spec.modality: {"name": name}}, table)
 
 
 def _forget_backbone(merged: Tree, table: Tree) -> None:
@@ -74,7 +75,7 @@ def _forget_backbone(merged: Tree, table: Tree) -> None:
 def _dataset(table: Tree, registry: Registry) -> Tree:
     """Turn a name that is a path into one."""
     name = table.get("name")
-    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    names = {n for c in registry.of(DatasetSpec) for n in (c.name, c.qualified)}
     if isinstance(name, str) and name not in names and _looks_like_path(name):
         del table["name"]
         table.setdefault("path", name)

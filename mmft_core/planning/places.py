@@ -180,7 +180,7 @@ def _is_path(key: str, value: Any, tree: Tree, registry: Registry) -> bool:
         return option.rpartition(".")[2] == "weights" and value not in _WEIGHTS
     if first != "dataset":
         return False
-    datasets = {n: c for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    datasets = {n: c for c in registry.of(DatasetSpec) for n in (c.name, c.qualified)}
     if option == "name":
         return value not in datasets
     chosen = datasets.get(str(tree["dataset"].get("name")))

@@ -52,9 +52,9 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     ensure_text(tree)
     tree = combine([tree], registry)
     task_table = _table(tree, "task")
-    task = registry.task(chosen_name(task_table, "task", "--task"))
+    task = registry.get(TaskSpec, chosen_name(task_table, "task", "--task"))
     backbone_tables = _backbone_tables(tree, registry)
-    backbones = {m: registry.backbone(t["name"]) for m, t in backbone_tables.items()}
+    backbones = {m: registry.get(BackboneSpec, t["name"]) for m, t in backbone_tables.items()}
     dataset, dataset_table = choose_dataset(_table(tree, "dataset"), task.spec, registry)
     metrics = _metrics(tree, task.spec, registry)
     compat.check(
@@ -154,7 +154,8 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
         chosen_name({}, "backbone", "--backbone")
     known: dict[str, frozenset[str]] = {}
     for modality, own in by_modality.items():
-        component = registry.backbone(chosen_name(own, "backbone", f"--backbone {modality}="))
+        name = chosen_name(own, "backbone", f"--backbone {modality}=")
+        component = registry.get(BackboneSpec, name)
         known[modality] = option_names(component.options_type()) | {"weights"}
         if component.spec.modality != modality:
             raise ConfigError(
@@ -182,10 +183,10 @@ def _metrics(
         names = (names,)
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
         raise ConfigError(f"metrics = {names!r} is not a list of names.")
-    chosen = {m.qualified: m for m in map(registry.metric, names)}
+    chosen = {m.qualified: m for m in (registry.get(MetricSpec, n) for n in names)}
     tables: dict[str, Tree] = {}
     for name, table in _table(tree, "metric").items():
-        component = registry.metric(name)
+        component = registry.get(MetricSpec, name)
         if component.qualified not in chosen:
             raise ConfigError(
                 f"metric.{name} is set, but the run does not compute '{name}'.",

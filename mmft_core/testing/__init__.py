@@ -17,6 +17,7 @@ and fed with samples of a bundled dataset that holds its modality.
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -83,30 +84,18 @@ def plugin_checks(
 
 def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
-    from mmft_core.testing import (
-        backbones,
-        commands,
-        common,
-        datasets,
-        exporters,
-        generators,
-        metrics,
-        tasks,
-    )
+    from mmft_core.testing import common, datasets, generators
 
+    # A module of this package for each kind, called like it: backbones, commands, ...
+    own = importlib.import_module(f"{__name__}.{component.kind}s")
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
-    if component.kind not in PARTS:
-        checks += {"command": commands, "exporter": exporters}[component.kind].CHECKS
-        return checks
-    checks += common.PART_CHECKS
-    if component.kind == "dataset":
-        checks += datasets.CHECKS
-        checks += datasets.BUNDLED_CHECKS if component.spec.bundled else ()
-    else:
-        checks += {"backbone": backbones, "task": tasks, "metric": metrics}[component.kind].CHECKS
-        checks += (
-            generators.CHECKS if "generation" in getattr(component.spec, "provides", ()) else ()
-        )
+    if component.kind in PARTS:
+        checks += common.PART_CHECKS
+    checks += own.CHECKS
+    if getattr(component.spec, "bundled", False):
+        checks += datasets.BUNDLED_CHECKS
+    if "generation" in getattr(component.spec, "provides", ()):
+        checks += generators.CHECKS
     return checks
 
 

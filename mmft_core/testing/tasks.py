@@ -16,7 +16,7 @@ from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Batch, Features, Outputs, Task
 from mmft_core.features import KEPT
 from mmft_core.registry import Component
-from mmft_core.specs import TaskSpec
+from mmft_core.specs import DatasetSpec, MetricSpec, TaskSpec
 from mmft_core.testing.tools import check_graphs, equal, reload_weights
 from mmft_core.testing.workbench import Workbench
 
@@ -30,9 +30,9 @@ def defaults_are_there(bench: Workbench, component: Spec) -> None:
     """What a bare run would choose can be found, and it can be monitored."""
     spec = component.spec
     if spec.default_dataset is not None:
-        bench.registry.dataset(spec.default_dataset)
+        bench.registry.get(DatasetSpec, spec.default_dataset)
     for name in spec.default_metrics:
-        bench.registry.metric(name)
+        bench.registry.get(MetricSpec, name)
     monitored = spec.monitor.partition("/")[0]
     assert monitored in ("loss", *spec.default_metrics), (
         f"its monitor '{spec.monitor}' is of none of its default metrics"

@@ -34,6 +34,7 @@ from mmft_core.specs import (
     DatasetSpec,
     MetricSpec,
     PartSpec,
+    Spec,
     TaskSpec,
 )
 from mmft_core.testing.samples import ordinary, rolled, spread
@@ -41,6 +42,7 @@ from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Spec)
 
 _TRIED = {"pooled", "sequence", "generation", "likelihoods"}
 """What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
@@ -80,7 +82,7 @@ class Workbench:
     def dataset_for(self, component: Component[Any]) -> Component[DatasetSpec]:
         """The bundled dataset that a backbone or a task is tried with."""
         spec = component.spec
-        bundled = [c for c in self._of_kind("dataset", component) if c.spec.bundled]
+        bundled = [c for c in self._of(DatasetSpec, component) if c.spec.bundled]
         if isinstance(spec, BackboneSpec):
             fitting = [c for c in bundled if spec.modality in c.spec.modalities]
             what = f"holds {spec.modality}"
@@ -176,7 +178,7 @@ class Workbench:
 
     def _backbone_for(self, task: Component[TaskSpec], modality: str) -> Component[BackboneSpec]:
         needs = set(task.spec.needs_of(modality))
-        for component in self._of_kind("backbone", task):
+        for component in self._of(BackboneSpec, task):
             spec = component.spec
             if spec.modality == modality and needs <= set(spec.provides):
                 return component
@@ -212,7 +214,7 @@ class Workbench:
         return results
 
     def _task_for(self, metric: Component[MetricSpec]) -> Component[TaskSpec]:
-        for component in self._of_kind("task", metric):
+        for component in self._of(TaskSpec, metric):
             if component.spec.predicts == metric.spec.measures:
                 return component
         raise AssertionError(f"no task is installed that predicts {metric.spec.measures}")
@@ -236,11 +238,11 @@ class Workbench:
         with no_network():
             return parts.build(component, self.options(component, data), context, wanted)
 
-    def _of_kind(self, kind: Any, user: Component[Any]) -> list[Component[Any]]:
+    def _of(self, spec: type[S], user: Component[Any]) -> list[Component[S]]:
         """Components of a kind: first those that are preferred, then the user's own plugin's."""
 
         def rank(component: Component[Any]) -> tuple[bool, bool]:
             return component.name not in self.prefer, component.plugin != user.plugin
 
-        available = [c for c in self.registry.of_kind(kind) if not c.missing_extras()]
+        available = [c for c in self.registry.of(spec) if not c.missing_extras()]
         return sorted(available, key=rank)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmft_audio.recordings import Recording
+from mmft_core import TaskSpec
 from mmft_core.artifacts import LoadedModel, load
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split, TaskContext
 from mmft_core.discovery import discover
@@ -46,16 +47,16 @@ class Recognizer:
         folder = Path(place).expanduser()
         if (folder / "config.json").is_file() and not (folder / "model.json").is_file():
             name = "whisper" if _kind(folder) == "whisper" else "ctc"
-            return cls(_pretrained(discover().backbone(name), str(folder), train))
+            return cls(_pretrained(discover().get(BackboneSpec, name), str(folder), train))
         if folder.exists():
             return cls(_of_run(folder))
-        names = {c.name for c in discover().of_kind("backbone") if _writes(c.spec)}
+        names = {c.name for c in discover().of(BackboneSpec) if _writes(c.spec)}
         if place not in names:
             raise ConfigError(
                 f"--aligner {place} is neither a folder nor a backbone that writes transcripts.",
                 hint=_HINT,
             )
-        return cls(_pretrained(discover().backbone(place), "pretrained", train))
+        return cls(_pretrained(discover().get(BackboneSpec, place), "pretrained", train))
 
     def write(self, recordings: Sequence[Recording]) -> list[str]:
         """What is said in each.
@@ -129,7 +130,7 @@ def _of_run(folder: Path) -> LoadedModel:
 
 def _pretrained(backbone: Component[BackboneSpec], weights: str, train: Split) -> LoadedModel:
     """The task of speech recognition on pretrained weights, which writes greedily."""
-    task, info = discover().task("asr"), DatasetInfo(name="recordings to cut")
+    task, info = discover().get(TaskSpec, "asr"), DatasetInfo(name="recordings to cut")
     context = BackboneContext(
         weights=WeightsRequest(weights, "audio"), info=info, needs=_NEEDS, train=train
     )

@@ -46,7 +46,7 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
         ConfigError: several data sets read it as different things.
     """
     if task_name is not None:
-        task = registry.task(task_name).spec
+        task = registry.get(TaskSpec, task_name).spec
         component, own = choose_dataset(table, task, registry)
         return _built(component, own, task.target, task)
     if "path" not in table:
@@ -82,7 +82,7 @@ def _openers(
 ) -> tuple[dict[str, Chosen], list[MmftError]]:
     """The data sets that can be made of a path, by name; and why others cannot."""
     form = form_of(path)
-    components = [registry.dataset(c.qualified) for c in registry.of_kind("dataset")]
+    components = [registry.get(DatasetSpec, c.qualified) for c in registry.of(DatasetSpec)]
     opening = [c for c in components if form in c.spec.opens]
     # A table of any columns reads whatever the others read, and more of it.
     mixed = [c for c in opening if c.spec.modalities == ANY_MODALITIES]

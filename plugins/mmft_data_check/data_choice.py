@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core import DatasetSpec
 from mmft_core.cli.settings import set_option
 from mmft_core.data.table_files import SUFFIXES
 from mmft_core.discovery import discover
@@ -98,7 +99,7 @@ def chosen_data(dataset: str, task: str | None, assignments: tuple[str, ...]) ->
     from mmft_data_check.choosing import choose
 
     registry = discover()
-    names = {n for c in registry.of_kind("dataset") for n in (c.name, c.qualified)}
+    names = {n for c in registry.of(DatasetSpec) for n in (c.name, c.qualified)}
     own = _own(assignments)
     table = merge({"name" if dataset in names else "path": dataset}, own)
     return choose(table, task, registry)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmft_core import TaskSpec
 from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
@@ -131,7 +132,9 @@ def _rows(
         chosen = chosen_data(dataset, task, assignments)
         return None, rows_left(chosen.dataset, chosen.inspectors, chosen.target, folder)
     if task is not None:
-        discover().task(task)  # A mistake in its name is one, though rows are those of any.
+        discover().get(
+            TaskSpec, task
+        )  # A mistake in its name is one, though rows are those of any.
     check_form(output, table)
     for warning in table.warnings:
         echo(f"! {warning}", err=True)

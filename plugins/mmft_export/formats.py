@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mmft_core import ExporterSpec
 from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import ExportReader, Runner
 from mmft_core.errors import ConfigError, PluginError
@@ -132,14 +133,14 @@ def exporter_of(registry: Registry, kind: str, quantize: str | None = None) -> E
         MissingExtraError: it needs packages that are not installed.
         ConfigError: it does not quantize so.
     """
-    component = registry.exporter(kind)
+    component = registry.get(ExporterSpec, kind)
     exporter = component.make()
     if not isinstance(exporter, Exporter):
         raise PluginError(
             f"Exporter '{component.qualified}' built a {type(exporter).__name__}, not an Exporter."
         )
     if quantize is not None and quantize not in exporter.quantizations:
-        able = {c.name: q for c in registry.of_kind("exporter") if (q := _quantizations(c))}
+        able = {c.name: q for c in registry.of(ExporterSpec) if (q := _quantizations(c))}
         fitting = [name for name, quantizations in able.items() if quantize in quantizations]
         if fitting:
             raise ConfigError(

@@ -78,7 +78,9 @@ def origin(component: Component[BackboneSpec], registry: Registry) -> Component[
         return component
     owner = getattr(resolve(component.spec.build), "__self__", None)
     return (
-        registry.backbone(owner.facts["base"]) if isinstance(owner, PackagedBackbone) else component
+        registry.get(BackboneSpec, owner.facts["base"])
+        if isinstance(owner, PackagedBackbone)
+        else component
     )
 
 

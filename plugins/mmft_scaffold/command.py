@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mmft_core.cli.terminal import echo
-from mmft_core.specs import PARTS, Kind
+from mmft_core.specs import PARTS
 
 
 @click.command("new-plugin")
@@ -26,7 +26,7 @@ from mmft_core.specs import PARTS, Kind
     type=click.Path(path_type=Path),
     help="Folder to write to.  [default: ./mmft-NAME]",
 )
-def new_plugin(name: str, kinds: tuple[Kind, ...], output: Path | None) -> None:
+def new_plugin(name: str, kinds: tuple[str, ...], output: Path | None) -> None:
     """Write the package of a new plugin, with working components for you to change.
 
     \b

@@ -16,9 +16,9 @@ from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.hookspecs import PROJECT
 from mmft_core.report.templating import templates
-from mmft_core.specs import PARTS, Kind
+from mmft_core.specs import PARTS
 
-_FILES: dict[str, tuple[str, tuple[Kind, ...]]] = {
+_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "pyproject.toml": ("pyproject.toml", PARTS),
     "README.md": ("README.md", PARTS),
     "gitignore": (".gitignore", PARTS),
@@ -33,13 +33,13 @@ _FILES: dict[str, tuple[str, tuple[Kind, ...]]] = {
 }
 """By template: which file comes of it, and the kinds of component of which one needs it."""
 
-_SUFFIXES: dict[Kind, str] = {
+_SUFFIXES: dict[str, str] = {
     "backbone": "cnn",
     "dataset": "patches",
     "task": "cls",
     "metric": "accuracy",
 }
-_BUILT_IN: dict[Kind, str] = {
+_BUILT_IN: dict[str, str] = {
     "backbone": "resnet18",
     "dataset": "digits",
     "task": "image-cls",
@@ -55,7 +55,7 @@ def distribution_name(name: str) -> str:
     return f"{PROJECT}-{name}"
 
 
-def write_plugin(name: str, kinds: Collection[Kind], folder: Path) -> dict[Kind, str]:
+def write_plugin(name: str, kinds: Collection[str], folder: Path) -> dict[str, str]:
     """Write a pip package with one component of each kind, all of it or nothing.
 
     Args:
@@ -117,7 +117,7 @@ def _package(name: str) -> str:
     return distribution_name(name).replace("-", "_")
 
 
-def _values(name: str, kinds: list[Kind]) -> dict[str, Any]:
+def _values(name: str, kinds: list[str]) -> dict[str, Any]:
     """What the templates are filled with."""
     components: dict[str, str] = {
         k: f"{name}-{_SUFFIXES[k]}" if k in kinds else _BUILT_IN[k] for k in PARTS

@@ -49,13 +49,13 @@ def candidates(
         UnknownComponentError, AmbiguousNameError, ConfigError, DataError: as a run's.
     """
     tree = combine([tree], registry)
-    task = registry.task(str(merge({"task": {}}, tree)["task"].get("name", "")))
+    task = registry.get(TaskSpec, str(merge({"task": {}}, tree)["task"].get("name", "")))
     if task.spec.writes or task.spec.count[0] > 1:
         raise IncompatibleError(
             f"Task '{task.name}' joins several backbones, and they are compared one at a time.",
             hint="Compare those of each modality with a task of its own.",
         )
-    known = [registry.backbone(name) for name in names] or _all(task.spec, registry)
+    known = [registry.get(BackboneSpec, name) for name in names] or _all(task.spec, registry)
     dataset, _ = choose_dataset(dict(tree.get("dataset", {})), task.spec, registry)
     found = []
     for component in known:
@@ -75,7 +75,7 @@ def candidates(
 
 
 def _all(task: TaskSpec, registry: Registry) -> list[Component[BackboneSpec]]:
-    components = [registry.backbone(c.qualified) for c in registry.of_kind("backbone")]
+    components = [registry.get(BackboneSpec, c.qualified) for c in registry.of(BackboneSpec)]
     if task.modalities == ANY_MODALITIES:
         return components
     return [c for c in components if c.spec.modality in task.modalities]

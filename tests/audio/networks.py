@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from mmft_audio.recordings import Recording
+from mmft_core import BackboneSpec
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,
@@ -83,7 +84,7 @@ def make_backbone(
     **options: Any,
 ) -> Any:
     """A backbone of size tiny, in evaluation mode."""
-    component = discover().backbone(name)
+    component = discover().get(BackboneSpec, name)
     context = BackboneContext(
         weights=WeightsRequest("run" if assets else weights, "audio"),
         info=info or DatasetInfo(name="recordings"),

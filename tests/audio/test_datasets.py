@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mmft_audio.recordings import load
+from mmft_core import DatasetSpec
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError, SampleError
@@ -19,7 +20,7 @@ from tests.audio.tools import BROKEN, write
 
 
 def build(name: str, target: str = "text", *, training: bool = True, **options: Any) -> Dataset:
-    component = discover().dataset(f"audio/{name}")
+    component = discover().get(DatasetSpec, f"audio/{name}")
     typed = convert(options, component.options_type(), "dataset")
     dataset = component.build(typed, DatasetContext(target=target, training=training))
     assert isinstance(dataset, Dataset)

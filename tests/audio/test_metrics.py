@@ -7,13 +7,14 @@ import math
 import pytest
 import torch
 
+from mmft_core import MetricSpec
 from mmft_core.contracts import Metric, MetricContext
 from mmft_core.discovery import discover
 from mmft_core.planning.options import convert
 
 
 def make(name: str, **options: str) -> Metric:
-    component = discover().metric(name)
+    component = discover().get(MetricSpec, name)
     metric = component.build(convert(options, component.options_type(), "metric"), MetricContext())
     assert isinstance(metric, Metric)
     return metric

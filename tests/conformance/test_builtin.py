@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, discover
 from mmft_core.testing import plugin_checks
 
 LARGE = (
@@ -101,7 +101,7 @@ def test_conformance(check) -> None:
 
 
 def test_what_is_left_out_is_checked_for_one_of_the_family() -> None:
-    own = {c.name: c for c in discover().of_kind("backbone") if c.distribution == "mmft"}
+    own = {c.name: c for c in discover().of(BackboneSpec) if c.distribution == "mmft"}
     checks = {check.id for check in CHECKS}
     for name, whole in OTHER_SIZES.items():
         assert whole not in OTHER_SIZES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, discover
 from mmft_core.errors import PluginError
 
 GOOD = """
@@ -168,7 +168,7 @@ def test_one_entry_point_in_two_distributions_keeps_both_and_says_so(site, one_b
     assert len(causes) == 2
     assert all("'vision' is declared by one and two" in cause for cause in causes)
     assert "use two:vision/NAME" in causes[1]
-    assert registry.backbone("two:vision/b").distribution == "two"
+    assert registry.get(BackboneSpec, "two:vision/b").distribution == "two"
 
 
 def test_the_same_declaration_twice_is_loaded_once(site, one_backbone) -> None:
@@ -252,8 +252,8 @@ def test_each_discovery_starts_afresh(site, one_backbone) -> None:
 
 def test_the_built_in_plugins_come_by_the_public_route() -> None:
     registry = discover(strict=True)
-    assert registry.task("image-cls").distribution == "mmft"
-    assert registry.dataset("vision/digits").plugin == "vision"
+    assert registry.get(TaskSpec, "image-cls").distribution == "mmft"
+    assert registry.get(DatasetSpec, "vision/digits").plugin == "vision"
 
 
 def test_a_hook_that_this_mmft_does_not_know_leaves_the_others(site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import pytest
 
@@ -29,15 +30,15 @@ TWO = Registry((net("resnet", "one"), net("resnet", "two"), net("vit", "one"), d
 
 
 def test_bare_and_qualified_names() -> None:
-    assert TWO.backbone("vit").qualified == "one/vit"
-    assert TWO.backbone("one/vit") is TWO.backbone("vit")
-    assert TWO.backbone("two/resnet").plugin == "two"
-    assert TWO.dataset("vit").kind == "dataset"
+    assert TWO.get(BackboneSpec, "vit").qualified == "one/vit"
+    assert TWO.get(BackboneSpec, "one/vit") is TWO.get(BackboneSpec, "vit")
+    assert TWO.get(BackboneSpec, "two/resnet").plugin == "two"
+    assert TWO.get(DatasetSpec, "vit").kind == "dataset"
 
 
 def test_an_ambiguous_name_lists_all() -> None:
     with pytest.raises(AmbiguousNameError, match="Several plugins offer a backbone named 'resnet'"):
-        TWO.backbone("resnet")
+        TWO.get(BackboneSpec, "resnet")
     with pytest.raises(AmbiguousNameError, match=r"Say which: 'one/resnet', 'two/resnet'\."):
         TWO.find("resnet")
 
@@ -45,27 +46,27 @@ def test_an_ambiguous_name_lists_all() -> None:
 @pytest.mark.parametrize("name, near", [("resnt", "resnet"), ("two/resnt", "two/resnet")])
 def test_an_unknown_name_names_the_nearest(name: str, near: str) -> None:
     with pytest.raises(UnknownComponentError, match=f"Did you mean '{near}'.*--kind backbone"):
-        TWO.backbone(name)
+        TWO.get(BackboneSpec, name)
 
 
 def test_an_unknown_name_far_from_all_has_no_suggestion() -> None:
     with pytest.raises(UnknownComponentError) as caught:
-        TWO.backbone("zzzzz")
+        TWO.get(BackboneSpec, "zzzzz")
     assert "mean" not in str(caught.value)
 
 
 def test_a_name_of_another_kind_is_told() -> None:
     with pytest.raises(UnknownComponentError, match="There is a backbone of that name"):
-        TWO.dataset("resnet")
+        TWO.get(DatasetSpec, "resnet")
 
 
 def test_broken_plugins_are_named_when_a_name_is_unknown() -> None:
     failure = Failure(plugin="audio", distribution="d", version="1", cause="cannot be imported")
     registry = Registry(TWO.components, (failure,))
-    for look_up in (registry.backbone, registry.find):
+    for look_up in (partial(registry.get, BackboneSpec), registry.find):
         with pytest.raises(UnknownComponentError, match=r"audio \(cannot be imported\)"):
             look_up("wav2vec")
-    assert registry.backbone("vit").name == "vit"
+    assert registry.get(BackboneSpec, "vit").name == "vit"
 
 
 def test_find_gives_one_of_each_kind() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from mmft_core import discover
+from mmft_core import MetricSpec, discover
 from mmft_core.contracts import DatasetInfo, Metric, MetricContext
 
 NAMES = ("ant", "bee", "cat", "dog", "emu")
@@ -20,7 +20,7 @@ NAMES = ("ant", "bee", "cat", "dog", "emu")
 
 def over(name: str, probabilities: Any, targets: Sequence[int], classes: int = 5) -> Metric:
     """A metric that saw the samples in two batches, merged from two processes."""
-    component = discover().metric(name)
+    component = discover().get(MetricSpec, name)
     context = MetricContext(info=DatasetInfo(name="", classes=NAMES[:classes]))
     half = len(targets) // 2
     first, second = (
@@ -114,7 +114,7 @@ def test_nothing_is_said_where_all_is_defined() -> None:
 
 
 def test_many_classes_are_counted_and_a_few_named() -> None:
-    component = discover().metric("recall")
+    component = discover().get(MetricSpec, "recall")
     names = tuple(f"k{number}" for number in range(40))
     metric = component.build(
         component.options_type()(), MetricContext(info=DatasetInfo(name="", classes=names))

@@ -10,12 +10,12 @@ import pytest
 import torch
 from sklearn.metrics import r2_score
 
-from mmft_core import discover
+from mmft_core import MetricSpec, discover
 from mmft_core.contracts import Metric, MetricContext
 
 
 def metric(name: str) -> Metric:
-    component = discover().metric(name)
+    component = discover().get(MetricSpec, name)
     return component.build(component.options_type()(), MetricContext())
 
 

@@ -20,7 +20,7 @@ import torchvision.models as zoo
 import transformers
 from safetensors.torch import load_file, save_file
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, discover
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -65,7 +65,7 @@ def adapted(
     family: Family, folder: Path, needs: Sequence[str], train: Split, modality: str, **options: Any
 ) -> Made:
     checkpoint = family.save(folder / "checkpoint")
-    component = discover().backbone(family.backbone)
+    component = discover().get(BackboneSpec, family.backbone)
     part = Part(component=component, options=convert(options, component.options_type(), "backbone"))
     context = BackboneContext(
         weights=WeightsRequest(str(checkpoint), modality),
@@ -296,7 +296,7 @@ def test_networks_of_torchvision(name: str, tmp_path: Path) -> None:
     weights = tmp_path / "weights.safetensors"
     torch.manual_seed(0)
     save_file(zoo.get_model(name.replace("-", "_"), **sized).state_dict(), weights)
-    component = discover().backbone(name)
+    component = discover().get(BackboneSpec, name)
     backbone: Any = component.build(
         convert({"image_size": 32}, component.options_type(), "backbone"),
         BackboneContext(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, TaskSpec, discover
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Backbone, BackboneContext, Batch, DatasetInfo, Task, TaskContext
 from mmft_core.planning.options import convert
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_layers")]
 
 
 def classifier(name: str, modality: str, backbone: Backbone) -> Task:
-    component = discover().task(name)
+    component = discover().get(TaskSpec, name)
     info = DatasetInfo(name="some", classes=("a", "b", "c"))
     context = TaskContext(backbones={modality: backbone}, info=info)
     task = component.build(convert({}, component.options_type(), "task"), context)
@@ -51,7 +51,7 @@ def batch(modality: str, backbone: Backbone, raw: Sequence[object]) -> Batch:
     "name", ["convnext-tiny", "efficientnet-b0", "mobilenet-v3-large", "swin-t", "vit-b-16"]
 )
 def test_pictures(name: str) -> None:
-    component = discover().backbone(name)
+    component = discover().get(BackboneSpec, name)
     info = DatasetInfo(name="pictures")
     context = BackboneContext(weights=WeightsRequest("none", "image"), info=info)
     seed_everything(0)

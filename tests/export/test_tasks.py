@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mmft_core import discover, opening
+from mmft_core import TaskSpec, discover, opening
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Graph, Split
 from mmft_core.data.splits import Unlabelled
@@ -50,7 +50,7 @@ CASES = [(name, kind) for name in RUNS for kind in FORMATS if kind != "onnx" or 
 
 
 def test_a_run_of_every_task_is_there() -> None:
-    tasks = {component.name for component in discover().of_kind("task")}
+    tasks = {component.name for component in discover().of(TaskSpec)}
     assert {name.partition("/")[0] for name in RUNS} == tasks
     assert {*ALIKE.values()} <= {name for name, kind in CASES if kind == "onnx"}
 

@@ -19,7 +19,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file, save_model
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, TaskSpec, discover
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -57,7 +57,7 @@ def built(
 ) -> Any:
     """A task on a family's network, whose head is random."""
     registry = discover()
-    component, backbone = registry.task(task), registry.backbone(family.backbone)
+    component, backbone = registry.get(TaskSpec, task), registry.get(BackboneSpec, family.backbone)
     (modality,) = component.spec.modalities
     info = DatasetInfo(name="some", classes=CLASSES if component.spec.target == "class" else ())
     context = BackboneContext(

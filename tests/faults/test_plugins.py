@@ -100,7 +100,7 @@ def check_isolated(attributes: dict[str, Any]) -> None:
         registry = discover(points)
     finally:
         del sys.modules["garbage_plugin"], sys.modules["sound_plugin"]
-    assert registry.metric("sound_plugin/good").spec is GOOD
+    assert registry.get(MetricSpec, "sound_plugin/good").spec is GOOD
     assert {failure.plugin for failure in registry.failures} <= {"garbage_plugin"}
     for failure in registry.failures:
         assert "\n" not in str(failure)

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmft_core import discover
+from mmft_core import DatasetSpec, discover
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.table_files import SUFFIXES
 from mmft_core.data.tables import Table
@@ -35,7 +35,7 @@ CELL = st.one_of(st.none(), st.booleans(), NUMBER, TEXT, st.lists(TEXT, max_size
 def examine(path: Path) -> None:
     """Read a table in all ways that there are; what is raised is for the user."""
     for name in ("mixed-table", "text-table", "image-table", "audio-table"):
-        component = REGISTRY.dataset(name)
+        component = REGISTRY.get(DatasetSpec, name)
         for target in set(component.spec.targets) & {"class", "number", "text", "none"}:
             try:
                 options = convert({"path": str(path)}, component.options_type(), "dataset")

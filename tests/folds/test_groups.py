@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core import discover
+from mmft_core import DatasetSpec, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.folds import in_folds
 from mmft_core.data.groups import fold_groups, whole_groups
@@ -40,7 +40,7 @@ def visits(tmp_path: Path) -> Path:
 
 
 def load(name: str, target: str = "class", *, training: bool = True, **options: Any) -> Dataset:
-    component = discover().dataset(name)
+    component = discover().get(DatasetSpec, name)
     context = DatasetContext(target=target, training=training)
     return component.build(convert(options, component.options_type(), "dataset"), context)
 

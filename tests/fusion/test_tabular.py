@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmft_core import BackboneSpec
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.weights import WeightsRequest
 from mmft_tabular.columns import Cells, Columns
@@ -65,7 +66,7 @@ def test_rare_categories_are_counted_and_words_for_numbers_refused() -> None:
 
 @pytest.mark.parametrize("name", ["tabular-mlp", "tabular-transformer"])
 def test_an_empty_cell_is_not_the_mean(tmp_path: Path, name: str) -> None:
-    component = registry().backbone(name)
+    component = registry().get(BackboneSpec, name)
     context = BackboneContext(
         weights=WeightsRequest("auto", "tabular"), info=DatasetInfo(name=""), train=Rows()
     )

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core import Registry, discover
+from mmft_core import DatasetSpec, Registry, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.planning.options import convert
 
@@ -65,7 +65,7 @@ def write_table(
 
 def open_mixed(path: Path, context: DatasetContext | None = None, **options: Any) -> Dataset:
     """Build the data set `mixed-table`."""
-    component = registry().dataset("mixed-table")
+    component = registry().get(DatasetSpec, "mixed-table")
     typed = convert({"path": str(path), **options}, component.options_type(), "dataset")
     dataset = component.build(typed, context or DatasetContext(partial=True))
     assert isinstance(dataset, Dataset)

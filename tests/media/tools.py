@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from mmft_core import Registry, discover
+from mmft_core import DatasetSpec, Registry, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.planning.options import convert, option_names
 
@@ -80,7 +80,7 @@ def build(
     name: str, path: Path | str, target: str = "class", *, training: bool = True, **options: Any
 ) -> Dataset:
     """Build a data set; one that is published has a `root`."""
-    component = _registry().dataset(name)
+    component = _registry().get(DatasetSpec, name)
     place = "root" if "root" in option_names(component.options_type()) else "path"
     typed = convert({place: str(path)} | options, component.options_type(), "dataset")
     context = DatasetContext(target=target, training=training, partial=True)

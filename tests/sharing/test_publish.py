@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file
 
-from mmft_core import discover
+from mmft_core import TaskSpec, discover
 from mmft_core.report.carbon import WORLD_INTENSITY, estimate
 from mmft_core.report.licences import metadata, spdx
 from mmft_publish.publish import shortened
@@ -71,7 +71,7 @@ def test_hubs_have_names_for_some_of_what_is_read() -> None:
         ("text-cls", "text"): "text-classification",
     }
     for (task, *reads), name in named.items():
-        assert registry.task(task).spec.pipeline_of(reads) == name
+        assert registry.get(TaskSpec, task).spec.pipeline_of(reads) == name
 
 
 def test_the_card_is_one_that_hubs_can_read(folder: Path, text_run: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from mmft_core import discover
+from mmft_core import DatasetSpec, discover
 from mmft_core.cli import main
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.names import Lookup, identity, is_list
@@ -346,7 +346,7 @@ def test_common_voice_reads_quotation_marks_as_text(tmp_path: Path) -> None:
             lines.append(f"c{k % 2}\t{name}{k}.wav\t{sentence}")
             soundfile.write(tmp_path / "clips" / f"{name}{k}.wav", np.full(800, 0.1), 8000)
         (tmp_path / f"{name}.tsv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
-    component = discover().dataset("common-voice")
+    component = discover().get(DatasetSpec, "common-voice")
     options = convert({"path": str(tmp_path)}, component.options_type(), "dataset")
     dataset = component.build(options, DatasetContext(target="text"))
     for split in dataset.splits.values():
@@ -364,7 +364,7 @@ def saved(folder: Path, labels: list[Any], feature: Any = None) -> Path:
 
 
 def open_hub(path: Path) -> Any:
-    component = discover().dataset("hub-text")
+    component = discover().get(DatasetSpec, "hub-text")
     options = convert({"id": str(path), "val": 0.0}, component.options_type(), "dataset")
     return component.build(options, DatasetContext())
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from mmft_core import Registry, discover
+from mmft_core import DatasetSpec, Registry, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.splits import together
 from mmft_core.errors import SampleError
@@ -34,13 +34,13 @@ def registry() -> Registry:
 
 def readers() -> list[str]:
     """The data sets that open a CSV: each new one goes through all of these tests."""
-    components = (registry().dataset(c.qualified) for c in registry().of_kind("dataset"))
+    components = (registry().get(DatasetSpec, c.qualified) for c in registry().of(DatasetSpec))
     return sorted(c.name for c in components if ".csv" in c.spec.opens)
 
 
 def inputs(reader: str, folder: Path, count: int = COUNT) -> dict[str, list[Any]]:
     """Columns of inputs that a reader takes, with their files."""
-    modalities = registry().dataset(reader).spec.modalities
+    modalities = registry().get(DatasetSpec, reader).spec.modalities
     if modalities == ANY_MODALITIES:
         return {"remark": _texts(count), "size": [k / 4 for k in range(count)]}
     (modality,) = modalities
@@ -105,7 +105,7 @@ class Contents:
 
 
 def build(reader: str, path: Path, *, training: bool = True, **options: Any) -> Dataset:
-    component = registry().dataset(reader)
+    component = registry().get(DatasetSpec, reader)
     typed = convert(
         {"path": str(path), "val": 0.0, "test": 0.0, **options},
         component.options_type(),
@@ -126,7 +126,7 @@ def contents(reader: str, path: Path, **options: Any) -> Contents:
             targets.append(whole.target(index))
         except SampleError as error:
             targets.append(error.reason)
-        for modality in registry().dataset(reader).spec.inspectors:
+        for modality in registry().get(DatasetSpec, reader).spec.inspectors:
             raw.append(_comparable(whole, index, modality))
     return Contents(
         dataset.info.classes,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from mmft_core import discover
+from mmft_core import DatasetSpec, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
 from mmft_core.planning.options import convert
@@ -25,7 +25,7 @@ ROWS = [
 
 
 def build(name: str, target: str = "class", *, training: bool = True, **options: Any) -> Dataset:
-    component = discover().dataset(name)
+    component = discover().get(DatasetSpec, name)
     context = DatasetContext(target=target, training=training)
     return component.build(convert(options, component.options_type(), "dataset"), context)
 

@@ -9,7 +9,7 @@ import sacrebleu
 import torch
 from rouge_score.rouge_scorer import RougeScorer
 
-from mmft_core import discover
+from mmft_core import MetricSpec, discover
 from mmft_core.contracts import MetricContext
 
 PREDICTIONS = [
@@ -29,7 +29,7 @@ REFERENCES = [
 
 
 def metric(name: str, **options):
-    component = discover().metric(name)
+    component = discover().get(MetricSpec, name)
     return component.build(component.options_type()(**options), MetricContext())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, discover
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.planning.options import convert
@@ -41,7 +41,7 @@ class Texts(Split):
 def make_backbone(
     name: str, *, weights: str = "none", assets: Path | None = None, seed: int = 0, **options
 ) -> TextBackbone:
-    component = discover().backbone(name)
+    component = discover().get(BackboneSpec, name)
     context = BackboneContext(
         weights=WeightsRequest("run" if assets else weights, "text"),
         info=DatasetInfo(name="texts"),

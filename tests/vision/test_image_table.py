@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmft_core import discover
+from mmft_core import DatasetSpec, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
 from mmft_core.planning.options import convert
@@ -53,7 +53,7 @@ def test_what_is_only_predicted_needs_no_labels(tmp_path: Path, rows: list[Row])
     path = write(tmp_path, [{"image": row["image"]} for row in rows])
     with pytest.raises(DataError, match="clearly the label"):
         load(path)
-    component = discover().dataset("image-table")
+    component = discover().get(DatasetSpec, "image-table")
     options = convert(
         {"path": str(path), "label_column": "label"}, component.options_type(), "dataset"
     )

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmft_core import Registry, discover
+from mmft_core import DatasetSpec, Registry, discover
 from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.errors import SampleError
 from mmft_core.planning.options import convert
@@ -14,7 +14,7 @@ from mmft_core.planning.options import convert
 
 def open_dataset(name: str, *, training: bool = True, seed: int = 0, **options: Any) -> Dataset:
     """Build a data set: `open_dataset("image-folder", path=...)`."""
-    component = _registry().dataset(name)
+    component = _registry().get(DatasetSpec, name)
     texts = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
     typed = convert(texts, component.options_type(), "dataset")
     dataset = component.build(typed, DatasetContext(seed=seed, training=training))
