@@ -2,10 +2,10 @@
 
 `model/` holds `model.json` (which components with which options, and what is known of the data),
 `model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
-beside them, such as a tokenizer). Where a backbone's own weights are not kept (see
-`mmft_core.training.kept_weights`), `model.json` says where they come from with their digest, and
-`adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled. A folder that
-`mmft publish` made holds the same beside its card, without `model/` around it.
+beside them, such as a tokenizer; in `assets/_task/` what the task needs). Where a backbone's own
+weights are not kept (see `mmft_core.training.kept_weights`), `model.json` says where they come from
+with their digest, and `adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled.
+A folder that `mmft publish` made holds the same beside its card, without `model/` around it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.errors import MmftError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
-from mmft_core.parts import rebuild
+from mmft_core.parts import build, rebuild, save_assets, task_assets
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
@@ -112,14 +112,6 @@ def _beside(loaded: LoadedWeights, folder: Path) -> dict[str, str]:
     if not loaded.digest or not Path(loaded.source).exists():
         return {}
     return {"beside": os.path.relpath(loaded.source, folder.resolve())}
-
-
-def save_assets(task: Task, folder: Path) -> None:
-    """Write what each backbone needs beside its weights into a folder of its own."""
-    for modality in task.backbones:
-        assets = folder / modality
-        assets.mkdir(parents=True, exist_ok=True)
-        task.backbone(modality).save_assets(assets)
 
 
 def fingerprint(folder: Path) -> str:
@@ -235,7 +227,8 @@ def _build(
     }
     given = {**content["task"]["options"], **(settings or {}).get("task", {})}
     options = convert(given, component.options_type(), "task")
-    task = component.build(options, TaskContext(backbones=backbones, info=info))
+    context = TaskContext(backbones=backbones, info=info, assets=task_assets(folder / _ASSETS))
+    task = build(component, options, context, Task)
     return LoadedModel(
         task=task.eval(),
         component=component,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from mmft_core.contracts import (
     Task,
     map_tensors,
 )
+from mmft_core.contracts.returned import computed, outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.gallery import RankedGallery
@@ -121,8 +122,9 @@ def evaluate(
         for batch in batches(loader):
             batch = batch.to(inference.device)
             with inference.autocast():
-                outputs = task(batch)
-            judged.add(batch, outputs, task.weight(batch))
+                outputs = outputs_of(task, batch)
+            targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
+            judged.add(batch, outputs, targets, task.weight(batch))
             on_batch(len(batch))
             if stop():
                 break
@@ -142,10 +144,9 @@ class _Judged:
         for metric in metrics.values():
             metric.reset()
 
-    def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
+    def add(self, batch: Batch, outputs: Outputs, targets: Any, weight: int) -> None:
         self.sums.add(batch, outputs, weight)
         predictions = map_tensors(outputs.predictions, _to_float)
-        targets = batch.targets if outputs.targets is None else outputs.targets
         if targets is None:
             return
         for metric in self.metrics.values():
@@ -173,7 +174,8 @@ class _Judged:
         values: dict[str, MetricValue] = {}
         remarks: list[str] = []
         for name, metric in self.metrics.items():
-            own = {f"{name}/{k}" if k else name: _defined(v) for k, v in metric.compute().items()}
+            found = computed(name, metric)
+            own = {f"{name}/{k}" if k else name: _defined(v) for k, v in found.items()}
             values |= own
             remarks += _remarks(name, metric, own)
         loss = sums.loss / sums.weight if sums.has_loss and sums.weight else None
@@ -187,6 +189,45 @@ class _Judged:
             samples=sums.samples,
             seconds=time.perf_counter() - started,
         )
+
+
+class Predicted(Metric):
+    """No figure: all that metrics are given, kept on the CPU."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, Any]] = []
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        self.batches.append(map_tensors((predictions, targets), torch.Tensor.cpu))
+
+    def compute(self) -> dict[str, MetricValue]:
+        return {}
+
+    def state(self) -> list[tuple[Any, Any]]:
+        return self.batches
+
+    def merge(self, state: list[tuple[Any, Any]]) -> None:
+        self.batches += state
+
+    def reset(self) -> None:
+        self.batches = []
+
+    def joined(self) -> tuple[Any, Any]:
+        """Predictions and targets of all batches, joined along their first dimension."""
+        predictions, targets = _joined(self.batches)
+        return predictions, targets
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Trees of one shape as one tree: tensors and lists joined."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(column) for column in zip(*parts, strict=True))
+    if isinstance(first, list):
+        return [item for part in parts for item in part]
+    return torch.cat(list(parts))
 
 
 def _defined(value: Any) -> Any:

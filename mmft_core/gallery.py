@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmft_core.contracts import Batch, Example, Gallery, Task
+from mmft_core.contracts.returned import decoded, rankings
 
 ALTERNATIVES = 3
 """So many alternatives of a prediction are shown."""
@@ -46,12 +47,12 @@ class RankedGallery(Gallery):
 
     def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
         records: list[dict[str, Any]] | None = None
-        for name, scores in self.task.rank(predictions, targets).items():
+        for name, scores in rankings(self.task, predictions, targets, len(batch)).items():
             kept = self._of(name)
             for i, score in enumerate(scores.tolist()):
                 if score == -math.inf or not kept.takes(score):
                     continue
-                records = records or self.task.decode(predictions, top_k=ALTERNATIVES)
+                records = records or decoded(self.task, predictions, len(batch), ALTERNATIVES)
                 kept.add(Example(score, batch.ids[i], records[i]))
 
     def state(self) -> Mapping[str, list[Example]]:

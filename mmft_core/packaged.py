@@ -27,7 +27,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import convert
 from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core.specs import BackboneSpec, read_by
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Backbone, BackboneContext
@@ -75,7 +75,7 @@ class PackagedBackbone:
         return BackboneSpec(
             name=facts["name"],
             summary=facts["summary"],
-            modality=self.modality,
+            modalities=read_by([self.modality]),
             provides=tuple(facts["provides"]),
             build=f"{path}.build",
             options=f"{path}.options",

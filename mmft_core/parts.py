@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from mmft_core.batches.prepared import seed_everything
+from mmft_core.blame import told
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -25,15 +27,18 @@ from mmft_core.contracts import (
 )
 from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
-from mmft_core.errors import DataError, PluginError, WeightsError
+from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec, MetricSpec
+from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.training import kept_weights, tuning
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 T = TypeVar("T")
+
+_TASK = "_task"
+"""The folder of the task's assets, beside those of the backbones."""
 
 
 def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
@@ -70,7 +75,7 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
         target = "none"
     return DatasetContext(
         target=target,
-        modalities=tuple(m for m in plan.backbones if m not in plan.task.spec.writes),
+        modalities=read_by(m for m in plan.backbones if m not in plan.task.spec.writes),
         partial=plan.task.spec.partial,
         seed=plan.engine.seed,
         unseen_classes=plan.task.spec.unseen_classes,
@@ -100,7 +105,7 @@ def build_task(
         say: told when a backbone starts from random weights although others were wished for.
         loaded: on resuming, where each backbone's weights once came from; now none are loaded but
             those that checkpoints do not hold.
-        assets: on resuming, the folder of each modality's assets.
+        assets: on resuming, the folder that `save_assets` filled.
 
     Raises:
         WeightsError: the weights that were asked for cannot be had.
@@ -129,10 +134,31 @@ def build_task(
             _tell_of_frozen(plan, modality, backbone, say)
             _check_weights(backbone, modality)
         backbones[modality] = backbone
-    task_context = TaskContext(backbones=backbones, info=dataset.info)
+    own = None if assets is None else task_assets(assets)
+    task_context = TaskContext(
+        backbones=backbones, info=dataset.info, train=dataset.splits["train"], assets=own
+    )
     task = build(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
+
+
+def save_assets(task: Task, folder: Path) -> None:
+    """Write what backbones and task need beside their weights, each into a folder of its own."""
+    for modality in task.backbones:
+        assets = folder / modality
+        assets.mkdir(parents=True, exist_ok=True)
+        task.backbone(modality).save_assets(assets)
+    own = folder / _TASK
+    own.mkdir(parents=True, exist_ok=True)
+    task.save_assets(own)
+    if not any(own.iterdir()):
+        own.rmdir()
+
+
+def task_assets(folder: Path) -> Path | None:
+    """The task's own folder among assets; None if it has written nothing."""
+    return folder / _TASK if (folder / _TASK).is_dir() else None
 
 
 def _check_weights(backbone: Backbone, modality: str) -> None:
@@ -220,6 +246,14 @@ def build(component: Component[Any], options: Any, context: Any, wanted: type[T]
     try:
         built = component.build(options, context)
     except Exception as error:
+        if torch.get_default_device().type == "meta" and not isinstance(error, MmftError):
+            package = component.spec.build.partition(".")[0].partition(":")[0]
+            raise PluginError(
+                f"The {what} of {owner} cannot be built on torch's meta device, as exports are: "
+                f"{told(error, package)}.",
+                hint="Its constructor must not look at the values of tensors; the conformance kit "
+                "of mmft_core.testing checks this.",
+            ) from error
         error.add_note(f"It arose in building the {what} of {owner}.")
         raise
     if not isinstance(built, wanted):
@@ -233,4 +267,6 @@ def build(component: Component[Any], options: Any, context: Any, wanted: type[T]
                 f"The {what} has no `{name}` that is a {kind.__name__}.",
                 hint=f"This is a fault of {owner}.",
             )
+    if isinstance(built, Task):
+        built.component = f"{what} of {owner}"
     return built

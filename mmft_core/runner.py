@@ -19,18 +19,24 @@ from safetensors import SafetensorError
 
 from mmft_core import artifacts
 from mmft_core.batches.prepared import PreparedSplit
-from mmft_core.contracts import Dataset, Task
+from mmft_core.contracts import Calibrated, Dataset, Task
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, processes
 from mmft_core.errors import CheckpointError, first_line
-from mmft_core.evaluation import Evaluation
+from mmft_core.evaluation import Evaluation, Predicted
 from mmft_core.features import feed
 from mmft_core.files import read_as, replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.own_data import RESUMING, changed, check_moved, same_data
-from mmft_core.parts import build_dataset, build_metrics, build_task, tell_warnings
+from mmft_core.parts import (
+    build_dataset,
+    build_metrics,
+    build_task,
+    save_assets,
+    tell_warnings,
+)
 from mmft_core.planning.places import places
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
@@ -219,7 +225,7 @@ class _Run:
             if self.samples is not None:
                 self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
-                artifacts.save_assets(self.task, temporary)
+                save_assets(self.task, temporary)
         return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
@@ -250,6 +256,7 @@ class _Run:
         """Judge the kept model on val and test, and write everything that a run leaves."""
         from mmft_core.report.collect import write_report_and_card
 
+        self._calibrate()
         evaluations = {
             name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
         }
@@ -286,6 +293,16 @@ class _Run:
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
             self.tracking.finished(directory.documents)
         return results
+
+    def _calibrate(self) -> None:
+        """Let the kept model choose by val what it leaves open until then, such as thresholds."""
+        task = self.engine.state.judged
+        if "val" not in self.fed.splits or not isinstance(task, Calibrated):
+            return
+        predicted = Predicted()
+        self.engine.evaluate(self._prepared_split(self.fed.splits["val"]), "val", {"": predicted})
+        # Every process chooses by the same, so all have the same model.
+        task.calibrate(*processes.from_main(predicted.joined))
 
     def _judge(self, name: str) -> Evaluation:
         split = self._prepared_split(self.fed.splits[name])

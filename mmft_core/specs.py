@@ -19,7 +19,7 @@ import msgspec
 from mmft_core.blame import told
 from mmft_core.errors import MmftError, PluginError, first_line
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
 OLDEST_API_VERSION = 1
 """The oldest version for which a plugin may have been written."""
@@ -111,10 +111,13 @@ class PartSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(PartSpec):
-    """An encoder of one modality.
+    """An encoder.
 
     Attributes:
-        modality: what it reads: "image", "text", "audio", ...
+        modality: what it reads: "image", "text", "audio", ... Of one that reads several together
+            it follows from `modalities`: their names in the order of the alphabet, joined,
+            "image+text". By this name its settings, its weights and tasks know it.
+        modalities: all that it reads, where these are several.
         provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
             "generation" of text (then it is a `Generator`), "prefix": it writes also after vectors
             in place of tokens.
@@ -122,12 +125,24 @@ class BackboneSpec(PartSpec):
 
     kind = "backbone"
 
-    modality: str
+    modality: str = ""
+    modalities: tuple[str, ...] = ()
     provides: tuple[str, ...] = ("pooled",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        joined = "+".join(sorted(set(self.modalities))) or self.modality
+        if not joined or (self.modality and self.modality != joined):
+            raise PluginError(
+                f"{self.kind} '{self.name}': give either `modality`, or `modalities` where it "
+                "reads several."
+            )
+        object.__setattr__(self, "modality", joined)
+        object.__setattr__(self, "modalities", self.modalities or (self.modality,))
 
     @property
     def modality_names(self) -> tuple[str, ...]:
-        return (self.modality,)
+        return self.modalities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +183,7 @@ class TaskSpec(PartSpec):
 
     Attributes:
         modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
+            "image+text" asks for one backbone that reads both (see `BackboneSpec.modalities`).
         count: of a task of any modalities, how many it takes at least and at most.
         partial: whether samples may lack some of the modalities.
         target: what it learns from; compare `DatasetSpec.targets`.
@@ -208,7 +224,7 @@ class TaskSpec(PartSpec):
 
     @property
     def modality_names(self) -> tuple[str, ...]:
-        return self.modalities
+        return read_by(self.modalities)
 
     def needs_of(self, modality: str) -> tuple[str, ...]:
         """What it asks of the backbone of a modality."""
@@ -268,6 +284,11 @@ KINDS: Mapping[str, type[Spec]] = {
 `register_KIND`, whose plugins return specs of this type."""
 PARTS = tuple(kind for kind, spec in KINDS.items() if issubclass(spec, PartSpec))
 """The kinds of which a run is made."""
+
+
+def read_by(backbones: Iterable[str]) -> tuple[str, ...]:
+    """The modalities that backbones read, given what each reads: "image+text" is two."""
+    return tuple(dict.fromkeys(m for backbone in backbones for m in backbone.split("+")))
 
 
 def resolve(path: str) -> Any:

@@ -18,7 +18,15 @@ from torch.utils.data import Dataset
 
 from mmft_core.batches.lengths import measure
 from mmft_core.batches.windows import Key
-from mmft_core.contracts import Batch, Processor, Sample, Split, TargetCodec, Tensors
+from mmft_core.contracts import (
+    Batch,
+    JointPreparation,
+    Processor,
+    Sample,
+    Split,
+    TargetCodec,
+    Tensors,
+)
 from mmft_core.errors import SampleError
 from mmft_core.memory_errors import out_of_memory
 
@@ -86,9 +94,21 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
             seed_processors(self.seed, epoch, index)
         try:
             sample = self.split[index]
+            if isinstance(self.codec, JointPreparation):
+                return PreparedSample(*self._together(sample, self.codec), sample.id)
             return PreparedSample(self._inputs(sample), self._target(sample), sample.id)
         except SampleError as error:
             return error
+
+    def _together(self, sample: Sample, codec: JointPreparation) -> tuple[dict[str, Tensors], Any]:
+        held = {m: raw for m in self.processors if (raw := sample.inputs[m]) is not None}
+        try:
+            inputs, target = codec.prepare(held, sample.target, train=self.train)
+        except UNDECODABLE as error:
+            if out_of_memory(error):
+                raise
+            raise SampleError(sample.id, f"cannot be prepared: {error}") from None
+        return dict(inputs), target
 
     def _inputs(self, sample: Sample) -> dict[str, Tensors]:
         try:

@@ -12,7 +12,7 @@ from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
-from mmft_core.specs import PartSpec, Spec
+from mmft_core.specs import BackboneSpec, PartSpec, Spec
 
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
@@ -81,7 +81,9 @@ def _option(option: OptionInfo, width: int) -> Iterator[str]:
 
 def _contract(component: Component[Spec]) -> dict[str, Any]:
     """What the spec says of the component's kind alone: provides, needs, opens, ..."""
-    names = (f.name for f in dataclasses.fields(component.spec) if f.name not in _LISTED)
+    names = [f.name for f in dataclasses.fields(component.spec) if f.name not in _LISTED]
+    if isinstance(component.spec, BackboneSpec):  # Which says it in two ways.
+        names.remove("modalities" if len(component.spec.modalities) == 1 else "modality")
     return {name: getattr(component.spec, name) for name in names}
 
 

@@ -128,6 +128,11 @@ def _are_numbers(values: Sequence[Any]) -> bool:
     return bool(values) and all(isinstance(value, float | int) for value in values)
 
 
+def _are_texts(value: Any) -> bool:
+    """Whether a value is a list of texts, such as the labels of a sample."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
 def _write_table(predictions: Iterable[Prediction], stream: IO[str]) -> None:
     """A table, in which alternatives have lines of their own."""
     from mmft_core.cli.tables import Column, Table, console
@@ -168,6 +173,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, list) and _are_numbers(value):
         dots = ", …" if len(value) > _SHOWN else ""
         return f"{', '.join(map(_shown, value[:_SHOWN]))}{dots} ({len(value):,})"
+    if _are_texts(value):
+        return ", ".join(value)
     if isinstance(value, list):
         return f"{len(value):,}"
     if isinstance(value, Mapping):
@@ -176,9 +183,10 @@ def _shown(value: Any) -> str:
 
 
 def _write_text(predictions: Iterable[Prediction], stream: IO[str]) -> None:
-    """The first text of each record, a line for each input; an empty one where it failed."""
+    """The first text or texts of each record, a line for each input; an empty one for errors."""
     for prediction in predictions:
         values = (prediction.record or {}).values()
-        text = next((value for value in values if isinstance(value, str)), "")
+        found = next((v for v in values if isinstance(v, str) or _are_texts(v)), "")
+        text = found if isinstance(found, str) else ", ".join(found)
         stream.write(" ".join(text.split()) + "\n")
         stream.flush()

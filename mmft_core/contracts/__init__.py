@@ -11,8 +11,8 @@ returns:
 
 Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
 `Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
-target; both collate them into a `Batch`. `Task.forward(batch)` calls its backbones and gives
-`Outputs`, which metrics and `Task.decode` read.
+target, or the codec prepares both together (`JointPreparation`); both collate them into a `Batch`.
+`Task.forward(batch)` calls its backbones and gives `Outputs`, which metrics and `Task.decode` read.
 """
 
 from mmft_core.contracts.backbones import (
@@ -21,6 +21,12 @@ from mmft_core.contracts.backbones import (
     BackboneContext,
     Features,
     Generator,
+)
+from mmft_core.contracts.capabilities import (
+    Calibrated,
+    Completing,
+    JointPreparation,
+    Showing,
 )
 from mmft_core.contracts.data import (
     Batch,
@@ -69,6 +75,8 @@ __all__ = [
     "BackboneContext",
     "Batch",
     "Bytes",
+    "Calibrated",
+    "Completing",
     "Cutter",
     "Cutting",
     "Dataset",
@@ -84,6 +92,7 @@ __all__ = [
     "Graph",
     "InputPiece",
     "Inspector",
+    "JointPreparation",
     "Metric",
     "MetricContext",
     "MetricValue",
@@ -96,6 +105,7 @@ __all__ = [
     "Related",
     "Runner",
     "Sample",
+    "Showing",
     "Split",
     "TargetCodec",
     "Task",

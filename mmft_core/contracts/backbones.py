@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -54,10 +55,12 @@ _STORED = ("features.pooled", "features.sequence", "features.mask")
 
 
 class Backbone(nn.Module, ABC):
-    """An encoder of one modality, which owns its preprocessing.
+    """An encoder, which owns its preprocessing.
 
     Attributes:
         processor: its preprocessing.
+        processors: of a backbone that reads several modalities, the preprocessing of each
+            (`processor` is then any of them); empty for one modality.
         width: D, the width of its features.
         loaded: where its weights came from.
         quantized: whether its weights are held in so few bits that they cannot be trained; only
@@ -74,6 +77,7 @@ class Backbone(nn.Module, ABC):
     processor: Processor
     width: int
     loaded: LoadedWeights
+    processors: Mapping[str, Processor] = MappingProxyType({})
     quantized: bool = False
     fitted_options: Any = None
     published: str = ""
@@ -83,7 +87,8 @@ class Backbone(nn.Module, ABC):
     def augments(self) -> str:
         """What differs at random in training of the features of a sample: its processor's
         `augments`, and what `encode` itself changes. "" for nothing."""
-        return self.processor.augments
+        several = (processor.augments for processor in self.processors.values())
+        return next(filter(None, several), self.processor.augments)
 
     def forward(self, inputs: Tensors) -> Features:
         """Encode inputs, or hand on features that were computed before (`mmft_core.features`)."""
@@ -92,7 +97,11 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, inputs: Tensors) -> Features:
-        """Encode what `processor.collate` returned. Tasks call the backbone instead."""
+        """Encode what `processor.collate` returned. Tasks call the backbone instead.
+
+        A backbone of several modalities gets the tensors of all, named "MODALITY.NAME"; those of a
+        modality that no sample of the batch has are missing.
+        """
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:

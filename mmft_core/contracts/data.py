@@ -181,6 +181,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def inputs_of(self, backbone: str) -> Tensors:
+        """What a backbone is called with, given what it reads.
+
+        For "image" these are that modality's tensors; for "image+text" those of both, named
+        "MODALITY.NAME".
+        """
+        if "+" not in backbone:
+            return self.inputs[backbone]
+        held = {m: self.inputs[m] for m in backbone.split("+") if m in self.inputs}
+        return {f"{m}.{name}": tensor for m, own in held.items() for name, tensor in own.items()}
+
     def to(self, device: torch.device) -> Self:
         """Move the tensors to a device, asynchronously from pinned memory."""
         return self._mapped(lambda t: t.to(device, non_blocking=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,11 @@ class Preview:
 
     mime: str
     data: bytes
+
+
+def data_url(preview: Preview) -> str:
+    """A preview as an address that holds it, for a page."""
+    return f"data:{preview.mime};base64,{base64.b64encode(preview.data).decode()}"
 
 
 class Processor(ABC):

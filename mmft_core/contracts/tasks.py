@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from mmft_core.contracts.backbones import Backbone
-from mmft_core.contracts.data import Batch, DatasetInfo
+from mmft_core.contracts.data import Batch, DatasetInfo, Split
 from mmft_core.contracts.graphs import Graph, Runner
 from mmft_core.contracts.preprocessing import Processor, TargetCodec
 
@@ -23,7 +24,8 @@ class Outputs:
         loss: scalar, the mean over the batch; None without targets.
         predictions: tensors (or lists) whose first dimension is the batch; None in training,
             where nobody reads them.
-        targets: what metrics compare predictions with, where that is not `Batch.targets`.
+        targets: what metrics compare predictions with, where `Task.targets_of` does not tell; an
+            export, which computes predictions alone, cannot give them.
         figures: in eval mode, what else is worth knowing of each sample, (B,) by name; an
             evaluation gives the means ("modality-weight/image").
 
@@ -118,6 +120,7 @@ class Task(nn.Module, ABC):
             kept where features are computed once.
         augments: what it changes at random of training inputs before a backbone encodes them, and
             the setting for it, in words for a message; "" for nothing.
+        component: what messages call it, "task 'image-cls' of mmft 1.0"; set when it is built.
     """
 
     backbones: nn.ModuleDict
@@ -127,6 +130,7 @@ class Task(nn.Module, ABC):
     minimum_batch_size: int = 1
     reads: tuple[str, ...] = ("pooled", "sequence")
     augments: str = ""
+    component: str = ""
 
     def backbone(self, modality: str) -> Backbone:
         module = self.backbones[modality]
@@ -136,11 +140,19 @@ class Task(nn.Module, ABC):
     @property
     def processors(self) -> dict[str, Processor]:
         """The preprocessing of each modality: the backbones', or a task's own around them."""
-        return {modality: self.backbone(modality).processor for modality in self.backbones}
+        found: dict[str, Processor] = {}
+        for name in self.backbones:
+            backbone = self.backbone(name)
+            found |= backbone.processors or {name: backbone.processor}
+        return found
 
     @abstractmethod
     def forward(self, batch: Batch) -> Outputs:
         """Compute the loss and, in eval mode, the predictions."""
+
+    def targets_of(self, batch: Batch) -> Any:
+        """What metrics and `rank` compare predictions with, in the shape of the latter."""
+        return batch.targets
 
     def weight(self, batch: Batch) -> int:
         """How many things (samples, tokens) the batch's loss is the mean of."""
@@ -164,6 +176,12 @@ class Task(nn.Module, ABC):
     def gallery(self, size: int) -> Gallery | None:
         """What collects samples for the report where `rank`, which sees one batch, cannot."""
         return None
+
+    def save_assets(self, folder: Path) -> None:
+        """Write what `build` needs beside options and weights (a vocabulary) to rebuild the task.
+
+        It is handed back as `TaskContext.assets`. What is a tensor is better kept as a buffer.
+        """
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
         """The parts of the model that are exported, traced with a batch as an example.
@@ -195,7 +213,17 @@ class Task(nn.Module, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskContext:
-    """What a task is built with: its backbones by modality, and the data set's info."""
+    """What a task is built with.
+
+    Attributes:
+        backbones: by modality.
+        info: of the data set.
+        train: the training split, for what follows from it (class weights, a vocabulary). Its
+            targets alone are read by `Split.target`. None on reloading.
+        assets: the folder that `save_assets` filled, on reloading and resuming; else None.
+    """
 
     backbones: Mapping[str, Backbone]
     info: DatasetInfo
+    train: Split | None = None
+    assets: Path | None = None

@@ -112,7 +112,10 @@ class WholeTask(Task):
         # In a list, for it is no part of this one: its weights are not there.
         self._origin, self._runner = [origin], runner
         self.backbones = nn.ModuleDict()
-        self.codec, self.reads = origin.codec, origin.reads
+        self.codec, self.reads, self.component = origin.codec, origin.reads, origin.component
+        for capability in ("complete", "show"):
+            if hasattr(origin, capability):
+                setattr(self, capability, getattr(origin, capability))
 
     @property
     def origin(self) -> Task:
@@ -128,6 +131,9 @@ class WholeTask(Task):
         if set(predictions) == {""}:
             predictions = predictions[""]
         return Outputs(None, predictions, figures=found.get(FIGURES, {}))
+
+    def targets_of(self, batch: Batch) -> Any:
+        return self.origin.targets_of(batch)
 
     def _inputs(self, batch: Batch) -> Tensors:
         """What the graph takes: a row for each sample, whether or not it has the modality."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.cache import cache_root
-from mmft_core.contracts import Dataset, Processor, Split, Task
+from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
 from mmft_core.data.splits import Indices, Joined
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
@@ -99,7 +99,8 @@ def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
     if config.cache_features == "never":
         return []
     tunings = Tunings.of(config, plan.backbones)
-    frozen = [m for m in task.processors if tunings[m].mode == "head"]
+    single = [m for m in task.processors if m in task.backbones]
+    frozen = [m for m in single if tunings[m].mode == "head"]
     obstacles = {m: _obstacle(task, plan, m) for m in frozen}
     if config.cache_features == "always":
         if not frozen:
@@ -133,7 +134,8 @@ def _obstacle(task: Task, plan: Plan, modality: str) -> str:
     backbone = task.backbone(modality)
     if not set(plan.task.spec.needs_of(modality)) <= set(KEPT):
         return f"task '{plan.task.spec.name}' needs more of it than features"
-    if task.processors[modality] is not backbone.processor:
+    own = task.processors[modality] is not backbone.processor
+    if own or isinstance(task.codec, JointPreparation):
         return f"task '{plan.task.spec.name}' prepares its inputs in a way of its own"
     return backbone.augments or task.augments
 

@@ -12,7 +12,8 @@ import torch
 from mmft_core.artifacts import LoadedModel
 from mmft_core.batches.loading import choose_workers, evaluation_loader, outcomes
 from mmft_core.batches.prepared import PreparedSplit
-from mmft_core.contracts import Batch, Dataset, Metric, Processor, Split, Task
+from mmft_core.contracts import Batch, Completing, Dataset, Metric, Processor, Split, Task
+from mmft_core.contracts.returned import decoded, outputs_of
 from mmft_core.data import soundness
 from mmft_core.data.splits import Unlabelled, together
 from mmft_core.errors import DataError, IncompatibleError, SampleError
@@ -93,6 +94,18 @@ class Predictor:
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
         """Predict the samples of a split in their order. One that cannot be read is told of."""
+        task, found = self.model.task, self._predict_whole(split, top_k)
+        if not isinstance(task, Completing):
+            yield from found
+            return
+        for index, prediction in enumerate(found):
+            if prediction.record is not None:
+                record = task.complete(dict(prediction.record), split[index].inputs)
+                prediction = replace(prediction, record=record)
+            yield prediction
+
+    def _predict_whole(self, split: Split, top_k: int) -> Iterator[Prediction]:
+        """Predict samples in their order, in pieces where they are too long for one pass."""
         modality = divided_modality(self.model.processors)
         if modality is None:
             yield from self._predict(split, top_k)
@@ -110,7 +123,8 @@ class Predictor:
         for results, predictions in self.outputs(split):
             records: Iterator[dict[str, Any]] = iter(())
             if predictions is not None:
-                records = iter(self.model.task.decode(predictions, top_k))
+                count = sum(not isinstance(result, SampleError) for result in results)
+                records = iter(decoded(self.model.task, predictions, count, top_k))
             for result in results:
                 if isinstance(result, SampleError):
                     yield Prediction(source=result.sample_id, error=result.reason)
@@ -121,7 +135,7 @@ class Predictor:
     def compute(self, batch: Batch) -> Any:
         """The task's predictions for a batch of what it is given."""
         with self.inference.autocast():
-            return self.model.task(batch.to(self.inference.device)).predictions
+            return outputs_of(self.model.task, batch.to(self.inference.device)).predictions
 
     def outputs(
         self, split: Split, *, in_order: bool = True

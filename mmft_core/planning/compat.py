@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from mmft_core.errors import IncompatibleError
 from mmft_core.registry import Registry
-from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, MetricSpec, TaskSpec
+from mmft_core.specs import (
+    ANY_MODALITIES,
+    BackboneSpec,
+    DatasetSpec,
+    MetricSpec,
+    TaskSpec,
+    read_by,
+)
 
 
 def check(
@@ -47,7 +54,7 @@ def dataset_fits(dataset: object, task: TaskSpec) -> bool:
         and task.target in dataset.targets
         and (
             ANY_MODALITIES in (task.modalities, dataset.modalities)
-            or set(task.modalities) <= set(dataset.modalities)
+            or set(task.modality_names) <= set(dataset.modalities)
         )
     )
 
@@ -68,7 +75,7 @@ def _check_backbones(
                     hint=_would_fit(
                         c.name
                         for c in registry.of(BackboneSpec)
-                        if set(c.spec.modality_names) <= wanted
+                        if c.spec.modality in wanted
                     ),
                 )
     for modality in sorted(wanted - set(backbones)):
@@ -98,6 +105,12 @@ def _backbones_for(task: TaskSpec, modality: str, registry: Registry) -> list[st
 
 def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry) -> None:
     least, most = task.count
+    several = [spec.name for spec in backbones.values() if len(spec.modalities) > 1]
+    if several:
+        raise IncompatibleError(
+            f"Task '{task.name}' combines backbones of one modality each, but '{several[0]}' reads "
+            "several."
+        )
     if least <= len(backbones) <= most:
         return
     wanted = str(least) if least == most else f"{least} to {most}"
@@ -113,7 +126,7 @@ def _check_dataset(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
 ) -> None:
     fitting = [c.name for c in registry.of(DatasetSpec) if dataset_fits(c.spec, task)]
-    read = set(backbones) - set(task.writes)
+    read = set(read_by(set(backbones) - set(task.writes)))
     lacking = sorted(read - set(dataset.modalities))
     if lacking and dataset.modalities != ANY_MODALITIES:
         raise IncompatibleError(

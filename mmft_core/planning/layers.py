@@ -53,7 +53,7 @@ def _named(value: str | Mapping[str, Any]) -> Tree:
 
 def _backbone(table: Tree, registry: Registry) -> Tree:
     """Move names into the tables of their modalities."""
-    modalities = {m for c in registry.of(BackboneSpec) for m in c.spec.modality_names}
+    modalities = {c.spec.modality for c in registry.of(BackboneSpec)}
     for modality in modalities & table.keys():
         if isinstance(table[modality], str):
             table[modality] = {"name": table[modality]}

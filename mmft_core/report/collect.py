@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from mmft_core.contracts import Dataset, Example, Preview, Sample, Split, Task
+from mmft_core.contracts import (
+    Completing,
+    Dataset,
+    Example,
+    Preview,
+    Sample,
+    Showing,
+    Split,
+    Task,
+)
 from mmft_core.errors import SampleError
 from mmft_core.evaluation import Evaluation
 from mmft_core.planning.plan import Plan
@@ -79,7 +88,9 @@ def _examples(
             found[sample_id] = index
     shown = {sample_id: _shown(split, index, task) for sample_id, index in found.items()}
     return {
-        name: [_example(e, shown) for e in ranking if e.id in shown]
+        name: [
+            _drawn(_example(e, shown), split, found[e.id], task) for e in ranking if e.id in shown
+        ]
         for name, ranking in rankings.items()
     }
 
@@ -106,13 +117,37 @@ def _example(example: Example, shown: Mapping[str, _Shown]) -> ReportExample:
     )
 
 
+def _drawn(example: ReportExample, split: Split, index: int, task: Task) -> ReportExample:
+    """An example as its task completes the record and draws the prediction."""
+    if not isinstance(task, Completing | Showing):
+        return example
+    try:
+        sample = split[index]
+        if isinstance(task, Completing):
+            record = task.complete(dict(example.prediction), sample.inputs)
+            example = replace(example, prediction=record)
+        if isinstance(task, Showing):
+            drawn = task.show(sample.inputs, example.prediction, sample.target)
+            example = replace(example, previews={**example.previews, **drawn})
+    except (SampleError, OSError):  # It was there when it was judged.
+        pass
+    return example
+
+
 def _shown(split: Split, index: int, task: Task) -> _Shown:
     """A sample's target and its previews."""
     try:
         previews = _previews(split[index], task)
     except (SampleError, OSError):  # It was there when it was judged; show the rest.
         previews = {}
-    return str(split.target(index)), previews
+    return _text(split.target(index)), previews
+
+
+def _text(target: Any) -> str:
+    """A target in words; of labels their names."""
+    if isinstance(target, list | tuple) and all(isinstance(name, str) for name in target):
+        return ", ".join(target) or "none"
+    return str(target)
 
 
 def _previews(sample: Sample, task: Task) -> dict[str, Preview]:

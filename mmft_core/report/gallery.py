@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from itertools import zip_longest
 from typing import Any, Literal
 
 from mmft_core.contracts import Preview
+from mmft_core.contracts.preprocessing import data_url
 from mmft_core.report import wording
 from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 
@@ -101,7 +101,8 @@ def _size(example: ReportExample) -> int:
 
 def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:
     record = example.prediction
-    plain = {k: v for k, v in record.items() if isinstance(v, str | int | float | bool)}
+    named = {k: ", ".join(v) if _are_texts(v) else v for k, v in record.items()}
+    plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | bool)}
     main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
     whole = json.dumps(record, default=str)[:_TEXT] if record else ""
     prediction = _plain(plain[main]) if main else whole
@@ -151,6 +152,10 @@ def _share(value: Any) -> bool:
     return wording.is_finite(value) and 0 <= value <= 1
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else wording.figure(value)
 
@@ -171,6 +176,6 @@ def shown(modality: str, preview: Preview) -> Shown | None:
     match = _MIME.fullmatch(mime)
     if match is None:
         return None
-    address = f"data:{mime};base64,{base64.b64encode(preview.data).decode()}"
+    address = data_url(Preview(mime, preview.data))
     kind: Literal["image", "audio"] = "image" if match[1] == "image" else "audio"
     return Shown(modality=modality, kind=kind, content=address)

@@ -11,7 +11,7 @@ A plugin's author puts it into a test of the plugin:
         check()
 
 Every component is built as small as its options allow, without network and from random weights,
-and fed with samples of a bundled dataset that holds its modality.
+and fed with samples of a bundled dataset that holds its modality, or of `data`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mmft_core.discovery import discover
-from mmft_core.errors import PluginError
+from mmft_core.errors import PluginError, did_you_mean
 from mmft_core.hookspecs import PROJECT
 from mmft_core.registry import Component
 from mmft_core.specs import PARTS
@@ -44,6 +45,8 @@ def plugin_checks(
     settings: Mapping[str, Any] | None = None,
     prefer: Collection[str] = (),
     slow: Collection[str] = (),
+    data: str | Path | None = None,
+    skip: Mapping[str, str] | None = None,
 ) -> list[Any]:
     """Return the checks of plugins for `pytest.mark.parametrize`; each is called without arguments.
 
@@ -54,9 +57,13 @@ def plugin_checks(
             go over the recommended defaults, and are passed over where a component lacks them.
         prefer: names of components that others are checked with: a small backbone.
         slow: names of components whose checks are marked `slow`, as those that trace graphs are.
+        data: a file or folder with samples of the plugin's own, for what no bundled dataset fits;
+            datasets that open such a path are built on it, and checked as bundled ones are.
+        skip: checks that are not made, each with the reason; by the check's name, or for one
+            component alone by what stands in the test's name: "flowers/flowernet-loss_is_finite".
 
     Raises:
-        PluginError: there is no plugin of that name.
+        PluginError: there is no plugin of that name, or no check.
     """
     from mmft_core.testing import common
     from mmft_core.testing.workbench import Workbench
@@ -64,7 +71,7 @@ def plugin_checks(
     points = _entry_points(plugins)
     installed = importlib.metadata.entry_points(group=PROJECT)
     registry = discover({*installed, *points})
-    bench = Workbench(registry, settings or {}, prefer)
+    bench = Workbench(registry, settings or {}, prefer, None if data is None else Path(data))
     names = {point.name for point in points}
     params = []
     for point in sorted(points, key=lambda p: p.name):
@@ -73,16 +80,31 @@ def plugin_checks(
             params.append(pytest.param(bound, id=f"{point.name}-{ask.__name__}"))
     for component in registry:
         if component.plugin.rpartition(":")[2] in names:
-            for check in _checks(component):
+            for check in _checks(component, bench):
                 takes_long = component.name in slow or check.__name__ in _SLOW
                 marks = [pytest.mark.slow] if takes_long else []
                 name = f"{component.qualified}-{check.__name__}"
                 bound = functools.partial(check, bench, component)
                 params.append(pytest.param(bound, id=name, marks=marks))
-    return params
+    return _without(params, skip or {})
 
 
-def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]:
+def _without(params: list[Any], skip: Mapping[str, str]) -> list[Any]:
+    """The checks with a mark on those that are not to be made."""
+    ids = {param.id for param in params}
+    known = ids | {name.rpartition("-")[2] for name in ids}
+    for name in skip:
+        if name not in known:
+            raise PluginError(f"There is no check '{name}'.{did_you_mean(name, known)}")
+    marked = []
+    for param in params:
+        reason = skip.get(param.id, skip.get(param.id.rpartition("-")[2]))
+        marks = param.marks if reason is None else [*param.marks, pytest.mark.skip(reason=reason)]
+        marked.append(pytest.param(*param.values, id=param.id, marks=marks))
+    return marked
+
+
+def _checks(component: Component[Any], bench: Workbench) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
     from mmft_core.testing import common, datasets, generators
 
@@ -92,7 +114,7 @@ def _checks(component: Component[Any]) -> list[Callable[[Workbench, Any], None]]
     if component.kind in PARTS:
         checks += common.PART_CHECKS
     checks += own.CHECKS
-    if getattr(component.spec, "bundled", False):
+    if getattr(component.spec, "bundled", False) or bench.opens(component):
         checks += datasets.BUNDLED_CHECKS
     if "generation" in getattr(component.spec, "provides", ()):
         checks += generators.CHECKS

@@ -198,6 +198,17 @@ def weights_survive_saving(bench: Workbench, component: Spec) -> None:
     )
 
 
+def builds_without_weights(bench: Workbench, component: Spec) -> None:
+    """It is built on torch's meta device, as for an export, where graphs stand for its weights."""
+    backbone = bench.backbone(component)
+    with tempfile.TemporaryDirectory() as name:
+        backbone.save_assets(Path(name))
+        with torch.device("meta"):
+            empty = bench.new_backbone(component, weights="run", assets=Path(name))
+    shapes = [{n: p.shape for n, p in b.named_parameters()} for b in (backbone, empty)]
+    assert shapes[0] == shapes[1], "without weights it has other parameters"
+
+
 def _loss_of_all(bench: Workbench, component: Spec, backbone: Backbone) -> Tensor:
     """A loss on all features, and on what a generator writes."""
     inputs = bench.inputs(component)
@@ -232,4 +243,5 @@ CHECKS = (
     checkpointing_changes_nothing,
     same_seed_same_weights,
     weights_survive_saving,
+    builds_without_weights,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmft_core import parts
 from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Batch, Features, Outputs, Task
 from mmft_core.features import KEPT
@@ -57,7 +58,7 @@ def loss_is_finite(bench: Workbench, component: Spec) -> None:
     task = copy.deepcopy(bench.task(component))
     batch = bench.batch(component, task)
     for training in (True, False):
-        loss = _outputs(task.train(training), batch).loss
+        loss = _outputs(bench, component, task.train(training), batch).loss
         assert isinstance(loss, Tensor) and loss.shape == (), "the loss is not one number"
         assert torch.isfinite(loss), f"the loss is {loss.item()}"
         assert loss.requires_grad, "the loss is cut off from the weights"
@@ -70,7 +71,7 @@ def loss_is_the_mean_over_the_batch(bench: Workbench, component: Spec) -> None:
     task = bench.task(component)
     once, twice = (bench.batch(component, task, 4, times) for times in (1, 2))
     with torch.no_grad():
-        one, two = (_outputs(task, b).loss for b in (once, twice))
+        one, two = (_outputs(bench, component, task, b).loss for b in (once, twice))
     assert equal(one, two, 1e-3), f"the loss of a batch is {one}, of it twice {two}"
     assert task.weight(twice) == 2 * task.weight(once) > 0, "twice the batch weighs another amount"
 
@@ -78,7 +79,7 @@ def loss_is_the_mean_over_the_batch(bench: Workbench, component: Spec) -> None:
 def gradients_reach_its_own_parameters(bench: Workbench, component: Spec) -> None:
     """What the task adds to its backbones is trained."""
     task = copy.deepcopy(bench.task(component))
-    loss = _outputs(task.train(), bench.batch(component, task)).loss
+    loss = _outputs(bench, component, task.train(), bench.batch(component, task)).loss
     assert loss is not None
     loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in task.named_parameters():
@@ -92,8 +93,8 @@ def predictions_decode_to_records(bench: Workbench, component: Spec) -> None:
     for size in (1, 4):
         batch = bench.batch(component, task, size)
         with torch.no_grad():
-            judged = _outputs(task, batch)
-            outputs = _outputs(task, dataclasses.replace(batch, targets=None))
+            judged = _outputs(bench, component, task, batch)
+            outputs = _outputs(bench, component, task, dataclasses.replace(batch, targets=None))
         if component.spec.target != "none":
             assert outputs.loss is None, "without targets there is a loss"
         assert outputs.predictions is not None, "in evaluation there are no predictions"
@@ -110,7 +111,7 @@ def rankings_score_every_sample(bench: Workbench, component: Spec) -> None:
     task = bench.task(component)
     batch = bench.batch(component, task, 4)
     with torch.no_grad():
-        outputs = _outputs(task, batch)
+        outputs = _outputs(bench, component, task, batch)
     targets = batch.targets if outputs.targets is None else outputs.targets
     for name, scores in task.rank(outputs.predictions, targets).items():
         assert isinstance(scores, Tensor) and scores.shape == (4,), (
@@ -133,9 +134,9 @@ def reads_no_more_than_it_says(bench: Workbench, component: Spec) -> None:
             if "sequence" not in task.reads:
                 features = Features(features.pooled)
             inputs[modality] = features.tensors()
-        wanted = _outputs(task, batch).predictions
+        wanted = _outputs(bench, component, task, batch).predictions
         try:
-            got = _outputs(task, dataclasses.replace(batch, inputs=inputs)).predictions
+            got = task(dataclasses.replace(batch, inputs=inputs)).predictions
         except (KeyError, TypeError) as error:
             raise AssertionError(
                 f"it cannot work from kept features ({error!r}); let it call the backbone, and not "
@@ -167,14 +168,23 @@ def predictions_survive_saving(bench: Workbench, component: Spec) -> None:
     _train(bench, component, task, 2)
     with tempfile.TemporaryDirectory() as name:
         assets = Path(name) / "assets"
-        for modality in task.backbones:
-            (assets / modality).mkdir(parents=True)
-            task.backbone(modality).save_assets(assets / modality)
+        parts.save_assets(task, assets)
         again = bench.new_task(component, seed=1, weights="run", assets=assets)
         reload_weights(task, again, Path(name))
     with torch.no_grad():
-        here, there = (_outputs(t.eval(), batch).predictions for t in (task, again))
+        here, there = (
+            _outputs(bench, component, t.eval(), batch).predictions for t in (task, again)
+        )
     assert equal(here, there), "the reloaded task predicts something else"
+
+
+def builds_without_weights(bench: Workbench, component: Spec) -> None:
+    """It is built on torch's meta device, as for an export, where graphs stand for its weights."""
+    task = bench.task(component)
+    with tempfile.TemporaryDirectory() as name:
+        parts.save_assets(task, Path(name))
+        with torch.device("meta"):
+            bench.new_task(component, weights="run", assets=Path(name))
 
 
 def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
@@ -184,10 +194,14 @@ def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
     check_graphs(lambda: task.graphs(batch))
 
 
-def _outputs(task: Task, batch: Batch) -> Outputs:
-    outputs = task(batch)
-    assert isinstance(outputs, Outputs), "forward returns no Outputs"
-    return outputs
+def _outputs(bench: Workbench, component: Spec, task: Task, batch: Batch) -> Outputs:
+    """A forward pass. A fault in it fails the first check that makes one, and no other."""
+    with bench.told_once(component, "forward"):
+        outputs = task(batch)
+        assert isinstance(outputs, Outputs), (
+            f"forward returns a {type(outputs).__name__}, not Outputs"
+        )
+        return outputs
 
 
 def _train(
@@ -202,7 +216,7 @@ def _train(
     task.train()
     for step in range(steps):
         seed_everything(step)
-        loss = _outputs(task, batch).loss
+        loss = _outputs(bench, component, task, batch).loss
         assert loss is not None, "there is no loss although there are targets"
         losses.append(float(loss.detach()))
         if losses[-1] <= until * losses[0]:
@@ -225,5 +239,6 @@ CHECKS = (
     one_batch_is_overfitted,
     same_seed_same_result,
     predictions_survive_saving,
+    builds_without_weights,
     graphs_are_of_any_batch,
 )

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from mmft_core.contracts import Graph
 from mmft_core.errors import ExportError, IncompatibleError
 from mmft_core.registry import Component
 from mmft_core.tracing import trace
+from mmft_core.training import kept_weights
 
 
 def skip_without_extras(component: Component[Any]) -> None:
@@ -42,11 +42,11 @@ def no_network() -> Iterator[None]:
 
 
 def reload_weights(module: torch.nn.Module, into: torch.nn.Module, folder: Path) -> None:
-    """Save a module's weights as safetensors and load them into another."""
-    file = folder / "weights.safetensors"
-    state = {k: v.detach().clone().contiguous() for k, v in module.state_dict().items()}
-    save_file(state, file)
-    into.load_state_dict(load_file(file))
+    """Save a module's weights and load them into another, as a run does."""
+    kept_weights.write_tensors(module.state_dict(), folder / "weights.safetensors")
+    lacking, unknown = kept_weights.read_tensors(into, folder / "weights.safetensors")
+    assert not lacking, f"built again it has {lacking[0]}, which was not saved"
+    assert not unknown, f"built again it lacks {unknown[0]}, which was saved"
 
 
 def equal(a: Any, b: Any, tolerance: float = 0.0) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import torch
 
 from mmft_core import parts
@@ -23,6 +25,7 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
+from mmft_core.errors import first_line
 from mmft_core.planning import compat
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, option_names
@@ -37,6 +40,7 @@ from mmft_core.specs import (
     Spec,
     TaskSpec,
 )
+from mmft_core.table_folders import form_of
 from mmft_core.testing.samples import ordinary, rolled, spread
 from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
@@ -59,13 +63,38 @@ class Workbench:
     """
 
     def __init__(
-        self, registry: Registry, settings: Mapping[str, Any], prefer: Collection[str]
+        self,
+        registry: Registry,
+        settings: Mapping[str, Any],
+        prefer: Collection[str],
+        data: Path | None = None,
     ) -> None:
+        """Args:
+        data: what data sets that open such a path are built on, in place of bundled ones.
+        """
         self.registry, self.settings, self.prefer = registry, nest(settings), frozenset(prefer)
+        self.data = data
+        self._told: dict[tuple[str, str], str] = {}
         self.dataset = functools.lru_cache(maxsize=8)(self.new_dataset)
         self.backbone = functools.lru_cache(maxsize=1)(self.new_backbone)
         self.task = functools.lru_cache(maxsize=1)(self.new_task)
         self.judged = functools.lru_cache(maxsize=None)(self._judged)
+
+    @contextlib.contextmanager
+    def told_once(self, component: Component[Any], what: str) -> Iterator[None]:
+        """Let a fault that every check would meet fail the first; the others are skipped.
+
+        Args:
+            what: names the step in which it arises.
+        """
+        key = (component.qualified, what)
+        if key in self._told:
+            pytest.skip(f"{component.qualified} failed in another check: {self._told[key]}")
+        try:
+            yield
+        except Exception as error:
+            self._told[key] = first_line(error)
+            raise
 
     # --- datasets -------------------------------------------------------------------------------
 
@@ -80,20 +109,26 @@ class Workbench:
         return self.dataset(data, target)
 
     def dataset_for(self, component: Component[Any]) -> Component[DatasetSpec]:
-        """The bundled dataset that a backbone or a task is tried with."""
-        spec = component.spec
-        bundled = [c for c in self._of(DatasetSpec, component) if c.spec.bundled]
+        """The dataset that a backbone or a task is tried with: of own data, or a bundled one."""
+        spec, known = component.spec, self._of(DatasetSpec, component)
         if isinstance(spec, BackboneSpec):
-            fitting = [c for c in bundled if spec.modality in c.spec.modalities]
-            what = f"holds {spec.modality}"
+            fitting = [c for c in known if set(spec.modalities) <= set(c.spec.modalities)]
+            what = f"holds {' and '.join(spec.modalities)}"
         else:
-            fitting = [c for c in bundled if compat.dataset_fits(c.spec, spec)]
+            fitting = [c for c in known if compat.dataset_fits(c.spec, spec)]
             fitting.sort(key=lambda c: spec.default_dataset not in (c.name, c.qualified))
             what = f"fits task '{spec.name}'"
+        fitting = [c for c in fitting if self.opens(c) or c.spec.bundled]
         assert fitting, (
-            f"no bundled dataset is installed that {what}; the kit has no samples for it"
+            f"no bundled dataset is installed that {what}, so the kit has no samples for it; give "
+            "some by plugin_checks(..., data=PATH)"
         )
-        return fitting[0]
+        return next(filter(self.opens, fitting), fitting[0])
+
+    def opens(self, component: Component[Any]) -> bool:
+        """Whether it is a dataset that is built on the data that were given."""
+        opened = getattr(component.spec, "opens", ())
+        return self.data is not None and form_of(self.data) in opened
 
     # --- backbones ------------------------------------------------------------------------------
 
@@ -118,15 +153,25 @@ class Workbench:
         return self._build(component, context, Backbone).eval()
 
     def raw(self, component: Component[BackboneSpec], count: int) -> list[Any]:
-        """Raw inputs for a backbone, freshly read."""
+        """Raw inputs for a backbone's `processor`, freshly read."""
+        backbone, (modality, *others) = self.backbone(component), component.spec.modalities
+        if others:
+            own = backbone.processors.items()
+            modality = next(m for m, processor in own if processor is backbone.processor)
         split = self.data_for(component).splits["train"]
-        return [split[i].inputs[component.spec.modality] for i in range(count)]
+        return [split[i].inputs[modality] for i in range(count)]
 
     def inputs(self, component: Component[BackboneSpec], count: int = 3) -> Tensors:
         """A collated batch for a backbone."""
-        processor = self.backbone(component).processor
-        raw = self.raw(component, count)
-        return processor.collate([processor.prepare(r, train=False) for r in raw])
+        backbone, spec = self.backbone(component), component.spec
+        split = self.data_for(component).splits["train"]
+        processors = backbone.processors or {spec.modality: backbone.processor}
+        samples = [split[i] for i in range(count)]
+        inputs = {
+            m: p.collate([p.prepare(sample.inputs[m], train=False) for sample in samples])
+            for m, p in processors.items()
+        }
+        return Batch(inputs, None, [sample.id for sample in samples]).inputs_of(spec.modality)
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -144,7 +189,12 @@ class Workbench:
             )
             for m, chosen in self._backbones_for(component).items()
         }
-        context = TaskContext(backbones=backbones, info=data.info)
+        context = TaskContext(
+            backbones=backbones,
+            info=data.info,
+            train=spread(data.splits["train"]) if assets is None else None,
+            assets=None if assets is None else parts.task_assets(assets),
+        )
         return self._build(component, context, Task).eval()
 
     def prepared(self, component: Component[TaskSpec], task: Task, count: int = 8) -> PreparedSplit:
@@ -229,13 +279,17 @@ class Workbench:
         for modality in component.spec.modality_names:
             table = merge(table, table.get(modality, {}))
         options_type = component.options_type()
+        if isinstance(component.spec, DatasetSpec) and self.opens(component):
+            table = merge(table, {"path": str(self.data)})
         known = {k: v for k, v in table.items() if k in option_names(options_type)}
         return convert(known, options_type, component.kind)
 
     def _build(self, component: Component[Any], context: Any, wanted: type[T]) -> T:
         skip_without_extras(component)
         data = None if component.kind in ("dataset", "metric") else self.dataset_for(component)
-        with no_network():
+        again = " again" if getattr(context, "assets", None) is not None else ""
+        device = torch.get_default_device().type
+        with self.told_once(component, f"built{again} on {device}"), no_network():
             return parts.build(component, self.options(component, data), context, wanted)
 
     def _of(self, spec: type[S], user: Component[Any]) -> list[Component[S]]:

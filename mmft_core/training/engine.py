@@ -274,11 +274,16 @@ class Engine:
         self,
         data: PreparedSplit,
         split: str,
+        metrics: Mapping[str, Metric] | None = None,
         *,
         examples: int = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Judge the task on a split on all processes, in the precision in which it will be used."""
+        """Judge the task on a split on all processes, in the precision in which it will be used.
+
+        Args:
+            metrics: in place of the run's.
+        """
         done = 0
 
         def on_batch(samples: int) -> None:
@@ -300,7 +305,7 @@ class Engine:
         return evaluate(
             self.state.judged,
             loader,
-            self.metrics,
+            self.metrics if metrics is None else metrics,
             self.inference,
             examples=examples,
             on_batch=on_batch,

@@ -8,12 +8,14 @@ from and compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from mmft_core.contracts import Backbone, Task
 from mmft_core.errors import ConfigError, WeightsError
@@ -99,12 +101,8 @@ def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
 
 def write(task: Task, path: Path, *, adapters: bool = True) -> None:
     """Write what is kept of a task's weights as safetensors; see `kept`."""
-    keep, state = kept(task, adapters=adapters), task.state_dict()
-    if all(map(keep, state)):
-        save_model(task, str(path))
-        return
-    own = {k: v for k, v in state.items() if keep(k)}
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in own.items()}, path)
+    keep = kept(task, adapters=adapters)
+    write_tensors({k: v for k, v in task.state_dict().items() if keep(k)}, path)
 
 
 def read(task: Task, path: Path, *, adapters: bool = True) -> None:
@@ -113,7 +111,47 @@ def read(task: Task, path: Path, *, adapters: bool = True) -> None:
     Raises:
         ValueError: it does not fit the task.
     """
-    missing, unknown = load_model(task, path, strict=False)
-    strange = [*filter(kept(task, adapters=adapters), missing), *unknown]
+    lacking, unknown = read_tensors(task, path)
+    strange = [*filter(kept(task, adapters=adapters), lacking), *unknown]
     if strange:
         raise ValueError(f"{path.name} does not fit the task, by '{strange[0]}'")
+
+
+def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a module's state as safetensors.
+
+    A tensor that has several names is written once, and the file's metadata name it. One that is
+    part of a larger memory, as a buffer that is a view is, is written by itself.
+    """
+    names: dict[Any, str] = {}
+    tensors: dict[str, Tensor] = {}
+    others: dict[str, str] = {}
+    for name, tensor in state.items():
+        first = names.setdefault(_place(tensor, name), name)
+        if first != name:
+            others[name] = first
+            continue
+        whole = tensor.is_contiguous() and tensor.nbytes == tensor.untyped_storage().nbytes()
+        own = tensor.detach() if whole else tensor.detach().clone().contiguous()
+        tensors[name] = own.cpu()
+    save_file(tensors, path, metadata=others or None)
+
+
+def read_tensors(module: nn.Module, path: Path) -> tuple[list[str], list[str]]:
+    """Read what `write_tensors` wrote into a module; give the names that are missing and unknown.
+
+    Raises:
+        RuntimeError: a tensor has another shape.
+    """
+    found = module.load_state_dict(load_file(path), strict=False)
+    own, missing = module.state_dict(), set(found.missing_keys)
+    there = {_place(tensor, name) for name, tensor in own.items() if name not in missing}
+    lacking = [name for name in found.missing_keys if _place(own[name], name) not in there]
+    return lacking, found.unexpected_keys
+
+
+def _place(tensor: Tensor, name: str) -> Any:
+    """What all names of one tensor have in common."""
+    if not tensor.numel() or tensor.is_meta:
+        return name
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()

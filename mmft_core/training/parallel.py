@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
 from mmft_core.contracts import Batch, Task
+from mmft_core.contracts.returned import outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import EngineConfig
@@ -148,7 +149,7 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         with self.accelerator.autocast():
-            loss: Tensor | None = self.task(batch).loss
+            loss = outputs_of(self.task, batch).loss
         assert loss is not None
         return loss
 

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from mmft_core.contracts.preprocessing import data_url
 from mmft_core.files import printable
 from mmft_core.inference.predictor import Predictor
 from mmft_serve import schema
@@ -99,11 +100,12 @@ def _add_predicting(keyed: APIRouter, service: Service, card: schema.Card) -> No
     body = schema.request_body(card.inputs, card.partial)
 
     @keyed.post("/predict", responses=_REFUSALS, openapi_extra={"requestBody": body})  # type: ignore[arg-type]
-    async def predict(request: Request) -> schema.Answer:
-        """Let the model predict one input."""
-        reply = await service.predict(request)
+    async def predict(request: Request, show: bool = False) -> schema.Answer:
+        """Let the model predict one input, and draw the prediction if that is asked for."""
+        reply = await service.predict(request, show=show)
         hits = None if reply.hits is None else [_neighbour(hit) for hit in reply.hits]
-        return schema.Answer(prediction=reply.record, neighbours=hits)
+        shown = {modality: data_url(preview) for modality, preview in reply.shown.items()}
+        return schema.Answer(prediction=reply.record, neighbours=hits, shown=shown or None)
 
 
 def _neighbour(hit: Hit) -> schema.Neighbour:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from mmft_core.batches.prepared import PreparedSample, PreparedSplit
-from mmft_core.contracts import Batch, Sample, Split
+from mmft_core.contracts import Batch, Completing, Preview, Sample, Showing, Split
+from mmft_core.contracts.returned import decoded
 from mmft_core.errors import SampleError
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.predictor import Predictor
@@ -29,18 +31,27 @@ class Reply:
     Attributes:
         record: the task's.
         hits: what is nearest to it in the index; None where there is none.
+        shown: the prediction drawn onto the inputs, by modality, where that was asked for.
     """
 
     record: dict[str, Any]
     hits: Sequence[Hit] | None = None
+    shown: Mapping[str, Preview] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An input that is ready for the model, in one piece or several."""
+    """An input that is ready for the model, in one piece or several.
+
+    Attributes:
+        inputs: as it was given, by modality.
+        files: those that it may still read, until they are closed.
+    """
 
     raws: Sequence[Any]
     samples: Sequence[PreparedSample]
+    inputs: Mapping[str, Any]
+    files: ExitStack = field(default_factory=ExitStack)
 
 
 class ServedModel:
@@ -71,16 +82,17 @@ class ServedModel:
         """
         split = _Inputs([sample])
         if self._divided is None:
-            return Prepared(raws=[None], samples=self._samples(split))
+            return Prepared(raws=[None], samples=self._samples(split), inputs=sample.inputs)
         pieces = Pieces(split, self._divided, self.processors[self._divided])
-        return Prepared(raws=[p.raw for p in pieces.pieces], samples=self._samples(pieces))
+        raws = [piece.raw for piece in pieces.pieces]
+        return Prepared(raws=raws, samples=self._samples(pieces), inputs=sample.inputs)
 
     def answer(self, samples: Sequence[PreparedSample]) -> list[Reply]:
         """Answer prepared inputs that have the same modalities; for one thread at a time."""
         batch = self._collate(samples).batch
         assert batch is not None
         predictions = self._compute(batch)
-        records = self.task.decode(predictions, self.top_k)
+        records = decoded(self.task, predictions, len(batch), self.top_k)
         if self.searcher is None:
             return [Reply(record=record) for record in records]
         hits = self._neighbours(self.searcher, predictions)
@@ -92,6 +104,23 @@ class ServedModel:
             return replies[0]
         records = [reply.record for reply in replies]
         return Reply(record=self.task.join(prepared.raws, records), hits=replies[0].hits)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether `finish` reads an input once more, so that its files are still needed."""
+        return isinstance(self.task, Completing | Showing)
+
+    def finish(self, prepared: Prepared, reply: Reply, *, show: bool) -> Reply:
+        """Add to a reply what the input itself tells; for any thread.
+
+        Args:
+            show: whether the prediction is to be drawn.
+        """
+        if isinstance(self.task, Completing):
+            reply = replace(reply, record=self.task.complete(reply.record, prepared.inputs))
+        if show and isinstance(self.task, Showing):
+            reply = replace(reply, shown=self.task.show(prepared.inputs, reply.record, None))
+        return reply
 
     def _neighbours(self, searcher: Searcher, predictions: Any) -> list[Sequence[Hit]]:
         """What is nearest to each embedding; of a pair, to that of its first modality."""

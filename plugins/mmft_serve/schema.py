@@ -76,6 +76,11 @@ class Answer(BaseModel):
     neighbours: list[Neighbour] | None = Field(
         default=None, description="What is most like it, if the run has an index."
     )
+    shown: dict[str, str] | None = Field(
+        default=None,
+        description="The prediction drawn onto the input, as a data URL by modality, if the "
+        "request asks for it and the task can draw.",
+    )
 
 
 class Failure(BaseModel):
@@ -95,13 +100,16 @@ def card(
 ) -> Card:
     """Describe what is served."""
     model, spec = predictor.model, predictor.model.component.spec
+    components = [part.component for part in model.parts.values()]
+    backbones = {m: c.qualified for c in components for m in c.spec.modality_names}
     return Card(
         name=name,
         task=model.component.name,
         predicts=spec.predicts,
         classes=list(model.info.classes),
         inputs=[
-            _input(m, p, model.parts[m].component.qualified) for m, p in model.processors.items()
+            _input(modality, processor, backbones.get(modality, ""))
+            for modality, processor in model.processors.items()
         ],
         partial=takes_some(predictor),
         library=_library(searcher),

@@ -8,7 +8,8 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -59,8 +60,11 @@ class Service:
         self.admission = Admission(settings.queue, lambda: self.batcher.accepting)
         metrics.watch_depth(lambda: self.admission.depth)
 
-    async def predict(self, request: Request) -> Reply:
+    async def predict(self, request: Request, *, show: bool = False) -> Reply:
         """Answer a request.
+
+        Args:
+            show: whether the prediction is to be drawn onto what was given.
 
         Raises:
             RefusedError: it cannot be, for whatever reason.
@@ -73,7 +77,8 @@ class Service:
                 async with _until(self.settings.timeout):
                     prepared = await self._read(request, body)
                     body.release()
-                    return await self._answer(request, prepared)
+                    with prepared.files:
+                        return await self._answer(request, prepared, show)
         finally:
             body.release()
 
@@ -92,12 +97,16 @@ class Service:
             given = await _in_thread(pool, self.parser.parse, request.headers, body.content)
             return await _in_thread(self.pool, self._prepare, given)
 
-    async def _answer(self, request: Request, prepared: Prepared) -> Reply:
+    async def _answer(self, request: Request, prepared: Prepared, show: bool) -> Reply:
         futures = [self.batcher.submit(sample) for sample in prepared.samples]
         try:
             replies = await asyncio.gather(*map(asyncio.wrap_future, futures))
             request.state.waited = max(future.waited for future in futures)
-            return self.model.join(prepared, replies)
+            reply = self.model.join(prepared, replies)
+            if self.model.looks_back:
+                finish = partial(self.model.finish, show=show)
+                reply = await _in_thread(self.pool, finish, prepared, reply)
+            return reply
         except Exception as error:
             for future in futures:
                 future.cancel()
@@ -124,9 +133,13 @@ class Service:
 
     def _prepare(self, given: Given) -> Prepared:
         """Prepare what was given, in a thread of the pool."""
-        with tempfile.TemporaryDirectory(prefix="mmft-serve-") as folder:
+        with ExitStack() as files:
+            folder = files.enter_context(tempfile.TemporaryDirectory(prefix="mmft-serve-"))
             try:
-                return self.model.prepare(self.inputs.sample(given, Path(folder)))
+                prepared = self.model.prepare(self.inputs.sample(given, Path(folder)))
+                if self.model.looks_back:
+                    prepared = replace(prepared, files=files.pop_all())
+                return prepared
             except RefusedError:
                 raise
             except SampleError as error:

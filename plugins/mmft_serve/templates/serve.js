@@ -226,13 +226,18 @@ const fail = error => {
 };
 const rounded = (key, value) => isList(value, v => typeof v === "number") && value.length > 16
   ? [...value.slice(0, 16), `… ${value.length - 16} more`] : value;
+const shownAs = source => source.startsWith("data:image/") ? make("img", { className: "shown", alt: "the prediction", src: source })
+  : source.startsWith("data:audio/") ? make("audio", { controls: true, src: source })
+    : make("pre", { textContent: new TextDecoder().decode(Uint8Array.from(atob(source.split(",")[1]), c => c.charCodeAt(0))) });
 const show = (answer, milliseconds) => {
   const found = answer.neighbours
     ? [make("ol", { className: "neighbours", ariaLabel: "nearest first" }, ...answer.neighbours.map(neighbour))] : [];
+  const drawn = Object.values(answer.shown ?? {}).map(shownAs);
+  delete answer.shown;
   const raw = make("details", {}, make("summary", { textContent: "As JSON" }),
     make("pre", { textContent: JSON.stringify(answer, rounded, 2) }));
   const took = make("p", { className: "note soft", textContent: `${Math.round(milliseconds)} ms` });
-  $("#answer").replaceChildren(...found, ...render(answer.prediction), took, raw);
+  $("#answer").replaceChildren(...found, ...drawn, ...render(answer.prediction), took, raw);
 };
 
 const submit = async event => {
@@ -245,7 +250,7 @@ const submit = async event => {
   $("#answer").classList.add("waiting");
   const started = performance.now();
   try {
-    const response = await ask("predict", { method: "POST", body: form });
+    const response = await ask("predict?show=true", { method: "POST", body: form });
     show(await response.json(), performance.now() - started);
   } catch (error) { fail(error); } finally {
     button.disabled = false;

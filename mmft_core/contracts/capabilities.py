@@ -1,0 +1,99 @@
+"""What a part may do beside what its base asks: the method is there, or it is not.
+
+Nothing has to be registered: a class that has the method has the capability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from mmft_core.contracts.data import Tensors
+from mmft_core.contracts.preprocessing import Preview
+
+
+@runtime_checkable
+class JointPreparation(Protocol):
+    """A task's codec that prepares the inputs and the target of a sample together.
+
+    So boxes are mirrored and cropped with their picture, and tags follow the tokens of their text.
+    Where a codec has this method, it takes the place of `Processor.prepare` and
+    `TargetCodec.encode` for every sample, in training, evaluation, prediction and serving. The
+    codec is given the processors by its task, and calls their `prepare` with `train=False` for what
+    it has already augmented.
+    """
+
+    def prepare(
+        self, inputs: Mapping[str, Any], target: Any, *, train: bool
+    ) -> tuple[Mapping[str, Tensors], Any]:
+        """Prepare one sample, augmented if it is for training.
+
+        Random draws come from torch's, numpy's or Python's global generators, which are seeded for
+        each sample from the run's seed, the epoch and the sample's index.
+
+        Args:
+            inputs: the raw inputs, by modality, that the sample has.
+            target: None where there is none, as in prediction.
+
+        Returns:
+            by modality what `Processor.collate` joins, and what `TargetCodec.collate` joins (None
+            for no target).
+
+        Raises:
+            ValueError: it cannot be used; the message says why.
+        """
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A task that chooses something, such as thresholds, by the validation split.
+
+    It is done once, on the model that is kept, before this is judged; what was chosen is kept in
+    buffers, so it is saved with the weights and is part of exported graphs.
+    """
+
+    def calibrate(self, predictions: Any, targets: Any) -> None:
+        """Choose, given all of the validation split.
+
+        Args:
+            predictions: as metrics are given them, on the CPU; those of all batches joined along
+                their first dimension.
+            targets: the same.
+        """
+
+
+@runtime_checkable
+class Completing(Protocol):
+    """A task that adds to a sample's record what only its raw inputs tell, such as a span's words.
+
+    It does so wherever records are written or shown, after `Task.decode` and `Task.join`.
+    """
+
+    def complete(self, record: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the whole record.
+
+        Args:
+            inputs: the raw inputs by modality; None for one that the sample lacks.
+        """
+
+
+@runtime_checkable
+class Showing(Protocol):
+    """A task that draws its predictions onto the inputs: boxes, masks, highlighted spans.
+
+    Reports and the server's page show what it draws in place of the processors' previews.
+    """
+
+    def show(
+        self, inputs: Mapping[str, Any], record: Mapping[str, Any], target: Any
+    ) -> Mapping[str, Preview]:
+        """Draw a prediction.
+
+        Args:
+            inputs: the raw inputs by modality; None for one that the sample lacks.
+            record: what became of the prediction.
+            target: the true one, as the data set knows it; None where there is none.
+
+        Returns:
+            previews by modality; a modality that is left out is shown by its processor.
+        """
