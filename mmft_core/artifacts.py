@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from safetensors import SafetensorError, safe_open
@@ -32,18 +32,19 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.digests import check_digests, digest_of, write_digests
-from mmft_core.errors import MmftError, RunDirectoryError
+from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.files import replacing_folder
 from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import build, rebuild, save_assets, task_assets
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, TaskSpec
+from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1
+S = TypeVar("S", bound=Spec)
 _MODEL, _WEIGHTS = "model.json", "model.safetensors"
 _ASSETS, _ADAPTER = "assets", "adapter"
 
@@ -81,11 +82,16 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
     content = {
         "format": FORMAT,
         "mmft": mmft_core.__version__,
-        "task": {"name": plan.task.component.qualified, "options": asdict(plan.task.options)},
+        "task": {
+            "name": plan.task.component.qualified,
+            "options": asdict(plan.task.options),
+            "package": _package(plan.task.component),
+        },
         "backbones": {
             modality: {
                 "name": part.component.qualified,
                 "options": asdict(part.options),
+                "package": _package(part.component),
                 "loaded": asdict(task.backbone(modality).loaded),
                 **_beside(task.backbone(modality).loaded, folder),
             }
@@ -105,6 +111,26 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
         kept_weights.write(task, temporary / _WEIGHTS, adapters=False)
         save_assets(task, temporary / _ASSETS)
         write_digests(temporary)
+
+
+def _package(component: Component[Any]) -> str:
+    """What to install to have a component."""
+    return f"{component.distribution}=={component.version}"
+
+
+def _component(registry: Registry, spec: type[S], saved: Mapping[str, Any]) -> Component[S]:
+    """Raises:
+    UnknownComponentError: it is not installed; says what to install.
+    """
+    try:
+        return registry.get(spec, saved["name"])
+    except UnknownComponentError as error:
+        package = saved.get("package")
+        if not isinstance(package, str):
+            raise
+        raise UnknownComponentError(
+            error.message, hint=f"The model was made with it: pip install '{package}'."
+        ) from None
 
 
 def _beside(loaded: LoadedWeights, folder: Path) -> dict[str, str]:
@@ -218,7 +244,7 @@ def _build(
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")
     info = msgspec.convert(content["info"], DatasetInfo)
-    component = registry.get(TaskSpec, content["task"]["name"])
+    component = _component(registry, TaskSpec, content["task"])
     saved, needs = content["backbones"], component.spec.needs_of
     parts = {m: _part(registry, m, part) for m, part in saved.items()}
     backbones = {
@@ -239,7 +265,7 @@ def _build(
 
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
-    component = registry.get(BackboneSpec, saved["name"])
+    component = _component(registry, BackboneSpec, saved)
     # Folders and modules are named by it, so it must not be any text.
     if modality != component.spec.modality:
         raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")

@@ -55,7 +55,7 @@ class Component(Generic[S]):
         """The dataclass of the component's options.
 
         Raises:
-            PluginError: what the spec names is none.
+            PluginError: what the spec names is none, or an option has no default.
         """
         if not isinstance(self.spec, PartSpec) or self.spec.options is None:
             return NoOptions
@@ -65,6 +65,11 @@ class Component(Generic[S]):
                 f"'{self.spec.options}', the options of {self.kind} '{self.qualified}', is not a "
                 "dataclass."
             )
+        for option in dataclasses.fields(found):
+            if (option.default, option.default_factory) == (dataclasses.MISSING,) * 2:
+                raise PluginError(
+                    f"{self.kind} '{self.qualified}': the option {option.name} has no default."
+                )
         return found
 
     def build(self, options: Any, context: Any) -> Any:

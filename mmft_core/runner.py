@@ -210,12 +210,13 @@ class _Run:
         )
 
     def rehearse(self) -> None:
-        """Evaluate a few samples, so that a wrong monitor shows now and not after an epoch."""
+        """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
+        and not after an epoch."""
         split = self.fed.splits.get("val")
         if split is None:
             return
         few = Subset(split, torch.arange(min(2, len(split))).numpy())
-        evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal")
+        evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
         evaluation.figure(self.engine.monitor.name)
 
     def begin(self) -> RunOutcome:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from mmft_core.cli.terminal import dump_json, for_lines
-from mmft_core.errors import ConfigError
 from mmft_core.escaping import shortened, spreadsheet_cell
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ def write(
     Args:
         form: one of `FORMATS`.
         raw: CSV without apostrophes before what a spreadsheet would take for formulas.
-
-    Raises:
-        ConfigError: a record does not go into a CSV beside the first one.
     """
     if form == "table":
         _write_table(predictions, stream)
@@ -50,44 +48,28 @@ def _write_jsonl(predictions: Iterable[Prediction], stream: IO[str]) -> None:
 
 
 def _write_csv(predictions: Iterable[Prediction], stream: IO[str], raw: bool) -> None:
-    """A row for each prediction; the columns are those of the first record, and `error`.
+    """A row for each prediction; the columns are those of all records, and `error`.
 
-    Lists of alternatives and of numbers become numbered columns, other lists are JSON.
+    Lists of alternatives and of numbers become numbered columns, other lists are JSON. As a later
+    record may hold more than those before it, rows wait in a file until all are known.
     """
-    writer = csv.writer(stream)
-    columns: list[str] = []
-    waiting: list[dict[str, Any]] = []
-    for source, record, error in ((p.source, p.record, p.error) for p in predictions):
-        row = {"input": source, "error": error}
-        if record is not None:
-            row = {"input": source, **dict(_cells(record))}
-            columns = columns or _begin(writer, row, waiting, raw)
-            _refuse_more(row, columns)
-        if columns:
-            writer.writerow(_csv_cell(row.get(name), raw) for name in columns)
+    columns = {"input": None}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as waiting:
+        try:
+            for prediction in predictions:
+                record = prediction.record
+                cells = {"error": prediction.error} if record is None else dict(_cells(record))
+                row = {"input": prediction.source, **cells}
+                columns |= dict.fromkeys(row)
+                waiting.write(json.dumps(row) + "\n")
+        finally:  # What is there stays when somebody loses patience.
+            names = [name for name in columns if name != "error"] + ["error"]
+            writer = csv.writer(stream)
+            writer.writerow(_csv_cell(name, raw) for name in names)
+            waiting.seek(0)
+            for row in map(json.loads, waiting):
+                writer.writerow(_csv_cell(row.get(name), raw) for name in names)
             stream.flush()
-        else:  # What records hold is not known yet.
-            waiting.append(row)
-    if waiting and not columns:
-        _begin(writer, {"input": ""}, waiting, raw)
-
-
-def _begin(writer: Any, row: Iterable[str], waiting: list[dict[str, Any]], raw: bool) -> list[str]:
-    """Write the headings, and the rows that waited for them."""
-    columns = [*row, "error"]
-    writer.writerow(_csv_cell(name, raw) for name in columns)
-    writer.writerows([_csv_cell(r.get(name), raw) for name in columns] for r in waiting)
-    return columns
-
-
-def _refuse_more(row: Mapping[str, Any], columns: Sequence[str]) -> None:
-    more = [name for name in row if name not in columns]
-    if more:
-        raise ConfigError(
-            f"{row['input']}: its prediction has '{more[0]}', and that of the first input has not, "
-            "so the CSV has no such column.",
-            hint="Give --format jsonl, which takes predictions of any shape.",
-        )
 
 
 def _csv_cell(value: Any, raw: bool) -> Any:

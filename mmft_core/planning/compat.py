@@ -73,9 +73,7 @@ def _check_backbones(
                     f"Task '{task.name}' works on {_list(wanted)}, "
                     f"but backbone '{spec.name}' reads {modality}.",
                     hint=_would_fit(
-                        c.name
-                        for c in registry.of(BackboneSpec)
-                        if c.spec.modality in wanted
+                        c.name for c in registry.of(BackboneSpec) if c.spec.modality in wanted
                     ),
                 )
     for modality in sorted(wanted - set(backbones)):

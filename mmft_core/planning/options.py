@@ -6,6 +6,9 @@ its documentation are in the annotation, where msgspec checks them:
     @dataclass(frozen=True, kw_only=True)
     class Options:
         width: Annotated[int, Meta(ge=1, description="Channels of the first layer.")] = 64
+
+An option that was renamed is still read by its earlier names, which
+`Meta(extra={"formerly": ("channels",)})` tells.
 """
 
 from __future__ import annotations
@@ -52,7 +55,20 @@ def describe(options_type: type[Any]) -> Iterator[OptionInfo]:
 
 
 def option_names(options_type: type[Any]) -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(options_type))
+    """The names of the options, with those that they had in earlier versions."""
+    names = (field.name for field in dataclasses.fields(options_type))
+    return frozenset(names) | _renamed(options_type).keys()
+
+
+def _renamed(options_type: type[Any]) -> dict[str, str]:
+    """By their earlier names the options that were renamed."""
+    hints = typing.get_type_hints(options_type, include_extras=True)
+    return {
+        before: name
+        for name, hint in hints.items()
+        for meta in getattr(hint, "__metadata__", ())
+        for before in (getattr(meta, "extra", None) or {}).get("formerly", ())
+    }
 
 
 def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
@@ -66,7 +82,10 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
     Raises:
         ConfigError: an unknown key (names the nearest), a wrong type, a value out of range.
     """
-    known = option_names(options_type)
+    known, renamed = option_names(options_type), _renamed(options_type)
+    values = {
+        renamed.get(key, key): values[key] for key in sorted(values, key=renamed.__contains__)
+    }
     for key in values:
         if key not in known:
             valid = ", ".join(sorted(known)) or "none"

@@ -71,10 +71,9 @@ def features_have_their_shapes(bench: Workbench, component: Spec) -> None:
 
 def samples_do_not_mix(bench: Workbench, component: Spec) -> None:
     """In evaluation a sample's features are the same alone and in a batch, padded or not."""
-    processor = bench.backbone(component).processor
-    items = [processor.prepare(raw, train=False) for raw in bench.raw(component, 3)]
-    together = _encode(bench, component, processor.collate(items)).pooled
-    alone = torch.cat([_encode(bench, component, processor.collate([i])).pooled for i in items])
+    together = _encode(bench, component, bench.inputs(component, 3)).pooled
+    each = [bench.inputs(component, 1, start) for start in range(3)]
+    alone = torch.cat([_encode(bench, component, inputs).pooled for inputs in each])
     scale = together.abs().max().clamp(min=1e-6)
     difference = float(((together - alone).abs() / scale).max())
     assert difference <= TOLERANCE, (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.metadata
 from typing import Any
 
@@ -61,9 +60,6 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
     options_type = component.options_type()
     parameters: Any = options_type.__dataclass_params__
     assert parameters.frozen, f"{options_type.__name__} is not frozen"
-    for field in dataclasses.fields(options_type):
-        given = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
-        assert given, f"the option {field.name} has no default"
     for option in describe(options_type):
         assert option.description, f"the option {option.name} has no description"
         convert({option.name: option.default}, options_type, component.kind)

@@ -112,7 +112,7 @@ def rankings_score_every_sample(bench: Workbench, component: Spec) -> None:
     batch = bench.batch(component, task, 4)
     with torch.no_grad():
         outputs = _outputs(bench, component, task, batch)
-    targets = batch.targets if outputs.targets is None else outputs.targets
+    targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
     for name, scores in task.rank(outputs.predictions, targets).items():
         assert isinstance(scores, Tensor) and scores.shape == (4,), (
             f"the ranking '{name}' does not score each sample"
@@ -127,6 +127,8 @@ def reads_no_more_than_it_says(bench: Workbench, component: Spec) -> None:
     inputs = dict(batch.inputs)
     with torch.no_grad():
         for modality, processor in task.processors.items():
+            if modality not in task.backbones:
+                return  # Features of several modalities together are not kept.
             needs = set(component.spec.needs_of(modality))
             if not needs <= set(KEPT) or processor is not task.backbone(modality).processor:
                 return  # It needs more of its backbones than features.
@@ -191,6 +193,7 @@ def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
     """What is exported can be traced, and not for the size of the example's batch alone."""
     task = bench.task(component)
     batch = dataclasses.replace(bench.batch(component, task, 3), targets=None)
+    _outputs(bench, component, task, batch)
     check_graphs(lambda: task.graphs(batch))
 
 

@@ -161,12 +161,12 @@ class Workbench:
         split = self.data_for(component).splits["train"]
         return [split[i].inputs[modality] for i in range(count)]
 
-    def inputs(self, component: Component[BackboneSpec], count: int = 3) -> Tensors:
-        """A collated batch for a backbone."""
+    def inputs(self, component: Component[BackboneSpec], count: int = 3, start: int = 0) -> Tensors:
+        """A collated batch for a backbone, of samples from a place on."""
         backbone, spec = self.backbone(component), component.spec
         split = self.data_for(component).splits["train"]
         processors = backbone.processors or {spec.modality: backbone.processor}
-        samples = [split[i] for i in range(count)]
+        samples = [split[i] for i in range(start, start + count)]
         inputs = {
             m: p.collate([p.prepare(sample.inputs[m], train=False) for sample in samples])
             for m, p in processors.items()
@@ -259,7 +259,7 @@ class Workbench:
                 assert batch is not None
                 shift = start // JUDGED % 2
                 outputs = task(batch)
-                targets = batch.targets if outputs.targets is None else outputs.targets
+                targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
                 results.append((outputs.predictions, rolled(targets, shift)))
         return results
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mmft_core.cli.writers import write
-from mmft_core.errors import ConfigError
 from mmft_core.inference.predictor import Prediction
 
 BOXES = [{"label": "cat", "box": [1, 2, 3, 4]}, {"label": "dog", "box": [5, 6, 7, 8]}]
@@ -54,6 +53,19 @@ def test_lists_may_differ_in_length_and_be_empty() -> None:
     assert [len(json.loads(row["boxes"])) for row in found] == [1, 0, 2]
 
 
-def test_a_record_with_more_than_the_first_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"1\.png: its prediction has 'colour'"):
-        rows({"label": "cat"}, {"label": "dog", "colour": "brown"})
+def test_a_later_record_may_hold_more_than_the_first() -> None:
+    found = rows({"label": "cat"}, {"label": "dog", "shares": [0.25, 0.5]}, {"shares": [1.0]})
+    assert [row["label"] for row in found] == ["cat", "dog", ""]
+    assert [(row["shares_1"], row["shares_2"]) for row in found] == [
+        ("", ""),
+        ("0.25", "0.5"),
+        ("1.0", ""),
+    ]
+
+
+def test_labels_of_a_sample_are_one_cell_and_one_line() -> None:
+    record = {"labels": ["cat", "dog"]}
+    (row,) = rows(record)
+    assert json.loads(row["labels"]) == ["cat", "dog"]
+    assert "cat, dog" in written("table", record)
+    assert written("text", record, {"labels": []}) == "cat, dog\n\n"

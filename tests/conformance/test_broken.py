@@ -97,6 +97,9 @@ EXPECTED = {
     "broken_backbones/hidden-state": [
         ("weights_survive_saving", "gives other features: something is not in its state")
     ],
+    "broken_backbones/looks-at-weights": [
+        ("builds_without_weights", r"cannot be built on torch's meta device.*line \d+")
+    ],
     # Datasets.
     "broken_datasets/not-a-dataset": [("builds_offline", "built a dict, not a Dataset")],
     "broken_datasets/downloads": [("builds_offline", "it uses the network")],
@@ -172,6 +175,10 @@ EXPECTED = {
     ],
     "broken_tasks/unseeded-noise": [("same_seed_same_result", "with the same seed the losses")],
     "broken_tasks/forgetful": [("predictions_survive_saving", "task predicts something else")],
+    "broken_tasks/looks-at-weights": [
+        ("builds_without_weights", "its constructor must not look|cannot be built on torch's meta")
+    ],
+    "broken_tasks/tuple": [("loss_is_finite", "forward returns a tuple, not Outputs")],
     "broken_tasks/counted-batch": [
         ("graphs_are_of_any_batch", "The graph 'model' cannot be exported: Constraints violated")
     ],
@@ -252,3 +259,31 @@ def test_all_other_checks_pass_where_one_fault_is_all_there_is(name: str) -> Non
         component, _, check_name = id_.rpartition("-")
         if component == name and check_name != rejecting:
             check()
+
+
+def test_a_fault_that_every_check_meets_is_told_once() -> None:
+    ended: dict[str, list[str]] = {"failed": [], "skipped": []}
+    for param in plugin_checks("sound", *KINDS, prefer=["mean"]):
+        if param.id.startswith(("broken_tasks/tuple-", "broken_backbones/not-a-backbone-")):
+            try:
+                param.values[0]()
+            except pytest.skip.Exception:
+                ended["skipped"].append(param.id)
+            except Exception:
+                ended["failed"].append(param.id)
+    assert ended["failed"] == [
+        "broken_backbones/not-a-backbone-builds_without_network",
+        "broken_tasks/tuple-loss_is_finite",
+    ]
+    assert len(ended["skipped"]) > 15
+
+
+def test_checks_are_waived_with_their_reason() -> None:
+    waived = {"graphs_are_of_any_batch": "no exports", "sound/mean-same_seed_same_weights": "odd"}
+    marked = {p.id: p.marks for p in plugin_checks("sound", prefer=["mean"], skip=waived)}
+    (mark,) = marked["sound/mean-same_seed_same_weights"]
+    assert mark.name == "skip" and mark.kwargs == {"reason": "odd"}
+    assert any(m.name == "skip" for m in marked["sound/sign-cls-graphs_are_of_any_batch"])
+    assert not marked["sound/mean-weights_survive_saving"]
+    with pytest.raises(MmftError, match="no check 'graphs_of_any_batch'. Did you mean"):
+        plugin_checks("sound", skip={"graphs_of_any_batch": "no exports"})

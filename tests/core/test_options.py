@@ -83,3 +83,16 @@ def test_one_sentence_names_key_value_and_what_is_expected(given, sentence: str)
     with pytest.raises(ConfigError, match=sentence) as caught:
         convert(given, Options, "backbone")
     assert "\n" not in str(caught.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    channels: Annotated[int, Meta(ge=1, extra={"formerly": ("width", "planes")})] = 64
+
+
+def test_an_option_is_still_read_by_its_earlier_names() -> None:
+    assert convert({"width": 8}, Renamed, "backbone.image") == Renamed(channels=8)
+    assert convert({"channels": 3, "planes": 8}, Renamed, "backbone.image").channels == 8
+    assert "planes" in option_names(Renamed)
+    with pytest.raises(ConfigError, match="backbone.image.channels = 0 is not valid"):
+        convert({"width": 0}, Renamed, "backbone.image")

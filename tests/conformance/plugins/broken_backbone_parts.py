@@ -247,3 +247,9 @@ class HiddenState(MeanNet):
     def encode(self, inputs):
         features = super().encode(inputs)
         return dataclasses.replace(features, pooled=features.pooled * self.scale)
+
+
+class LooksAtWeights(MeanNet):
+    def __init__(self, options, context) -> None:
+        super().__init__(options, context)
+        self.scale = float(self.mix.weight.abs().max())

@@ -33,6 +33,7 @@ NAMES = (
     "checkpointing-forgets",
     "unseeded-weights",
     "hidden-state",
+    "looks-at-weights",
 )
 
 

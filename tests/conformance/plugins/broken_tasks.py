@@ -23,6 +23,8 @@ NAMES = (
     "reads-in-secret",
     "unseeded-noise",
     "forgetful",
+    "looks-at-weights",
+    "tuple",
     "counted-batch",
 )
 DEFAULTS = {

@@ -1,0 +1,108 @@
+"""What a plugin's objects return wrongly is told in one sentence that names the component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Finished
+from tests.core.conftest import Site
+from tests.core.test_contracts import OUTSIDE
+
+Mmft = Callable[..., Finished]
+
+HOOKS = """
+    from mmft_core import MetricSpec, TaskSpec, hookimpl
+
+    @hookimpl
+    def register_task():
+        return [TaskSpec(
+            name="faulty", summary="s", modalities=("grid",), target="spots", predicts="spots",
+            default_dataset="spot-grids", default_metrics=("faulty-hits",), monitor="loss",
+            build="acme_work:Faulty", options=OPTIONS,
+        )]
+
+    @hookimpl
+    def register_metric():
+        return [MetricSpec(
+            name="faulty-hits", summary="s", measures="spots", build="acme_work:FaultyHits"
+        )]
+"""
+WORK = """
+    from dataclasses import dataclass
+
+    import torch
+    from mmft_core.contracts import Outputs
+    from spots_work import Hits, SpotTask
+
+    @dataclass(frozen=True)
+    class Required:
+        width: int
+
+    class Faulty(SpotTask):
+        def forward(self, batch):
+            outputs = super().forward(batch)
+            FORWARD
+            return outputs
+
+        def decode(self, predictions, top_k=1):
+            return super().decode(predictions)DECODE
+
+    class FaultyHits(Hits):
+        def compute(self):
+            return COMPUTE
+"""
+TASK = "The task 'acme/faulty' of mmft-acme 1.0 returned "
+
+
+@pytest.fixture(autouse=True)
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+    yield
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"FORWARD": "return outputs.loss, 3"}, TASK + "a tuple from `forward`, not Outputs."),
+        (
+            {"FORWARD": "return Outputs(outputs.loss * torch.ones(2), outputs.predictions)"},
+            TASK + "a loss of shape (2,) and type torch.float32, not one number.",
+        ),
+        ({"FORWARD": "return Outputs(0.5, outputs.predictions)"}, TASK + "a float as its loss"),
+        (
+            {"FORWARD": "return Outputs(None) if self.training else outputs"},
+            TASK + "no loss in training.",
+        ),
+        (
+            {"FORWARD": "return Outputs(outputs.loss.detach()) if self.training else outputs"},
+            TASK + "a loss that does not depend on what is trained.",
+        ),
+        ({"DECODE": "[:1]"}, TASK + "1 records from `decode` for 2 samples."),
+        ({"DECODE": "[0]"}, TASK + "a dict from `decode`, not a list of dictionaries."),
+        ({"COMPUTE": "0.5"}, "'faulty-hits' returned a float from `compute`, not a dictionary"),
+        (
+            {"COMPUTE": "{'': torch.tensor(0.5)}"},
+            "The metric 'faulty-hits' returned a Tensor as '', not a number",
+        ),
+        (
+            {"OPTIONS": "'acme_work:Required'"},
+            "task 'acme/faulty': the option width has no default.",
+        ),
+    ],
+)
+def test_it_is_told(
+    fault: dict[str, str], words: str, site: Site, mmft: Mmft, tmp_path: Path
+) -> None:
+    sound = {"FORWARD": "", "DECODE": "", "COMPUTE": "super().compute()", "OPTIONS": "None"}
+    hooks, work = HOOKS, WORK
+    for place, code in (sound | fault).items():
+        hooks, work = hooks.replace(place, code), work.replace(place, code)
+    site.install("mmft-acme", {"acme": "acme"}, acme=hooks, acme_work=work)
+    settings = ("--set=engine.steps=2", "--set=engine.workers=0", "--weights=none")
+    ended = mmft("run", "--task=faulty", "--backbone=grid-net", *settings, "-o", tmp_path / "run")
+    told = " ".join(ended.err.split())
+    assert ended.code == 2 and words in told and "Traceback" not in told, ended.err
+    assert not (tmp_path / "run" / "results.json").exists()
