@@ -128,6 +128,7 @@ class DatasetInfo:
             are numbers. The core works it out.
         formats: by column of a table, how its cells of numbers and dates are written
             ("decimal-comma"), for processors that are given such cells as text.
+        extra: what else a data set tells those who are built with it, as plain JSON.
     """
 
     name: str
@@ -140,6 +141,7 @@ class DatasetInfo:
     warnings: tuple[str, ...] = ()
     target_scale: tuple[float, float] | None = None
     formats: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

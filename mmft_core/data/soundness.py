@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -151,8 +151,8 @@ def inspect(
             changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
         for change in filter(None, changes):
             found.note(name, change, split.sample_id(index))
-        if dataset.info.classes and isinstance(target, str):
-            found.classes[name, target] += 1
+        for own in _classes_of(target) if dataset.info.classes else ():
+            found.classes[name, own] += 1
 
     found = _over(dataset, look, known.faulty(), on_progress)
     found.add(known)
@@ -179,11 +179,17 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         splits[name] = split if len(keep) == len(split) else Subset(split, keep)
     if faulty.get("train"):
         train = splits["train"]
-        left = {train.target(index) for index in range(len(train))}
+        left = {own for index in range(len(train)) for own in _classes_of(train.target(index))}
         gone = [name for name in dataset.info.classes if name not in left]
         if gone:
             raise DataError(f"No sample of class '{gone[0]}' can be used to train on.")
     return replace(dataset, splits=splits)
+
+
+def _classes_of(target: Any) -> tuple[str, ...]:
+    """The classes that a target names: one, those of a set of labels, or none."""
+    named = target if isinstance(target, list | tuple) else (target,)
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def refuse(faults: Sequence[Fault], total: int) -> DataError:

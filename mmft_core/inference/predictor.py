@@ -154,12 +154,12 @@ class Predictor:
         # Starting processes takes longer than a few files.
         workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
         loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
+        pairs = self.model.component.spec.predicts == "pairs"
         for batch, results in outcomes(loader):
             predictions = None if batch is None else self.compute(batch)
-            if isinstance(predictions, Mapping) and len(self.processors) == 1:
-                # Embeddings by modality are those of the one that was given.
-                (modality,) = self.processors
-                predictions = predictions.get(modality, predictions)
+            if pairs and predictions is not None and len(self.processors) == 1:
+                (modality,) = self.processors  # Of which alone there are embeddings.
+                predictions = predictions[modality]
             yield results, predictions
 
     def evaluate(

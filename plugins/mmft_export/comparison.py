@@ -126,6 +126,12 @@ def compare(
     name = _figure(monitor, evaluations)
     figures = [e.figures.get(name) for e in evaluations]
     wanted, got = (leaves(r.predictions) for r in recorders)
+    if recorders[0].targets != recorders[1].targets:
+        raise ExportError(
+            f"The export was refused: {run.model.task.component} compares predictions with targets "
+            "that its forward pass computes, which an export lacks.",
+            hint="Its author has to give them by Task.targets_of.",
+        )
     latencies = _latencies((run, export), _batches(run, dataset, split))
     drop = None
     if figures[0] is not None and figures[1] is not None:
@@ -167,15 +173,17 @@ class _ProgressAlone(Sink):
 
 
 class _Recorder(Metric):
-    """Keeps predictions, as a metric is told of them."""
+    """Keeps predictions, as a metric is told of them, and the shapes of its targets."""
 
     def __init__(self) -> None:
-        self.predictions: list[Any] = []
+        self.reset()
 
     def reset(self) -> None:
-        self.predictions = []
+        self.predictions: list[Any] = []
+        self.targets: list[Any] = []
 
     def update(self, predictions: Any, targets: Any) -> None:
+        self.targets.append(map_tensors(targets, lambda t: tuple(t.shape)))
         self.predictions.append(map_tensors(predictions, lambda t: t.cpu()))
 
     def compute(self) -> dict[str, MetricValue]:
