@@ -151,8 +151,8 @@ def inspect(
             changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
         for change in filter(None, changes):
             found.note(name, change, split.sample_id(index))
-        for own in _classes_of(target) if dataset.info.classes else ():
-            found.classes[name, own] += 1
+        for label in _classes_of(target) if dataset.info.classes else ():
+            found.classes[name, label] += 1
 
     found = _over(dataset, look, known.faulty(), on_progress)
     found.add(known)
