@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.distributed import processes
 from mmft_core.errors import MmftError
 from mmft_core.files import read_record, storage_errors, write_json
@@ -24,13 +25,12 @@ from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
 from mmft_core.unfinished import bring_to_end
 
 FORMAT = 1
 
-MakeSink: TypeAlias = Callable[[str], Sink]
+MakeCallback: TypeAlias = Callable[[str], Callback]
 """Makes the listener of a run, given a heading for it."""
 
 
@@ -67,7 +67,7 @@ def cross_validate(
     plan: Plan,
     output: Path,
     registry: Registry,
-    make_sink: MakeSink,
+    make_callback: MakeCallback,
     command: str = "",
     *,
     resume: bool = False,
@@ -96,13 +96,13 @@ def cross_validate(
     with _begun(directory, plan):
         for folds in plan.folds.each():
             number = folds.chosen or 0
-            sink = make_sink(f"Fold {number} of {folds.count}")
+            callback = make_callback(f"Fold {number} of {folds.count}")
             try:
                 found = bring_to_end(
-                    replace(plan, folds=folds), directory.fold(number), registry, sink, command
+                    replace(plan, folds=folds), directory.fold(number), registry, callback, command
                 )
             finally:
-                sink.close()
+                callback.on_end("finished")
             if found is None:
                 return None
             results.append(found)

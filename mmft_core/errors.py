@@ -148,6 +148,10 @@ class NonFiniteLossError(TrainingError):
         self.sample_ids = tuple(sample_ids)
 
 
+class StopTrainingError(Exception):
+    """Raised by a callback that ends the training, where that is nobody's failure."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, as part of a sentence."""
     lines = str(error).strip().splitlines()

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import RunDirectoryError, StorageError, first_line
+from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
 from mmft_core.files import (
     clear_temporaries,
     printable,
@@ -31,7 +31,6 @@ from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_mo
 from mmft_core.planning.places import TABLE, places, portable, read_places, same_place
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, dump_toml, flatten, merge, read_toml
-from mmft_core.sinks import StopTrainingError
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
 """What `results.json` holds at least."""

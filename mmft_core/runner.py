@@ -19,7 +19,9 @@ from safetensors import SafetensorError
 
 from mmft_core import artifacts
 from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.callbacks import Callbacks, MetricsFile
 from mmft_core.contracts import Calibrated, Dataset, Task
+from mmft_core.contracts.callbacks import Callback, Evaluated
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, processes
@@ -43,7 +45,6 @@ from mmft_core.planning.trees import flatten
 from mmft_core.precision import Inference
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
 from mmft_core.trackers.following import Tracking
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
@@ -67,7 +68,7 @@ class RunOutcome:
     results: dict[str, Any] | None
 
 
-def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome:
+def train(plan: Plan, output: Path, callback: Callback, command: str = "") -> RunOutcome:
     """Do a new run. Nothing is written before training starts.
 
     Raises:
@@ -75,30 +76,30 @@ def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome
     """
     directory = RunDirectory(output)
     directory.ensure_usable()
-    run = _new(plan, directory, sink, command)
+    run = _new(plan, directory, callback, command)
     with directory.held():
         directory.ensure_usable()  # Another process may have been here since.
         directory.clear()
         return run.begin()
 
 
-def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+def _new(plan: Plan, directory: RunDirectory, callback: Callback, command: str) -> _Run:
     """Build a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
-    tell_warnings(dataset, sink.say)
+    tell_warnings(dataset, callback.on_message)
     plan = plan.with_data_options(dataset.options)
-    sound, read = readable(dataset, plan, sink)
-    task = build_task(plan, sound, sink.say)
+    sound, read = readable(dataset, plan, callback)
+    task = build_task(plan, sound, callback.on_message)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    findings = inspected(dataset, task, plan, read, sink)
+    findings = inspected(dataset, task, plan, read, callback)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))
-    sink.data(dataset)
+    callback.on_data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
@@ -107,12 +108,12 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    run = _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
+    run = _Run(plan, dataset, task, data, samples, monitor, directory, callback, command)
     run.rehearse()
     return run
 
 
-def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
+def resume(path: Path, plan: Plan, callback: Callback, command: str = "") -> RunOutcome:
     """Go on with an interrupted run; one without any checkpoint is begun anew.
 
     Args:
@@ -131,16 +132,16 @@ def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
         check_moved(plan, directory)
         if not processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
             if directory.elsewhere(plan):
-                same_data(plan, directory, sink)
-            sink.say("No checkpoint was written yet, so the run is begun anew.")
-            return _new(plan, directory, sink, command).begin()
-        return _interrupted(plan, directory, sink, command).fit(resume=True)
+                same_data(plan, directory, callback)
+            callback.on_message("No checkpoint was written yet, so the run is begun anew.")
+            return _new(plan, directory, callback, command).begin()
+        return _interrupted(plan, directory, callback, command).fit(resume=True)
 
 
-def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+def _interrupted(plan: Plan, directory: RunDirectory, callback: Callback, command: str) -> _Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
-    own, samples = same_data(plan, directory, sink)
+    own, samples = same_data(plan, directory, callback)
     dataset = own.dataset
     if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
         info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
@@ -154,9 +155,9 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
         directory.follow(plan)
     weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
     loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
-    task = build_task(plan, dataset, sink.say, loaded, directory.assets)
+    task = build_task(plan, dataset, callback.on_message, loaded, directory.assets)
     monitor = choose_monitor(plan)
-    return _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
+    return _Run(plan, dataset, task, data, samples, monitor, directory, callback, command)
 
 
 def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
@@ -177,7 +178,7 @@ class _Run:
         samples: KeptSamples | None,
         monitor: Monitor,
         directory: RunDirectory,
-        sink: Sink,
+        callback: Callback,
         command: str,
     ) -> None:
         self.started = time.perf_counter()
@@ -191,11 +192,11 @@ class _Run:
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
             batch_norm.synchronize(task, self.accelerator.device)
         told = plan.tracking if processes.is_main() else TrackingConfig()
-        self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
+        self.tracking = Tracking(told, directory.path, flatten(plan.tree()), callback.on_message)
         metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
-        self.sink = Sinks([metrics, sink] if processes.is_main() else [])
+        self.callback = Callbacks([metrics, callback] if processes.is_main() else [])
         inference = Inference.of(plan.engine.precision, self.accelerator.device)
-        self.fed = feed(task, dataset, plan, inference, self.sink)
+        self.fed = feed(task, dataset, plan, inference, self.callback)
         val = self.fed.splits.get("val")
         self.engine = Engine(
             task,
@@ -206,7 +207,7 @@ class _Run:
             monitor=monitor,
             accelerator=self.accelerator,
             folder=directory.checkpoints,
-            sink=self.sink,
+            callback=self.callback,
         )
 
     def rehearse(self) -> None:
@@ -263,10 +264,10 @@ class _Run:
         }
         for name, evaluation in evaluations.items():
             for remark in evaluation.remarks:
-                self.sink.say(f"{name}: {remark}")
+                self.callback.on_message(f"{name}: {remark}")
         if "test" in evaluations:
             step, test = outcome.progress.step, evaluations["test"]
-            self.sink.evaluated(
+            self.callback.on_evaluation(
                 Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
             )
         results = collect_results(

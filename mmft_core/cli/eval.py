@@ -92,8 +92,8 @@ def evaluate(
             own_data.check(name)
         else:
             name = split or "all"
-            data = named_data(directory, of_run, plan, name, display.say)
-        tell_warnings(data, display.say)
+            data = named_data(directory, of_run, plan, name, display.on_message)
+        tell_warnings(data, display.on_message)
         metrics = build_metrics(plan.metrics, model.info)
         predictor = Predictor(model, plan.engine)
         evaluation = predictor.evaluate(

@@ -129,14 +129,14 @@ def _cross_validate(
 ) -> None:
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
+    from mmft_core.contracts.callbacks import Callback
     from mmft_core.cross_validation import cross_validate
-    from mmft_core.sinks import Sink
 
-    def make_sink(heading: str) -> Sink:
+    def make_callback(heading: str) -> Callback:
         screen.print(heading, style="bold", soft_wrap=True)
         return make_display(screen)
 
-    record = cross_validate(plan, path, registry, make_sink, command, resume=resume)
+    record = cross_validate(plan, path, registry, make_callback, command, resume=resume)
     if record is None:
         _stop("Stopped; finished folds are kept, and a checkpoint is written.", path)
     elif processes.is_main():

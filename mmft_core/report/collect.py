@@ -18,12 +18,12 @@ from mmft_core.contracts import (
 )
 from mmft_core.errors import SampleError
 from mmft_core.evaluation import Evaluation
+from mmft_core.metrics_log import read_metrics
 from mmft_core.planning.plan import Plan
 from mmft_core.report.card import write_card
 from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
 from mmft_core.report.page import write_report
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import read_metrics
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmft_core.contracts import DatasetInfo
 from mmft_core.files import write_text
+from mmft_core.metrics_log import read_metrics
 from mmft_core.report import svg, wording
 from mmft_core.report.content import ReportContent
 from mmft_core.report.curves import points
@@ -17,7 +18,6 @@ from mmft_core.report.findings import banners
 from mmft_core.report.page import folder, policy
 from mmft_core.report.svg import Chart, Line
 from mmft_core.report.templating import asset, render
-from mmft_core.sinks import read_metrics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mmft_core.errors import first_line
+from mmft_core.errors import StopTrainingError, first_line
 from mmft_core.extras import missing_error, require_extra
 from mmft_core.files import write_json
-from mmft_core.sinks import StopTrainingError
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import TrackingConfig
 from mmft_core.trackers.tracker import Ending, Record, Tracker, figures_of

@@ -35,7 +35,7 @@ from mmft_sweep.space import Space, parse_space, space_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmft_core.sinks import Sink
+    from mmft_core.contracts.callbacks import Callback
     from mmft_sweep.study import Study
 
 
@@ -218,7 +218,7 @@ def _work(
     from mmft_sweep.trial import TrialRunner
     from mmft_sweep.work import Worker
 
-    def display(heading: str) -> Sink:
+    def display(heading: str) -> Callback:
         if heading:
             tell(heading)
         return make_display(screen)

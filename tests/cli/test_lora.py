@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mmft_core import artifacts, discover, runner
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import read_toml
-from mmft_core.sinks import Step
 from tests.conftest import Finished, run_arguments
 from tests.engine.toy import Recorder
 
@@ -109,7 +109,7 @@ def test_the_share_of_trained_parameters_is_told(tmp_path: Path, base: Path, mmf
 class Stop(Recorder):
     """Presses Ctrl-C after the second step."""
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if event.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -15,9 +15,10 @@ import soundfile
 from PIL import Image
 
 from mmft_core import discover, runner
+from mmft_core.contracts.callbacks import Callback, TrainStep
+from mmft_core.errors import StopTrainingError
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import parse_set
-from mmft_core.sinks import Sink, Step, StopTrainingError
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
@@ -181,8 +182,8 @@ def stopped_run(kind: str, data: Path | str, output: Path | str, **changes: obje
     return Path(output)
 
 
-class _Stop(Sink):
-    def step(self, event: Step) -> None:
+class _Stop(Callback):
+    def on_step(self, event: TrainStep) -> None:
         if event.step >= 2:
             raise StopTrainingError
 

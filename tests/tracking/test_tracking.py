@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from mmft_core.errors import MmftError
-from mmft_core.sinks import StopTrainingError, read_metrics
+from mmft_core.errors import MmftError, StopTrainingError
+from mmft_core.metrics_log import read_metrics
 from mmft_core.trackers.following import Tracking, check
 from mmft_core.trackers.identity import Identity
 from mmft_core.trackers.options import MlflowConfig, TrackingConfig, WandbConfig

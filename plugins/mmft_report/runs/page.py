@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.files import write_text
+from mmft_core.metrics_log import read_metrics
 from mmft_core.report import svg, wording
 from mmft_core.report.curves import OTHERS, points, smoothed
 from mmft_core.report.page import policy
 from mmft_core.report.svg import COLOURS, Chart, Line
 from mmft_core.report.templating import asset, render
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import read_metrics
 from mmft_report.runs.differences import figures_of, headline, settings_of, shown
 from mmft_report.runs.finding import Run
 
