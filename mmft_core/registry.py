@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from mmft_core.errors import (
     AmbiguousNameError,
+    MissingExtraError,
     PluginError,
     UnknownComponentError,
     did_you_mean,
 )
 from mmft_core.extras import extra_installed, missing_error
-from mmft_core.specs import KINDS, PartSpec, Spec, resolve
+from mmft_core.specs import KINDS, ConfigurableSpec, Spec, resolve
 
 S = TypeVar("S", bound=Spec, covariant=True)
 T = TypeVar("T", bound=Spec)
@@ -57,7 +58,7 @@ class Component(Generic[S]):
         Raises:
             PluginError: what the spec names is none, or an option has no default.
         """
-        if not isinstance(self.spec, PartSpec) or self.spec.options is None:
+        if not isinstance(self.spec, ConfigurableSpec) or self.spec.options is None:
             return NoOptions
         found = resolve(self.spec.options)
         if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
@@ -73,26 +74,35 @@ class Component(Generic[S]):
         return found
 
     def build(self, options: Any, context: Any) -> Any:
-        """Call the component's `build`.
+        """Call the `build` of a part of a run.
+
+        Raises:
+            MissingExtraError: packages that it needs are not installed.
+        """
+        return self.make(options, context)
+
+    def make(self, *given: Any) -> Any:
+        """Call the component's `build` with what its kind says.
 
         Raises:
             MissingExtraError: packages that it needs are not installed.
         """
         self._check_extras()
-        return resolve(self.spec.build)(options, context)
-
-    def make(self) -> Any:
-        """Call the `build` of a component that takes neither options nor a context.
-
-        Raises:
-            MissingExtraError: packages that it needs are not installed.
-        """
-        self._check_extras()
-        return resolve(self.spec.build)()
+        try:
+            build = resolve(self.spec.build)
+        except PluginError as error:
+            # Packages may be missing although the installed metadata know of no such extra.
+            if self.spec.extras and isinstance(error.__cause__, ModuleNotFoundError):
+                raise self._missing(self.spec.extras) from error
+            raise
+        return build(*given)
 
     def _check_extras(self) -> None:
         if missing := self.missing_extras():
-            raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
+            raise self._missing(missing)
+
+    def _missing(self, extras: Sequence[str]) -> MissingExtraError:
+        return missing_error(f"{self.kind} '{self.name}'", extras, self.distribution)
 
     def load(self) -> Any:
         """Import what the component's `build` names.

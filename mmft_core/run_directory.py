@@ -87,11 +87,6 @@ class RunDirectory:
         return self.path / "results.json"
 
     @property
-    def documents(self) -> list[Path]:
-        """What tells of a finished run."""
-        return [self.path / "report.html", self.path / "README.md", self.results]
-
-    @property
     def lock(self) -> Path:
         """Held by the process that trains, as long as it lives."""
         return self.path / "run.lock"

@@ -89,22 +89,31 @@ def _annotations(spec: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartSpec(Spec):
+class ConfigurableSpec(Spec):
+    """What components with options declare.
+
+    Attributes:
+        options: path of a frozen dataclass with a default for every field, or None for none.
+            Its module must not import torch, so that `mmft plugins show` stays instant.
+    """
+
+    options: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSpec(ConfigurableSpec):
     """What the parts of a run declare: backbones, datasets, tasks and metrics.
 
     Their `build` is a callable `build(options, context)`; which context and which result is said
     in `mmft_core.contracts`.
 
     Attributes:
-        options: path of a frozen dataclass with a default for every field, or None for none.
-            Its module must not import torch, so that `mmft plugins show` stays instant.
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
             give way to anything the user sets, and are passed over where a chosen part does not
             have such an option.
         scratch: what is recommended instead where a backbone starts from random weights.
     """
 
-    options: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -267,6 +276,21 @@ class CommandSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallbackSpec(ConfigurableSpec):
+    """What follows a run, as a report or an experiment tracker does.
+
+    Its `build` is called with its options, and gives a `Callback`.
+
+    Attributes:
+        default: whether every run has it, unless the user leaves it out.
+    """
+
+    kind = "callback"
+
+    default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExporterSpec(Spec):
     """A format of exports. Its `build` is called without arguments and gives an `ExportReader`.
 
@@ -278,7 +302,15 @@ class ExporterSpec(Spec):
 
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
-    for spec in (BackboneSpec, DatasetSpec, TaskSpec, MetricSpec, CommandSpec, ExporterSpec)
+    for spec in (
+        BackboneSpec,
+        DatasetSpec,
+        TaskSpec,
+        MetricSpec,
+        CommandSpec,
+        CallbackSpec,
+        ExporterSpec,
+    )
 }
 """Every kind of component, in the order in which they are listed. A kind has a hook,
 `register_KIND`, whose plugins return specs of this type."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from mmft_core.run_directory import RunDirectory
 
 
 def bring_to_end(
-    plan: Plan, path: Path, registry: Registry, callback: Callback, command: str = ""
+    plan: Plan,
+    path: Path,
+    registry: Registry,
+    callbacks: Sequence[Callback] = (),
+    command: str = "",
 ) -> dict[str, Any] | None:
     """Do whatever is left to do of a run in a folder that holds nothing else.
 
@@ -35,8 +40,8 @@ def bring_to_end(
         return directory.read_results()
     if begun:
         settings = in_places_of(resolve(directory.open(), registry), plan)
-        return runner.resume(path, settings, callback, command).results
-    return runner.train(plan, path, callback, command).results
+        return runner.resume(path, settings, callbacks, command).results
+    return runner.train(plan, path, callbacks, command).results
 
 
 def _state(directory: RunDirectory) -> tuple[bool, bool]:

@@ -12,6 +12,7 @@ from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
+from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import merge
 from mmft_core.run_directory import RunDirectory
@@ -59,7 +60,7 @@ def evaluate(
     from mmft_core import opening
 
     run_dir, registry = opening.place(run_dir), discover()
-    tree = own = RunDirectory(run_dir).open()
+    tree = own = without_callbacks(RunDirectory(run_dir).open())
     if dataset is not None:
         tree = with_data(tree, dataset, registry)
     settings = later_settings(assignments, ("task", "dataset", "engine"))

@@ -12,10 +12,12 @@ from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec, PartSpec, Spec
+from mmft_core.specs import BackboneSpec, ConfigurableSpec, PartSpec, Spec
 
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
+
+_SEVERAL = ("metric", "callback")
 
 _WIDEST = 100
 
@@ -27,9 +29,11 @@ def details(component: Component[Spec]) -> dict[str, Any]:
         PluginError: its options cannot be loaded.
     """
     found: dict[str, Any] = {"contract": _contract(component)}
-    if isinstance(component.spec, PartSpec):
+    if isinstance(component.spec, ConfigurableSpec):
         options = [dataclasses.asdict(o) for o in describe(component.options_type())]
-        found |= {"options": options, "defaults": dict(component.spec.defaults)}
+        found |= {"options": options}
+    if isinstance(component.spec, PartSpec):
+        found |= {"defaults": dict(component.spec.defaults)}
     return found
 
 
@@ -46,10 +50,9 @@ def page(component: Component[Spec]) -> Iterator[str]:
     longest = max(map(len, facts))
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
-    if not isinstance(spec, PartSpec):
-        return
-    yield from _options(component, width)
-    if spec.defaults:
+    if isinstance(spec, ConfigurableSpec):
+        yield from _options(component, width)
+    if isinstance(spec, PartSpec) and spec.defaults:
         yield ""
         yield "recommended, unless you set them"
         for key, value in spec.defaults.items():
@@ -67,8 +70,9 @@ def _options(component: Component[Spec], width: int) -> Iterator[str]:
     if not options:
         yield "no options"
         return
-    first = f"{component.kind}.{options[0].name}={_plain(options[0].default)}"
-    yield "options" + (f", for example --set {first}" if component.kind != "metric" else "")
+    # Of metrics and callbacks a run has several, whose options are told apart by their names.
+    table = f"{component.kind}.{component.name}" if component.kind in _SEVERAL else component.kind
+    yield f"options, for example --set {table}.{options[0].name}={_plain(options[0].default)}"
     for option in options:
         yield from _option(option, width)
 

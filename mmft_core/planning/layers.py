@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmft_core.planning.callback_choice import lay_over, renew
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Registry
 from mmft_core.specs import BackboneSpec, DatasetSpec
@@ -19,11 +20,13 @@ from mmft_core.specs import BackboneSpec, DatasetSpec
 def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
-    In the result a backbone's name stands in the table of its modality, and a data set's path is
-    no name.
+    In the result a backbone's name stands in the table of its modality, a data set's path is no
+    name, and callbacks are not changes of those before.
 
     Raises:
-        UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
+        ConfigError: callbacks are not chosen by their names.
+        UnknownComponentError, AmbiguousNameError: the name of a backbone or of a callback cannot
+            be resolved.
     """
     merged: Tree = {}
     for layer in layers:
@@ -35,8 +38,10 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
             spelled["dataset"] = _dataset(_named(layer["dataset"]), registry)
             if "name" in _named(layer["dataset"]):
                 _forget_dataset(merged)
+        if "callbacks" in layer:
+            spelled["callbacks"] = lay_over(merged.get("callbacks"), layer["callbacks"], registry)
         merged = merge(merged, spelled)
-    return merged
+    return renew(merged, registry)
 
 
 def means(key: str, stored: str) -> bool:

@@ -12,12 +12,12 @@ from mmft_core.planning.trees import Tree
 from mmft_core.registry import Component
 from mmft_core.specs import (
     BackboneSpec,
+    CallbackSpec,
     DatasetSpec,
     MetricSpec,
     Spec,
     TaskSpec,
 )
-from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
 OnBadSample = Literal["fail", "skip"]
@@ -61,7 +61,7 @@ class Plan:
     engine_from_scratch: EngineConfig = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    callbacks: tuple[Part[CallbackSpec], ...] = ()
 
     @property
     def monitor(self) -> str:
@@ -71,7 +71,8 @@ class Plan:
     def components(self) -> tuple[Component[Any], ...]:
         backbones = (part.component for part in self.backbones.values())
         metrics = (part.component for part in self.metrics)
-        return (self.task.component, *backbones, self.dataset.component, *metrics)
+        callbacks = (part.component for part in self.callbacks)
+        return (self.task.component, *backbones, self.dataset.component, *metrics, *callbacks)
 
     def from_scratch(self) -> Plan:
         """The plan for a start from random weights, which may want other engine settings."""
@@ -91,15 +92,19 @@ class Plan:
 
     def tree(self) -> Tree:
         """The resolved configuration: running it again repeats the run."""
-        options = {part.component.qualified: asdict(part.options) for part in self.metrics}
+        metrics, callbacks = (
+            {part.component.qualified: asdict(part.options) for part in parts}
+            for parts in (self.metrics, self.callbacks)
+        )
         return {
-            "metrics": list(options),
-            "metric": {name: table for name, table in options.items() if table},
+            "metrics": list(metrics),
+            "metric": {name: table for name, table in metrics.items() if table},
+            "callbacks": list(callbacks),
+            "callback": {name: table for name, table in callbacks.items() if table},
             "on_bad_sample": self.on_bad_sample,
             **(self.folds.tree() if self.folds else {}),
             "task": self.task.tree(),
             "backbone": {m: part.tree() for m, part in self.backbones.items()},
             "dataset": self.dataset.tree(),
             "engine": asdict(self.engine),
-            "tracking": asdict(self.tracking),
         }

@@ -24,6 +24,7 @@ from mmft_core.inference.predictor import Predictor
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics, tell_warnings
+from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.places import TABLE, rewritten
 from mmft_core.planning.plan import Plan
@@ -59,7 +60,7 @@ def export(
     wanted.check()
     exporter = exporter_of(registry, wanted.kind, wanted.quantize)
     directory = RunDirectory(run)
-    tree = directory.open()
+    tree = without_callbacks(directory.open())
     directory.read_results()
     output = wanted.place(run)
     check_output(output)

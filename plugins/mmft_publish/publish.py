@@ -17,10 +17,10 @@ from mmft_core.digests import write_digests
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
 from mmft_core.planning.trees import dump_toml
-from mmft_core.report.carbon import estimate
-from mmft_core.report.card import Publication, render_card
-from mmft_core.report.content import ReportContent
 from mmft_core.run_directory import RunDirectory
+from mmft_report.carbon import estimate
+from mmft_report.card import Publication, render_card
+from mmft_report.content import ReportContent
 
 
 @dataclass(frozen=True, kw_only=True)

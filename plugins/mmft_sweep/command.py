@@ -173,14 +173,14 @@ def _sweep(
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
+    from mmft_core.callbacks import Callbacks
     from mmft_core.cli.tables import console
-    from mmft_core.trackers.following import check
     from mmft_core.training.monitor import choose_monitor
     from mmft_sweep.study import Study
     from mmft_sweep.trial import TrialStoppedError, check_data
 
     first = plan_trial(settings.base, space.first, registry)
-    check(first.tracking, folder.path)
+    Callbacks(first, folder.path).prepare()
     check_data(first, folder.begun())
     monitor = choose_monitor(first)
     settings = folder.join(settings, given_places(settings.base, first))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import optuna
 
-from mmft_core.callbacks import Callbacks
 from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError, StopTrainingError
@@ -111,11 +110,8 @@ class TrialRunner:
                 earlier.rename(path)
         if plan.folds is not None and plan.folds.chosen is None:
             return self._folds(attempt, plan, path)
-        callback = self._callback(attempt, path, (), "")
-        try:
-            results = bring_to_end(plan, path, self.registry, callback, self.command)
-        finally:
-            callback.on_end("finished")
+        own = self._callbacks(attempt, path, (), "")
+        results = bring_to_end(plan, path, self.registry, own, self.command)
         if results is None:
             raise TrialStoppedError
         if "val" not in results["metrics"]:
@@ -127,24 +123,24 @@ class TrialRunner:
         resume = directory.config.is_file()
         numbers = [f.chosen or 0 for f in plan.folds.each()] if plan.folds else []
 
-        def make_callback(heading: str) -> Callback:
+        def make_callbacks(heading: str) -> list[Callback]:
             nonlocal begun
             begun += 1
             before = [directory.fold(n) for n in numbers[: begun - 1]]
-            return self._callback(attempt, directory.fold(numbers[begun - 1]), before, heading)
+            return self._callbacks(attempt, directory.fold(numbers[begun - 1]), before, heading)
 
         record = cross_validate(
-            plan, path, self.registry, make_callback, self.command, resume=resume
+            plan, path, self.registry, make_callbacks, self.command, resume=resume
         )
         if record is None:
             raise TrialStoppedError
         return _number(record["figures"]["val"][self.monitor]["mean"])
 
-    def _callback(
+    def _callbacks(
         self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str
-    ) -> Callback:
+    ) -> list[Callback]:
         pruning = PruningCallback(attempt.trial, self.monitor, run, before)
-        return Callbacks([self.display(heading), pruning])
+        return [self.display(heading), pruning]
 
 
 def check_data(plan: Plan, begun: Sequence[Path]) -> None:

@@ -121,7 +121,7 @@ def test_an_interrupted_run_ends_in_equal_models(
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert mmft(*adapting(whole, base, "--set", f"engine.lora.save={save}")).code == 0
     plan = resolve(read_toml(whole / "config.toml"), discover())
-    assert runner.train(plan, cut, Stop()).results is None
+    assert runner.train(plan, cut, [Stop()]).results is None
     checkpoint = cut / "checkpoints" / "step-2" / "tensors.safetensors"
     holds_base = any("base_layer" in key for key in load_file(checkpoint))
     assert holds_base == (save == "merged")

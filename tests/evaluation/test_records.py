@@ -16,11 +16,11 @@ from mmft_core.errors import ConfigError, DataError
 from mmft_core.evaluation import Evaluation
 from mmft_core.files import json_text, write_json
 from mmft_core.metrics_log import read_metrics
-from mmft_core.trackers.tracker import figures_of
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.state import Progress
 from mmft_suggest.probe import probe
 from mmft_sweep.trial import PruningCallback
+from mmft_trackers.tracker import scalars_of
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -87,7 +87,7 @@ def test_lines_and_trackers_lack_what_is_undefined(tmp_path: Path) -> None:
     text = (tmp_path / "metrics.jsonl").read_text()
     first, second = (json.loads(line, parse_constant=refuse) for line in text.splitlines())
     assert first["auc/macro"] == 0.5 and "auc/macro" not in second and "loss" not in first
-    assert figures_of({**second, "old": NAN, "null": None}) == {"val/accuracy": 0.5}
+    assert scalars_of({**second, "old": NAN, "null": None}) == {"val/accuracy": 0.5}
     # As earlier versions wrote it, and as a resumed run writes it again.
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "val", "loss": NaN}\n')
     file.on_train_start(start(step=2))

@@ -176,7 +176,7 @@ def stopped_run(kind: str, data: Path | str, output: Path | str, **changes: obje
     tree = parse_set(f"{key}={value}" for key, value in settings.items())
     plan = resolve(tree, discover())
     with pytest.raises(StopTrainingError):
-        runner.train(plan, Path(output), _Stop())
+        runner.train(plan, Path(output), [_Stop()])
     assert not (Path(output) / "results.json").exists()
     assert list((Path(output) / "checkpoints").glob("step-*"))
     return Path(output)

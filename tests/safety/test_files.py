@@ -64,7 +64,7 @@ def stopped(text_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = read_toml(text_run / "config.toml")
     tree["engine"]["steps"] = 3
     run = tmp_path_factory.mktemp("stopped") / "run"
-    assert runner.train(resolve(tree, discover()), run, Stop()).results is None
+    assert runner.train(resolve(tree, discover()), run, [Stop()]).results is None
     return run
 
 

@@ -15,9 +15,9 @@ from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file
 
 from mmft_core import TaskSpec, discover
-from mmft_core.report.carbon import WORLD_INTENSITY, estimate
-from mmft_core.report.licences import metadata, spdx
 from mmft_publish.publish import shortened
+from mmft_report.carbon import WORLD_INTENSITY, estimate
+from mmft_report.licences import metadata, spdx
 from tests.conftest import Finished
 from tests.servers import serving
 from tests.sharing.conftest import TEXTS, train
