@@ -22,8 +22,7 @@ from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
-from mmft_core.specs import KINDS, PARTS
-from mmft_core.trackers.options import TrackingConfig
+from mmft_core.specs import KINDS, PARTS, CallbackSpec
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -37,7 +36,7 @@ def pages() -> dict[str, str]:
     """The pages by name."""
     registry = discover(strict=True)
     found = {"commands": commands_page(), "settings": settings_page()}
-    for kind in PARTS:
+    for kind in (*PARTS, CallbackSpec.kind):
         found[f"{kind}s"] = components_page(registry, kind)
     return found
 
@@ -101,14 +100,13 @@ def settings_page() -> str:
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "What belongs to a part (`task`, `backbone`, `dataset`, `metric`) is listed with it, on",
-        "the pages of these.",
+        "What belongs to a component (`task`, `backbone`, `dataset`, `metric`, `callback`) is",
+        "listed with it, on the pages of these.",
         "",
     ]
-    for table, options_type in (("engine", EngineConfig), ("tracking", TrackingConfig)):
-        summary = inspect.cleandoc(options_type.__doc__ or "")
-        rows = (_row(option, f"{table}.") for option in _flat(options_type))
-        lines += [f"## {table}", "", _escaped(summary), "", *_table("setting", rows)]
+    summary = inspect.cleandoc(EngineConfig.__doc__ or "")
+    rows = (_row(option, "engine.") for option in _flat(EngineConfig))
+    lines += ["## engine", "", _escaped(summary), "", *_table("setting", rows)]
     return "\n".join(lines)
 
 
@@ -133,8 +131,8 @@ def _row(option: OptionInfo, prefix: str) -> str:
 def components_page(registry: Registry, kind: str) -> str:
     """A table of all, then the options; those with the same options share a table."""
     components = sorted(registry.of(KINDS[kind]), key=lambda c: (c.spec.options or "", c.name))
-    titles = {"task": "Tasks", "backbone": "Backbones", "dataset": "Data sets"}
-    lines = [f"# {titles.get(kind, 'Metrics')}", ""]
+    titles = {"dataset": "Data sets"}
+    lines = [f"# {titles.get(kind, f'{kind.capitalize()}s')}", ""]
     lines += ["| name | what | plugin |", "|---|---|---|"]
     for c in sorted(components, key=lambda c: c.name):
         lines.append(f"| `{c.name}` | {_cell(c.spec.summary)} | {c.plugin} |")
@@ -151,7 +149,7 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         if facts := "; ".join(f"{words} {value}" for words, value in _facts(c).items()):
             yield f"{_escaped(facts[0].upper() + facts[1:])}.  "
         for title in ("defaults", "scratch"):
-            values = getattr(c.spec, title)
+            values = getattr(c.spec, title, None)
             if values:
                 when = "Recommended" if title == "defaults" else "From random weights"
                 settings = ", ".join(f"`{k} = {_plain(v)}`" for k, v in values.items())
@@ -159,7 +157,8 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         yield ""
     options_type = components[0].options_type()
     if list(describe(options_type)):
-        name = f"metric.{components[0].name}" if kind == "metric" else kind
+        several = kind in ("metric", "callback")  # Their options are told apart by their names.
+        name = f"{kind}.{components[0].name}" if several else kind
         yield from _table("setting", (_row(option, f"{name}.") for option in _flat(options_type)))
 
 

@@ -9,6 +9,9 @@ returns:
     task        TaskContext         Task
     metric      MetricContext       Metric
 
+Others have no context: a callback's `build(options)` gives a `Callback`, an exporter's `build()` an
+`ExportReader`.
+
 Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
 `Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
 target, or the codec prepares both together (`JointPreparation`); both collate them into a `Batch`.

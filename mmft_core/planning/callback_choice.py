@@ -130,8 +130,12 @@ def without_callbacks(tree: Mapping[str, Any]) -> Tree:
 
     The plugins of its callbacks need not be installed then.
     """
-    others = {k: v for k, v in tree.items() if k not in ("callbacks", "callback", OLD_TABLE)}
-    return others | {"callbacks": []}
+    return unfollowed(tree) | {"callbacks": []}
+
+
+def unfollowed(tree: Mapping[str, Any]) -> Tree:
+    """Settings without those that say who follows a run."""
+    return {k: v for k, v in tree.items() if k not in ("callbacks", "callback", OLD_TABLE)}
 
 
 def _checked(names: Any) -> list[str]:

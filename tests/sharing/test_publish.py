@@ -100,6 +100,7 @@ def test_the_card_is_one_that_hubs_can_read(folder: Path, text_run: Path) -> Non
 def test_no_place_of_this_machine_is_published(folder: Path, place: Path) -> None:
     for name in ("README.md", "config.toml", "model.json"):
         assert str(place) not in (folder / name).read_text(), name
+    assert "callback" not in (folder / "config.toml").read_text(), "it may name a server"
     assert shortened({"a": ["/home/me/x.csv", "b/c", 3, "/"], "b": "a text\n/x"}) == {
         "a": ["x.csv", "b/c", 3, "/"],
         "b": "a text\n/x",

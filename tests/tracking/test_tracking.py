@@ -24,6 +24,7 @@ from mmft_core.errors import MmftError, StopTrainingError
 from mmft_core.metrics_log import read_metrics
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import dump_toml, read_toml
 from mmft_trackers.identity import Identity
 from tests.conftest import Finished, run_arguments
 from tests.faults.operations import die_after
@@ -38,14 +39,24 @@ TRACKED = ("--callback", "tensorboard", "--callback", "mlflow")
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tracked run that was killed after its second evaluation, and gone on with."""
+    """A tracked run that was killed after its second evaluation, and resumed.
+
+    Its settings are written as version 0.1 wrote them, in which every run had all tables.
+    """
     folder = tmp_path_factory.mktemp("runs")
     output, log = folder / "killed", folder / "log"
     more = (*SHORT, *TRACKED, "--set", "engine.steps=16")
     process = Cli(run_arguments(output, *more, backbone="tiny"), log, partial(die_after, output, 8))
     assert process.wait() == -signal.SIGKILL, process.text
+    config = read_toml(output / "config.toml")
+    names = [name.partition("/")[2] for name in config.pop("callbacks")]
+    assert names.pop(0) == "report" and config.pop("callback")
+    tables = {"mlflow": {"uri": "none", "experiment": "mmft"}, "wandb": {"project": "mmft"}}
+    text = dump_toml(config | {"tracking": {"to": names, **tables}})
+    (output / "config.toml").write_text(text)
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0 and "failed and is not called" not in process.text, process.text
+    assert process.text.count("trackers are callbacks now") == 1
     return output
 
 
