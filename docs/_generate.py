@@ -183,6 +183,7 @@ _SHOWN = {
     "default_dataset": "by default on",
     "default_metrics": "metrics:",
     "monitor": "chooses the best model by",
+    "default": "part of every run, unless left out:",
 }
 """Of a spec, what a reader asks for, and in what words."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mmft_core.blame import told
 from mmft_core.contracts.callbacks import (
     Callback,
     Ending,
@@ -26,6 +25,7 @@ from mmft_core.files import json_text, storage_errors, write_text
 from mmft_core.metrics_log import log_every, read_metrics
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import flatten
+from mmft_core.plugin_errors import told
 
 
 class Callbacks(Callback):

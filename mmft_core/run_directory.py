@@ -27,10 +27,10 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_model
 from mmft_core.planning.places import TABLE, places, portable, read_places, same_place
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, dump_toml, flatten, merge, read_toml
+from mmft_core.run_validation import is_model, refuse_folds, refuse_missing, refuse_model
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
 """What `results.json` holds at least."""

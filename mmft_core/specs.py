@@ -16,8 +16,8 @@ from typing import Any, ClassVar, get_type_hints
 
 import msgspec
 
-from mmft_core.blame import told
 from mmft_core.errors import MmftError, PluginError, first_line
+from mmft_core.plugin_errors import told
 
 API_VERSION = 2
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""

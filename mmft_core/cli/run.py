@@ -21,12 +21,12 @@ from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.mistaken import refuse_model, without_folds
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory, default_output
+from mmft_core.run_validation import refuse_model, without_folds
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,8 +1,8 @@
 """Which callbacks follow a run.
 
-`callbacks = ["report", "tensorboard"]` names all of them; without it a run has those that are on by
-default. Names with a sign change what is chosen so far: `callbacks = ["+tensorboard", "-report"]`.
-Options stand in a table for each, as `[callback.mlflow]`.
+`callbacks = ["report", "diary"]` names all of them; without it a run has those that are on by
+default. Names with a sign change what is chosen so far: `callbacks = ["+diary", "-report"]`.
+Options stand in a table for each, as `[callback.diary]`.
 """
 
 from __future__ import annotations
