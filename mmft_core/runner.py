@@ -127,7 +127,6 @@ def resume(
 
 def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
     """Build the parts of a new run and make sure of its data, without writing anything."""
-    started = time.perf_counter()
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
@@ -161,7 +160,6 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
         directory=directory,
         callbacks=callbacks,
         command=command,
-        started=started,
     )
 
 
@@ -169,7 +167,6 @@ def _interrupted_run(
     plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
 ) -> _Run:
     """Build a run again as it was, but for what its checkpoints hold."""
-    started = time.perf_counter()
     data = directory.read_data()
     own, samples = same_data(plan, directory, callbacks)
     dataset = own.dataset
@@ -195,7 +192,6 @@ def _interrupted_run(
         directory=directory,
         callbacks=callbacks,
         command=command,
-        started=started,
     )
 
 
@@ -225,7 +221,7 @@ class _Run:
     directory: RunDirectory
     callbacks: Callbacks
     command: str
-    started: float
+    started: float = field(default_factory=time.perf_counter)
     fed: Fed = field(init=False)
     engine: Engine = field(init=False)
 
