@@ -87,5 +87,6 @@ def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:
 
 
 CHECKS = (build_path_resolves, extras_are_declared)
-PART_CHECKS = (options_are_frozen_and_documented, defaults_are_settings)
+OPTION_CHECKS = (options_are_frozen_and_documented,)
+PART_CHECKS = (defaults_are_settings,)
 """Of what a run is made of."""
