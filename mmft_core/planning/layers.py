@@ -7,6 +7,7 @@ layer is therefore spelled out before it is laid over the others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
 
 
 def means(key: str, stored: str) -> bool:
-    """Whether a key means a stored one: "backbone.weights" means that of any modality."""
-    if key == stored:
+    """Whether a key means a stored one: "backbone.weights" means that of any modality, and
+    "callback.diary.file" that of the callback "acme/diary"."""
+    if key == stored or key == re.sub(r"^(callback|metric)\.[^./]+/", r"\1.", stored):
         return True
     first, _, last = key.partition(".")
     return first == "backbone" and stored.startswith("backbone.") and stored.endswith(f".{last}")
