@@ -102,12 +102,14 @@ class Callbacks(Callback):
             passed: what one may raise, beside what always ends a run.
         """
         for name, callback in tuple(self._callbacks):
+            if (name, callback) not in self._callbacks:  # It has failed at what another has said.
+                continue
             try:
                 call(callback)
             except Exception as error:
                 if isinstance(error, (StopTrainingError, StorageError, *passed)):
                     raise
-                self._callbacks = [other for other in self._callbacks if other[1] is not callback]
+                self._callbacks.remove((name, callback))
                 self._report(name, type(callback).__module__, error)
 
     def _report(self, name: str, module: str, error: Exception) -> None:
