@@ -10,7 +10,7 @@ import click
 
 from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
-from mmft_core.planning.callback_choice import OLD_TABLE
+from mmft_core.planning.callback_choice import OLD_TABLE, renew
 from mmft_core.planning.layers import combine, means
 from mmft_core.planning.places import moved, read_settings_file
 from mmft_core.planning.plan import Plan
@@ -228,8 +228,8 @@ def resumed_settings(path: Path, stored: Tree, given: Tree, registry: Registry) 
         ConfigError: what is given says something else; names the setting and both values.
     """
     tell_of_old_table(stored)
-    settings, given = moved(combine((stored,), registry), given, registry)
-    known = flatten(stored)
+    settings, given = moved(stored, given, registry)
+    known = flatten(renew(stored, registry))
     for key, value in flatten(given).items():
         if not _same_setting(key, value, known):
             now = next((v for k, v in known.items() if means(key, k)), "not set")

@@ -19,6 +19,7 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.callbacks import Callbacks
+from mmft_core.cli.settings import resumed_settings
 from mmft_core.contracts.callbacks import Callback, Record, RunStart, TrainStart
 from mmft_core.errors import MmftError, StopTrainingError
 from mmft_core.metrics_log import read_metrics
@@ -302,6 +303,15 @@ def test_what_version_0_1_wrote_still_works(tmp_path: Path, mmft: Mmft) -> None:
     assert "--track is called --callback now" in said
     ended = mmft(*arguments, "--set", "tracking.to=tensorbord")
     assert ended.code == 2 and "Did you mean 'tensorboard'?" in ended.err
+
+
+def test_a_resumed_run_of_version_0_1_is_contradicted_by_others_alone(tmp_path: Path) -> None:
+    stored = {"task": {"name": "vision/image-cls"}, "tracking": {"to": ["mlflow"]}}
+    stored["tracking"]["mlflow"] = {"uri": "x"}
+    same = {"callbacks": ["report", "mlflow"], "callback": {"mlflow": {"uri": "x"}}}
+    assert resumed_settings(tmp_path, stored, same, discover()) == stored
+    with pytest.raises(MmftError, match="callbacks is"):
+        resumed_settings(tmp_path, stored, {"callbacks": ["report"]}, discover())
 
 
 def test_parts_are_known_by_what_they_are_part_of(tmp_path: Path) -> None:
