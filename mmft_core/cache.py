@@ -14,7 +14,11 @@ from mmft_core.files import storage_errors, umask
 
 
 def cache_root() -> Path:
-    """The folder of all that mmft keeps beside runs; removing it loses nothing but time."""
+    """The folder of all that mmft keeps beside runs.
+
+    Removing it loses nothing but time, except for `data`: the tables of programs that gave their
+    data in memory (`mmft.run` in Python).
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
 
 

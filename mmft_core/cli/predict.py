@@ -13,22 +13,20 @@ import click
 
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import later_settings, set_option
+from mmft_core.cli.settings import ENGINE, later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
-from mmft_core.cli.terminal import echo, remark_hidden
-from mmft_core.cli.using import ENGINE, make_predictor
+from mmft_core.cli.terminal import remark_hidden, say
 from mmft_core.cli.writers import FORMATS, write
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.escaping import shortened
 from mmft_core.files import printable
-from mmft_core.planning.trees import Tree, merge, nest
+from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.specs import TaskSpec
 
 if TYPE_CHECKING:
-    from mmft_core.contracts import Split
     from mmft_core.inference.downloads import Limits
     from mmft_core.inference.predictor import Prediction, Predictor
 
@@ -99,6 +97,7 @@ def predict(
     """
     from mmft_core import opening
     from mmft_core.files import storage_errors
+    from mmft_core.inference.finished import make_predictor, samples_of
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(
@@ -118,7 +117,7 @@ def predict(
     if raw and form != "csv":
         raise ConfigError("--raw is for --format csv.", hint="Leave it out.")
     if dataset is not None:
-        chosen = split_of_dataset(run_dir, dataset, split, registry, settings)
+        chosen = samples_of(run_dir, dataset, split, registry, settings, say)
         several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)
     else:
         several, predictions = _predicted(inputs, predictor, top_k, limits)
@@ -158,31 +157,6 @@ def _predicted(
     sources = list(expand(inputs, processor, limits, hidden))
     remark_hidden(hidden)
     return len(sources) > 1, predictor.predict(sources, top_k)
-
-
-def split_of_dataset(
-    run_dir: Path, dataset: str, split: str, registry: Registry, settings: Tree
-) -> Split:
-    """The samples of a data set, read as the run's task reads them.
-
-    Of the run's own data, those of the run's own split.
-    """
-    from mmft_core.inference.predictor import choose_split
-    from mmft_core.named_data import named_data
-    from mmft_core.parts import tell_warnings
-    from mmft_core.planning.callback_choice import without_callbacks
-    from mmft_core.planning.resolving import resolve, with_data
-
-    directory = RunDirectory(run_dir)
-    tree = without_callbacks(directory.open())
-    plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
-    data = named_data(directory, resolve(tree, registry), plan, split, _warn, targets=False)
-    tell_warnings(data, _warn)
-    return choose_split(data, split)
-
-
-def _warn(text: str) -> None:
-    echo(f"! {text}", err=True)
 
 
 def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:

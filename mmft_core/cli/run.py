@@ -11,22 +11,20 @@ import click
 
 from mmft_core.cli.settings import (
     flag_settings,
+    notice,
     read_settings,
-    refuse_idle,
-    resumed_settings,
     setting_options,
-    take_output,
 )
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
-from mmft_core.errors import ConfigError, RunDirectoryError
+from mmft_core.errors import ConfigError
+from mmft_core.planning.given import refuse_idle, take_output
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
+from mmft_core.resumed import resumed_tree
 from mmft_core.run_directory import RunDirectory, default_output
-from mmft_core.run_validation import refuse_model, without_folds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +73,7 @@ def run(
     if resume is not None:
         if output is not None:
             raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
-        tree = _resumed_tree(resume, tree, registry)
+        tree = resumed_tree(resume, tree, registry, notice)
     output = take_output(tree, output)
     plan = resolve(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
@@ -153,26 +151,3 @@ def _stop(what: str, path: Path) -> None:
     if processes.is_main():
         echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
     sys.exit(130)
-
-
-def _resumed_tree(path: Path, given: Tree, registry: Registry) -> Tree:
-    """The configuration of the run, which nothing on the command line may contradict."""
-    refuse_model(path)
-    directory = RunDirectory(path)
-    stored = directory.open()
-    if directory.results.exists():
-        raise directory.finished()
-    if _finished_folds(path, stored):
-        raise RunDirectoryError(
-            f"All folds of {path} are finished.",
-            hint=f"For a model of all its training data: {without_folds(path)}",
-        )
-    return resumed_settings(path, stored, given, registry)
-
-
-def _finished_folds(path: Path, stored: Tree) -> bool:
-    if "folds" not in stored or "fold" in stored:
-        return False
-    from mmft_core.cross_validation import FoldsDirectory
-
-    return FoldsDirectory(path).finished()

@@ -43,7 +43,12 @@ def echo(*parts: str, err: bool = False) -> None:
 def remark_hidden(hidden: object) -> None:
     """Tell of hidden files that were passed over, if there were any."""
     if str(hidden):
-        echo(f"! passed over {hidden}", err=True)
+        say(f"passed over {hidden}")
+
+
+def say(text: str) -> None:
+    """Print a remark to stderr."""
+    echo(f"! {text}", err=True)
 
 
 def echo_data(text: str, *, nl: bool = True) -> None:

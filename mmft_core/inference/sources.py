@@ -30,8 +30,20 @@ class Piped:
         return self.path
 
 
-Source: TypeAlias = Path | Remote | Piped | str
-"""A file, an address to download from, standard input, or a text as it was typed."""
+@dataclass(frozen=True)
+class Given:
+    """A raw input that a program holds."""
+
+    raw: Any
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source: TypeAlias = Path | Remote | Piped | Given | str
+"""A file, an address to download from, standard input, what a program holds, or a text as it was
+typed."""
 
 
 class Sources(Split):
@@ -56,6 +68,8 @@ class Sources(Split):
     def _raw(self, source: Source) -> Any:
         if isinstance(source, str):
             return self.processor.parse(source)
+        if isinstance(source, Given):
+            return source.raw
         file = source if isinstance(source, Path) else source.fetch(self.processor.suffixes)
         return self.processor.read(file)
 

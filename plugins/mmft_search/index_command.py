@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import later_settings, set_option
-from mmft_core.cli.terminal import echo, remark_hidden
-from mmft_core.cli.using import ENGINE, make_predictor
+from mmft_core.cli.settings import ENGINE, later_settings, set_option
+from mmft_core.cli.terminal import echo, remark_hidden, say
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -169,7 +168,7 @@ def index(
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
             raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
-        echo(f"! {message}", err=True)
+        say(message)
 
 
 def load_embedder(
@@ -186,6 +185,7 @@ def load_embedder(
         RunDirectoryError: there is none.
     """
     from mmft_core import opening
+    from mmft_core.inference.finished import make_predictor
 
     model = opening.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
@@ -245,11 +245,11 @@ def _dataset(
     settings: Tree,
 ) -> Library:
     """A data set as a library, whose name tells it and its parts from others."""
-    from mmft_core.cli.predict import split_of_dataset
+    from mmft_core.inference.finished import samples_of
     from mmft_search.library import DatasetLibrary
 
     (modality,) = predictor.processors
-    chosen = split_of_dataset(run_dir, name, split, registry, settings)
+    chosen = samples_of(run_dir, name, split, registry, settings, say)
     place = str(Path(name).resolve()) if Path(name).exists() else name
     which = json.dumps({"dataset": place, "split": split, **settings}, sort_keys=True)
     return DatasetLibrary(which, chosen, modality, predictor.processor)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import later_settings, set_option
+from mmft_core.cli.settings import ENGINE, later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, echo_json, remark_hidden
-from mmft_core.cli.using import ENGINE
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
 from mmft_core.escaping import shortened

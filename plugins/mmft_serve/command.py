@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import later_settings, set_option
+from mmft_core.cli.settings import ENGINE, later_settings, set_option
 from mmft_core.cli.terminal import echo
-from mmft_core.cli.using import ENGINE, make_predictor
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import require_extra
@@ -86,6 +85,7 @@ def serve(
 
     from mmft_core import opening
     from mmft_core.batches.loading import choose_workers
+    from mmft_core.inference.finished import make_predictor
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
 

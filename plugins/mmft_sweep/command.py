@@ -14,16 +14,15 @@ import click
 
 from mmft_core.cli.settings import (
     flag_settings,
+    notice,
     read_settings,
-    refuse_idle,
-    resumed_settings,
     setting_options,
-    take_output,
 )
 from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import missing_error, require_extra
+from mmft_core.planning.given import refuse_idle, resumed_settings, take_output
 from mmft_core.planning.places import given_places
 from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
@@ -151,7 +150,9 @@ def _resumed(
 ) -> SweepSettings:
     """The sweep of the folder, which nothing on the command line may contradict."""
     stored = folder.read()
-    base = resumed_settings(folder.path, stored.base, read_settings(given, registry), registry)
+    base = resumed_settings(
+        folder.path, stored.base, read_settings(given, registry), registry, notice
+    )
     if vary:
         folder.check_same(replace(stored, vary=parse_space(vary).texts()))
     return replace(stored, base=base)

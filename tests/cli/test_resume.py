@@ -112,7 +112,7 @@ def test_other_settings_and_other_data_are_refused(tmp_path: Path, mmft: Mmft) -
     process.kill()
     ended = mmft("run", "--resume", output, "--lr", "0.1")
     assert ended.code == 2
-    assert "engine.lr is 0.0005 in" in ended.err and "0.1 on the command line" in ended.err
+    assert "engine.lr is 0.0005 in" in ended.err and "0.1 is given now" in ended.err
     ended = mmft("run", "--resume", output, "--backbone", "resnet34")
     assert ended.code == 2 and "resnet34" in ended.err
     ended = mmft("run", "--resume", output, "-o", tmp_path / "other")

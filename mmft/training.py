@@ -1,0 +1,203 @@
+"""Fine-tuning from Python: `run`, `resume`, and what cross-validation gives."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmft.finished import Report, Run
+from mmft.tables import Data, place_of
+from mmft_core.discovery import discover
+from mmft_core.errors import ConfigError
+from mmft_core.planning.given import refuse_idle, settings_of, take_output
+from mmft_core.planning.plan import Plan
+from mmft_core.planning.resolving import resolve
+from mmft_core.planning.trees import nest
+from mmft_core.registry import Registry
+from mmft_core.resumed import resumed_tree
+from mmft_core.run_directory import default_output
+
+if TYPE_CHECKING:
+    from mmft_core.contracts import Callback
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What came of `mmft.run(..., folds=K)`.
+
+    Attributes:
+        path: the folder.
+        metrics: by split and name: {"mean": ..., "std": ..., "folds": [...]}.
+        runs: a run for each fold.
+    """
+
+    path: Path
+    metrics: dict[str, dict[str, Any]]
+    runs: tuple[Run, ...]
+
+    @property
+    def report(self) -> Report:
+        """The page that compares the folds."""
+        return Report(self.path / "report.html")
+
+
+def run(
+    *,
+    task: str | None = None,
+    backbone: str | Mapping[str, str] | None = None,
+    dataset: str | os.PathLike[str] | Data | None = None,
+    metrics: Sequence[str] = (),
+    weights: str | Mapping[str, str] | None = None,
+    tune: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    folds: int | None = None,
+    on_bad_sample: Literal["fail", "skip"] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[Callback | str] = (),
+    progress: bool = True,
+    **settings: Any,
+) -> Run | CrossValidation:
+    """Fine-tune a backbone on a data set and evaluate it, as `mmft run` does.
+
+    Args:
+        task: what to learn, such as "image-cls".
+        backbone: a name, such as "resnet50"; by modality where there are several:
+            {"image": "resnet18", "text": "minilm"}.
+        dataset: a name, the path of a folder or a table, or data in memory: a pandas DataFrame, a
+            `datasets.Dataset`, a list of dictionaries, or a mapping from the names of splits to
+            any of these. Data in memory are kept as a table in the user's cache.
+        metrics: names, instead of the task's own.
+        weights: what to start from: "auto", "pretrained", "none" (random) or a path; by modality
+            as a mapping.
+        tune: which weights to train: "full", "head", "last:N", "gradual" or "lora".
+        epochs: passes over the training data.
+        batch_size: samples in a forward pass, over all processes.
+        lr: the peak learning rate.
+        seed: the random seed.
+        folds: cross-validate over so many folds.
+        on_bad_sample: what to do about a sample that cannot be read: "fail" or "skip".
+        config: a TOML file of settings; arguments win over it.
+        output: the run directory; by default runs/TASK-BACKBONE-TIME.
+        callbacks: objects that follow the run, or names of callbacks that plugins offer.
+        progress: whether to show a progress display.
+        settings: any other setting, as a table or by its dotted key: `engine={"warmup_steps": 10}`,
+            `**{"backbone.image_size": 128}`. `mmft run --dry-run` lists all of them.
+
+    Returns:
+        The finished run; with folds, what came of all of them.
+
+    Raises:
+        MmftError: something that the user can mend; see its subclasses.
+        KeyboardInterrupt: it was interrupted; a checkpoint is written, and `resume` goes on.
+    """
+    registry = discover()
+    given: dict[str, Any] = {
+        "task": task,
+        "dataset": None if dataset is None else place_of(dataset),
+        "tune": tune,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "folds": folds,
+        "on_bad_sample": on_bad_sample,
+        "config": None if config is None else Path(config),
+        "backbone": _choices(backbone),
+        "weights": _choices(weights),
+        "metric": tuple(metrics),
+        "callback": tuple(name for name in callbacks if isinstance(name, str)),
+    }
+    tree = settings_of(given, nest(settings), registry, warnings.warn)
+    path = take_output(tree, None if output is None else Path(output))
+    plan = resolve(tree, registry)
+    refuse_idle(nest(settings), plan)
+    names = [part.component.name for part in plan.backbones.values()]
+    path = path or default_output(plan.task.component.name, names)
+    return _train(plan, registry, path, callbacks, progress=progress, resume=False)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    callbacks: Sequence[Callback | str] = (),
+    progress: bool = True,
+    **settings: Any,
+) -> Run | CrossValidation:
+    """Go on with a run that was interrupted; on a CPU the result is bit-identical.
+
+    Args:
+        path: the run directory.
+        callbacks: objects that follow the run, or names of callbacks that plugins offer.
+        progress: whether to show a progress display.
+        settings: only where files are now, such as `dataset={"path": "/new/place"}`.
+
+    Raises:
+        RunDirectoryError: the run is finished, or another process is at it.
+        CheckpointError: all checkpoints are damaged.
+        DataError: the data have changed.
+    """
+    registry = discover()
+    tree = resumed_tree(Path(path), nest(settings), registry, warnings.warn)
+    plan = resolve(tree, registry)
+    return _train(plan, registry, Path(path), callbacks, progress=progress, resume=True)
+
+
+def _train(
+    plan: Plan,
+    registry: Registry,
+    path: Path,
+    callbacks: Sequence[Callback | str],
+    *,
+    progress: bool,
+    resume: bool,
+) -> Run | CrossValidation:
+    from mmft.display import quiet_or_shown
+    from mmft_core import runner
+    from mmft_core.cross_validation import FoldsDirectory, cross_validate
+
+    command = f"mmft.{'resume' if resume else 'run'}(...)"
+    with quiet_or_shown(progress) as display:
+        own = [display, *(c for c in callbacks if not isinstance(c, str))]
+        if plan.folds is not None and plan.folds.chosen is None:
+            record = cross_validate(plan, path, registry, lambda _: own, command, resume=resume)
+            if record is None:
+                raise _interrupted(path)
+            directory = FoldsDirectory(path)
+            runs = tuple(Run(directory.fold(fold["fold"])) for fold in record["runs"])
+            return CrossValidation(path, record["figures"], runs)
+        outcome = (
+            runner.resume(path, plan, own, command)
+            if resume
+            else runner.train(plan, path, own, command)
+        )
+    if outcome.results is None:
+        raise _interrupted(path)
+    return Run(path)
+
+
+def _interrupted(path: Path) -> KeyboardInterrupt:
+    return KeyboardInterrupt(
+        f"The run was interrupted; a checkpoint is written. Go on with mmft.resume({str(path)!r})."
+    )
+
+
+def _choices(given: str | Mapping[str, str] | None) -> tuple[str, ...]:
+    """As the command line has it: MODALITY=NAME."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"{given!r} is neither a name nor a mapping.",
+            hint='Give "resnet50", or by modality {"image": "resnet18", "text": "minilm"}.',
+        )
+    return tuple(f"{modality}={name}" for modality, name in given.items())

@@ -1,0 +1,172 @@
+"""A finished run, or an export of one, put to use: evaluated, and asked for predictions.
+
+What `mmft eval` and `mmft predict` do, and `mmft.Run` in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmft_core import opening
+from mmft_core.artifacts import LoadedModel
+from mmft_core.contracts import Callback, Dataset, Split
+from mmft_core.errors import ConfigError, DataError
+from mmft_core.evaluation import Evaluation
+from mmft_core.inference.predictor import Predictor, choose_split
+from mmft_core.named_data import named_data
+from mmft_core.own_data import OwnData
+from mmft_core.parts import build_metrics, tell_warnings
+from mmft_core.planning.callback_choice import without_callbacks
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import convert
+from mmft_core.planning.resolving import resolve, with_data
+from mmft_core.planning.trees import Tree, merge
+from mmft_core.precision import Inference
+from mmft_core.registry import Registry
+from mmft_core.run_directory import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """An evaluation, with the split and the device and precision that it was made on."""
+
+    split: str
+    evaluation: Evaluation
+    inference: Inference
+
+
+def judge(
+    path: Path,
+    registry: Registry,
+    display: Callback,
+    *,
+    dataset: str | None = None,
+    split: str | None = None,
+    metrics: Sequence[str] = (),
+    batch_size: int | None = None,
+    on_bad_sample: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Judged:
+    """Evaluate a finished run or an export.
+
+    Args:
+        path: of the run, of an export, or of a file of one.
+        dataset: other data than the run's own: a name or a path.
+        split: train, val, test or "all"; None for the test split of the run's own data, and for
+            all of other data.
+        metrics: instead of the run's.
+        batch_size: instead of the run's.
+        on_bad_sample: "fail" or "skip" instead of the run's.
+        settings: of task, dataset and engine, as nested tables.
+
+    Raises:
+        MmftError: the run cannot be loaded, or the data cannot be used.
+    """
+    folder = opening.place(path)
+    directory, settings = RunDirectory(folder), dict(settings or {})
+    own = without_callbacks(directory.open())
+    tree = own if dataset is None else with_data(own, dataset, registry)
+    tree = merge(tree, settings)
+    if metrics:
+        tree["metrics"] = list(metrics)
+    if batch_size is not None:
+        tree = merge(tree, {"engine": {"batch_size": batch_size}})
+    if on_bad_sample is not None:
+        tree["on_bad_sample"] = on_bad_sample
+    plan, of_run = resolve(tree, registry), resolve(own, registry)
+    model = opening.load(folder, registry, settings)
+    check_engine(model, settings)
+    if dataset is None:
+        own_data = OwnData.again(directory, of_run, plan)
+        data = own_data.dataset
+        name = split or _judged_split(data)
+        own_data.check(name)
+    else:
+        name = split or "all"
+        data = named_data(directory, of_run, plan, name, display.on_message)
+    tell_warnings(data, display.on_message)
+    predictor = Predictor(model, plan.engine)
+    evaluation = predictor.evaluate(
+        data,
+        name,
+        build_metrics(plan.metrics, model.info),
+        display,
+        skip_bad=plan.on_bad_sample == "skip",
+    )
+    return Judged(split=name, evaluation=evaluation, inference=predictor.inference)
+
+
+def _judged_split(data: Dataset) -> str:
+    """The split that a run is judged on.
+
+    Raises:
+        DataError: all its data were learned from.
+    """
+    for name in ("test", "val"):
+        if name in data.splits:
+            return name
+    raise DataError(
+        f"Dataset '{data.info.name}' has neither test nor val.",
+        hint="Give --split train, or other data with --dataset.",
+    )
+
+
+def samples_of(
+    path: Path,
+    dataset: str,
+    split: str,
+    registry: Registry,
+    settings: Tree,
+    say: Callable[[str], None],
+) -> Split:
+    """The samples of a data set, read as a finished run's task reads them.
+
+    Of the run's own data, those of the run's own split.
+
+    Args:
+        path: of the run.
+        dataset: a name or a path.
+        settings: of the data set, as nested tables.
+        say: told what a user should know of the data.
+    """
+    directory = RunDirectory(path)
+    tree = without_callbacks(directory.open())
+    plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
+    data = named_data(directory, resolve(tree, registry), plan, split, say, targets=False)
+    tell_warnings(data, say)
+    return choose_split(data, split)
+
+
+def make_predictor(model: LoadedModel, settings: Tree, batch_size: int) -> Predictor:
+    """A predictor of a loaded model.
+
+    Args:
+        settings: nested tables, of which `engine` counts: precision, device, workers.
+
+    Raises:
+        ConfigError: a setting is wrong, or the model cannot compute so.
+    """
+    check_engine(model, settings)
+    given = {**settings.get("engine", {}), "batch_size": batch_size}
+    return Predictor(model, convert(given, EngineConfig, "engine"))
+
+
+def check_engine(model: LoadedModel, settings: Mapping[str, Any]) -> None:
+    """Raises:
+    ConfigError: a precision is asked for that the model, or this machine, does not compute in.
+    """
+    wanted = settings.get("engine", {}).get("precision")
+    if model.exported and wanted in ("bf16", "fp16"):
+        raise ConfigError(
+            f"engine.precision = '{wanted}' is for runs: an export computes as it was written.",
+            hint="Leave it out, or give the run.",
+        )
+    if wanted == "fp16" and not torch.cuda.is_available():
+        raise ConfigError(
+            "engine.precision = 'fp16' needs a GPU.", hint="Use bf16, fp32 or auto on a CPU."
+        )
