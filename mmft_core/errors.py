@@ -44,6 +44,10 @@ class MmftError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, which would help nobody."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(MmftError):
     """A flag, a key in a TOML file or a --set value is wrong."""
