@@ -22,7 +22,7 @@ from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
-from mmft_core.specs import KINDS, PARTS
+from mmft_core.specs import KINDS, OptionsSpec
 from mmft_core.trackers.options import TrackingConfig
 
 
@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
     """The pages by name."""
     registry = discover(strict=True)
     found = {"commands": commands_page(), "settings": settings_page()}
-    for kind in PARTS:
+    for kind in (kind for kind, spec in KINDS.items() if issubclass(spec, OptionsSpec)):
         found[f"{kind}s"] = components_page(registry, kind)
     return found
 
@@ -101,8 +101,8 @@ def settings_page() -> str:
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "What belongs to a part (`task`, `backbone`, `dataset`, `metric`) is listed with it, on",
-        "the pages of these.",
+        "What belongs to a part (`task`, `backbone`, `dataset`, `metric`, `optimizer`, `schedule`)",
+        "is listed with it, on the pages of these.",
         "",
     ]
     for table, options_type in (("engine", EngineConfig), ("tracking", TrackingConfig)):
@@ -134,7 +134,7 @@ def components_page(registry: Registry, kind: str) -> str:
     """A table of all, then the options; those with the same options share a table."""
     components = sorted(registry.of(KINDS[kind]), key=lambda c: (c.spec.options or "", c.name))
     titles = {"task": "Tasks", "backbone": "Backbones", "dataset": "Data sets"}
-    lines = [f"# {titles.get(kind, 'Metrics')}", ""]
+    lines = [f"# {titles.get(kind, f'{kind.capitalize()}s')}", ""]
     lines += ["| name | what | plugin |", "|---|---|---|"]
     for c in sorted(components, key=lambda c: c.name):
         lines.append(f"| `{c.name}` | {_cell(c.spec.summary)} | {c.plugin} |")
@@ -151,7 +151,7 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         if facts := "; ".join(f"{words} {value}" for words, value in _facts(c).items()):
             yield f"{_escaped(facts[0].upper() + facts[1:])}.  "
         for title in ("defaults", "scratch"):
-            values = getattr(c.spec, title)
+            values = getattr(c.spec, title, None)
             if values:
                 when = "Recommended" if title == "defaults" else "From random weights"
                 settings = ", ".join(f"`{k} = {_plain(v)}`" for k, v in values.items())

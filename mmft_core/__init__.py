@@ -16,6 +16,8 @@ from mmft_core.specs import (
     DatasetSpec,
     ExporterSpec,
     MetricSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TaskSpec,
 )
 
@@ -31,7 +33,9 @@ __all__ = [
     "ExporterSpec",
     "MetricSpec",
     "MmftError",
+    "OptimizerSpec",
     "Registry",
+    "ScheduleSpec",
     "TaskSpec",
     "discover",
     "hookimpl",

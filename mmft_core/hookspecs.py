@@ -46,6 +46,8 @@ from mmft_core.specs import (
     DatasetSpec,
     ExporterSpec,
     MetricSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TaskSpec,
 )
 
@@ -73,6 +75,16 @@ def register_task() -> Sequence[TaskSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_metric() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
     """Return the metrics that the plugin offers."""
+
+
+@hookspec
+def register_optimizer() -> Sequence[OptimizerSpec]:  # type: ignore[empty-body]
+    """Return the optimizers that the plugin offers."""
+
+
+@hookspec
+def register_schedule() -> Sequence[ScheduleSpec]:  # type: ignore[empty-body]
+    """Return the learning-rate schedules that the plugin offers."""
 
 
 @hookspec

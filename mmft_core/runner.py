@@ -201,7 +201,7 @@ class _Run:
             task,
             self._prepared_split(self.fed.splits["train"], train=True),
             self._prepared_split(val) if val is not None else None,
-            self.fed.config,
+            replace(plan, engine=self.fed.config),
             metrics=build_metrics(plan.metrics, dataset.info),
             monitor=monitor,
             accelerator=self.accelerator,

@@ -89,8 +89,8 @@ def _annotations(spec: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartSpec(Spec):
-    """What the parts of a run declare: backbones, datasets, tasks and metrics.
+class OptionsSpec(Spec):
+    """What components with options declare.
 
     Their `build` is a callable `build(options, context)`; which context and which result is said
     in `mmft_core.contracts`.
@@ -98,13 +98,22 @@ class PartSpec(Spec):
     Attributes:
         options: path of a frozen dataclass with a default for every field, or None for none.
             Its module must not import torch, so that `mmft plugins show` stays instant.
+    """
+
+    options: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSpec(OptionsSpec):
+    """What the parts of a run declare: backbones, datasets, tasks and metrics.
+
+    Attributes:
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
             give way to anything the user sets, and are passed over where a chosen part does not
             have such an option.
         scratch: what is recommended instead where a backbone starts from random weights.
     """
 
-    options: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -276,9 +285,40 @@ class ExporterSpec(Spec):
     kind = "exporter"
 
 
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(OptionsSpec):
+    """A way to update weights. Its `build(options, context)` gets an `OptimizerContext` and gives
+    a `torch.optim.Optimizer`.
+
+    Its name is a value of `engine.optimizer`; its options are set as `optimizer.OPTION`.
+    """
+
+    kind = "optimizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(OptionsSpec):
+    """A course of the learning rate. Its `build(options, context)` gets a `ScheduleContext` and
+    gives a `torch.optim.lr_scheduler.LRScheduler`.
+
+    Its name is a value of `engine.schedule`; its options are set as `schedule.OPTION`.
+    """
+
+    kind = "schedule"
+
+
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
-    for spec in (BackboneSpec, DatasetSpec, TaskSpec, MetricSpec, CommandSpec, ExporterSpec)
+    for spec in (
+        BackboneSpec,
+        DatasetSpec,
+        TaskSpec,
+        MetricSpec,
+        OptimizerSpec,
+        ScheduleSpec,
+        CommandSpec,
+        ExporterSpec,
+    )
 }
 """Every kind of component, in the order in which they are listed. A kind has a hook,
 `register_KIND`, whose plugins return specs of this type."""

@@ -12,7 +12,7 @@ from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec, PartSpec, Spec
+from mmft_core.specs import BackboneSpec, OptionsSpec, PartSpec, Spec
 
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
@@ -27,9 +27,10 @@ def details(component: Component[Spec]) -> dict[str, Any]:
         PluginError: its options cannot be loaded.
     """
     found: dict[str, Any] = {"contract": _contract(component)}
+    if isinstance(component.spec, OptionsSpec):
+        found["options"] = [dataclasses.asdict(o) for o in describe(component.options_type())]
     if isinstance(component.spec, PartSpec):
-        options = [dataclasses.asdict(o) for o in describe(component.options_type())]
-        found |= {"options": options, "defaults": dict(component.spec.defaults)}
+        found["defaults"] = dict(component.spec.defaults)
     return found
 
 
@@ -46,10 +47,9 @@ def page(component: Component[Spec]) -> Iterator[str]:
     longest = max(map(len, facts))
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
-    if not isinstance(spec, PartSpec):
-        return
-    yield from _options(component, width)
-    if spec.defaults:
+    if isinstance(spec, OptionsSpec):
+        yield from _options(component, width)
+    if isinstance(spec, PartSpec) and spec.defaults:
         yield ""
         yield "recommended, unless you set them"
         for key, value in spec.defaults.items():

@@ -8,6 +8,8 @@ returns:
     backbone    BackboneContext     Backbone
     task        TaskContext         Task
     metric      MetricContext       Metric
+    optimizer   OptimizerContext    torch.optim.Optimizer
+    schedule    ScheduleContext     torch.optim.lr_scheduler.LRScheduler
 
 Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
 `Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
@@ -55,6 +57,7 @@ from mmft_core.contracts.metrics import (
     MetricContext,
     MetricValue,
 )
+from mmft_core.contracts.optimizers import OptimizerContext, ScheduleContext
 from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
 from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.contracts.tasks import (
@@ -97,6 +100,7 @@ __all__ = [
     "MetricContext",
     "MetricValue",
     "NoTargets",
+    "OptimizerContext",
     "Origin",
     "Outputs",
     "Preview",
@@ -105,6 +109,7 @@ __all__ = [
     "Related",
     "Runner",
     "Sample",
+    "ScheduleContext",
     "Showing",
     "Split",
     "TargetCodec",

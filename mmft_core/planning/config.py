@@ -63,8 +63,11 @@ class EngineConfig:
         int, Meta(ge=1, description="Forward passes per optimizer step (gradient accumulation).")
     ] = 1
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd"],
-        Meta(description="Optimizer; sgd uses Nesterov momentum of 0.9."),
+        str,
+        Meta(
+            description="Optimizer, one of `mmft plugins --kind optimizer`; its options are set as "
+            "optimizer.OPTION."
+        ),
     ] = "adamw"
     lr: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-4
     fresh_lr: Annotated[
@@ -79,8 +82,11 @@ class EngineConfig:
         Meta(ge=0, description="Weight decay; not applied to biases and normalization layers."),
     ] = 0.05
     schedule: Annotated[
-        Literal["cosine", "linear", "constant", "one-cycle"],
-        Meta(description="Learning rate schedule after the warm-up."),
+        str,
+        Meta(
+            description="Learning rate schedule, one of `mmft plugins --kind schedule`; its "
+            "options are set as schedule.OPTION."
+        ),
     ] = "cosine"
     warmup: Annotated[
         float,

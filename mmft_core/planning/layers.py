@@ -1,8 +1,9 @@
 """Layers of settings: what is given later goes over what was given before, however it is written.
 
 One thing can be written in several ways: `backbone = "resnet50"`, `backbone.name = "resnet50"` and
-`backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`. Each
-layer is therefore spelled out before it is laid over the others.
+`backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`;
+`optimizer = "sgd"` and `engine.optimizer = "sgd"`. Each layer is therefore spelled out before it is
+laid over the others.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from mmft_core.specs import BackboneSpec, DatasetSpec
 def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
-    In the result a backbone's name stands in the table of its modality, and a data set's path is
-    no name.
+    In the result a backbone's name stands in the table of its modality, a data set's path is no
+    name, and optimizer and schedule are named in the table `engine`.
 
     Raises:
         UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
@@ -35,6 +36,12 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
             spelled["dataset"] = _dataset(_named(layer["dataset"]), registry)
             if "name" in _named(layer["dataset"]):
                 _forget_dataset(merged)
+        for key in ("optimizer", "schedule"):
+            if isinstance(layer.get(key), str | Mapping):
+                spelled[key] = _named(layer[key])
+                if "name" in spelled[key]:
+                    name = spelled[key].pop("name")
+                    spelled = merge(spelled, {"engine": {key: name}})
         merged = merge(merged, spelled)
     return merged
 

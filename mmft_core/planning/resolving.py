@@ -14,11 +14,11 @@ from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.layers import combine
 from mmft_core.planning.options import convert, option_names
 from mmft_core.planning.places import TABLE
-from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan
+from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
 from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
@@ -32,6 +32,8 @@ TOP_LEVEL = (
     "metrics",
     "metric",
     "engine",
+    "optimizer",
+    "schedule",
     "output",
     "on_bad_sample",
     "folds",
@@ -67,9 +69,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     specs = [component.spec for component in (*backbones.values(), task, dataset)]
     advice = merge(*(nest(spec.defaults) for spec in specs))
     scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
-    engine, from_scratch = (
-        _engine(a.get("engine", {}), _table(tree, "engine"), backbones) for a in (advice, scratch)
-    )
+    recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=_part(task, advice, task_table),
@@ -79,11 +79,25 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         },
         dataset=_part(dataset, advice, dataset_table),
         metrics=metrics,
-        engine=from_scratch if untrained else engine,
-        engine_from_scratch=from_scratch,
+        **vars(from_scratch if untrained else recipe),
+        recipe_from_scratch=from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),
         tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
+    )
+
+
+def _recipe(
+    advice: Tree, tree: Mapping[str, Any], modalities: Collection[str], registry: Registry
+) -> Recipe:
+    """How to train, with what is recommended where the user says nothing."""
+    engine = _engine(advice.get("engine", {}), _table(tree, "engine"), modalities)
+    optimizer = registry.get(OptimizerSpec, engine.optimizer)
+    schedule = registry.get(ScheduleSpec, engine.schedule)
+    return Recipe(
+        engine=engine,
+        optimizer=_part(optimizer, advice, _table(tree, "optimizer")),
+        schedule=_part(schedule, advice, _table(tree, "schedule")),
     )
 
 

@@ -26,7 +26,7 @@ from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
-from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Recipe
 from mmft_core.precision import Inference
 from mmft_core.signals import StopRequest
 from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
@@ -34,7 +34,6 @@ from mmft_core.training import kept_weights
 from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.training.losses import Losses
 from mmft_core.training.monitor import Monitor
-from mmft_core.training.optim import current_lr
 from mmft_core.training.state import Progress, TrainingState
 
 Ending = Literal["finished", "early", "interrupted"]
@@ -58,7 +57,7 @@ class Engine:
         task: Task,
         train: PreparedSplit,
         val: PreparedSplit | None,
-        config: EngineConfig,
+        recipe: Recipe,
         *,
         metrics: Mapping[str, Metric],
         monitor: Monitor,
@@ -68,11 +67,13 @@ class Engine:
     ) -> None:
         """Args:
         val: chooses the best model; without it the last one is kept.
+        recipe: a plan, or what of it concerns training.
         metrics: by name.
         folder: for checkpoints and the best weights.
         sink: hears what happens.
         """
-        self.train, self.val, self.config = train, val, config
+        self.train, self.val, self.config = train, val, recipe.engine
+        config = recipe.engine
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.sink = accelerator, folder, sink
         self.inference = Inference.of(config.precision, accelerator.device)
@@ -81,7 +82,7 @@ class Engine:
         use_running_statistics(task, sink.say)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
-        self.state = TrainingState(task, config, accelerator, self.total_steps)
+        self.state = TrainingState(task, recipe, accelerator, self.total_steps)
         self.best_weights = folder / "best.safetensors"
         self._losses = Losses()
         self._told_undefined = False
@@ -216,7 +217,7 @@ class Engine:
                 step=step,
                 epoch=self.windows.epoch_of(step - 1) + 1,
                 loss=loss,
-                lr=current_lr(self.state.schedule, self.config),
+                lr=self.state.current_lr,
                 samples=progress.samples,
                 seconds=progress.seconds,
                 waited=progress.waited,

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core.contracts import Task
 from mmft_core.distributed import processes
 from mmft_core.errors import CheckpointError, first_line
-from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.plan import Recipe
 from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.training import checkpoint, kept_weights, sharded_state, tuning
 from mmft_core.training.optim import build_optimizer, build_schedule
@@ -66,8 +66,9 @@ class TrainingState:
     """
 
     def __init__(
-        self, task: Task, config: EngineConfig, accelerator: Accelerator, total_steps: int
+        self, task: Task, recipe: Recipe, accelerator: Accelerator, total_steps: int
     ) -> None:
+        config = recipe.engine
         self.accelerator, self.progress = accelerator, Progress()
         self.tunings = Tunings.parse(config.tune)
         self.task = task.to(accelerator.device)
@@ -79,8 +80,10 @@ class TrainingState:
         if not self.tunings.changes:
             tuning.apply(self.trained, self.tunings, 0)  # DDP looks at it when it wraps the task.
         self.parallel.wrap(self.ema)
-        self.raw_optimizer = build_optimizer(self.trained, config)
-        self.schedule = build_schedule(self.raw_optimizer, config, total_steps)
+        self.raw_optimizer = build_optimizer(self.trained, recipe)
+        # A group may have a peak of its own, so what became of `engine.lr` is told by the share.
+        self.lr, self._peak = config.lr, float(self.raw_optimizer.param_groups[0]["lr"])
+        self.schedule = build_schedule(self.raw_optimizer, recipe, total_steps)
         self.optimizer = accelerator.prepare(self.raw_optimizer)
 
     @property
@@ -90,6 +93,11 @@ class TrainingState:
             return self.task
         assert isinstance(self.ema.module, Task)
         return self.ema.module
+
+    @property
+    def current_lr(self) -> float:
+        """What has become of `engine.lr`; groups of parameters may have rates of their own."""
+        return self.lr * float(self.raw_optimizer.param_groups[0]["lr"]) / self._peak
 
     def publish(self) -> None:
         """Bring what was trained so far into the task that is judged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -107,7 +108,7 @@ def parameter_groups(
     weight_decay: float,
     layer_decay: float,
     fresh_lr: float | None = None,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Group parameters by learning rate and weight decay, for an optimizer.
 
     The k-th layer from the top of a backbone learns with `lr * layer_decay**k`, the head with

@@ -135,7 +135,7 @@ def _training_rate(plan: Plan, task: Task, train: Split) -> float:
             task,
             PreparedSplit(train, task.processors, task.codec, train=True, seed=config.seed),
             None,
-            config,
+            replace(plan, engine=config),
             metrics={},
             monitor=Monitor(name="loss", higher_is_better=False),
             accelerator=make_accelerator(config, partial=plan.task.spec.partial),

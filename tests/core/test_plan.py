@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core import BackboneSpec, Component, DatasetSpec, MetricSpec, Registry, TaskSpec
+from mmft_core import (
+    BackboneSpec,
+    Component,
+    DatasetSpec,
+    MetricSpec,
+    OptimizerSpec,
+    Registry,
+    ScheduleSpec,
+    TaskSpec,
+)
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
@@ -22,7 +31,7 @@ SPECS = (
         modality="image",
         options=IMAGE_OPTIONS,
         defaults={"engine.lr": 1e-4, "engine.epochs": 7},
-        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50},
+        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
         summary="",
         build="a:b",
     ),
@@ -89,6 +98,14 @@ SPECS = (
     MetricSpec(name="accuracy", measures="classes", summary="", build="a:b"),
     MetricSpec(name="f1", measures="classes", summary="", build="a:b"),
     MetricSpec(name="bleu", measures="text", summary="", build="a:b"),
+    OptimizerSpec(
+        name="adamw", options="mmft_optimizers.options:AdamOptions", summary="", build="a:b"
+    ),
+    OptimizerSpec(
+        name="sgd", options="mmft_optimizers.options:SgdOptions", summary="", build="a:b"
+    ),
+    ScheduleSpec(name="cosine", summary="", build="a:b"),
+    ScheduleSpec(name="constant", summary="", build="a:b"),
 )
 REGISTRY = Registry(
     tuple(Component(spec=s, plugin="acme", distribution="acme", version="1") for s in SPECS)
@@ -127,6 +144,21 @@ class TestDefaults:
         )
         assert plan("backbone.weights=none").engine.weight_decay == 0.5
         assert plan("engine.weight_decay=0.1").from_scratch().engine.weight_decay == 0.1
+
+    @pytest.mark.parametrize("setting", ["optimizer=sgd", "optimizer.name=sgd"])
+    def test_an_optimizer_has_options_and_is_named_in_several_ways(self, setting: str) -> None:
+        named = plan("engine.optimizer=sgd")
+        assert named.optimizer.component.name == "sgd" and named.optimizer.options.momentum == 0.9
+        assert plan(setting) == named
+        assert plan("engine.optimizer=adamw", setting) == named
+        assert named.from_scratch().optimizer.options.momentum == 0.5
+        own = plan(setting, "optimizer.momentum=0.7", "schedule=constant")
+        assert own.optimizer.options.momentum == 0.7
+        assert own.from_scratch().optimizer.options.momentum == 0.7
+        assert own.tree()["optimizer"] == {"momentum": 0.7, "nesterov": True}
+        assert resolve(own.tree(), REGISTRY) == own
+        with pytest.raises(ConfigError, match="There is no option 'optimizer.momentum'"):
+            plan("optimizer.momentum=0.7")
 
     def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
         full, adapted = plan().engine, plan("engine.tune=lora").engine

@@ -17,7 +17,7 @@ from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.signals import STOP_SIGNALS
 from mmft_core.sinks import Step
-from tests.engine.toy import Recorder, make_engine, same, weights
+from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
 
@@ -211,8 +211,10 @@ def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     assert outcome.ending == "finished"
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "one-cycle"])
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [*((name, "cosine") for name in OPTIMIZERS), *(("adamw", name) for name in SCHEDULES)],
+)
 def test_resuming_is_exact_for_every_optimizer_and_schedule(
     tmp_path: Path, optimizer: Any, schedule: Any
 ) -> None:

@@ -15,7 +15,7 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor
-from tests.engine.toy import Jitter, Layered, Recorder
+from tests.engine.toy import Jitter, Layered, Recorder, recipe
 
 LENGTHS = [1, 9, 2, 7, 3, 8, 1, 5, 6, 4, 2, 9]
 
@@ -82,7 +82,7 @@ def engine(folder: Path, **settings) -> Engine:
         task,
         data,
         data,
-        config,
+        recipe(config),
         metrics={},
         monitor=Monitor(name="loss", higher_is_better=False),
         accelerator=make_accelerator(config),
