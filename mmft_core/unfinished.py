@@ -7,6 +7,7 @@ from typing import Any
 
 from mmft_core import runner
 from mmft_core.distributed import processes
+from mmft_core.planning.options import as_written
 from mmft_core.planning.places import in_places_of
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
@@ -34,7 +35,8 @@ def bring_to_end(
     if finished:
         return directory.read_results()
     if begun:
-        settings = in_places_of(resolve(directory.open(), registry), plan)
+        with as_written():
+            settings = in_places_of(resolve(directory.open(), registry), plan)
         return runner.resume(path, settings, sink, command).results
     return runner.train(plan, path, sink, command).results
 

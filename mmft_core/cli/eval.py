@@ -12,6 +12,7 @@ from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
+from mmft_core.planning.options import as_written
 from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import merge
 from mmft_core.run_directory import RunDirectory
@@ -60,8 +61,10 @@ def evaluate(
 
     run_dir, registry = opening.place(run_dir), discover()
     tree = own = RunDirectory(run_dir).open()
-    if dataset is not None:
-        tree = with_data(tree, dataset, registry)
+    with as_written():
+        of_run = resolve(own, registry)
+        if dataset is not None:
+            tree = with_data(tree, dataset, registry)
     settings = later_settings(assignments, ("task", "dataset", "engine"))
     tree = merge(tree, settings)
     if metric:
@@ -70,7 +73,8 @@ def evaluate(
         tree = merge(tree, {"engine": {"batch_size": batch_size}})
     if on_bad_sample is not None:
         tree["on_bad_sample"] = on_bad_sample
-    plan = resolve(tree, registry)
+    with as_written():
+        plan = resolve(tree, registry)
 
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
@@ -84,7 +88,7 @@ def evaluate(
     check_engine(model, settings)
     display = make_display(console(stderr=True))
     try:
-        directory, of_run = RunDirectory(run_dir), resolve(own, registry)
+        directory = RunDirectory(run_dir)
         if dataset is None:
             own_data = OwnData.again(directory, of_run, plan)
             data = own_data.dataset

@@ -170,12 +170,15 @@ def split_of_dataset(
     from mmft_core.inference.predictor import choose_split
     from mmft_core.named_data import named_data
     from mmft_core.parts import tell_warnings
+    from mmft_core.planning.options import as_written
     from mmft_core.planning.resolving import resolve, with_data
 
     directory = RunDirectory(run_dir)
     tree = directory.open()
-    plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
-    data = named_data(directory, resolve(tree, registry), plan, split, _warn, targets=False)
+    with as_written():
+        own = resolve(tree, registry)
+        plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
+    data = named_data(directory, own, plan, split, _warn, targets=False)
     tell_warnings(data, _warn)
     return choose_split(data, split)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.mistaken import refuse_model, without_folds
+from mmft_core.planning.options import as_written
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import Tree
@@ -76,7 +78,8 @@ def run(
             raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
         tree = _resumed_tree(resume, tree, registry)
     output = take_output(tree, output)
-    plan = resolve(tree, registry)
+    with as_written() if resume is not None else contextlib.nullcontext():
+        plan = resolve(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
     if dry_run:
         from mmft_core.cli.dry_run import show_plan

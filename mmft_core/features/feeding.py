@@ -117,7 +117,7 @@ def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
                     hint="Turn that off, or leave the setting out.",
                 )
         return frozen
-    seen = config.steps and config.steps * config.batch_size * config.accumulate
+    seen = config.steps and config.steps * config.batch_size * config.gradient_accumulation_steps
     if seen and seen < samples:  # Most samples would be encoded for nothing.
         return []
     for modality, obstacle in obstacles.items():

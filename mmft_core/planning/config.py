@@ -59,8 +59,11 @@ class EngineConfig:
             "or characters of text; replaces batch_size."
         ),
     ] = None
-    accumulate: Annotated[
-        int, Meta(ge=1, description="Forward passes per optimizer step (gradient accumulation).")
+    gradient_accumulation_steps: Annotated[
+        int,
+        Meta(
+            ge=1, description="Forward passes per optimizer step.", extra={"formerly": ("accumulate",)}
+        ),
     ] = 1
     optimizer: Annotated[
         str,
@@ -70,11 +73,12 @@ class EngineConfig:
         ),
     ] = "adamw"
     lr: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-4
-    fresh_lr: Annotated[
+    head_lr: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(
             description="Learning rate of everything that starts from random weights: the "
-            "head, and backbones without pretrained weights; unset for lr."
+            "head, and backbones without pretrained weights; unset for lr.",
+            extra={"formerly": ("fresh_lr",)},
         ),
     ] = None
     weight_decay: Annotated[

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import renamed
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Registry
 from mmft_core.specs import BackboneSpec, DatasetSpec
@@ -21,9 +23,11 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
     In the result a backbone's name stands in the table of its modality, a data set's path is no
-    name, and optimizer and schedule are named in the table `engine`.
+    name, optimizer and schedule are named in the table `engine`, and settings of the engine have
+    the names that they have now.
 
     Raises:
+        ConfigError: a layer gives a setting by both its names.
         UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
     """
     merged: Tree = {}
@@ -36,6 +40,8 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
             spelled["dataset"] = _dataset(_named(layer["dataset"]), registry)
             if "name" in _named(layer["dataset"]):
                 _forget_dataset(merged)
+        if isinstance(layer.get("engine"), Mapping):
+            spelled["engine"] = renamed(layer["engine"], EngineConfig, "engine")
         for key in ("optimizer", "schedule"):
             if isinstance(layer.get(key), str | Mapping):
                 spelled[key] = _named(layer[key])

@@ -12,7 +12,7 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
 from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.layers import combine
-from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.options import as_written, convert, option_names, renamed
 from mmft_core.planning.places import TABLE
 from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
@@ -67,8 +67,8 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         registry,
     )
     specs = [component.spec for component in (*backbones.values(), task, dataset)]
-    advice = merge(*(nest(spec.defaults) for spec in specs))
-    scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
+    advice = merge(*(_advised(spec.defaults) for spec in specs))
+    scratch = merge(*(merge(_advised(spec.defaults), _advised(spec.scratch)) for spec in specs))
     recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
@@ -85,6 +85,15 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         folds=Folds.of(tree),
         tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
     )
+
+
+def _advised(settings: Mapping[str, Any]) -> Tree:
+    """What a spec recommends, as a tree; a plugin may know settings by former names."""
+    tree = nest(settings)
+    if "engine" in tree:
+        with as_written():  # Who reads it is not the plugin's author.
+            tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")
+    return tree
 
 
 def _recipe(
@@ -113,7 +122,7 @@ def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfi
     modes = {tunings[modality].mode for modality in modalities}
     if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
         return config
-    return replace(config, lr=_ADAPTERS_FASTER * config.lr, fresh_lr=config.fresh_lr or config.lr)
+    return replace(config, lr=_ADAPTERS_FASTER * config.lr, head_lr=config.head_lr or config.lr)
 
 
 def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
@@ -221,8 +230,10 @@ def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, 
     """
     options_type = component.options_type()
     known = option_names(options_type)
+    with as_written():
+        advice = renamed(advice, options_type, where)
     advised = {k: v for k, v in advice.items() if k in known}
-    given = {k: v for k, v in table.items() if k != "name"}
+    given = renamed({k: v for k, v in table.items() if k != "name"}, options_type, where)
     return convert(merge(advised, given), options_type, where)
 
 

@@ -24,7 +24,7 @@ def build_optimizer(task: Task, recipe: Recipe) -> Optimizer:
     """
     config = recipe.engine
     groups = parameter_groups(
-        task, config.lr, config.weight_decay, config.layer_decay, config.fresh_lr
+        task, config.lr, config.weight_decay, config.layer_decay, config.head_lr
     )
     wanted = {id(parameter) for group in groups for parameter in group["params"]}
     context = OptimizerContext(groups=groups, lr=config.lr)

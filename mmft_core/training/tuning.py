@@ -107,7 +107,7 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     layer_decay: float,
-    fresh_lr: float | None = None,
+    head_lr: float | None = None,
 ) -> list[dict[str, Any]]:
     """Group parameters by learning rate and weight decay, for an optimizer.
 
@@ -115,10 +115,10 @@ def parameter_groups(
     `lr`. Parameters of at most one dimension (biases, norms) get no weight decay.
 
     Args:
-        fresh_lr: in place of `lr` for the head and for backbones that start from random weights.
+        head_lr: in place of `lr` for the head and for backbones that start from random weights.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for rate, parameter in _with_rates(task, lr, layer_decay, fresh_lr or lr):
+    for rate, parameter in _with_rates(task, lr, layer_decay, head_lr or lr):
         decay = weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [
@@ -128,12 +128,12 @@ def parameter_groups(
 
 
 def _with_rates(
-    task: Task, lr: float, layer_decay: float, fresh_lr: float
+    task: Task, lr: float, layer_decay: float, head_lr: float
 ) -> Iterator[tuple[float, nn.Parameter]]:
     seen: set[int] = set()
     for modality in task.backbones:
         backbone = task.backbone(modality)
-        top = lr if fresh_lr == lr or backbone.loaded.source != "random" else fresh_lr
+        top = lr if head_lr == lr or backbone.loaded.source != "random" else head_lr
         layers = list(backbone.layers())
         for depth, layer in enumerate(layers):
             rate = top * layer_decay ** (len(layers) - depth)
@@ -143,7 +143,7 @@ def _with_rates(
                     yield rate, parameter
     for parameter in task.parameters():
         if id(parameter) not in seen:
-            yield fresh_lr, parameter
+            yield head_lr, parameter
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

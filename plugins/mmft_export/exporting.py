@@ -24,6 +24,7 @@ from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics, tell_warnings
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import as_written
 from mmft_core.planning.places import TABLE, rewritten
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve, with_data
@@ -62,7 +63,8 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
+        with as_written():
+            tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
     # No processes that load data: they would be forked from one in which converters have threads.
     engine = {
         "batch_size": wanted.batch_size,
@@ -70,7 +72,8 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
         "precision": "fp32",
         "workers": 0,
     }
-    plan = resolve(merge(tree, {"engine": engine}), registry)
+    with as_written():
+        plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
     dataset = _data(directory, plan, wanted, sink)

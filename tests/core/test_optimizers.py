@@ -116,6 +116,25 @@ def test_broken_ones_are_told_and_disturb_no_others(
     assert mmft(*RUN, "--dry-run").code == 0
 
 
+@pytest.mark.usefixtures("tiny_backbone")
+def test_settings_by_their_former_names_are_told_once_and_kept_by_the_new_ones(
+    mmft: Mmft, tmp_path: Path
+) -> None:
+    former = ("--set=engine.accumulate=2", "--set=engine.fresh_lr=0.02")
+    ended = mmft(*RUN, *former, "-o", tmp_path / "run")
+    told = [line for line in ended.err.splitlines() if "is now called" in line]
+    assert told == [
+        "! engine.accumulate is now called engine.gradient_accumulation_steps.",
+        "! engine.fresh_lr is now called engine.head_lr.",
+    ]
+    file = tmp_path / "run/config.toml"
+    written = file.read_text()
+    assert tomllib.loads(written)["engine"]["head_lr"] == 0.02
+    file.write_text(written.replace("gradient_accumulation_steps", "accumulate"))
+    ended = mmft("eval", tmp_path / "run")
+    assert ended.code == 0 and "is now called" not in ended.err, ended.err
+
+
 def test_a_name_that_nobody_offers_and_a_wrong_option_are_told(mmft: Mmft) -> None:
     ended = mmft(*RUN, "--set=engine.optimizer=adamv", "--dry-run")
     assert ended.code == 2

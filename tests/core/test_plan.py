@@ -20,6 +20,8 @@ from mmft_core import (
     TaskSpec,
 )
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
+from mmft_core.planning.layers import combine
+from mmft_core.planning.options import RenamedOptionWarning
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import dump_toml, merge, nest, parse_set
@@ -160,11 +162,18 @@ class TestDefaults:
         with pytest.raises(ConfigError, match="There is no option 'optimizer.momentum'"):
             plan("optimizer.momentum=0.7")
 
+    def test_former_names_are_told_and_the_later_layer_wins(self) -> None:
+        layers = [{"engine": {"accumulate": 4}}, {"engine": {"gradient_accumulation_steps": 2}}]
+        for first, second, steps in ((0, 1, 2), (1, 0, 4)):
+            with pytest.warns(RenamedOptionWarning, match="engine.accumulate is now called"):
+                tree = combine([BASE, layers[first], layers[second]], REGISTRY)
+            assert resolve(tree, REGISTRY).engine.gradient_accumulation_steps == steps
+
     def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
         full, adapted = plan().engine, plan("engine.tune=lora").engine
-        assert adapted.lr == pytest.approx(20 * full.lr) and adapted.fresh_lr == full.lr
+        assert adapted.lr == pytest.approx(20 * full.lr) and adapted.head_lr == full.lr
         own = plan("engine.tune=lora", "engine.lr=0.01").engine
-        assert (own.lr, own.fresh_lr) == (0.01, full.fresh_lr)
+        assert (own.lr, own.head_lr) == (0.01, full.head_lr)
         assert plan("engine.tune=head").engine.lr == full.lr
 
     def test_weights_that_are_trained_beside_adapters_learn_as_advised(self) -> None:

@@ -57,7 +57,7 @@ def test_accumulation_equals_the_larger_batch(tmp_path: Path) -> None:
     """Without batch norm's statistics and dropout, two passes of 5 are one of 10."""
     results = []
     for name, size, passes in (("a", 10, 1), ("b", 5, 2)):
-        config = replace(FAST, batch_size=size, accumulate=passes, epochs=2)
+        config = replace(FAST, batch_size=size, gradient_accumulation_steps=passes, epochs=2)
         engine = make_engine(tmp_path / name, config)
         for module in engine.state.task.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.Dropout):
@@ -93,7 +93,7 @@ def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_rate_that_is_told_is_that_of_the_setting(tmp_path: Path) -> None:
     """Not that of the head, which may learn at another."""
     sink = Recorder()
-    config = replace(FAST, steps=4, lr=0.1, fresh_lr=0.02, schedule="linear", warmup=0.0)
+    config = replace(FAST, steps=4, lr=0.1, head_lr=0.02, schedule="linear", warmup=0.0)
     make_engine(tmp_path, config, sink=sink).fit()
     assert [e.lr for e in sink.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 

@@ -94,7 +94,9 @@ def engine(folder: Path, **settings) -> Engine:
 @pytest.mark.parametrize("batch_size, accumulate", [(6, 2), (4, 3), (5, 3), (1, 12)])
 def test_accumulation_weighs_every_token_alike(tmp_path: Path, batch_size, accumulate) -> None:
     whole = engine(tmp_path / "whole", batch_size=12)
-    parts = engine(tmp_path / "parts", batch_size=batch_size, accumulate=accumulate)
+    parts = engine(
+        tmp_path / "parts", batch_size=batch_size, gradient_accumulation_steps=accumulate
+    )
     for made in (whole, parts):
         made.fit()
     assert len(parts.state.task.batches) > len(whole.state.task.batches)
