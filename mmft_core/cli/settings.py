@@ -13,7 +13,6 @@ from mmft_core.planning.layers import combine, means
 from mmft_core.planning.places import moved, read_settings_file
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, flatten, merge, nest, parse_set
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,7 +67,7 @@ _OPTIONS = (
     ),
     click.option(
         "--tune",
-        metavar="full|head|last:N|gradual|lora",
+        metavar="full|head|last=N|gradual|lora",
         help="Which weights to train; per modality as image=head,text=lora.",
     ),
     click.option("--epochs", type=int, help="Number of passes over the training data."),
@@ -175,7 +174,7 @@ def refuse_idle(given: Tree, plan: Plan) -> None:
         ConfigError: there will be none.
     """
     idle = [key for key in flatten(given) if key.startswith("engine.lora.")]
-    if idle and not Tunings.parse(plan.engine.tune).adapts:
+    if idle and not plan.engine.tuning.adapts:
         raise ConfigError(
             f"{idle[0]} is set, but engine.tune = '{plan.engine.tune}' uses no adapters.",
             hint="Give --tune lora, or leave the setting out.",

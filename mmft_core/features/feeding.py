@@ -20,7 +20,6 @@ from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.precision import Inference
 from mmft_core.sinks import Sink
 
@@ -98,9 +97,8 @@ def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
     config = plan.engine
     if config.cache_features == "never":
         return []
-    tunings = Tunings.of(config, plan.backbones)
     single = [m for m in task.processors if m in task.backbones]
-    frozen = [m for m in single if tunings[m].mode == "head"]
+    frozen = [m for m in single if config.tuning[m].mode == "head"]
     obstacles = {m: _obstacle(task, plan, m) for m in frozen}
     if config.cache_features == "always":
         if not frozen:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
+from mmft_core.planning.tuning_choice import Tunings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,9 @@ class EngineConfig:
     gradient_accumulation_steps: Annotated[
         int,
         Meta(
-            ge=1, description="Forward passes per optimizer step.", extra={"formerly": ("accumulate",)}
+            ge=1,
+            description="Forward passes per optimizer step.",
+            extra={"formerly": ("accumulate",)},
         ),
     ] = 1
     optimizer: Annotated[
@@ -115,8 +120,8 @@ class EngineConfig:
     tune: Annotated[
         str,
         Meta(
-            description="What is trained: full, head, last:N (the last N backbone layers), "
-            "gradual (one more layer each epoch), gradual:N (every N epochs), or lora (adapters); "
+            description="What is trained: full, head, last=N (the last N backbone layers), "
+            "gradual (one more layer each epoch), gradual=N (every N epochs), or lora (adapters); "
             "by modality as image=head,text=lora."
         ),
     ] = "full"
@@ -192,6 +197,15 @@ class EngineConfig:
             "training is short."
         ),
     ] = None
+
+    @cached_property
+    def tuning(self) -> Tunings:
+        """What `tune` says of each backbone.
+
+        Raises:
+            ConfigError: it says nothing that is known.
+        """
+        return Tunings.parse(self.tune)
 
     @property
     def learns(self) -> bool:

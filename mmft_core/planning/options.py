@@ -112,7 +112,7 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
     Raises:
         ConfigError: an unknown key (names the nearest), a wrong type, a value out of range.
     """
-    known = {field.name for field in dataclasses.fields(options_type)}
+    known = {option.name for option in describe(options_type)}
     values = renamed(values, options_type, where)
     for key in values:
         if key not in known:

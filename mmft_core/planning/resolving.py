@@ -16,7 +16,6 @@ from mmft_core.planning.options import as_written, convert, option_names, rename
 from mmft_core.planning.places import TABLE
 from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
 from mmft_core.trackers.options import TrackingConfig
@@ -118,8 +117,8 @@ def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfi
     these is below their best, lest it ruin them.
     """
     config = convert(merge(advice, own), EngineConfig, "engine")
-    tunings = Tunings.of(config, modalities)
-    modes = {tunings[modality].mode for modality in modalities}
+    config.tuning.check(modalities)
+    modes = {config.tuning[modality].mode for modality in modalities}
     if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
         return config
     return replace(config, lr=_ADAPTERS_FASTER * config.lr, head_lr=config.head_lr or config.lr)

@@ -21,7 +21,6 @@ from mmft_core.contracts.returned import outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tunings
 
 
 class Parallel(ABC):
@@ -192,7 +191,7 @@ def make_parallel(task: Task, config: EngineConfig, accelerator: Accelerator) ->
     """
     if config.parallel == "ddp" or not processes.several():
         return Replicated(task, accelerator)
-    if Tunings.parse(config.tune).changes:
+    if config.tuning.changes:
         raise IncompatibleError(
             f"engine.tune = '{config.tune}' changes what is trained, which shards do not follow.",
             hint="Give engine.parallel=ddp, or another --tune.",

@@ -16,7 +16,6 @@ from mmft_core.contracts import Task
 from mmft_core.distributed import processes
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.planning.plan import Recipe
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.training import checkpoint, kept_weights, sharded_state, tuning
 from mmft_core.training.optim import build_optimizer, build_schedule
 from mmft_core.training.parallel import make_parallel
@@ -70,7 +69,7 @@ class TrainingState:
     ) -> None:
         config = recipe.engine
         self.accelerator, self.progress = accelerator, Progress()
-        self.tunings = Tunings.parse(config.tune)
+        self.tunings = config.tuning
         self.task = task.to(accelerator.device)
         self.parallel = make_parallel(task, config, accelerator)
         self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.

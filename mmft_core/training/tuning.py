@@ -23,7 +23,8 @@ def prepare(task: Task, config: EngineConfig) -> None:
         ConfigError: the settings are wrong, or do not suit a backbone.
         IncompatibleError: a backbone cannot be trained so.
     """
-    tunings = Tunings.of(config, task.backbones)
+    tunings = config.tuning
+    tunings.check(task.backbones)
     for modality in task.backbones:
         backbone, tuning = task.backbone(modality), tunings[modality]
         depth = len(list(backbone.layers()))
@@ -47,7 +48,7 @@ def prepare(task: Task, config: EngineConfig) -> None:
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
             "its own, and the backbone is frozen when training starts.",
-            hint="Give --tune full, --tune lora, or --tune last:1.",
+            hint="Give --tune full, --tune lora, or --tune last=1.",
         )
 
 

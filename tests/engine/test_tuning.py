@@ -40,7 +40,7 @@ def changed_blocks(folder: Path, tune: str) -> list[bool]:
         ("full", [True, True, True]),
         ("head", [False, False, False]),
         ("last:1", [False, False, True]),
-        ("last:2", [False, True, True]),
+        ("last=2", [False, True, True]),
         ("gradual", [False, True, True]),
         ("gradual:2", [False, False, True]),
     ],
@@ -63,7 +63,9 @@ def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
     assert per_epoch == [{0}, {1}, {2}, {3}, {3}]
 
 
-@pytest.mark.parametrize("text", ["", "heads", "last", "last:0", "last:x", "full:2", "gradual:0"])
+@pytest.mark.parametrize(
+    "text", ["", "heads", "last", "last=0", "last:x", "full=2", "gradual:0", "=head", "head,lora"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="engine.tune"):
         Tunings.parse(text)
@@ -142,9 +144,11 @@ def test_schedules_rise_to_one_and_end_where_they_should(
 
 
 def test_each_modality_may_be_tuned_its_own_way() -> None:
-    tunings = Tunings.parse("image=head, text=last:2")
+    tunings = Tunings.parse("image=head, text=last=2")
     assert (tunings["image"], tunings["text"]) == (Tuning("head"), Tuning("last", 2))
     assert tunings["audio"] == Tuning("full")
+    assert tunings == Tunings.parse("text=last:2,image=head")
+    assert Tunings.parse("gradual=3") == Tunings(Tuning("gradual", 3)) == Tunings.parse("gradual:3")
     assert Tunings.parse("head,text=gradual")["audio"] == Tuning("head")
     assert Tunings.parse("head,text=gradual").changes
     assert not Tunings.parse("head").changes
@@ -158,4 +162,4 @@ def test_a_tuning_that_says_two_things_or_nothing_is_refused(text: str) -> None:
 
 def test_a_modality_without_a_backbone_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"names imag, of which .* 'image'"):
-        Tunings.of(EngineConfig(tune="imag=head"), ["image", "text"])
+        EngineConfig(tune="imag=head").tuning.check(["image", "text"])
