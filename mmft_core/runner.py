@@ -250,7 +250,7 @@ class _Run:
         if outcome.ending == "interrupted":
             return RunOutcome(directory=self.directory, fit=outcome, results=None)
         if outcome.best_weights is not None:
-            _read_best(self.engine.state.judged, outcome.best_weights)
+            _read_best(self.engine.state.eval_model, outcome.best_weights)
         return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
@@ -284,8 +284,8 @@ class _Run:
             command=self.command,
         )
         if processes.is_main():
-            directory = self.directory
-            artifacts.save(directory.model, self.engine.state.judged, self.plan, self.dataset.info)
+            directory, model = self.directory, self.engine.state.eval_model
+            artifacts.save(directory.model, model, self.plan, self.dataset.info)
             write_report_and_card(
                 directory, results, self.plan, self.dataset, evaluations, self.task
             )

@@ -43,7 +43,7 @@ class Progress:
     best_step: int = 0
     evaluations_since_best: int = 0
 
-    def judged(self, value: float | None, best: bool) -> None:
+    def evaluated(self, value: float | None, best: bool) -> None:
         """Take in what an evaluation found; one without a value (None) is neither better nor
         worse than others."""
         self.evaluated_step = self.step
@@ -58,7 +58,7 @@ class TrainingState:
     """Task, optimizer, schedule, average and progress of one training.
 
     Attributes:
-        task: as it is judged and kept.
+        task: as it is evaluated and kept.
         parallel: how it is trained, on however many processes.
         trained: holds the parameters that training changes; the task itself, unless it is sharded.
         optimizer: as Accelerate wraps it.
@@ -86,7 +86,7 @@ class TrainingState:
         self.optimizer = accelerator.prepare(self.raw_optimizer)
 
     @property
-    def judged(self) -> Task:
+    def eval_model(self) -> Task:
         """The task that is evaluated and kept: the averaged one where there is one."""
         if self.ema is None or self.trained is not self.task:
             return self.task
@@ -98,23 +98,15 @@ class TrainingState:
         """What has become of `engine.lr`; groups of parameters may have rates of their own."""
         return self.lr * float(self.raw_optimizer.param_groups[0]["lr"]) / self._peak
 
-    def publish(self) -> None:
-        """Bring what was trained so far into the task that is judged."""
-        self.parallel.publish(self.trained if self.ema is None else self.ema.module)
+    def update_eval_model(self) -> None:
+        """Bring what was trained so far into the model that is evaluated."""
+        self.parallel.update_eval_model(self.trained if self.ema is None else self.ema.module)
 
     def train(self, epoch: int) -> None:
         """Put the task in training mode, with the layers that the epoch trains."""
-        self.parallel.rest()
+        self.parallel.offload()
         self.trained.train()
         tuning.apply(self.trained, self.tunings, epoch)
-
-    def update(self) -> None:
-        """Take the optimizer step for which the gradients are there."""
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.update_parameters(self.trained)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint.

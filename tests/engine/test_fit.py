@@ -150,14 +150,14 @@ def test_a_non_finite_loss_names_step_and_samples(tmp_path: Path) -> None:
 def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
     seen: list[float] = []
     engine = make_engine(tmp_path, replace(FAST, clip_norm=1e-3, steps=3))
-    update = engine.state.update
+    update = engine.state.optimizer.step
 
     def spy() -> None:
         grads = [p.grad for p in engine.state.task.parameters() if p.grad is not None]
         seen.append(math.sqrt(sum(float((g**2).sum()) for g in grads)))
         update()
 
-    engine.state.update = spy  # type: ignore[method-assign]
+    engine.state.optimizer.step = spy
     engine.fit()
     assert len(seen) == 3 and all(norm <= 1.01e-3 for norm in seen)
 
@@ -165,7 +165,7 @@ def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
 def test_ema_is_what_is_judged_and_differs_from_the_last_weights(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, replace(FAST, ema=0.9))
     engine.fit()
-    assert engine.state.judged is not engine.state.task
+    assert engine.state.eval_model is not engine.state.task
     assert not same(weights(engine), engine.state.task.state_dict())
 
 

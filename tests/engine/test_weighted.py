@@ -109,7 +109,7 @@ def test_accumulation_weighs_every_token_alike(tmp_path: Path, batch_size, accum
 def test_the_loss_of_an_evaluation_is_the_mean_over_tokens(tmp_path: Path) -> None:
     made = engine(tmp_path, batch_size=5)
     evaluation = made.evaluate(made.train, "all")
-    task, expected, tokens = made.state.judged.eval(), 0.0, 0
+    task, expected, tokens = made.state.eval_model.eval(), 0.0, 0
     for i, length in enumerate(LENGTHS):
         batch = made.train.collate([made.train[(0, i)]]).batch
         expected += float(task(batch).loss) * length

@@ -160,7 +160,7 @@ def make_engine(
 
 
 def weights(engine: Engine) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in engine.state.judged.state_dict().items()}
+    return {k: v.clone() for k, v in engine.state.eval_model.state_dict().items()}
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
