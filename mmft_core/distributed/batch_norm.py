@@ -23,7 +23,7 @@ def synchronize(module: nn.Module, device: torch.device) -> None:
     made: dict[nn.Module, nn.Module] = {}
     for parent in list(module.modules()):
         for name, norm in list(parent._modules.items()):
-            if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            if norm is not None and type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
                 if norm not in made:  # It may have several places.
                     made[norm] = _shared(norm, device)
                 setattr(parent, name, made[norm])
