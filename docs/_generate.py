@@ -159,8 +159,8 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         yield ""
     options_type = components[0].options_type()
     if list(describe(options_type)):
-        name = f"metric.{components[0].name}" if kind == "metric" else kind
-        yield from _table("setting", (_row(option, f"{name}.") for option in _flat(options_type)))
+        table = components[0].spec.table
+        yield from _table("setting", (_row(option, table) for option in _flat(options_type)))
 
 
 def _heading(components: list[Component[Any]]) -> str:

@@ -45,6 +45,7 @@ from mmft_core.specs import (
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
+    LauncherSpec,
     MetricSpec,
     OptimizerSpec,
     ScheduleSpec,
@@ -95,3 +96,8 @@ def register_command() -> Sequence[CommandSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_exporter() -> Sequence[ExporterSpec]:  # type: ignore[empty-body]
     """Return the formats of exports that the plugin offers."""
+
+
+@hookspec
+def register_launcher() -> Sequence[LauncherSpec]:  # type: ignore[empty-body]
+    """Return the ways to start runs in several processes that the plugin offers."""

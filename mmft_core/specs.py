@@ -102,6 +102,11 @@ class OptionsSpec(Spec):
 
     options: str | None = None
 
+    @property
+    def table(self) -> str:
+        """What stands before an option's name after `--set`: "backbone."."""
+        return f"{self.kind}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartSpec(OptionsSpec):
@@ -258,6 +263,10 @@ class MetricSpec(PartSpec):
     measures: str
     higher_is_better: bool = True
 
+    @property
+    def table(self) -> str:
+        return f"metric.{self.name}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec(Spec):
@@ -307,6 +316,21 @@ class ScheduleSpec(OptionsSpec):
     kind = "schedule"
 
 
+@dataclass(frozen=True, kw_only=True)
+class LauncherSpec(OptionsSpec):
+    """A way to start a run in several processes. Its `build(options, job)` gets an
+    `mmft_launch.launcher.Job` and gives an `mmft_launch.launcher.Launcher`.
+
+    Its name is what `mmft launch --with` takes; its options are set by `--set OPTION=VALUE`.
+    """
+
+    kind = "launcher"
+
+    @property
+    def table(self) -> str:
+        return ""
+
+
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -318,6 +342,7 @@ KINDS: Mapping[str, type[Spec]] = {
         ScheduleSpec,
         CommandSpec,
         ExporterSpec,
+        LauncherSpec,
     )
 }
 """Every kind of component, in the order in which they are listed. A kind has a hook,

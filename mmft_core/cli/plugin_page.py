@@ -48,7 +48,7 @@ def page(component: Component[Spec]) -> Iterator[str]:
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
     if isinstance(spec, OptionsSpec):
-        yield from _options(component, width)
+        yield from _options(component, spec.table, width)
     if isinstance(spec, PartSpec) and spec.defaults:
         yield ""
         yield "recommended, unless you set them"
@@ -56,7 +56,7 @@ def page(component: Component[Spec]) -> Iterator[str]:
             yield f"  {key} = {_plain(value)}"
 
 
-def _options(component: Component[Spec], width: int) -> Iterator[str]:
+def _options(component: Component[Spec], table: str, width: int) -> Iterator[str]:
     try:
         options = list(describe(component.options_type()))
     except PluginError as error:
@@ -67,8 +67,7 @@ def _options(component: Component[Spec], width: int) -> Iterator[str]:
     if not options:
         yield "no options"
         return
-    first = f"{component.kind}.{options[0].name}={_plain(options[0].default)}"
-    yield "options" + (f", for example --set {first}" if component.kind != "metric" else "")
+    yield f"options, for example --set {table}{options[0].name}={_plain(options[0].default)}"
     for option in options:
         yield from _option(option, width)
 
