@@ -140,11 +140,11 @@ def components_page(registry: Registry, kind: str) -> str:
         lines.append(f"| `{c.name}` | {_cell(c.spec.summary)} | {c.plugin} |")
     lines.append("")
     for _, group in groupby(components, key=lambda c: c.spec.options or c.name):
-        lines += _family(list(group), kind)
+        lines += _family(list(group))
     return "\n".join(lines)
 
 
-def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
+def _family(components: list[Component[Any]]) -> Iterator[str]:
     yield f"## {_heading(components)}\n"
     for c in components:
         yield f"`{c.name}`: {_escaped(c.spec.summary)}.  "

@@ -297,7 +297,7 @@ class _Run:
 
     def _calibrate(self) -> None:
         """Let the kept model choose by val what it leaves open until then, such as thresholds."""
-        task = self.engine.state.judged
+        task = self.engine.state.eval_model
         if "val" not in self.fed.splits or not isinstance(task, Calibrated):
             return
         predicted = Predicted()
