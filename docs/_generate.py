@@ -22,7 +22,7 @@ from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
-from mmft_core.specs import KINDS, OptionsSpec
+from mmft_core.specs import KINDS, ConfigurableSpec
 from mmft_core.trackers.options import TrackingConfig
 
 
@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
     """The pages by name."""
     registry = discover(strict=True)
     found = {"commands": commands_page(), "settings": settings_page()}
-    for kind in (kind for kind, spec in KINDS.items() if issubclass(spec, OptionsSpec)):
+    for kind in (kind for kind, spec in KINDS.items() if issubclass(spec, ConfigurableSpec)):
         found[f"{kind}s"] = components_page(registry, kind)
     return found
 

@@ -14,7 +14,7 @@ from mmft_core.errors import (
     did_you_mean,
 )
 from mmft_core.extras import extra_installed, missing_error
-from mmft_core.specs import KINDS, OptionsSpec, Spec, resolve
+from mmft_core.specs import KINDS, ConfigurableSpec, Spec, resolve
 
 S = TypeVar("S", bound=Spec, covariant=True)
 T = TypeVar("T", bound=Spec)
@@ -57,7 +57,7 @@ class Component(Generic[S]):
         Raises:
             PluginError: what the spec names is none, or an option has no default.
         """
-        if not isinstance(self.spec, OptionsSpec) or self.spec.options is None:
+        if not isinstance(self.spec, ConfigurableSpec) or self.spec.options is None:
             return NoOptions
         found = resolve(self.spec.options)
         if not (isinstance(found, type) and dataclasses.is_dataclass(found)):

@@ -89,7 +89,7 @@ def _annotations(spec: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionsSpec(Spec):
+class ConfigurableSpec(Spec):
     """What components with options declare.
 
     Their `build` is a callable `build(options, context)`; which context and which result is said
@@ -109,7 +109,7 @@ class OptionsSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartSpec(OptionsSpec):
+class PartSpec(ConfigurableSpec):
     """What the parts of a run declare: backbones, datasets, tasks and metrics.
 
     Attributes:
@@ -295,7 +295,7 @@ class ExporterSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerSpec(OptionsSpec):
+class OptimizerSpec(ConfigurableSpec):
     """A way to update weights. Its `build(options, context)` gets an `OptimizerContext` and gives
     a `torch.optim.Optimizer`.
 
@@ -306,7 +306,7 @@ class OptimizerSpec(OptionsSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleSpec(OptionsSpec):
+class ScheduleSpec(ConfigurableSpec):
     """A course of the learning rate. Its `build(options, context)` gets a `ScheduleContext` and
     gives a `torch.optim.lr_scheduler.LRScheduler`.
 
@@ -317,7 +317,7 @@ class ScheduleSpec(OptionsSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LauncherSpec(OptionsSpec):
+class LauncherSpec(ConfigurableSpec):
     """A way to start a run in several processes. Its `build(options, job)` gets an
     `mmft_launch.launcher.Job` and gives an `mmft_launch.launcher.Launcher`.
 

@@ -12,7 +12,7 @@ from mmft_core.cli.terminal import Styled, joined, styled
 from mmft_core.errors import PluginError
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec, OptionsSpec, PartSpec, Spec
+from mmft_core.specs import BackboneSpec, ConfigurableSpec, PartSpec, Spec
 
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
@@ -27,7 +27,7 @@ def details(component: Component[Spec]) -> dict[str, Any]:
         PluginError: its options cannot be loaded.
     """
     found: dict[str, Any] = {"contract": _contract(component)}
-    if isinstance(component.spec, OptionsSpec):
+    if isinstance(component.spec, ConfigurableSpec):
         found["options"] = [dataclasses.asdict(o) for o in describe(component.options_type())]
     if isinstance(component.spec, PartSpec):
         found["defaults"] = dict(component.spec.defaults)
@@ -47,7 +47,7 @@ def page(component: Component[Spec]) -> Iterator[str]:
     longest = max(map(len, facts))
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
-    if isinstance(spec, OptionsSpec):
+    if isinstance(spec, ConfigurableSpec):
         yield from _options(component, spec.table, width)
     if isinstance(spec, PartSpec) and spec.defaults:
         yield ""

@@ -30,7 +30,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import PluginError, did_you_mean
 from mmft_core.hookspecs import PROJECT
 from mmft_core.registry import Component
-from mmft_core.specs import PARTS, OptionsSpec
+from mmft_core.specs import PARTS, ConfigurableSpec
 
 if TYPE_CHECKING:
     from mmft_core.testing.workbench import Workbench
@@ -111,8 +111,8 @@ def _checks(component: Component[Any], bench: Workbench) -> list[Callable[[Workb
     # A module of this package for each kind, called like it: backbones, commands, ...
     own = importlib.import_module(f"{__name__}.{component.kind}s")
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
-    if isinstance(component.spec, OptionsSpec):
-        checks += common.OPTIONS_CHECKS
+    if isinstance(component.spec, ConfigurableSpec):
+        checks += common.OPTION_CHECKS
     if component.kind in PARTS:
         checks += common.PART_CHECKS
     checks += own.CHECKS

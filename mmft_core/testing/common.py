@@ -10,7 +10,7 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert, describe
 from mmft_core.planning.trees import nest
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import OptionsSpec, PartSpec, Spec, resolve
+from mmft_core.specs import ConfigurableSpec, PartSpec, Spec, resolve
 from mmft_core.testing.tools import modules_after, skip_without_extras
 from mmft_core.testing.workbench import Workbench
 
@@ -34,7 +34,7 @@ def imports_nothing_heavy(registry: Registry, point: EntryPoint) -> None:
 def options_import_nothing_heavy(registry: Registry, point: EntryPoint) -> None:
     """Nor does importing the modules of its options."""
     components = [c for c in registry if c.plugin.rpartition(":")[2] == point.name]
-    paths = {c.spec.options for c in components if isinstance(c.spec, OptionsSpec)} - {None}
+    paths = {c.spec.options for c in components if isinstance(c.spec, ConfigurableSpec)} - {None}
     for module in sorted(str(path).partition(":")[0] for path in paths):
         assert_light(f"import {module}", module)
 
@@ -87,7 +87,7 @@ def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:
 
 
 CHECKS = (build_path_resolves, extras_are_declared)
-OPTIONS_CHECKS = (options_are_frozen_and_documented,)
+OPTION_CHECKS = (options_are_frozen_and_documented,)
 """Of what has options."""
 PART_CHECKS = (defaults_are_settings,)
 """Of what a run is made of."""

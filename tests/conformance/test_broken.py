@@ -256,7 +256,7 @@ def test_no_broken_component_is_forgotten_here() -> None:
 
 def test_every_check_has_rejected_something() -> None:
     kinds = (common, backbones, datasets, tasks, metrics, commands, optimizers, schedules)
-    lists = ("PLUGIN_CHECKS", "CHECKS", "OPTIONS_CHECKS", "PART_CHECKS", "BUNDLED_CHECKS")
+    lists = ("PLUGIN_CHECKS", "CHECKS", "OPTION_CHECKS", "PART_CHECKS", "BUNDLED_CHECKS")
     checks = {c.__name__ for kind in kinds for name in lists for c in getattr(kind, name, ())}
     assert {check for cases in EXPECTED.values() for check, _ in cases} == checks
 
