@@ -102,7 +102,7 @@ def mmft_batch(table: Path, weights: Path, batch_size: int) -> Measured:
 
 def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> Measured:
     from mmft_core.cli import main
-    from mmft_core.sinks import read_metrics
+    from mmft_core.metrics_log import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"

@@ -23,7 +23,6 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
 from mmft_core.specs import KINDS, ConfigurableSpec
-from mmft_core.trackers.options import TrackingConfig
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -101,14 +100,13 @@ def settings_page() -> str:
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "What belongs to a part (`task`, `backbone`, `dataset`, `metric`, `optimizer`, `schedule`)",
-        "is listed with it, on the pages of these.",
+        "What belongs to a component (`task`, `backbone`, `optimizer`, `callback`, ...) is listed",
+        "with it, on the pages of these.",
         "",
     ]
-    for table, options_type in (("engine", EngineConfig), ("tracking", TrackingConfig)):
-        summary = inspect.cleandoc(options_type.__doc__ or "")
-        rows = (_row(option, f"{table}.") for option in _flat(options_type))
-        lines += [f"## {table}", "", _escaped(summary), "", *_table("setting", rows)]
+    summary = inspect.cleandoc(EngineConfig.__doc__ or "")
+    rows = (_row(option, "engine.") for option in _flat(EngineConfig))
+    lines += ["## engine", "", _escaped(summary), "", *_table("setting", rows)]
     return "\n".join(lines)
 
 
@@ -133,7 +131,7 @@ def _row(option: OptionInfo, prefix: str) -> str:
 def components_page(registry: Registry, kind: str) -> str:
     """A table of all, then the options; those with the same options share a table."""
     components = sorted(registry.of(KINDS[kind]), key=lambda c: (c.spec.options or "", c.name))
-    titles = {"task": "Tasks", "backbone": "Backbones", "dataset": "Data sets"}
+    titles = {"dataset": "Data sets"}
     lines = [f"# {titles.get(kind, f'{kind.capitalize()}s')}", ""]
     lines += ["| name | what | plugin |", "|---|---|---|"]
     for c in sorted(components, key=lambda c: c.name):
@@ -184,6 +182,7 @@ _SHOWN = {
     "default_dataset": "by default on",
     "default_metrics": "metrics:",
     "monitor": "chooses the best model by",
+    "default": "part of every run, unless left out:",
 }
 """Of a spec, what a reader asks for, and in what words."""
 

@@ -34,11 +34,11 @@ from mmft_core.contracts import (
 from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.files import replacing_folder
-from mmft_core.mistaken import refuse_export, refuse_folds, refuse_missing
 from mmft_core.parts import build, rebuild, save_assets, task_assets
 from mmft_core.planning.options import as_written, convert, renamed
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
+from mmft_core.run_validation import refuse_export, refuse_folds, refuse_missing
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite

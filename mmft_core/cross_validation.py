@@ -3,7 +3,7 @@
 OUTPUT/config.toml      the settings; running them again repeats all of it
 OUTPUT/fold-1 …         an ordinary run directory each
 OUTPUT/folds.json       the figures of all folds, with mean and standard deviation
-OUTPUT/report.html      the same to look at
+OUTPUT/report.html      the same to look at, by the callback `report`
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from mmft_core.callbacks import Callbacks
+from mmft_core.contracts.callbacks import Callback, FinishedFolds
 from mmft_core.distributed import processes
 from mmft_core.errors import MmftError
 from mmft_core.files import read_record, storage_errors, write_json
+from mmft_core.numbers import is_finite
 from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
-from mmft_core.report.wording import is_finite
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 from mmft_core.training.monitor import choose_monitor
 from mmft_core.unfinished import bring_to_end
 
 FORMAT = 1
 
-MakeSink: TypeAlias = Callable[[str], Sink]
-"""Makes the listener of a run, given a heading for it."""
+MakeCallbacks: TypeAlias = Callable[[str], Sequence[Callback]]
+"""Makes the callbacks of a run beside those of the plan, given a heading for it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def cross_validate(
     plan: Plan,
     output: Path,
     registry: Registry,
-    make_sink: MakeSink,
+    make_callbacks: MakeCallbacks = lambda heading: (),
     command: str = "",
     *,
     resume: bool = False,
@@ -88,32 +89,48 @@ def cross_validate(
     directory = FoldsDirectory(output)
     if not resume:
         RunDirectory(output).ensure_usable()
-    choose_monitor(plan)
-    dataset = build_dataset(plan)  # Data too few for the folds show before anything is written.
-    for fold in plan.folds.each() if resume else ():
-        check_same(RunDirectory(directory.fold(fold.chosen or 0)), plan, dataset)
+    with Callbacks(plan, output) as callbacks:
+        choose_monitor(plan)
+        dataset = build_dataset(plan)  # Too few samples for the folds show before all else.
+        for fold in plan.folds.each() if resume else ():
+            check_same(RunDirectory(directory.fold(fold.chosen or 0)), plan, dataset)
+        results = _run_folds(plan, directory, registry, make_callbacks, command)
+        if len(results) < plan.folds.count:
+            return None
+        record = collect_folds(plan, results, command)
+        callbacks.on_folds_finish(
+            FinishedFolds(directory=output, record=record, results=results, plan=plan)
+        )
+        if processes.is_main():
+            write_json(directory.record, record)
+        callbacks.finished()
+    return record
+
+
+def _run_folds(
+    plan: Plan,
+    directory: FoldsDirectory,
+    registry: Registry,
+    make_callbacks: MakeCallbacks,
+    command: str,
+) -> list[dict[str, Any]]:
+    """The results of every fold; fewer if it was interrupted."""
+    assert plan.folds is not None
     results: list[dict[str, Any]] = []
     with _begun(directory, plan):
         for folds in plan.folds.each():
             number = folds.chosen or 0
-            sink = make_sink(f"Fold {number} of {folds.count}")
-            try:
-                found = bring_to_end(
-                    replace(plan, folds=folds), directory.fold(number), registry, sink, command
-                )
-            finally:
-                sink.close()
+            own = make_callbacks(f"Fold {number} of {folds.count}")
+            found = bring_to_end(
+                replace(plan, folds=folds), directory.fold(number), registry, own, command
+            )
             if found is None:
-                return None
+                break
             results.append(found)
-            record = collect_folds(plan, results, command)
-            # The last is written below, when the page is there.
+            # The last record is written when callbacks have written their reports.
             if folds.count > number and processes.is_main():
-                write_json(directory.record, record)
-    if processes.is_main():
-        _write_page(directory, plan, record, results)
-        write_json(directory.record, record)
-    return record
+                write_json(directory.record, collect_folds(plan, results, command))
+    return results
 
 
 @contextlib.contextmanager
@@ -186,14 +203,3 @@ def _figures(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict
             "folds": [value if is_finite(value) else None for value in values],
         }
     return found
-
-
-def _write_page(
-    directory: FoldsDirectory,
-    plan: Plan,
-    record: Mapping[str, Any],
-    results: Sequence[Mapping[str, Any]],
-) -> None:
-    from mmft_core.report.folds import write_folds_report  # Its templates are slow to import.
-
-    write_folds_report(directory.path, record, results, plan.tree())

@@ -14,8 +14,8 @@ from typing import Any
 import pluggy
 
 from mmft_core import hookspecs
-from mmft_core.blame import told
 from mmft_core.errors import PluginError, did_you_mean, first_line
+from mmft_core.plugin_errors import told
 from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import API_VERSION, KINDS, OLDEST_API_VERSION, Spec
 

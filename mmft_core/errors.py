@@ -23,7 +23,8 @@
 
 The message is one sentence that says what is wrong and where; `hint` says what to do about it.
 The command line prints both and exits with 2. Any other exception is a bug in mmft or in a plugin
-and keeps its traceback, which ends with the plugin if it is one's (`mmft_core.blame`).
+and keeps its traceback, which ends with the plugin if it is one's (`mmft_core.plugin_errors`).
+`StopTrainingError` stands beside the tree: nothing is wrong when a callback ends a training.
 """
 
 from __future__ import annotations
@@ -146,6 +147,10 @@ class NonFiniteLossError(TrainingError):
         )
         self.step = step
         self.sample_ids = tuple(sample_ids)
+
+
+class StopTrainingError(Exception):
+    """Raised by a callback that ends the training, where that is nobody's failure."""
 
 
 def first_line(error: BaseException) -> str:

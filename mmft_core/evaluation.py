@@ -24,8 +24,8 @@ from mmft_core.contracts import (
 from mmft_core.contracts.returned import computed, outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
-from mmft_core.gallery import RankedGallery
 from mmft_core.precision import Inference
+from mmft_core.top_examples import RankedGallery
 
 
 @dataclass(frozen=True, kw_only=True)

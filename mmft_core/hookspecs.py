@@ -42,6 +42,7 @@ import pluggy
 
 from mmft_core.specs import (
     BackboneSpec,
+    CallbackSpec,
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
@@ -91,6 +92,11 @@ def register_schedule() -> Sequence[ScheduleSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_command() -> Sequence[CommandSpec]:  # type: ignore[empty-body]
     """Return the commands that the plugin adds to `mmft`."""
+
+
+@hookspec
+def register_callback() -> Sequence[CallbackSpec]:  # type: ignore[empty-body]
+    """Return the callbacks that the plugin offers."""
 
 
 @hookspec

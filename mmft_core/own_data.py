@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmft_core.contracts import Dataset
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
 from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.splits import Whole
@@ -21,7 +22,6 @@ from mmft_core.parts import build_dataset
 from mmft_core.planning.places import dataset_places, in_places_of
 from mmft_core.planning.plan import Plan
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 
 RESUMING = "Bring the data back, or start a new run."
 _HINT = "Bring them back, or take all samples as they are now: --dataset PATH --split all."
@@ -111,7 +111,7 @@ def check_moved(plan: Plan, directory: RunDirectory) -> None:
 
 
 def same_data(
-    plan: Plan, directory: RunDirectory, sink: Sink
+    plan: Plan, directory: RunDirectory, callback: Callback
 ) -> tuple[OwnData, KeptSamples | None]:
     """The data of an interrupted run, which may have been moved since but not changed, and what is
     to be kept of their samples now.
@@ -122,7 +122,7 @@ def same_data(
     own = OwnData.read(directory, plan, RESUMING)
     change, samples = own.compare(
         list(own.dataset.splits),
-        lambda done, total: sink.evaluating("data comparison", done, total),
+        lambda done, total: callback.on_evaluation_progress("data comparison", done, total),
     )
     if change is not None:
         raise changed(directory, change.reason, RESUMING)

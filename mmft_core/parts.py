@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from mmft_core.batches.prepared import seed_everything
-from mmft_core.blame import told
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -29,6 +28,7 @@ from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.planning.plan import Part, Plan
+from mmft_core.plugin_errors import told
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.training import kept_weights, tuning

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from mmft_core.errors import (
     AmbiguousNameError,
+    MissingExtraError,
     PluginError,
     UnknownComponentError,
     did_you_mean,
@@ -73,26 +74,35 @@ class Component(Generic[S]):
         return found
 
     def build(self, options: Any, context: Any) -> Any:
-        """Call the component's `build`.
+        """Call the `build` of a part of a run.
+
+        Raises:
+            MissingExtraError: packages that it needs are not installed.
+        """
+        return self.make(options, context)
+
+    def make(self, *given: Any) -> Any:
+        """Call the component's `build` with what its kind says.
 
         Raises:
             MissingExtraError: packages that it needs are not installed.
         """
         self._check_extras()
-        return resolve(self.spec.build)(options, context)
-
-    def make(self) -> Any:
-        """Call the `build` of a component that takes neither options nor a context.
-
-        Raises:
-            MissingExtraError: packages that it needs are not installed.
-        """
-        self._check_extras()
-        return resolve(self.spec.build)()
+        try:
+            build = resolve(self.spec.build)
+        except PluginError as error:
+            # Packages may be missing although the installed metadata know of no such extra.
+            if self.spec.extras and isinstance(error.__cause__, ModuleNotFoundError):
+                raise self._missing(self.spec.extras) from error
+            raise
+        return build(*given)
 
     def _check_extras(self) -> None:
         if missing := self.missing_extras():
-            raise missing_error(f"{self.kind} '{self.name}'", missing, self.distribution)
+            raise self._missing(missing)
+
+    def _missing(self, extras: Sequence[str]) -> MissingExtraError:
+        return missing_error(f"{self.kind} '{self.name}'", extras, self.distribution)
 
     def load(self) -> Any:
         """Import what the component's `build` names.

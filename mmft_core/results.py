@@ -17,8 +17,7 @@ from mmft_core.contracts import DatasetInfo, Task
 from mmft_core.evaluation import Evaluation
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Component
-from mmft_core.training.engine import Outcome
-from mmft_core.training.monitor import Monitor
+from mmft_core.training.engine import Engine, Outcome
 from mmft_core.training.state import Progress
 from mmft_core.training.tuning import count_parameters
 from mmft_core.weights import hub_id
@@ -42,13 +41,10 @@ def collect_results(
     task: Task,
     info: DatasetInfo,
     data: Mapping[str, Any],
+    engine: Engine,
     outcome: Outcome,
-    monitor: Monitor,
     evaluations: Mapping[str, Evaluation],
     *,
-    device: str,
-    precision: str,
-    inference_precision: str,
     total_seconds: float,
     command: str,
 ) -> dict[str, Any]:
@@ -56,11 +52,11 @@ def collect_results(
 
     Args:
         task: as it was trained.
-        precision: of training; `inference_precision` is that in which it was judged.
         data: sizes of the splits and skipped samples, as in `data.json`.
+        engine: that trained it.
         evaluations: by split, of the kept model.
     """
-    progress = outcome.progress
+    progress, monitor, accelerator = outcome.progress, engine.monitor, engine.accelerator
     return {
         "format": FORMAT,
         "task": plan.task.component.name,
@@ -81,9 +77,9 @@ def collect_results(
         "environment": {
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "device": device,
-            "precision": precision,
-            "inference_precision": inference_precision,
+            "device": str(accelerator.device),
+            "precision": accelerator.mixed_precision.replace("no", "fp32"),
+            "inference_precision": engine.inference.precision,
             "versions": {"mmft": mmft_core.__version__, **_versions()},
         },
         "command": command,

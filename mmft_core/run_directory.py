@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
-from mmft_core.errors import RunDirectoryError, StorageError, first_line
+from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
 from mmft_core.files import (
     clear_temporaries,
     printable,
@@ -27,11 +27,10 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.mistaken import is_model, refuse_folds, refuse_missing, refuse_model
 from mmft_core.planning.places import TABLE, places, portable, read_places, same_place
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, dump_toml, flatten, merge, read_toml
-from mmft_core.sinks import StopTrainingError
+from mmft_core.run_validation import is_model, refuse_folds, refuse_missing, refuse_model
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
 """What `results.json` holds at least."""
@@ -86,11 +85,6 @@ class RunDirectory:
     @property
     def results(self) -> Path:
         return self.path / "results.json"
-
-    @property
-    def documents(self) -> list[Path]:
-        """What tells of a finished run."""
-        return [self.path / "report.html", self.path / "README.md", self.results]
 
     @property
     def lock(self) -> Path:

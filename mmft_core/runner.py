@@ -1,16 +1,16 @@
-"""A whole run, from a plan to a run directory with a model, results and a report.
+"""A whole run, from a plan to a run directory with a model and results.
 
-train(plan)   check the place -> dataset -> backbones, task, metrics -> check the data
-              -> fit -> test -> model, results, report, card
-resume(path)  the same plan and data again, with the engine going on from its checkpoint
+train(plan)   data and model -> device, features and engine -> the run directory's beginning
+              -> fit -> evaluation of the kept model -> model, callbacks' reports, results
+resume(path)  the same plan and data again, with the engine resuming from its checkpoint
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from safetensors import SafetensorError
 
 from mmft_core import artifacts
 from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.callbacks import Callbacks
 from mmft_core.contracts import Calibrated, Dataset, Task
+from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, processes
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation, Predicted
-from mmft_core.features import feed
+from mmft_core.features import Fed, feed
 from mmft_core.files import read_as, replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.metrics_log import read_metrics
 from mmft_core.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.parts import (
     build_dataset,
@@ -43,9 +46,6 @@ from mmft_core.planning.trees import flatten
 from mmft_core.precision import Inference
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Evaluated, MetricsFile, Sink, Sinks
-from mmft_core.trackers.following import Tracking
-from mmft_core.trackers.options import TrackingConfig
 from mmft_core.training import checkpoint, kept_weights
 from mmft_core.training.device import chosen_precision, make_accelerator
 from mmft_core.training.engine import Engine, Outcome
@@ -67,38 +67,81 @@ class RunOutcome:
     results: dict[str, Any] | None
 
 
-def train(plan: Plan, output: Path, sink: Sink, command: str = "") -> RunOutcome:
+def train(
+    plan: Plan, output: Path, callbacks: Sequence[Callback] = (), command: str = ""
+) -> RunOutcome:
     """Do a new run. Nothing is written before training starts.
+
+    Args:
+        callbacks: that follow it beside those of the plan.
 
     Raises:
         MmftError: see the tree in `mmft_core.errors`.
     """
     directory = RunDirectory(output)
     directory.ensure_usable()
-    run = _new(plan, directory, sink, command)
-    with directory.held():
-        directory.ensure_usable()  # Another process may have been here since.
+    with Callbacks(plan, directory.path, callbacks) as followers:
+        run = _new_run(plan, directory, followers, command)
+        run.make_engine()
+        run.rehearse()
+        with directory.held():
+            directory.ensure_usable()  # Another process may have been here since.
+            directory.clear()
+            run.create_directory()
+            return run.fit(resume=False)
+
+
+def resume(
+    path: Path, plan: Plan, callbacks: Sequence[Callback] = (), command: str = ""
+) -> RunOutcome:
+    """Resume an interrupted run; one without any checkpoint is begun anew.
+
+    Args:
+        plan: what the run directory's configuration resolves to.
+        callbacks: that follow it beside those of the plan.
+
+    Raises:
+        RunDirectoryError: another process is training it, or has finished it.
+        DataError: the data are no longer the same, or lie elsewhere and cannot be compared.
+        CheckpointError: all checkpoints are damaged.
+    """
+    directory = RunDirectory(path)
+    with Callbacks(plan, path, callbacks) as followers, directory.held():
+        if processes.from_main(directory.results.exists):
+            raise directory.finished()
         directory.clear()
-        return run.begin()
+        check_moved(plan, directory)
+        if processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
+            run = _interrupted_run(plan, directory, followers, command)
+            run.make_engine()
+            return run.fit(resume=True)
+        if directory.elsewhere(plan):
+            same_data(plan, directory, followers)
+        followers.on_message("No checkpoint was written yet, so the run is begun anew.")
+        run = _new_run(plan, directory, followers, command)
+        run.make_engine()
+        run.rehearse()
+        run.create_directory()
+        return run.fit(resume=False)
 
 
-def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
-    """Build a new run and make sure of its data, without writing anything."""
+def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
+    """Build the parts of a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with processes.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
-    tell_warnings(dataset, sink.say)
+    tell_warnings(dataset, callbacks.on_message)
     plan = plan.with_data_options(dataset.options)
-    sound, read = readable(dataset, plan, sink)
-    task = build_task(plan, sound, sink.say)
+    sound, read = readable(dataset, plan, callbacks)
+    task = build_task(plan, sound, callbacks.on_message)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    findings = inspected(dataset, task, plan, read, sink)
+    findings = inspected(dataset, task, plan, read, callbacks)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))
-    sink.data(dataset)
+    callbacks.on_data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
         "samples": {name: len(split) for name, split in dataset.splits.items()},
@@ -107,40 +150,25 @@ def _new(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    run = _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
-    run.rehearse()
-    return run
+    return _Run(
+        plan=plan,
+        dataset=dataset,
+        task=task,
+        data=data,
+        samples=samples,
+        monitor=monitor,
+        directory=directory,
+        callbacks=callbacks,
+        command=command,
+    )
 
 
-def resume(path: Path, plan: Plan, sink: Sink, command: str = "") -> RunOutcome:
-    """Go on with an interrupted run; one without any checkpoint is begun anew.
-
-    Args:
-        plan: what the run directory's configuration resolves to.
-
-    Raises:
-        RunDirectoryError: another process is at it, or has finished it.
-        DataError: the data are no longer the same, or lie elsewhere and cannot be compared.
-        CheckpointError: all checkpoints are damaged.
-    """
-    directory = RunDirectory(path)
-    with directory.held():
-        if processes.from_main(directory.results.exists):
-            raise directory.finished()
-        directory.clear()
-        check_moved(plan, directory)
-        if not processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
-            if directory.elsewhere(plan):
-                same_data(plan, directory, sink)
-            sink.say("No checkpoint was written yet, so the run is begun anew.")
-            return _new(plan, directory, sink, command).begin()
-        return _interrupted(plan, directory, sink, command).fit(resume=True)
-
-
-def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) -> _Run:
+def _interrupted_run(
+    plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
+) -> _Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
-    own, samples = same_data(plan, directory, sink)
+    own, samples = same_data(plan, directory, callbacks)
     dataset = own.dataset
     if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
         info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
@@ -154,9 +182,17 @@ def _interrupted(plan: Plan, directory: RunDirectory, sink: Sink, command: str) 
         directory.follow(plan)
     weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
     loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
-    task = build_task(plan, dataset, sink.say, loaded, directory.assets)
-    monitor = choose_monitor(plan)
-    return _Run(plan, dataset, task, data, samples, monitor, directory, sink, command)
+    return _Run(
+        plan=plan,
+        dataset=dataset,
+        task=build_task(plan, dataset, callbacks.on_message, loaded, directory.assets),
+        data=data,
+        samples=samples,
+        monitor=choose_monitor(plan),
+        directory=directory,
+        callbacks=callbacks,
+        command=command,
+    )
 
 
 def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
@@ -165,48 +201,53 @@ def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
     return replace(loaded, source=place) if loaded.digest and place else loaded
 
 
+@dataclass(kw_only=True)
 class _Run:
-    """A run whose parts are built."""
+    """A run whose parts are built.
 
-    def __init__(
-        self,
-        plan: Plan,
-        dataset: Dataset,
-        task: Task,
-        data: Mapping[str, Any],
-        samples: KeptSamples | None,
-        monitor: Monitor,
-        directory: RunDirectory,
-        sink: Sink,
-        command: str,
-    ) -> None:
-        self.started = time.perf_counter()
-        self.plan, self.dataset, self.task = plan, dataset, task
-        self.samples = samples
-        self.directory, self.command = directory, command
-        self.accelerator = make_accelerator(
-            plan.engine, partial=plan.task.spec.partial, chosen=data.get("trained_in")
+    Attributes:
+        data: what `data.json` holds.
+        samples: those that each split has; None for a run of an older version.
+        command: by which it was started.
+        started: by `time.perf_counter`.
+    """
+
+    plan: Plan
+    dataset: Dataset
+    task: Task
+    data: Mapping[str, Any]
+    samples: KeptSamples | None
+    monitor: Monitor
+    directory: RunDirectory
+    callbacks: Callbacks
+    command: str
+    started: float = field(default_factory=time.perf_counter)
+    fed: Fed = field(init=False)
+    engine: Engine = field(init=False)
+
+    def make_engine(self) -> None:
+        """Choose device and precision, compute the features of frozen backbones that are to be
+        kept, and make the engine that trains on them."""
+        plan = self.plan
+        accelerator = make_accelerator(
+            plan.engine, partial=plan.task.spec.partial, chosen=self.data.get("trained_in")
         )
-        self.data = {"trained_in": chosen_precision(self.accelerator), **data}
+        self.data = {"trained_in": chosen_precision(accelerator), **self.data}
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
-            batch_norm.synchronize(task, self.accelerator.device)
-        told = plan.tracking if processes.is_main() else TrackingConfig()
-        self.tracking = Tracking(told, directory.path, flatten(plan.tree()), sink.say)
-        metrics = MetricsFile(directory.metrics, plan.engine.log_every, self.tracking)
-        self.sink = Sinks([metrics, sink] if processes.is_main() else [])
-        inference = Inference.of(plan.engine.precision, self.accelerator.device)
-        self.fed = feed(task, dataset, plan, inference, self.sink)
+            batch_norm.synchronize(self.task, accelerator.device)
+        inference = Inference.of(plan.engine.precision, accelerator.device)
+        self.fed = feed(self.task, self.dataset, plan, inference, self.callbacks)
         val = self.fed.splits.get("val")
         self.engine = Engine(
-            task,
+            self.task,
             self._prepared_split(self.fed.splits["train"], train=True),
             self._prepared_split(val) if val is not None else None,
             replace(plan, engine=self.fed.config),
-            metrics=build_metrics(plan.metrics, dataset.info),
-            monitor=monitor,
-            accelerator=self.accelerator,
-            folder=directory.checkpoints,
-            sink=self.sink,
+            metrics=build_metrics(plan.metrics, self.dataset.info),
+            monitor=self.monitor,
+            accelerator=accelerator,
+            folder=self.directory.checkpoints,
+            callback=self.callbacks,
         )
 
     def rehearse(self) -> None:
@@ -219,81 +260,58 @@ class _Run:
         evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
         evaluation.figure(self.engine.monitor.name)
 
-    def begin(self) -> RunOutcome:
-        """Write what a run starts with, and train."""
+    def create_directory(self) -> None:
+        """Write what a run starts with."""
         self.directory.create(self.plan, suppliers(self.plan), self.data)
         if processes.is_main():
             if self.samples is not None:
                 self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
                 save_assets(self.task, temporary)
-        return self.fit(resume=False)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train to the end, judge the model, and write what a run leaves.
+        """Train to the end, evaluate the model, and write what a run leaves.
 
         Raises:
             OutOfMemoryError: says how large a batch would fit.
         """
-        with self.tracking:
-            try:
-                outcome = self._end(self.engine.fit(resume=resume))
-                processes.wait()  # Until the main one has written everything.
-                return outcome
-            except Exception as error:
-                if not out_of_memory(error):
-                    raise
-            # Not before the traceback is gone, which holds the tensors of the failed pass.
-            raise out_of_memory_error(self.engine)
-
-    def _end(self, outcome: Outcome) -> RunOutcome:
-        if outcome.ending == "interrupted":
-            return RunOutcome(directory=self.directory, fit=outcome, results=None)
-        if outcome.best_weights is not None:
-            _read_best(self.engine.state.eval_model, outcome.best_weights)
-        return RunOutcome(directory=self.directory, fit=outcome, results=self._conclude(outcome))
-
-    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
-        """Judge the kept model on val and test, and write everything that a run leaves."""
-        from mmft_core.report.collect import write_report_and_card
-
-        self._calibrate()
-        evaluations = {
-            name: self._judge(name) for name in ("val", "test") if name in self.fed.splits
-        }
-        for name, evaluation in evaluations.items():
-            for remark in evaluation.remarks:
-                self.sink.say(f"{name}: {remark}")
-        if "test" in evaluations:
-            step, test = outcome.progress.step, evaluations["test"]
-            self.sink.evaluated(
-                Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
+        self.callbacks.on_run_start(
+            RunStart(
+                directory=self.directory.path,
+                settings=flatten(self.plan.tree()),
+                logged=read_metrics(self.directory.metrics),
             )
-        results = collect_results(
-            self.plan,
-            self.task,
-            self.dataset.info,
-            self.data,
-            outcome,
-            self.engine.monitor,
-            evaluations,
-            device=str(self.accelerator.device),
-            precision=self.accelerator.mixed_precision.replace("no", "fp32"),
-            inference_precision=self.engine.inference.precision,
-            total_seconds=time.perf_counter() - self.started,
-            command=self.command,
         )
-        if processes.is_main():
-            directory, model = self.directory, self.engine.state.eval_model
-            artifacts.save(directory.model, model, self.plan, self.dataset.info)
-            write_report_and_card(
-                directory, results, self.plan, self.dataset, evaluations, self.task
-            )
-            # Last, for it marks the run as finished.
-            write_json(directory.results, results)
-            shutil.rmtree(directory.checkpoints, ignore_errors=True)
-            self.tracking.finished(directory.documents)
-        return results
+        try:
+            outcome = self.engine.fit(resume=resume)
+            if outcome.ending == "interrupted":
+                results = None
+            else:
+                self._read_best(outcome)
+                self._calibrate()
+                results = self._finish(outcome, self._evaluate())
+            processes.wait()  # Until the main one has written everything.
+            return RunOutcome(directory=self.directory, fit=outcome, results=results)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        # Not before the traceback is gone, which holds the tensors of the failed pass.
+        raise out_of_memory_error(self.engine)
+
+    def _read_best(self, outcome: Outcome) -> None:
+        """Raises:
+        CheckpointError: the file is damaged.
+        """
+        file = outcome.best_weights
+        if file is None:
+            return
+        try:
+            kept_weights.read(self.engine.state.eval_model, file)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
+                hint="Repeat the run in a new folder, with -c and its config.toml.",
+            ) from error
 
     def _calibrate(self) -> None:
         """Let the kept model choose by val what it leaves open until then, such as thresholds."""
@@ -305,9 +323,54 @@ class _Run:
         # Every process chooses by the same, so all have the same model.
         task.calibrate(*processes.from_main(predicted.joined))
 
-    def _judge(self, name: str) -> Evaluation:
-        split = self._prepared_split(self.fed.splits[name])
-        return self.engine.evaluate(split, name, examples=EXAMPLES)
+    def _evaluate(self) -> dict[str, Evaluation]:
+        """Evaluate the kept model on val and test."""
+        evaluations = {}
+        for name in ("val", "test"):
+            if name in self.fed.splits:
+                split = self._prepared_split(self.fed.splits[name])
+                evaluations[name] = self.engine.evaluate(split, name, examples=EXAMPLES)
+        for name, evaluation in evaluations.items():
+            for remark in evaluation.remarks:
+                self.callbacks.on_message(f"{name}: {remark}")
+        if "test" in evaluations:
+            step, test = self.engine.state.progress.step, evaluations["test"]
+            self.callbacks.on_evaluation(
+                Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
+            )
+        return evaluations
+
+    def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+        """Write the model and the results; callbacks write their reports."""
+        results = collect_results(
+            self.plan,
+            self.task,
+            self.dataset.info,
+            self.data,
+            self.engine,
+            outcome,
+            evaluations,
+            total_seconds=time.perf_counter() - self.started,
+            command=self.command,
+        )
+        if processes.is_main():
+            directory, task = self.directory, self.engine.state.eval_model
+            artifacts.save(directory.model, task, self.plan, self.dataset.info)
+            self.callbacks.on_finish(
+                FinishedRun(
+                    directory=directory.path,
+                    results=results,
+                    plan=self.plan,
+                    dataset=self.dataset,
+                    evaluations=evaluations,
+                    task=task,
+                )
+            )
+            # Last, for it marks the run as finished.
+            write_json(directory.results, results)
+            shutil.rmtree(directory.checkpoints, ignore_errors=True)
+            self.callbacks.finished()
+        return results
 
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(
@@ -317,19 +380,6 @@ class _Run:
             train=train,
             seed=self.plan.engine.seed,
         )
-
-
-def _read_best(task: Task, file: Path) -> None:
-    """Raises:
-    CheckpointError: the file is damaged.
-    """
-    try:
-        kept_weights.read(task, file)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
-            hint="Repeat the run in a new folder, with -c and its config.toml.",
-        ) from error
 
 
 def _needed_bytes(task: Task) -> int:

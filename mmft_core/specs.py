@@ -16,8 +16,8 @@ from typing import Any, ClassVar, get_type_hints
 
 import msgspec
 
-from mmft_core.blame import told
 from mmft_core.errors import MmftError, PluginError, first_line
+from mmft_core.plugin_errors import told
 
 API_VERSION = 2
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
@@ -92,9 +92,6 @@ def _annotations(spec: Any) -> dict[str, Any]:
 class ConfigurableSpec(Spec):
     """What components with options declare.
 
-    Their `build` is a callable `build(options, context)`; which context and which result is said
-    in `mmft_core.contracts`.
-
     Attributes:
         options: path of a frozen dataclass with a default for every field, or None for none.
             Its module must not import torch, so that `mmft plugins show` stays instant.
@@ -111,6 +108,9 @@ class ConfigurableSpec(Spec):
 @dataclass(frozen=True, kw_only=True)
 class PartSpec(ConfigurableSpec):
     """What the parts of a run declare: backbones, datasets, tasks and metrics.
+
+    Their `build` is a callable `build(options, context)`; which context and which result is said
+    in `mmft_core.contracts`.
 
     Attributes:
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
@@ -285,6 +285,25 @@ class CommandSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallbackSpec(ConfigurableSpec):
+    """What follows a run, as a report or an experiment tracker does.
+
+    Its `build` is called with its options, and gives a `Callback`.
+
+    Attributes:
+        default: whether every run has it, unless the user leaves it out.
+    """
+
+    kind = "callback"
+
+    default: bool = False
+
+    @property
+    def table(self) -> str:
+        return f"callback.{self.name}."
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExporterSpec(Spec):
     """A format of exports. Its `build` is called without arguments and gives an `ExportReader`.
 
@@ -341,6 +360,7 @@ KINDS: Mapping[str, type[Spec]] = {
         OptimizerSpec,
         ScheduleSpec,
         CommandSpec,
+        CallbackSpec,
         ExporterSpec,
         LauncherSpec,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmft_core import runner
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.distributed import processes
 from mmft_core.planning.options import as_written
 from mmft_core.planning.places import in_places_of
@@ -13,11 +15,14 @@ from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 
 
 def bring_to_end(
-    plan: Plan, path: Path, registry: Registry, sink: Sink, command: str = ""
+    plan: Plan,
+    path: Path,
+    registry: Registry,
+    callbacks: Sequence[Callback] = (),
+    command: str = "",
 ) -> dict[str, Any] | None:
     """Do whatever is left to do of a run in a folder that holds nothing else.
 
@@ -37,8 +42,8 @@ def bring_to_end(
     if begun:
         with as_written():
             settings = in_places_of(resolve(directory.open(), registry), plan)
-        return runner.resume(path, settings, sink, command).results
-    return runner.train(plan, path, sink, command).results
+        return runner.resume(path, settings, callbacks, command).results
+    return runner.train(plan, path, callbacks, command).results
 
 
 def _state(directory: RunDirectory) -> tuple[bool, bool]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from mmft_core.contracts import Dataset, DatasetInfo, Task
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
 from mmft_core.data.absent_classes import absent_classes
 from mmft_core.data.number_targets import scale_notes
@@ -13,10 +14,11 @@ from mmft_core.errors import DataError
 from mmft_core.own_data import fingerprints_of
 from mmft_core.parts import with_scale
 from mmft_core.planning.plan import Plan
-from mmft_core.sinks import Sink
 
 
-def readable(dataset: Dataset, plan: Plan, sink: Sink) -> tuple[Dataset, soundness.Findings]:
+def readable(
+    dataset: Dataset, plan: Plan, callback: Callback
+) -> tuple[Dataset, soundness.Findings]:
     """The data without samples that cannot be read, from which backbones and task learn their
     scales and vocabularies; and what is wrong with those.
 
@@ -24,7 +26,7 @@ def readable(dataset: Dataset, plan: Plan, sink: Sink) -> tuple[Dataset, soundne
         DataError: nothing is left of a split, or of a class of train.
     """
     total = sum(len(split) for split in dataset.splits.values())
-    progress = partial(sink.evaluating, "data check")
+    progress = partial(callback.on_evaluation_progress, "data check")
     found = soundness.read(dataset, progress, fingerprints_of(plan))
     try:
         left = soundness.without(dataset, found.faulty())
@@ -38,7 +40,7 @@ def readable(dataset: Dataset, plan: Plan, sink: Sink) -> tuple[Dataset, soundne
 
 
 def inspected(
-    dataset: Dataset, task: Task, plan: Plan, read: soundness.Findings, sink: Sink
+    dataset: Dataset, task: Task, plan: Plan, read: soundness.Findings, callback: Callback
 ) -> soundness.Findings:
     """Check that the task can use all samples; bad ones end the run or are left out, as the user
     decided.
@@ -50,16 +52,16 @@ def inspected(
         DataError: there are bad ones, which are to end the run; lists them.
     """
     total = sum(len(split) for split in dataset.splits.values())
-    progress = partial(sink.evaluating, "data check")
+    progress = partial(callback.on_evaluation_progress, "data check")
     findings = soundness.inspect(
         dataset, task.processors, task.codec, progress, learns=plan.engine.learns, known=read
     )
     if findings.faults and plan.on_bad_sample == "fail":
         raise soundness.refuse(findings.faults, total)
     for fault in findings.faults:
-        sink.say(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
+        callback.on_message(f"Left out of {fault.split}: {fault.id}: {fault.reason}")
     for remark in findings.remarks():
-        sink.say(remark)
+        callback.on_message(remark)
     return findings
 
 

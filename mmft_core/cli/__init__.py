@@ -204,8 +204,8 @@ def _name_plugin(error: Exception) -> None:
     """Have the traceback of a bug end with the plugin that it is in, if mmft did not bring it."""
     import importlib.metadata
 
-    from mmft_core.blame import note_plugin
     from mmft_core.hookspecs import PROJECT
+    from mmft_core.plugin_errors import note_plugin
 
     points = importlib.metadata.entry_points(group=PROJECT)
     note_plugin(error, [p for p in points if p.dist is None or p.dist.name != PROJECT])

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from mmft_core.cli.tables import Column, Table, remark, text
-from mmft_core.sinks import Evaluated, Sink, Start, Step
+from mmft_core.contracts.callbacks import Callback, Ending, Evaluated, TrainStart, TrainStep
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Dataset
@@ -35,12 +35,19 @@ _COLUMNS = 4
 """Figures of an evaluation that fit on one line beside step and loss."""
 
 
-def make_display(console: Console) -> Sink:
+def make_display(console: Console) -> Display:
     """The live display for a terminal, lines for anything else."""
     return LiveDisplay(console) if console.is_terminal else LineDisplay(console)
 
 
-class LiveDisplay(Sink):
+class Display(Callback):
+    """Shows what a run, or another command that takes long, is doing."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class LiveDisplay(Display):
     """A progress bar with loss, learning rate, samples/s and time left, below the evaluations."""
 
     def __init__(self, console: Console) -> None:
@@ -53,10 +60,10 @@ class LiveDisplay(Sink):
         self.total_steps = 0
         self.rate = Rate()
 
-    def data(self, dataset: Dataset) -> None:
+    def on_data(self, dataset: Dataset) -> None:
         self.console.print(data_line(dataset), soft_wrap=True)
 
-    def start(self, event: Start) -> None:
+    def on_train_start(self, event: TrainStart) -> None:
         self._open()
         self.total_steps = event.total_steps
         self.rate = Rate()
@@ -64,13 +71,13 @@ class LiveDisplay(Sink):
             "training", total=event.total_steps, completed=event.step, note=""
         )
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if self.training is not None:
             rate = self.rate.update(event)
             note = f"loss {event.loss:.4f}  lr {event.lr:.1e}{_speed(rate)}"
             self.progress.update(self.training, completed=event.step, note=note)
 
-    def evaluating(self, split: str, done: int, total: int) -> None:
+    def on_evaluation_progress(self, split: str, done: int, total: int) -> None:
         self._open()
         if split not in self.side:
             self.side[split] = self.progress.add_task(split, total=total, note="")
@@ -78,14 +85,17 @@ class LiveDisplay(Sink):
         if done >= total:
             self.progress.remove_task(self.side.pop(split))
 
-    def evaluated(self, event: Evaluated) -> None:
+    def on_evaluation(self, event: Evaluated) -> None:
         if self.table is None:
             self.table = _evaluation_table(event.evaluation.single, self.console.width)
         _add_evaluation(self.table, event)
         self.live.update(Group(self.table, self.progress))
 
-    def say(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         self.console.print(remark(text), soft_wrap=True)
+
+    def on_end(self, ending: Ending) -> None:
+        self.close()
 
     def close(self) -> None:
         if self.live.is_started:
@@ -106,7 +116,7 @@ def _progress_columns(width: int) -> list[ProgressColumn]:
     return [name, note, TimeRemainingColumn(compact=True)]
 
 
-class LineDisplay(Sink):
+class LineDisplay(Display):
     """One line for each evaluation, and one every ten seconds of work."""
 
     def __init__(self, console: Console) -> None:
@@ -115,10 +125,10 @@ class LineDisplay(Sink):
         self.total_steps = 0
         self.rate = Rate()
 
-    def data(self, dataset: Dataset) -> None:
+    def on_data(self, dataset: Dataset) -> None:
         self._print(data_line(dataset))
 
-    def start(self, event: Start) -> None:
+    def on_train_start(self, event: TrainStart) -> None:
         self.total_steps = event.total_steps
         self.rate = Rate()
         verb = f"go on at step {event.step} of" if event.step else "train"
@@ -127,7 +137,7 @@ class LineDisplay(Sink):
             f"({event.device}, {event.precision})"
         )
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         rate = self.rate.update(event)
         if time.monotonic() - self.last >= _LINE_SECONDS:
             self.last = time.monotonic()
@@ -136,18 +146,18 @@ class LineDisplay(Sink):
                 f"lr {event.lr:.1e}{_speed(rate)}{_left(event, self.total_steps, rate)}"
             )
 
-    def evaluating(self, split: str, done: int, total: int) -> None:
+    def on_evaluation_progress(self, split: str, done: int, total: int) -> None:
         if done < total and time.monotonic() - self.last >= _LINE_SECONDS:
             self.last = time.monotonic()
             self._print(f"{split:5} {done:,} of {total:,}")
 
-    def evaluated(self, event: Evaluated) -> None:
+    def on_evaluation(self, event: Evaluated) -> None:
         figures = _chosen(event.evaluation.single)
         text = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
-    def say(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         self._print(f"! {text}")
 
     def _print(self, text: str) -> None:
@@ -160,7 +170,7 @@ class Rate:
     def __init__(self) -> None:
         self.marks: list[tuple[int, float]] = []
 
-    def update(self, event: Step) -> float:
+    def update(self, event: TrainStep) -> float:
         self.marks = [*self.marks[-20:], (event.samples, event.seconds)]
         (samples, seconds), (now, time_now) = self.marks[0], self.marks[-1]
         if time_now <= seconds:
@@ -180,7 +190,7 @@ def _speed(rate: float) -> str:
     return f"  {rate:.1f} samples/s" if rate else ""
 
 
-def _left(event: Step, total_steps: int, rate: float) -> str:
+def _left(event: TrainStep, total_steps: int, rate: float) -> str:
     if not rate:
         return ""
     per_step = event.samples / max(1, event.step)

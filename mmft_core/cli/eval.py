@@ -12,6 +12,7 @@ from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.cli.using import check_engine
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError
+from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.options import as_written
 from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import merge
@@ -60,7 +61,7 @@ def evaluate(
     from mmft_core import opening
 
     run_dir, registry = opening.place(run_dir), discover()
-    tree = own = RunDirectory(run_dir).open()
+    tree = own = without_callbacks(RunDirectory(run_dir).open())
     with as_written():
         of_run = resolve(own, registry)
         if dataset is not None:
@@ -96,8 +97,8 @@ def evaluate(
             own_data.check(name)
         else:
             name = split or "all"
-            data = named_data(directory, of_run, plan, name, display.say)
-        tell_warnings(data, display.say)
+            data = named_data(directory, of_run, plan, name, display.on_message)
+        tell_warnings(data, display.on_message)
         metrics = build_metrics(plan.metrics, model.info)
         predictor = Predictor(model, plan.engine)
         evaluation = predictor.evaluate(

@@ -17,6 +17,7 @@ from mmft_core.specs import BackboneSpec, ConfigurableSpec, PartSpec, Spec
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
 
+
 _WIDEST = 100
 
 
@@ -28,9 +29,10 @@ def details(component: Component[Spec]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"contract": _contract(component)}
     if isinstance(component.spec, ConfigurableSpec):
-        found["options"] = [dataclasses.asdict(o) for o in describe(component.options_type())]
+        options = [dataclasses.asdict(o) for o in describe(component.options_type())]
+        found |= {"options": options}
     if isinstance(component.spec, PartSpec):
-        found["defaults"] = dict(component.spec.defaults)
+        found |= {"defaults": dict(component.spec.defaults)}
     return found
 
 

@@ -170,11 +170,12 @@ def split_of_dataset(
     from mmft_core.inference.predictor import choose_split
     from mmft_core.named_data import named_data
     from mmft_core.parts import tell_warnings
+    from mmft_core.planning.callback_choice import without_callbacks
     from mmft_core.planning.options import as_written
     from mmft_core.planning.resolving import resolve, with_data
 
     directory = RunDirectory(run_dir)
-    tree = directory.open()
+    tree = without_callbacks(directory.open())
     with as_written():
         own = resolve(tree, registry)
         plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)

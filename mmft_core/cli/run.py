@@ -22,17 +22,18 @@ from mmft_core.cli.terminal import echo
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.mistaken import refuse_model, without_folds
 from mmft_core.planning.options import as_written
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory, default_output
+from mmft_core.run_validation import refuse_model, without_folds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmft_core.contracts.callbacks import Callback
     from mmft_core.runner import RunOutcome
 
 
@@ -100,7 +101,6 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     from mmft_core import runner
     from mmft_core.cli.display import make_display
     from mmft_core.cli.tables import console
-    from mmft_core.trackers.following import check
 
     # Those that are not the main process have nothing to say.
     screen = console(quiet=not processes.is_main())
@@ -111,19 +111,15 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
         or output
         or processes.from_main(lambda: default_output(plan.task.component.name, names))
     )
-    check(plan.tracking, path)
     if plan.folds is not None and plan.folds.chosen is None:
         _cross_validate(plan, registry, path, screen, command, resume=resume is not None)
         return
     display = make_display(screen)
-    try:
-        outcome = (
-            runner.train(plan, path, display, command)
-            if resume is None
-            else runner.resume(path, plan, display, command)
-        )
-    finally:
-        display.close()
+    outcome = (
+        runner.train(plan, path, [display], command)
+        if resume is None
+        else runner.resume(path, plan, [display], command)
+    )
     _conclude(outcome)
 
 
@@ -133,13 +129,12 @@ def _cross_validate(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
     from mmft_core.cross_validation import cross_validate
-    from mmft_core.sinks import Sink
 
-    def make_sink(heading: str) -> Sink:
+    def make_callbacks(heading: str) -> list[Callback]:
         screen.print(heading, style="bold", soft_wrap=True)
-        return make_display(screen)
+        return [make_display(screen)]
 
-    record = cross_validate(plan, path, registry, make_sink, command, resume=resume)
+    record = cross_validate(plan, path, registry, make_callbacks, command, resume=resume)
     if record is None:
         _stop("Stopped; finished folds are kept, and a checkpoint is written.", path)
     elif processes.is_main():

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
+from mmft_core.planning.callback_choice import OLD_TABLE, renew
 from mmft_core.planning.layers import combine, means
 from mmft_core.planning.places import moved, read_settings_file
 from mmft_core.planning.plan import Plan
@@ -89,11 +91,18 @@ _OPTIONS = (
         help="Keep rows with the same value in this column together when splitting.",
     ),
     click.option(
-        "--track",
+        "--callback",
         multiple=True,
-        metavar="tensorboard|mlflow|wandb",
-        help="Experiment tracker to log to as well; can be repeated.",
+        metavar="NAME",
+        help="Callback to add, such as an experiment tracker; can be repeated.",
     ),
+    click.option(
+        "--no-callback",
+        multiple=True,
+        metavar="NAME",
+        help="Callback to leave out, such as report; can be repeated.",
+    ),
+    click.option("--track", multiple=True, hidden=True),  # The name of --callback in version 0.1.
     set_option("Any setting, such as engine.lr=3e-4 or backbone.image_size=128; can be repeated."),
 )
 
@@ -116,7 +125,23 @@ def read_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
         UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
     """
     file = read_settings_file(given["config"], registry) if given["config"] else {}
-    return combine((file, *_flag_layers(given)), registry)
+    layers = (file, *_flag_layers(given))
+    if given["track"]:
+        echo("--track is called --callback now.", err=True)
+    for layer in layers:
+        tell_of_old_table(layer)
+    return combine(layers, registry)
+
+
+def tell_of_old_table(tree: Mapping[str, Any]) -> None:
+    """Say how trackers are chosen now, where settings choose them as version 0.1 did."""
+    old = tree.get(OLD_TABLE)
+    if isinstance(old, Mapping) and (old.get("to") or "to" not in old):
+        echo(
+            "[tracking] still works; trackers are callbacks now: `callbacks = [...]`, --callback "
+            "NAME, and a table [callback.NAME] for the options of each.",
+            err=True,
+        )
 
 
 def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
@@ -145,8 +170,10 @@ def _flag_layers(given: Mapping[str, Any]) -> tuple[Tree, Tree]:
         )
     tree = merge(tree, *_weights(given["weights"], backbones))
     metrics = {"metrics": list(given["metric"])} if given["metric"] else {}
-    tracking = {"tracking": {"to": list(given["track"])}} if given["track"] else {}
-    return merge(tree, metrics, tracking), parse_set(given["assignments"])
+    changes = [f"+{name}" for name in (*given["callback"], *given["track"])]
+    changes += [f"-{name}" for name in given["no_callback"]]
+    callbacks = {"callbacks": changes} if changes else {}
+    return merge(tree, metrics, callbacks), parse_set(given["assignments"])
 
 
 def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]:
@@ -199,8 +226,9 @@ def resumed_settings(path: Path, stored: Tree, given: Tree, registry: Registry) 
     Raises:
         ConfigError: what is given says something else; names the setting and both values.
     """
+    tell_of_old_table(stored)
     settings, given = moved(stored, given, registry)
-    known = flatten(stored)
+    known = flatten(renew(stored, registry))
     for key, value in flatten(given).items():
         if not _same_setting(key, value, known):
             now = next((v for k, v in known.items() if means(key, k)), "not set")
@@ -213,10 +241,14 @@ def resumed_settings(path: Path, stored: Tree, given: Tree, registry: Registry) 
 
 
 def _same_setting(key: str, value: Any, known: Tree) -> bool:
-    return any(
-        means(key, k) and (v == value or str(v).rpartition("/")[2] == value)
-        for k, v in known.items()
-    )
+    return any(means(key, k) and _same_value(value, v) for k, v in known.items())
+
+
+def _same_value(given: Any, stored: Any) -> bool:
+    """Whether values are the same; names are stored with their plugin's in front."""
+    if isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored):
+        return all(map(_same_value, given, stored))
+    return bool(given == stored) or str(stored).rpartition("/")[2] == given
 
 
 def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:

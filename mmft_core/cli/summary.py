@@ -5,9 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmft_core.cli.tables import Column, Table, console
+from mmft_core.numbers import is_finite, readable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
@@ -25,12 +29,9 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         + (", stopped early" if results["ending"] == "early" else "")
         + f", {results['parameters']['trained_share']:.2%} of the parameters"
     )
-    for line in (
-        f"report  {path / 'report.html'}",
-        f"model   {path / 'model'}",
-        f"use it  {next_command(results, path)}",
-    ):
-        screen.print(line, soft_wrap=True)
+    _print_report(screen, path)
+    screen.print(f"model   {path / 'model'}", soft_wrap=True)
+    screen.print(f"use it  {next_command(results, path)}", soft_wrap=True)
     headline = headline_of(results)
     if headline:
         screen.print(headline, style="bold green")
@@ -38,8 +39,6 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 
 def next_command(results: Mapping[str, Any], folder: Path) -> str:
     """The command with which a user of a run, or of what was made of it, most likely goes on."""
-    from mmft_core.report.wording import inputs_of
-
     run = shlex.quote(str(folder))
     if results.get("predicts") in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
@@ -48,8 +47,6 @@ def next_command(results: Mapping[str, Any], folder: Path) -> str:
 
 def print_folds(record: Mapping[str, Any], path: Path) -> None:
     """Print mean and spread of every figure over the folds, and where everything is."""
-    from mmft_core.report.folds import headline, plus_minus
-
     screen = console()
     table = _figures(record["figures"])
     for name in dict.fromkeys(name for values in record["figures"].values() for name in values):
@@ -58,8 +55,8 @@ def print_folds(record: Mapping[str, Any], path: Path) -> None:
     screen.print()
     screen.print(table)
     screen.print(f"mean ± standard deviation of {record['folds']} folds")
-    screen.print(f"report  {path / 'report.html'}", soft_wrap=True)
-    main = headline(record)
+    _print_report(screen, path)
+    main = folds_headline(record)
     if main is not None:
         name, split, spread = main
         screen.print(f"{split} {name} {plus_minus(spread)}", style="bold green")
@@ -67,8 +64,6 @@ def print_folds(record: Mapping[str, Any], path: Path) -> None:
 
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """A row for each single figure, a column for each split; "–" for what is undefined."""
-    from mmft_core.report.wording import is_finite
-
     table = _figures(metrics)
     names = dict.fromkeys(name for values in metrics.values() for name in values)
     for name in names:
@@ -88,5 +83,35 @@ def headline_of(results: Mapping[str, Any]) -> str:
     return ""
 
 
+def _print_report(screen: Console, path: Path) -> None:
+    report = path / "report.html"
+    if report.is_file():  # It may be left out.
+        screen.print(f"report  {report}", soft_wrap=True)
+
+
 def _figures(splits: Iterable[str]) -> Table:
     return Table("figure", *(Column(split, number=True) for split in splits))
+
+
+def inputs_of(results: Mapping[str, Any]) -> str:
+    """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
+    return "FILES..." if files else "--dataset TABLE"
+
+
+def plus_minus(spread: Mapping[str, Any]) -> str:
+    """0.9762 ± 0.0081; with how many folds define it, where some do not."""
+    if spread["mean"] is None:
+        return "–"
+    defined = sum(value is not None for value in spread["folds"])
+    some = f" ({defined} of {len(spread['folds'])})" if defined < len(spread["folds"]) else ""
+    return f"{readable(spread['mean'])} ± {readable(spread['std'])}{some}"
+
+
+def folds_headline(record: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
+    """Name, split and spread of the monitored figure: on test where there is one, else on val."""
+    for split in ("test", "val"):
+        spread = record["figures"].get(split, {}).get(record["monitor"])
+        if spread is not None and spread["mean"] is not None:
+            return record["monitor"], split, spread
+    return None

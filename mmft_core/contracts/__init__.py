@@ -11,6 +11,9 @@ returns:
     optimizer   OptimizerContext    torch.optim.Optimizer
     schedule    ScheduleContext     torch.optim.lr_scheduler.LRScheduler
 
+Others have no context: a callback's `build(options)` gives a `Callback`, an exporter's `build()` an
+`ExportReader`.
+
 Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
 `Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
 target, or the codec prepares both together (`JointPreparation`); both collate them into a `Batch`.
@@ -23,6 +26,16 @@ from mmft_core.contracts.backbones import (
     BackboneContext,
     Features,
     Generator,
+)
+from mmft_core.contracts.callbacks import (
+    Callback,
+    Ending,
+    Evaluated,
+    FinishedFolds,
+    FinishedRun,
+    RunStart,
+    TrainStart,
+    TrainStep,
 )
 from mmft_core.contracts.capabilities import (
     Calibrated,
@@ -79,16 +92,21 @@ __all__ = [
     "Batch",
     "Bytes",
     "Calibrated",
+    "Callback",
     "Completing",
     "Cutter",
     "Cutting",
     "Dataset",
     "DatasetContext",
     "DatasetInfo",
+    "Ending",
+    "Evaluated",
     "Example",
     "ExportReader",
     "Extent",
     "Features",
+    "FinishedFolds",
+    "FinishedRun",
     "Floats",
     "Gallery",
     "Generator",
@@ -107,6 +125,7 @@ __all__ = [
     "Processor",
     "PublishedModel",
     "Related",
+    "RunStart",
     "Runner",
     "Sample",
     "ScheduleContext",
@@ -116,6 +135,8 @@ __all__ = [
     "Task",
     "TaskContext",
     "Tensors",
+    "TrainStart",
+    "TrainStep",
     "Traits",
     "map_tensors",
 ]

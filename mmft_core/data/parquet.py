@@ -18,7 +18,7 @@ from mmft_core.data.headers import Read
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.row_ids import RowIds
 from mmft_core.errors import DataError, MmftError, first_line
-from mmft_core.quiet import quieted
+from mmft_core.library_logging import quieted
 
 
 def read_parquet(path: Path) -> Read:

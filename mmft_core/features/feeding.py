@@ -11,6 +11,7 @@ import numpy as np
 
 from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Indices, Joined
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
@@ -21,7 +22,6 @@ from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
 from mmft_core.precision import Inference
-from mmft_core.sinks import Sink
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""
@@ -42,7 +42,7 @@ class Fed:
     config: EngineConfig
 
 
-def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, sink: Sink) -> Fed:
+def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, callback: Callback) -> Fed:
     """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
 
     Raises:
@@ -54,9 +54,9 @@ def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, sink: S
     processors = dict(task.processors)
     stored: dict[str, tuple[FeatureStore, Indices]] = {}
     whole = Joined(dataset.splits.values())
-    for modality in _chosen(task, plan, len(dataset.splits["train"]), sink):
+    for modality in _chosen(task, plan, len(dataset.splits["train"]), callback):
         encoder, store = encoder_and_store(task, plan, modality, inference)
-        stored[modality] = store, _kept(encoder, store, whole, sink)
+        stored[modality] = store, _kept(encoder, store, whole, callback)
         processors[modality] = StoredFeatures()
     if not stored:
         return Fed(splits=dataset.splits, processors=processors, config=plan.engine)
@@ -92,7 +92,7 @@ def encoder_and_store(
     return encoder, FeatureStore.open(features_root(), identity)
 
 
-def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
+def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[str]:
     """The modalities whose features are to be kept."""
     config = plan.engine
     if config.cache_features == "never":
@@ -120,7 +120,7 @@ def _chosen(task: Task, plan: Plan, samples: int, sink: Sink) -> list[str]:
         return []
     for modality, obstacle in obstacles.items():
         if obstacle:
-            sink.say(
+            callback.on_message(
                 f"The frozen {modality} backbone computes its features anew each epoch, for "
                 f"{obstacle}. Without that they would be computed once, and epochs be much faster."
             )
@@ -153,19 +153,19 @@ def features_of(
     return store.find(keys)
 
 
-def _kept(encoder: Encoder, store: FeatureStore, whole: Split, sink: Sink) -> Indices:
+def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callback) -> Indices:
     """Do this for all samples of a run, and tell of it."""
     started, modality, new = time.perf_counter(), encoder.modality, 0
 
     def on_progress(done: int, total: int) -> None:
         nonlocal new
         new = total
-        sink.evaluating(f"{modality} features", done, total)
+        callback.on_evaluation_progress(f"{modality} features", done, total)
 
     check_plain(encoder, whole)
     places = features_of(encoder, store, whole, on_progress)
     how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
-    sink.say(
+    callback.on_message(
         f"Features of the frozen {modality} backbone: {int((places != MISSING).sum()):,} samples, "
         f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
     )

@@ -13,6 +13,7 @@ from mmft_core.artifacts import LoadedModel
 from mmft_core.batches.loading import choose_workers, evaluation_loader, outcomes
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Completing, Dataset, Metric, Processor, Split, Task
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.contracts.returned import decoded, outputs_of
 from mmft_core.data import soundness
 from mmft_core.data.splits import Unlabelled, together
@@ -22,7 +23,6 @@ from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
 from mmft_core.planning.config import EngineConfig
 from mmft_core.precision import Inference
-from mmft_core.sinks import Sink
 from mmft_core.training.device import make_accelerator
 
 
@@ -167,7 +167,7 @@ class Predictor:
         dataset: Dataset,
         split: str,
         metrics: Mapping[str, Metric],
-        sink: Sink,
+        callback: Callback,
         *,
         skip_bad: bool = False,
     ) -> Evaluation:
@@ -181,13 +181,13 @@ class Predictor:
             DataError: there is no such split, or samples cannot be used.
         """
         alone = Dataset(info=dataset.info, splits={split: choose_split(dataset, split)})
-        chosen = self._usable(alone, sink, skip_bad=skip_bad).splits[split]
+        chosen = self._usable(alone, callback, skip_bad=skip_bad).splits[split]
         total, done = len(chosen), 0
 
         def on_batch(samples: int) -> None:
             nonlocal done
             done += samples
-            sink.evaluating(split, done, total)
+            callback.on_evaluation_progress(split, done, total)
 
         data = PreparedSplit(chosen, self.model.processors, self.model.task.codec, train=False)
         loader = evaluation_loader(
@@ -199,7 +199,7 @@ class Predictor:
         )
         return evaluate(self.model.task, loader, metrics, self.inference, on_batch=on_batch)
 
-    def _usable(self, dataset: Dataset, sink: Sink, *, skip_bad: bool) -> Dataset:
+    def _usable(self, dataset: Dataset, callback: Callback, *, skip_bad: bool) -> Dataset:
         """The data without samples that cannot be used; none of these is left out unsaid."""
         total = sum(len(split) for split in dataset.splits.values())
         findings = soundness.inspect(dataset, self.model.processors, self.model.task.codec)
@@ -207,10 +207,10 @@ class Predictor:
             refusal = soundness.refuse(findings.faults, total)
             if not skip_bad or len(findings.faults) == total:
                 raise refusal
-            sink.say(f"Left out: {refusal.message}")
+            callback.on_message(f"Left out: {refusal.message}")
             dataset = soundness.without(dataset, findings.faulty())
         for remark in findings.remarks():
-            sink.say(remark)
+            callback.on_message(remark)
         return dataset
 
 

@@ -8,10 +8,12 @@ laid over the others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmft_core.planning.callback_choice import lay_over, renew
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import renamed
 from mmft_core.planning.trees import Tree, merge
@@ -23,12 +25,14 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
     In the result a backbone's name stands in the table of its modality, a data set's path is no
-    name, optimizer and schedule are named in the table `engine`, and settings of the engine have
-    the names that they have now.
+    name, optimizer and schedule are named in the table `engine`, settings of the engine have the
+    names that they have now, and callbacks are not changes of those before.
 
     Raises:
-        ConfigError: a layer gives a setting by both its names.
-        UnknownComponentError, AmbiguousNameError: a backbone's name cannot be resolved.
+        ConfigError: callbacks are not chosen by their names, or a layer gives a setting by both
+            its names.
+        UnknownComponentError, AmbiguousNameError: the name of a backbone or of a callback cannot
+            be resolved.
     """
     merged: Tree = {}
     for layer in layers:
@@ -48,13 +52,16 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
                 if "name" in spelled[key]:
                     name = spelled[key].pop("name")
                     spelled = merge(spelled, {"engine": {key: name}})
+        if "callbacks" in layer:
+            spelled["callbacks"] = lay_over(merged.get("callbacks"), layer["callbacks"], registry)
         merged = merge(merged, spelled)
-    return merged
+    return renew(merged, registry)
 
 
 def means(key: str, stored: str) -> bool:
-    """Whether a key means a stored one: "backbone.weights" means that of any modality."""
-    if key == stored:
+    """Whether a key means a stored one: "backbone.weights" means that of any modality, and
+    "callback.diary.file" that of the callback "acme/diary"."""
+    if key == stored or key == re.sub(r"^(callback|metric)\.[^./]+/", r"\1.", stored):
         return True
     first, _, last = key.partition(".")
     return first == "backbone" and stored.startswith("backbone.") and stored.endswith(f".{last}")

@@ -13,6 +13,7 @@ from mmft_core.planning.trees import Tree
 from mmft_core.registry import Component
 from mmft_core.specs import (
     BackboneSpec,
+    CallbackSpec,
     DatasetSpec,
     MetricSpec,
     OptimizerSpec,
@@ -20,7 +21,6 @@ from mmft_core.specs import (
     Spec,
     TaskSpec,
 )
-from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
 OnBadSample = Literal["fail", "skip"]
@@ -72,7 +72,7 @@ class Plan(Recipe):
     recipe_from_scratch: Recipe = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    callbacks: tuple[Part[CallbackSpec], ...] = ()
 
     @property
     def monitor(self) -> str:
@@ -82,8 +82,9 @@ class Plan(Recipe):
     def components(self) -> tuple[Component[Any], ...]:
         backbones = (part.component for part in self.backbones.values())
         metrics = (part.component for part in self.metrics)
+        callbacks = (part.component for part in self.callbacks)
         own = (self.task.component, *backbones, self.dataset.component, *metrics)
-        return (*own, self.optimizer.component, self.schedule.component)
+        return (*own, self.optimizer.component, self.schedule.component, *callbacks)
 
     def from_scratch(self) -> Plan:
         """The plan for a start from random weights, which may want to be trained otherwise."""
@@ -103,10 +104,15 @@ class Plan(Recipe):
 
     def tree(self) -> Tree:
         """The resolved configuration: running it again repeats the run."""
-        options = {part.component.qualified: asdict(part.options) for part in self.metrics}
+        metrics, callbacks = (
+            {part.component.qualified: asdict(part.options) for part in parts}
+            for parts in (self.metrics, self.callbacks)
+        )
         return {
-            "metrics": list(options),
-            "metric": {name: table for name, table in options.items() if table},
+            "metrics": list(metrics),
+            "metric": {name: table for name, table in metrics.items() if table},
+            "callbacks": list(callbacks),
+            "callback": {name: table for name, table in callbacks.items() if table},
             "on_bad_sample": self.on_bad_sample,
             **(self.folds.tree() if self.folds else {}),
             "task": self.task.tree(),
@@ -118,5 +124,4 @@ class Plan(Recipe):
                 for part in (self.optimizer, self.schedule)
                 if option_names(type(part.options))
             },
-            "tracking": asdict(self.tracking),
         }

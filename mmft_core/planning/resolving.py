@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.planning import compat
+from mmft_core.planning.callback_choice import OLD_TABLE, choose_callbacks
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
 from mmft_core.planning.fold_choice import Folds
@@ -18,7 +19,6 @@ from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan, Recip
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
-from mmft_core.trackers.options import TrackingConfig
 
 S = TypeVar("S", bound=Spec)
 
@@ -37,7 +37,8 @@ TOP_LEVEL = (
     "on_bad_sample",
     "folds",
     "fold",
-    "tracking",
+    "callbacks",
+    "callback",
 )
 
 
@@ -82,7 +83,7 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         recipe_from_scratch=from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),
-        tracking=convert(_table(tree, "tracking"), TrackingConfig, "tracking"),
+        callbacks=choose_callbacks(tree, registry),
     )
 
 
@@ -142,7 +143,8 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
 
 def _check_keys(tree: Mapping[str, Any]) -> None:
     for key in tree:
-        if key not in TOP_LEVEL and key != TABLE:  # Which concerns whoever reads the file.
+        # The table of places concerns whoever reads the file.
+        if key not in (*TOP_LEVEL, TABLE, OLD_TABLE):
             below = option_names(EngineConfig)
             near = f"engine.{key}" if key in below else key
             known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}

@@ -23,13 +23,14 @@ from mmft_core.batches.prepared import PreparedSplit, seed_everything
 from mmft_core.batches.window_choice import choose_windows
 from mmft_core.batches.windows import TrainingKeys
 from mmft_core.contracts import Batch, Metric, Task
+from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart, TrainStep
 from mmft_core.distributed import processes
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
+from mmft_core.metrics_log import log_every
 from mmft_core.planning.plan import Recipe
 from mmft_core.precision import Inference
 from mmft_core.signals import StopRequest
-from mmft_core.sinks import Evaluated, Sink, Start, Step, log_every
 from mmft_core.training import kept_weights
 from mmft_core.training.lone_values import use_running_statistics
 from mmft_core.training.losses import Losses
@@ -63,23 +64,23 @@ class Engine:
         monitor: Monitor,
         accelerator: Accelerator,
         folder: Path,
-        sink: Sink,
+        callback: Callback,
     ) -> None:
         """Args:
         val: chooses the best model; without it the last one is kept.
         recipe: a plan, or what of it concerns training.
         metrics: by name.
         folder: for checkpoints and the best weights.
-        sink: hears what happens.
+        callback: hears what happens.
         """
         self.train, self.val, self.config = train, val, recipe.engine
         config = recipe.engine
         self.metrics, self.monitor = metrics, monitor
-        self.accelerator, self.folder, self.sink = accelerator, folder, sink
+        self.accelerator, self.folder, self.callback = accelerator, folder, callback
         self.inference = Inference.of(config.precision, accelerator.device)
         self.workers = choose_workers(config.workers, processes.count())
         self.windows = choose_windows(train, task, config)
-        use_running_statistics(task, sink.say)
+        use_running_statistics(task, callback.on_message)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, recipe, accelerator, self.total_steps)
@@ -102,7 +103,7 @@ class Engine:
         state, config, accelerator = self.state, self.config, self.accelerator
         if resume:
             for remark in state.restore(self.folder):
-                self.sink.say(f"{remark} The one before it is used.")
+                self.callback.on_message(f"{remark} The one before it is used.")
         self._announce()
         progress, device = state.progress, accelerator.device
         started = time.perf_counter() - progress.seconds
@@ -149,8 +150,8 @@ class Engine:
         )
 
     def _announce(self) -> None:
-        self.sink.start(
-            Start(
+        self.callback.on_train_start(
+            TrainStart(
                 step=self.state.progress.step,
                 total_steps=self.total_steps,
                 steps_per_epoch=self.steps_per_epoch,
@@ -219,8 +220,8 @@ class Engine:
             return
         step, loss = self._losses.take()
         progress = self.state.progress
-        self.sink.step(
-            Step(
+        self.callback.on_step(
+            TrainStep(
                 step=step,
                 epoch=self.windows.epoch_of(step - 1) + 1,
                 loss=loss,
@@ -267,7 +268,7 @@ class Engine:
             with replacing(self.best_weights) as temporary:
                 kept_weights.write(self.state.eval_model, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
-        self.sink.evaluated(
+        self.callback.on_evaluation(
             Evaluated(
                 step=progress.step, epoch=epoch, split="val", evaluation=evaluation, best=best
             )
@@ -279,7 +280,7 @@ class Engine:
         if self._told_undefined:
             return
         self._told_undefined = True
-        self.sink.say(
+        self.callback.on_message(
             f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
             "where no evaluation defines it, the last model is kept. Choose another figure with "
             "--set engine.monitor=NAME."
@@ -304,7 +305,7 @@ class Engine:
         def on_batch(samples: int) -> None:
             nonlocal done
             done = min(len(data), done + samples * processes.count())
-            self.sink.evaluating(split, done, len(data))
+            self.callback.on_evaluation_progress(split, done, len(data))
 
         loader = evaluation_loader(
             data,

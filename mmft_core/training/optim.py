@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mmft_core.blame import told
 from mmft_core.contracts import OptimizerContext, ScheduleContext, Task
 from mmft_core.errors import MmftError, PluginError
 from mmft_core.planning.plan import Part, Recipe
+from mmft_core.plugin_errors import told
 from mmft_core.training.tuning import parameter_groups
 
 T = TypeVar("T")

@@ -267,7 +267,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from mmft_core.cli.tables import console
 
     with contextlib.closing(make_display(console(stderr=True))) as display:
-        yield lambda done, total: display.evaluating(what, done, total)
+        yield lambda done, total: display.on_evaluation_progress(what, done, total)
 
 
 def _checked(chosen: Chosen) -> Report:

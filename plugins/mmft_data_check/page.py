@@ -10,10 +10,10 @@ from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.errors import SampleError
 from mmft_core.files import write_text
-from mmft_core.report.gallery import Shown, shown
-from mmft_core.report.templating import render
-from mmft_core.report.wording import encodable
 from mmft_data_check.findings import KINDS, Finding, Report
+from mmft_report.gallery import Shown, shown
+from mmft_report.templating import render
+from mmft_report.wording import encodable
 
 _SHOWN = 24
 """Findings of each kind that are shown with their samples; all are named."""

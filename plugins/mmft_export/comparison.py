@@ -13,11 +13,11 @@ from torch import Tensor
 
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
 from mmft_core.errors import ExportError
 from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor
-from mmft_core.sinks import Sink
 from mmft_core.training.monitor import Monitor
 
 TOLERANCE = 1e-3
@@ -109,7 +109,7 @@ def compare(
     metrics: Mapping[str, Metric],
     monitor: Monitor,
     megabytes: tuple[float, float],
-    sink: Sink,
+    callback: Callback,
 ) -> Comparison:
     """Let both predict a split, and measure them.
 
@@ -120,7 +120,7 @@ def compare(
     evaluations = [
         p.evaluate(dataset, split, {**metrics, "": recorder}, told, skip_bad=True)
         for p, recorder, told in zip(
-            (run, export), recorders, (sink, _ProgressAlone(sink)), strict=True
+            (run, export), recorders, (callback, _ProgressAlone(callback)), strict=True
         )
     ]
     name = _figure(monitor, evaluations)
@@ -162,14 +162,14 @@ def _figure(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
     return next((n for n in names if n != "loss"), monitor.name)
 
 
-class _ProgressAlone(Sink):
+class _ProgressAlone(Callback):
     """For when the data are read once more: what there is to say of them has been said."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
+    def __init__(self, callback: Callback) -> None:
+        self.callback = callback
 
-    def evaluating(self, split: str, done: int, total: int) -> None:
-        self.sink.evaluating(split, done, total)
+    def on_evaluation_progress(self, split: str, done: int, total: int) -> None:
+        self.callback.on_evaluation_progress(split, done, total)
 
 
 class _Recorder(Metric):

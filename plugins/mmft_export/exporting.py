@@ -16,6 +16,7 @@ from mmft_core import artifacts, opening
 from mmft_core.artifacts import LoadedModel
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Runner, Split
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Joined, Subset, Unlabelled
 from mmft_core.errors import DataError, PluginError, SampleError
 from mmft_core.files import replacing_folder, sha256
@@ -23,6 +24,7 @@ from mmft_core.inference.predictor import Predictor
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics, tell_warnings
+from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import as_written
 from mmft_core.planning.places import TABLE, rewritten
@@ -31,7 +33,6 @@ from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import dump_toml, merge
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 from mmft_core.tracing import Traced, trace
 from mmft_core.training.monitor import choose_monitor
 from mmft_export import folder as exports
@@ -45,7 +46,9 @@ _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""
 
 
-def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[Path, Comparison]:
+def export(
+    run: Path, wanted: Wanted, registry: Registry, callback: Callback
+) -> tuple[Path, Comparison]:
     """Export a finished run.
 
     Returns:
@@ -58,7 +61,7 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
     wanted.check()
     exporter = exporter_of(registry, wanted.kind, wanted.quantize)
     directory = RunDirectory(run)
-    tree = directory.open()
+    tree = without_callbacks(directory.open())
     directory.read_results()
     output = wanted.place(run)
     check_output(output)
@@ -76,21 +79,21 @@ def export(run: Path, wanted: Wanted, registry: Registry, sink: Sink) -> tuple[P
         plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
-    dataset = _data(directory, plan, wanted, sink)
+    dataset = _data(directory, plan, wanted, callback)
     judged = _judged(dataset, wanted)
     with replacing_folder(output) as temporary:
         making = _Making(
             exporter, directory, wanted, registry, plan, model, dataset, judged, output
         )
         written = making.make(temporary)
-        found = making.compared(temporary, written, sink)
+        found = making.compared(temporary, written, callback)
         found.check(exact=wanted.quantize is None, most=wanted.most)
         told = exports.describe(temporary)
         replace(told, check=asdict(found)).write(temporary)
     return output, found
 
 
-def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, sink: Sink) -> Dataset:
+def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, callback: Callback) -> Dataset:
     """What the export is compared with its run on: the run's own data, or what is named.
 
     Raises:
@@ -98,7 +101,7 @@ def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, sink: Sink) -> Da
     """
     if wanted.dataset is not None:
         named = build_dataset(plan, training=False)
-        tell_warnings(named, sink.say)
+        tell_warnings(named, callback.on_message)
         return named
     own = OwnData.read(directory, plan)
     own.check(next(name for name in _JUDGED if name in own.dataset.splits))
@@ -151,7 +154,7 @@ class _Making:
         if samples is not None:
             samples.nameless().write(folder / self.run.samples.name)
 
-    def compared(self, folder: Path, written: Written, sink: Sink) -> Comparison:
+    def compared(self, folder: Path, written: Written, callback: Callback) -> Comparison:
         """How what `make` wrote compares with the run."""
         exported = opening.load(folder, self.registry)
         size = sum(file.stat().st_size for file in written.files)
@@ -163,7 +166,7 @@ class _Making:
             build_metrics(self.plan.metrics, self.model.info),
             choose_monitor(self.plan),
             (_megabytes(self.model), size / 1e6),
-            sink,
+            callback,
         )
 
     def _traced(self) -> list[Traced]:

@@ -15,7 +15,7 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.quiet import quieted
+from mmft_core.library_logging import quieted
 from mmft_core.tracing import GraphInfo, TensorInfo, Traced, filled
 from mmft_export import quantization
 from mmft_export.formats import GraphFormat, Job

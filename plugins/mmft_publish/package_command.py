@@ -50,9 +50,9 @@ def package(
     The package starts from the weights of the run (`--weights auto`). It contains neither the
     task's head nor pickled data, and needs mmft and the plugin of the original backbone.
     """
-    from mmft_core.report.licences import spdx
     from mmft_publish import building
     from mmft_publish.package import Wanted, package
+    from mmft_report.licences import spdx
 
     output = output or Path(name)
     wanted = Wanted(

@@ -9,9 +9,9 @@ from typing import Any
 import mmft_core
 from mmft_core.packaged import variable
 from mmft_core.registry import Component
-from mmft_core.report.card import render
 from mmft_core.specs import BackboneSpec
 from mmft_publish.names import Names
+from mmft_report.card import render
 
 _MODULE = '''"""Backbones that were fine-tuned with mmft; `model/` holds what is known of them."""
 

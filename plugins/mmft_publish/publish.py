@@ -16,11 +16,13 @@ from mmft_core.contracts import DatasetInfo
 from mmft_core.digests import write_digests
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
+from mmft_core.planning.callback_choice import unfollowed
 from mmft_core.planning.trees import dump_toml
-from mmft_core.report.carbon import estimate
-from mmft_core.report.card import Publication, render_card
-from mmft_core.report.content import ReportContent
 from mmft_core.run_directory import RunDirectory
+from mmft_core.specs import CallbackSpec
+from mmft_report.carbon import estimate
+from mmft_report.card import Publication, render_card
+from mmft_report.content import ReportContent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,8 @@ class Wanted:
 def publish(run: Path, output: Path, wanted: Wanted) -> None:
     """Write the folder, as a whole or not at all.
 
-    Paths of this machine are shortened to their last part in all that is written.
+    Paths of this machine are shortened to their last part in all that is written, and callbacks,
+    whose settings may name servers, are left out.
 
     Raises:
         IncompatibleError: the model needs weights that only this machine has.
@@ -53,7 +56,7 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
     """
     ensure_new(output)
     directory = RunDirectory(run)
-    config, results = shortened(directory.open()), directory.read_results()
+    config, results = shortened(unfollowed(directory.open())), directory.read_results()
     with artifacts.damage(directory.model):
         whole = read_record(directory.model / "model.json")
         _check_bases(whole)
@@ -127,6 +130,7 @@ def _distributions(directory: RunDirectory) -> list[str]:
     """The distributions whose plugins the model was made with."""
     try:
         suppliers = json.loads(directory.plugins.read_text(encoding="utf-8"))
-        return sorted({"mmft", *(s["distribution"] for s in suppliers)} - {"unknown"})
+        needed = {s["distribution"] for s in suppliers if s["kind"] != CallbackSpec.kind}
+        return sorted({"mmft", *needed} - {"unknown"})
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise unreadable(directory.plugins, str(error)) from None

@@ -64,8 +64,8 @@ def publish(
     """
     from mmft_core import hub
     from mmft_core.cli.summary import next_command
-    from mmft_core.report.licences import spdx
     from mmft_publish.publish import Wanted, publish
+    from mmft_report.licences import spdx
 
     if repo:
         hub.check_id(repo)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmft_core.cli.tables import Column, Table, console, text
-from mmft_core.report.wording import duration, figure
+from mmft_core.numbers import readable
 from mmft_report.runs.differences import headline, shown
 from mmft_report.runs.finding import Run
+from mmft_report.wording import duration
 
 _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": "yellow"}
 
@@ -46,7 +47,7 @@ def print_comparison(
     screen = console()
     table = Table("figure", *(Column(run.name, number=True) for run in runs))
     for (split, name), values in figures.items():
-        table.add(f"{split} {name}", *map(figure, values))
+        table.add(f"{split} {name}", *map(readable, values))
     screen.print(table)
     screen.print()
     if not settings:

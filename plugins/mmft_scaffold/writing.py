@@ -15,8 +15,8 @@ from typing import Any
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.files import replacing_folder
 from mmft_core.hookspecs import PROJECT
-from mmft_core.report.templating import templates
 from mmft_core.specs import PARTS
+from mmft_report.templating import templates
 
 _FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "pyproject.toml": ("pyproject.toml", PARTS),

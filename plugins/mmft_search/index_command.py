@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,10 +156,13 @@ def index(
     with locked(folder), contextlib.closing(display):
         store = _store(folder, identify(run_dir, modality), kept, rebuild)
         change = update(
-            store, wanted, predictor, lambda done, total: display.evaluating("embed", done, total)
+            store,
+            wanted,
+            predictor,
+            partial(display.on_evaluation_progress, "embed"),
         )
         size = len(store)
-        found = store.finish(kind, display.say)
+        found = store.finish(kind, display.on_message)
     _tell(run_dir, folder, output, size, change, found)
     failed = [f"{printable(e.sample_id)} ({e.reason})" for e in change.failed]
     if failed:

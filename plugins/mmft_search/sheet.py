@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmft_core.files import write_text
-from mmft_core.report.gallery import Shown, shown
-from mmft_core.report.templating import render
-from mmft_core.report.wording import encodable
+from mmft_report.gallery import Shown, shown
+from mmft_report.templating import render
+from mmft_report.wording import encodable
 from mmft_search.searching import Answer, Searcher
 
 BUDGET = 20_000_000

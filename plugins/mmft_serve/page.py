@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmft_core.report.page import policy
-from mmft_core.report.templating import asset, render
-from mmft_core.report.wording import encodable
+from mmft_report.page import policy
+from mmft_report.templating import asset, render
+from mmft_report.wording import encodable
 
 if TYPE_CHECKING:
     from mmft_serve.schema import Card

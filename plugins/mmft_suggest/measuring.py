@@ -11,6 +11,7 @@ import torch
 
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import BackboneContext, Split, Task
+from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.data.splits import Subset
 from mmft_core.discovery import discover
 from mmft_core.errors import WeightsError
@@ -20,7 +21,6 @@ from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.precision import Inference
 from mmft_core.results import peak_memory_bytes
-from mmft_core.sinks import Sink, Step
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor
@@ -140,16 +140,16 @@ def _training_rate(plan: Plan, task: Task, train: Split) -> float:
             monitor=Monitor(name="loss", higher_is_better=False),
             accelerator=make_accelerator(config, partial=plan.task.spec.partial),
             folder=Path(folder),
-            sink=clock,
+            callback=clock,
         )
         engine.fit()
     first, last = clock.steps[WARM_UP - 1], clock.steps[-1]
     return (last.samples - first.samples) / max(1e-9, last.seconds - first.seconds)
 
 
-class _Clock(Sink):
+class _Clock(Callback):
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[TrainStep] = []
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         self.steps.append(event)

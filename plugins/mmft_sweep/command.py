@@ -35,7 +35,7 @@ from mmft_sweep.space import Space, parse_space, space_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmft_core.sinks import Sink
+    from mmft_core.contracts.callbacks import Callback
     from mmft_sweep.study import Study
 
 
@@ -173,14 +173,14 @@ def _sweep(
     from mmft_core.training.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
+    from mmft_core.callbacks import Callbacks
     from mmft_core.cli.tables import console
-    from mmft_core.trackers.following import check
     from mmft_core.training.monitor import choose_monitor
     from mmft_sweep.study import Study
     from mmft_sweep.trial import TrialStoppedError, check_data
 
     first = plan_trial(settings.base, space.first, registry)
-    check(first.tracking, folder.path)
+    Callbacks(first, folder.path).prepare()
     check_data(first, folder.begun())
     monitor = choose_monitor(first)
     settings = folder.join(settings, given_places(settings.base, first))
@@ -218,7 +218,7 @@ def _work(
     from mmft_sweep.trial import TrialRunner
     from mmft_sweep.work import Worker
 
-    def display(heading: str) -> Sink:
+    def display(heading: str) -> Callback:
         if heading:
             tell(heading)
         return make_display(screen)

@@ -24,7 +24,8 @@ _FIXED = {
     "fold": "trials are compared on the same fold",
     "on_bad_sample": "trials are compared on the same data",
     "output": "a sweep has one folder",
-    "tracking": "trials are told of in one place",
+    "callbacks": "all trials are followed in the same way",
+    "callback": "all trials are followed in the same way",
 }
 
 

@@ -8,14 +8,15 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from mmft_core import numbers
 from mmft_core.files import write_text
 from mmft_core.planning.trees import flatten
-from mmft_core.report import wording
-from mmft_core.report.facts import settings
-from mmft_core.report.page import folder as shown_folder
-from mmft_core.report.page import policy
-from mmft_core.report.scatter import Dot, scatter, strands
-from mmft_core.report.templating import asset, render
+from mmft_report import wording
+from mmft_report.facts import settings
+from mmft_report.page import folder as shown_folder
+from mmft_report.page import policy
+from mmft_report.scatter import Dot, scatter, strands
+from mmft_report.templating import asset, render
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.record import ranked
 from mmft_sweep.space import Choice, Dimension, space_of
@@ -54,7 +55,7 @@ def write_page(folder: SweepFolder, record: Mapping[str, Any]) -> None:
         failed=[trial for trial in record["trials"] if trial["state"] == "failed"],
         settings=settings(record["base"]),
         folder=shown_folder(folder.path),
-        figure=wording.figure,
+        figure=numbers.readable,
         setting=wording.setting,
     )
     write_text(folder.page, wording.encodable(html))
@@ -91,7 +92,7 @@ def _row(
 
 def _told(trial: Mapping[str, Any], value: float) -> str:
     params = ", ".join(f"{key} {wording.setting(v)}" for key, v in trial["params"].items())
-    return f"trial {trial['number']}: {wording.figure(value)} with {params}"
+    return f"trial {trial['number']}: {numbers.readable(value)} with {params}"
 
 
 def _dot(x: float | str, trial: Mapping[str, Any], value: float, record: Mapping[str, Any]) -> Dot:

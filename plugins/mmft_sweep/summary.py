@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.cli.tables import Column, Table, console
-from mmft_core.report.wording import setting
+from mmft_report.wording import setting
 from mmft_sweep.record import ranked
 
 _TRIALS = 10

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import optuna
 
+from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
-from mmft_core.errors import DataError
+from mmft_core.errors import DataError, StopTrainingError
+from mmft_core.metrics_log import read_metrics
 from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
 from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Evaluated, Sink, Sinks, Start, StopTrainingError, read_metrics
 from mmft_core.unfinished import bring_to_end
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Attempt
@@ -30,7 +31,7 @@ class TrialStoppedError(Exception):
     """Ctrl-C or SIGTERM ended the trial; a checkpoint is written."""
 
 
-class PruningSink(Sink):
+class PruningCallback(Callback):
     """Tells Optuna of every validation, and ends the training where it says that it is hopeless.
 
     Validations are counted, not their steps, for with another batch size an epoch has others. In
@@ -51,13 +52,13 @@ class PruningSink(Sink):
         self.before = [best for best in bests if best is not None]
         self.last_step = 0
 
-    def start(self, event: Start) -> None:
+    def on_train_start(self, event: TrainStart) -> None:
         """Tell of what an interrupted run has already reached."""
         self.last_step = event.total_steps
         for value in _validations(self.run, self.monitor):
             self._report(value)
 
-    def evaluated(self, event: Evaluated) -> None:
+    def on_evaluation(self, event: Evaluated) -> None:
         """Raises:
         TrialPrunedError: the pruner says so.
         """
@@ -87,7 +88,7 @@ class TrialRunner:
     folder: SweepFolder
     registry: Registry
     monitor: str
-    display: Callable[[str], Sink]
+    display: Callable[[str], Callback]
     command: str
 
     def run(self, attempt: Attempt, plan: Plan) -> float:
@@ -109,11 +110,8 @@ class TrialRunner:
                 earlier.rename(path)
         if plan.folds is not None and plan.folds.chosen is None:
             return self._folds(attempt, plan, path)
-        sink = self._sink(attempt, path, (), "")
-        try:
-            results = bring_to_end(plan, path, self.registry, sink, self.command)
-        finally:
-            sink.close()
+        own = self._callbacks(attempt, path, (), "")
+        results = bring_to_end(plan, path, self.registry, own, self.command)
         if results is None:
             raise TrialStoppedError
         if "val" not in results["metrics"]:
@@ -125,20 +123,24 @@ class TrialRunner:
         resume = directory.config.is_file()
         numbers = [f.chosen or 0 for f in plan.folds.each()] if plan.folds else []
 
-        def make_sink(heading: str) -> Sink:
+        def make_callbacks(heading: str) -> list[Callback]:
             nonlocal begun
             begun += 1
             before = [directory.fold(n) for n in numbers[: begun - 1]]
-            return self._sink(attempt, directory.fold(numbers[begun - 1]), before, heading)
+            return self._callbacks(attempt, directory.fold(numbers[begun - 1]), before, heading)
 
-        record = cross_validate(plan, path, self.registry, make_sink, self.command, resume=resume)
+        record = cross_validate(
+            plan, path, self.registry, make_callbacks, self.command, resume=resume
+        )
         if record is None:
             raise TrialStoppedError
         return _number(record["figures"]["val"][self.monitor]["mean"])
 
-    def _sink(self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str) -> Sink:
-        pruning = PruningSink(attempt.trial, self.monitor, run, before)
-        return Sinks([self.display(heading), pruning])
+    def _callbacks(
+        self, attempt: Attempt, run: Path, before: Sequence[Path], heading: str
+    ) -> list[Callback]:
+        pruning = PruningCallback(attempt.trial, self.monitor, run, before)
+        return [self.display(heading), pruning]
 
 
 def check_data(plan: Plan, begun: Sequence[Path]) -> None:

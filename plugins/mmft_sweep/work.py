@@ -14,7 +14,7 @@ from mmft_core.errors import MmftError, NonFiniteLossError, OutOfMemoryError
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
-from mmft_core.report.wording import setting
+from mmft_report.wording import setting
 from mmft_sweep.fitting import plan_trial
 from mmft_sweep.folder import Keep, SweepFolder
 from mmft_sweep.record import write_record

@@ -225,11 +225,11 @@ def test_the_display_of_a_run(display: type, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
-    sink = display(console(file=out))
-    sink.data(Dataset(info=DatasetInfo(name="[/b]\x1b[5m", notes=("\u202e",)), splits={}))
-    sink.say("[red]x[/red] [/b] \x1b]0;t\x07")
-    sink.evaluating("[/b]\x1b[31m", 1, 2)
-    sink.close()
+    callback = display(console(file=out))
+    callback.on_data(Dataset(info=DatasetInfo(name="[/b]\x1b[5m", notes=("\u202e",)), splits={}))
+    callback.on_message("[red]x[/red] [/b] \x1b]0;t\x07")
+    callback.on_evaluation_progress("[/b]\x1b[31m", 1, 2)
+    callback.on_end("finished")
     text = out.getvalue()
     assert "\x1b[5m" not in text and "\u202e" not in text and "\x1b]" not in text
     assert r"[/b]\x1b[5m" in text and "[red]x[/red] [/b]" in text

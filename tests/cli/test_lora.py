@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mmft_core import artifacts, discover, runner
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import read_toml
-from mmft_core.sinks import Step
 from tests.conftest import Finished, run_arguments
 from tests.engine.toy import Recorder
 
@@ -109,7 +109,7 @@ def test_the_share_of_trained_parameters_is_told(tmp_path: Path, base: Path, mmf
 class Stop(Recorder):
     """Presses Ctrl-C after the second step."""
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if event.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -121,7 +121,7 @@ def test_an_interrupted_run_ends_in_equal_models(
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert mmft(*adapting(whole, base, "--set", f"engine.lora.save={save}")).code == 0
     plan = resolve(read_toml(whole / "config.toml"), discover())
-    assert runner.train(plan, cut, Stop()).results is None
+    assert runner.train(plan, cut, [Stop()]).results is None
     checkpoint = cut / "checkpoints" / "step-2" / "tensors.safetensors"
     holds_base = any("base_layer" in key for key in load_file(checkpoint))
     assert holds_base == (save == "merged")

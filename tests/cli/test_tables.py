@@ -11,8 +11,8 @@ from rich.text import Text
 
 from mmft_core.cli.display import LiveDisplay
 from mmft_core.cli.tables import Column, Table, console, folded, share_out
+from mmft_core.contracts.callbacks import Evaluated, TrainStart
 from mmft_core.evaluation import Evaluation
-from mmft_core.sinks import Evaluated, Start
 
 PATH = "/data/photographs/2026/日本語の写真/" + "very-long-folder-name/" * 3 + "IMG_0001.jpg"
 LABELS = ["[red]x[/red]", "[/b]", ":smile:", "🐈 chat noir", "=cmd()", "日本語のとても長い名前"]
@@ -110,12 +110,14 @@ def test_a_run_shows_as_many_figures_as_fit(width: int, monkeypatch: pytest.Monk
     stream = Terminal()
     display = LiveDisplay(console(file=stream))
     values = dict.fromkeys(("accuracy", "top5-accuracy", "precision/macro", "f1/macro"), 0.5)
-    display.start(
-        Start(step=0, total_steps=2, steps_per_epoch=1, samples=100, precision="fp32", device="cpu")
+    display.on_train_start(
+        TrainStart(
+            step=0, total_steps=2, steps_per_epoch=1, samples=100, precision="fp32", device="cpu"
+        )
     )
     for epoch, split, accuracy in ((1, "val", 0.5), (0, "test", None)):
         evaluation = Evaluation(loss=0.25, values=values | {"accuracy": accuracy})
-        display.evaluated(
+        display.on_evaluation(
             Evaluated(step=1, epoch=epoch, split=split, evaluation=evaluation, best=epoch == 1)
         )
     display.close()

@@ -7,12 +7,18 @@ import pickle
 import pytest
 
 from mmft_core import errors
-from mmft_core.errors import MmftError, NonFiniteLossError, SampleError, did_you_mean
+from mmft_core.errors import (
+    MmftError,
+    NonFiniteLossError,
+    SampleError,
+    StopTrainingError,
+    did_you_mean,
+)
 
 ALL = [
     value
     for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, Exception)
+    if isinstance(value, type) and issubclass(value, Exception) and value is not StopTrainingError
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.errors import UnknownComponentError
-from mmft_core.planning.layers import combine
+from mmft_core.planning.layers import combine, means
 
 REGISTRY = discover()
 RESOLVED = {
@@ -119,3 +119,19 @@ def test_flags_go_over_the_file_on_the_command_line(mmft, tmp_path: Path) -> Non
     assert 'name = "vision/mobilenet-v3-large"' in shown and "resnet50" not in shown
     assert 'weights = "none"' in shown and "image_size = 64" in shown
     assert 'name = "vision/image-folder"' in shown and f'path = "{tmp_path / "photos"}"' in shown
+
+
+def test_a_key_means_what_it_names() -> None:
+    assert means("engine.lr", "engine.lr") and not means("engine.lr", "engine.epochs")
+    assert means("backbone.weights", "backbone.image.weights")
+    assert means("callback.diary.file", "callback.acme/diary.file")
+    assert means("metric.f1.average", "metric.classification/f1.average")
+    assert not means("callback.diary.file", "callback.acme/other.file")
+
+
+def test_signs_change_the_callbacks_below() -> None:
+    assert over({"callbacks": ["+tensorboard"]})["callbacks"] == ["report/report", "tensorboard"]
+    changed = over({"callbacks": ["tensorboard"]}, {"callbacks": ["+report", "-tensorboard"]})
+    assert changed["callbacks"] == ["report"]
+    old = over({"tracking": {"to": ["mlflow"], "wandb": {"mode": "offline"}}}, {"callbacks": []})
+    assert old["callbacks"] == ["mlflow"] and "tracking" not in old and "callback" not in old

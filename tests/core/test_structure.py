@@ -55,3 +55,9 @@ def test_the_core_imports_no_plugin_and_plugins_no_circle() -> None:
     TopologicalSorter(needs).prepare()
     assert not needs["core"], f"mmft_core imports {needs['core']}"
     assert "search" in needs["serve"]
+
+
+def test_the_core_names_no_tracker() -> None:
+    for file in ROOT.rglob("*.py"):
+        text = file.read_text(encoding="utf-8").lower()
+        assert not [name for name in ("tensorboard", "mlflow", "wandb") if name in text], file

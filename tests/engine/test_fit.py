@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 import torch
 
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.signals import STOP_SIGNALS
-from mmft_core.sinks import Step
 from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    sink = Recorder()
-    outcome = make_engine(tmp_path, replace(FAST, epochs=30), sink=sink).fit()
+    callback = Recorder()
+    outcome = make_engine(tmp_path, replace(FAST, epochs=30), callback=callback).fit()
     assert outcome.ending == "finished"
     assert outcome.progress.best is not None and outcome.progress.best >= 0.9
-    assert len(sink.evaluations) == 30
-    losses = [e.evaluation.loss for e in sink.evaluations]
+    assert len(callback.evaluations) == 30
+    losses = [e.evaluation.loss for e in callback.evaluations]
     assert losses[-1] < losses[0] / 1.5
 
 
@@ -84,36 +84,36 @@ def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return load(self, key)
 
     monkeypatch.setattr(PreparedSplit, "__getitem__", slowly)
-    sink = Recorder()
-    progress = make_engine(tmp_path, replace(FAST, steps=5), sink=sink).fit().progress
+    callback = Recorder()
+    progress = make_engine(tmp_path, replace(FAST, steps=5), callback=callback).fit().progress
     assert 0.01 * progress.samples <= progress.waited < progress.seconds
-    assert 0 < sink.steps[0].waited < sink.steps[-1].waited == progress.waited
+    assert 0 < callback.steps[0].waited < callback.steps[-1].waited == progress.waited
 
 
 def test_the_rate_that_is_told_is_that_of_the_setting(tmp_path: Path) -> None:
     """Not that of the head, which may learn at another."""
-    sink = Recorder()
+    callback = Recorder()
     config = replace(FAST, steps=4, lr=0.1, head_lr=0.02, schedule="linear", warmup=0.0)
-    make_engine(tmp_path, config, sink=sink).fit()
-    assert [e.lr for e in sink.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    make_engine(tmp_path, config, callback=callback).fit()
+    assert [e.lr for e in callback.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
 
 def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
-    sink = Recorder()
-    make_engine(tmp_path, replace(FAST, steps=7, eval_every=3), sink=sink).fit()
-    assert [e.step for e in sink.evaluations] == [3, 6, 7]
+    callback = Recorder()
+    make_engine(tmp_path, replace(FAST, steps=7, eval_every=3), callback=callback).fit()
+    assert [e.step for e in callback.evaluations] == [3, 6, 7]
 
 
 def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    sink = Recorder()
-    engine = make_engine(tmp_path, replace(FAST, epochs=12, lr=0.3), sink=sink)
+    callback = Recorder()
+    engine = make_engine(tmp_path, replace(FAST, epochs=12, lr=0.3), callback=callback)
     outcome = engine.fit()
-    values = [e.evaluation.figures["accuracy"] for e in sink.evaluations]
+    values = [e.evaluation.figures["accuracy"] for e in callback.evaluations]
     first_best = values.index(max(values))
-    assert outcome.progress.best_step == sink.evaluations[first_best].step
-    assert [e.best for e in sink.evaluations].count(True) >= 1
+    assert outcome.progress.best_step == callback.evaluations[first_best].step
+    assert [e.best for e in callback.evaluations].count(True) >= 1
     engine.state.task.load_state_dict(load_file(outcome.best_weights))
     assert engine.val is not None
     again = engine.evaluate(engine.val, "val")
@@ -128,9 +128,9 @@ def test_patience_stops_early(tmp_path: Path) -> None:
 
 
 def test_loss_as_monitor_is_better_when_lower(tmp_path: Path) -> None:
-    sink = Recorder()
-    outcome = make_engine(tmp_path, FAST, sink=sink, monitor="loss").fit()
-    assert outcome.progress.best == min(e.evaluation.loss for e in sink.evaluations)
+    callback = Recorder()
+    outcome = make_engine(tmp_path, FAST, callback=callback, monitor="loss").fit()
+    assert outcome.progress.best == min(e.evaluation.loss for e in callback.evaluations)
 
 
 def test_an_unknown_monitor_is_refused_by_name(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ class StopAt(Recorder):
         super().__init__()
         self.at, self.number = step, number
 
-    def step(self, event: Step) -> None:
-        super().step(event)
+    def on_step(self, event: TrainStep) -> None:
+        super().on_step(event)
         if event.step == self.at:
             os.kill(os.getpid(), self.number)
 
@@ -192,7 +192,7 @@ def test_a_signal_writes_a_checkpoint_from_which_training_ends_the_same(
     whole.fit()
     before = signal.signal(number, signal.SIG_DFL)  # Under nohup, a closed terminal is ignored.
     try:
-        outcome = make_engine(tmp_path / "cut", config, sink=StopAt(step, number)).fit()
+        outcome = make_engine(tmp_path / "cut", config, callback=StopAt(step, number)).fit()
         assert signal.getsignal(number) == signal.SIG_DFL
     finally:
         signal.signal(number, before)
@@ -205,7 +205,7 @@ def test_a_signal_writes_a_checkpoint_from_which_training_ends_the_same(
 def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        outcome = make_engine(tmp_path, FAST, sink=StopAt(3, signal.SIGHUP)).fit()
+        outcome = make_engine(tmp_path, FAST, callback=StopAt(3, signal.SIGHUP)).fit()
     finally:
         signal.signal(signal.SIGHUP, before)
     assert outcome.ending == "finished"
@@ -221,7 +221,7 @@ def test_resuming_is_exact_for_every_optimizer_and_schedule(
     config = replace(FAST, optimizer=optimizer, schedule=schedule, checkpoint_every=1)
     whole = make_engine(tmp_path / "whole", config)
     whole.fit()
-    make_engine(tmp_path / "cut", config, sink=StopAt(8, signal.SIGTERM)).fit()
+    make_engine(tmp_path / "cut", config, callback=StopAt(8, signal.SIGTERM)).fit()
     resumed = make_engine(tmp_path / "cut", config)
     resumed.fit(resume=True)
     assert same(weights(whole), weights(resumed))
@@ -231,14 +231,14 @@ def test_resuming_from_a_damaged_checkpoint_takes_the_one_before(tmp_path: Path)
     config = replace(FAST, checkpoint_every=2)
     whole = make_engine(tmp_path / "whole", config)
     whole.fit()
-    make_engine(tmp_path / "cut", config, sink=StopAt(7, signal.SIGTERM)).fit()
+    make_engine(tmp_path / "cut", config, callback=StopAt(7, signal.SIGTERM)).fit()
     tensors = tmp_path / "cut" / "step-7" / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-10])
-    sink = Recorder()
-    resumed = make_engine(tmp_path / "cut", config, sink=sink)
+    callback = Recorder()
+    resumed = make_engine(tmp_path / "cut", config, callback=callback)
     resumed.fit(resume=True)
-    assert "step 7 is damaged" in sink.remarks[0]
-    assert sink.steps[0].step == 7
+    assert "step 7 is damaged" in callback.remarks[0]
+    assert callback.steps[0].step == 7
     assert same(weights(whole), weights(resumed))
 
 

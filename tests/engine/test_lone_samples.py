@@ -24,14 +24,14 @@ FAST = EngineConfig(epochs=3, batch_size=1, lr=0.02, precision="fp32", workers=0
 def test_a_pass_of_one_sample_trains(
     tmp_path: Path, batch_size: int, samples: int, ema: float | None
 ) -> None:
-    sink = Recorder()
+    callback = Recorder()
     config = replace(FAST, batch_size=batch_size, ema=ema)
-    engine = make_engine(tmp_path, config, sink=sink, samples=samples)
+    engine = make_engine(tmp_path, config, callback=callback, samples=samples)
     before = weights(engine)
     assert engine.fit().ending == "finished"
     after = weights(engine)
     alone = engine.windows.smallest_pass() == 1
-    told = [r for r in sink.remarks if "--batch-size 2 or more" in r]
+    told = [r for r in callback.remarks if "--batch-size 2 or more" in r]
     assert len(told) == alone, "once, and only if it happens"
     assert not torch.equal(after["head.weight"], before["head.weight"])
     moved = not torch.equal(
@@ -82,7 +82,7 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
     config = replace(FAST, batch_size=2, checkpoint_every=1)
     whole = make_engine(tmp_path / "whole", config, samples=9)
     whole.fit()
-    make_engine(tmp_path / "cut", config, samples=9, sink=StopAt(7, signal.SIGTERM)).fit()
+    make_engine(tmp_path / "cut", config, samples=9, callback=StopAt(7, signal.SIGTERM)).fit()
     resumed = make_engine(tmp_path / "cut", config, samples=9)
     resumed.fit(resume=True)
     assert same(weights(whole), weights(resumed))

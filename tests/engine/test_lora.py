@@ -122,7 +122,7 @@ def test_resuming_is_exact(
     monkeypatch.setattr(Layered, "loaded", PUBLISHED)
     whole = make_engine(tmp_path / "whole", config)
     whole.fit()
-    outcome = make_engine(tmp_path / "cut", config, sink=StopAt(step, signal.SIGINT)).fit()
+    outcome = make_engine(tmp_path / "cut", config, callback=StopAt(step, signal.SIGINT)).fit()
     assert outcome.ending == "interrupted"
     resumed = make_engine(tmp_path / "cut", config)
     assert resumed.fit(resume=True).ending == "finished"
@@ -194,7 +194,7 @@ def test_parts_that_start_afresh_are_trained_and_kept_with_adapters(
     adapter_files.save(task.backbone("point"), tmp_path / "point")
     adapter_files.load(again, tmp_path / "point")
     assert torch.equal(encoded(again), encoded(task.backbone("point")))
-    cut = make_engine(tmp_path / "cut", APART, sink=StopAt(4, signal.SIGINT))
+    cut = make_engine(tmp_path / "cut", APART, callback=StopAt(4, signal.SIGINT))
     assert cut.fit().ending == "interrupted"
     resumed = make_engine(tmp_path / "cut", APART)
     assert resumed.fit(resume=True).ending == "finished"

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mmft_classification.task import Classification
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.tuning_choice import Tuning, Tunings
-from mmft_core.sinks import Step
 from mmft_core.training.optim import build_optimizer, build_schedule
 from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
 from tests.engine.toy import CLASSES, OPTIMIZERS, Layered, Recorder, make_engine, recipe, weights
@@ -53,11 +53,11 @@ def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
     trained: list[int] = []
 
     class Watch(Recorder):
-        def step(self, event: Step) -> None:
+        def on_step(self, event: TrainStep) -> None:
             blocks = engine.state.task.backbone("point").layers()
             trained.append(sum(next(b.parameters()).requires_grad for b in blocks))
 
-    engine = make_engine(tmp_path, replace(FAST, epochs=5, tune="gradual"), sink=Watch())
+    engine = make_engine(tmp_path, replace(FAST, epochs=5, tune="gradual"), callback=Watch())
     engine.fit()
     per_epoch = [set(trained[i : i + 5]) for i in range(0, 25, 5)]
     assert per_epoch == [{0}, {1}, {2}, {3}, {3}]

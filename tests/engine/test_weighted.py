@@ -87,7 +87,7 @@ def engine(folder: Path, **settings) -> Engine:
         monitor=Monitor(name="loss", higher_is_better=False),
         accelerator=make_accelerator(config),
         folder=folder,
-        sink=Recorder(),
+        callback=Recorder(),
     )
 
 
@@ -102,7 +102,7 @@ def test_accumulation_weighs_every_token_alike(tmp_path: Path, batch_size, accum
     assert len(parts.state.task.batches) > len(whole.state.task.batches)
     for name, value in whole.state.task.state_dict().items():
         torch.testing.assert_close(parts.state.task.state_dict()[name], value)
-    (one,), (other,) = whole.sink.steps, parts.sink.steps
+    (one,), (other,) = whole.callback.steps, parts.callback.steps
     assert one.loss == pytest.approx(other.loss)
 
 

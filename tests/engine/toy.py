@@ -24,11 +24,11 @@ from mmft_core.contracts import (
     Split,
     Tensors,
 )
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import convert
 from mmft_core.planning.plan import Part, Recipe
 from mmft_core.registry import NoOptions
-from mmft_core.sinks import Sink
 from mmft_core.specs import OptimizerSpec, ScheduleSpec
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
@@ -94,7 +94,7 @@ class Layered(Backbone):
         return list(self.blocks)
 
 
-class Recorder(Sink):
+class Recorder(Callback):
     """Keeps all that it hears."""
 
     def __init__(self) -> None:
@@ -102,13 +102,13 @@ class Recorder(Sink):
         self.evaluations: list[Any] = []
         self.remarks: list[str] = []
 
-    def step(self, event: Any) -> None:
+    def on_step(self, event: Any) -> None:
         self.steps.append(event)
 
-    def evaluated(self, event: Any) -> None:
+    def on_evaluation(self, event: Any) -> None:
         self.evaluations.append(event)
 
-    def say(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         self.remarks.append(text)
 
 
@@ -133,7 +133,7 @@ def make_engine(
     folder: Path,
     config: EngineConfig,
     *,
-    sink: Sink | None = None,
+    callback: Callback | None = None,
     poison: int | None = None,
     samples: int = 50,
     monitor: str = "accuracy",
@@ -155,7 +155,7 @@ def make_engine(
         monitor=Monitor(name=monitor, higher_is_better=monitor != "loss"),
         accelerator=make_accelerator(config),
         folder=folder,
-        sink=sink or Recorder(),
+        callback=callback or Recorder(),
     )
 
 

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmft_core.callbacks import MetricsFile
+from mmft_core.contracts.callbacks import Evaluated, TrainStart
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.evaluation import Evaluation
 from mmft_core.files import json_text, write_json
-from mmft_core.sinks import Evaluated, MetricsFile, Start, read_metrics
-from mmft_core.trackers.tracker import figures_of
+from mmft_core.metrics_log import read_metrics
 from mmft_core.training.monitor import Monitor
 from mmft_core.training.state import Progress
 from mmft_suggest.probe import probe
-from mmft_sweep.trial import PruningSink
+from mmft_sweep.trial import PruningCallback
+from mmft_trackers.tracker import scalars_of
 
 NAN, INFINITY = math.nan, math.inf
 
@@ -68,25 +70,27 @@ def test_an_undefined_figure_is_neither_better_nor_worse() -> None:
     assert progress.best == 0.6
 
 
-def start(step: int = 0) -> Start:
-    return Start(
+def start(step: int = 0) -> TrainStart:
+    return TrainStart(
         step=step, total_steps=9, steps_per_epoch=3, samples=9, precision="fp32", device="cpu"
     )
 
 
 def test_lines_and_trackers_lack_what_is_undefined(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path / "metrics.jsonl", 1)
-    file.start(start())
+    file.on_train_start(start())
     for step, value in ((3, 0.5), (6, None)):
         judged = evaluation(**{"auc/macro": value})
-        file.evaluated(Evaluated(step=step, epoch=1, split="val", evaluation=judged, best=False))
+        file.on_evaluation(
+            Evaluated(step=step, epoch=1, split="val", evaluation=judged, best=False)
+        )
     text = (tmp_path / "metrics.jsonl").read_text()
     first, second = (json.loads(line, parse_constant=refuse) for line in text.splitlines())
     assert first["auc/macro"] == 0.5 and "auc/macro" not in second and "loss" not in first
-    assert figures_of({**second, "old": NAN, "null": None}) == {"val/accuracy": 0.5}
+    assert scalars_of({**second, "old": NAN, "null": None}) == {"val/accuracy": 0.5}
     # As earlier versions wrote it, and as a resumed run writes it again.
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "val", "loss": NaN}\n')
-    file.start(start(step=2))
+    file.on_train_start(start(step=2))
     assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "val", "loss": None}]
 
 
@@ -107,11 +111,13 @@ def test_a_pruner_hears_of_no_undefined_figure_but_of_its_turn(tmp_path: Path) -
         '{"step": 3, "split": "val", "auc": NaN}\n'
     )
     trial = Trial()
-    sink = PruningSink(trial, "auc", tmp_path, ())  # type: ignore[arg-type]
-    sink.start(start(step=3))
+    callback = PruningCallback(trial, "auc", tmp_path, ())  # type: ignore[arg-type]
+    callback.on_train_start(start(step=3))
     for value in (None, 0.75):
         judged = evaluation(auc=value)
-        sink.evaluated(Evaluated(step=4, epoch=1, split="val", evaluation=judged, best=False))
+        callback.on_evaluation(
+            Evaluated(step=4, epoch=1, split="val", evaluation=judged, best=False)
+        )
     assert trial.reports == [(0.25, 1), (0.75, 5)]
 
 

@@ -18,10 +18,10 @@ from torch import nn
 
 from mmft_core import discover, opening
 from mmft_core.contracts import Graph, Tensors
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.errors import ExportError
 from mmft_core.inference.predictor import Predictor
 from mmft_core.planning.config import EngineConfig
-from mmft_core.sinks import Sink
 from mmft_core.tracing import Traced, trace
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
@@ -129,7 +129,7 @@ def test_layers_keep_their_own_weights_and_the_run_s_are_left_alone(tmp_path: Pa
 def test_an_export_predicts_what_the_run_does(name: str, tmp_path: Path) -> None:
     """One sample, several, and shorter ones than the graph's."""
     run, registry = RUNS[name](tmp_path), discover()
-    place, found = export(run, Wanted(kind="litert", samples=4, batch_size=2), registry, Sink())
+    place, found = export(run, Wanted(kind="litert", samples=4, batch_size=2), registry, Callback())
     assert found.samples and found.difference is not None and found.difference < 1e-4
     split = samples(run)
     there, here = (

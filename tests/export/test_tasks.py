@@ -20,13 +20,13 @@ import pytest
 from mmft_core import TaskSpec, discover, opening
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Graph, Split
+from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.parts import build_dataset
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import Sink
 from mmft_core.tracing import Traced, trace
 from mmft_export import exporting
 from mmft_export.comparison import leaves
@@ -89,7 +89,7 @@ def test_an_export_predicts_what_the_run_does(
 
     monkeypatch.setattr(exporting, "trace", cached)
     run, registry = runs(name), discover()
-    place, found = export(run, Wanted(kind=kind, samples=4, batch_size=1), registry, Sink())
+    place, found = export(run, Wanted(kind=kind, samples=4, batch_size=1), registry, Callback())
     assert found.samples and (found.alike is None or found.alike == 1)
     split = samples(run)
     there, here = (

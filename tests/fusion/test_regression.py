@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mmft_core import discover
+from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.planning.resolving import resolve
 from mmft_core.runner import resume, train
-from mmft_core.sinks import Sink, Step
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
@@ -118,13 +118,13 @@ def test_targets_that_are_all_the_same_are_told(mmft: Mmft, tmp_path: Path, valu
     ).out  # fmt: skip
 
 
-class StopAt(Sink):
+class StopAt(Callback):
     """Asks for an end after a step, as Ctrl-C does."""
 
     def __init__(self, step: int) -> None:
         self.at = step
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if event.step == self.at:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -134,11 +134,11 @@ def test_a_run_that_goes_on_keeps_its_scale(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", prices({5: 10**9}), areas)
     settings = {**SETTINGS, "dataset": {"path": str(table)}, "on_bad_sample": "skip"}
     plan = resolve(settings, discover())
-    whole = train(plan, tmp_path / "whole", Sink())
-    assert train(plan, tmp_path / "cut", StopAt(3)).fit.ending == "interrupted"
+    whole = train(plan, tmp_path / "whole", [Callback()])
+    assert train(plan, tmp_path / "cut", [StopAt(3)]).fit.ending == "interrupted"
     stored = json.loads((tmp_path / "cut" / "data.json").read_text())["target_scale"]
     assert stored[0] < 1000
-    gone_on = resume(tmp_path / "cut", resolve(plan.tree(), discover()), Sink())
+    gone_on = resume(tmp_path / "cut", resolve(plan.tree(), discover()), [Callback()])
     assert whole.results is not None and gone_on.results is not None
     assert gone_on.results["metrics"] == whole.results["metrics"]
     assert scale(tmp_path / "cut") == scale(tmp_path / "whole") == tuple(stored)

@@ -15,9 +15,10 @@ import soundfile
 from PIL import Image
 
 from mmft_core import discover, runner
+from mmft_core.contracts.callbacks import Callback, TrainStep
+from mmft_core.errors import StopTrainingError
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import parse_set
-from mmft_core.sinks import Sink, Step, StopTrainingError
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]
@@ -175,14 +176,14 @@ def stopped_run(kind: str, data: Path | str, output: Path | str, **changes: obje
     tree = parse_set(f"{key}={value}" for key, value in settings.items())
     plan = resolve(tree, discover())
     with pytest.raises(StopTrainingError):
-        runner.train(plan, Path(output), _Stop())
+        runner.train(plan, Path(output), [_Stop()])
     assert not (Path(output) / "results.json").exists()
     assert list((Path(output) / "checkpoints").glob("step-*"))
     return Path(output)
 
 
-class _Stop(Sink):
-    def step(self, event: Step) -> None:
+class _Stop(Callback):
+    def on_step(self, event: TrainStep) -> None:
         if event.step >= 2:
             raise StopTrainingError
 

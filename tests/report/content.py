@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from mmft_classification import metrics
 from mmft_core.contracts import DatasetInfo, MetricContext, Preview
 from mmft_core.registry import NoOptions
-from mmft_core.report.content import ReportContent, ReportExample
+from mmft_report.content import ReportContent, ReportExample
 
 CONFIG = {
     "metrics": ["classification/accuracy", "classification/f1"],

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from mmft_core.contracts import DatasetInfo
-from mmft_core.report.card import fenced, markdown, render_card, write_card
-from mmft_core.report.content import ReportContent
+from mmft_report.card import fenced, markdown, render_card, write_card
+from mmft_report.content import ReportContent
 from tests.report.content import digits_content
 
 RUN = Path("runs/digits")

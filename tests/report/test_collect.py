@@ -7,11 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from mmft_core.contracts import Dataset, DatasetInfo, Preview, Sample, Split
+from mmft_core.contracts import Dataset, DatasetInfo, FinishedRun, Preview, Sample, Split
 from mmft_core.errors import SampleError
 from mmft_core.evaluation import Evaluation, Example
-from mmft_core.report.collect import collect_content, write_report_and_card
 from mmft_core.run_directory import RunDirectory
+from mmft_report.callback import Report
+from mmft_report.collect import collect_content
 from tests.report.content import CONFIG, results
 
 
@@ -50,11 +51,28 @@ def evaluation(*indices: int) -> Evaluation:
     return Evaluation(loss=0.5, values={"accuracy": 0.5}, examples={"Odd": examples}, samples=3)
 
 
+def finished(
+    directory: Path,
+    judged: dict[str, Any],
+    evaluations: dict[str, Evaluation],
+    dataset: Dataset = DATASET,
+) -> FinishedRun:
+    return FinishedRun(
+        directory=directory,
+        results=judged,
+        plan=PLAN,
+        dataset=dataset,
+        evaluations=evaluations,
+        task=TASK,
+    )
+
+
 def test_examples_are_looked_up_in_the_split_that_was_judged(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    directory.metrics.write_text(json.dumps({"step": 1, "loss": 1.0, "lr": 0.1}) + "\n")
+    RunDirectory(tmp_path).metrics.write_text(
+        json.dumps({"step": 1, "loss": 1.0, "lr": 0.1}) + "\n"
+    )
     judged = results({"test": {"loss": 0.5, "accuracy": 0.5}}, {"test": 3}, 2)
-    content = collect_content(directory, judged, PLAN, DATASET, {"test": evaluation(1, 2)}, TASK)
+    content = collect_content(finished(tmp_path, judged, {"test": evaluation(1, 2)}))
     assert content.title == "text-cls · bert · words"
     assert [record["step"] for record in content.history] == [1]
     readable, gone = content.examples["Odd"]
@@ -65,5 +83,5 @@ def test_examples_are_looked_up_in_the_split_that_was_judged(tmp_path: Path) -> 
 
 def test_report_and_card_are_written_without_metrics_or_splits(tmp_path: Path) -> None:
     judged = results({}, {}, 2)
-    write_report_and_card(RunDirectory(tmp_path), judged, PLAN, DATASET, {}, TASK)
+    Report().on_finish(finished(tmp_path, judged, {}))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "report.html"]

@@ -14,14 +14,14 @@ import pytest
 
 from mmft_core.contracts import DatasetInfo, Preview
 from mmft_core.errors import StorageError
-from mmft_core.report.classes import class_table
-from mmft_core.report.content import ReportContent, ReportExample
-from mmft_core.report.curves import curves, smoothed
-from mmft_core.report.findings import banners, figures, headline
-from mmft_core.report.gallery import gallery
-from mmft_core.report.matrices import heat_maps
-from mmft_core.report.page import render_report, write_report
-from mmft_core.report.svg import thin, ticks
+from mmft_report.classes import class_table
+from mmft_report.content import ReportContent, ReportExample
+from mmft_report.curves import curves, smoothed
+from mmft_report.findings import banners, figures, headline
+from mmft_report.gallery import gallery
+from mmft_report.matrices import heat_maps
+from mmft_report.page import render_report, write_report
+from mmft_report.svg import thin, ticks
 from tests.report.content import digits_content, picture, results, wide_content
 
 RUN = Path("runs/digits")

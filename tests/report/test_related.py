@@ -8,13 +8,12 @@ from pathlib import Path
 
 from mmft_core.contracts import Dataset, DatasetInfo, Preview, Related
 from mmft_core.evaluation import Evaluation, Example
-from mmft_core.report.collect import collect_content
-from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
-from mmft_core.report.gallery import gallery
-from mmft_core.report.page import render_report
-from mmft_core.run_directory import RunDirectory
+from mmft_report.collect import collect_content
+from mmft_report.content import ReportContent, ReportExample, ReportRelated
+from mmft_report.gallery import gallery
+from mmft_report.page import render_report
 from tests.report.content import digits_content, picture, results
-from tests.report.test_collect import PLAN, TASK, Words
+from tests.report.test_collect import Words, finished
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='a"
 HEADING = "Wrong nearest neighbour, most similar first"
@@ -58,14 +57,8 @@ def test_neighbours_are_looked_up_in_the_split_that_was_judged(tmp_path: Path) -
         info=DatasetInfo(name="words", classes=("a", "b")),
         splits={"train": Words(), "test": Words()},
     )
-    found = collect_content(
-        RunDirectory(tmp_path),
-        results({"test": {"loss": 0.5}}, {"test": 3}, 2),
-        PLAN,
-        dataset,
-        {"test": judged},
-        TASK,
-    )
+    of_run = results({"test": {"loss": 0.5}}, {"test": 3}, 2)
+    found = collect_content(finished(tmp_path, of_run, {"test": judged}, dataset))
     (shown,) = found.examples[HEADING]
     first, gone = shown.related
     assert (first.id, first.target, first.right, first.score) == ("words[0]", "a", False, 0.9)

@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmft_core import discover, expansion, runner
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.data import parquet_size
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import read_toml
-from mmft_core.sinks import Step
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
 from tests.faults.garbage import bombs
@@ -54,7 +54,7 @@ def refused(ended: Finished, *words: str) -> None:
 class Stop(Recorder):
     """Presses Ctrl-C after the first step."""
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if event.step == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -64,7 +64,7 @@ def stopped(text_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = read_toml(text_run / "config.toml")
     tree["engine"]["steps"] = 3
     run = tmp_path_factory.mktemp("stopped") / "run"
-    assert runner.train(resolve(tree, discover()), run, Stop()).results is None
+    assert runner.train(resolve(tree, discover()), run, [Stop()]).results is None
     return run
 
 

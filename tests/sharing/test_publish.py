@@ -15,9 +15,9 @@ from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file
 
 from mmft_core import TaskSpec, discover
-from mmft_core.report.carbon import WORLD_INTENSITY, estimate
-from mmft_core.report.licences import metadata, spdx
 from mmft_publish.publish import shortened
+from mmft_report.carbon import WORLD_INTENSITY, estimate
+from mmft_report.licences import metadata, spdx
 from tests.conftest import Finished
 from tests.servers import serving
 from tests.sharing.conftest import TEXTS, train
@@ -100,6 +100,7 @@ def test_the_card_is_one_that_hubs_can_read(folder: Path, text_run: Path) -> Non
 def test_no_place_of_this_machine_is_published(folder: Path, place: Path) -> None:
     for name in ("README.md", "config.toml", "model.json"):
         assert str(place) not in (folder / name).read_text(), name
+    assert "callback" not in (folder / "config.toml").read_text(), "it may name a server"
     assert shortened({"a": ["/home/me/x.csv", "b/c", 3, "/"], "b": "a text\n/x"}) == {
         "a": ["x.csv", "b/c", 3, "/"],
         "b": "a text\n/x",

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from mmft_core.contracts import MetricValue
+from mmft_core.contracts.callbacks import Evaluated, TrainStart
 from mmft_core.errors import RunDirectoryError, TrainingError
 from mmft_core.evaluation import Evaluation
-from mmft_core.sinks import Evaluated, Start
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.jobs import Jobs
-from mmft_sweep.trial import PruningSink, TrialPrunedError, TrialRunner
+from mmft_sweep.trial import PruningCallback, TrialPrunedError, TrialRunner
 from tests.conftest import Finished
 from tests.faults.operations import die_after
 from tests.faults.processes import Cli
@@ -320,9 +320,11 @@ class Hopeless:
 
 def test_a_pruned_trial_is_ended_at_a_validation_but_not_at_its_last(tmp_path: Path) -> None:
     trial = Hopeless()
-    sink = PruningSink(trial, "accuracy", tmp_path, ())  # type: ignore[arg-type]
-    sink.start(
-        Start(step=0, total_steps=4, steps_per_epoch=2, samples=8, precision="fp32", device="cpu")
+    callback = PruningCallback(trial, "accuracy", tmp_path, ())  # type: ignore[arg-type]
+    callback.on_train_start(
+        TrainStart(
+            step=0, total_steps=4, steps_per_epoch=2, samples=8, precision="fp32", device="cpu"
+        )
     )
 
     def evaluated(step: int, split: str, values: dict[str, MetricValue]) -> Evaluated:
@@ -330,9 +332,9 @@ def test_a_pruned_trial_is_ended_at_a_validation_but_not_at_its_last(tmp_path: P
         return Evaluated(step=step, epoch=1, split=split, evaluation=evaluation, best=False)
 
     with pytest.raises(TrialPrunedError):
-        sink.evaluated(evaluated(2, "val", {"accuracy": 0.25}))
-    sink.evaluated(evaluated(4, "val", {"accuracy": 0.5}))
-    sink.evaluated(evaluated(4, "test", {"accuracy": 0.75}))
+        callback.on_evaluation(evaluated(2, "val", {"accuracy": 0.25}))
+    callback.on_evaluation(evaluated(4, "val", {"accuracy": 0.5}))
+    callback.on_evaluation(evaluated(4, "test", {"accuracy": 0.75}))
     assert trial.reports == [(0.25, 1), (0.5, 2)]
 
 

@@ -124,7 +124,7 @@ def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
     # Whole batches of 16 only, for the Trainer does not cut evenly as mmft does.
     train = Subset(dataset.splits["train"], np.arange(16 * STEPS))
     data = PreparedSplit(train, task.processors, task.codec, train=True)
-    sink = Recorder()
+    callback = Recorder()
     engine = Engine(
         task,
         data,
@@ -134,11 +134,11 @@ def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
         monitor=choose_monitor(plan),
         accelerator=make_accelerator(plan.engine),
         folder=tmp_path / "checkpoints",
-        sink=sink,
+        callback=callback,
     )
     keys = [key for s in range(STEPS) for part in engine.windows.micro_batches(s) for key in part]
     engine.fit()
-    ours = [step.loss for step in sink.steps]
+    ours = [step.loss for step in callback.steps]
     theirs = trainers_losses(twin, data, keys, tmp_path / "trainer")
     assert len(ours) == len(theirs) == STEPS
     assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) < 1e-4

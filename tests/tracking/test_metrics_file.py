@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.sinks import MetricsFile, Start, Step, read_metrics
+from mmft_core.callbacks import MetricsFile
+from mmft_core.contracts.callbacks import TrainStart, TrainStep
+from mmft_core.metrics_log import read_metrics
 
 
 @pytest.mark.parametrize(
@@ -17,11 +19,21 @@ def test_short_runs_have_a_course_too(
     tmp_path: Path, given: int | None, steps: int, lines: int
 ) -> None:
     file = MetricsFile(tmp_path / "metrics.jsonl", given)
-    file.start(
-        Start(
+    file.on_train_start(
+        TrainStart(
             step=0, total_steps=steps, steps_per_epoch=3, samples=9, precision="fp32", device="cpu"
         )
     )
     for step in range(1, steps + 1):
-        file.step(Step(step=step, epoch=1, loss=1.0, lr=0.1, samples=step, seconds=1.0, waited=0))
+        file.on_step(
+            TrainStep(
+                step=step,
+                epoch=1,
+                loss=1.0,
+                lr=0.1,
+                samples=step,
+                seconds=1.0,
+                waited=0,
+            )
+        )
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == lines

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from mmft_core.errors import RunDirectoryError
+from mmft_core.errors import RunDirectoryError, StopTrainingError
 from mmft_core.planning.trees import dump_toml
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import StopTrainingError
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmft_core import numbers
 from mmft_core.planning.trees import flatten
-from mmft_core.report import wording
 from mmft_report.runs.finding import Run
 
-_PASSED_OVER = ("tracking.",)
+_PASSED_OVER = ("callbacks", "callback.", "tracking.")
 """Settings that change nothing about a run."""
 
 
@@ -31,7 +31,7 @@ def headline(run: Run, split: str) -> str:
     if value is None:
         return ""
     spread = run.spreads.get(split, {}).get(run.monitor)
-    return wording.figure(value) + ("" if spread is None else f" ± {wording.figure(spread)}")
+    return numbers.readable(value) + ("" if spread is None else f" ± {numbers.readable(spread)}")
 
 
 def settings_of(runs: Sequence[Run]) -> dict[str, list[Any]]:

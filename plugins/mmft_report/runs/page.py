@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmft_core import numbers
 from mmft_core.files import write_text
-from mmft_core.report import svg, wording
-from mmft_core.report.curves import OTHERS, points, smoothed
-from mmft_core.report.page import policy
-from mmft_core.report.svg import COLOURS, Chart, Line
-from mmft_core.report.templating import asset, render
+from mmft_core.metrics_log import read_metrics
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import read_metrics
+from mmft_report import svg, wording
+from mmft_report.curves import OTHERS, points, smoothed
+from mmft_report.page import policy
 from mmft_report.runs.differences import figures_of, headline, settings_of, shown
 from mmft_report.runs.finding import Run
+from mmft_report.svg import COLOURS, Chart, Line
+from mmft_report.templating import asset, render
 
 
 def write_page(file: Path, runs: Sequence[Run]) -> None:
@@ -33,7 +34,7 @@ def write_page(file: Path, runs: Sequence[Run]) -> None:
         rows=[_row(run, number, file) for number, run in enumerate(runs)],
         charts=_charts(runs),
         figures=[
-            (split, name, [wording.figure(value) for value in values])
+            (split, name, [numbers.readable(value) for value in values])
             for (split, name), values in figures_of(runs).items()
         ],
         settings=[

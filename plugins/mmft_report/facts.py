@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmft_core import numbers
 from mmft_core.planning.trees import flatten
-from mmft_core.report import wording
-from mmft_core.report.content import ReportContent
+from mmft_report import wording
+from mmft_report.content import ReportContent
 
 Rows = list[tuple[str, str]]
 
@@ -27,10 +28,10 @@ def tiles(content: ReportContent) -> Rows:
     timings, monitor = content.section("timings"), content.section("monitor")
     backbones = content.section("backbones").values()
     rows = []
-    if wording.is_figure(monitor.get("best")):
-        rows.append((f"best {monitor.get('name')} on val", wording.figure(monitor["best"])))
-    if wording.is_figure(content.values.get("loss")) and monitor.get("name") != "loss":
-        rows.append((f"loss on {content.split}", wording.figure(content.values["loss"])))
+    if numbers.is_number(monitor.get("best")):
+        rows.append((f"best {monitor.get('name')} on val", numbers.readable(monitor["best"])))
+    if numbers.is_number(content.values.get("loss")) and monitor.get("name") != "loss":
+        rows.append((f"loss on {content.split}", numbers.readable(content.values["loss"])))
     if timings:
         rows.append(("training time", wording.duration(timings.get("training_seconds"))))
         rows.append(("samples a second", wording.count(timings.get("samples_per_second"))))
@@ -90,7 +91,7 @@ def _model(content: ReportContent) -> Facts:
 
 def _part(number: Any, whole: Any) -> str:
     """A number, and which share of the whole it is."""
-    if not (wording.is_figure(number) and wording.is_figure(whole) and whole):
+    if not (numbers.is_number(number) and numbers.is_number(whole) and whole):
         return wording.count(number)
     return f"{wording.count(number)} ({number / whole:.2%})"
 
@@ -116,7 +117,7 @@ def _training(content: ReportContent) -> Facts:
         ending = {"early": "stopped early"}.get(content.results["ending"])
         rows.append(("ending", (ending or str(content.results["ending"])) + after))
     if monitor.get("step"):
-        best = wording.figure(monitor.get("best"))
+        best = numbers.readable(monitor.get("best"))
         kept = f"step {monitor['step']:,}, by {monitor.get('name')} on val ({best})"
         rows.append(("model kept", kept))
     if timings:

@@ -10,25 +10,21 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from mmft_core.trackers.options import TrackingConfig
-from mmft_core.trackers.tracker import Ending, Record, Tracker
+from mmft_core.contracts.callbacks import Ending, Record
+from mmft_trackers.tracker import Tracker
 
 
 class TensorboardTracker(Tracker):
-    """Figures as scalars, settings as hyperparameters, the model card as text.
+    """Metrics as scalars, settings as hyperparameters, the model card as text.
 
-    A run that goes on writes its events anew, from `metrics.jsonl`: event files of a killed process
+    A run that resumes writes its events anew, from `metrics.jsonl`: event files of a killed process
     may lack some or hold more.
     """
 
     name = "tensorboard"
 
-    @classmethod
-    def check(cls, config: TrackingConfig, store: Path) -> None:
-        """Whatever it writes is in the run directory, which is checked for itself."""
-
     def begin(
-        self, settings: Mapping[str, Any], earlier: str | None, told: Sequence[Record]
+        self, settings: Mapping[str, Any], earlier: str | None, logged: Sequence[Record]
     ) -> str:
         folder = self.identity.path / "tensorboard"
         shutil.rmtree(folder, ignore_errors=True)
@@ -43,8 +39,8 @@ class TensorboardTracker(Tracker):
     def known(self) -> Mapping[str, int]:
         return {}
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        for name, value in figures.items():
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        for name, value in scalars.items():
             self.writer.add_scalar(name, value, step)
 
     def flush(self) -> None:

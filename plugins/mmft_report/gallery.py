@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
+from mmft_core import numbers
 from mmft_core.contracts import Preview
 from mmft_core.contracts.preprocessing import data_url
-from mmft_core.report import wording
-from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
+from mmft_report.content import ReportContent, ReportExample, ReportRelated
 
 _BUDGET = 2_500_000
 """Bytes of previews that a page holds; samples beyond are shown without."""
@@ -127,7 +127,7 @@ def _neighbour(related: ReportRelated, classes: set[str], with_previews: bool) -
         id=related.id,
         label=related.target if related.target in classes else "",
         right=related.right,
-        score=wording.figure(related.score),
+        score=numbers.readable(related.score),
         previews=_all_shown(related.previews) if with_previews else [],
     )
 
@@ -149,7 +149,7 @@ def _pair(values: Sequence[Any]) -> tuple[str, float] | None:
 
 
 def _share(value: Any) -> bool:
-    return wording.is_finite(value) and 0 <= value <= 1
+    return numbers.is_finite(value) and 0 <= value <= 1
 
 
 def _are_texts(value: Any) -> bool:
@@ -157,7 +157,7 @@ def _are_texts(value: Any) -> bool:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else wording.figure(value)
+    return value if isinstance(value, str) else numbers.readable(value)
 
 
 def _all_shown(previews: Mapping[str, Preview]) -> list[Shown]:

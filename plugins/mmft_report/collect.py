@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from mmft_core.contracts import (
     Completing,
-    Dataset,
     Example,
+    FinishedRun,
     Preview,
     Sample,
     Showing,
@@ -17,61 +17,28 @@ from mmft_core.contracts import (
     Task,
 )
 from mmft_core.errors import SampleError
-from mmft_core.evaluation import Evaluation
-from mmft_core.planning.plan import Plan
-from mmft_core.report.card import write_card
-from mmft_core.report.content import ReportContent, ReportExample, ReportRelated
-from mmft_core.report.page import write_report
+from mmft_core.metrics_log import read_metrics
 from mmft_core.run_directory import RunDirectory
-from mmft_core.sinks import read_metrics
+from mmft_report.content import ReportContent, ReportExample, ReportRelated
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 
 
-def write_report_and_card(
-    directory: RunDirectory,
-    results: Mapping[str, Any],
-    plan: Plan,
-    dataset: Dataset,
-    evaluations: Mapping[str, Evaluation],
-    task: Task,
-) -> None:
-    """Write `report.html` and `README.md` of a run.
-
-    Raises:
-        StorageError: they cannot be written.
-    """
-    content = collect_content(directory, results, plan, dataset, evaluations, task)
-    write_report(directory.path, content)
-    write_card(directory.path, content)
-
-
-def collect_content(
-    directory: RunDirectory,
-    results: Mapping[str, Any],
-    plan: Plan,
-    dataset: Dataset,
-    evaluations: Mapping[str, Evaluation],
-    task: Task,
-) -> ReportContent:
-    """Gather what the report shows.
-
-    Args:
-        results: what `results.json` holds.
-        evaluations: of the kept model, by split.
-    """
+def collect_content(run: FinishedRun) -> ReportContent:
+    """Gather what the report shows."""
+    plan, dataset = run.plan, run.dataset
     backbones = " + ".join(part.component.name for part in plan.backbones.values())
     content = ReportContent(
         title=f"{plan.task.component.name} · {backbones} · {dataset.info.name}",
-        results=results,
+        results=run.results,
         info=dataset.info,
         config=plan.tree(),
-        history=read_metrics(directory.metrics) if directory.metrics.exists() else (),
+        history=read_metrics(RunDirectory(run.directory).metrics),
     )
     name = content.split
-    if name is None or name not in evaluations or name not in dataset.splits:
+    if name is None or name not in run.evaluations or name not in dataset.splits:
         return content
-    examples = _examples(dataset.splits[name], evaluations[name].examples, task)
+    examples = _examples(dataset.splits[name], run.evaluations[name].examples, run.task)
     return replace(content, examples=examples)
 
 

@@ -10,36 +10,37 @@ from typing import Any
 
 import wandb
 
+from mmft_core.contracts.callbacks import Ending, Record, RunStart
 from mmft_core.errors import ConfigError
-from mmft_core.trackers.options import TrackingConfig
-from mmft_core.trackers.tracker import Ending, Record, Tracker, last_steps
+from mmft_trackers.options import WandbOptions
+from mmft_trackers.tracker import Tracker, last_steps
 
 
 class WandbTracker(Tracker):
-    """Figures as history over "step", settings as configuration, report and card as an artifact.
+    """Metrics as history over "step", settings as configuration, report and card as an artifact.
 
-    Of a run that goes on, offline files cannot be asked what they hold; they are taken to hold what
+    When a run resumes, offline files cannot be asked what they hold; they are taken to hold what
     `metrics.jsonl` did.
     """
 
     name = "wandb"
+    options: WandbOptions
 
-    @classmethod
-    def check(cls, config: TrackingConfig, store: Path) -> None:
-        mode = config.wandb.mode or os.environ.get("WANDB_MODE", "online")
+    def check(self, run: RunStart) -> None:
+        mode = self.options.mode or os.environ.get("WANDB_MODE", "online")
         if mode == "online" and not wandb.login(prompt=False):
             raise ConfigError(
                 "Weights & Biases has no API key.",
                 hint="Log in with `wandb login`, set WANDB_API_KEY, or stay offline with "
-                "--set tracking.wandb.mode=offline.",
+                "--set callback.wandb.mode=offline.",
             )
 
     def begin(
-        self, settings: Mapping[str, Any], earlier: str | None, told: Sequence[Record]
+        self, settings: Mapping[str, Any], earlier: str | None, logged: Sequence[Record]
     ) -> str:
-        options = self.config.wandb
+        options = self.options
         self.id = earlier or secrets.token_hex(4)
-        self._known = last_steps(told) if earlier else {}
+        self._earlier = last_steps(logged) if earlier else {}
         self.run = wandb.init(
             project=options.project,
             entity=options.entity,
@@ -56,10 +57,10 @@ class WandbTracker(Tracker):
         return self.id
 
     def known(self) -> Mapping[str, int]:
-        return self._known
+        return self._earlier
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
-        self.run.log({**figures, "step": step})
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        self.run.log({**scalars, "step": step})
 
     def end(self, ending: Ending, files: Sequence[Path]) -> None:
         if files:

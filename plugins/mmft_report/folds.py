@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_core.contracts import DatasetInfo
+from mmft_core import numbers
+from mmft_core.cli.summary import folds_headline, inputs_of, plus_minus
+from mmft_core.contracts import DatasetInfo, FinishedFolds
 from mmft_core.files import write_text
-from mmft_core.report import svg, wording
-from mmft_core.report.content import ReportContent
-from mmft_core.report.curves import points
-from mmft_core.report.facts import settings
-from mmft_core.report.findings import banners
-from mmft_core.report.page import folder, policy
-from mmft_core.report.svg import Chart, Line
-from mmft_core.report.templating import asset, render
-from mmft_core.sinks import read_metrics
+from mmft_core.metrics_log import read_metrics
+from mmft_report import svg, wording
+from mmft_report.content import ReportContent
+from mmft_report.curves import points
+from mmft_report.facts import settings
+from mmft_report.findings import banners
+from mmft_report.page import folder, policy
+from mmft_report.svg import Chart, Line
+from mmft_report.templating import asset, render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,22 +30,13 @@ class FoldsTable:
     rows: list[tuple[str, str, list[str]]]
 
 
-def write_folds_report(
-    output: Path,
-    record: Mapping[str, Any],
-    results: Sequence[Mapping[str, Any]],
-    config: Mapping[str, Any],
-) -> None:
+def write_folds_report(folds: FinishedFolds) -> None:
     """Write `report.html` above the folds.
-
-    Args:
-        record: what `folds.json` holds.
-        results: what each fold's `results.json` holds.
-        config: the resolved configuration.
 
     Raises:
         StorageError: it cannot be written.
     """
+    output, record, results = folds.directory, folds.record, folds.results
     script = asset("report.js")
     title = " · ".join([record["task"], " + ".join(record["backbones"]), record["dataset"]])
     html = render(
@@ -52,35 +45,17 @@ def write_folds_report(
         policy=policy(script),
         title=title,
         record=record,
-        headline=headline(record),
-        number=wording.figure,
+        headline=folds_headline(record),
+        number=numbers.readable,
         banners=banners(_content(title, results)),
         tables=[_table(split, figures) for split, figures in record["figures"].items()],
         charts=_charts(output, record),
         runs=[(run, wording.duration(run["total_seconds"])) for run in record["runs"]],
-        settings=settings(config),
+        settings=settings(folds.plan.tree()),
         folder=folder(output),
-        inputs=wording.inputs_of(results[0]),
+        inputs=inputs_of(results[0]),
     )
     write_text(output / "report.html", wording.encodable(html))
-
-
-def plus_minus(spread: Mapping[str, Any]) -> str:
-    """0.9762 ± 0.0081; with how many folds define it, where some do not."""
-    if spread["mean"] is None:
-        return "–"
-    defined = sum(value is not None for value in spread["folds"])
-    some = f" ({defined} of {len(spread['folds'])})" if defined < len(spread["folds"]) else ""
-    return f"{wording.figure(spread['mean'])} ± {wording.figure(spread['std'])}{some}"
-
-
-def headline(record: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Name, split and spread of the monitored figure: on test where there is one, else on val."""
-    for split in ("test", "val"):
-        spread = record["figures"].get(split, {}).get(record["monitor"])
-        if spread is not None and spread["mean"] is not None:
-            return record["monitor"], split, spread
-    return None
 
 
 def _content(title: str, results: Sequence[Mapping[str, Any]]) -> ReportContent:
@@ -92,7 +67,7 @@ def _content(title: str, results: Sequence[Mapping[str, Any]]) -> ReportContent:
 
 def _table(split: str, figures: Mapping[str, Mapping[str, Any]]) -> FoldsTable:
     rows = [
-        (name, plus_minus(spread), [wording.figure(value) for value in spread["folds"]])
+        (name, plus_minus(spread), [numbers.readable(value) for value in spread["folds"]])
         for name, spread in figures.items()
     ]
     return FoldsTable(split=split, rows=rows)

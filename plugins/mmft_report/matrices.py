@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from mmft_core.contracts import MetricValue
-from mmft_core.report import wording
+from mmft_report import wording
 
 _NUMBERS, _LABELS = 15, 50
 """Up to so many classes cells show numbers, and have labels."""

@@ -1,4 +1,4 @@
-"""MLflow: a data base beside the runs, or a server."""
+"""MLflow: a database beside the runs, or a server."""
 
 from __future__ import annotations
 
@@ -21,52 +21,53 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mmft_core.contracts.callbacks import Ending, Record, RunStart
 from mmft_core.errors import ConfigError, first_line
 from mmft_core.files import read_record, write_json
-from mmft_core.quiet import quieted
-from mmft_core.trackers.options import TrackingConfig
-from mmft_core.trackers.tracker import Ending, Record, Tracker
+from mmft_core.library_logging import quieted
+from mmft_trackers.options import MlflowOptions
+from mmft_trackers.tracker import Tracker
 
 _BATCH = 100
-"""Of parameters or figures that MLflow takes at once, with room to spare for the latter."""
+"""Parameters or metrics per request; MLflow takes more metrics than that."""
 _SECONDS = 10.0
-"""After which figures are handed on though there is no evaluation."""
+"""After so long metrics are sent although there is no evaluation."""
 _LONGEST = 6000
-"""Letters of a parameter's value."""
+"""Longest value of a parameter, in characters."""
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "stopped": "KILLED", "failed": "FAILED"}
 
 
 class MlflowTracker(Tracker):
-    """Figures as metrics, settings as parameters, report and model card as artifacts."""
+    """Scalars as metrics, settings as parameters, report and model card as artifacts."""
 
     name = "mlflow"
+    options: MlflowOptions
 
-    @classmethod
-    def check(cls, config: TrackingConfig, store: Path) -> None:
-        if config.mlflow.uri is None:
+    def check(self, run: RunStart) -> None:
+        if self.options.uri is None:
             return
         try:
-            client = MlflowClient(tracking_uri=config.mlflow.uri)
-            client.get_experiment_by_name(config.mlflow.experiment)
+            client = MlflowClient(tracking_uri=self.options.uri)
+            client.get_experiment_by_name(self.options.experiment)
         except Exception as error:
             raise ConfigError(
-                f"MLflow cannot be used at tracking.mlflow.uri = '{config.mlflow.uri}': "
+                f"MLflow cannot be used at callback.mlflow.uri = '{self.options.uri}': "
                 f"{first_line(error)}.",
-                hint="Start its server or mend the address; unset, a data base beside the run is "
-                "used.",
+                hint="Start its server or correct the address; if it is unset, a database beside "
+                "the run is used.",
             ) from None
 
     def begin(
-        self, settings: Mapping[str, Any], earlier: str | None, told: Sequence[Record]
+        self, settings: Mapping[str, Any], earlier: str | None, logged: Sequence[Record]
     ) -> str:
         # Without the news of tables that are made.
         with quieted("mlflow", "alembic"), self._store() as (uri, artifacts):
             self.client = MlflowClient(tracking_uri=uri)
-            experiment = self.client.get_experiment_by_name(self.config.mlflow.experiment)
+            experiment = self.client.get_experiment_by_name(self.options.experiment)
             number = (
                 experiment.experiment_id
                 if experiment is not None
-                else self.client.create_experiment(self.config.mlflow.experiment, artifacts)
+                else self.client.create_experiment(self.options.experiment, artifacts)
             )
         tags = {"mlflow.runName": self.identity.name, "path": str(self.identity.path)}
         if self.identity.whole is not None:
@@ -104,9 +105,9 @@ class MlflowTracker(Tracker):
             steps[name] = max(m.step for m in self.client.get_metric_history(self.id, name))
         return steps
 
-    def log(self, figures: Mapping[str, float], step: int) -> None:
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
-        self._waiting += [Metric(name, value, now, step) for name, value in figures.items()]
+        self._waiting += [Metric(name, value, now, step) for name, value in scalars.items()]
         if time.monotonic() - self._flushed > _SECONDS:
             self.flush()
 
@@ -134,8 +135,8 @@ class MlflowTracker(Tracker):
 
         Several processes may want to make it, which only one may do.
         """
-        if self.config.mlflow.uri is not None:
-            yield self.config.mlflow.uri, None
+        if self.options.uri is not None:
+            yield self.options.uri, None
             return
         folder = self.identity.store / "mlflow"
         folder.mkdir(parents=True, exist_ok=True)

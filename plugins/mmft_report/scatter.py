@@ -12,7 +12,7 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
-from mmft_core.report.svg import (
+from mmft_report.svg import (
     BOTTOM,
     HEIGHT,
     LEFT,

@@ -12,14 +12,15 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from markupsafe import Markup
 
+from mmft_core import numbers
 from mmft_core.files import write_text
-from mmft_core.report import licences, wording
-from mmft_core.report.carbon import Carbon
-from mmft_core.report.content import ReportContent
-from mmft_core.report.facts import facts
-from mmft_core.report.findings import banners, figures, headline
-from mmft_core.report.page import folder
-from mmft_core.report.templating import templates
+from mmft_report import licences, wording
+from mmft_report.carbon import Carbon
+from mmft_report.content import ReportContent
+from mmft_report.facts import facts
+from mmft_report.findings import banners, figures, headline
+from mmft_report.page import folder
+from mmft_report.templating import templates
 
 _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
 
@@ -75,7 +76,7 @@ def render_card(run: Path, content: ReportContent, publication: Publication | No
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of Markdown; what is put into it shows as it is."""
-    environment = templates("mmft_core.report", finalize=markdown, keep_trailing_newline=True)
+    environment = templates("mmft_report", finalize=markdown, keep_trailing_newline=True)
     environment.filters |= {"fenced": fenced, "duration": wording.duration}
     return wording.encodable(environment.get_template(template).render(**values))
 
@@ -121,7 +122,7 @@ def front_matter(content: ReportContent, publication: Publication | None = None)
     random = any(part["source"] == "random" for part in weights)
     tags = ["mmft", task, *backbones, *(["trained-from-scratch"] if random else [])]
     metadata["tags"] = list(dict.fromkeys(tags))
-    values = {k: v for k, v in content.values.items() if wording.is_finite(v)}
+    values = {k: v for k, v in content.values.items() if numbers.is_finite(v)}
     if values:
         families = dict.fromkeys(name.partition("/")[0] for name in values)
         metadata["metrics"] = [name for name in families if name != "loss"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmft_core.cli.summary import inputs_of
 from mmft_core.contracts import DatasetInfo, MetricValue, Preview
-from mmft_core.report import wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class ReportContent:
     @property
     def inputs(self) -> str:
         """What `mmft predict` is given."""
-        return wording.inputs_of(self.results)
+        return inputs_of(self.results)
 
     @property
     def split(self) -> str | None:

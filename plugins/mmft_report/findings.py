@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmft_core.report import wording
-from mmft_core.report.content import ReportContent
+from mmft_core import numbers
+from mmft_report import wording
+from mmft_report.content import ReportContent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +41,11 @@ def headline(content: ReportContent) -> Headline | None:
     monitored = content.section("monitor").get("name")
     for name in (monitored, "loss"):
         value = content.values.get(name) if name else None
-        if wording.is_figure(value) and content.split:
+        if numbers.is_number(value) and content.split:
             return Headline(
                 name=str(name),
                 split=content.split,
-                value=wording.figure(float(value)),
+                value=numbers.readable(float(value)),
                 samples=content.judged,
             )
     return None
@@ -63,7 +64,7 @@ def figures(
     for name in dict.fromkeys(name for values in metrics.values() for name in values):
         cells = [values.get(name) for values in metrics.values()]
         if not any(isinstance(cell, list) for cell in cells):
-            rows.append((name, [wording.figure(cell) for cell in cells]))
+            rows.append((name, [numbers.readable(cell) for cell in cells]))
     return rows
 
 

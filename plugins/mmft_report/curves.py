@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core.report import svg, wording
-from mmft_core.report.svg import Chart, Line
+from mmft_core import numbers
+from mmft_report import svg, wording
+from mmft_report.svg import Chart, Line
 
 OTHERS = {"step", "epoch", "split", "best", "loss"}
 """What a record of an evaluation holds beside figures of metrics."""
@@ -71,4 +72,4 @@ def _families(records: Sequence[Record]) -> dict[str, list[str]]:
 
 def points(records: Sequence[Record], name: str) -> list[tuple[float, float]]:
     """The course of a figure: (step, value) where it is finite, by rising step."""
-    return sorted((r["step"], r[name]) for r in records if wording.is_finite(r.get(name)))
+    return sorted((r["step"], r[name]) for r in records if numbers.is_finite(r.get(name)))

@@ -8,15 +8,15 @@ import shlex
 from pathlib import Path
 
 from mmft_core.files import write_text
-from mmft_core.report import wording
-from mmft_core.report.classes import class_table
-from mmft_core.report.content import ReportContent
-from mmft_core.report.curves import curves
-from mmft_core.report.facts import facts, settings, tiles
-from mmft_core.report.findings import banners, figures, headline
-from mmft_core.report.gallery import gallery
-from mmft_core.report.matrices import heat_maps
-from mmft_core.report.templating import asset, render
+from mmft_report import wording
+from mmft_report.classes import class_table
+from mmft_report.content import ReportContent
+from mmft_report.curves import curves
+from mmft_report.facts import facts, settings, tiles
+from mmft_report.findings import banners, figures, headline
+from mmft_report.gallery import gallery
+from mmft_report.matrices import heat_maps
+from mmft_report.templating import asset, render
 
 
 def write_report(run: Path, content: ReportContent) -> None:

@@ -1,34 +1,10 @@
-"""Numbers and commands as a reader likes them."""
+"""Counts, times, sizes and names as a reader likes them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
-
-def is_figure(value: Any) -> TypeGuard[float]:
-    """Whether a value is a single number, finite or not."""
-    return isinstance(value, float | int) and not isinstance(value, bool)
-
-
-def is_finite(value: Any) -> TypeGuard[float]:
-    return is_figure(value) and math.isfinite(value)
-
-
-def figure(value: Any) -> str:
-    """A figure of merit: four decimals where that says enough."""
-    if not is_figure(value):
-        return "–"
-    if not math.isfinite(value):
-        return "undefined" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if isinstance(value, int) or abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    elif value and abs(value) < 0.001:
-        text = f"{value:.2e}"
-    else:
-        text = f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
-    return text.replace("-", "−") if text.startswith("-") else text
+from mmft_core.numbers import is_finite
 
 
 def count(value: Any) -> str:
@@ -81,9 +57,3 @@ def title(name: str) -> str:
 def encodable(text: str) -> str:
     """Text without what UTF-8 cannot hold: file names that are not UTF-8 have such characters."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def inputs_of(results: Mapping[str, Any]) -> str:
-    """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
-    files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
-    return "FILES..." if files else "--dataset TABLE"

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mmft_core.report import wording
+from mmft_report import wording
 
 
 def render(template: str, **values: Any) -> str:
@@ -56,6 +56,6 @@ class _Packages(BaseLoader):
 
 @cache
 def _environment() -> Environment:
-    environment = templates("mmft_core.report", autoescape=True)
+    environment = templates("mmft_report", autoescape=True)
     environment.filters |= {"title": wording.title, "count": wording.count}
     return environment

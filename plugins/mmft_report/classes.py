@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from mmft_core import numbers
 from mmft_core.contracts import MetricValue
-from mmft_core.report import wording
-from mmft_core.report.matrices import counts_of
+from mmft_report import wording
+from mmft_report.matrices import counts_of
 
 _MOST = 2000
 
@@ -80,7 +81,7 @@ def _row(
     name: str, index: int, figures: Sequence[Any], classes: Sequence[str], counts: Any
 ) -> ClassRow:
     cells = [
-        (wording.figure(v), v if wording.is_finite(v) and 0 <= v <= 1 else None) for v in figures
+        (numbers.readable(v), v if numbers.is_finite(v) and 0 <= v <= 1 else None) for v in figures
     ]
     if counts is None:
         return ClassRow(name=name, cells=cells)
@@ -97,7 +98,7 @@ def _row(
 
 def _mean(figures: Sequence[Any]) -> float:
     """The mean of the defined figures; classes that have none come last."""
-    defined = [v for v in figures if wording.is_finite(v)]
+    defined = [v for v in figures if numbers.is_finite(v)]
     return sum(defined) / len(defined) if defined else math.inf
 
 

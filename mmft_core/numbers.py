@@ -1,0 +1,30 @@
+"""Numbers as a reader likes them, and what is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeGuard
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value is a single number, finite or not."""
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> TypeGuard[float]:
+    return is_number(value) and math.isfinite(value)
+
+
+def readable(value: Any) -> str:
+    """A metric's value: four decimals where that says enough; "–" for what is not a number."""
+    if not is_number(value):
+        return "–"
+    if not math.isfinite(value):
+        return "undefined" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if isinstance(value, int) or abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    elif value and abs(value) < 0.001:
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+    return text.replace("-", "−") if text.startswith("-") else text
