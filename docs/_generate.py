@@ -22,7 +22,7 @@ from mmft_core.cli import cli
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.planning.resolving import TOP_LEVEL
-from mmft_core.specs import KINDS, PARTS, CallbackSpec
+from mmft_core.specs import KINDS, ConfigurableSpec
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -36,7 +36,7 @@ def pages() -> dict[str, str]:
     """The pages by name."""
     registry = discover(strict=True)
     found = {"commands": commands_page(), "settings": settings_page()}
-    for kind in (*PARTS, CallbackSpec.kind):
+    for kind in (kind for kind, spec in KINDS.items() if issubclass(spec, ConfigurableSpec)):
         found[f"{kind}s"] = components_page(registry, kind)
     return found
 
@@ -100,8 +100,8 @@ def settings_page() -> str:
         "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "What belongs to a component (`task`, `backbone`, `dataset`, `metric`, `callback`) is",
-        "listed with it, on the pages of these.",
+        "What belongs to a component (`task`, `backbone`, `optimizer`, `callback`, ...) is listed",
+        "with it, on the pages of these.",
         "",
     ]
     summary = inspect.cleandoc(EngineConfig.__doc__ or "")
@@ -138,11 +138,11 @@ def components_page(registry: Registry, kind: str) -> str:
         lines.append(f"| `{c.name}` | {_cell(c.spec.summary)} | {c.plugin} |")
     lines.append("")
     for _, group in groupby(components, key=lambda c: c.spec.options or c.name):
-        lines += _family(list(group), kind)
+        lines += _family(list(group))
     return "\n".join(lines)
 
 
-def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
+def _family(components: list[Component[Any]]) -> Iterator[str]:
     yield f"## {_heading(components)}\n"
     for c in components:
         yield f"`{c.name}`: {_escaped(c.spec.summary)}.  "
@@ -157,9 +157,8 @@ def _family(components: list[Component[Any]], kind: str) -> Iterator[str]:
         yield ""
     options_type = components[0].options_type()
     if list(describe(options_type)):
-        several = kind in ("metric", "callback")  # Their options are told apart by their names.
-        name = f"{kind}.{components[0].name}" if several else kind
-        yield from _table("setting", (_row(option, f"{name}.") for option in _flat(options_type)))
+        table = components[0].spec.table
+        yield from _table("setting", (_row(option, table) for option in _flat(options_type)))
 
 
 def _heading(components: list[Component[Any]]) -> str:

@@ -14,6 +14,7 @@ from mmft.tables import Data, place_of
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.planning.given import refuse_idle, settings_of, take_output
+from mmft_core.planning.options import as_written
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import nest
@@ -77,7 +78,7 @@ def run(
         metrics: names, instead of the task's own.
         weights: what to start from: "auto", "pretrained", "none" (random) or a path; by modality
             as a mapping.
-        tune: which weights to train: "full", "head", "last:N", "gradual" or "lora".
+        tune: which weights to train: "full", "head", "last=N", "gradual" or "lora".
         epochs: passes over the training data.
         batch_size: samples in a forward pass, over all processes.
         lr: the peak learning rate.
@@ -146,7 +147,8 @@ def resume(
     """
     registry = discover()
     tree = resumed_tree(Path(path), nest(settings), registry, warnings.warn)
-    plan = resolve(tree, registry)
+    with as_written():
+        plan = resolve(tree, registry)
     return _train(plan, registry, Path(path), callbacks, progress=progress, resume=True)
 
 

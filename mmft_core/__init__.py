@@ -16,7 +16,10 @@ from mmft_core.specs import (
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
+    LauncherSpec,
     MetricSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TaskSpec,
 )
 
@@ -31,9 +34,12 @@ __all__ = [
     "Component",
     "DatasetSpec",
     "ExporterSpec",
+    "LauncherSpec",
     "MetricSpec",
     "MmftError",
+    "OptimizerSpec",
     "Registry",
+    "ScheduleSpec",
     "TaskSpec",
     "discover",
     "hookimpl",

@@ -35,7 +35,7 @@ from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.files import replacing_folder
 from mmft_core.parts import build, rebuild, save_assets, task_assets
-from mmft_core.planning.options import convert
+from mmft_core.planning.options import as_written, convert, renamed
 from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.run_validation import refuse_export, refuse_folds, refuse_missing
@@ -251,8 +251,11 @@ def _build(
         m: _rebuild(m, part, saved[m], info, needs(m), folder, empty=empty)
         for m, part in parts.items()
     }
-    given = {**content["task"]["options"], **(settings or {}).get("task", {})}
-    options = convert(given, component.options_type(), "task")
+    options_type = component.options_type()
+    with as_written():
+        saved_options = renamed(content["task"]["options"], options_type, "task")
+    changed = renamed((settings or {}).get("task", {}), options_type, "task")
+    options = convert({**saved_options, **changed}, options_type, "task")
     context = TaskContext(backbones=backbones, info=info, assets=task_assets(folder / _ASSETS))
     task = build(component, options, context, Task)
     return LoadedModel(
@@ -269,7 +272,8 @@ def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[B
     # Folders and modules are named by it, so it must not be any text.
     if modality != component.spec.modality:
         raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")
-    options = convert(saved["options"], component.options_type(), f"backbone.{modality}")
+    with as_written():
+        options = convert(saved["options"], component.options_type(), f"backbone.{modality}")
     return Part(component=component, options=options)
 
 

@@ -46,7 +46,10 @@ from mmft_core.specs import (
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
+    LauncherSpec,
     MetricSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TaskSpec,
 )
 
@@ -77,6 +80,16 @@ def register_metric() -> Sequence[MetricSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def register_optimizer() -> Sequence[OptimizerSpec]:  # type: ignore[empty-body]
+    """Return the optimizers that the plugin offers."""
+
+
+@hookspec
+def register_schedule() -> Sequence[ScheduleSpec]:  # type: ignore[empty-body]
+    """Return the learning-rate schedules that the plugin offers."""
+
+
+@hookspec
 def register_command() -> Sequence[CommandSpec]:  # type: ignore[empty-body]
     """Return the commands that the plugin adds to `mmft`."""
 
@@ -89,3 +102,8 @@ def register_callback() -> Sequence[CallbackSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_exporter() -> Sequence[ExporterSpec]:  # type: ignore[empty-body]
     """Return the formats of exports that the plugin offers."""
+
+
+@hookspec
+def register_launcher() -> Sequence[LauncherSpec]:  # type: ignore[empty-body]
+    """Return the ways to start runs in several processes that the plugin offers."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
-from mmft_core.planning.options import convert
+from mmft_core.planning.options import as_written, convert
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, read_by
 
@@ -96,7 +96,8 @@ class PackagedBackbone:
     def options(self) -> type[Any]:
         """The options of its component, with those of the run as defaults."""
         original = self.base.options_type()
-        own = convert(self.facts["options"], original, f"backbone.{self.modality}")
+        with as_written():
+            own = convert(self.facts["options"], original, f"backbone.{self.modality}")
         hints = get_type_hints(original, include_extras=True)
         defaults = {f.name: partial(copy.deepcopy, getattr(own, f.name)) for f in fields(original)}
         return make_dataclass(

@@ -28,7 +28,6 @@ from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.planning.plan import Part, Plan
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.plugin_errors import told
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
@@ -180,7 +179,7 @@ def _tell_of_frozen(
     plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
 ) -> None:
     """Random weights that will never be trained are hardly meant."""
-    mode = Tunings.of(plan.engine, plan.backbones)[modality].mode
+    mode = plan.engine.tuning[modality].mode
     if backbone.loaded.source == "random" and mode in ("head", "lora"):
         say(
             f"The {modality} backbone's random weights stay as they are, for engine.tune = "

@@ -242,7 +242,7 @@ class _Run:
             self.task,
             self._prepared_split(self.fed.splits["train"], train=True),
             self._prepared_split(val) if val is not None else None,
-            self.fed.config,
+            replace(plan, engine=self.fed.config),
             metrics=build_metrics(plan.metrics, self.dataset.info),
             monitor=self.monitor,
             accelerator=accelerator,
@@ -306,7 +306,7 @@ class _Run:
         if file is None:
             return
         try:
-            kept_weights.read(self.engine.state.judged, file)
+            kept_weights.read(self.engine.state.eval_model, file)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
                 f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
@@ -315,7 +315,7 @@ class _Run:
 
     def _calibrate(self) -> None:
         """Let the kept model choose by val what it leaves open until then, such as thresholds."""
-        task = self.engine.state.judged
+        task = self.engine.state.eval_model
         if "val" not in self.fed.splits or not isinstance(task, Calibrated):
             return
         predicted = Predicted()
@@ -354,7 +354,7 @@ class _Run:
             command=self.command,
         )
         if processes.is_main():
-            directory, task = self.directory, self.engine.state.judged
+            directory, task = self.directory, self.engine.state.eval_model
             artifacts.save(directory.model, task, self.plan, self.dataset.info)
             self.callbacks.on_finish(
                 FinishedRun(

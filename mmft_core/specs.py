@@ -99,6 +99,11 @@ class ConfigurableSpec(Spec):
 
     options: str | None = None
 
+    @property
+    def table(self) -> str:
+        """What stands before an option's name after `--set`: "backbone."."""
+        return f"{self.kind}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartSpec(ConfigurableSpec):
@@ -258,6 +263,10 @@ class MetricSpec(PartSpec):
     measures: str
     higher_is_better: bool = True
 
+    @property
+    def table(self) -> str:
+        return f"metric.{self.name}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec(Spec):
@@ -289,6 +298,10 @@ class CallbackSpec(ConfigurableSpec):
 
     default: bool = False
 
+    @property
+    def table(self) -> str:
+        return f"callback.{self.name}."
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec(Spec):
@@ -300,6 +313,43 @@ class ExporterSpec(Spec):
     kind = "exporter"
 
 
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(ConfigurableSpec):
+    """A way to update weights. Its `build(options, context)` gets an `OptimizerContext` and gives
+    a `torch.optim.Optimizer`.
+
+    Its name is a value of `engine.optimizer`; its options are set as `optimizer.OPTION`.
+    """
+
+    kind = "optimizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(ConfigurableSpec):
+    """A course of the learning rate. Its `build(options, context)` gets a `ScheduleContext` and
+    gives a `torch.optim.lr_scheduler.LRScheduler`.
+
+    Its name is a value of `engine.schedule`; its options are set as `schedule.OPTION`.
+    """
+
+    kind = "schedule"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LauncherSpec(ConfigurableSpec):
+    """A way to start a run in several processes. Its `build(options, job)` gets an
+    `mmft_launch.launcher.Job` and gives an `mmft_launch.launcher.Launcher`.
+
+    Its name is what `mmft launch --with` takes; its options are set by `--set OPTION=VALUE`.
+    """
+
+    kind = "launcher"
+
+    @property
+    def table(self) -> str:
+        return ""
+
+
 KINDS: Mapping[str, type[Spec]] = {
     spec.kind: spec
     for spec in (
@@ -307,9 +357,12 @@ KINDS: Mapping[str, type[Spec]] = {
         DatasetSpec,
         TaskSpec,
         MetricSpec,
+        OptimizerSpec,
+        ScheduleSpec,
         CommandSpec,
         CallbackSpec,
         ExporterSpec,
+        LauncherSpec,
     )
 }
 """Every kind of component, in the order in which they are listed. A kind has a hook,

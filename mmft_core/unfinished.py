@@ -9,6 +9,7 @@ from typing import Any
 from mmft_core import runner
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.distributed import processes
+from mmft_core.planning.options import as_written
 from mmft_core.planning.places import in_places_of
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
@@ -39,7 +40,8 @@ def bring_to_end(
     if finished:
         return directory.read_results()
     if begun:
-        settings = in_places_of(resolve(directory.open(), registry), plan)
+        with as_written():
+            settings = in_places_of(resolve(directory.open(), registry), plan)
         return runner.resume(path, settings, callbacks, command).results
     return runner.train(plan, path, callbacks, command).results
 

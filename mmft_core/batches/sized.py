@@ -31,7 +31,7 @@ class SizedWindows(Windows):
         self,
         sizes: Sequence[float],
         total: float,
-        accumulate: int,
+        accumulation_steps: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -45,10 +45,10 @@ class SizedWindows(Windows):
             raise DataError("The training split is empty.")
         super().__init__(rank, world)
         self.sizes, self.total = np.asarray(sizes, dtype=np.float64), total
-        self.accumulate, self.seed = accumulate, seed
+        self.accumulation_steps, self.seed = accumulation_steps, seed
         self.buckets = list(_buckets(self.sizes, max(LEAST, world)))
         self._pass_counts = [self._count(bucket) for bucket in self.buckets]
-        self.steps_per_epoch = -(-sum(self._pass_counts) // accumulate)
+        self.steps_per_epoch = -(-sum(self._pass_counts) // accumulation_steps)
 
     def smallest_pass(self) -> int:
         pairs = zip(self.buckets, self._pass_counts, strict=True)
@@ -69,8 +69,8 @@ class SizedWindows(Windows):
         ]
         shuffled = [passes[k] for k in random.permutation(len(passes))]
         return [
-            shuffled[start : start + self.accumulate]
-            for start in range(0, len(shuffled), self.accumulate)
+            shuffled[start : start + self.accumulation_steps]
+            for start in range(0, len(shuffled), self.accumulation_steps)
         ]
 
 

@@ -37,13 +37,12 @@ def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Wi
 
 def _windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
     rank, world = processes.rank(), processes.count()
+    passes = config.gradient_accumulation_steps
     if config.batch_total is not None:
         sizes = check_sizes(train.sizes, task.group_size)
-        return SizedWindows(sizes, config.batch_total, config.accumulate, config.seed, rank, world)
+        return SizedWindows(sizes, config.batch_total, passes, config.seed, rank, world)
     together = _arrangement(train, task.group_size)
-    return CountedWindows(
-        len(train), config.batch_size, config.accumulate, config.seed, rank, world, together
-    )
+    return CountedWindows(len(train), config.batch_size, passes, config.seed, rank, world, together)
 
 
 def _arrangement(data: PreparedSplit, group_size: int) -> Arrangement | None:

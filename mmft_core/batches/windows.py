@@ -72,9 +72,9 @@ class Windows(ABC):
 class CountedWindows(Windows):
     """So many samples at a time.
 
-    An epoch's random order is cut into windows of `batch_size * accumulate` samples, one window
-    for each step, and a window into forward passes. The cuts are even, so that no epoch ends on a
-    tiny batch and none of its samples is left out. An arrangement says which samples share a
+    An epoch's random order is cut into windows of `batch_size * accumulation_steps` samples, one
+    window for each step, and a window into forward passes. The cuts are even, so that no epoch ends
+    on a tiny batch and none of its samples is left out. An arrangement says which samples share a
     forward pass.
     """
 
@@ -82,7 +82,7 @@ class CountedWindows(Windows):
         self,
         size: int,
         batch_size: int,
-        accumulate: int,
+        accumulation_steps: int,
         seed: int,
         rank: int = 0,
         world: int = 1,
@@ -93,7 +93,7 @@ class CountedWindows(Windows):
         super().__init__(rank, world)
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.arrangement = arrangement
-        self.steps_per_epoch = -(-size // (batch_size * accumulate))
+        self.steps_per_epoch = -(-size // (batch_size * accumulation_steps))
 
     def smallest_pass(self) -> int:
         steps = range(self.steps_per_epoch)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -30,6 +32,7 @@ from mmft_core.errors import (
     first_line,
 )
 from mmft_core.memory_errors import out_of_memory
+from mmft_core.planning.options import RenamedOptionWarning
 from mmft_core.registry import Component, Registry
 from mmft_core.safe_path import safe_path
 from mmft_core.specs import CommandSpec, resolve
@@ -152,7 +155,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
     try:
-        with safe_path(), one_fate():
+        with safe_path(), one_fate(), _notices():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
         processes.leave()
     except ElsewhereError:
@@ -177,6 +180,24 @@ def main(arguments: list[str] | None = None) -> Any:
         _name_plugin(error)
         sys.excepthook = show_traceback
         raise
+
+
+@contextlib.contextmanager
+def _notices() -> Iterator[None]:
+    """Say in a line of its own, once, that an option has another name now."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, RenamedOptionWarning):
+            others(message, category, *place, **more)
+        elif str(message) not in said and processes.is_main():
+            said.add(str(message))
+            echo(f"! {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RenamedOptionWarning)
+        others, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _name_plugin(error: Exception) -> None:

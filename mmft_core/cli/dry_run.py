@@ -46,11 +46,9 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     import torch
 
     from mmft_core.contracts import BackboneContext, DatasetInfo
-    from mmft_core.planning.tuning_choice import Tunings
     from mmft_core.training import lora, tuning
     from mmft_core.weights import WeightsRequest
 
-    tunings = Tunings.of(plan.engine, plan.backbones)
     counts = {}
     for modality, part in plan.backbones.items():
         context = BackboneContext(
@@ -60,8 +58,9 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
         )
         with torch.device("meta"):
             backbone = part.component.build(part.options, context)
-        if tunings[modality].mode == "lora":
+        own = plan.engine.tuning[modality]
+        if own.mode == "lora":
             lora.inject(backbone, plan.engine.lora)
-        tuning.apply_to(backbone, tunings[modality], epoch=0, training=True)
+        tuning.apply_to(backbone, own, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts

@@ -17,7 +17,6 @@ from mmft_core.specs import BackboneSpec, ConfigurableSpec, PartSpec, Spec
 _LISTED = {f.name for f in dataclasses.fields(PartSpec)}
 """Attributes that every kind has; the others are what the component offers and asks for."""
 
-_SEVERAL = ("metric", "callback")
 
 _WIDEST = 100
 
@@ -51,7 +50,7 @@ def page(component: Component[Spec]) -> Iterator[str]:
     for key, value in facts.items():
         yield joined("  ", styled(key.replace("_", " ").ljust(longest), dim=True), "  ", value)
     if isinstance(spec, ConfigurableSpec):
-        yield from _options(component, width)
+        yield from _options(component, spec.table, width)
     if isinstance(spec, PartSpec) and spec.defaults:
         yield ""
         yield "recommended, unless you set them"
@@ -59,7 +58,7 @@ def page(component: Component[Spec]) -> Iterator[str]:
             yield f"  {key} = {_plain(value)}"
 
 
-def _options(component: Component[Spec], width: int) -> Iterator[str]:
+def _options(component: Component[Spec], table: str, width: int) -> Iterator[str]:
     try:
         options = list(describe(component.options_type()))
     except PluginError as error:
@@ -70,9 +69,7 @@ def _options(component: Component[Spec], width: int) -> Iterator[str]:
     if not options:
         yield "no options"
         return
-    # Of metrics and callbacks a run has several, whose options are told apart by their names.
-    table = f"{component.kind}.{component.name}" if component.kind in _SEVERAL else component.kind
-    yield f"options, for example --set {table}.{options[0].name}={_plain(options[0].default)}"
+    yield f"options, for example --set {table}{options[0].name}={_plain(options[0].default)}"
     for option in options:
         yield from _option(option, width)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_core.planning.given import refuse_idle, take_output
+from mmft_core.planning.options import as_written
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
@@ -75,7 +77,8 @@ def run(
             raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
         tree = resumed_tree(resume, tree, registry, notice)
     output = take_output(tree, output)
-    plan = resolve(tree, registry)
+    with as_written() if resume is not None else contextlib.nullcontext():
+        plan = resolve(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
     if dry_run:
         from mmft_core.cli.dry_run import show_plan

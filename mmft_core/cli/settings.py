@@ -54,7 +54,7 @@ _OPTIONS = (
     ),
     click.option(
         "--tune",
-        metavar="full|head|last:N|gradual|lora",
+        metavar="full|head|last=N|gradual|lora",
         help="Which weights to train; per modality as image=head,text=lora.",
     ),
     click.option("--epochs", type=int, help="Number of passes over the training data."),

@@ -8,6 +8,8 @@ returns:
     backbone    BackboneContext     Backbone
     task        TaskContext         Task
     metric      MetricContext       Metric
+    optimizer   OptimizerContext    torch.optim.Optimizer
+    schedule    ScheduleContext     torch.optim.lr_scheduler.LRScheduler
 
 Others have no context: a callback's `build(options)` gives a `Callback`, an exporter's `build()` an
 `ExportReader`.
@@ -68,6 +70,7 @@ from mmft_core.contracts.metrics import (
     MetricContext,
     MetricValue,
 )
+from mmft_core.contracts.optimizers import OptimizerContext, ScheduleContext
 from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
 from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.contracts.tasks import (
@@ -115,6 +118,7 @@ __all__ = [
     "MetricContext",
     "MetricValue",
     "NoTargets",
+    "OptimizerContext",
     "Origin",
     "Outputs",
     "Preview",
@@ -124,6 +128,7 @@ __all__ = [
     "RunStart",
     "Runner",
     "Sample",
+    "ScheduleContext",
     "Showing",
     "Split",
     "TargetCodec",

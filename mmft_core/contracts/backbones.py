@@ -133,7 +133,8 @@ class Backbone(nn.Module, ABC):
         raise IncompatibleError(
             f"engine.gradient_checkpointing: {type(self).__name__} cannot compute its "
             "activations again.",
-            hint="Leave it out; a smaller engine.batch_size with engine.accumulate saves memory.",
+            hint="Leave it out; a smaller engine.batch_size with more "
+            "engine.gradient_accumulation_steps saves memory.",
         )
 
     def save_assets(self, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,16 +15,30 @@ from mmft_core.distributed.collectives import summed
 def synchronize(module: nn.Module, device: torch.device) -> None:
     """Replace the batch norms within a module that several processes train.
 
-    Weights and their names stay. On a GPU torch's own takes their place, which is for GPUs alone.
+    Weights and their names stay. torch's own is for GPUs alone; on CPUs ours takes its place. Norms
+    of other classes, which may do more than normalise, are left as they are.
     """
     if not processes.several():
         return
+    made: dict[nn.Module, nn.Module] = {}
+    for parent in list(module.modules()):
+        for name, norm in list(parent._modules.items()):
+            if norm is not None and type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+                if norm not in made:  # It may have several places.
+                    made[norm] = _shared(norm, device)
+                setattr(parent, name, made[norm])
+
+
+def _shared(norm: Any, device: torch.device) -> nn.Module:
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-        return
-    for norm in list(module.modules()):
-        if isinstance(norm, _BatchNorm):
-            norm.__class__ = SharedBatchNorm  # Whoever refers to it, refers to it still.
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)  # type: ignore[no-untyped-call]
+        return converted
+    shared = SharedBatchNorm(
+        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
+    )
+    for name, tensor in (*norm.named_parameters(), *norm.named_buffers()):
+        setattr(shared, name, tensor)
+    return shared.train(norm.training)
 
 
 class SharedBatchNorm(_BatchNorm):

@@ -21,7 +21,6 @@ from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.plan import Plan
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.precision import Inference
 
 KEPT = ("pooled", "sequence")
@@ -98,9 +97,8 @@ def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[st
     config = plan.engine
     if config.cache_features == "never":
         return []
-    tunings = Tunings.of(config, plan.backbones)
     single = [m for m in task.processors if m in task.backbones]
-    frozen = [m for m in single if tunings[m].mode == "head"]
+    frozen = [m for m in single if config.tuning[m].mode == "head"]
     obstacles = {m: _obstacle(task, plan, m) for m in frozen}
     if config.cache_features == "always":
         if not frozen:
@@ -117,7 +115,7 @@ def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[st
                     hint="Turn that off, or leave the setting out.",
                 )
         return frozen
-    seen = config.steps and config.steps * config.batch_size * config.accumulate
+    seen = config.steps and config.steps * config.batch_size * config.gradient_accumulation_steps
     if seen and seen < samples:  # Most samples would be encoded for nothing.
         return []
     for modality, obstacle in obstacles.items():

@@ -23,7 +23,7 @@ from mmft_core.own_data import OwnData
 from mmft_core.parts import build_metrics, tell_warnings
 from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.options import convert
+from mmft_core.planning.options import as_written, convert
 from mmft_core.planning.resolving import resolve, with_data
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.precision import Inference
@@ -70,7 +70,9 @@ def judge(
     folder = opening.place(path)
     directory, settings = RunDirectory(folder), dict(settings or {})
     own = without_callbacks(directory.open())
-    tree = own if dataset is None else with_data(own, dataset, registry)
+    with as_written():
+        of_run = resolve(own, registry)
+        tree = own if dataset is None else with_data(own, dataset, registry)
     tree = merge(tree, settings)
     if metrics:
         tree["metrics"] = list(metrics)
@@ -78,7 +80,8 @@ def judge(
         tree = merge(tree, {"engine": {"batch_size": batch_size}})
     if on_bad_sample is not None:
         tree["on_bad_sample"] = on_bad_sample
-    plan, of_run = resolve(tree, registry), resolve(own, registry)
+    with as_written():
+        plan = resolve(tree, registry)
     model = opening.load(folder, registry, settings)
     check_engine(model, settings)
     if dataset is None:
@@ -136,8 +139,10 @@ def samples_of(
     """
     directory = RunDirectory(path)
     tree = without_callbacks(directory.open())
-    plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
-    data = named_data(directory, resolve(tree, registry), plan, split, say, targets=False)
+    with as_written():
+        own = resolve(tree, registry)
+        plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
+    data = named_data(directory, own, plan, split, say, targets=False)
     tell_warnings(data, say)
     return choose_split(data, split)
 

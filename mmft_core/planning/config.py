@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
+from mmft_core.planning.tuning_choice import Tunings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +62,28 @@ class EngineConfig:
             "or characters of text; replaces batch_size."
         ),
     ] = None
-    accumulate: Annotated[
-        int, Meta(ge=1, description="Forward passes per optimizer step (gradient accumulation).")
+    gradient_accumulation_steps: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Forward passes per optimizer step.",
+            extra={"formerly": ("accumulate",)},
+        ),
     ] = 1
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd"],
-        Meta(description="Optimizer; sgd uses Nesterov momentum of 0.9."),
+        str,
+        Meta(
+            description="Optimizer, one of `mmft plugins --kind optimizer`; its options are set as "
+            "optimizer.OPTION."
+        ),
     ] = "adamw"
     lr: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 5e-4
-    fresh_lr: Annotated[
+    head_lr: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(
             description="Learning rate of everything that starts from random weights: the "
-            "head, and backbones without pretrained weights; unset for lr."
+            "head, and backbones without pretrained weights; unset for lr.",
+            extra={"formerly": ("fresh_lr",)},
         ),
     ] = None
     weight_decay: Annotated[
@@ -79,8 +91,11 @@ class EngineConfig:
         Meta(ge=0, description="Weight decay; not applied to biases and normalization layers."),
     ] = 0.05
     schedule: Annotated[
-        Literal["cosine", "linear", "constant", "one-cycle"],
-        Meta(description="Learning rate schedule after the warm-up."),
+        str,
+        Meta(
+            description="Learning rate schedule, one of `mmft plugins --kind schedule`; its "
+            "options are set as schedule.OPTION."
+        ),
     ] = "cosine"
     warmup: Annotated[
         float,
@@ -105,8 +120,8 @@ class EngineConfig:
     tune: Annotated[
         str,
         Meta(
-            description="What is trained: full, head, last:N (the last N backbone layers), "
-            "gradual (one more layer each epoch), gradual:N (every N epochs), or lora (adapters); "
+            description="What is trained: full, head, last=N (the last N backbone layers), "
+            "gradual (one more layer each epoch), gradual=N (every N epochs), or lora (adapters); "
             "by modality as image=head,text=lora."
         ),
     ] = "full"
@@ -182,6 +197,15 @@ class EngineConfig:
             "training is short."
         ),
     ] = None
+
+    @cached_property
+    def tuning(self) -> Tunings:
+        """What `tune` says of each backbone.
+
+        Raises:
+            ConfigError: it says nothing that is known.
+        """
+        return Tunings.parse(self.tune)
 
     @property
     def learns(self) -> bool:

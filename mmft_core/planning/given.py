@@ -12,7 +12,6 @@ from mmft_core.planning.layers import combine, means
 from mmft_core.planning.places import moved, read_settings_file
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.trees import Tree, flatten, merge, nest
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Registry
 
 Notice: TypeAlias = Callable[[str], None]
@@ -120,7 +119,7 @@ def refuse_idle(given: Tree, plan: Plan) -> None:
         ConfigError: there will be none.
     """
     idle = [key for key in flatten(given) if key.startswith("engine.lora.")]
-    if idle and not Tunings.parse(plan.engine.tune).adapts:
+    if idle and not plan.engine.tuning.adapts:
         raise ConfigError(
             f"{idle[0]} is set, but engine.tune = '{plan.engine.tune}' uses no adapters.",
             hint="Give --tune lora, or leave the setting out.",

@@ -1,8 +1,9 @@
 """Layers of settings: what is given later goes over what was given before, however it is written.
 
 One thing can be written in several ways: `backbone = "resnet50"`, `backbone.name = "resnet50"` and
-`backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`. Each
-layer is therefore spelled out before it is laid over the others.
+`backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`;
+`optimizer = "sgd"` and `engine.optimizer = "sgd"`. Each layer is therefore spelled out before it is
+laid over the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.planning.callback_choice import lay_over, renew
+from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import renamed
 from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Registry
 from mmft_core.specs import BackboneSpec, DatasetSpec
@@ -22,10 +25,12 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
     In the result a backbone's name stands in the table of its modality, a data set's path is no
-    name, and callbacks are not changes of those before.
+    name, optimizer and schedule are named in the table `engine`, settings of the engine have the
+    names that they have now, and callbacks are not changes of those before.
 
     Raises:
-        ConfigError: callbacks are not chosen by their names.
+        ConfigError: callbacks are not chosen by their names, or a layer gives a setting by both
+            its names.
         UnknownComponentError, AmbiguousNameError: the name of a backbone or of a callback cannot
             be resolved.
     """
@@ -39,6 +44,14 @@ def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
             spelled["dataset"] = _dataset(_named(layer["dataset"]), registry)
             if "name" in _named(layer["dataset"]):
                 _forget_dataset(merged)
+        if isinstance(layer.get("engine"), Mapping):
+            spelled["engine"] = renamed(layer["engine"], EngineConfig, "engine")
+        for key in ("optimizer", "schedule"):
+            if isinstance(layer.get(key), str | Mapping):
+                spelled[key] = _named(layer[key])
+                if "name" in spelled[key]:
+                    name = spelled[key].pop("name")
+                    spelled = merge(spelled, {"engine": {key: name}})
         if "callbacks" in layer:
             spelled["callbacks"] = lay_over(merged.get("callbacks"), layer["callbacks"], registry)
         merged = merge(merged, spelled)

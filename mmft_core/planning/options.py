@@ -7,16 +7,20 @@ its documentation are in the annotation, where msgspec checks them:
     class Options:
         width: Annotated[int, Meta(ge=1, description="Channels of the first layer.")] = 64
 
-An option that was renamed is still read by its earlier names, which
-`Meta(extra={"formerly": ("channels",)})` tells.
+An option that is renamed says what it was called. The former names then work as well, with a notice
+to whoever gives one (`RenamedOptionWarning`), and in what an earlier version has written:
+
+        head_lr: Annotated[float, Meta(extra={"formerly": ("fresh_lr",)})] = 1e-3
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +31,10 @@ from mmft_core.errors import ConfigError, PluginError, did_you_mean, first_line
 T = TypeVar("T")
 
 
+class RenamedOptionWarning(FutureWarning):
+    """An option is given by its former name."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptionInfo:
     """One option as `mmft plugins show` prints it."""
@@ -35,6 +43,7 @@ class OptionInfo:
     type: str
     default: Any
     description: str
+    formerly: tuple[str, ...] = ()
 
 
 def describe(options_type: type[Any]) -> Iterator[OptionInfo]:
@@ -51,24 +60,45 @@ def describe(options_type: type[Any]) -> Iterator[OptionInfo]:
             type=_type_name(hint),
             default=None if default is dataclasses.MISSING else default,
             description=next((m.description for m in notes if m.description), ""),
+            formerly=next((m.extra.get("formerly", ()) for m in notes if m.extra), ()),
         )
 
 
 def option_names(options_type: type[Any]) -> frozenset[str]:
     """The names of the options, with those that they had in earlier versions."""
     names = (field.name for field in dataclasses.fields(options_type))
-    return frozenset(names) | _renamed(options_type).keys()
+    return frozenset(names) | former_names(options_type).keys()
 
 
-def _renamed(options_type: type[Any]) -> dict[str, str]:
-    """By their earlier names the options that were renamed."""
-    hints = typing.get_type_hints(options_type, include_extras=True)
-    return {
-        before: name
-        for name, hint in hints.items()
-        for meta in getattr(hint, "__metadata__", ())
-        for before in (getattr(meta, "extra", None) or {}).get("formerly", ())
-    }
+def former_names(options_type: type[Any]) -> dict[str, str]:
+    """What options were called in earlier versions, and what they are called now."""
+    return {former: o.name for o in describe(options_type) for former in o.formerly}
+
+
+def renamed(values: Mapping[str, Any], options_type: type[Any], where: str) -> dict[str, Any]:
+    """Values with each option by the name that it has now.
+
+    Args:
+        where: dotted prefix of the keys, for messages.
+
+    Raises:
+        ConfigError: an option is given by both its names.
+    """
+    names = former_names(options_type)
+    for former in (key for key in values if key in names):
+        text = f"{where}.{former} is now called {where}.{names[former]}."
+        if names[former] in values:
+            raise ConfigError(f"{text} Both are set.", hint="Leave out the former.")
+        warnings.warn(text, RenamedOptionWarning, stacklevel=2)
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+@contextlib.contextmanager
+def as_written() -> Iterator[None]:
+    """Within it, former names pass without a notice: of settings that an earlier version wrote."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RenamedOptionWarning)
+        yield
 
 
 def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
@@ -82,10 +112,8 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
     Raises:
         ConfigError: an unknown key (names the nearest), a wrong type, a value out of range.
     """
-    known, renamed = option_names(options_type), _renamed(options_type)
-    values = {
-        renamed.get(key, key): values[key] for key in sorted(values, key=renamed.__contains__)
-    }
+    known = {option.name for option in describe(options_type)}
+    values = renamed(values, options_type, where)
     for key in values:
         if key not in known:
             valid = ", ".join(sorted(known)) or "none"

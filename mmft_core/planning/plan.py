@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.fold_choice import Folds
+from mmft_core.planning.options import option_names
 from mmft_core.planning.trees import Tree
 from mmft_core.registry import Component
 from mmft_core.specs import (
@@ -15,6 +16,8 @@ from mmft_core.specs import (
     CallbackSpec,
     DatasetSpec,
     MetricSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     Spec,
     TaskSpec,
 )
@@ -49,16 +52,24 @@ class BackbonePart(Part[BackboneSpec]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Recipe:
+    """How a task is trained: the engine's settings, with the optimizer and schedule they name."""
+
+    engine: EngineConfig
+    optimizer: Part[OptimizerSpec]
+    schedule: Part[ScheduleSpec]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Recipe):
     """All that a run is decided by."""
 
     task: Part[TaskSpec]
     backbones: Mapping[str, BackbonePart]
     dataset: Part[DatasetSpec]
     metrics: tuple[Part[MetricSpec], ...]
-    engine: EngineConfig
     # Not compared, for a written plan holds the settings that it was run with, and these alone.
-    engine_from_scratch: EngineConfig = field(compare=False)
+    recipe_from_scratch: Recipe = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
     callbacks: tuple[Part[CallbackSpec], ...] = ()
@@ -72,11 +83,12 @@ class Plan:
         backbones = (part.component for part in self.backbones.values())
         metrics = (part.component for part in self.metrics)
         callbacks = (part.component for part in self.callbacks)
-        return (self.task.component, *backbones, self.dataset.component, *metrics, *callbacks)
+        own = (self.task.component, *backbones, self.dataset.component, *metrics)
+        return (*own, self.optimizer.component, self.schedule.component, *callbacks)
 
     def from_scratch(self) -> Plan:
-        """The plan for a start from random weights, which may want other engine settings."""
-        return replace(self, engine=self.engine_from_scratch)
+        """The plan for a start from random weights, which may want to be trained otherwise."""
+        return replace(self, **vars(self.recipe_from_scratch))
 
     def with_data_options(self, options: Any) -> Plan:
         """The plan with the options that a data set found out, if it did (`Dataset.options`)."""
@@ -107,4 +119,9 @@ class Plan:
             "backbone": {m: part.tree() for m, part in self.backbones.items()},
             "dataset": self.dataset.tree(),
             "engine": asdict(self.engine),
+            **{
+                part.spec.kind: asdict(part.options)
+                for part in (self.optimizer, self.schedule)
+                if option_names(type(part.options))
+            },
         }

@@ -13,13 +13,12 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.dataset_choice import choose_dataset, chosen_name
 from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.layers import combine
-from mmft_core.planning.options import convert, option_names
+from mmft_core.planning.options import as_written, convert, option_names, renamed
 from mmft_core.planning.places import TABLE
-from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan
+from mmft_core.planning.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.planning.trees import Tree, ensure_text, merge, nest
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, MetricSpec, Spec, TaskSpec
+from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
 
 S = TypeVar("S", bound=Spec)
 
@@ -32,6 +31,8 @@ TOP_LEVEL = (
     "metrics",
     "metric",
     "engine",
+    "optimizer",
+    "schedule",
     "output",
     "on_bad_sample",
     "folds",
@@ -66,11 +67,9 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         registry,
     )
     specs = [component.spec for component in (*backbones.values(), task, dataset)]
-    advice = merge(*(nest(spec.defaults) for spec in specs))
-    scratch = merge(*(merge(nest(spec.defaults), nest(spec.scratch)) for spec in specs))
-    engine, from_scratch = (
-        _engine(a.get("engine", {}), _table(tree, "engine"), backbones) for a in (advice, scratch)
-    )
+    advice = merge(*(_advised(spec.defaults) for spec in specs))
+    scratch = merge(*(merge(_advised(spec.defaults), _advised(spec.scratch)) for spec in specs))
+    recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=_part(task, advice, task_table),
@@ -80,11 +79,34 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         },
         dataset=_part(dataset, advice, dataset_table),
         metrics=metrics,
-        engine=from_scratch if untrained else engine,
-        engine_from_scratch=from_scratch,
+        **vars(from_scratch if untrained else recipe),
+        recipe_from_scratch=from_scratch,
         on_bad_sample=_on_bad_sample(tree),
         folds=Folds.of(tree),
         callbacks=choose_callbacks(tree, registry),
+    )
+
+
+def _advised(settings: Mapping[str, Any]) -> Tree:
+    """What a spec recommends, as a tree; a plugin may know settings by former names."""
+    tree = nest(settings)
+    if "engine" in tree:
+        with as_written():  # Who reads it is not the plugin's author.
+            tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")
+    return tree
+
+
+def _recipe(
+    advice: Tree, tree: Mapping[str, Any], modalities: Collection[str], registry: Registry
+) -> Recipe:
+    """How to train, with what is recommended where the user says nothing."""
+    engine = _engine(advice.get("engine", {}), _table(tree, "engine"), modalities)
+    optimizer = registry.get(OptimizerSpec, engine.optimizer)
+    schedule = registry.get(ScheduleSpec, engine.schedule)
+    return Recipe(
+        engine=engine,
+        optimizer=_part(optimizer, advice, _table(tree, "optimizer")),
+        schedule=_part(schedule, advice, _table(tree, "schedule")),
     )
 
 
@@ -96,11 +118,11 @@ def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfi
     these is below their best, lest it ruin them.
     """
     config = convert(merge(advice, own), EngineConfig, "engine")
-    tunings = Tunings.of(config, modalities)
-    modes = {tunings[modality].mode for modality in modalities}
+    config.tuning.check(modalities)
+    modes = {config.tuning[modality].mode for modality in modalities}
     if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
         return config
-    return replace(config, lr=_ADAPTERS_FASTER * config.lr, fresh_lr=config.fresh_lr or config.lr)
+    return replace(config, lr=_ADAPTERS_FASTER * config.lr, head_lr=config.head_lr or config.lr)
 
 
 def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
@@ -209,8 +231,10 @@ def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, 
     """
     options_type = component.options_type()
     known = option_names(options_type)
+    with as_written():
+        advice = renamed(advice, options_type, where)
     advised = {k: v for k, v in advice.items() if k in known}
-    given = {k: v for k, v in table.items() if k != "name"}
+    given = renamed({k: v for k, v in table.items() if k != "name"}, options_type, where)
     return convert(merge(advised, given), options_type, where)
 
 

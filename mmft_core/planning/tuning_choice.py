@@ -1,4 +1,7 @@
-"""Which layers of a backbone are to be trained, as `engine.tune` says. No torch here."""
+"""What of each backbone is trained: `engine.tune`, typed. No torch here.
+
+`EngineConfig.tuning` holds it, parsed once.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mmft_core.errors import ConfigError, did_you_mean
-from mmft_core.planning.config import EngineConfig
 
-_FORM = re.compile(r"(?P<mode>full|head|last|gradual|lora)(?::(?P<number>[1-9]\d*))?")
-_ALONE = ("full", "head", "lora")
+_FORM = re.compile(
+    r"(?P<mode>full|head|lora)|(?P<last>last)[=:](?P<layers>[1-9]\d*)"
+    r"|(?P<gradual>gradual)([=:](?P<epochs>[1-9]\d*))?"
+)
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,16 @@ class Tuning:
     number: int = 1
 
     @classmethod
-    def parse(cls, text: str) -> Tuning:
-        """Read "full", "head", "last:N", "gradual", "gradual:N" or "lora".
+    def parse(cls, text: str) -> Tuning | None:
+        """Read "full", "head", "last=N", "gradual", "gradual=N" or "lora"; None if it is none.
 
-        Raises:
-            ConfigError: it is none of these.
+        A colon may stand for the equals sign, as mmft 0.1 had it.
         """
-        match = _FORM.fullmatch(text)
-        number = match["number"] if match else None
-        if not match or (match["mode"] in _ALONE and number):
-            match = None
-        if match is None or (match["mode"] == "last" and number is None):
-            raise _invalid(text)
-        return cls(match["mode"], int(number or 1))  # type: ignore[arg-type]
+        match = _FORM.fullmatch(text.strip())
+        if match is None:
+            return None
+        mode = match["mode"] or match["last"] or match["gradual"]
+        return cls(mode, int(match["layers"] or match["epochs"] or 1))  # type: ignore[arg-type]
 
     def trained_layers(self, depth: int, epoch: int) -> int:
         """How many of a backbone's last layers are trained in an epoch, which counts from 0."""
@@ -62,39 +63,38 @@ class Tunings:
 
     @classmethod
     def parse(cls, text: str) -> Tunings:
-        """Read "head", "image=head,text=lora" (others fully), or "head,text=lora".
+        """Read "head", "image=head,text=lora" (others fully), or "head,text=last=2".
 
         Raises:
             ConfigError: it is none of these.
         """
         own: dict[str, Tuning] = {}
         for entry in text.split(","):
-            modality, equals, way = entry.rpartition("=")
-            if modality.strip() in own or (equals and not modality.strip()):
+            modality, tuning = "", Tuning.parse(entry)
+            if tuning is None:
+                modality, _, way = (part.strip() for part in entry.partition("="))
+                tuning = Tuning.parse(way)
+                if not modality:
+                    raise _invalid(text)
+            if tuning is None or modality in own:
                 raise _invalid(text)
-            own[modality.strip()] = Tuning.parse(way.strip())
+            own[modality] = tuning
         return cls(own.pop("", Tuning()), own)
 
-    @classmethod
-    def of(cls, config: EngineConfig, modalities: Iterable[str]) -> Tunings:
-        """Read the settings of a run.
-
-        Args:
-            modalities: those of the run's backbones, none of which another may be named.
+    def check(self, modalities: Iterable[str]) -> None:
+        """Args:
+            modalities: those of the run's backbones.
 
         Raises:
-            ConfigError: they are wrong, or name another.
+            ConfigError: it names another.
         """
-        tunings = cls.parse(config.tune)
         known = list(modalities)
-        strange = [modality for modality in tunings.own if modality not in known]
-        if strange:
+        for strange in (m for m in self.own if m not in known):
             raise ConfigError(
-                f"engine.tune = '{config.tune}' names {strange[0]}, of which there is no backbone."
-                f"{did_you_mean(strange[0], known)}",
+                f"engine.tune names {strange}, of which there is no backbone."
+                f"{did_you_mean(strange, known)}",
                 hint=f"The run's backbones read {', '.join(known)}.",
             )
-        return tunings
 
     def __getitem__(self, modality: str) -> Tuning:
         return self.own.get(modality, self.shared)
@@ -114,6 +114,6 @@ def _invalid(text: str) -> ConfigError:
     return ConfigError(
         f"engine.tune = {text!r} is not valid."
         + (" Adapters are not combined with another way." if "lora" in text else ""),
-        hint="Give full, head, last:N, gradual, gradual:N or lora; for several backbones also "
+        hint="Give full, head, last=N, gradual, gradual=N or lora; for several backbones also "
         "MODALITY=WAY,MODALITY=WAY.",
     )

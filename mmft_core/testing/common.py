@@ -88,5 +88,6 @@ def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:
 
 CHECKS = (build_path_resolves, extras_are_declared)
 OPTION_CHECKS = (options_are_frozen_and_documented,)
+"""Of what has options."""
 PART_CHECKS = (defaults_are_settings,)
 """Of what a run is made of."""

@@ -14,7 +14,6 @@ from mmft_core import cpus
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tunings
 from mmft_core.precision import choose_precision
 
 
@@ -41,7 +40,7 @@ def make_accelerator(
     # Accelerate brings processes without GPUs together only if it is told to use the CPU.
     alone = processes.several() and not torch.accelerator.is_available()
     cpu = config.device == "cpu" or alone
-    gradual = Tunings.parse(config.tune).changes
+    gradual = config.tuning.changes
     device = PartialState(cpu=cpu).device
     precision = choose_precision(config.precision, device)
     if config.precision == "auto":  # What the main process has measured holds for all of them.

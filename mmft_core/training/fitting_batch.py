@@ -37,10 +37,11 @@ def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
         size = f"--batch-size {-(-config.batch_size // parts)}"
     else:
         size = f"--set engine.batch_total={config.batch_total / parts:g}"
+    passes = parts * config.gradient_accumulation_steps
     return OutOfMemoryError(
         message,
-        hint=f"{size} --set engine.accumulate={config.accumulate * parts} fits, and takes "
-        f"optimizer steps of the same size.{_savings(engine)}",
+        hint=f"{size} --set engine.gradient_accumulation_steps={passes} fits, and takes optimizer "
+        f"steps of the same size.{_savings(engine)}",
     )
 
 

@@ -65,7 +65,7 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
     if not roles:
         raise IncompatibleError(
             "engine.tune = 'lora': the backbone has no layers that take adapters.",
-            hint="Choose full, head, last:N or gradual.",
+            hint="Choose full, head, last=N or gradual.",
         )
     known = (*roles, "all")
     for target in targets:

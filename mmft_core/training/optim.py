@@ -1,70 +1,68 @@
-"""Optimizer, learning-rate schedule and precision, from the engine's configuration."""
+"""Optimizer and learning-rate schedule, as plugins build them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from typing import Any, TypeVar
 
-from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from mmft_core.contracts import Task
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tunings
+from mmft_core.contracts import OptimizerContext, ScheduleContext, Task
+from mmft_core.errors import MmftError, PluginError
+from mmft_core.planning.plan import Part, Recipe
+from mmft_core.plugin_errors import told
 from mmft_core.training.tuning import parameter_groups
 
-
-def build_optimizer(task: Task, config: EngineConfig) -> Optimizer:
-    """Make the optimizer over all parameters; those that are frozen get no gradient."""
-    groups = parameter_groups(
-        task, config.lr, config.weight_decay, config.layer_decay, config.fresh_lr
-    )
-    if config.optimizer == "sgd":
-        # The fused one knows no shards, and no momentum that sets in later.
-        plain = config.parallel == "fsdp" or Tunings.parse(config.tune).changes
-        return SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=not plain)
-    kind = AdamW if config.optimizer == "adamw" else Adam
-    return kind(groups, lr=config.lr, fused=True)
+T = TypeVar("T")
 
 
-def build_schedule(optimizer: Optimizer, config: EngineConfig, total_steps: int) -> LambdaLR:
-    """Make the schedule: every group's rate is its own peak times one factor of the step."""
-    return LambdaLR(optimizer, lr_factor(config.schedule, config.warmup, total_steps))
+def build_optimizer(task: Task, recipe: Recipe) -> Optimizer:
+    """Make the optimizer over all parameters; those that are frozen get no gradient.
 
-
-def current_lr(schedule: LambdaLR, config: EngineConfig) -> float:
-    """What has become of `engine.lr`; groups of parameters may have rates of their own beside."""
-    factor = schedule.get_last_lr()[0] / schedule.base_lrs[0]
-    return float(config.lr * factor)
-
-
-def lr_factor(schedule: str, warmup: float, total_steps: int) -> Callable[[int], float]:
-    """Return the factor on the peak learning rate at each step.
-
-    "one-cycle" rises from 1/25 over 30% of the steps and falls to 1e-4 of that, both along half a
-    cosine (Smith and Topin, 2018, "Super-Convergence"); it brings its own warm-up. The others rise
-    linearly over the warm-up, then fall along half a cosine or a line to 0, or stay.
+    Raises:
+        PluginError: it cannot be built, is something else, or leaves parameters out.
     """
-    warmup_steps = round(warmup * total_steps)
-
-    def one_cycle(step: int) -> float:
-        top = max(1.0, 0.3 * total_steps)
-        if step < top:
-            return _half_cosine(1 / 25, 1.0, step / top)
-        return _half_cosine(1.0, 1e-4 / 25, (step - top) / max(1.0, total_steps - top))
-
-    def warmed(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / (warmup_steps + 1)
-        done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-        return {
-            "cosine": _half_cosine(1.0, 0.0, done),
-            "linear": 1.0 - done,
-            "constant": 1.0,
-        }[schedule]
-
-    return one_cycle if schedule == "one-cycle" else warmed
+    config = recipe.engine
+    groups = parameter_groups(
+        task, config.lr, config.weight_decay, config.layer_decay, config.head_lr
+    )
+    wanted = {id(parameter) for group in groups for parameter in group["params"]}
+    context = OptimizerContext(groups=groups, lr=config.lr)
+    optimizer = _build(recipe.optimizer, context, Optimizer)
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if held != wanted:
+        raise _fault(recipe.optimizer, f"holds {len(held)} of {len(wanted)} parameters")
+    return optimizer
 
 
-def _half_cosine(start: float, end: float, done: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> LRScheduler:
+    """Make the schedule of an optimizer's learning rates.
+
+    Raises:
+        PluginError: it cannot be built, or is something else.
+    """
+    warmup = round(recipe.engine.warmup * total_steps)
+    context = ScheduleContext(optimizer=optimizer, total_steps=total_steps, warmup_steps=warmup)
+    return _build(recipe.schedule, context, LRScheduler)
+
+
+def _build(part: Part[Any], context: Any, wanted: type[T]) -> T:
+    component = part.component
+    try:
+        built = component.build(part.options, context)
+    except MmftError:
+        raise
+    except Exception as error:  # Such as torch's of an option out of range.
+        package = component.spec.build.partition(":")[0].partition(".")[0]
+        raise _fault(part, f"cannot be built: {told(error, package)}") from error
+    if not isinstance(built, wanted):
+        raise _fault(part, f"built a {type(built).__name__}, not a torch {wanted.__name__}")
+    return built
+
+
+def _fault(part: Part[Any], what: str) -> PluginError:
+    component = part.component
+    return PluginError(
+        f"The {component.kind} '{component.qualified}' {what}.",
+        hint=f"This is a fault of {component.distribution} {component.version}.",
+    )

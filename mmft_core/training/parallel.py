@@ -21,7 +21,6 @@ from mmft_core.contracts.returned import outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import IncompatibleError
 from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tunings
 
 
 class Parallel(ABC):
@@ -46,20 +45,23 @@ class Parallel(ABC):
         """The loss of this process's share of a forward pass."""
 
     @abstractmethod
-    def passing(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Around a forward and a backward pass: of a step's last, gradients are averaged."""
+    def no_sync(self, enabled: bool) -> contextlib.AbstractContextManager[None]:
+        """Around a forward and a backward pass: if enabled, gradients stay each process's own.
+
+        The last pass of a step is without, and averages them over the processes.
+        """
 
     @abstractmethod
-    def publish(self, source: nn.Module) -> None:
-        """Bring weights into the task that is judged and kept.
+    def update_eval_model(self, source: nn.Module) -> None:
+        """Bring weights into the task that is evaluated and kept.
 
         Args:
             source: what was trained, or its average.
         """
 
     @abstractmethod
-    def rest(self) -> None:
-        """The task that is judged and kept is not needed for now."""
+    def offload(self) -> None:
+        """Offload the evaluation copy to the CPU."""
 
 
 class Replicated(Parallel):
@@ -77,24 +79,25 @@ class Replicated(Parallel):
         return loss
 
     @contextlib.contextmanager
-    def passing(self, *, last: bool) -> Iterator[None]:
-        with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+    def no_sync(self, enabled: bool) -> Iterator[None]:
+        with self.accelerator.no_sync(self.model) if enabled else contextlib.nullcontext():
             yield
 
-    def publish(self, source: nn.Module) -> None:
-        """What is judged is what is trained, or its average."""
+    def update_eval_model(self, source: nn.Module) -> None:
+        """What is evaluated is what is trained, or its average."""
 
-    def rest(self) -> None:
-        """It is needed."""
+    def offload(self) -> None:
+        """There is no copy."""
 
 
 class Sharded(Parallel):
     """Parameters, their gradients and the optimizer's state in shards, by torch's FSDP2.
 
-    What is trained is a twin of the task. So the task itself stays an ordinary module, which is
-    filled whenever it is to be judged or kept, and nothing else knows of shards. Blocks are the
-    units that are put together for their turn; backbones tell them by their layers, which
-    Accelerate would have to be told by the names of classes.
+    What is trained is a copy of the task. The task itself stays an ordinary module, which is filled
+    whenever it is to be evaluated or kept. A module in shards could not be evaluated here: each of
+    its forward passes is done by all processes together, and these have unequal numbers of batches
+    in evaluation, and of tokens in generation. Accelerate's FSDP has the same bounds, and has to be
+    told the blocks by the names of classes; here backbones tell them by their layers.
     """
 
     def __init__(self, task: Task, accelerator: Accelerator) -> None:
@@ -118,16 +121,16 @@ class Sharded(Parallel):
         return loss
 
     @contextlib.contextmanager
-    def passing(self, *, last: bool) -> Iterator[None]:
+    def no_sync(self, enabled: bool) -> Iterator[None]:
         assert isinstance(self.model, FSDPModule)
-        self.model.set_requires_gradient_sync(last)
+        self.model.set_requires_gradient_sync(not enabled)
         yield
-        for scalar in _scalars(self.trained) if last else ():
+        for scalar in () if enabled else _scalars(self.trained):
             if scalar.grad is not None:
                 dist.all_reduce(scalar.grad.div_(processes.count()))
 
     @torch.no_grad()
-    def publish(self, source: nn.Module) -> None:
+    def update_eval_model(self, source: nn.Module) -> None:
         self.task.to(self.accelerator.device)
         kept = self.task.state_dict()
         for name, tensor in source.state_dict().items():
@@ -136,7 +139,7 @@ class Sharded(Parallel):
             if name in kept:
                 kept[name].copy_(whole)
 
-    def rest(self) -> None:
+    def offload(self) -> None:
         self.task.to("cpu")
 
 
@@ -192,7 +195,7 @@ def make_parallel(task: Task, config: EngineConfig, accelerator: Accelerator) ->
     """
     if config.parallel == "ddp" or not processes.several():
         return Replicated(task, accelerator)
-    if Tunings.parse(config.tune).changes:
+    if config.tuning.changes:
         raise IncompatibleError(
             f"engine.tune = '{config.tune}' changes what is trained, which shards do not follow.",
             hint="Give engine.parallel=ddp, or another --tune.",

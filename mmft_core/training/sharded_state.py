@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from mmft_core.errors import IncompatibleError
 from mmft_core.training import kept_weights, sharded_checkpoint
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ def save(training: TrainingState, folder: Path) -> None:
     """Write a checkpoint, on all processes together.
 
     Raises:
+        IncompatibleError: the optimizer's state is not in shards as its weights are.
         StorageError: it cannot be written.
     """
     scaler = training.accelerator.scaler
+    _check_shapes(training)
     moments = {
         name: {key: _scalar(value) for key, value in values.items()}
         for name, values in _optimizer(training)
@@ -98,6 +101,21 @@ def _optimizer(training: TrainingState) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, parameter in training.trained.named_parameters():
         if parameter in state:
             yield name, state[parameter]
+
+
+def _check_shapes(training: TrainingState) -> None:
+    """Raises:
+    IncompatibleError: the optimizer keeps tensors of other shapes than its weights have.
+    """
+    parameters = dict(training.trained.named_parameters())
+    for name, values in _optimizer(training):
+        for key, value in values.items():
+            if _scalar(value) is None and value.shape != parameters[name].shape:
+                raise IncompatibleError(
+                    f"The optimizer's '{key}' of '{name}' has another shape than the weight, so it "
+                    "cannot be kept in shards.",
+                    hint="Give engine.parallel=ddp, or another engine.optimizer.",
+                )
 
 
 def _scalar(value: Any) -> Any:

@@ -15,8 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core.contracts import Task
 from mmft_core.distributed import processes
 from mmft_core.errors import CheckpointError, first_line
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tunings
+from mmft_core.planning.plan import Recipe
 from mmft_core.training import checkpoint, kept_weights, sharded_state, tuning
 from mmft_core.training.optim import build_optimizer, build_schedule
 from mmft_core.training.parallel import make_parallel
@@ -44,7 +43,7 @@ class Progress:
     best_step: int = 0
     evaluations_since_best: int = 0
 
-    def judged(self, value: float | None, best: bool) -> None:
+    def evaluated(self, value: float | None, best: bool) -> None:
         """Take in what an evaluation found; one without a value (None) is neither better nor
         worse than others."""
         self.evaluated_step = self.step
@@ -59,17 +58,18 @@ class TrainingState:
     """Task, optimizer, schedule, average and progress of one training.
 
     Attributes:
-        task: as it is judged and kept.
+        task: as it is evaluated and kept.
         parallel: how it is trained, on however many processes.
         trained: holds the parameters that training changes; the task itself, unless it is sharded.
         optimizer: as Accelerate wraps it.
     """
 
     def __init__(
-        self, task: Task, config: EngineConfig, accelerator: Accelerator, total_steps: int
+        self, task: Task, recipe: Recipe, accelerator: Accelerator, total_steps: int
     ) -> None:
+        config = recipe.engine
         self.accelerator, self.progress = accelerator, Progress()
-        self.tunings = Tunings.parse(config.tune)
+        self.tunings = config.tuning
         self.task = task.to(accelerator.device)
         self.parallel = make_parallel(task, config, accelerator)
         self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
@@ -79,35 +79,34 @@ class TrainingState:
         if not self.tunings.changes:
             tuning.apply(self.trained, self.tunings, 0)  # DDP looks at it when it wraps the task.
         self.parallel.wrap(self.ema)
-        self.raw_optimizer = build_optimizer(self.trained, config)
-        self.schedule = build_schedule(self.raw_optimizer, config, total_steps)
+        self.raw_optimizer = build_optimizer(self.trained, recipe)
+        # A group may have a peak of its own, so what became of `engine.lr` is told by the share.
+        self.lr, self._peak = config.lr, float(self.raw_optimizer.param_groups[0]["lr"])
+        self.schedule = build_schedule(self.raw_optimizer, recipe, total_steps)
         self.optimizer = accelerator.prepare(self.raw_optimizer)
 
     @property
-    def judged(self) -> Task:
+    def eval_model(self) -> Task:
         """The task that is evaluated and kept: the averaged one where there is one."""
         if self.ema is None or self.trained is not self.task:
             return self.task
         assert isinstance(self.ema.module, Task)
         return self.ema.module
 
-    def publish(self) -> None:
-        """Bring what was trained so far into the task that is judged."""
-        self.parallel.publish(self.trained if self.ema is None else self.ema.module)
+    @property
+    def current_lr(self) -> float:
+        """What has become of `engine.lr`; groups of parameters may have rates of their own."""
+        return self.lr * float(self.raw_optimizer.param_groups[0]["lr"]) / self._peak
+
+    def update_eval_model(self) -> None:
+        """Bring what was trained so far into the model that is evaluated."""
+        self.parallel.update_eval_model(self.trained if self.ema is None else self.ema.module)
 
     def train(self, epoch: int) -> None:
         """Put the task in training mode, with the layers that the epoch trains."""
-        self.parallel.rest()
+        self.parallel.offload()
         self.trained.train()
         tuning.apply(self.trained, self.tunings, epoch)
-
-    def update(self) -> None:
-        """Take the optimizer step for which the gradients are there."""
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.update_parameters(self.trained)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint.

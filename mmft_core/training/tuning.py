@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -22,7 +23,8 @@ def prepare(task: Task, config: EngineConfig) -> None:
         ConfigError: the settings are wrong, or do not suit a backbone.
         IncompatibleError: a backbone cannot be trained so.
     """
-    tunings = Tunings.of(config, task.backbones)
+    tunings = config.tuning
+    tunings.check(task.backbones)
     for modality in task.backbones:
         backbone, tuning = task.backbone(modality), tunings[modality]
         depth = len(list(backbone.layers()))
@@ -46,7 +48,7 @@ def prepare(task: Task, config: EngineConfig) -> None:
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
             "its own, and the backbone is frozen when training starts.",
-            hint="Give --tune full, --tune lora, or --tune last:1.",
+            hint="Give --tune full, --tune lora, or --tune last=1.",
         )
 
 
@@ -106,18 +108,18 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     layer_decay: float,
-    fresh_lr: float | None = None,
-) -> list[dict[str, object]]:
+    head_lr: float | None = None,
+) -> list[dict[str, Any]]:
     """Group parameters by learning rate and weight decay, for an optimizer.
 
     The k-th layer from the top of a backbone learns with `lr * layer_decay**k`, the head with
     `lr`. Parameters of at most one dimension (biases, norms) get no weight decay.
 
     Args:
-        fresh_lr: in place of `lr` for the head and for backbones that start from random weights.
+        head_lr: in place of `lr` for the head and for backbones that start from random weights.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for rate, parameter in _with_rates(task, lr, layer_decay, fresh_lr or lr):
+    for rate, parameter in _with_rates(task, lr, layer_decay, head_lr or lr):
         decay = weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [
@@ -127,12 +129,12 @@ def parameter_groups(
 
 
 def _with_rates(
-    task: Task, lr: float, layer_decay: float, fresh_lr: float
+    task: Task, lr: float, layer_decay: float, head_lr: float
 ) -> Iterator[tuple[float, nn.Parameter]]:
     seen: set[int] = set()
     for modality in task.backbones:
         backbone = task.backbone(modality)
-        top = lr if fresh_lr == lr or backbone.loaded.source != "random" else fresh_lr
+        top = lr if head_lr == lr or backbone.loaded.source != "random" else head_lr
         layers = list(backbone.layers())
         for depth, layer in enumerate(layers):
             rate = top * layer_decay ** (len(layers) - depth)
@@ -142,7 +144,7 @@ def _with_rates(
                     yield rate, parameter
     for parameter in task.parameters():
         if id(parameter) not in seen:
-            yield fresh_lr, parameter
+            yield head_lr, parameter
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics, tell_warnings
 from mmft_core.planning.callback_choice import without_callbacks
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import as_written
 from mmft_core.planning.places import TABLE, rewritten
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve, with_data
@@ -65,7 +66,8 @@ def export(
     output = wanted.place(run)
     check_output(output)
     if wanted.dataset is not None:
-        tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
+        with as_written():
+            tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
     # No processes that load data: they would be forked from one in which converters have threads.
     engine = {
         "batch_size": wanted.batch_size,
@@ -73,7 +75,8 @@ def export(
         "precision": "fp32",
         "workers": 0,
     }
-    plan = resolve(merge(tree, {"engine": engine}), registry)
+    with as_written():
+        plan = resolve(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
     dataset = _data(directory, plan, wanted, callback)

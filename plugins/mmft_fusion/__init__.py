@@ -82,8 +82,8 @@ def register_task() -> list[TaskSpec]:
         "modalities": ANY_MODALITIES,
         "partial": True,
         "default_dataset": "noisy-digits",
-        "defaults": {"engine.lr": 1e-4, "engine.fresh_lr": 1e-3, "engine.weight_decay": 0.01},
-        "scratch": {"engine.lr": 1e-3, "engine.fresh_lr": "none"},
+        "defaults": {"engine.lr": 1e-4, "engine.head_lr": 1e-3, "engine.weight_decay": 0.01},
+        "scratch": {"engine.lr": 1e-3, "engine.head_lr": "none"},
     }
     return [
         TaskSpec(
@@ -120,8 +120,8 @@ def register_task() -> list[TaskSpec]:
             writes={"text": ("generation", "prefix")},
             build="mmft_fusion.captioning:build",
             options="mmft_fusion.options:CaptioningOptions",
-            defaults={"engine.lr": 5e-5, "engine.fresh_lr": 1e-3, "engine.weight_decay": 0.01},
-            scratch={"engine.lr": 1e-3, "engine.fresh_lr": "none"},
+            defaults={"engine.lr": 5e-5, "engine.head_lr": 1e-3, "engine.weight_decay": 0.01},
+            scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
             default_dataset="digit-scenes",
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from mmft_core.cli.terminal import echo
-from mmft_core.errors import ConfigError
+from mmft_core import LauncherSpec, discover
+from mmft_core.cli.terminal import echo, echo_data
+from mmft_core.errors import ConfigError, PluginError
 from mmft_core.files import write_text
 from mmft_core.planning.options import convert
-from mmft_core.planning.trees import Tree, parse_set
-from mmft_launch import kubernetes, slurm, torchrun
-from mmft_launch.job import Job, make_job
+from mmft_core.planning.trees import parse_set
+from mmft_launch.launcher import Job, Launcher, make_job
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -34,22 +35,25 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--meet", metavar="HOST:PORT", help="Rendezvous address: one of the machines, with a free port."
 )
-@click.option("--show", is_flag=True, help="Print the torchrun command without running it.")
-@click.option("--slurm", type=_FILE, metavar="FILE", help="Write a SLURM script to this file.")
 @click.option(
-    "--kubernetes", type=_FILE, metavar="FILE", help="Write a Kubeflow TrainJob to this file."
+    "--with",
+    "launcher",
+    metavar="NAME",
+    help="What starts the processes, one of `mmft plugins --kind launcher`.  [default: torchrun]",
 )
+@click.option("--file", type=_FILE, help="Write the job file here, to be submitted.")
+@click.option("--show", is_flag=True, help="Print the command or the job file, and start nothing.")
+@click.option("--slurm", type=_FILE, metavar="FILE", help="Short for --with slurm --file FILE.")
 @click.option(
-    "--jobset", type=_FILE, metavar="FILE", help="Write a Kubernetes JobSet to this file."
+    "--kubernetes", type=_FILE, metavar="FILE", help="Short for --with kubernetes --file FILE."
 )
+@click.option("--jobset", type=_FILE, metavar="FILE", help="Short for --with jobset --file FILE.")
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting of the job file: name, cpus, memory; for SLURM also time, partition, account, "
-    "environment; for Kubernetes image, namespace, claim, mount; for a JobSet restarts. Can be "
-    "repeated.",
+    help="An option of the launcher, as `mmft plugins show NAME` lists them; can be repeated.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def launch(
@@ -57,6 +61,8 @@ def launch(
     machines: int,
     gpus: int | None,
     meet: str | None,
+    launcher: str | None,
+    file: Path | None,
     show: bool,
     slurm: Path | None,
     kubernetes: Path | None,
@@ -69,41 +75,41 @@ def launch(
     \b
     mmft launch --processes 2 -- run --task image-cls --backbone resnet50 --dataset ./photos
     mmft launch --machines 2 --meet host1:29500 -- run ...     the same on both machines
-    mmft launch --machines 2 --processes 8 --slurm job.sh --set partition=gpu -- run ... -o DIR
-    mmft launch --machines 2 --processes 8 --kubernetes job.yaml --set image=IMAGE -- run ...
+    mmft launch --machines 2 --processes 8 --with slurm --file job.sh -- run ... -o DIR
+    mmft launch --machines 2 --processes 8 --with kubernetes --file job.yaml \\
+        --set image=IMAGE -- run ... -o DIR
     """
-    job, settings = make_job(arguments, machines, processes, gpus), parse_set(assignments)
-    files = {"slurm": slurm, "kubernetes": kubernetes, "jobset": jobset}
-    wanted = {kind: file for kind, file in files.items() if file is not None}
-    if len(wanted) > 1:
-        raise ConfigError(f"Only one job file is written at a time, not {' and '.join(wanted)}.")
-    for kind, file in wanted.items():
-        write_text(file, _job_file(kind, job, settings, file))
-        start = "sbatch" if kind == "slurm" else "kubectl apply -f"
-        echo(f"Written. Submit it with: {start} {shlex.quote(str(file))}")
-        return
-    if settings:
-        raise ConfigError("--set is for job files.", hint="Give settings of the run after --.")
-    if machines > 1 and meet is None:
-        raise ConfigError(
-            f"{machines} machines need to know where to meet.",
-            hint="Give --meet HOST:PORT, the same on each of them.",
-        )
-    if show:
-        echo(torchrun.show(job, meet))
+    short = {"slurm": slurm, "kubernetes": kubernetes, "jobset": jobset}
+    wanted = [(name, own) for name, own in short.items() if own is not None]
+    if len(wanted) + (launcher is not None or file is not None) > 1:
+        raise ConfigError("Only one job file is written at a time.")
+    name, file = wanted[0] if wanted else (launcher or "torchrun", file)
+    job = make_job(arguments, machines, processes, gpus, meet)
+    chosen = _launcher(name, job, assignments)
+    if file is not None:
+        write_text(file, chosen.text(file))
+        echo(f"Written. Submit it with: {chosen.submit} {shlex.quote(str(file))}")
+    elif show:
+        echo_data(chosen.text(), nl=False)
     else:
-        sys.exit(torchrun.start(job, meet))
+        sys.exit(chosen.start())
 
 
-def _job_file(kind: str, job: Job, settings: Tree, file: Path) -> str:
-    if kind == "slurm":
-        if "time" in settings:  # Which TOML takes for a time of the day.
-            settings = {**settings, "time": str(settings["time"])}
-        return slurm.script(job, convert(settings, slurm.SlurmSettings, "slurm"), file)
-    if "image" not in settings:
-        raise ConfigError(
-            "Kubernetes needs a container image with mmft in it.", hint="Give --set image=IMAGE."
+def _launcher(name: str, job: Job, assignments: tuple[str, ...]) -> Launcher:
+    """Raises:
+    UnknownComponentError, AmbiguousNameError: there is no such launcher, or several.
+    ConfigError: one of its options is wrong.
+    PluginError: the plugin built something else.
+    """
+    component = discover().get(LauncherSpec, name)
+    # TOML takes 12:00:00 for a time of the day.
+    settings = {
+        key: str(value) if isinstance(value, dt.time) else value
+        for key, value in parse_set(assignments).items()
+    }
+    built = component.build(convert(settings, component.options_type(), component.name), job)
+    if not isinstance(built, Launcher):
+        raise PluginError(
+            f"Launcher '{component.qualified}' built a {type(built).__name__}, not a Launcher."
         )
-    if kind == "kubernetes":
-        return kubernetes.train_job(job, convert(settings, kubernetes.KubernetesSettings, kind))
-    return kubernetes.job_set(job, convert(settings, kubernetes.JobSetSettings, kind))
+    return built

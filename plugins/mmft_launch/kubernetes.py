@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
 from mmft_core.errors import ConfigError
-from mmft_launch.job import PORT, Job
+from mmft_launch.launcher import PORT, Job, Launcher
+from mmft_launch.options import JobSetOptions, KubernetesOptions
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,40}[a-z0-9])?")
 _NODE = "node"
 """What Kubeflow's torch runtime calls its job and its container; ours is called so, too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class KubernetesSettings:
-    """What Kubernetes wants to know.
+class _Kubernetes(Launcher):
+    submit = "kubectl apply -f"
 
-    Attributes:
-        image: of the container, with mmft in it.
-        claim: a persistent volume claim for data and runs that all machines can write
-            (ReadWriteMany).
-        mount: where it is found in the container; relative paths of the run lead there.
-        cpus: of each process.
-        memory: of each machine, as "64Gi"; None for the cluster's default.
-    """
-
-    image: str
-    name: str = "mmft"
-    namespace: str | None = None
-    claim: str | None = None
-    mount: str = "/data"
-    cpus: int = 4
-    memory: str | None = None
+    def __init__(self, options: Any, job: Job) -> None:
+        """Raises:
+        ConfigError: there is no image.
+        """
+        if not options.image:
+            raise ConfigError(
+                "Kubernetes needs a container image with mmft in it.",
+                hint="Give --set image=IMAGE.",
+            )
+        self.options, self.job = options, job
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobSetSettings(KubernetesSettings):
-    """What a JobSet is told besides; for a TrainJob it is the runtime's affair.
-
-    Attributes:
-        restarts: so often a job that failed is started again, and goes on.
-    """
-
-    restarts: int = 3
+class TrainJob(_Kubernetes):
+    def text(self, file: Path | None = None) -> str:
+        return _train_job(self.job, self.options)
 
 
-def train_job(job: Job, settings: KubernetesSettings) -> str:
+class JobSet(_Kubernetes):
+    def text(self, file: Path | None = None) -> str:
+        return _job_set(self.job, self.options)
+
+
+def _train_job(job: Job, settings: KubernetesOptions) -> str:
     """A TrainJob on Kubeflow's runtime "torch-distributed", which tells torchrun who is there.
 
     Raises:
@@ -74,7 +67,7 @@ def train_job(job: Job, settings: KubernetesSettings) -> str:
     return _dump("trainer.kubeflow.org/v1alpha1", "TrainJob", settings, spec)
 
 
-def job_set(job: Job, settings: JobSetSettings) -> str:
+def _job_set(job: Job, settings: JobSetOptions) -> str:
     """A JobSet: one job with a pod for each machine, which find each other by the first's name.
 
     Raises:
@@ -117,11 +110,11 @@ def job_set(job: Job, settings: JobSetSettings) -> str:
     return _dump("jobset.x-k8s.io/v1alpha2", "JobSet", settings, spec)
 
 
-def _script(job: Job, torchrun: str, settings: KubernetesSettings) -> str:
+def _script(job: Job, torchrun: str, settings: KubernetesOptions) -> str:
     return job.shell(torchrun, settings.cpus, settings.mount if settings.claim else None)
 
 
-def _storage(settings: KubernetesSettings) -> dict[str, Any]:
+def _storage(settings: KubernetesOptions) -> dict[str, Any]:
     """Volumes and where they are found: memory that processes share, and data and runs."""
     volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
@@ -132,7 +125,7 @@ def _storage(settings: KubernetesSettings) -> dict[str, Any]:
     return {"volumes": volumes, "containers": [{"name": _NODE, "volumeMounts": mounts}]}
 
 
-def _resources(job: Job, settings: KubernetesSettings) -> dict[str, Any]:
+def _resources(job: Job, settings: KubernetesOptions) -> dict[str, Any]:
     asked: dict[str, Any] = {"cpu": settings.cpus * job.processes}
     if settings.memory is not None:
         asked["memory"] = settings.memory
@@ -140,7 +133,7 @@ def _resources(job: Job, settings: KubernetesSettings) -> dict[str, Any]:
     return {"requests": asked | gpus, **({"limits": gpus} if gpus else {})}
 
 
-def _dump(version: str, kind: str, settings: KubernetesSettings, spec: dict[str, Any]) -> str:
+def _dump(version: str, kind: str, settings: KubernetesOptions, spec: dict[str, Any]) -> str:
     if not _NAME.fullmatch(settings.name):
         raise ConfigError(
             f"--name {settings.name} is no name that Kubernetes accepts.",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmft_core.errors import ConfigError
-from mmft_launch.job import PORT, Job
+from mmft_launch.launcher import PORT, Job, Launcher
+from mmft_launch.options import SlurmOptions
 
 _TIME = re.compile(r"(\d+-)?\d{1,3}(:\d{2}){0,2}")
 
@@ -26,27 +26,17 @@ head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 {call}"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SlurmSettings:
-    """What SLURM wants to know.
+class Slurm(Launcher):
+    submit = "sbatch"
 
-    Attributes:
-        time: the limit, as SLURM writes it: minutes, HH:MM:SS or D-HH:MM:SS.
-        cpus: of each process.
-        memory: of each machine, as "64G"; None for the cluster's default.
-        environment: a virtual environment to activate, on storage that all machines share.
-    """
+    def __init__(self, options: SlurmOptions, job: Job) -> None:
+        self.options, self.job = options, job
 
-    name: str = "mmft"
-    time: str = "24:00:00"
-    partition: str | None = None
-    account: str | None = None
-    cpus: int = 8
-    memory: str | None = None
-    environment: str | None = None
+    def text(self, file: Path | None = None) -> str:
+        return _script(self.job, self.options, file.name if file else "FILE")
 
 
-def script(job: Job, settings: SlurmSettings, file: Path) -> str:
+def _script(job: Job, settings: SlurmOptions, name: str) -> str:
     """The job script.
 
     Raises:
@@ -87,7 +77,7 @@ def script(job: Job, settings: SlurmSettings, file: Path) -> str:
     )
     return _SCRIPT.format(
         directives="\n".join(lines),
-        file=file.name,
+        file=name,
         setup=f"source {activate}\n" if activate else "",
         call=job.shell(torchrun, settings.cpus),
     )

@@ -8,61 +8,70 @@ import os
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from mmft_core import cpus
-from mmft_launch.job import Job
+from mmft_core.errors import ConfigError
+from mmft_core.registry import NoOptions
+from mmft_launch.launcher import Job, Launcher
 
 
-def line(job: Job, meeting_point: str | None = None) -> list[str]:
-    """The command that starts a job's processes on a machine.
+class Torchrun(Launcher):
+    """The processes of this machine; the other machines are given the same command."""
 
-    Args:
-        meeting_point: HOST:PORT of any of the machines, where there are several.
-    """
-    meeting = (
-        ["--standalone"]
-        if job.machines == 1
-        else [
-            f"--nnodes={job.machines}",
-            "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={meeting_point}",
-            "--rdzv-id=mmft",
-        ]
-    )
-    return ["torchrun", *meeting, f"--nproc-per-node={job.processes}"]
+    def __init__(self, options: NoOptions, job: Job) -> None:
+        """Raises:
+        ConfigError: there are several machines, and nobody said where they meet.
+        """
+        if job.machines > 1 and job.meet is None:
+            raise ConfigError(
+                f"{job.machines} machines need to know where to meet.",
+                hint="Give --meet HOST:PORT, the same on each of them.",
+            )
+        self.job = job
 
+    def text(self, file: Path | None = None) -> str:
+        return shlex.join(["torchrun", *self._arguments()]) + "\n"
 
-def show(job: Job, meeting_point: str | None = None) -> str:
-    """The whole command, to be copied into a shell."""
-    return shlex.join([*line(job, meeting_point), "-m", "mmft_core", *job.arguments])
+    def start(self) -> int:
+        """Start the processes and wait for their end.
 
+        They speak for themselves, so torchrun's own account of how they ended is left out.
 
-def start(job: Job, meeting_point: str | None = None) -> int:
-    """Start a job's processes on this machine and wait for their end.
+        Returns:
+            0 if all is well, or the exit code of the process that failed first.
+        """
+        from torch.distributed.elastic.multiprocessing import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.run import parse_args, run
 
-    They speak for themselves, so torchrun's own account of how they ended is left out.
+        logging.disable(logging.CRITICAL)
+        # It imports a module of its own that is on its way out.
+        warnings.filterwarnings("ignore", module="torch.distributed")
+        wanted = {"OMP_NUM_THREADS": str(_threads(self.job)), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+        with _environment(wanted):
+            try:
+                run(parse_args(self._arguments()))  # type: ignore[no-untyped-call]
+            except ChildFailedError as error:
+                _, failure = error.get_first_failure()
+                return failure.exitcode if failure.exitcode > 0 else 1
+            except SignalException as error:
+                return 128 + error.sigval.value
+        return 0
 
-    Returns:
-        the exit code: 0 if all is well, or that of the process that failed first.
-    """
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    arguments = [*line(job, meeting_point)[1:], "-m", "mmft_core", *job.arguments]
-    logging.disable(logging.CRITICAL)
-    # It imports a module of its own that is on its way out.
-    warnings.filterwarnings("ignore", module="torch.distributed")
-    wanted = {"OMP_NUM_THREADS": str(_threads(job)), "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    with _environment(wanted):
-        try:
-            run(parse_args(arguments))  # type: ignore[no-untyped-call]
-        except ChildFailedError as error:
-            _, failure = error.get_first_failure()
-            return failure.exitcode if failure.exitcode > 0 else 1
-        except SignalException as error:
-            return 128 + error.sigval.value
-    return 0
+    def _arguments(self) -> list[str]:
+        meeting = (
+            ["--standalone"]
+            if self.job.machines == 1
+            else [
+                f"--nnodes={self.job.machines}",
+                "--rdzv-backend=c10d",
+                f"--rdzv-endpoint={self.job.meet}",
+                "--rdzv-id=mmft",
+            ]
+        )
+        processes = f"--nproc-per-node={self.job.processes}"
+        return [*meeting, processes, "-m", "mmft_core", *self.job.arguments]
 
 
 def _threads(job: Job) -> int:

@@ -46,11 +46,11 @@ def register_task() -> list[TaskSpec]:
             options="mmft_retrieval.options:ContrastiveOptions",
             defaults={
                 "engine.lr": 5e-5,
-                "engine.fresh_lr": 1e-3,
+                "engine.head_lr": 1e-3,
                 "engine.weight_decay": 0.05,
                 "engine.batch_size": 128,
             },
-            scratch={"engine.lr": 1e-3, "engine.fresh_lr": "none"},
+            scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
             default_dataset="digit-scenes",
             default_metrics=("pair-recall",),
             monitor="pair-recall/at-1",

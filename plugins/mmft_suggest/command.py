@@ -59,7 +59,7 @@ _FLAGS = {
     show_default=True,
     help="Samples on which the backbones are compared.",
 )
-@click.option("--tune", metavar="full|head|last:N|lora", help="Which weights the run would train.")
+@click.option("--tune", metavar="full|head|last=N|lora", help="Which weights the run would train.")
 @click.option("--epochs", type=int, help="Epochs of the run, for the estimate of its time.")
 @click.option("--batch-size", type=int, help="Samples per forward pass.")
 @click.option("--seed", type=int, help="Random seed for the choice of samples.")

@@ -95,7 +95,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
     rate = _training_rate(plan, task, train)
     cuda = torch.cuda.is_available() and plan.engine.device != "cpu"
     steps = plan.engine.steps
-    window = plan.engine.batch_size * plan.engine.accumulate
+    window = plan.engine.batch_size * plan.engine.gradient_accumulation_steps
     seen = steps * window if steps else plan.engine.epochs * len(train)
     return Measured(
         name=candidate.name,
@@ -135,7 +135,7 @@ def _training_rate(plan: Plan, task: Task, train: Split) -> float:
             task,
             PreparedSplit(train, task.processors, task.codec, train=True, seed=config.seed),
             None,
-            config,
+            replace(plan, engine=config),
             metrics={},
             monitor=Monitor(name="loss", higher_is_better=False),
             accelerator=make_accelerator(config, partial=plan.task.spec.partial),

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mmft_core.errors import MmftError
-from mmft_core.testing import backbones, commands, common, datasets, metrics, plugin_checks, tasks
+from mmft_core.testing import (
+    backbones,
+    commands,
+    common,
+    datasets,
+    metrics,
+    optimizers,
+    plugin_checks,
+    schedules,
+    tasks,
+)
 
 EXPECTED = {
     # What a plugin declares.
@@ -190,6 +200,15 @@ EXPECTED = {
     "broken_commands/silent-subcommand": [
         ("says_what_it_does", "silent-subcommand inner has no help text")
     ],
+    # Optimizers and schedules.
+    "broken_training/no-optimizer": [("lowers_a_loss", "built a OptimizerContext, not an Opt")],
+    "broken_training/matrices-only": [("lowers_a_loss", "does not hold all parameters")],
+    "broken_training/ascends": [("lowers_a_loss", "in 20 steps the loss went from")],
+    "broken_training/forgets": [("goes_on_from_a_checkpoint", "it takes another step")],
+    "broken_training/no-schedule": [("sets_every_rate", "built a ScheduleContext, not an LRSch")],
+    "broken_training/one-rate": [("sets_every_rate", "groups have .* of their peaks")],
+    "broken_training/below-zero": [("sets_every_rate", "the learning rate is -1.* of its peak")],
+    "broken_training/starts-again": [("goes_on_from_a_checkpoint", "the learning rates are")],
     # Metrics.
     "broken_metrics/not-a-metric": [("gives_finite_figures", "built a function, not a Metric")],
     "broken_metrics/tensor-figure": [("gives_finite_figures", r"the figure '' is tensor\(0.5")],
@@ -212,6 +231,7 @@ KINDS = (
     "broken_tasks",
     "broken_metrics",
     "broken_commands",
+    "broken_training",
 )
 
 PARAMS = {param.id: param.values[0] for param in plugin_checks("sound", *KINDS, prefer=["mean"])}
@@ -235,8 +255,8 @@ def test_no_broken_component_is_forgotten_here() -> None:
 
 
 def test_every_check_has_rejected_something() -> None:
-    kinds = (common, backbones, datasets, tasks, metrics, commands)
-    lists = ("PLUGIN_CHECKS", "CHECKS", "PART_CHECKS", "BUNDLED_CHECKS")
+    kinds = (common, backbones, datasets, tasks, metrics, commands, optimizers, schedules)
+    lists = ("PLUGIN_CHECKS", "CHECKS", "OPTION_CHECKS", "PART_CHECKS", "BUNDLED_CHECKS")
     checks = {c.__name__ for kind in kinds for name in lists for c in getattr(kind, name, ())}
     assert {check for cases in EXPECTED.values() for check, _ in cases} == checks
 

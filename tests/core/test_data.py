@@ -22,7 +22,7 @@ from mmft_core.errors import DataError, SampleError
 SIZES = {
     "size": st.integers(1, 200),
     "batch_size": st.integers(1, 32),
-    "accumulate": st.integers(1, 4),
+    "accumulation_steps": st.integers(1, 4),
     "seed": st.integers(0, 2**32),
 }
 
@@ -46,11 +46,11 @@ class TestWindows:
         window_sizes = [windows.window_size(step) for step in steps]
         assert sum(window_sizes) == sizes["size"]
         assert max(window_sizes) - min(window_sizes) <= 1
-        assert max(window_sizes) <= sizes["batch_size"] * sizes["accumulate"]
+        assert max(window_sizes) <= sizes["batch_size"] * sizes["accumulation_steps"]
         for step in steps:
             passes = [len(keys) for keys in windows.micro_batches(step)]
             assert sum(passes) == windows.window_size(step)
-            assert len(passes) == windows.passes(step) <= sizes["accumulate"]
+            assert len(passes) == windows.passes(step) <= sizes["accumulation_steps"]
             assert max(passes) - min(passes) <= 1
             assert 0 < max(passes) <= sizes["batch_size"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -9,7 +10,13 @@ import pytest
 from msgspec import Meta
 
 from mmft_core.errors import ConfigError
-from mmft_core.planning.options import convert, describe, option_names
+from mmft_core.planning.options import (
+    RenamedOptionWarning,
+    as_written,
+    convert,
+    describe,
+    option_names,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +94,18 @@ def test_one_sentence_names_key_value_and_what_is_expected(given, sentence: str)
 
 @dataclass(frozen=True, kw_only=True)
 class Renamed:
-    channels: Annotated[int, Meta(ge=1, extra={"formerly": ("width", "planes")})] = 64
+    head_lr: Annotated[float, Meta(gt=0, extra={"formerly": ("fresh_lr", "new_lr")})] = 0.5
+    inner: Options = field(default_factory=Options)
 
 
-def test_an_option_is_still_read_by_its_earlier_names() -> None:
-    assert convert({"width": 8}, Renamed, "backbone.image") == Renamed(channels=8)
-    assert convert({"channels": 3, "planes": 8}, Renamed, "backbone.image").channels == 8
-    assert "planes" in option_names(Renamed)
-    with pytest.raises(ConfigError, match="backbone.image.channels = 0 is not valid"):
-        convert({"width": 0}, Renamed, "backbone.image")
+def test_a_former_name_works_and_is_told() -> None:
+    with pytest.warns(RenamedOptionWarning, match=r"x\.fresh_lr is now called x\.head_lr\."):
+        assert convert({"fresh_lr": 0.25}, Renamed, "x") == Renamed(head_lr=0.25)
+    assert {"head_lr", "new_lr"} <= option_names(Renamed)
+    with pytest.raises(ConfigError, match="Both are set"):
+        convert({"fresh_lr": 0.25, "head_lr": 0.5}, Renamed, "x")
+    with warnings.catch_warnings(), as_written():
+        warnings.simplefilter("error", UserWarning)
+        assert convert({"fresh_lr": 0.25}, Renamed, "x") == Renamed(head_lr=0.25)
+    with pytest.raises(ConfigError, match=r"x\.head_lr = -1 is not valid"), as_written():
+        convert({"fresh_lr": -1}, Renamed, "x")

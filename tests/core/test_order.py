@@ -12,15 +12,19 @@ from mmft_core.batches.windows import CountedWindows
 SHAPES = {
     "sizes": st.lists(st.integers(0, 500), min_size=1, max_size=300),
     "batch_size": st.integers(1, 16),
-    "accumulate": st.integers(1, 3),
+    "accumulation_steps": st.integers(1, 3),
     "seed": st.integers(0, 100),
 }
 
 
-def passes(sizes, batch_size, accumulate, seed, *, epoch=0, arranged=True) -> list[list[int]]:
+def passes(
+    sizes, batch_size, accumulation_steps, seed, *, epoch=0, arranged=True
+) -> list[list[int]]:
     """The indices of each forward pass of an epoch."""
     arrangement = BySize(sizes) if arranged else None
-    windows = CountedWindows(len(sizes), batch_size, accumulate, seed, arrangement=arrangement)
+    windows = CountedWindows(
+        len(sizes), batch_size, accumulation_steps, seed, arrangement=arrangement
+    )
     first = epoch * windows.steps_per_epoch
     steps = range(first, first + windows.steps_per_epoch)
     return [[i for _, i in keys] for step in steps for keys in windows.micro_batches(step)]

@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core import BackboneSpec, Component, DatasetSpec, MetricSpec, Registry, TaskSpec
+from mmft_core import (
+    BackboneSpec,
+    Component,
+    DatasetSpec,
+    MetricSpec,
+    OptimizerSpec,
+    Registry,
+    ScheduleSpec,
+    TaskSpec,
+)
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
+from mmft_core.planning.layers import combine
+from mmft_core.planning.options import RenamedOptionWarning
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import dump_toml, merge, nest, parse_set
@@ -22,7 +33,7 @@ SPECS = (
         modality="image",
         options=IMAGE_OPTIONS,
         defaults={"engine.lr": 1e-4, "engine.epochs": 7},
-        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50},
+        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
         summary="",
         build="a:b",
     ),
@@ -89,6 +100,14 @@ SPECS = (
     MetricSpec(name="accuracy", measures="classes", summary="", build="a:b"),
     MetricSpec(name="f1", measures="classes", summary="", build="a:b"),
     MetricSpec(name="bleu", measures="text", summary="", build="a:b"),
+    OptimizerSpec(
+        name="adamw", options="mmft_optimizers.options:AdamOptions", summary="", build="a:b"
+    ),
+    OptimizerSpec(
+        name="sgd", options="mmft_optimizers.options:SgdOptions", summary="", build="a:b"
+    ),
+    ScheduleSpec(name="cosine", summary="", build="a:b"),
+    ScheduleSpec(name="constant", summary="", build="a:b"),
 )
 REGISTRY = Registry(
     tuple(Component(spec=s, plugin="acme", distribution="acme", version="1") for s in SPECS)
@@ -128,11 +147,33 @@ class TestDefaults:
         assert plan("backbone.weights=none").engine.weight_decay == 0.5
         assert plan("engine.weight_decay=0.1").from_scratch().engine.weight_decay == 0.1
 
+    @pytest.mark.parametrize("setting", ["optimizer=sgd", "optimizer.name=sgd"])
+    def test_an_optimizer_has_options_and_is_named_in_several_ways(self, setting: str) -> None:
+        named = plan("engine.optimizer=sgd")
+        assert named.optimizer.component.name == "sgd" and named.optimizer.options.momentum == 0.9
+        assert plan(setting) == named
+        assert plan("engine.optimizer=adamw", setting) == named
+        assert named.from_scratch().optimizer.options.momentum == 0.5
+        own = plan(setting, "optimizer.momentum=0.7", "schedule=constant")
+        assert own.optimizer.options.momentum == 0.7
+        assert own.from_scratch().optimizer.options.momentum == 0.7
+        assert own.tree()["optimizer"] == {"momentum": 0.7, "nesterov": True}
+        assert resolve(own.tree(), REGISTRY) == own
+        with pytest.raises(ConfigError, match="There is no option 'optimizer.momentum'"):
+            plan("optimizer.momentum=0.7")
+
+    def test_former_names_are_told_and_the_later_layer_wins(self) -> None:
+        layers = [{"engine": {"accumulate": 4}}, {"engine": {"gradient_accumulation_steps": 2}}]
+        for first, second, steps in ((0, 1, 2), (1, 0, 4)):
+            with pytest.warns(RenamedOptionWarning, match="engine.accumulate is now called"):
+                tree = combine([BASE, layers[first], layers[second]], REGISTRY)
+            assert resolve(tree, REGISTRY).engine.gradient_accumulation_steps == steps
+
     def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
         full, adapted = plan().engine, plan("engine.tune=lora").engine
-        assert adapted.lr == pytest.approx(20 * full.lr) and adapted.fresh_lr == full.lr
+        assert adapted.lr == pytest.approx(20 * full.lr) and adapted.head_lr == full.lr
         own = plan("engine.tune=lora", "engine.lr=0.01").engine
-        assert (own.lr, own.fresh_lr) == (0.01, full.fresh_lr)
+        assert (own.lr, own.head_lr) == (0.01, full.head_lr)
         assert plan("engine.tune=head").engine.lr == full.lr
 
     def test_weights_that_are_trained_beside_adapters_learn_as_advised(self) -> None:

@@ -198,6 +198,7 @@ class TestShow:
             "type": "float >= 0 and < 1",
             "default": 0.1,
             "description": "Share of samples for validation.",
+            "formerly": [],
         }
         assert found["defaults"]["backbone.image_size"] == 32
         assert found["contract"]["targets"] == ["class"]

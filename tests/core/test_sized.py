@@ -22,14 +22,14 @@ def passes(windows: SizedWindows, epoch: int) -> list[list[int]]:
 
 @given(SIZES, st.floats(0.1, 500), st.integers(1, 4), st.integers(0, 3))
 def test_every_sample_comes_once_an_epoch(
-    sizes: list[float], total: float, accumulate: int, epoch: int
+    sizes: list[float], total: float, accumulation_steps: int, epoch: int
 ) -> None:
-    windows = SizedWindows(sizes, total, accumulate, seed=1)
+    windows = SizedWindows(sizes, total, accumulation_steps, seed=1)
     found = passes(windows, epoch)
     assert Counter(i for one in found for i in one) == Counter(range(len(sizes)))
     steps = range(epoch * windows.steps_per_epoch, (epoch + 1) * windows.steps_per_epoch)
     assert sum(windows.window_size(step) for step in steps) == len(sizes)
-    assert all(1 <= windows.passes(step) <= accumulate for step in steps)
+    assert all(1 <= windows.passes(step) <= accumulation_steps for step in steps)
     for members in found:
         held = max(sizes[i] for i in members) * len(members)
         assert held <= total * (1 + 1e-9) or len(members) == 1

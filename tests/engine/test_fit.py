@@ -17,7 +17,7 @@ from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.signals import STOP_SIGNALS
-from tests.engine.toy import Recorder, make_engine, same, weights
+from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
 
@@ -57,7 +57,7 @@ def test_accumulation_equals_the_larger_batch(tmp_path: Path) -> None:
     """Without batch norm's statistics and dropout, two passes of 5 are one of 10."""
     results = []
     for name, size, passes in (("a", 10, 1), ("b", 5, 2)):
-        config = replace(FAST, batch_size=size, accumulate=passes, epochs=2)
+        config = replace(FAST, batch_size=size, gradient_accumulation_steps=passes, epochs=2)
         engine = make_engine(tmp_path / name, config)
         for module in engine.state.task.modules():
             if isinstance(module, torch.nn.BatchNorm1d | torch.nn.Dropout):
@@ -93,7 +93,7 @@ def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_rate_that_is_told_is_that_of_the_setting(tmp_path: Path) -> None:
     """Not that of the head, which may learn at another."""
     callback = Recorder()
-    config = replace(FAST, steps=4, lr=0.1, fresh_lr=0.02, schedule="linear", warmup=0.0)
+    config = replace(FAST, steps=4, lr=0.1, head_lr=0.02, schedule="linear", warmup=0.0)
     make_engine(tmp_path, config, callback=callback).fit()
     assert [e.lr for e in callback.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
@@ -150,14 +150,14 @@ def test_a_non_finite_loss_names_step_and_samples(tmp_path: Path) -> None:
 def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
     seen: list[float] = []
     engine = make_engine(tmp_path, replace(FAST, clip_norm=1e-3, steps=3))
-    update = engine.state.update
+    update = engine.state.optimizer.step
 
     def spy() -> None:
         grads = [p.grad for p in engine.state.task.parameters() if p.grad is not None]
         seen.append(math.sqrt(sum(float((g**2).sum()) for g in grads)))
         update()
 
-    engine.state.update = spy  # type: ignore[method-assign]
+    engine.state.optimizer.step = spy
     engine.fit()
     assert len(seen) == 3 and all(norm <= 1.01e-3 for norm in seen)
 
@@ -165,7 +165,7 @@ def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
 def test_ema_is_what_is_judged_and_differs_from_the_last_weights(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, replace(FAST, ema=0.9))
     engine.fit()
-    assert engine.state.judged is not engine.state.task
+    assert engine.state.eval_model is not engine.state.task
     assert not same(weights(engine), engine.state.task.state_dict())
 
 
@@ -211,8 +211,10 @@ def test_a_closed_terminal_is_ignored_under_nohup(tmp_path: Path) -> None:
     assert outcome.ending == "finished"
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "one-cycle"])
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [*((name, "cosine") for name in OPTIMIZERS), *(("adamw", name) for name in SCHEDULES)],
+)
 def test_resuming_is_exact_for_every_optimizer_and_schedule(
     tmp_path: Path, optimizer: Any, schedule: Any
 ) -> None:

@@ -182,7 +182,7 @@ def test_parts_that_start_afresh_are_trained_and_kept_with_adapters(
     changed = {k for k, v in weights(engine).items() if not torch.equal(v, before[k])}
     assert {k for k in before if "lora_" in k or k.startswith("head.")} | fresh == changed
     assert not any("blocks.2.0.lora" in key for key in before), "they need no adapters"
-    task = engine.state.judged
+    task = engine.state.eval_model
     assert isinstance(task, Classification)
     # Weights that start at random are no part of what is loaded again.
     again = Layered()

@@ -14,9 +14,9 @@ from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import ConfigError
 from mmft_core.planning.config import EngineConfig
 from mmft_core.planning.tuning_choice import Tuning, Tunings
-from mmft_core.training.optim import build_optimizer, lr_factor
+from mmft_core.training.optim import build_optimizer, build_schedule
 from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
-from tests.engine.toy import CLASSES, Layered, Recorder, make_engine, weights
+from tests.engine.toy import CLASSES, OPTIMIZERS, Layered, Recorder, make_engine, recipe, weights
 
 FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)
 
@@ -40,7 +40,7 @@ def changed_blocks(folder: Path, tune: str) -> list[bool]:
         ("full", [True, True, True]),
         ("head", [False, False, False]),
         ("last:1", [False, False, True]),
-        ("last:2", [False, True, True]),
+        ("last=2", [False, True, True]),
         ("gradual", [False, True, True]),
         ("gradual:2", [False, False, True]),
     ],
@@ -63,7 +63,9 @@ def test_gradual_unfreezing_adds_one_layer_each_epoch(tmp_path: Path) -> None:
     assert per_epoch == [{0}, {1}, {2}, {3}, {3}]
 
 
-@pytest.mark.parametrize("text", ["", "heads", "last", "last:0", "last:x", "full:2", "gradual:0"])
+@pytest.mark.parametrize(
+    "text", ["", "heads", "last", "last=0", "last:x", "full=2", "gradual:0", "=head", "head,lora"]
+)
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="engine.tune"):
         Tunings.parse(text)
@@ -101,10 +103,10 @@ def test_parameters_are_counted_as_they_are_trained() -> None:
     assert total > trained
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_has_all_parameters(name: str) -> None:
     task = Classification("point", Layered(), CLASSES)
-    optimizer = build_optimizer(task, replace(FAST, optimizer=name))
+    optimizer = build_optimizer(task, recipe(replace(FAST, optimizer=name)))
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(task.parameters()))
 
 
@@ -114,14 +116,26 @@ def test_every_optimizer_has_all_parameters(name: str) -> None:
         ("cosine", 1 / 11, 10, 0.0),
         ("linear", 1 / 11, 10, 0.0),
         ("constant", 1 / 11, 10, 1.0),
+        ("warmup-stable-decay", 1 / 11, 10, 0.0),
         ("one-cycle", 1 / 25, 30, 1e-4 / 25),
     ],
 )
 def test_schedules_rise_to_one_and_end_where_they_should(
     schedule: str, start: float, top: int, end: float
 ) -> None:
-    factor = lr_factor(schedule, warmup=0.1, total_steps=100)
-    values = [factor(step) for step in range(101)]
+    wanted = recipe(replace(FAST, schedule=schedule, warmup=0.1))
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD(
+        [{"params": weights[:1], "lr": 1.0}, {"params": weights[1:], "lr": 10}]
+    )
+    built = build_schedule(optimizer, wanted, total_steps=100)
+    values = []
+    for _ in range(101):
+        own, other = (group["lr"] for group in optimizer.param_groups)
+        assert other == pytest.approx(10 * own), "every group has its own peak"
+        values.append(own)
+        optimizer.step()
+        built.step()
     assert values[0] == pytest.approx(start)
     assert values[top] == pytest.approx(1.0)
     assert values[100] == pytest.approx(end, abs=1e-9)
@@ -130,9 +144,11 @@ def test_schedules_rise_to_one_and_end_where_they_should(
 
 
 def test_each_modality_may_be_tuned_its_own_way() -> None:
-    tunings = Tunings.parse("image=head, text=last:2")
+    tunings = Tunings.parse("image=head, text=last=2")
     assert (tunings["image"], tunings["text"]) == (Tuning("head"), Tuning("last", 2))
     assert tunings["audio"] == Tuning("full")
+    assert tunings == Tunings.parse("text=last:2,image=head")
+    assert Tunings.parse("gradual=3") == Tunings(Tuning("gradual", 3)) == Tunings.parse("gradual:3")
     assert Tunings.parse("head,text=gradual")["audio"] == Tuning("head")
     assert Tunings.parse("head,text=gradual").changes
     assert not Tunings.parse("head").changes
@@ -146,4 +162,4 @@ def test_a_tuning_that_says_two_things_or_nothing_is_refused(text: str) -> None:
 
 def test_a_modality_without_a_backbone_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"names imag, of which .* 'image'"):
-        Tunings.of(EngineConfig(tune="imag=head"), ["image", "text"])
+        EngineConfig(tune="imag=head").tuning.check(["image", "text"])

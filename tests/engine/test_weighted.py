@@ -15,7 +15,7 @@ from mmft_core.planning.config import EngineConfig
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor
-from tests.engine.toy import Jitter, Layered, Recorder
+from tests.engine.toy import Jitter, Layered, Recorder, recipe
 
 LENGTHS = [1, 9, 2, 7, 3, 8, 1, 5, 6, 4, 2, 9]
 
@@ -82,7 +82,7 @@ def engine(folder: Path, **settings) -> Engine:
         task,
         data,
         data,
-        config,
+        recipe(config),
         metrics={},
         monitor=Monitor(name="loss", higher_is_better=False),
         accelerator=make_accelerator(config),
@@ -94,7 +94,9 @@ def engine(folder: Path, **settings) -> Engine:
 @pytest.mark.parametrize("batch_size, accumulate", [(6, 2), (4, 3), (5, 3), (1, 12)])
 def test_accumulation_weighs_every_token_alike(tmp_path: Path, batch_size, accumulate) -> None:
     whole = engine(tmp_path / "whole", batch_size=12)
-    parts = engine(tmp_path / "parts", batch_size=batch_size, accumulate=accumulate)
+    parts = engine(
+        tmp_path / "parts", batch_size=batch_size, gradient_accumulation_steps=accumulate
+    )
     for made in (whole, parts):
         made.fit()
     assert len(parts.state.task.batches) > len(whole.state.task.batches)
@@ -107,7 +109,7 @@ def test_accumulation_weighs_every_token_alike(tmp_path: Path, batch_size, accum
 def test_the_loss_of_an_evaluation_is_the_mean_over_tokens(tmp_path: Path) -> None:
     made = engine(tmp_path, batch_size=5)
     evaluation = made.evaluate(made.train, "all")
-    task, expected, tokens = made.state.judged.eval(), 0.0, 0
+    task, expected, tokens = made.state.eval_model.eval(), 0.0, 0
     for i, length in enumerate(LENGTHS):
         batch = made.train.collate([made.train[(0, i)]]).batch
         expected += float(task(batch).loss) * length

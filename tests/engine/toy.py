@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmft_classification.metrics import build_accuracy
 from mmft_classification.task import Classification
+from mmft_core import discover
 from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import (
     Backbone,
@@ -25,7 +26,10 @@ from mmft_core.contracts import (
 )
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.planning.config import EngineConfig
+from mmft_core.planning.options import convert
+from mmft_core.planning.plan import Part, Recipe
 from mmft_core.registry import NoOptions
+from mmft_core.specs import OptimizerSpec, ScheduleSpec
 from mmft_core.training.device import make_accelerator
 from mmft_core.training.engine import Engine
 from mmft_core.training.monitor import Monitor
@@ -33,6 +37,9 @@ from mmft_core.training.tuning import prepare
 from mmft_core.weights import LoadedWeights
 
 CLASSES = ("left", "right")
+REGISTRY = discover()
+OPTIMIZERS = [component.name for component in REGISTRY.of(OptimizerSpec)]
+SCHEDULES = [component.name for component in REGISTRY.of(ScheduleSpec)]
 
 
 class Points(Split):
@@ -105,6 +112,23 @@ class Recorder(Callback):
         self.remarks.append(text)
 
 
+def recipe(config: EngineConfig, **options: Any) -> Recipe:
+    """What an engine is given: the settings, with the parts that they name.
+
+    Args:
+        options: of the optimizer.
+    """
+    optimizer = REGISTRY.get(OptimizerSpec, config.optimizer)
+    schedule = REGISTRY.get(ScheduleSpec, config.schedule)
+    return Recipe(
+        engine=config,
+        optimizer=Part(
+            component=optimizer, options=convert(options, optimizer.options_type(), "optimizer")
+        ),
+        schedule=Part(component=schedule, options=schedule.options_type()()),
+    )
+
+
 def make_engine(
     folder: Path,
     config: EngineConfig,
@@ -126,7 +150,7 @@ def make_engine(
             Points(samples, 1, poison), processors, task.codec, train=True, seed=config.seed
         ),
         PreparedSplit(Points(40, 2), processors, task.codec, train=False),
-        config,
+        recipe(config),
         metrics={"accuracy": build_accuracy(NoOptions(), MetricContext(info=info))},
         monitor=Monitor(name=monitor, higher_is_better=monitor != "loss"),
         accelerator=make_accelerator(config),
@@ -136,7 +160,7 @@ def make_engine(
 
 
 def weights(engine: Engine) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in engine.state.judged.state_dict().items()}
+    return {k: v.clone() for k, v in engine.state.eval_model.state_dict().items()}
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -46,8 +46,8 @@ def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.mark.parametrize(
     ("most", "settings"),
     [
-        (30, "--batch-size 16 --set engine.accumulate=4"),
-        (9, "--batch-size 8 --set engine.accumulate=8"),
+        (30, "--batch-size 16 --set engine.gradient_accumulation_steps=4"),
+        (9, "--batch-size 8 --set engine.gradient_accumulation_steps=8"),
     ],
 )
 def test_a_run_says_which_batch_fits_and_that_one_does(

@@ -19,7 +19,7 @@ COMMON = (
     "--batch-size=10",
     "--set=engine.workers=0",
     "--set=engine.steps=3",
-    "--set=engine.accumulate=2",
+    "--set=engine.gradient_accumulation_steps=2",
     "--set=engine.log_every=1",
     "--set=engine.precision=fp32",
     "--set=engine.device=cpu",

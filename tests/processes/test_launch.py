@@ -37,6 +37,8 @@ def test_a_script_for_slurm(mmft: Mmft, tmp_path: Path) -> None:
     file = tmp_path / "job.sh"
     settings = ("--set", "partition=gpu", "--set", "time=12:00:00", "--set", "memory=64G")
     assert str(file) in mmft(*CLUSTER, "--slurm", file, *settings, *RUN).out
+    shown = mmft(*CLUSTER, "--with=slurm", "--show", *settings, *RUN).out
+    assert shown.replace("FILE", file.name) == file.read_text()
     assert subprocess.run(["bash", "-n", file], check=False).returncode == 0
     text = file.read_text()
     directives = dict(
@@ -134,8 +136,10 @@ def bash_reads(scripts: list[str]) -> None:
         ((*CLUSTER, "--jobset=x.yaml", *RUN), "needs a container image"),
         ((*CLUSTER, "--jobset=x.yaml", "--set=image=i", "--set=name=A_b", *RUN), "is no name"),
         ((*CLUSTER, "--jobset=x.yaml", "--slurm=y", *RUN), "Only one job file"),
+        ((*CLUSTER, "--with=slurm", *RUN), "has to be written, and submitted"),
+        ((*CLUSTER, "--with=slurn", *RUN), "no launcher named 'slurn'. Did you mean 'slurm'?"),
         ((*CLUSTER, "--kubernetes=x", "--set=image=i", "--set=restarts=1", *RUN), "no option"),
-        ((*CLUSTER, "--set=name=x", "--meet=a:1", *RUN), "--set is for job files"),
+        ((*CLUSTER, "--set=name=x", "--meet=a:1", *RUN), "There is no option 'torchrun.name'"),
     ],
 )
 def test_mistakes(

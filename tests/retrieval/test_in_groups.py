@@ -19,10 +19,14 @@ SHAPES = {
 }
 
 
-def passes(labels, batch_size, group_size, seed=0, *, epoch=0, accumulate=1) -> list[list[int]]:
+def passes(
+    labels, batch_size, group_size, seed=0, *, epoch=0, accumulation_steps=1
+) -> list[list[int]]:
     """The indices of each forward pass of an epoch."""
     arrangement = InGroups(labels, group_size)
-    windows = CountedWindows(len(labels), batch_size, accumulate, seed, arrangement=arrangement)
+    windows = CountedWindows(
+        len(labels), batch_size, accumulation_steps, seed, arrangement=arrangement
+    )
     first = epoch * windows.steps_per_epoch
     steps = range(first, first + windows.steps_per_epoch)
     return [[i for _, i in keys] for step in steps for keys in windows.micro_batches(step)]
@@ -32,7 +36,7 @@ def classes_of(labels, batch) -> Counter[int]:
     return Counter(int(labels[i]) for i in batch)
 
 
-@given(**SHAPES, accumulate=st.integers(1, 3))
+@given(**SHAPES, accumulation_steps=st.integers(1, 3))
 @settings(deadline=None)
 def test_every_sample_once_an_epoch_and_the_same_again(**shape) -> None:
     batches = passes(**shape)

@@ -101,7 +101,10 @@ def test_nothing_and_the_same_twice() -> None:
         (("--vary", "enigne.lr=1..2"), "no setting 'enigne'. Did you mean 'engine'?"),
         (("--vary", "engine.batch_size=0.1..0.5"), "engine.batch_size = 0.1 is not valid"),
         (("--vary", "engine.lr=-1..1"), "engine.lr = -1 is not valid"),
-        (("--vary", "engine.schedule=cosine,linaer"), "engine.schedule = 'linaer' is not valid"),
+        (
+            ("--vary", "engine.schedule=cosine,linaer"),
+            "no schedule named 'linaer'. Did you mean 'linear'?",
+        ),
         (("--vary", "backbone.augmnt=none,light"), "Did you mean 'augment'?"),
         (("--vary", "engine.lr=1e-4..1e-3", "--lr", "1e-3"), "engine.lr is both set and varied"),
         (("--vary", "backbone=resnet18,resnet34"), "backbone is both set and varied"),

@@ -129,7 +129,7 @@ def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
         task,
         data,
         None,
-        plan.engine,
+        plan,
         metrics={},
         monitor=choose_monitor(plan),
         accelerator=make_accelerator(plan.engine),

@@ -1,11 +1,17 @@
-"""What is to be started, on how many machines, with how many processes on each."""
+"""What a launcher is, and the job that it starts: what an author of one needs.
+
+A plugin offers launchers by `register_launcher`; `LauncherSpec.build(options, job)` makes a
+`Launcher` of the job that a user describes.
+"""
 
 from __future__ import annotations
 
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from mmft_core.errors import ConfigError
 
@@ -22,12 +28,14 @@ class Job:
         machines: how many there are.
         processes: on each of them; one for each GPU, where there are any.
         gpus: of each machine; 0 for a run on CPUs.
+        meet: HOST:PORT at which the processes of several machines meet, if the user says it.
     """
 
     arguments: tuple[str, ...]
     machines: int = 1
     processes: int = 1
     gpus: int = 0
+    meet: str | None = None
 
     @property
     def output(self) -> str:
@@ -67,8 +75,44 @@ class Job:
         )
 
 
+class Launcher(ABC):
+    """Starts one job, or writes a file that does."""
+
+    submit: ClassVar[str] = "bash"
+    """The command that submits a file of its `text`."""
+
+    @abstractmethod
+    def text(self, file: Path | None = None) -> str:
+        """The job file, or the command that starts the job.
+
+        Args:
+            file: to which it is written; None if it is only shown.
+
+        Raises:
+            ConfigError: an option has a value that cannot be.
+        """
+
+    def start(self) -> int:
+        """Start the job, or hand it over to what does.
+
+        Returns:
+            the exit code of `mmft launch`.
+
+        Raises:
+            ConfigError: it only writes job files, as by default.
+        """
+        raise ConfigError(
+            "A job file has to be written, and submitted.",
+            hint="Add --file FILE to write it, or --show to see it.",
+        )
+
+
 def make_job(
-    arguments: Sequence[str], machines: int, processes: int | None, gpus: int | None
+    arguments: Sequence[str],
+    machines: int,
+    processes: int | None,
+    gpus: int | None,
+    meet: str | None = None,
 ) -> Job:
     """A job as a user describes it.
 
@@ -101,6 +145,7 @@ def make_job(
         machines=machines,
         processes=each,
         gpus=each if gpus is None else gpus,
+        meet=meet,
     )
 
 
