@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from mmft_core import discover
+from mmft_core import BackboneSpec, TaskSpec, discover
 from mmft_core.cli import cli
 from tests.docs.pages import ROOT
 
@@ -30,10 +30,10 @@ def test_a_command_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None
     _, *arguments = shlex.split(command, comments=True)
     cli.main(arguments, prog_name="mmft", standalone_mode=False)  # It raises for what there is not.
     registry = discover()
-    for flag, find in (("--task", registry.task), ("--backbone", registry.backbone)):
+    for flag, spec in (("--task", TaskSpec), ("--backbone", BackboneSpec)):
         for option, value in itertools.pairwise(arguments):
             if option == flag and not value.startswith("my-"):
-                assert find(value.rpartition("=")[2])
+                assert registry.get(spec, value.rpartition("=")[2])
 
 
 def test_there_are_commands() -> None:
