@@ -50,7 +50,8 @@ def test_a_run_leaves_everything_and_says_how_it_went(finished_run: Path) -> Non
     assert results["backbones"]["image"]["weights"]["source"] == "random"
     assert results["backbones"]["image"]["parameters"] == 11_176_512
     suppliers = json.loads((finished_run / "plugins.json").read_text())
-    assert {s["kind"] for s in suppliers} == {"task", "backbone", "callback", "dataset", "metric"}
+    parts = {"task", "backbone", "dataset", "metric", "callback", "optimizer", "schedule"}
+    assert {s["kind"] for s in suppliers} == parts
     assert all(s["distribution"] == "mmft" for s in suppliers)
     assert not any(p.suffix in (".pkl", ".pt", ".pth", ".bin") for p in finished_run.rglob("*"))
 
