@@ -72,7 +72,7 @@ class Evaluation:
         """
         if name not in self.single:
             raise ConfigError(
-                f"engine.monitor = '{name}' is not among the figures of this run."
+                f"engine.monitor = '{name}' is not among the metrics of this run."
                 f"{did_you_mean(name, self.single)}",
                 hint=f"There are: {', '.join(sorted(self.single))}.",
             )

@@ -90,7 +90,7 @@ def _print_report(screen: Console, path: Path) -> None:
 
 
 def _figures(splits: Iterable[str]) -> Table:
-    return Table("figure", *(Column(split, number=True) for split in splits))
+    return Table("metric", *(Column(split, number=True) for split in splits))
 
 
 def inputs_of(results: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def outputs_of(task: Task, batch: Batch) -> Outputs:
         raise _fault(task, "returned a loss that does not depend on what is trained")
     for name, values in outputs.figures.items():
         if not isinstance(values, Tensor) or values.shape != (len(batch),):
-            raise _fault(task, f"returned figures '{name}' that are not one number a sample")
+            raise _fault(task, f"returned figures '{name}' that are not one number per sample")
     return outputs
 
 

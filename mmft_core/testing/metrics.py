@@ -23,10 +23,10 @@ def gives_finite_figures(bench: Workbench, component: Spec) -> None:
     """The result maps names to finite numbers, or to lists or matrices of them with NaN for what is
     undefined."""
     values = _over(bench, component, bench.predictions(component)).compute()
-    assert isinstance(values, dict) and values, "compute returns no figures"
+    assert isinstance(values, dict) and values, "compute returns no values"
     for name, value in values.items():
-        assert isinstance(name, str), f"the figure {name!r} has no name"
-        assert _finite(value), f"the figure '{name}' is {value!r}"
+        assert isinstance(name, str), f"{name!r} is not the name of a value"
+        assert _finite(value), f"the value of '{name}' is {value!r}"
     json.dumps(values)
 
 

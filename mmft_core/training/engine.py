@@ -282,7 +282,7 @@ class Engine:
         self._told_undefined = True
         self.callback.on_message(
             f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
-            "where no evaluation defines it, the last model is kept. Choose another figure with "
+            "where no evaluation defines it, the last model is kept. Choose another metric with "
             "--set engine.monitor=NAME."
         )
 

@@ -126,7 +126,7 @@ def _normalizes(checkpoint: Checkpoint) -> bool:
     told = checkpoint.preprocessing()
     rate = told.get("sampling_rate", RATE)
     if rate != RATE:
-        raise WeightsError(f"{checkpoint.folder} holds a network of {rate} samples a second.")
+        raise WeightsError(f"{checkpoint.folder} holds a network of {rate} samples per second.")
     return bool(told.get("do_normalize", True))
 
 

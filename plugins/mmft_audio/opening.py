@@ -128,7 +128,7 @@ def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
     start, end = recording.start, recording.end
     reason = None
     if not RATES[0] <= rate <= RATES[1]:
-        reason = f"has {rate:,} samples a second, not {RATES[0]:,} to {RATES[1]:,}"
+        reason = f"has {rate:,} samples per second, not {RATES[0]:,} to {RATES[1]:,}"
     elif frames >= _UNKNOWN:
         reason = "its header does not say how long it is"
     elif not frames:

@@ -34,7 +34,7 @@ def tiles(content: ReportContent) -> Rows:
         rows.append((f"loss on {content.split}", numbers.readable(content.values["loss"])))
     if timings:
         rows.append(("training time", wording.duration(timings.get("training_seconds"))))
-        rows.append(("samples a second", wording.count(timings.get("samples_per_second"))))
+        rows.append(("samples per second", wording.count(timings.get("samples_per_second"))))
         rows.append(("peak memory", f"{wording.count(timings.get('peak_memory_mb'))} MB"))
     if backbones:
         total = sum(part.get("parameters", 0) for part in backbones)
@@ -126,7 +126,7 @@ def _training(content: ReportContent) -> Facts:
             ("of it waiting for data", wording.duration(timings.get("waiting_for_data_seconds"))),
             ("final evaluation", wording.duration(timings.get("evaluation_seconds"))),
             ("whole run", wording.duration(timings.get("total_seconds"))),
-            ("speed", f"{wording.count(timings.get('samples_per_second'))} samples a second"),
+            ("speed", f"{wording.count(timings.get('samples_per_second'))} samples per second"),
             ("peak memory", f"{wording.count(timings.get('peak_memory_mb'))} MB"),
         ]
     return Facts("Training", rows)

@@ -90,7 +90,7 @@ def _weights(content: ReportContent) -> list[Banner]:
             found.append(
                 Banner(
                     title=f"{part['name']} was trained from random initialisation",
-                    text="Its pretrained weights could not be had, so the figures say little about "
+                    text="Its pretrained weights could not be had, so the metrics say little about "
                     f"what fine-tuning would reach. The reason: {weights.get('detail')}",
                     alarm=True,
                 )
@@ -105,8 +105,8 @@ def _undefined(content: ReportContent) -> list[Banner]:
         return []
     return [
         Banner(
-            title="Remarks on the figures",
-            text="Undefined figures are shown as – and left out of means.",
+            title="Remarks on the metrics",
+            text="Undefined metrics are shown as – and left out of means.",
             particulars=told,
         )
     ]
@@ -118,7 +118,7 @@ def _data(content: ReportContent) -> list[Banner]:
         found.append(
             Banner(
                 title="The data are synthetic",
-                text=f"{content.info.name} was generated, not collected; the figures do not carry "
+                text=f"{content.info.name} was generated, not collected; the metrics do not carry "
                 "over to real data.",
                 alarm=True,
             )
@@ -128,7 +128,7 @@ def _data(content: ReportContent) -> list[Banner]:
         found.append(
             Banner(
                 title=f"{wording.counted(len(skipped), 'sample')} left out",
-                text="They could not be read or used, and count in no figure.",
+                text="They could not be read or used, and count in no metric.",
                 particulars=tuple(f"{fault['id']}: {fault['reason']}" for fault in skipped),
             )
         )
@@ -145,7 +145,7 @@ def _data(content: ReportContent) -> list[Banner]:
         found.append(
             Banner(
                 title="There was no test split",
-                text=f"The figures are of the {content.split} split, on which the model was "
+                text=f"The metrics are of the {content.split} split, on which the model was "
                 "chosen; on new data expect somewhat less.",
             )
         )

@@ -17,7 +17,7 @@ _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": 
 def print_runs(runs: Sequence[Run]) -> None:
     """A row for each run, and why some could not be finished or read."""
     numbers = [Column(name, number=True) for name in ("val", "test", "took", "size")]
-    table = Table("run", "state", "task", "backbone", "data", "figure", *numbers)
+    table = Table("run", "state", "task", "backbone", "data", "metric", *numbers)
     for run in runs:
         table.add(
             run.name,
@@ -45,7 +45,7 @@ def print_comparison(
 ) -> None:
     """Figures side by side, then the settings that are not the same."""
     screen = console()
-    table = Table("figure", *(Column(run.name, number=True) for run in runs))
+    table = Table("metric", *(Column(run.name, number=True) for run in runs))
     for (split, name), values in figures.items():
         table.add(f"{split} {name}", *map(readable, values))
     screen.print(table)

@@ -140,7 +140,7 @@ def _sorted(found: Sequence[Run], sort: str, reverse: bool) -> list[Run]:
     if sort not in _SORTS and (sort not in figures and found):
         known = [*_SORTS, *sorted(figures)]
         raise ConfigError(
-            f"--sort {sort} is neither a column nor a figure of these runs."
+            f"--sort {sort} is neither a column nor a metric of these runs."
             f"{did_you_mean(sort, known)}",
             hint=f"There are: {', '.join(known)}.",
         )

@@ -101,6 +101,6 @@ BROKEN: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "text": ("a.wav", lambda p: p.write_text("not a sound " * 100), "is not audio"),
     "missing": ("a.wav", lambda p: None, "there is no such file"),
     "a folder": ("a.wav", lambda p: p.mkdir(), "is a folder"),
-    "an absurd rate": ("a.wav", lambda p: write(p, 1.0, 1000), "1,000 samples a second"),
+    "an absurd rate": ("a.wav", lambda p: write(p, 1.0, 1000), "1,000 samples per second"),
 }
 """By what is wrong: a file's name, what makes it, and what is said of it."""

@@ -211,11 +211,11 @@ EXPECTED = {
     "broken_training/starts-again": [("goes_on_from_a_checkpoint", "the learning rates are")],
     # Metrics.
     "broken_metrics/not-a-metric": [("gives_finite_figures", "built a function, not a Metric")],
-    "broken_metrics/tensor-figure": [("gives_finite_figures", r"the figure '' is tensor\(0.5")],
+    "broken_metrics/tensor-figure": [("gives_finite_figures", r"the value of '' is tensor\(0.5")],
     "broken_metrics/infinite-figure": [
-        ("gives_finite_figures", r"the figure '' is \[1.0, nan, inf\]")
+        ("gives_finite_figures", r"the value of '' is \[1.0, nan, inf\]")
     ],
-    "broken_metrics/no-figure": [("gives_finite_figures", "compute returns no figures")],
+    "broken_metrics/no-figure": [("gives_finite_figures", "compute returns no values")],
     "broken_metrics/averages-means": [("merging_equals_a_single_pass", "merged from 1 and 3")],
     "broken_metrics/drops-the-other": [("merging_equals_a_single_pass", "in a single pass")],
     "broken_metrics/unpicklable-state": [("merging_equals_a_single_pass", "pickle")],

@@ -13,7 +13,7 @@ PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if blocks(page)]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_latencies", "forked_suggest")
+@pytest.mark.usefixtures("quick_latencies", "forked_suggest", "narrow_networks")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

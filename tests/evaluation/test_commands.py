@@ -70,7 +70,7 @@ def test_undefined_figures_are_null_and_told(
     assert all(isinstance(v, float | int | str) for line in judged for v in line.values())
     assert "roc-auc/macro" in judged[0] and "roc-auc/macro" not in judged[-1]
 
-    assert "Remarks on the figures" in (run / "report.html").read_text()
+    assert "Remarks on the metrics" in (run / "report.html").read_text()
     assert "| roc-auc/macro |" in (card := (run / "README.md").read_text()) and "| – |" in card
     (listed,) = strictly(mmft("runs", run, "--json").out)
     assert "roc-auc/macro" not in listed["figures"]["test"]

@@ -79,7 +79,7 @@ def test_missing_parts_are_left_out() -> None:
     content = ReportContent(title="t", results={}, info=DatasetInfo(name="photos"))
     metadata, text = parts(render_card(RUN, content))
     assert "metrics" not in metadata and "model-index" not in metadata
-    assert "## Figures" not in text and "## Data" in text
+    assert "## Metrics" not in text and "## Data" in text
 
 
 def test_undefined_figures_stay_out_of_the_metadata() -> None:

@@ -168,7 +168,7 @@ def test_a_full_or_closed_disk_is_told(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_left_out() -> None:
     nothing = ReportContent(title="t", results={}, info=DatasetInfo(name="photos"))
-    assert "No figures" in page(nothing).words
+    assert "No metrics" in page(nothing).words
     digits = digits_content()
     bare = replace(digits, info=DatasetInfo(name="x"), examples={}, history=(), config={})
     words = page(bare).words

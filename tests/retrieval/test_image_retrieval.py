@@ -167,8 +167,8 @@ def test_a_split_is_read_through_the_loader() -> None:
 def test_a_run_learns_digits_and_shows_neighbours(tmp_path: Path, mmft) -> None:
     run = tmp_path / "run"
     arguments = ("run", "--task", "image-retrieval", "--backbone", "resnet18", "--weights", "none")
-    settings = ("--set", "engine.epochs=3", "--set", "engine.workers=0", "--output", run)
-    assert mmft(*arguments, *settings).code == 0
+    settings = ("--set=engine.epochs=2", "--set=engine.precision=fp32", "--set=engine.workers=0")
+    assert mmft(*arguments, *settings, "--output", run).code == 0
     figures = json.loads((run / "results.json").read_text())["metrics"]["test"]
     assert figures["retrieval-recall/at-1"] > 0.85
     page = (run / "report.html").read_text()

@@ -90,7 +90,7 @@ def test_the_card_is_one_that_hubs_can_read(folder: Path, text_run: Path) -> Non
     assert emissions["emissions"] == pytest.approx(expected, rel=0.01)
     assert "not measured: 100 W; 473 g CO2e/kWh, the world's average" in emissions["source"]
     text = card.text
-    for heading in ("Figures", "Use", "Data", "Training", "Environment", "Carbon", "Licence"):
+    for heading in ("Metrics", "Use", "Data", "Training", "Environment", "Carbon", "Licence"):
         assert f"\n## {heading}\n" in text
     assert "hf download me/topics --local-dir topics" in text
     assert "**This is an estimate:**" in text
