@@ -38,7 +38,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="chat-facts",
-            summary="Questions about documentation strings of the Python packages that are installed",
+            summary="Questions about where the Python packages that are installed document what",
             build="mmft_chat.facts:build",
             options="mmft_chat.options:ChatFactsOptions",
             modalities=("chat",),
@@ -49,8 +49,9 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.random_size": "tiny",
                 "backbone.vocabulary": 4000,
                 "backbone.max_length": 256,
-                "task.max_new_tokens": 8,
+                "task.max_new_tokens": 12,
             },
+            scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
         ),
     ]
 

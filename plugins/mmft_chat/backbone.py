@@ -152,7 +152,9 @@ class ChatBackbone(TransformersBackbone):
     def _states(self, inputs: Tensors) -> Tensor:
         """The last hidden states (R, L, D) of packed rows."""
         body = self.network.base_model
-        states: Tensor = self._forward(body, inputs["tokens"], inputs["positions"]).last_hidden_state
+        states: Tensor = self._forward(
+            body, inputs["tokens"], inputs["positions"]
+        ).last_hidden_state
         return states
 
     def _forward(self, module: Any, tokens: Tensor, positions: Tensor) -> Any:
@@ -164,7 +166,10 @@ class ChatBackbone(TransformersBackbone):
         """From states (N, D) to logits (N, V), scaled as some families do."""
         config = self.config.get_text_config()
         logits: Tensor = self.network.get_output_embeddings()(states)
-        divisor, factor = getattr(config, "logits_scaling", None), getattr(config, "logit_scale", None)
+        divisor, factor = (
+            getattr(config, "logits_scaling", None),
+            getattr(config, "logit_scale", None),
+        )
         cap = getattr(config, "final_logit_softcapping", None)
         logits = logits / divisor if divisor else logits
         logits = logits * factor if factor else logits

@@ -98,7 +98,7 @@ def build(options: ChatTableOptions, context: DatasetContext) -> Dataset:
     """
     table = open_table(options, "chat-table")
     layout = find_layout(table, options, context)
-    rows = ChatRows(table, layout, learned=context.training and not context.only_inputs)
+    rows = ChatRows(table, layout, learned=context.training, answers=context.target == "text")
     targets = Targets(None, np.zeros(len(table), dtype=np.int64))
     found = replace(
         options,
@@ -106,9 +106,7 @@ def build(options: ChatTableOptions, context: DatasetContext) -> Dataset:
         question_column=layout.question,
         answer_column=layout.answer,
     )
-    return divided_table(
-        table, rows, targets, options, context, notes=layout.notes(), found=found
-    )
+    return divided_table(table, rows, targets, options, context, notes=layout.notes(), found=found)
 
 
 def describe(options: ChatTableOptions, context: DatasetContext) -> list[str]:
@@ -166,11 +164,13 @@ class ChatRows(Split):
 
     Args:
         learned: whether each has to have an answer.
+        answers: whether the last ones are their targets.
     """
 
-    def __init__(self, table: Table, layout: Layout, *, learned: bool) -> None:
+    def __init__(self, table: Table, layout: Layout, *, learned: bool, answers: bool) -> None:
         self.row_id, self.layout, self.folder = table.row_id, layout, table.folder
-        self.cells, self.learned = _cells(table, layout.columns), learned
+        self.cells = _cells(table, layout.columns)
+        self.learned, self.answers = learned, answers
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values())))
@@ -180,7 +180,8 @@ class ChatRows(Split):
 
     def __getitem__(self, index: int) -> Sample:
         chat = self._chat(index)
-        return Sample({"chat": chat}, chat.answer or None, self.sample_id(index))
+        answer = (chat.answer or None) if self.answers else None
+        return Sample({"chat": chat}, answer, self.sample_id(index))
 
     def origin(self, index: int) -> Origin:
         values = [self.cell(column, index) for column in self.layout.columns]

@@ -220,15 +220,17 @@ def _check_nothing_lost(template: Template, messages: Sequence[Message], text: s
         for part in message.parts:
             said = part.text.strip()
             if said and said not in text and json.dumps(said, ensure_ascii=False)[1:-1] not in text:
-                raise ValueError(
-                    f"the chat template leaves out turn {k + 1}, the {message.role}'s"
-                )
+                raise ValueError(f"the chat template leaves out turn {k + 1}, the {message.role}'s")
 
 
 def _check_whole(message: Message, k: int, learned: str) -> None:
     """Check that all of a turn stands in what is learned of it."""
     for what, said in _pieces(message):
-        if said and said not in learned and json.dumps(said, ensure_ascii=False)[1:-1] not in learned:
+        if (
+            said
+            and said not in learned
+            and json.dumps(said, ensure_ascii=False)[1:-1] not in learned
+        ):
             raise ValueError(f"the chat template drops {what} of turn {k + 1}")
 
 

@@ -33,7 +33,9 @@ def chunked_nats(
     parts = []
     for own, wanted in zip(states.split(chunk), targets.split(chunk), strict=True):
         if torch.is_grad_enabled():
-            parts.append(checkpoint(nats, own, wanted, use_reentrant=False, preserve_rng_state=False))
+            parts.append(
+                checkpoint(nats, own, wanted, use_reentrant=False, preserve_rng_state=False)
+            )
         else:
             parts.append(nats(own, wanted))
     return torch.cat(parts)

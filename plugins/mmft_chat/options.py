@@ -20,7 +20,8 @@ class ChatTableOptions(TableOptions):
     """Options of `chat-table`."""
 
     messages_column: Annotated[
-        Column, Meta(description="Column of whole chats (messages, conversations); unset detects it.")
+        Column,
+        Meta(description="Column of whole chats (messages, conversations); unset detects it."),
     ] = None
     question_column: Annotated[
         Column, Meta(description="Column of what the user says; unset detects it.")
@@ -46,7 +47,9 @@ class ChatTableOptions(TableOptions):
 class ChatFactsOptions(SplitOptions):
     """Options of `chat-facts`."""
 
-    samples: Annotated[int, Meta(ge=10, description="Number of chats.")] = 4000
+    facts: Annotated[
+        int, Meta(ge=12, description="Number of facts, each of which is asked for in 20 ways.")
+    ] = 96
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,9 @@ class ChatProcessor(Processor):
     """Chats as rows of tokens (R, L), in which each keeps to itself.
 
     Collates to "tokens" int64; "samples" int64, the index in the batch of the chat that a token
-    belongs to, -1 for padding; "positions" int64, which begin anew with each chat; "learned" bool.
-    Samples that are not for training also give "prompt" (B, P) int64, padded on the left, and
-    "prompt_mask" bool: what the last answer is to be written after.
+    belongs to, -1 for padding; "positions" int64, which begin anew with each chat; "learned" bool;
+    and to "prompt" (B, P) int64, padded on the left, with "prompt_mask" bool: what the last answer is
+    to be written after.
 
     Attributes:
         backend: a tokenizer of the library tokenizers.
@@ -51,12 +51,18 @@ class ChatProcessor(Processor):
         if messages[-1].role != "assistant":
             ids = self._ids(prompt_of(self.template, messages, raw.tools))
             own = self._fitting(ids)
-            return {"tokens": own, "learned": torch.zeros(len(own), dtype=torch.bool), "prompt": own}
+            return {
+                "tokens": own,
+                "learned": torch.zeros(len(own), dtype=torch.bool),
+                "prompt": own,
+            }
         whole, ids, learned = self._encoded(raw)
-        found = {"tokens": torch.tensor(ids), "learned": torch.from_numpy(learned)}
-        if not train:
-            found["prompt"] = torch.tensor(self._ids(whole.text[: whole.begins]))
-        return found
+        prompt = torch.tensor(self._ids(whole.text[: whole.begins]))
+        return {
+            "tokens": torch.tensor(ids),
+            "learned": torch.from_numpy(learned),
+            "prompt": prompt,
+        }
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         rows = self._rows([len(item["tokens"]) for item in items])
@@ -73,14 +79,17 @@ class ChatProcessor(Processor):
                 tokens[r, here], learned[r, here] = items[k]["tokens"], items[k]["learned"]
                 samples[r, here], positions[r, here] = k, torch.arange(length)
                 at += length
-        found = {"tokens": tokens, "samples": samples, "positions": positions, "learned": learned}
-        if all("prompt" in item for item in items):
-            prompts = [item["prompt"] for item in items]
-            left: dict[str, Any] = {"batch_first": True, "padding_side": "left"}
-            found["prompt"] = pad_sequence(prompts, padding_value=self.pad, **left)
-            ones = [torch.ones(len(p), dtype=torch.bool) for p in prompts]
-            found["prompt_mask"] = pad_sequence(ones, padding_value=False, **left)
-        return found
+        prompts = [item["prompt"] for item in items]
+        ones = [torch.ones(len(prompt), dtype=torch.bool) for prompt in prompts]
+        left: dict[str, Any] = {"batch_first": True, "padding_side": "left"}
+        return {
+            "tokens": tokens,
+            "samples": samples,
+            "positions": positions,
+            "learned": learned,
+            "prompt": pad_sequence(prompts, padding_value=self.pad, **left),
+            "prompt_mask": pad_sequence(ones, padding_value=False, **left),
+        }
 
     def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
         """Which samples share a row: each, the longest first, is put into the first with room."""
@@ -132,7 +141,9 @@ class ChatProcessor(Processor):
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
         for message in raw.messages:
             if any(part.kind != "text" for part in message.parts):
-                raise ValueError("it holds a picture or a recording, and the model reads text alone")
+                raise ValueError(
+                    "it holds a picture or a recording, and the model reads text alone"
+                )
         if raw.messages[-1].role != "assistant":
             self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
             return None

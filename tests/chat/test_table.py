@@ -168,14 +168,16 @@ def test_pictures_come_as_paths_data_urls_and_bytes(tmp_path: Path, name: str) -
     rows = [{"messages": [{"role": "user", "content": content}, answer]}]
     asked = [{"image": held, "question": "What is this?", "answer": "Red"}]
     placed = [{"images": [held, held], "question": "Is <image> like <image>?", "answer": "Yes"}]
-    first, second, third = (
-        rows_of(table(tmp_path, own, name)) for own in (rows, asked, placed)
-    )
+    first, second, third = (rows_of(table(tmp_path, own, name)) for own in (rows, asked, placed))
     kinds = [
         [part.kind for part in split[0].inputs["chat"].messages[0].parts]
         for split in (first, second, third)
     ]
-    assert kinds == [["image", "text"], ["image", "text"], ["text", "image", "text", "image", "text"]]
+    assert kinds == [
+        ["image", "text"],
+        ["image", "text"],
+        ["text", "image", "text", "image", "text"],
+    ]
     for split in (first, second, third):
         split.check(0)
 
@@ -252,9 +254,7 @@ def test_a_table_of_no_chats_is_refused(tmp_path: Path) -> None:
 
 
 def test_splits_and_groups_are_those_of_any_table(tmp_path: Path) -> None:
-    rows = [
-        {"question": f"q{k}", "answer": "a", "person": f"p{k % 5}"} for k in range(40)
-    ]
+    rows = [{"question": f"q{k}", "answer": "a", "person": f"p{k % 5}"} for k in range(40)]
     options = ChatTableOptions(
         path=str(table(tmp_path, rows)), val=0.2, test=0.2, group_column="person"
     )
