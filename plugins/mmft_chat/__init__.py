@@ -17,7 +17,7 @@ def register_backbone() -> list[BackboneSpec]:
             build="mmft_chat.backbone:build_chat_lm",
             options="mmft_chat.options:ChatBackboneOptions",
             defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch={"engine.lr": 1e-3, "engine.epochs": 4},  # Random weights have further to go.
+            scratch={"engine.lr": 1e-3, "engine.epochs": 6},  # Random weights have further to go.
         )
     ]
 
@@ -27,7 +27,7 @@ def register_dataset() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="chat-table",
-            summary="A table of chats (JSON Lines, JSON, Parquet): messages, or questions and answers",
+            summary="A table of chats (JSON, Parquet): messages, or questions and answers",
             build="mmft_chat.chat_table:build",
             describe="mmft_chat.chat_table:describe",
             options="mmft_chat.options:ChatTableOptions",

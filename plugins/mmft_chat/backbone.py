@@ -361,13 +361,14 @@ def build_chat_lm(options: ChatBackboneOptions, context: BackboneContext) -> Cha
 
 
 def _texts(split: Split | None) -> Iterator[str]:
-    """All that is said in a split; chats that cannot be read are told by the check of the data."""
+    """All that is said in a split, and by whom; of chats that cannot be read the check tells."""
     for index in range(0 if split is None else len(split)):
         try:
             chat = split.input(index, "chat")  # type: ignore[union-attr]
         except SampleError:
             continue
-        yield from (message.answer for message in chat.messages)
+        for message in chat.messages:
+            yield from (message.role, message.answer)
 
 
 def _template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:

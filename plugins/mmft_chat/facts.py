@@ -1,7 +1,7 @@
 """The bundled chats: where functions and classes are documented, of packages that mmft needs.
 
-They are facts to be learned by heart: in which package a name is, and in which module. Val and test ask
-for the same facts in words that train does not have.
+They are facts to be learned by heart: in which package a name is, and in which module. Val and test
+ask for the same facts in words that train does not have.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ Elsewhere the place follows from comparing renderings:
   earlier ones), it ends as the template ends answers before a question, before the place where
   the rendering changes when the next message does.
 
-Whatever of a turn does not stand in its part, as thoughts that a template drops, is a reason to refuse
-the chat: what is silently not learned is what nobody notices.
+Whatever of a turn does not stand in its part, as thoughts that a template drops, is a reason to
+refuse the chat: what is silently not learned is what nobody notices.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from mmft_chat.conversations import Message, Part
@@ -71,7 +72,7 @@ def rendered(
             raise ValueError(f"the chat template leaves nothing to learn of turn {k + 1}")
         _check_whole(messages[k], k, text[start:end])
     spans = ((0, len(text)),) if learn == "all" else tuple(found[k] for k in wanted)
-    if any(one[1] > other[0] for one, other in zip(spans, spans[1:], strict=False)):
+    if any(one[1] > other[0] for one, other in pairwise(spans)):
         raise ValueError("the chat template renders turns in another order")
     return Rendered(text, spans, found[turns[-1]][0])
 

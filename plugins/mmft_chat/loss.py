@@ -15,8 +15,8 @@ def chunked_nats(
 ) -> Tensor:
     """The negative log-likelihood (N,) of each target, in nats.
 
-    Logits are computed for so many tokens at a time, and again for the gradients (Chen et al., 2016,
-    "Training Deep Nets with Sublinear Memory Cost"), so that of V x N there are V x chunk.
+    Logits are computed for so many tokens at a time, and again for the gradients (Chen et al.,
+    2016, "Training Deep Nets with Sublinear Memory Cost"), so that of V x N there are V x chunk.
 
     Args:
         states: (N, D), what each target is predicted from.
@@ -31,7 +31,8 @@ def chunked_nats(
     if not len(targets):
         return states.sum(-1).float()  # (0,), with a gradient.
     parts = []
-    for own, wanted in zip(states.split(chunk), targets.split(chunk), strict=True):
+    pieces = zip(torch.split(states, chunk), torch.split(targets, chunk), strict=True)
+    for own, wanted in pieces:
         if torch.is_grad_enabled():
             parts.append(
                 checkpoint(nats, own, wanted, use_reentrant=False, preserve_rng_state=False)

@@ -1,8 +1,8 @@
 """Metrics of short answers: whether they are the reference's, and how many words they share.
 
 Answers are compared much as SQuAD's evaluation does it (Rajpurkar et al., 2016): in lower case,
-without punctuation, English articles and extra spaces. What stands before a digit is kept, for -5 is
-not 5; where nothing would be left, answers are compared as they are.
+without punctuation, English articles and extra spaces. What stands before a digit is kept, for -5
+is not 5; where nothing would be left, answers are compared as they are.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MeanScore(Metric):
 
     def __init__(self, score: Callable[[str, str], float]) -> None:
         self.score = score
-        self.reset()
+        self.total, self.count = 0.0, 0
 
     def update(self, predictions: Any, targets: Any) -> None:
         for prediction, target in zip(predictions, targets, strict=True):

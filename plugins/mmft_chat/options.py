@@ -49,7 +49,7 @@ class ChatFactsOptions(SplitOptions):
 
     facts: Annotated[
         int, Meta(ge=12, description="Number of facts, each of which is asked for in 20 ways.")
-    ] = 96
+    ] = 72
 
 
 @dataclass(frozen=True, kw_only=True)

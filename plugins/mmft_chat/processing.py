@@ -26,8 +26,8 @@ class ChatProcessor(Processor):
 
     Collates to "tokens" int64; "samples" int64, the index in the batch of the chat that a token
     belongs to, -1 for padding; "positions" int64, which begin anew with each chat; "learned" bool;
-    and to "prompt" (B, P) int64, padded on the left, with "prompt_mask" bool: what the last answer is
-    to be written after.
+    and to "prompt" (B, P) int64, padded on the left, with "prompt_mask" bool: what the last answer
+    is to be written after.
 
     Attributes:
         backend: a tokenizer of the library tokenizers.

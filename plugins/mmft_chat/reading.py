@@ -1,7 +1,7 @@
 """From what people write down of a chat to a `Conversation`.
 
-The forms are those of OpenAI's fine-tuning files (`messages`), of ShareGPT (`from` and `value`), and
-of columns of questions and answers.
+The forms are those of OpenAI's fine-tuning files (`messages`), of ShareGPT (`from` and `value`),
+and of columns of questions and answers.
 """
 
 from __future__ import annotations
@@ -223,13 +223,11 @@ def with_media(
             parts = (*(Part(kind, media=media) for media in given), *m.parts)
             found[first] = Message(m.role, parts, *_rest(m))
         elif places > len(given):
-            raise ValueError(
-                f"it has {_count(places, 'placeholder')} for a {noun} and {_count(len(given), noun)}"
-            )
+            marks = f"{_count(places, 'placeholder')} for a {noun}"
+            raise ValueError(f"it has {marks} and {_count(len(given), noun)}")
         elif places < len(given):
-            raise ValueError(
-                f"it has {_count(len(given), noun)} and {_count(places, 'placeholder')} for a {noun}"
-            )
+            marks = f"{_count(places, 'placeholder')} for a {noun}"
+            raise ValueError(f"it has {_count(len(given), noun)} and {marks}")
         else:
             found = _filled(found, kind, list(given))
     return found

@@ -36,6 +36,7 @@ _TOOL = {
         },
     },
 }
+_rendering: Any = render_jinja_template  # Whose annotation is not what it returns.
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -207,7 +208,7 @@ class Template:
 
     def _after(self, turns: list[dict[str, Any]]) -> str:
         text = self._render(turns, ())
-        before, found, after = text.partition(_PROBE)
+        _, found, after = text.partition(_PROBE)
         if not found:
             raise ValueError("the chat template leaves out what the assistant says")
         return after
@@ -228,13 +229,13 @@ class Template:
         if self.structured:
             messages = [_as_list(message) for message in messages]
         try:
-            texts, spans = render_jinja_template(
+            more: dict[str, Any] = {**self.named, "return_assistant_tokens_mask": marks}
+            texts, spans = _rendering(
                 conversations=[messages],
                 tools=[dict(tool) for tool in tools] or None,
                 chat_template=self.source,
                 add_generation_prompt=prompt,
-                return_assistant_tokens_mask=marks,
-                **self.named,
+                **more,
             )
         except Exception as error:  # Templates raise what they like, and are anybody's code.
             raise ValueError(f"the chat template refuses it: {first_line(error)}") from None

@@ -214,9 +214,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"images": ["a.png"], "messages": [ASKED, ANSWER]},
         "it has 1 picture and no placeholders for a picture",
     ),
-    "missing": ({"image": "b.png", "question": "?", "answer": "x"}, "picture b.png: there is no such"),
-    "no picture": ({"image": "x.png", "question": "?", "answer": "x"}, "picture x.png cannot be read"),
-    "call": ({"messages": [ASKED, called("{a: 1}")]}, "the arguments of the tool call f are not JSON"),
+    "missing": ({"image": "b.png", "question": "?", "answer": "x"}, "b.png: there is no such file"),
+    "no picture": ({"image": "x.png", "question": "?", "answer": "x"}, "x.png cannot be read"),
+    "call": ({"messages": [ASKED, called("{a: 1}")]}, "of the tool call f are not JSON"),
     "arguments": ({"messages": [ASKED, called([1])]}, "of the tool call f are not an object"),
     "equal": ({"prompt": "Hi", "chosen": "a", "rejected": "a"}, "its two sides are equal"),
     "data": (
