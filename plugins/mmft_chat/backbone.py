@@ -128,21 +128,30 @@ class ChatBackbone(TransformersBackbone):
         Args:
             chunk: tokens whose logits are computed at a time.
         """
-        wanted = predicted(inputs)[:, 1:]
+        wanted = self.predicted(inputs)[:, 1:]
         targets, samples = inputs["tokens"][:, 1:][wanted], inputs["samples"][:, 1:][wanted]
         if self._computes_logits_by_head():
             states = self._states(inputs)[:, :-1][wanted]
             return chunked_nats(states, targets, self._logits, chunk), samples
-        logits = self._forward(self.network, inputs["tokens"], inputs["positions"]).logits
+        logits = self._forward(self.network, self._arguments(inputs)).logits
         return chunked_nats(logits[:, :-1][wanted], targets, lambda own: own, chunk), samples
 
-    def packed(self, *, join: bool, learn: Learn) -> ChatProcessor:
+    def predicted(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(R, L) bool: the learned tokens that have others of their chat before them."""
+        return inputs["learned"] & (inputs["positions"] > 0) & (inputs["samples"] >= 0)
+
+    def packed(self, *, join: bool | None, learn: Learn) -> ChatProcessor:
         """The preprocessing for a task.
 
+        Args:
+            join: whether chats share rows; None for wherever the network keeps them apart.
+
         Raises:
-            IncompatibleError: chats are to share rows, and the network would mix them.
+            IncompatibleError: they are to share rows, and the network would mix them.
         """
-        if join and not self._keeps_apart():
+        if join is None:
+            join = self._keeps_apart()
+        elif join and not self._keeps_apart():
             raise IncompatibleError(
                 f"A network of type {self.config.model_type} mixes chats that share a row.",
                 hint="Give each a row of its own: --set task.packing=false",
@@ -151,16 +160,22 @@ class ChatBackbone(TransformersBackbone):
 
     def _states(self, inputs: Tensors) -> Tensor:
         """The last hidden states (R, L, D) of packed rows."""
-        body = self.network.base_model
         states: Tensor = self._forward(
-            body, inputs["tokens"], inputs["positions"]
+            self.network.base_model, self._arguments(inputs)
         ).last_hidden_state
         return states
 
-    def _forward(self, module: Any, tokens: Tensor, positions: Tensor) -> Any:
-        more = accepted(module.forward, position_ids=positions, use_cache=False)
-        with quietly():  # Padding comes last in its row and belongs to no chat.
-            return module(tokens, attention_mask=None, **more)
+    def _arguments(self, inputs: Tensors) -> dict[str, Any]:
+        """What the network's forward pass is given."""
+        # Padding comes last in its row and belongs to no chat, so it needs no mask.
+        tokens, positions = inputs["tokens"], inputs["positions"]
+        return {"input_ids": tokens, "attention_mask": None, "position_ids": positions}
+
+    def _forward(self, module: Any, arguments: Mapping[str, Any]) -> Any:
+        known = accepted(module.forward, position_ids=None, use_cache=None)
+        given = {n: t for n, t in arguments.items() if n != "position_ids" or n in known}
+        with quietly():
+            return module(**given, **({"use_cache": False} if "use_cache" in known else {}))
 
     def _logits(self, states: Tensor) -> Tensor:
         """From states (N, D) to logits (N, V), scaled as some families do."""
@@ -186,8 +201,9 @@ class ChatBackbone(TransformersBackbone):
             tokens = torch.arange(8, device=head.weight.device)[None]
             training = self.network.training
             self.network.eval()
-            states = self._forward(self.network.base_model, tokens, tokens).last_hidden_state
-            logits = self._forward(self.network, tokens, tokens).logits
+            given = {"input_ids": tokens, "position_ids": tokens}
+            states = self._forward(self.network.base_model, given).last_hidden_state
+            logits = self._forward(self.network, given).logits
             self.network.train(training)
             own = self._logits(states)
             rounding = 1e-4 if logits.dtype == torch.float32 else 2e-2
@@ -212,8 +228,10 @@ class ChatBackbone(TransformersBackbone):
         positions = torch.arange(8, device=device).repeat(2, 2)
         training = self.network.training
         self.network.eval()
-        logits = self._forward(self.network, rows, positions).logits.float()
-        alone = self._forward(self.network, text[None], positions[:1, :8]).logits.float()[0]
+        both = {"input_ids": rows, "position_ids": positions}
+        one = {"input_ids": text[None], "position_ids": positions[:1, :8]}
+        logits = self._forward(self.network, both).logits.float()
+        alone = self._forward(self.network, one).logits.float()[0]
         self.network.train(training)
         rounding = (1e-2 if self.quantized else 1e-4) * alone.abs().max()
         return all(
@@ -228,27 +246,30 @@ class ChatBackbone(TransformersBackbone):
 
         Sampling draws by a seed that follows from each prompt, whatever else is in the batch.
         """
-        given: Tensors = {"tokens": inputs["prompt"], "mask": inputs["prompt_mask"]}
-        prompts = given["tokens"]
+        prompts, mask = inputs["prompt"], inputs["prompt_mask"]
         if one_by_one(settings) and len(prompts) > 1:
-            rows = ({n: t[k : k + 1] for n, t in inputs.items()} for k in range(len(prompts)))
-            return [self.write(row, settings)[0] for row in rows]
+            raise ConfigError(
+                "Beams cannot be sampled for several chats at once.",
+                hint="Leave out task.sample or task.num_beams, or set engine.batch_size=1.",
+            )
         room = settings.max_new_tokens
         if self.positions is not None:
             room = max(1, min(room, self.positions - prompts.shape[1]))
-        seeds = seeds_of(given)
-        starts = (prompts.shape[1] - given["mask"].long().sum(1)).tolist()
+        seeds = seeds_of({"tokens": prompts, "mask": mask})
+        starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
         arguments = generation_arguments(
             settings, self.writing_config(settings, room), starts, seeds
         )
         with quietly(), drawing(settings, seeds[0], prompts.device):
-            written: Tensor = self.network.generate(
-                input_ids=prompts, attention_mask=given["mask"].long(), **arguments
-            )
+            written: Tensor = self.network.generate(**self._prompts(inputs), **arguments)
         texts = self.tokenizer.batch_decode(
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    def _prompts(self, inputs: Tensors) -> dict[str, Tensor]:
+        """What is written after, as the network's `generate` takes it."""
+        return {"input_ids": inputs["prompt"], "attention_mask": inputs["prompt_mask"].long()}
 
     def writing_config(self, settings: Generation, most: int) -> GenerationConfig:
         """transformers' settings of writing; it ends with any token that ends an answer."""
@@ -301,11 +322,6 @@ class ChatBackbone(TransformersBackbone):
             if generation is None
             else self.writing_config(generation, generation.max_new_tokens),
         )
-
-
-def predicted(inputs: Mapping[str, Tensor]) -> Tensor:
-    """(R, L) bool: the learned tokens that have others of their chat before them."""
-    return inputs["learned"] & (inputs["positions"] > 0) & (inputs["samples"] >= 0)
 
 
 def answer_in(written: str) -> str:

@@ -96,12 +96,12 @@ class ChatOptions(Generation):
         ),
     ] = "assistant"
     packing: Annotated[
-        bool,
+        bool | None,
         Meta(
             description="Pack several chats into one row instead of padding them; they do not "
-            "attend to each other."
+            "attend to each other. Unset packs where the model can keep them apart."
         ),
-    ] = True
+    ] = None
     loss_chunk: Annotated[
         int,
         Meta(

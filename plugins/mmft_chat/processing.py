@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_chat.conversations import Conversation, Message, asked
+from mmft_chat.conversations import Conversation, Message, asked, check_order
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
+from mmft_chat.reading import messages_of
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
 
@@ -128,6 +130,12 @@ class ChatProcessor(Processor):
         return asked(source.read_text(encoding="utf-8", errors="replace"))
 
     def parse(self, text: str) -> Conversation:
+        """A question, or the messages of a chat as JSON."""
+        if text.lstrip().startswith("["):
+            with contextlib.suppress(ValueError):
+                messages = messages_of(text, Path())
+                check_order(messages)
+                return Conversation(tuple(messages))
         return asked(text)
 
     def extent(self, raw: Conversation) -> Extent:

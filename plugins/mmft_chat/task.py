@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmft_chat.backbone import ChatBackbone, predicted
+from mmft_chat.backbone import ChatBackbone
 from mmft_chat.metrics import token_f1
 from mmft_chat.options import ChatOptions
 from mmft_core.contracts import (
@@ -59,7 +59,7 @@ class Chat(Task):
 
     def weight(self, batch: Batch) -> int:
         """The number of learned tokens."""
-        return int(predicted(batch.inputs["chat"]).sum())
+        return int(self.model.predicted(batch.inputs["chat"]).sum())
 
     def forward(self, batch: Batch) -> Outputs:
         inputs = batch.inputs["chat"]
