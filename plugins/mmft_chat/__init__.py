@@ -3,6 +3,9 @@
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
+"""Random weights have further to go."""
+
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
 
@@ -17,8 +20,18 @@ def register_backbone() -> list[BackboneSpec]:
             build="mmft_chat.backbone:build_chat_lm",
             options="mmft_chat.options:ChatBackboneOptions",
             defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch={"engine.lr": 1e-3, "engine.epochs": 6},  # Random weights have further to go.
-        )
+            scratch=_SCRATCH,
+        ),
+        BackboneSpec(
+            name="vision-chat",
+            summary="Any vision-language model with a chat template, by --weights",
+            modality="chat",
+            provides=("pooled", "chat"),
+            build="mmft_chat.vision:build_vision_chat",
+            options="mmft_chat.options:ChatBackboneOptions",
+            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
+            scratch=_SCRATCH,
+        ),
     ]
 
 
@@ -52,6 +65,23 @@ def register_dataset() -> list[DatasetSpec]:
                 "task.max_new_tokens": 12,
             },
             scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
+        ),
+        DatasetSpec(
+            name="chat-pictures",
+            summary="Questions about drawn digits with their pictures (Alpaydin and Kaynak, 1998)",
+            build="mmft_chat.pictures:build",
+            options="mmft_chat.options:ChatPicturesOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            bundled=True,
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.vocabulary": 500,
+                "backbone.max_length": 256,
+                "task.max_new_tokens": 8,
+            },
+            scratch={"engine.batch_size": 16},
         ),
     ]
 

@@ -87,7 +87,17 @@ class ChatBackbone(TransformersBackbone):
     task_type = "CAUSAL_LM"
     processor: ChatProcessor
 
-    def __init__(self, network: nn.Module, tokenizer: Any, options: ChatBackboneOptions) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        tokenizer: Any,
+        options: ChatBackboneOptions,
+        *,
+        template: str | None = None,
+    ) -> None:
+        """Args:
+        template: the source of the chat template; None for the tokenizer's.
+        """
         super().__init__()
         self.network, self.tokenizer = network, tokenizer
         text = self.config.get_text_config()
@@ -99,11 +109,11 @@ class ChatBackbone(TransformersBackbone):
         backend = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
-        template = Template.of(tokenizer, _template_source(tokenizer, options))
+        source = template_source(tokenizer, options) if template is None else template
         pad = tokenizer.pad_token_id
         self.processor = ChatProcessor(
             backend=backend,
-            template=template,
+            template=Template.of(tokenizer, source),
             pad=pad if pad is not None else (tokenizer.eos_token_id or 0),
             max_length=min(options.max_length, self.positions or options.max_length),
             overlong=options.overlong,
@@ -248,10 +258,8 @@ class ChatBackbone(TransformersBackbone):
         """
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
         if one_by_one(settings) and len(prompts) > 1:
-            raise ConfigError(
-                "Beams cannot be sampled for several chats at once.",
-                hint="Leave out task.sample or task.num_beams, or set engine.batch_size=1.",
-            )
+            rows = (self._alone(inputs, k) for k in range(len(prompts)))
+            return [self.write(row, settings)[0] for row in rows]
         room = settings.max_new_tokens
         if self.positions is not None:
             room = max(1, min(room, self.positions - prompts.shape[1]))
@@ -266,6 +274,10 @@ class ChatBackbone(TransformersBackbone):
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    def _alone(self, inputs: Tensors, k: int) -> Tensors:
+        """What is written after for one chat of a batch."""
+        return {name: inputs[name][k : k + 1] for name in ("prompt", "prompt_mask")}
 
     def _prompts(self, inputs: Tensors) -> dict[str, Tensor]:
         """What is written after, as the network's `generate` takes it."""
@@ -345,26 +357,58 @@ class ChatBuilder(Builder[ChatBackbone]):
         self, checkpoint: Checkpoint, loaded: LoadedWeights
     ) -> tuple[ChatBackbone, LoadedWeights]:
         config, tokenizer = checkpoint.config(), checkpoint.tokenizer()
-        _template_source(tokenizer, self.options)  # Before weights are read.
-        bits = self.options.load_bits
-        network = load_network(AutoModelForCausalLM, checkpoint, config, _quantization(bits))
+        template_source(tokenizer, self.options)  # Before weights are read.
+        network = load_network(AutoModelForCausalLM, checkpoint, config, self.quantization())
         backbone = ChatBackbone(network, tokenizer, self.options)
-        backbone.quantized = bits is not None
+        backbone.quantized = self.options.load_bits is not None
         return backbone, loaded
 
     def random(self, loaded: LoadedWeights) -> tuple[ChatBackbone, LoadedWeights]:
         """With a tokenizer of its own."""
         context, options = self.context, self.options
-        tokenizer = train(_texts(context.train), options.vocabulary - 2, "causal")
-        tokenizer.add_special_tokens(
-            {"eos_token": _END, "additional_special_tokens": [_START, _END]}
-        )
+        tokenizer = random_tokenizer(context.train, options.vocabulary)
         tokenizer.chat_template = CHATML
         config, loaded = chosen_size(AutoConfig.for_model("llama", **_LLAMA), options, loaded)
         config.vocab_size = options.vocabulary if context.train is None else len(tokenizer)
         for role in ("pad", "bos", "eos"):
             setattr(config, f"{role}_token_id", getattr(tokenizer, f"{role}_token_id"))
         return ChatBackbone(make_network(AutoModelForCausalLM, config), tokenizer, options), loaded
+
+    def quantization(self) -> Any:
+        """As Dettmers et al. (2023, "QLoRA") have it: NF4, computed in bfloat16; or LLM.int8."""
+        bits = self.options.load_bits
+        if bits is None:
+            return None
+        from transformers import BitsAndBytesConfig
+
+        from mmft_core.extras import require_extra
+
+        option = f"backbone.load_bits = {bits}"
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                f"{option} needs a CUDA GPU, which this machine does not have.",
+                hint="Leave it out to load in 32 bits.",
+            )
+        require_extra(option, "quantize")
+        return BitsAndBytesConfig(
+            load_in_4bit=bits == 4,
+            load_in_8bit=bits == 8,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_use_double_quant=True,
+        )
+
+
+def random_tokenizer(split: Split | None, vocabulary: int, *special: str) -> Any:
+    """A tokenizer trained on all that is said in a split, with the tokens of ChatML.
+
+    Args:
+        special: other tokens that stand for themselves.
+    """
+    tokens = [_START, _END, *special]
+    tokenizer = train(_texts(split), vocabulary - len(tokens), "causal")
+    tokenizer.add_special_tokens({"eos_token": _END, "additional_special_tokens": tokens})
+    return tokenizer
 
 
 def build_chat_lm(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:
@@ -387,7 +431,7 @@ def _texts(split: Split | None) -> Iterator[str]:
             yield from (message.role, message.answer)
 
 
-def _template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:
+def template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:
     """The chat template that is used.
 
     Raises:
@@ -411,27 +455,3 @@ def _template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:
             "tuned for chats (their names mostly end with 'instruct' or 'it').",
         ) from None
     return source
-
-
-def _quantization(bits: int | None) -> Any:
-    """As Dettmers et al. (2023, "QLoRA") have it: NF4, computed in bfloat16; or LLM.int8."""
-    if bits is None:
-        return None
-    from transformers import BitsAndBytesConfig
-
-    from mmft_core.extras import require_extra
-
-    option = f"backbone.load_bits = {bits}"
-    if not torch.cuda.is_available():
-        raise ConfigError(
-            f"{option} needs a CUDA GPU, which this machine does not have.",
-            hint="Leave it out to load in 32 bits.",
-        )
-    require_extra(option, "quantize")
-    return BitsAndBytesConfig(
-        load_in_4bit=bits == 4,
-        load_in_8bit=bits == 8,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        bnb_4bit_use_double_quant=True,
-    )

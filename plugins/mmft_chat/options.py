@@ -53,6 +53,13 @@ class ChatFactsOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChatPicturesOptions(SplitOptions):
+    """Options of `chat-pictures`."""
+
+    samples: Annotated[int, Meta(ge=20, description="Number of chats, at most 1,797.")] = 1797
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatBackboneOptions(SizeOptions):
     """Options of every chat backbone."""
 
