@@ -1,6 +1,6 @@
 """Chats: conversations in every form, models that answer, and what they learn of them."""
 
-from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 
 _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
@@ -81,7 +81,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 8,
             },
-            scratch={"engine.batch_size": 16},
+            scratch={"engine.batch_size": 16, "engine.epochs": 12},
         ),
     ]
 
@@ -102,6 +102,18 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("exact-match", "token-f1"),
             monitor="token-f1",
             pipeline="text-generation",
+        )
+    ]
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="chat",
+            summary="Chat with a finished model in the terminal.",
+            build="mmft_chat.command:chat",
+            section="Commands",
         )
     ]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, TextStreamer
 
 from mmft_chat.learned import Learn
 from mmft_chat.loss import chunked_nats
@@ -251,10 +251,15 @@ class ChatBackbone(TransformersBackbone):
     # --- writing --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def write(self, inputs: Tensors, settings: Generation) -> list[str]:
+    def write(
+        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+    ) -> list[str]:
         """Write an answer for each prompt (B, P).
 
         Sampling draws by a seed that follows from each prompt, whatever else is in the batch.
+
+        Args:
+            show: is told the pieces of a lone answer as they are written.
         """
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
         if one_by_one(settings) and len(prompts) > 1:
@@ -268,6 +273,8 @@ class ChatBackbone(TransformersBackbone):
         arguments = generation_arguments(
             settings, self.writing_config(settings, room), starts, seeds
         )
+        if show is not None and settings.num_beams == 1:
+            arguments["streamer"] = _Streamer(self.tokenizer, show)
         with quietly(), drawing(settings, seeds[0], prompts.device):
             written: Tensor = self.network.generate(**self._prompts(inputs), **arguments)
         texts = self.tokenizer.batch_decode(
@@ -334,6 +341,17 @@ class ChatBackbone(TransformersBackbone):
             if generation is None
             else self.writing_config(generation, generation.max_new_tokens),
         )
+
+
+class _Streamer(TextStreamer):  # type: ignore[misc]
+    """Tells of whole words as they are written, without the prompt."""
+
+    def __init__(self, tokenizer: Any, show: Callable[[str], None]) -> None:
+        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
+        self.show = show
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        self.show(text)
 
 
 def answer_in(written: str) -> str:

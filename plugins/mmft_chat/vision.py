@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,12 @@ from mmft_chat.processing import ChatProcessor, in_spans
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, BackboneContext, Graph, Task, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
+from mmft_core.generation import Generation
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.generation import read_advice
 from mmft_transformers.narrowing import check_config
+from mmft_transformers.network import fix_parameter
 from mmft_transformers.options import SIZES
 from mmft_transformers.published_models import Described, TransformersModel, loading
 from mmft_transformers.quiet import quietly
@@ -242,6 +244,10 @@ class VisionChatBackbone(ChatBackbone):
             overlong=plain.overlong,
             family=family,
         )
+        if self.config.model_type == "llava":  # It reads the states before this norm.
+            norm = getattr(self.network.model.vision_tower, "post_layernorm", None)
+            for name in ("weight", "bias") if norm is not None else ():
+                fix_parameter(norm, name)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
@@ -272,11 +278,13 @@ class VisionChatBackbone(ChatBackbone):
                 given[name] = _left(tensor, lengths, padding)
         return given
 
-    def write(self, inputs: Tensors, settings: Any) -> list[str]:
+    def write(
+        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+    ) -> list[str]:
         lengths = inputs["prompt_length"].tolist()
         prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
         mask = _left(inputs["attention_mask"], lengths, 0).bool()
-        return super().write({**inputs, "prompt": prompt, "prompt_mask": mask}, settings)
+        return super().write({**inputs, "prompt": prompt, "prompt_mask": mask}, settings, show)
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,23 @@ SMALL = {
     "backbone.max_length": 128,
     "task.max_new_tokens": 8,
     "dataset.facts": 24,
+    "dataset.samples": 100,
 }
 
 
-@pytest.mark.parametrize("check", plugin_checks("mmft_chat", settings=SMALL))
+PICTURES = ("vision-chat", "chat-pictures")
+
+
+def checks() -> list[Any]:
+    """Vision-language models are tried with pictures, all else with texts."""
+    plain = plugin_checks("mmft_chat", settings=SMALL, prefer=("chat-lm", "chat-facts"))
+    seen = plugin_checks("mmft_chat", settings=SMALL, prefer=PICTURES)
+    return [
+        *(check for check in plain if "/vision-chat-" not in check.id),
+        *(check for check in seen if "/vision-chat-" in check.id),
+    ]
+
+
+@pytest.mark.parametrize("check", checks())
 def test_conformance(check: Callable[[], None]) -> None:
     check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -184,3 +185,18 @@ def test_bad_rows_are_told_before_training(
     ended = mmft(*arguments(bad, weights, tmp_path / "run"))
     assert ended.code == 2
     assert "bad.jsonl, row 29: it has no turn of the assistant's" in " ".join(ended.err.split())
+
+
+def test_a_terminal_chats(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second answer is to a chat of three turns, the third to a new one."""
+    lines = "What colour is snow?\nSay the colour of coal.\n/new\nColour of grass?\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    ended = mmft("chat", run)
+    assert ended.code == 0, ended.err
+    answers = ended.out.splitlines()
+    assert len(answers) == 3 and (answers[0], answers[2]) == ("white", "green")
+
+
+def test_only_chat_models_chat(mmft: Mmft, tmp_path: Path) -> None:
+    ended = mmft("chat", tmp_path)
+    assert ended.code == 2 and "Traceback" not in ended.err

@@ -74,9 +74,7 @@ def tokenizer(*special: str, **named: str) -> Any:
 
 def llava() -> tuple[Any, Any]:
     own = tokenizer("<image>")
-    pictures = CLIPImageProcessor(
-        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
-    )
+    pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     family = LlavaProcessor(
         image_processor=pictures,
         tokenizer=own,
