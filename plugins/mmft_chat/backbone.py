@@ -282,6 +282,17 @@ class ChatBackbone(TransformersBackbone):
         )
         return [answer_in(text) for text in texts]
 
+    def references(self, inputs: Tensors) -> list[str]:
+        """The last answer of each chat, as the model would write it: as its template renders it."""
+        tokens, samples = inputs["tokens"], inputs["samples"]
+        lengths = enumerate(self._prompt_lengths(inputs))
+        texts = [tokens[samples == k][length:] for k, length in lengths]
+        return [answer_in(self.tokenizer.decode(text, skip_special_tokens=True)) for text in texts]
+
+    def _prompt_lengths(self, inputs: Tensors) -> list[int]:
+        """How many tokens of each chat stand before its last answer."""
+        return inputs["prompt_mask"].sum(1).tolist()
+
     def _alone(self, inputs: Tensors, k: int) -> Tensors:
         """What is written after for one chat of a batch."""
         return {name: inputs[name][k : k + 1] for name in ("prompt", "prompt_mask")}

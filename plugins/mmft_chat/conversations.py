@@ -129,6 +129,17 @@ def check_learnable(messages: Sequence[Message]) -> None:
         raise ValueError(f"its last turn is the {_whose(messages[-1])}'s, which nobody answers")
 
 
+def without_first(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """A chat without its first question and all up to the next; empty if there is no other.
+
+    What the system says stays, and so does the last answer.
+    """
+    users = [k for k, message in enumerate(messages) if message.role == "user"]
+    if len(users) < 2:
+        return ()
+    return (*messages[: users[0]], *messages[users[1] :])
+
+
 def _follows(message: Message, before: Message | None) -> bool:
     if message.role == "system":
         return before is None or before.role == "system"

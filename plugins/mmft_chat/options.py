@@ -69,8 +69,8 @@ class ChatBackboneOptions(SizeOptions):
     overlong: Annotated[
         Literal["refuse", "truncate"],
         Meta(
-            description="What to do with longer chats: report them as bad samples, or drop whole "
-            "turns from their end."
+            description="What to do with longer chats: report them as bad samples, or drop their "
+            "first questions and answers."
         ),
     ] = "refuse"
     chat_template: Annotated[
@@ -116,4 +116,4 @@ class ChatOptions(Generation):
             description="How many tokens the loss is computed for at a time. The logits of more "
             "are never in memory.",
         ),
-    ] = 1024
+    ] = 256

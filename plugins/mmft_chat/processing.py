@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_chat.conversations import Conversation, Message, asked, check_order
+from mmft_chat.conversations import Conversation, Message, asked, check_order, without_first
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.reading import messages_of
 from mmft_chat.templates import Span, Template
@@ -160,7 +160,7 @@ class ChatProcessor(Processor):
             raise ValueError("nothing of it is learned")
         closing = self.template.closing
         if len(self._kept(raw)) < len(raw.messages):
-            return f"chat longer than {self.max_length} tokens, its last turns left out"
+            return f"chat longer than {self.max_length} tokens, its first turns left out"
         if closing and whole.text.endswith(closing):
             return f"chat ended with {closing}, for the chat template ends no answer"
         return None
@@ -168,12 +168,6 @@ class ChatProcessor(Processor):
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)
         return Preview("text/plain", "\n\n".join(turns).encode("utf-8", "replace"))
-
-    def shown(self, raw: Conversation) -> list[tuple[str, bool]]:
-        """The tokens of a chat as text, and which of them are learned."""
-        _, ids, learned = self._encoded(raw)
-        texts = [self.backend.decode([token], skip_special_tokens=False) for token in ids]
-        return list(zip(texts, learned.tolist(), strict=True))
 
     def _ids(self, text: str) -> list[int]:
         return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
@@ -192,17 +186,15 @@ class ChatProcessor(Processor):
         return self._encode(self._kept(raw), raw.tools)
 
     def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """Its messages, or as many whole turns of them as there is room for."""
+        """Its messages, or as many of the last whole turns as there is room for."""
         messages: Sequence[Message] = raw.messages
         length = whole = len(self._encode(messages, raw.tools)[1])
         while length > self.max_length:
             if self.overlong == "refuse":
                 raise ValueError(self._excess(whole))
-            messages = messages[:-1]
-            while messages and (messages[-1].role != "assistant" or messages[-1].tool_calls):
-                messages = messages[:-1]
+            messages = without_first(messages)
             if not messages:
-                raise ValueError(f"{self._excess(whole)} already in its first turns")
+                raise ValueError(f"{self._excess(whole)} even without its earlier turns")
             length = len(self._encode(messages, raw.tools)[1])
         return messages
 

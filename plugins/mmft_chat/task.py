@@ -69,8 +69,11 @@ class Chat(Task):
             loss = nats.sum() / max(1, len(nats))
         if self.training:
             return Outputs(loss)
-        texts = None if batch.targets is None else batch.targets["text"]
-        return Outputs(loss, self.model.write(inputs, self.generation), texts)
+        return Outputs(loss, self.model.write(inputs, self.generation), self.targets_of(batch))
+
+    def targets_of(self, batch: Batch) -> list[str] | None:
+        """Last answers as the chat template renders them, such as calls of tools."""
+        return None if batch.targets is None else self.model.references(batch.inputs["chat"])
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
         return self.model.graphs()

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from mmft_chat.backbone import ChatBackbone, ChatBuilder, random_tokenizer, template_source
-from mmft_chat.conversations import Conversation, Message
+from mmft_chat.conversations import Conversation, Message, without_first
 from mmft_chat.learned import Learn, prompt_of, rendered
 from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
@@ -127,7 +127,7 @@ class VisionProcessor(ChatProcessor):
         if raw.media("audio"):
             raise ValueError("it holds a recording, and the model reads text and pictures alone")
         if len(self._kept(raw)) < len(raw.messages):
-            return f"chat longer than {self.max_length} tokens, its last turns left out"
+            return f"chat longer than {self.max_length} tokens, its first turns left out"
         return None
 
     def _text(
@@ -141,17 +141,15 @@ class VisionProcessor(ChatProcessor):
         return whole.text, whole.spans, whole.begins
 
     def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """Its messages, or as many whole turns as there is room for; no picture is ever cut."""
+        """Its messages, or the last turns of them that there is room for; no picture is cut."""
         messages: Sequence[Message] = raw.messages
         length = whole = self._length(messages, raw)
         while length > self.max_length:
-            if self.overlong == "refuse" or messages[-1].role != "assistant":
+            if self.overlong == "refuse":
                 raise ValueError(self._excess(whole))
-            messages = messages[:-1]
-            while messages and (messages[-1].role != "assistant" or messages[-1].tool_calls):
-                messages = messages[:-1]
+            messages = without_first(messages)
             if not messages:
-                raise ValueError(f"{self._excess(whole)} already in its first turns")
+                raise ValueError(f"{self._excess(whole)} even without its earlier turns")
             length = self._length(messages, raw)
         return messages
 
@@ -277,6 +275,9 @@ class VisionChatBackbone(ChatBackbone):
                 padding = self.processor.pad if name == "input_ids" else 0
                 given[name] = _left(tensor, lengths, padding)
         return given
+
+    def _prompt_lengths(self, inputs: Tensors) -> list[int]:
+        return inputs["prompt_length"].tolist()
 
     def write(
         self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None

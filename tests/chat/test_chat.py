@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mmft_chat.backbone import CHATML, ChatBackbone, answer_in, build_chat_lm
-from mmft_chat.conversations import Conversation, asked
+from mmft_chat.conversations import Conversation, ToolCall, asked
 from mmft_chat.loss import chunked_nats
 from mmft_chat.metrics import exact_match, token_f1
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
@@ -94,8 +94,6 @@ def test_learned_tokens_are_those_of_the_assistant(
     items = model.packed(join=False, learn=learn).prepare(CHATS[1], train=True)
     tokens = items["tokens"][items["learned"]]
     assert tokenizer.decode(tokens) == "".join(expected)
-    shown = replace(model.processor, learn=learn).shown(CHATS[1])
-    assert "".join(text for text, own in shown if own) == "".join(expected)
 
 
 def test_all_tokens_are_learned_where_that_is_asked_for(tokenizer: Any) -> None:
@@ -112,16 +110,18 @@ def test_a_prompt_ends_where_the_answer_begins(tokenizer: Any) -> None:
 
 
 def test_a_long_chat_is_refused_or_loses_whole_turns(tokenizer: Any) -> None:
-    length = backbone(tokenizer).processor.measure(CHATS[0])
+    """The first ones: the answer that it is judged by stays."""
+    last = Conversation(LONGER[2:])
+    length = backbone(tokenizer).processor.measure(last)
     short = backbone(tokenizer, max_length=length + 2).processor
     with pytest.raises(ValueError, match=r"tokens long, and the model reads"):
         short.inspect(CHATS[1], train=True)
     cut = replace(short, overlong="truncate")
-    assert "its last turns left out" in (cut.inspect(CHATS[1], train=True) or "")
+    assert "its first turns left out" in (cut.inspect(CHATS[1], train=True) or "")
     assert torch.equal(
-        cut.prepare(CHATS[1], train=True)["tokens"], cut.prepare(CHATS[0], train=True)["tokens"]
+        cut.prepare(CHATS[1], train=True)["tokens"], cut.prepare(last, train=True)["tokens"]
     )
-    with pytest.raises(ValueError, match="already in its first turns"):
+    with pytest.raises(ValueError, match="even without its earlier turns"):
         cut.inspect(Conversation((turn("user", "long " * 99), turn("assistant", "x"))), train=True)
 
 
@@ -215,6 +215,17 @@ def test_chats_are_learned_by_heart_and_written(tokenizer: Any) -> None:
     assert task.decode(outputs.predictions)[1] == {"answer": "No"}
     assert [task(batch_of(task, [chat])).predictions[0] for chat in chats] == outputs.predictions
     assert task.weight(batch) == int(batch.inputs["chat"]["learned"].sum())
+
+
+def test_an_answer_is_compared_with_what_the_template_renders(tokenizer: Any) -> None:
+    """Such as a call of a tool; also where chats share rows."""
+    called = turn("assistant", "", "", ToolCall("f", {"a": 1}))
+    chats = [*CHATS, Conversation((turn("user", "Call it"), called))]
+    task = Chat(backbone(tokenizer), ChatOptions())
+    assert task.targets_of(batch_of(task, chats)) == [
+        *(chat.answer for chat in CHATS),
+        '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>',
+    ]
 
 
 def test_an_answer_is_what_stands_behind_a_thought() -> None:

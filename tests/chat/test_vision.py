@@ -260,22 +260,22 @@ def test_a_step_lowers_the_loss_and_is_kept(folder: Path, tmp_path: Path) -> Non
 
 
 def test_no_picture_is_cut(folder: Path) -> None:
-    """A chat that is too long is refused; of several turns the last ones may be left out."""
+    """A chat that is too long is refused; of several turns the first ones may be left out."""
     model = built(str(folder))
     processor = model.processor
     length = processor._length(CHATS[0].messages, CHATS[0])
-    longer = Conversation((*CHATS[0].messages, *CHATS[1].messages))
+    longer = Conversation((*CHATS[1].messages, *CHATS[0].messages))
     context = BackboneContext(
         weights=WeightsRequest(str(folder), "chat"), info=DatasetInfo(name=""), needs=("chat",)
     )
     options = ChatBackboneOptions(max_length=length, overlong="truncate")
     short = build_vision_chat(options, context).processor
-    assert "its last turns left out" in (short.inspect(longer, train=True) or "")
+    assert "its first turns left out" in (short.inspect(longer, train=True) or "")
     own = short.collate([short.prepare(longer, train=True)])
     whole = processor.collate([processor.prepare(CHATS[0], train=True)])
     assert torch.equal(own["tokens"], whole["tokens"])
     assert torch.equal(own["pixel_values"], whole["pixel_values"])
-    with pytest.raises(ValueError, match="already in its first turns"):
+    with pytest.raises(ValueError, match="even without its earlier turns"):
         short.inspect(CHATS[1], train=True)
 
 
