@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft_chat.backbone import CHATML
@@ -200,3 +201,29 @@ def test_a_terminal_chats(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
 def test_only_chat_models_chat(mmft: Mmft, tmp_path: Path) -> None:
     ended = mmft("chat", tmp_path)
     assert ended.code == 2 and "Traceback" not in ended.err
+
+
+def test_pictures_are_asked_about(
+    tmp_path: Path, mmft: Mmft, narrow_networks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a table that names them, with adapters; and in a terminal."""
+    for name in ("red", "blue"):
+        Image.new("RGB", (20, 20), name).save(tmp_path / f"{name}.png")
+    rows = [
+        {"image": f"{name}.png", "question": "Which colour?", "answer": name, "split": split}
+        for split in ("train", "val", "test")
+        for name in ("red", "blue")
+    ]
+    table = tmp_path / "pictures.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ("engine.steps=2", "engine.workers=0", "backbone.size=tiny", "task.max_new_tokens=2")
+    sets = [part for setting in settings for part in ("--set", setting)]
+    names = ("--task", "chat", "--backbone", "vision-chat", "--dataset", table, "--tune", "lora")
+    run = tmp_path / "run"
+    ended = mmft("run", *names, *sets, "--set", "backbone.vocabulary=300", "--output", run)
+    assert ended.code == 0, ended.err
+    assert len(answers(mmft("predict", run, "--dataset", table))) == 6
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Which colour?\n")))
+    assert mmft("chat", run, "--image", tmp_path / "red.png").code == 0
+    ended = mmft("chat", run, "--image", table)
+    assert ended.code == 2 and "pictures.jsonl cannot be read" in " ".join(ended.err.split())
