@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft_chat.backbone import CHATML
 from mmft_core import discover, runner
+from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import read_toml
-from mmft_core.sinks import Step
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
@@ -139,7 +139,7 @@ def test_what_is_exported_is_a_folder_that_transformers_chats_with(
 class Stop(Recorder):
     """Presses Ctrl-C after the second step."""
 
-    def step(self, event: Step) -> None:
+    def on_step(self, event: TrainStep) -> None:
         if event.step == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -155,7 +155,7 @@ def test_an_interrupted_run_ends_in_equal_weights(
     ended = mmft(*arguments(chats, weights, whole, *FEW, *more))
     assert ended.code == 0, ended.err
     plan = resolve(read_toml(whole / "config.toml"), discover())
-    assert runner.train(plan, cut, Stop()).results is None
+    assert runner.train(plan, cut, [Stop()]).results is None
     assert mmft("run", "--resume", cut).code == 0
     one, other = ((r / "model" / "model.safetensors").read_bytes() for r in (whole, cut))
     assert one == other
