@@ -105,15 +105,14 @@ def check_order(messages: Sequence[Message]) -> None:
     before: Message | None = None
     for number, message in enumerate(messages, 1):
         if not _follows(message, before):
-            after = "nothing" if before is None else f"the {_whose(before)}'s"
+            after = "nothing" if before is None else f"the {before.role}'s"
             raise ValueError(
-                f"its roles are out of order: turn {number} is the {_whose(message)}'s, after "
-                f"{after}"
+                f"its roles are out of order: turn {number} is the {message.role}'s, after {after}"
             )
         said = message.text.strip() or message.tool_calls or message.reasoning
         if not said and not any(part.media for part in message.parts) and message.role != "tool":
             what = "answer" if message.role == "assistant" else "text"
-            raise ValueError(f"turn {number}, the {_whose(message)}'s, has an empty {what}")
+            raise ValueError(f"turn {number}, the {message.role}'s, has an empty {what}")
         before = message
 
 
@@ -126,7 +125,7 @@ def check_learnable(messages: Sequence[Message]) -> None:
     if not any(message.role == "assistant" for message in messages):
         raise ValueError("it has no turn of the assistant's, so there is nothing to learn")
     if messages[-1].role != "assistant":
-        raise ValueError(f"its last turn is the {_whose(messages[-1])}'s, which nobody answers")
+        raise ValueError(f"its last turn is the {messages[-1].role}'s, which nobody answers")
 
 
 def without_first(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -150,7 +149,3 @@ def _follows(message: Message, before: Message | None) -> bool:
     if message.role == "tool":
         return before.role == "tool" or bool(before.tool_calls)
     return before.role in ("user", "tool")
-
-
-def _whose(message: Message) -> str:
-    return message.role

@@ -127,7 +127,7 @@ def _start(
     for length in range(len(header), least - 1, -1):
         at = text.rfind(header[:length], before, here)
         if header and at >= 0:
-            return _whole_tokens(template, text, at + length)
+            return template.before_token(text, at + length)
     raise ValueError(
         f"where turn {k + 1} begins cannot be proven from the chat template, for its generation "
         "prompt is not what the turn begins with"
@@ -136,17 +136,6 @@ def _start(
 
 def _other(message: Message) -> Message:
     return replace(message, parts=(Part("text", _OTHER),), reasoning="", tool_calls=())
-
-
-def _whole_tokens(template: Template, text: str, at: int) -> int:
-    """The place, or the beginning of the token for itself that it lies in."""
-    longest = max(map(len, template.special), default=0)
-    for match in template._special.finditer(text, max(0, at - longest)):
-        if match.start() < at < match.end():
-            return match.start()
-        if match.start() >= at:
-            break
-    return at
 
 
 def _end(

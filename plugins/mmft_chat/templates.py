@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -55,7 +55,6 @@ class Template:
     named: Mapping[str, str]
     special: frozenset[str]
     structured: bool = False
-    _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, tokenizer: Any, source: str, *, structured: bool = False) -> Template:
@@ -64,9 +63,6 @@ class Template:
         special = frozenset(added | set(tokenizer.all_special_tokens))
         named = {k: v for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)}
         return cls(source, named, special, structured)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}}
 
     @property
     def marks(self) -> bool:
@@ -191,6 +187,16 @@ class Template:
         """Where the last token that stands for itself ends; 0 if there is none."""
         ends = [match.end() for match in self._special.finditer(text)]
         return ends[-1] if ends else 0
+
+    def before_token(self, text: str, at: int) -> int:
+        """A place, or the beginning of the token for itself that it lies in."""
+        longest = max(map(len, self.special), default=0)
+        for match in self._special.finditer(text, max(0, at - longest)):
+            if match.start() >= at:
+                break
+            if at < match.end():
+                return match.start()
+        return at
 
     def first_special(self, text: str) -> str:
         """A text up to its first such token, if nothing but white space stands before it."""
