@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -40,14 +40,25 @@ def read_json(path: Path) -> Read:
     Raises:
         DataError: the file is no JSON, or holds no records; names the line.
     """
-    if _is_document(path):
-        records = _document(path)
-        return read_records(lambda: iter(records), lambda row: f"{path}, row {row + 1}")
-    lines = _JsonLines(path)
+    lines = json_records(path)
+    if not isinstance(lines, _JsonLines):
+        return read_records(lambda: iter(lines), lambda row: f"{path}, row {row + 1}")
     read = read_records(lambda: iter(lines), lambda row: f"{path}, line {lines.numbers[row]}")
     numbers = np.array(lines.numbers, dtype=np.int64)
     passed_over = len(numbers) and numbers[-1] != len(numbers)
     return replace(read, numbers=numbers if passed_over else None)
+
+
+def json_records(path: Path) -> Iterable[Record]:
+    """The records of a file as they stand in it, with their names as those of columns.
+
+    A table gives the cells of a column one type, for which records in them get all each other's
+    names; this is for whoever has to know which names were there.
+
+    Raises:
+        DataError: the file is not JSON, or holds no records; names the line.
+    """
+    return _document(path) if _is_document(path) else _JsonLines(path)
 
 
 def read_records(records: Callable[[], Iterator[Record]], place: Callable[[int], str]) -> Read:

@@ -1,0 +1,136 @@
+"""Chats: conversations in every form, models that answer, and what they learn of them."""
+
+from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+from mmft_core.data.table_files import SUFFIXES as TABLES
+
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
+"""Random weights have further to go."""
+
+_INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
+
+
+@hookimpl
+def register_backbone() -> list[BackboneSpec]:
+    return [
+        BackboneSpec(
+            name="chat-lm",
+            summary="Any causal language model with a chat template, by --weights",
+            modality="chat",
+            provides=("pooled", "chat"),
+            build="mmft_chat.backbone:build_chat_lm",
+            options="mmft_chat.options:ChatBackboneOptions",
+            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
+            scratch=_SCRATCH,
+        ),
+        BackboneSpec(
+            name="vision-chat",
+            summary="Any vision-language model with a chat template, by --weights",
+            modality="chat",
+            provides=("pooled", "chat"),
+            build="mmft_chat.vision:build_vision_chat",
+            options="mmft_chat.options:ChatBackboneOptions",
+            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
+            scratch=_SCRATCH,
+        ),
+    ]
+
+
+@hookimpl
+def register_dataset() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="chat-table",
+            summary="A table of chats (JSON, Parquet): messages, or questions and answers",
+            build="mmft_chat.chat_table:build",
+            describe="mmft_chat.chat_table:describe",
+            options="mmft_chat.options:ChatTableOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            opens=TABLES,
+        ),
+        DatasetSpec(
+            name="chat-facts",
+            summary="Questions about where the Python packages that are installed document what",
+            build="mmft_chat.facts:build",
+            options="mmft_chat.options:ChatFactsOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            bundled=True,
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.vocabulary": 4000,
+                "backbone.max_length": 256,
+                "task.max_new_tokens": 12,
+            },
+            scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
+        ),
+        DatasetSpec(
+            name="chat-pictures",
+            summary="Questions about drawn digits with their pictures (Alpaydin and Kaynak, 1998)",
+            build="mmft_chat.pictures:build",
+            options="mmft_chat.options:ChatPicturesOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            bundled=True,
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.vocabulary": 500,
+                "backbone.max_length": 256,
+                "task.max_new_tokens": 8,
+            },
+            scratch={"engine.batch_size": 16, "engine.epochs": 12},
+        ),
+    ]
+
+
+@hookimpl
+def register_task() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="chat",
+            summary="Chats: what the assistant says, learned turn by turn",
+            modalities=("chat",),
+            target="text",
+            predicts="text",
+            needs=("chat",),
+            build="mmft_chat.task:build",
+            options="mmft_chat.options:ChatOptions",
+            default_dataset="chat-facts",
+            default_metrics=("exact-match", "token-f1"),
+            monitor="token-f1",
+            pipeline="text-generation",
+        )
+    ]
+
+
+@hookimpl
+def register_command() -> list[CommandSpec]:
+    return [
+        CommandSpec(
+            name="chat",
+            summary="Chat with a finished model in the terminal.",
+            build="mmft_chat.command:chat",
+            section="Commands",
+        )
+    ]
+
+
+@hookimpl
+def register_metric() -> list[MetricSpec]:
+    return [
+        MetricSpec(
+            name="exact-match",
+            summary="Share of answers that have the same words as the reference",
+            build="mmft_chat.metrics:build_exact_match",
+            measures="text",
+        ),
+        MetricSpec(
+            name="token-f1",
+            summary="F1 of the words that answer and reference share (Rajpurkar et al., 2016)",
+            build="mmft_chat.metrics:build_token_f1",
+            measures="text",
+        ),
+    ]

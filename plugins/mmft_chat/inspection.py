@@ -1,0 +1,36 @@
+"""What `mmft data check` learns of a chat: that of all that is said in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmft_chat.conversations import Conversation
+from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_text.inspection import TextInspector
+
+
+class ChatInspector(Inspector):
+    """Compares chats as texts."""
+
+    unit = "words"
+    least_long = TextInspector.least_long
+    alike = TextInspector.alike
+
+    def __init__(self) -> None:
+        self._texts = TextInspector()
+
+    def inspect(self, raw: Conversation) -> Traits:
+        return self._texts.inspect(_said(raw))
+
+    def similarity(self, one: Bytes, others: Bytes) -> Floats:
+        return self._texts.similarity(one, others)
+
+    def cells(self, raw: Conversation) -> Mapping[str, str]:
+        return {"text": _said(raw)}
+
+    def preview(self, raw: Conversation) -> Preview:
+        return self._texts.preview(_said(raw))
+
+
+def _said(raw: Conversation) -> str:
+    return "\n".join(message.answer for message in raw.messages)

@@ -1,0 +1,119 @@
+"""The options of the chat components. No torch here: `mmft plugins show` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mmft_core.data.split_options import SplitOptions
+from mmft_core.data.table_options import TableOptions
+from mmft_core.generation import Generation
+from mmft_transformers.options import SizeOptions
+
+Column = str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatTableOptions(TableOptions):
+    """Options of `chat-table`."""
+
+    messages_column: Annotated[
+        Column,
+        Meta(description="Column of whole chats (messages, conversations); unset detects it."),
+    ] = None
+    question_column: Annotated[
+        Column, Meta(description="Column of what the user says; unset detects it.")
+    ] = None
+    answer_column: Annotated[
+        Column, Meta(description="Column of what the assistant says; unset detects it.")
+    ] = None
+    system_column: Annotated[
+        Column, Meta(description="Column of system messages; unset uses one named system.")
+    ] = None
+    tools_column: Annotated[
+        Column, Meta(description="Column of tools as JSON schemas; unset uses one named tools.")
+    ] = None
+    image_column: Annotated[
+        Column, Meta(description="Column of pictures: paths, bytes, data: URLs, or lists of them.")
+    ] = None
+    audio_column: Annotated[
+        Column, Meta(description="Column of recordings: paths, bytes, data: URLs, or lists.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatFactsOptions(SplitOptions):
+    """Options of `chat-facts`."""
+
+    facts: Annotated[
+        int, Meta(ge=12, description="Number of facts, each of which is asked for in 20 ways.")
+    ] = 72
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPicturesOptions(SplitOptions):
+    """Options of `chat-pictures`."""
+
+    samples: Annotated[int, Meta(ge=20, description="Number of chats, at most 1,797.")] = 1797
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatBackboneOptions(SizeOptions):
+    """Options of every chat backbone."""
+
+    max_length: Annotated[
+        int, Meta(ge=16, description="Maximum tokens per chat; never more than the model allows.")
+    ] = 2048
+    overlong: Annotated[
+        Literal["refuse", "truncate"],
+        Meta(
+            description="What to do with longer chats: report them as bad samples, or drop their "
+            "first questions and answers."
+        ),
+    ] = "refuse"
+    chat_template: Annotated[
+        str | None,
+        Meta(description="Path of a Jinja file to use in place of the model's own chat template."),
+    ] = None
+    vocabulary: Annotated[
+        int,
+        Meta(
+            ge=300,
+            description="Vocabulary size of the tokenizer that is trained on the training "
+            "split if the network starts from random weights.",
+        ),
+    ] = 8000
+    load_bits: Annotated[
+        Literal[4, 8] | None,
+        Meta(description="Load pretrained weights in 4 or 8 bits, for --tune lora on a GPU."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(Generation):
+    """Options of `chat`."""
+
+    learn: Annotated[
+        Literal["assistant", "last", "all"],
+        Meta(
+            description="Which tokens are learned: those of all turns of the assistant, of the "
+            "last one only, or all."
+        ),
+    ] = "assistant"
+    packing: Annotated[
+        bool | None,
+        Meta(
+            description="Pack several chats into one row instead of padding them; they do not "
+            "attend to each other. Unset packs where the model can keep them apart."
+        ),
+    ] = None
+    loss_chunk: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How many tokens the loss is computed for at a time. The logits of more "
+            "are never in memory.",
+        ),
+    ] = 256

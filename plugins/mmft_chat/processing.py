@@ -1,0 +1,226 @@
+"""From a chat to tokens, and which of them are learned; several chats in a row."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmft_chat.conversations import Conversation, Message, asked, check_order, without_first
+from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
+from mmft_chat.reading import messages_of
+from mmft_chat.templates import Span, Template
+from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
+
+NO_SAMPLE = -1
+
+
+@dataclass(frozen=True)
+class ChatProcessor(Processor):
+    """Chats as rows of tokens (R, L), in which each keeps to itself.
+
+    Collates to "tokens" int64; "samples" int64, the index in the batch of the chat that a token
+    belongs to, -1 for padding; "positions" int64, which begin anew with each chat; "learned" bool;
+    and to "prompt" (B, P) int64, padded on the left, with "prompt_mask" bool: what the last answer
+    is to be written after.
+
+    Attributes:
+        backend: a tokenizer of the library tokenizers.
+        pad: the id of padding.
+        join: whether chats share rows.
+    """
+
+    backend: Any
+    template: Template
+    pad: int
+    max_length: int
+    overlong: Literal["refuse", "truncate"] = "refuse"
+    learn: Learn = "assistant"
+    join: bool = False
+
+    suffixes = (".txt",)
+    inspects = True
+
+    def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
+        messages = raw.messages
+        if messages[-1].role != "assistant":
+            ids = self._ids(prompt_of(self.template, messages, raw.tools))
+            own = self._fitting(ids)
+            return {
+                "tokens": own,
+                "learned": torch.zeros(len(own), dtype=torch.bool),
+                "prompt": own,
+            }
+        whole, ids, learned = self._encoded(raw)
+        prompt = torch.tensor(self._ids(whole.text[: whole.begins]))
+        return {
+            "tokens": torch.tensor(ids),
+            "learned": torch.from_numpy(learned),
+            "prompt": prompt,
+        }
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        rows = self._rows([len(item["tokens"]) for item in items])
+        width = max(sum(len(items[k]["tokens"]) for k in row) for row in rows)
+        shape = (len(rows), width)
+        tokens, samples = torch.full(shape, self.pad), torch.full(shape, NO_SAMPLE)
+        positions = torch.zeros(shape, dtype=torch.int64)
+        learned = torch.zeros(shape, dtype=torch.bool)
+        for r, row in enumerate(rows):
+            at = 0
+            for k in row:
+                length = len(items[k]["tokens"])
+                here = slice(at, at + length)
+                tokens[r, here], learned[r, here] = items[k]["tokens"], items[k]["learned"]
+                samples[r, here], positions[r, here] = k, torch.arange(length)
+                at += length
+        prompts = [item["prompt"] for item in items]
+        ones = [torch.ones(len(prompt), dtype=torch.bool) for prompt in prompts]
+        left: dict[str, Any] = {"batch_first": True, "padding_side": "left"}
+        return {
+            "tokens": tokens,
+            "samples": samples,
+            "positions": positions,
+            "learned": learned,
+            "prompt": pad_sequence(prompts, padding_value=self.pad, **left),
+            "prompt_mask": pad_sequence(ones, padding_value=False, **left),
+        }
+
+    def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Which samples share a row: each, the longest first, is put into the first with room."""
+        if not self.join:
+            return [[k] for k in range(len(lengths))]
+        rows: list[list[int]] = []
+        room: list[int] = []
+        for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
+            row = next((r for r, left in enumerate(room) if lengths[k] <= left), None)
+            if row is None:
+                rows.append([])
+                room.append(max(self.max_length, lengths[k]))
+                row = len(rows) - 1
+            rows[row].append(k)
+            room[row] -= lengths[k]
+        return rows
+
+    def axes(self) -> Axes:
+        long = {name: {1: "length"} for name in ("tokens", "samples", "positions", "learned")}
+        return {**long, "prompt": {1: "prompt"}, "prompt_mask": {1: "prompt"}}
+
+    def manifest(self) -> Mapping[str, Any]:
+        return {
+            "tensors": {
+                "prompt": "ids (batch, length) of the rendered chat, up to where the answer begins",
+                "prompt_mask": "true where there is a token",
+            },
+            "tokenizer": "tokenizer.json of the assets, as the library tokenizers reads it, "
+            "without special tokens",
+            "chat_template": self.template.source,
+            "most": f"{self.max_length} tokens in all",
+            "padding": {"id": self.pad, "side": "left"},
+        }
+
+    def read(self, source: Path) -> Conversation:
+        return asked(source.read_text(encoding="utf-8", errors="replace"))
+
+    def parse(self, text: str) -> Conversation:
+        """A question, or the messages of a chat as JSON."""
+        if text.lstrip().startswith("["):
+            with contextlib.suppress(ValueError):
+                messages = messages_of(text, Path())
+                check_order(messages)
+                return Conversation(tuple(messages))
+        return asked(text)
+
+    def extent(self, raw: Conversation) -> Extent:
+        return Extent(sum(len(message.text) for message in raw.messages), "characters")
+
+    def measure(self, raw: Conversation) -> int:
+        if raw.messages[-1].role != "assistant":
+            return len(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
+        return len(self._encoded(raw)[1])
+
+    def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
+        for message in raw.messages:
+            if any(part.kind != "text" for part in message.parts):
+                raise ValueError(
+                    "it holds a picture or a recording, and the model reads text alone"
+                )
+        if raw.messages[-1].role != "assistant":
+            self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
+            return None
+        whole, _, learned = self._encoded(raw)
+        if not learned.any():
+            raise ValueError("nothing of it is learned")
+        closing = self.template.closing
+        if len(self._kept(raw)) < len(raw.messages):
+            return f"chat longer than {self.max_length} tokens, its first turns left out"
+        if closing and whole.text.endswith(closing):
+            return f"chat ended with {closing}, for the chat template ends no answer"
+        return None
+
+    def preview(self, raw: Conversation) -> Preview:
+        turns = (f"{message.role}: {message.answer}" for message in raw.messages)
+        return Preview("text/plain", "\n\n".join(turns).encode("utf-8", "replace"))
+
+    def _ids(self, text: str) -> list[int]:
+        return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
+
+    def _fitting(self, ids: list[int]) -> Tensor:
+        if len(ids) > self.max_length:
+            raise ValueError(self._excess(len(ids)))
+        return torch.tensor(ids)
+
+    def _encoded(self, raw: Conversation) -> tuple[Rendered, list[int], Any]:
+        """A chat as text and tokens (L), and which are learned (L) bool.
+
+        Raises:
+            ValueError: it is too long, or cannot be rendered.
+        """
+        return self._encode(self._kept(raw), raw.tools)
+
+    def _kept(self, raw: Conversation) -> Sequence[Message]:
+        """Its messages, or as many of the last whole turns as there is room for."""
+        messages: Sequence[Message] = raw.messages
+        length = whole = len(self._encode(messages, raw.tools)[1])
+        while length > self.max_length:
+            if self.overlong == "refuse":
+                raise ValueError(self._excess(whole))
+            messages = without_first(messages)
+            if not messages:
+                raise ValueError(f"{self._excess(whole)} even without its earlier turns")
+            length = len(self._encode(messages, raw.tools)[1])
+        return messages
+
+    def _encode(
+        self, messages: Sequence[Message], tools: Sequence[Any]
+    ) -> tuple[Rendered, list[int], Any]:
+        whole = rendered(self.template, messages, tools, self.learn)
+        encoding = self.backend.encode(whole.text, add_special_tokens=False)
+        return whole, encoding.ids, in_spans(encoding.offsets, whole.spans)
+
+    def _excess(self, length: int) -> str:
+        return f"it is {length:,} tokens long, and the model reads {self.max_length:,}"
+
+
+def in_spans(offsets: Sequence[Span], spans: Sequence[Span]) -> Any:
+    """Which tokens (L) have a part in one of the spans, as bool.
+
+    Args:
+        offsets: the characters of each. A token's begin where those of the one before end, for some
+            tokenizers leave out spaces; those of one character's bytes share it.
+    """
+    ends = np.maximum.accumulate(np.array([end for _, end in offsets], dtype=np.int64))
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    found = np.zeros(len(ends), dtype=bool)
+    for start, end in spans:
+        found |= (starts < end) & (ends > start) & (starts < ends)
+    for k in np.flatnonzero(starts == ends).tolist():
+        found[k] = k > 0 and found[k - 1]
+    return found
