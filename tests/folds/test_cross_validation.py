@@ -150,7 +150,7 @@ def test_what_contradicts_is_refused(whole: tuple[Path, str], mmft: Mmft, tmp_pa
     output.mkdir()
     (output / "config.toml").write_text((whole[0] / "config.toml").read_text())
     ended = mmft("run", "--resume", output, "--folds", "4")
-    assert ended.code == 2 and "folds is 3 in" in ended.err and "4 on the command" in ended.err
+    assert ended.code == 2 and "folds is 3 in" in ended.err and "4 is given now" in ended.err
     ended = mmft("run", "--resume", whole[0] / "fold-1", "--folds", "3")
     assert ended.code == 2 and "is finished" in ended.err
     ended = mmft(*run_arguments(whole[0], "--folds", "3"))

@@ -19,10 +19,10 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.callbacks import Callbacks
-from mmft_core.cli.settings import resumed_settings
 from mmft_core.contracts.callbacks import Callback, Record, RunStart, TrainStart
 from mmft_core.errors import MmftError, StopTrainingError
 from mmft_core.metrics_log import read_metrics
+from mmft_core.planning.given import resumed_settings
 from mmft_core.planning.plan import Plan
 from mmft_core.planning.resolving import resolve
 from mmft_core.planning.trees import dump_toml, read_toml
@@ -309,9 +309,9 @@ def test_a_resumed_run_of_version_0_1_is_contradicted_by_others_alone(tmp_path: 
     stored = {"task": {"name": "vision/image-cls"}, "tracking": {"to": ["mlflow"]}}
     stored["tracking"]["mlflow"] = {"uri": "x"}
     same = {"callbacks": ["report", "mlflow"], "callback": {"mlflow": {"uri": "x"}}}
-    assert resumed_settings(tmp_path, stored, same, discover()) == stored
+    assert resumed_settings(tmp_path, stored, same, discover(), print) == stored
     with pytest.raises(MmftError, match="callbacks is"):
-        resumed_settings(tmp_path, stored, {"callbacks": ["report"]}, discover())
+        resumed_settings(tmp_path, stored, {"callbacks": ["report"]}, discover(), print)
 
 
 def test_parts_are_known_by_what_they_are_part_of(tmp_path: Path) -> None:
