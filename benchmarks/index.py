@@ -22,8 +22,8 @@ import numpy as np
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.measuring import search_exactly
 from mmft_search.nearest import Nearest, refresh
-from mmft_search.store import VectorStore
 from mmft_search.updating import SHARD_ROWS
+from mmft_search.vectors import VectorStore
 
 QUERIES = 300
 TOPICS, SUBTOPICS = 200, 20

@@ -20,6 +20,7 @@ from mmft_core.specs import (
     MetricSpec,
     OptimizerSpec,
     ScheduleSpec,
+    StoreSpec,
     TaskSpec,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "OptimizerSpec",
     "Registry",
     "ScheduleSpec",
+    "StoreSpec",
     "TaskSpec",
     "discover",
     "hookimpl",

@@ -50,6 +50,7 @@ from mmft_core.specs import (
     MetricSpec,
     OptimizerSpec,
     ScheduleSpec,
+    StoreSpec,
     TaskSpec,
 )
 
@@ -107,3 +108,8 @@ def register_exporter() -> Sequence[ExporterSpec]:  # type: ignore[empty-body]
 @hookspec
 def register_launcher() -> Sequence[LauncherSpec]:  # type: ignore[empty-body]
     """Return the ways to start runs in several processes that the plugin offers."""
+
+
+@hookspec
+def register_store() -> Sequence[StoreSpec]:  # type: ignore[empty-body]
+    """Return the vector stores that the plugin offers, for indexes to be kept in."""

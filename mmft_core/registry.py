@@ -87,7 +87,7 @@ class Component(Generic[S]):
         Raises:
             MissingExtraError: packages that it needs are not installed.
         """
-        self._check_extras()
+        self.check_extras()
         try:
             build = resolve(self.spec.build)
         except PluginError as error:
@@ -97,7 +97,10 @@ class Component(Generic[S]):
             raise
         return build(*given)
 
-    def _check_extras(self) -> None:
+    def check_extras(self) -> None:
+        """Raises:
+        MissingExtraError: packages that it needs are not installed.
+        """
         if missing := self.missing_extras():
             raise self._missing(missing)
 
@@ -114,7 +117,7 @@ class Component(Generic[S]):
         try:
             return resolve(self.spec.build)
         except PluginError:
-            self._check_extras()
+            self.check_extras()
             raise
 
 

@@ -37,6 +37,8 @@ class Spec:
     """What every component declares.
 
     Attributes:
+        checks: path of the conformance kit's checks of a kind whose contract is a plugin's; those
+            of all others are in `mmft_core.testing`.
         name: what the user types; lower-case letters, digits, dots and hyphens.
         summary: one line for `mmft plugins`.
         build: "package.module:attribute" of what the component is built by; each kind says what
@@ -45,6 +47,7 @@ class Spec:
     """
 
     kind: ClassVar[str]
+    checks: ClassVar[str] = ""
 
     name: str
     summary: str
@@ -344,10 +347,23 @@ class LauncherSpec(ConfigurableSpec):
     """
 
     kind = "launcher"
+    checks = "mmft_launch.testing:CHECKS"
 
     @property
     def table(self) -> str:
         return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSpec(ConfigurableSpec):
+    """What keeps the embeddings of an index, and searches them. Its `build(options, place)` gets an
+    `mmft_search.store.Place` and gives an `mmft_search.store.Store`.
+
+    Its name is what `mmft index --store` takes; its options are set as `store.OPTION`.
+    """
+
+    kind = "store"
+    checks = "mmft_search.testing:CHECKS"
 
 
 KINDS: Mapping[str, type[Spec]] = {
@@ -363,6 +379,7 @@ KINDS: Mapping[str, type[Spec]] = {
         CallbackSpec,
         ExporterSpec,
         LauncherSpec,
+        StoreSpec,
     )
 }
 """Every kind of component, in the order in which they are listed. A kind has a hook,

@@ -17,7 +17,6 @@ and fed with samples of a bundled dataset that holds its modality, or of `data`.
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,7 +29,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import PluginError, did_you_mean
 from mmft_core.hookspecs import PROJECT
 from mmft_core.registry import Component
-from mmft_core.specs import PARTS, ConfigurableSpec
+from mmft_core.specs import PARTS, ConfigurableSpec, resolve
 
 if TYPE_CHECKING:
     from mmft_core.testing.workbench import Workbench
@@ -108,14 +107,14 @@ def _checks(component: Component[Any], bench: Workbench) -> list[Callable[[Workb
     """The checks of a component, the simple ones first."""
     from mmft_core.testing import common, datasets, generators
 
-    # A module of this package for each kind, called like it: backbones, commands, ...
-    own = importlib.import_module(f"{__name__}.{component.kind}s")
+    # Most kinds have a module of this package, called like them: backbones, commands, ...
+    own = resolve(component.spec.checks or f"{__name__}.{component.kind}s:CHECKS")
     checks: list[Callable[[Workbench, Any], None]] = [*common.CHECKS]
     if isinstance(component.spec, ConfigurableSpec):
         checks += common.OPTION_CHECKS
     if component.kind in PARTS:
         checks += common.PART_CHECKS
-    checks += own.CHECKS
+    checks += own
     if getattr(component.spec, "bundled", False) or bench.opens(component):
         checks += datasets.BUNDLED_CHECKS
     if "generation" in getattr(component.spec, "provides", ()):

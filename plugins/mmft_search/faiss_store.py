@@ -1,28 +1,48 @@
-"""An index that FAISS searches, of vectors in a folder's files."""
+"""A store whose vectors lie in a folder's files, and are searched by FAISS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmft_search.keeping import Found, Hit, Index, Quality, Store
 from mmft_search.measuring import Facts, search_exactly
 from mmft_search.nearest import Nearest, refresh
+from mmft_search.options import FaissOptions
 from mmft_search.shard import Shard
-from mmft_search.store import VectorStore
+from mmft_search.store import Found, Hit, Index, Place, Quality, Store, Writer
+from mmft_search.vectors import VectorStore
 
 
-class FaissStore(VectorStore, Store[Shard]):
+class FaissStore(Store):
+    """Files in the folder of the index: Arrow's are the truth, FAISS's are made of them."""
+
+    where = "FAISS"
+
+    def __init__(self, options: FaissOptions, place: Place) -> None:
+        self.options, self.folder = options, place.folder
+
+    def writer(self) -> FaissWriter:
+        writer = FaissWriter.open(self.folder, mend=True)
+        writer.kind = self.options.kind
+        return writer
+
+    def index(self, *, exact: bool = False) -> FaissIndex:
+        store = VectorStore.open(self.folder)
+        return FaissIndex(store, None if exact else Nearest.open(store))
+
+
+class FaissWriter(VectorStore, Writer[Shard]):
     """A folder's files, of which the FAISS index beside them is made."""
+
+    kind = "auto"
 
     def parts(self) -> Iterator[Shard]:
         return iter(list(self.shards))
 
-    def finish(self, kind: str, say: Callable[[str], None]) -> Quality | None:
-        found = refresh(self, kind, say)
+    def finish(self, say: Callable[[str], None]) -> Quality | None:
+        found = refresh(self, self.kind, say)
         if found is None:
             return None
         facts = found.facts
@@ -40,14 +60,6 @@ class FaissIndex(Index):
         self.how = "every item compared"
         if nearest is not None and nearest.facts.kind != "flat":
             self.how = f"{nearest.facts.kind}, {_how(nearest.facts)}"
-
-    @classmethod
-    def open(cls, folder: Path, *, exact: bool = False) -> FaissIndex:
-        """Raises:
-        RunDirectoryError: there is no index, it is of something else, or damaged.
-        """
-        store = VectorStore.open(folder)
-        return cls(store, None if exact else Nearest.open(store))
 
     def __len__(self) -> int:
         return len(self.store)

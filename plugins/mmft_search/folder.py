@@ -6,8 +6,9 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -16,32 +17,35 @@ from mmft_core.errors import RunDirectoryError, first_line
 from mmft_core.files import clear_temporaries, printable, storage_errors, write_json
 from mmft_search.items import Identity
 
-FORMAT = 1
-VECTORS, NEAREST, QDRANT = "vectors", "nearest", "qdrant"
-_PARTS = (VECTORS, NEAREST, QDRANT)
-"""Its folders: Arrow files, the FAISS index made of them, Qdrant's own files."""
+FORMAT = 2
+DEFAULT_STORE = "search/faiss"
+VECTORS, NEAREST, QDRANT, FILES = "vectors", "nearest", "qdrant", "files"
+_PARTS = (VECTORS, NEAREST, QDRANT, FILES)
+"""Its folders: Arrow files, the FAISS index made of them, Qdrant's own files, any other store's."""
 _RECORD, _LOCK = "store.json", ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
-    """Where Qdrant keeps an index.
+class Kept:
+    """What keeps an index.
 
     Attributes:
-        url: of a server; "" for files in the folder.
-        name: of the collection.
+        name: of the store.
+        options: that are not its defaults.
+        package: to be installed to have the store.
     """
 
-    url: str
-    name: str
+    name: str = DEFAULT_STORE
+    options: dict[str, Any] = field(default_factory=dict)
+    package: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a folder says of its index: of what model it is, and who keeps it, if not FAISS."""
+    """What a folder says of its index: of what model it is, and what keeps it."""
 
     identity: Identity
-    qdrant: Collection | None = None
+    store: Kept = field(default_factory=Kept)
 
 
 def exists(folder: Path) -> bool:
@@ -58,23 +62,33 @@ def read(folder: Path) -> Record:
         )
     try:
         content = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
+        if content["format"] not in (1, FORMAT):
             raise ValueError("another version of mmft made it")
         identity = msgspec.convert(content, Identity)
-        kept = msgspec.convert(content.get("qdrant"), Collection | None)
+        former = _kept_before(content.get("qdrant"))
+        kept = former if content["format"] == 1 else msgspec.convert(content["store"], Kept)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RunDirectoryError(
             f"{folder / _RECORD} cannot be read: {first_line(error)}.",
             hint=f"Remove {folder} and run `mmft index` again.",
         ) from error
-    return Record(identity=identity, qdrant=kept)
+    return Record(identity=identity, store=kept)
 
 
-def recorded(folder: Path) -> Collection | None:
-    """Qdrant's collection of the index that is there, if there is one and it is kept so."""
+def recorded(folder: Path) -> Kept | None:
+    """What keeps the index that is there, if there is one."""
     with suppress(RunDirectoryError):
-        return read(folder).qdrant
+        return read(folder).store
     return None
+
+
+def _kept_before(qdrant: Any) -> Kept:
+    """What keeps an index of mmft 0.1, which named a collection of Qdrant or nothing, for FAISS."""
+    if qdrant is None:
+        return Kept()
+    url, name = msgspec.convert((qdrant["url"], qdrant["name"]), tuple[str, str])
+    # Files in a folder hold one collection, which is not chosen.
+    return Kept(name="search/qdrant", options={"url": url, "collection": name} if url else {})
 
 
 def begin(folder: Path, record: Record) -> None:
@@ -87,8 +101,15 @@ def begin(folder: Path, record: Record) -> None:
         clear_temporaries(folder)
         for name in _PARTS:
             shutil.rmtree(folder / name, ignore_errors=True)
-    kept = {"qdrant": asdict(record.qdrant)} if record.qdrant else {}
-    write_json(folder / _RECORD, {"format": FORMAT, **asdict(record.identity), **kept})
+    write(folder, record)
+
+
+def write(folder: Path, record: Record) -> None:
+    """Raises:
+    StorageError: it cannot be written.
+    """
+    content = {"format": FORMAT, **asdict(record.identity), "store": asdict(record.store)}
+    write_json(folder / _RECORD, content)
 
 
 @contextmanager

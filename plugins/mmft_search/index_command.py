@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
     from mmft_core.inference.predictor import Predictor
     from mmft_search.items import Identity
-    from mmft_search.keeping import Quality, Store
     from mmft_search.library import Library
     from mmft_search.opening import Wanted
+    from mmft_search.store import Quality, Writer
     from mmft_search.updating import Change
 
 FOLDER = "index"
@@ -54,26 +54,29 @@ FOLDER = "index"
 )
 @click.option(
     "--kind",
-    type=click.Choice(["auto", "flat", "hnsw", "ivf"]),
-    default="auto",
-    show_default=True,
-    help="Index type: flat is exact; hnsw and ivf are for many items. auto chooses by size.",
+    metavar="KIND",
+    help="Short for --set store.kind=KIND. Of FAISS: flat is exact; hnsw and ivf are for many "
+    "items; auto chooses by size.",
 )
 @click.option(
     "--store",
-    "keeper",
-    type=click.Choice(["faiss", "qdrant"]),
-    help="Vector store.  [default: the existing index's, else faiss]",
+    metavar="NAME",
+    help="Vector store, one of `mmft plugins --kind store`.  [default: the existing index's, else "
+    "faiss]",
 )
 @click.option(
-    "--url", default="", help="URL of a Qdrant server. Its API key is read from QDRANT_API_KEY."
+    "--url",
+    help="Short for --set store.url=URL, of a Qdrant server where no --store is named. Its API key "
+    "is read from QDRANT_API_KEY.",
 )
 @click.option(
     "--collection",
-    default="",
-    help="Collection on the server.  [default: named after run and model]",
+    metavar="NAME",
+    help="Short for --set store.collection=NAME.  [default: named after run and model]",
 )
-@set_option("A setting to change, such as dataset.text_column=title; can be repeated.")
+@set_option(
+    "A setting to change, such as dataset.text_column=title or store.kind=hnsw; can be repeated."
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -99,10 +102,10 @@ def index(
     split: str,
     modality: str | None,
     output: Path | None,
-    kind: str,
-    keeper: str | None,
-    url: str,
-    collection: str,
+    kind: str | None,
+    store: str | None,
+    url: str | None,
+    collection: str | None,
     assignments: tuple[str, ...],
     batch_size: int,
     on_bad_sample: str,
@@ -120,7 +123,7 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    settings = later_settings(assignments, ("dataset", *ENGINE))
+    settings = later_settings(assignments, ("dataset", "store", *ENGINE))
     if library and ("dataset" in settings or split != "all"):
         given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
         idle = next(given, f"--split {split}")
@@ -133,15 +136,18 @@ def index(
     from mmft_core.cli.tables import console
     from mmft_search.folder import locked
     from mmft_search.library import FileLibrary
-    from mmft_search.opening import Wanted, require
+    from mmft_search.opening import Wanted, check_installed
     from mmft_search.updating import update
 
-    kept = Wanted(keeper=keeper, url=url, collection=collection)
-    if kind != "auto" and kept.qdrant:
-        raise ConfigError(f"--kind {kind} is one of FAISS's; Qdrant has its own.")
+    short = {"kind": kind, "url": url, "collection": collection}
+    given_short = {name: value for name, value in short.items() if value is not None}
+    kept = Wanted(
+        store=store or ("qdrant" if url else None),
+        options={**settings.pop("store", {}), **given_short},
+    )
     folder = output or run_dir / FOLDER
-    require(folder, kept)
     registry = discover()
+    check_installed(folder, kept, registry)
     model, predictor = load_embedder(run_dir, registry, batch_size, settings)
     modality = _modality(model, modality, library)
     predictor = predictor.of(modality)
@@ -153,15 +159,15 @@ def index(
         wanted = _dataset(run_dir, predictor, registry, dataset, split, settings)
     display = make_display(console(stderr=True))
     with locked(folder), contextlib.closing(display):
-        store = _store(folder, identify(run_dir, modality), kept, rebuild)
+        writer = _writer(folder, identify(run_dir, modality), kept, registry, rebuild)
         change = update(
-            store,
+            writer,
             wanted,
             predictor,
             partial(display.on_evaluation_progress, "embed"),
         )
-        size = len(store)
-        found = store.finish(kind, display.on_message)
+        size = len(writer)
+        found = writer.finish(display.on_message)
     _tell(run_dir, folder, output, size, change, found)
     failed = [f"{printable(e.sample_id)} ({e.reason})" for e in change.failed]
     if failed:
@@ -255,16 +261,17 @@ def _dataset(
     return DatasetLibrary(which, chosen, modality, predictor.processor)
 
 
-def _store(folder: Path, identity: Identity, wanted: Wanted, rebuild: bool) -> Store[Any]:
+def _writer(
+    folder: Path, identity: Identity, wanted: Wanted, registry: Registry, rebuild: bool
+) -> Writer[Any]:
+    from mmft_search import folder as folders
     from mmft_search import opening
-    from mmft_search.folder import exists
 
-    if rebuild or not exists(folder):
-        return opening.begin(folder, identity, wanted)
-    store = opening.open_store(folder, wanted)
+    if rebuild or not folders.exists(folder):
+        return opening.begin(folder, identity, wanted, registry)
     hint = "Add --rebuild to make it anew, or choose another --output."
-    check_model(folder, store.identity, identity, hint)
-    return store
+    check_model(folder, folders.read(folder).identity, identity, hint)
+    return opening.open_writer(folder, wanted, registry)
 
 
 def _tell(

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from mmft_search.items import Vectors
-from mmft_search.store import VectorStore
+from mmft_search.vectors import VectorStore
 
 Kind: TypeAlias = Literal["flat", "hnsw", "ivf"]
 Positions: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]

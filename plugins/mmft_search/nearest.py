@@ -33,7 +33,7 @@ from mmft_search.measuring import (
     parameters,
     sample,
 )
-from mmft_search.store import VectorStore
+from mmft_search.vectors import VectorStore
 
 FLAT_UNTIL = 20_000
 HNSW_UNTIL = 200_000

@@ -1,82 +1,72 @@
-"""Finding out who keeps an index, and opening it."""
+"""Finding what keeps an index in the registry, and opening it."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.extras import require_extra
+from mmft_core.errors import PluginError, RunDirectoryError, UnknownComponentError
+from mmft_core.planning.options import convert
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import StoreSpec
 from mmft_search import folder as folders
 from mmft_search.items import Identity
-from mmft_search.keeping import Index, Store
+from mmft_search.store import Index, Place, Store, Writer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Who is to keep an index.
+    """What is to keep an index.
 
     Attributes:
-        keeper: faiss or qdrant; None for whoever does, or FAISS.
-        url: of Qdrant's server; "" for files in the folder.
-        collection: its name on the server; "" for one after run and model.
+        store: its name; None for what keeps the index that is there, or else the default.
+        options: that are set.
     """
 
-    keeper: str | None = None
-    url: str = ""
-    collection: str = ""
-
-    def __post_init__(self) -> None:
-        if self.keeper == "faiss" and self.url:
-            raise ConfigError("FAISS has no --url.", hint="Give --store qdrant.")
-        if self.collection and not self.url:
-            raise ConfigError("--collection names one of a server.", hint="Give its --url.")
+    store: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def qdrant(self) -> bool:
-        return self.keeper == "qdrant" or bool(self.url)
-
-    def of(self, identity: Identity) -> folders.Collection:
-        """The collection that is meant."""
-        name = "items"
-        if self.url:
-            run = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(identity.run).resolve().name)
-            name = self.collection or f"mmft-{run}-{identity.modality}-{identity.model[:8]}"
-        return folders.Collection(url=self.url.rstrip("/"), name=name)
+    def anything(self) -> bool:
+        """Whether the user says anything of it."""
+        return self.store is not None or bool(self.options)
 
 
-def require(folder: Path, wanted: Wanted) -> None:
+def check_installed(folder: Path, wanted: Wanted, registry: Registry) -> None:
     """Raises:
-    MissingExtraError: who keeps the index, or is to keep it, is not installed.
+    UnknownComponentError: there is no such store.
+    MissingExtraError: packages that it needs are not installed.
     """
-    if wanted.qdrant or (wanted.keeper is None and folders.recorded(folder) is not None):
-        require_extra("An index that Qdrant keeps", "qdrant")
-    else:
-        require_extra("An index that FAISS keeps", "index")
+    kept = folders.recorded(folder) or folders.Kept()
+    if wanted.store is not None:
+        kept = folders.Kept(name=wanted.store)
+    _component(registry, kept).check_extras()
 
 
-def begin(folder: Path, identity: Identity, wanted: Wanted) -> Store[Any]:
+def begin(folder: Path, identity: Identity, wanted: Wanted, registry: Registry) -> Writer[Any]:
     """Begin an empty index, in place of what is there of another.
 
     Raises:
         StorageError: it cannot be written, or the server cannot be reached.
-        RunDirectoryError: the server has such a collection, of somebody else.
+        RunDirectoryError: the server has such an index, of somebody else.
     """
-    collection = wanted.of(identity) if wanted.qdrant else None
-    if wanted.keeper is None and collection is None:
-        collection = folders.recorded(folder)
-    if collection is not None:
-        from mmft_search.qdrant_store import QdrantStore
+    before = folders.recorded(folder)
+    kept = before or folders.Kept()
+    if wanted.anything:  # A store that is named anew has nothing of the former one's options.
+        kept = folders.Kept(name=wanted.store or kept.name, options=dict(wanted.options))
+    component = _component(registry, kept)
+    store = _make(component, kept.options, Place(folder=folder, identity=identity))
+    former = None
+    if before is not None and before.name in (component.name, component.qualified):
+        former = convert(before.options, component.options_type(), component.kind)
+    store.clear(former)
+    folders.begin(folder, folders.Record(identity=identity, store=_kept(component, store)))
+    return store.writer()
 
-        return QdrantStore.create(folder, identity, collection)
-    from mmft_search.faiss_store import FaissStore
 
-    return FaissStore.create(folder, identity)
-
-
-def open_store(folder: Path, wanted: Wanted) -> Store[Any]:
+def open_writer(folder: Path, wanted: Wanted, registry: Registry) -> Writer[Any]:
     """Open an index to add to it.
 
     Raises:
@@ -84,55 +74,80 @@ def open_store(folder: Path, wanted: Wanted) -> Store[Any]:
         StorageError: the server cannot be reached.
     """
     record = folders.read(folder)
-    _check(folder, record, wanted)
-    if record.qdrant is None:
-        from mmft_search.faiss_store import FaissStore
+    kept, place = record.store, Place(folder=folder, identity=record.identity)
+    component = _component(registry, kept)
+    if wanted.store not in (None, component.name, component.qualified):
+        raise _kept_elsewhere(folder, component.name)
+    store = _make(component, kept.options, place)
+    if wanted.options:
+        other = _make(component, {**kept.options, **wanted.options}, place)
+        if other.where != store.where:
+            raise _kept_elsewhere(folder, store.where)
+        store = other
+        folders.write(folder, replace(record, store=_kept(component, store)))
+    return store.writer()
 
-        return FaissStore.open(folder, mend=True)
-    from mmft_search.qdrant_store import QdrantStore
 
-    return QdrantStore(folder, record.identity, record.qdrant)
-
-
-def open_index(folder: Path, *, exact: bool = False) -> Index:
+def open_index(folder: Path, registry: Registry, *, exact: bool = False) -> Index:
     """Open an index to search it.
 
     Args:
         exact: compare with every item.
 
     Raises:
-        MissingExtraError: its keeper is not installed.
+        UnknownComponentError: there is no such store here.
+        MissingExtraError: packages that its store needs are not installed.
         RunDirectoryError: there is none, it is empty, unfinished or damaged.
         StorageError: the server cannot be reached.
     """
     record = folders.read(folder)
-    require(folder, Wanted())
-    if record.qdrant is None:
-        from mmft_search.faiss_store import FaissIndex
-
-        return FaissIndex.open(folder, exact=exact)
-    from mmft_search.qdrant_store import QdrantIndex
-
-    return QdrantIndex(folder, record.identity, record.qdrant, exact=exact)
+    component = _component(registry, record.store)
+    place = Place(folder=folder, identity=record.identity)
+    return _make(component, record.store.options, place).index(exact=exact)
 
 
-def _check(folder: Path, record: folders.Record, wanted: Wanted) -> None:
+def _component(registry: Registry, kept: folders.Kept) -> Component[StoreSpec]:
     """Raises:
-    RunDirectoryError: the index that is there is kept elsewhere.
+    UnknownComponentError: it is not installed; says what to install.
     """
-    if wanted.keeper is None and not wanted.url:
-        return
-    asked = wanted.of(record.identity) if wanted.qdrant else None
-    if asked is not None and record.qdrant is not None and not wanted.collection:
-        same = asked.url == record.qdrant.url
-    else:
-        same = asked == record.qdrant
-    if not same:
-        kept = "FAISS keeps"
-        if record.qdrant is not None:
-            kept = f"Qdrant{' at ' + record.qdrant.url if record.qdrant.url else ''} keeps"
-        raise RunDirectoryError(
-            f"{kept} the index in {folder}.",
-            hint="Leave --store and --url out, add --rebuild to make it anew, or choose another "
-            "--output.",
+    try:
+        return registry.get(StoreSpec, kept.name)
+    except UnknownComponentError as error:
+        if not kept.package:
+            raise
+        raise UnknownComponentError(
+            error.message, hint=f"The index was made with it: pip install '{kept.package}'."
+        ) from None
+
+
+def _make(component: Component[StoreSpec], options: Mapping[str, Any], place: Place) -> Store:
+    """Raises:
+    ConfigError: an option is wrong.
+    MissingExtraError: packages that it needs are not installed.
+    PluginError: the plugin built something else.
+    """
+    typed = convert(options, component.options_type(), component.kind)
+    built = component.make(typed, place)
+    if not isinstance(built, Store):
+        raise PluginError(
+            f"Store '{component.qualified}' built a {type(built).__name__}, not a Store."
         )
+    if built.options is None:
+        built.options = typed
+    return built
+
+
+def _kept(component: Component[StoreSpec], store: Store) -> folders.Kept:
+    """What a folder remembers."""
+    defaults = asdict(component.options_type()())
+    options = {k: v for k, v in asdict(store.options).items() if v != defaults[k]}
+    package = f"{component.distribution}=={component.version}"
+    return folders.Kept(name=component.qualified, options=options, package=package)
+
+
+def _kept_elsewhere(folder: Path, keeper: str) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"The index in {folder} is kept by {keeper}.",
+        hint="Leave --store and its options out, add --rebuild to make it anew, or choose another "
+        "--output.",
+    )

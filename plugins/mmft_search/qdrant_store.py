@@ -1,4 +1,4 @@
-"""An index that Qdrant keeps and searches: in a folder of its own files, or on a server.
+"""A store in which Qdrant keeps and searches: in a folder of its own files, or on a server.
 
 A point is an item: its vector, and as payload the id, stamp, library and preview. Its own id
 follows from the item's, so what is sent twice is there once. Scores are inner products, as FAISS's.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import statistics
 import time
 import uuid
@@ -21,14 +22,17 @@ import numpy as np
 from qdrant_client import models
 
 from mmft_core.contracts import Preview
-from mmft_core.errors import RunDirectoryError
-from mmft_search import folder as folders
+from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_search.items import Identity, Items, Mask
-from mmft_search.keeping import Found, Hit, Index, Quality, Store
+from mmft_search.options import QdrantOptions
 from mmft_search.qdrant_connection import LOCAL_UNTIL, Connection
+from mmft_search.store import Found, Hit, Index, Place, Quality, Store, Writer
 
 _SENT_AT_ONCE = 500
 """Points of a request, which a server takes up to 32 MB of."""
+
+_LOCAL = "items"
+"""The one collection of files in a folder."""
 
 _PAGE = 4096
 _NAMESPACE = uuid.UUID("7a1f3e52-0f3c-5c1d-9f57-6d6d66740001")
@@ -50,41 +54,58 @@ class Page:
         return len(self.keys)
 
 
-class QdrantStore(Store[Page]):
+class QdrantStore(Store):
+    """A collection of a server, or of Qdrant's own files in the folder of the index."""
+
+    def __init__(self, options: QdrantOptions, place: Place) -> None:
+        """Raises:
+        ConfigError: a collection is named, and no server that has it.
+        """
+        if options.collection and not options.url:
+            raise ConfigError("--collection names one of a server.", hint="Give its --url.")
+        self.place, self.options = place, options
+        if options.url:
+            name = options.collection or _collection_of(place.identity)
+            self.options = QdrantOptions(url=options.url.rstrip("/"), collection=name)
+
+    @property
+    def where(self) -> str:
+        url, name = self.options.url, self.options.collection
+        return f"Qdrant at {url} (collection {name})" if url else "Qdrant"
+
+    def clear(self, before: QdrantOptions | None) -> None:
+        own = self.options
+        if not own.url:
+            return
+        connection = Connection(self.place.folder, own.url)
+        with connection.asked() as client:
+            if own != before and client.collection_exists(own.collection):
+                raise RunDirectoryError(
+                    f"There is a collection '{own.collection}' at {own.url} already, which is not "
+                    f"known to be of the index in {self.place.folder}.",
+                    hint="Choose another name with --collection.",
+                )
+            if before is not None and before.url == own.url:
+                client.delete_collection(before.collection)
+        connection.close()
+
+    def writer(self) -> QdrantWriter:
+        return QdrantWriter(self.options, self.place)
+
+    def index(self, *, exact: bool = False) -> QdrantIndex:
+        return QdrantIndex(self.options, self.place, exact=exact)
+
+
+class QdrantWriter(Writer[Page]):
     """A collection that embeddings are brought to. It is made with the first of them."""
 
-    def __init__(self, folder: Path, identity: Identity, collection: folders.Collection) -> None:
+    def __init__(self, options: QdrantOptions, place: Place) -> None:
         """Raises:
         StorageError: the server cannot be reached or refuses.
         RunDirectoryError: another process has the folder.
         """
-        self.identity, self.name = identity, collection.name
-        self.connection = Connection(folder, collection.url)
-
-    @classmethod
-    def create(
-        cls, folder: Path, identity: Identity, collection: folders.Collection
-    ) -> QdrantStore:
-        """Begin an empty one.
-
-        Raises:
-            RunDirectoryError: the collection is there already, and nobody said that it is ours.
-        """
-        before = folders.recorded(folder)
-        if collection.url:
-            connection = Connection(folder, collection.url)
-            with connection.asked() as client:
-                if collection != before and client.collection_exists(collection.name):
-                    raise RunDirectoryError(
-                        f"There is a collection '{collection.name}' at {collection.url} already, "
-                        f"which is not known to be of the index in {folder}.",
-                        hint="Choose another name with --collection.",
-                    )
-                if before is not None and before.url == collection.url:
-                    client.delete_collection(before.name)
-            connection.close()
-        folders.begin(folder, folders.Record(identity=identity, qdrant=collection))
-        return cls(folder, identity, collection)
+        self.identity, self.name = place.identity, options.collection or _LOCAL
+        self.connection = Connection(place.folder, options.url)
 
     def __len__(self) -> int:
         return self.connection.count(self.name)
@@ -118,7 +139,7 @@ class QdrantStore(Store[Page]):
             for start in range(0, len(points), _SENT_AT_ONCE):
                 client.upsert(self.name, points[start : start + _SENT_AT_ONCE], wait=True)
 
-    def finish(self, kind: str, say: Callable[[str], None]) -> Quality | None:
+    def finish(self, say: Callable[[str], None]) -> Quality | None:
         number = len(self)
         try:
             if not number:
@@ -157,21 +178,17 @@ class QdrantStore(Store[Page]):
 class QdrantIndex(Index):
     """Searches such a collection. Keys are its points' ids."""
 
-    def __init__(
-        self, folder: Path, identity: Identity, collection: folders.Collection, *, exact: bool
-    ) -> None:
+    def __init__(self, options: QdrantOptions, place: Place, *, exact: bool) -> None:
         """Raises:
         StorageError: the server cannot be reached or refuses.
         RunDirectoryError: the collection is empty or gone, or another process has the folder.
         """
-        self.identity, self.name, self.exact = identity, collection.name, exact
-        self.connection = Connection(folder, collection.url)
-        self.how = (
-            f"Qdrant at {collection.url}" if collection.url else "Qdrant, every item compared"
-        )
+        self.identity, self.name, self.exact = place.identity, options.collection or _LOCAL, exact
+        self.connection = Connection(place.folder, options.url)
+        self.how = f"Qdrant at {options.url}" if options.url else "Qdrant, every item compared"
         if not len(self):
             raise RunDirectoryError(
-                f"The index in {folder} is empty.", hint="Give `mmft index` a library."
+                f"The index in {place.folder} is empty.", hint="Give `mmft index` a library."
             )
 
     def __len__(self) -> int:
@@ -197,6 +214,12 @@ class QdrantIndex(Index):
         mime, data = payload.get("mime"), payload.get("preview", "")
         preview = Preview(mime, base64.b64decode(data)) if mime else None
         return Found(_id(payload), payload["stamp"], preview)
+
+
+def _collection_of(identity: Identity) -> str:
+    """What the collection of a model's embeddings is called where the user does not say."""
+    run = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(identity.run).resolve().name)
+    return f"mmft-{run}-{identity.modality}-{identity.model[:8]}"
 
 
 def _point(items: Items, row: int) -> models.PointStruct:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mmft_core.artifacts import LoadedModel
     from mmft_core.inference.downloads import Limits
     from mmft_core.inference.sources import Source
-    from mmft_search.keeping import Index
     from mmft_search.searching import Answer, Searcher
+    from mmft_search.store import Index
 
 _EXCERPT = 100
 """Characters of a text that a row shows."""
@@ -96,10 +96,11 @@ def search(
     settings = later_settings(assignments, ENGINE)
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
-    model, predictor = load_embedder(run_dir, discover(), 32, settings)
+    registry = discover()
+    model, predictor = load_embedder(run_dir, registry, 32, settings)
     hint = "Build one with `mmft index`, or name the index of this model with --index."
     check_model(where, identity, identify(run_dir, identity.modality), hint)
-    with contextlib.closing(open_index(where, exact=exact)) as index:
+    with contextlib.closing(open_index(where, registry, exact=exact)) as index:
         searcher = Searcher(index, predictor)
         answers = searcher.answer(_asked(queries, texts, model, limits), top_k)
         if html is not None:

@@ -15,8 +15,8 @@ from mmft_core.contracts import Preview, Processor
 from mmft_core.errors import SampleError
 from mmft_core.inference.predictor import Predictor
 from mmft_core.inference.sources import Source, Sources
-from mmft_search.keeping import Hit, Index
 from mmft_search.library import holds
+from mmft_search.store import Hit, Index
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,98 +1,218 @@
-"""Vectors with their ids on disk.
+"""What a vector store is: what an author of one needs.
 
-A store is a folder: `store.json` says of which model its vectors are, and `vectors/` holds them in
-Arrow files of a few thousand each. A file is written once, whole, and memory-mapped to be read, so
-a killed process loses the vectors of one file at most, and a library may exceed memory.
+A plugin offers stores by `register_store`. `StoreSpec.build(options, place)` makes a `Store` of the
+place that an index has. `mmft index` brings embeddings to its `Writer`; `mmft search` and `mmft
+serve` ask its `Index`. The folder of the index remembers the store's name and its options.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from mmft_core.files import clear_temporaries
-from mmft_search import folder as folders
+from mmft_core.contracts import Preview
+from mmft_search.folder import FILES
 from mmft_search.items import Identity, Items, Mask
-from mmft_search.shard import Shard, open_shard, write_shard
 
 
-class VectorStore:
-    """The vectors of one model's items. A position counts them through all shards."""
+class Part(Protocol):
+    """Some of the items that are kept, a few thousand of one library."""
 
-    def __init__(self, folder: Path, identity: Identity, shards: Sequence[Shard]) -> None:
-        self.folder, self.identity, self.shards = folder, identity, list(shards)
+    @property
+    def library(self) -> str: ...
 
-    @classmethod
-    def create(cls, folder: Path, identity: Identity) -> Self:
-        """Begin an empty store, in place of what is there of another.
+    @property
+    def files(self) -> bool: ...
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    @property
+    def stamps(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """How well items are found.
+
+    Attributes:
+        kind: of index.
+        how: exactly, or with what recall.
+        milliseconds: median, of one query.
+    """
+
+    kind: str
+    how: str
+    milliseconds: float
+
+
+class Writer(ABC, Generic[P]):
+    """Where `mmft index` brings embeddings. Its length is the number of items.
+
+    Attributes:
+        identity: of what model its vectors are.
+    """
+
+    identity: Identity
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def parts(self) -> Iterator[P]:
+        """All that is kept. What is dropped of a part meanwhile does not disturb the next."""
+
+    @abstractmethod
+    def keep(self, part: P, mask: Mask) -> None:
+        """Drop all items of a part but those of a mask (n,)."""
+
+    @abstractmethod
+    def append(self, items: Items) -> None:
+        """Keep items, for good: whoever is killed afterwards does not lose them.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: that is not possible.
         """
-        folders.begin(folder, folders.Record(identity=identity))
-        return cls(folder, identity, [])
 
-    @classmethod
-    def open(cls, folder: Path, *, mend: bool = False) -> Self:
-        """Open a store.
+    @abstractmethod
+    def finish(self, say: Callable[[str], None]) -> Quality | None:
+        """Make everything findable, let go of it, and say how well it is found; None of nothing.
 
         Args:
-            mend: remove damaged files, so that what they held is embedded again.
+            say: told what takes long.
+        """
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item that was found; `score` is its cosine similarity with the query.
+
+    `key` is by what its index knows it.
+    """
+
+    id: str
+    score: float
+    key: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an index has of an item.
+
+    Attributes:
+        id: of the item; its path, where items are files.
+        stamp: that changes when the item does; see `Library.stamps`.
+        preview: how to show it; None where its file can.
+    """
+
+    id: str
+    stamp: str
+    preview: Preview | None
+
+
+class Index(ABC):
+    """Where `mmft search` looks. Its length is the number of items.
+
+    Attributes:
+        identity: of what model its vectors are.
+        how: how items are found, in words.
+    """
+
+    identity: Identity
+    how: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def search(self, vector: np.ndarray[Any, Any], number: int) -> list[Hit]:
+        """The items nearest to a vector (D,), the nearest first."""
+
+    @abstractmethod
+    def item(self, key: str) -> Found | None:
+        """An item by its key; None if there is none."""
+
+    def close(self) -> None:
+        """Let go of it, for another to open what one alone can have open."""
+        return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an index is.
+
+    Attributes:
+        folder: of the index.
+        identity: of what model its vectors are.
+    """
+
+    folder: Path
+    identity: Identity
+
+    @property
+    def files(self) -> Path:
+        """The folder for the store's own files. It is removed where an index is made anew, and
+        need not exist; no other is the store's.
+        """
+        return self.folder / FILES
+
+
+class Store(ABC):
+    """Keeps one index. Making it opens and writes nothing.
+
+    Attributes:
+        options: that the folder of the index remembers, as those that it is opened with: what the
+            store was given (None), or more where some follows from the place.
+    """
+
+    options: Any = None
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """Where the embeddings are, in words: "Qdrant at https://host". Options with which it
+        reads otherwise are those of another index.
+        """
+
+    def clear(self, before: Any | None) -> None:
+        """Make way for an empty index outside of its folder, as on a server.
+
+        Args:
+            before: options of the index that the folder had in such a store; None if it had none.
+                This one alone is the user's to be removed.
 
         Raises:
-            RunDirectoryError: there is none, or it is damaged.
+            RunDirectoryError: there is another one.
         """
-        identity = folders.read(folder).identity
-        if mend:
-            clear_temporaries(folder)
-            clear_temporaries(folder / folders.VECTORS)
-        files = sorted((folder / folders.VECTORS).glob("*.arrow"))
-        shards = [open_shard(file, mend) for file in files]
-        return cls(folder, identity, [shard for shard in shards if shard is not None])
+        return
 
-    def __len__(self) -> int:
-        return sum(map(len, self.shards))
-
-    @property
-    def width(self) -> int:
-        """D, the length of its vectors; 0 as long as there are none."""
-        return self.shards[0].vectors.shape[1] if self.shards else 0
-
-    @property
-    def contents(self) -> list[tuple[str, int]]:
-        """Name and length of each file: what an index of all of them is an index of."""
-        return [(shard.file.name, len(shard)) for shard in self.shards]
-
-    def append(self, items: Items) -> None:
-        """Write items as one more file.
+    @abstractmethod
+    def writer(self) -> Writer[Any]:
+        """Open the index to add to it; one that was just begun is empty.
 
         Raises:
-            StorageError: it cannot be written.
+            RunDirectoryError: it is damaged, or another process has it.
+            StorageError: it cannot be reached.
         """
-        last = int(self.shards[-1].file.stem.partition("-")[0]) if self.shards else 0
-        # A name is never used twice, for by their names an index knows what it is of.
-        file = self.folder / folders.VECTORS / f"{last + 1:08}-{secrets.token_hex(4)}.arrow"
-        self.shards.append(Shard(write_shard(file, items)))
 
-    def keep(self, shard: Shard, mask: Mask) -> None:
-        """Drop all items of a shard but those of a mask (n,)."""
-        if mask.any():
-            # A new name: who has the old file mapped goes on reading it.
-            self.append(shard.kept(mask))
-        self.shards.remove(shard)
-        shard.file.unlink(missing_ok=True)
+    @abstractmethod
+    def index(self, *, exact: bool = False) -> Index:
+        """Open the index to search it.
 
-    def locate(self, position: int) -> tuple[Shard, int]:
-        """The shard of an item, and its row in it."""
-        ends = self.ends
-        number = int(np.searchsorted(ends, position, side="right"))
-        return self.shards[number], position - int(ends[number]) + len(self.shards[number])
+        Args:
+            exact: compare with every item, where a search would look at some.
 
-    @property
-    def ends(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """(S,) the position behind the last item of each shard."""
-        return np.cumsum([len(shard) for shard in self.shards])
+        Raises:
+            RunDirectoryError: it is empty, unfinished or damaged.
+            StorageError: it cannot be reached.
+        """

@@ -14,8 +14,8 @@ from mmft_core.errors import SampleError
 from mmft_core.features.recalling import recall
 from mmft_core.inference.predictor import Predictor
 from mmft_search.items import Items, Mask, Vectors
-from mmft_search.keeping import Store
 from mmft_search.library import Library
+from mmft_search.store import Writer
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 60.0
@@ -34,7 +34,7 @@ class Change:
 
 
 def update(
-    store: Store[Any],
+    store: Writer[Any],
     library: Library,
     predictor: Predictor,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -70,7 +70,7 @@ def update(
 
 
 def _compare(
-    store: Store[Any], library: Library, wanted: dict[str, str], change: Change
+    store: Writer[Any], library: Library, wanted: dict[str, str], change: Change
 ) -> set[str]:
     """Drop what is gone or has changed; give the ids that are left to be embedded."""
     new = set(wanted)
@@ -94,7 +94,7 @@ class _Rows:
     """Gathers vectors, and has some thousands of them kept at a time."""
 
     def __init__(
-        self, store: Store[Any], library: Library, places: dict[str, int], stamps: Sequence[str]
+        self, store: Writer[Any], library: Library, places: dict[str, int], stamps: Sequence[str]
     ) -> None:
         self.store, self.library, self.places, self.stamps = store, library, places, stamps
         self.written = 0

@@ -30,8 +30,8 @@ from mmft_serve.service import Service
 from mmft_serve.settings import ServeSettings
 
 if TYPE_CHECKING:
-    from mmft_search.keeping import Hit
     from mmft_search.searching import Searcher
+    from mmft_search.store import Hit
 
 _OPEN = ("/", "/health", "/ready", "/openapi.json")
 """Paths that need no key: they tell nothing of anybody's data."""

@@ -150,4 +150,4 @@ def open_index(run_dir: Path, predictor: Predictor) -> Searcher | None:
     identity = folder.read(run_dir / FOLDER).identity
     hint = f"Bring it up to date with `mmft index {run_dir} ... --rebuild`, or remove it."
     check_model(run_dir / FOLDER, identity, identify(run_dir, identity.modality), hint)
-    return Searcher(opening.open_index(run_dir / FOLDER), predictor)
+    return Searcher(opening.open_index(run_dir / FOLDER, discover()), predictor)

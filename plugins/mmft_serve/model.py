@@ -17,8 +17,8 @@ from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.predictor import Predictor
 
 if TYPE_CHECKING:
-    from mmft_search.keeping import Hit
     from mmft_search.searching import Searcher
+    from mmft_search.store import Hit
 
 Compute: TypeAlias = Callable[[Batch], Any]
 """The network: a batch in, the task's predictions out. Whatever runs it, torch or another."""

@@ -18,7 +18,7 @@ from mmft_core.errors import RunDirectoryError
 from mmft_core.features import FeatureStore
 from mmft_search.items import Identity, Items
 from mmft_search.nearest import Nearest, refresh
-from mmft_search.store import VectorStore
+from mmft_search.vectors import VectorStore
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -25,7 +25,7 @@ from mmft_core.features import FeatureStore
 from mmft_core.weights import read_weights
 from mmft_search.items import Identity, Items
 from mmft_search.nearest import Nearest, refresh
-from mmft_search.store import VectorStore
+from mmft_search.vectors import VectorStore
 from tests.faults.garbage import CHANGES, Change, bombs, changed
 from tests.faults.processes import SITE
 

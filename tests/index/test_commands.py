@@ -144,7 +144,7 @@ def test_qdrant_follows_its_library_and_finds_what_faiss_finds(
     assert shown.code == 0, shown.err
     assert page.read_text().count("data:image/jpeg;base64,") == 6
     kind = mmft("index", pictures, library, "-o", place, "--store", "qdrant", "--kind", "hnsw")
-    assert kind.code == 2 and "is one of FAISS's" in kind.err
+    assert kind.code == 2 and "no option 'store.kind'" in kind.err
 
 
 def test_what_is_gone_is_dropped_whichever_folder_brought_it(
@@ -387,7 +387,7 @@ def test_a_keeper_missing_is_named(
 ) -> None:
     place = tmp_path / "index"
     assert mmft("index", pictures, library, "-o", place, "--store", keeper).code == 0
-    monkeypatch.setattr("mmft_core.extras.extra_installed", lambda *_: False)
+    monkeypatch.setattr("mmft_core.registry.extra_installed", lambda *_: False)
     for command, option in (("index", "-o"), ("search", "--index")):
         told = mmft(command, pictures, library, option, place)
         assert told.code == 2 and f"pip install 'mmft[{extra}]'" in told.err

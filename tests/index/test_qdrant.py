@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmft_core import discover
 from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
-from mmft_search import folder, qdrant_store
+from mmft_search import folder, opening, qdrant_store
 from mmft_search.items import Identity, Items
-from mmft_search.keeping import Index, Store
-from mmft_search.opening import Wanted, begin, open_index, open_store
+from mmft_search.opening import Wanted
+from mmft_search.store import Index, Writer
 from tests.index.fake_qdrant import KEY, FakeQdrant
 from tests.servers import serving
 
@@ -41,6 +42,25 @@ def items(number: int, seed: int = 0, library: str = "", files: bool = True) -> 
 def silent(_: str) -> None: ...
 
 
+REGISTRY = discover()
+
+
+def at(url: str, **options: str) -> Wanted:
+    return Wanted(store="qdrant", options={"url": url, **options})
+
+
+def begin(folder: Path, identity: Identity, wanted: Wanted) -> Writer:
+    return opening.begin(folder, identity, wanted, REGISTRY)
+
+
+def open_writer(folder: Path, wanted: Wanted) -> Writer:
+    return opening.open_writer(folder, wanted, REGISTRY)
+
+
+def open_index(folder: Path) -> Index:
+    return opening.open_index(folder, REGISTRY)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeQdrant]:
     with serving(FakeQdrant()) as server:
@@ -50,17 +70,17 @@ def server() -> Iterator[FakeQdrant]:
 @pytest.fixture(params=["folder", "server"])
 def wanted(request, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch) -> Wanted:
     if request.param == "folder":
-        return Wanted(keeper="qdrant")
+        return Wanted(store="qdrant")
     monkeypatch.setenv("QDRANT_API_KEY", KEY)
-    return Wanted(url=server.url, collection=f"test-{os.urandom(4).hex()}")
+    return at(server.url, collection=f"test-{os.urandom(4).hex()}")
 
 
-def closed(store: Store) -> None:
+def closed(store: Writer) -> None:
     """A folder serves one at a time."""
-    store.finish("auto", silent)
+    store.finish(silent)
 
 
-def kept(store: Store) -> dict[str, str]:
+def kept(store: Writer) -> dict[str, str]:
     return {i: s for part in store.parts() for i, s in zip(part.ids, part.stamps, strict=True)}
 
 
@@ -70,7 +90,7 @@ def test_scores_and_order_are_those_of_faiss(wanted: Wanted, tmp_path: Path) -> 
         store = begin(tmp_path / name, IDENTITY, how)
         store.append(items(250))
         store.append(items(50, seed=1))
-        quality = store.finish("auto", silent)
+        quality = store.finish(silent)
         assert quality is not None and quality.milliseconds > 0
         found[name] = open_index(tmp_path / name)
         assert len(found[name]) == 300 and found[name].identity == IDENTITY
@@ -101,14 +121,14 @@ def test_what_is_kept_is_listed_dropped_and_sent_twice_without_harm(
         if part.files:
             store.keep(part, np.array([name.endswith("7.jpg") for name in part.ids]))
     closed(store)
-    again = open_store(tmp_path / "index", Wanted())
+    again = open_writer(tmp_path / "index", Wanted())
     wide = {f"/album/0-{i}.jpg": f"stamp {i}" for i in range(100) if i % 10 == 7 or i < 10}
     assert kept(again) == wide and len(again) == 20
     closed(again)
     rebuilt = begin(tmp_path / "index", IDENTITY, Wanted())
     assert len(rebuilt) == 0, "and by the same keeper, for no other was named"
-    assert folder.read(tmp_path / "index").qdrant is not None
-    assert rebuilt.finish("auto", silent) is None
+    assert folder.read(tmp_path / "index").store.name == "search/qdrant"
+    assert rebuilt.finish(silent) is None
     with pytest.raises(RunDirectoryError, match="is empty"):
         open_index(tmp_path / "index")
 
@@ -124,7 +144,7 @@ def test_a_name_that_is_not_utf8(wanted: Wanted, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
-    store = begin(tmp_path / "index", IDENTITY, Wanted(keeper="qdrant"))
+    store = begin(tmp_path / "index", IDENTITY, Wanted(store="qdrant"))
     store.append(items(3))
     with pytest.raises(RunDirectoryError, match="Another process uses the index") as told:
         open_index(tmp_path / "index")
@@ -136,11 +156,11 @@ def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
 def test_a_keeper_is_not_changed_in_silence(wanted: Wanted, tmp_path: Path) -> None:
     begin(tmp_path / "faiss", IDENTITY, Wanted()).append(items(3))
     closed(begin(tmp_path / "qdrant", IDENTITY, wanted))
-    with pytest.raises(RunDirectoryError, match="FAISS keeps the index"):
-        open_store(tmp_path / "faiss", wanted)
-    with pytest.raises(RunDirectoryError, match="Qdrant.* keeps the index"):
-        open_store(tmp_path / "qdrant", Wanted(keeper="faiss"))
-    closed(open_store(tmp_path / "qdrant", wanted))
+    with pytest.raises(RunDirectoryError, match="is kept by faiss"):
+        open_writer(tmp_path / "faiss", wanted)
+    with pytest.raises(RunDirectoryError, match="is kept by qdrant"):
+        open_writer(tmp_path / "qdrant", Wanted(store="faiss"))
+    closed(open_writer(tmp_path / "qdrant", wanted))
     begin(tmp_path / "faiss", IDENTITY, wanted)
     assert not (tmp_path / "faiss" / "vectors").exists()
 
@@ -149,15 +169,17 @@ def test_another_s_collection_is_left_alone(
     server: FakeQdrant, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("QDRANT_API_KEY", KEY)
-    wanted = Wanted(url=server.url)
+    wanted = at(server.url)
     begin(tmp_path / "one", IDENTITY, wanted).append(items(3))
-    assert folder.read(tmp_path / "one").qdrant.name == "mmft-my-photos-image-01234567"
+    assert (
+        folder.read(tmp_path / "one").store.options["collection"] == "mmft-my-photos-image-01234567"
+    )
     with pytest.raises(RunDirectoryError, match="There is a collection 'mmft-my-photos") as told:
         begin(tmp_path / "two", IDENTITY, wanted)
     assert "--collection" in str(told.value) and not (tmp_path / "two").exists()
-    assert len(open_store(tmp_path / "one", wanted)) == 3
-    begin(tmp_path / "two", IDENTITY, Wanted(url=server.url, collection="another")).append(items(1))
-    assert len(open_store(tmp_path / "one", wanted)) == 3
+    assert len(open_writer(tmp_path / "one", wanted)) == 3
+    begin(tmp_path / "two", IDENTITY, at(server.url, collection="another")).append(items(1))
+    assert len(open_writer(tmp_path / "one", wanted)) == 3
     assert len(begin(tmp_path / "one", IDENTITY, wanted)) == 0, "its own is made anew"
 
 
@@ -166,12 +188,12 @@ def test_a_server_that_breaks_down_loses_nothing_that_it_had(
 ) -> None:
     monkeypatch.setenv("QDRANT_API_KEY", KEY)
     monkeypatch.setattr(qdrant_store, "_SENT_AT_ONCE", 10)
-    store = begin(tmp_path / "index", IDENTITY, Wanted(url=server.url, collection="breaks"))
+    store = begin(tmp_path / "index", IDENTITY, at(server.url, collection="breaks"))
     monkeypatch.setattr(server, "fail_after", 2)
     with pytest.raises(StorageError, match="507.*No space left on device"):
         store.append(items(50))
     monkeypatch.setattr(server, "fail_after", None)
-    again = open_store(tmp_path / "index", Wanted())
+    again = open_writer(tmp_path / "index", Wanted())
     assert len(again) == 20
     again.append(items(50))
     assert len(again) == 50
@@ -180,7 +202,7 @@ def test_a_server_that_breaks_down_loses_nothing_that_it_had(
 def test_a_key_is_asked_for(server: FakeQdrant, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
     with pytest.raises(StorageError, match="refuses the key: 401") as told:
-        begin(tmp_path / "index", IDENTITY, Wanted(url=server.url))
+        begin(tmp_path / "index", IDENTITY, at(server.url))
     assert "QDRANT_API_KEY" in str(told.value) and not (tmp_path / "index").exists()
     assert None in server.keys
 
@@ -188,11 +210,11 @@ def test_a_key_is_asked_for(server: FakeQdrant, tmp_path: Path, monkeypatch) -> 
 def test_mistakes(tmp_path: Path) -> None:
     for url in ("localhost:6333", "ftp://host", "http://"):
         with pytest.raises(ConfigError, match="is no URL of a server"):
-            begin(tmp_path / "index", IDENTITY, Wanted(url=url))
-    with pytest.raises(ConfigError, match="FAISS has no --url"):
-        Wanted(keeper="faiss", url="http://localhost")
+            begin(tmp_path / "index", IDENTITY, at(url))
+    with pytest.raises(ConfigError, match="no option 'store.url'"):
+        begin(tmp_path / "index", IDENTITY, Wanted(store="faiss", options={"url": "http://x"}))
     with pytest.raises(ConfigError, match="--collection names one of a server"):
-        Wanted(keeper="qdrant", collection="mine")
+        begin(tmp_path / "index", IDENTITY, Wanted(store="qdrant", options={"collection": "mine"}))
     with pytest.raises(StorageError, match="Qdrant cannot be reached"):
-        begin(tmp_path / "index", IDENTITY, Wanted(url="http://127.0.0.1:9"))
+        begin(tmp_path / "index", IDENTITY, at("http://127.0.0.1:9"))
     assert not list(tmp_path.iterdir())

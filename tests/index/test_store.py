@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -11,16 +12,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mmft_core import discover
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
 from mmft_core.files import sha256
-from mmft_search import measuring
+from mmft_search import folder, measuring, opening
+from mmft_search.folder import Kept
 from mmft_search.items import Identity, Items, Vectors
-from mmft_search.keeping import Found
 from mmft_search.measuring import search_exactly
 from mmft_search.nearest import Nearest, kind_for, refresh
+from mmft_search.opening import Wanted
 from mmft_search.searching import Searcher
-from mmft_search.store import VectorStore
+from mmft_search.store import Found
+from mmft_search.vectors import VectorStore
 
 IDENTITY = Identity(model="abc", run="run", modality="image")
 WIDTH = 16
@@ -253,3 +257,35 @@ def test_only_what_an_index_was_made_of_is_shown(tmp_path: Path, attack: str) ->
     searcher = Searcher(index, SimpleNamespace(processors={"text": processor}))  # type: ignore[arg-type]
     shown = searcher.preview("0")
     assert (shown is not None) == (attack == "none")
+
+
+def test_indexes_of_version_0_1_name_their_stores(tmp_path: Path) -> None:
+    record = {"format": 1, "model": "abc", "run": "run", "modality": "image"}
+    url = "http://localhost:6333"
+    for qdrant, kept in (
+        (None, Kept(name="search/faiss")),
+        ({"url": "", "name": "items"}, Kept(name="search/qdrant")),
+        (
+            {"url": url, "name": "mine"},
+            Kept(name="search/qdrant", options={"url": url, "collection": "mine"}),
+        ),
+    ):
+        content = record if qdrant is None else {**record, "qdrant": qdrant}
+        (tmp_path / "store.json").write_text(json.dumps(content))
+        assert folder.read(tmp_path) == folder.Record(identity=IDENTITY, store=kept)
+
+
+def test_an_index_of_version_0_1_is_searched_and_added_to(tmp_path: Path) -> None:
+    registry, place = discover(), tmp_path / "index"
+    opening.begin(place, IDENTITY, Wanted(), registry).append(items(30))
+    before = {"format": 1, "model": "abc", "run": "run", "modality": "image"}
+    (place / "store.json").write_text(json.dumps(before))
+    writer = opening.open_writer(place, Wanted(), registry)
+    writer.append(items(10, 1))
+    writer.finish(silent)
+    assert len(opening.open_index(place, registry)) == 40
+    opening.open_writer(place, Wanted(options={"kind": "hnsw"}), registry).finish(silent)
+    opening.open_writer(place, Wanted(), registry).finish(silent)
+    found = opening.open_index(place, registry)
+    assert "hnsw" in found.how, "the kind that was chosen stays"
+    assert found.search(vectors(30)[3], 1)[0].id == "0/3"
