@@ -130,8 +130,9 @@ def _store(component: Spec) -> Iterator[_Store]:
 
 
 def _vectors() -> Vectors:
-    drawn = np.random.default_rng(0).normal(size=(NUMBER, WIDTH))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    drawn: Vectors = np.random.default_rng(0).normal(size=(NUMBER, WIDTH)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn
 
 
 def _items(rows: slice) -> Items:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mmft_core.testing import plugin_checks
 from tests.conftest import Finished
 from tests.core.conftest import Site
 
@@ -69,6 +71,17 @@ def test_it_is_listed_and_used_by_name(site: Site, mmft: Mmft, tmp_path: Path) -
     assert (tmp_path / "note").read_text() == "from roof: 2 x run"
     started = mmft(*LAUNCH, *RUN)
     assert (started.code, started.out) == (3, "it flies\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("'fly'", None), ("id(object())", "its text is"), ("file and str(file)", "its text is")],
+)
+def test_the_kit_checks_its_text(site: Site, text: str, fault: str | None) -> None:
+    install(site, WORK.replace("return f", f"return {text} #"))
+    checks = {param.id: param.values[0] for param in plugin_checks("acme")}
+    with pytest.raises(AssertionError, match=fault) if fault else contextlib.nullcontext():
+        checks["acme/pigeon-describes_its_job"]()
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mmft_core import discover
+from mmft_core.cli import main
 from mmft_core.errors import MmftError
 from mmft_core.testing import plugin_checks
 from mmft_search import opening
 from mmft_search.items import Identity
 from mmft_search.opening import Wanted
-from tests.conftest import Finished
+from tests.conftest import Finished, make_photo_folder
 from tests.core.conftest import Site
 
 Mmft = Callable[..., Finished]
@@ -111,7 +113,8 @@ WORK = """
         how = "row by row"
 
         def __init__(self, file, identity):
-            self.rows, self.identity = json.loads(file.read_text()) if file.exists() else [], identity
+            self.rows = json.loads(file.read_text()) if file.exists() else []
+            self.identity = identity
             if not self.rows:
                 raise RunDirectoryError("The shelf is empty.")
 
@@ -134,6 +137,16 @@ WORK = """
 IDENTITY = Identity(model="abc", run="run", modality="image")
 
 
+@pytest.fixture
+def pictures(tmp_path: Path, tiny_backbone: None) -> Path:
+    """A run of image retrieval, barely trained."""
+    run = tmp_path / "run"
+    settings = ["engine.steps=1", "engine.workers=0", "backbone.image_size=32"]
+    arguments = ["run", "--task", "image-retrieval", "--backbone", "tiny", "--weights", "none"]
+    main([*arguments, "-o", str(run), *(a for s in settings for a in ("--set", s))])
+    return run
+
+
 def install(site: Site, work: str = WORK) -> None:
     site.install("mmft-acme", {"acme": "acme"}, acme=HOOK, acme_options=OPTIONS, acme_work=work)
 
@@ -141,28 +154,46 @@ def install(site: Site, work: str = WORK) -> None:
 def test_it_is_listed_and_does_what_the_kit_asks(site: Site, mmft: Mmft) -> None:
     install(site)
     assert "shelf" in mmft("plugins", "--kind", "store").out
-    for check in plugin_checks("acme", skip={"extras_are_declared": "there are none"}):
-        if "skip" not in [mark.name for mark in check.marks]:
-            check.values[0]()
+    for check in plugin_checks("acme"):
+        check.values[0]()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "check"),
+    [
+        ("argsort(-scores)", "argsort(scores)", "finds_what_is_nearest"),
+        ("if not kept]", "if kept]", "keeps_what_is_not_dropped"),
+        ("if not self.rows:", "if False:", "is_made_anew"),
+    ],
+)
+def test_the_kit_finds_what_is_wrong(site: Site, right: str, wrong: str, check: str) -> None:
+    assert right in WORK
+    install(site, WORK.replace(right, wrong))
+    checks = {param.id: param.values[0] for param in plugin_checks("acme")}
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        checks[f"acme/shelf-{check}"]()
 
 
 def test_an_index_remembers_it_with_its_options(
-    site: Site, mmft: Mmft, retrieval_run: Path, tmp_path: Path
+    site: Site,
+    mmft: Mmft,
+    pictures: Path,
+    photographs: dict[str, Image.Image],
+    tmp_path: Path,
 ) -> None:
     install(site)
-    library, place = tmp_path / "notes", tmp_path / "index"
-    library.mkdir()
-    for n in range(3):
-        (library / f"{n}.txt").write_text(f"note {n}")
-    made = ("index", retrieval_run, library, "-o", place)
+    place = tmp_path / "index"
+    library = make_photo_folder(tmp_path / "library", photographs, 3)
+    gone, kept, *_ = sorted(library.rglob("*.jpg"))
+    made = ("index", pictures, library, "-o", place)
     first = mmft(*made, "--store", "shelf", "--set", "store.board=low")
-    assert first.code == 0 and "3 new" in first.out and "3 items, shelf" in first.out, first.err
-    assert len(json.loads((place / "files" / "low").read_text())) == 3
-    (library / "0.txt").unlink()
-    assert "0 new, 2 unchanged, 1 removed" in mmft(*made).out
-    query = ("search", retrieval_run, library / "1.txt", "--index", place)
+    assert first.code == 0 and "6 new" in first.out and "6 items, shelf" in first.out, first.err
+    assert len(json.loads((place / "files" / "low").read_text())) == 6
+    gone.unlink()
+    assert "0 new, 5 unchanged, 1 removed" in mmft(*made).out
+    query = ("search", pictures, kept, "--index", place)
     (answer,) = map(json.loads, mmft(*query).out.splitlines())
-    assert answer["found"][0]["id"] == str(library / "1.txt") and len(answer["found"]) == 2
+    assert answer["found"][0]["id"] == str(kept) and len(answer["found"]) == 5
     other = mmft(*made, "--set", "store.board=high")
     assert other.code == 2 and "is kept by the shelf's low" in " ".join(other.err.split())
     faiss = mmft(*made, "--store", "faiss", "--rebuild")
