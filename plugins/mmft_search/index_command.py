@@ -139,11 +139,17 @@ def index(
     from mmft_search.opening import Wanted, check_installed
     from mmft_search.updating import update
 
+    options = settings.pop("store", {})
+    if not isinstance(options, dict):
+        raise ConfigError(
+            f"--set store={options} sets none of a store's options.",
+            hint="Choose the store with --store NAME, and an option with --set store.OPTION=VALUE.",
+        )
     short = {"kind": kind, "url": url, "collection": collection}
     given_short = {name: value for name, value in short.items() if value is not None}
     kept = Wanted(
-        store=store or ("qdrant" if url else None),
-        options={**settings.pop("store", {}), **given_short},
+        store=store or ("qdrant" if url or collection else None),
+        options={**options, **given_short},
     )
     folder = output or run_dir / FOLDER
     registry = discover()

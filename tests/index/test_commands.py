@@ -145,6 +145,13 @@ def test_qdrant_follows_its_library_and_finds_what_faiss_finds(
     assert page.read_text().count("data:image/jpeg;base64,") == 6
     kind = mmft("index", pictures, library, "-o", place, "--store", "qdrant", "--kind", "hnsw")
     assert kind.code == 2 and "no option 'store.kind'" in kind.err
+    for mistake, words in (
+        (("--set", "store=qdrant"), "--store NAME"),
+        (("--rebuild", "--collection", "mine"), "Give its --url"),
+        (("--store", "faiss"), "is kept by qdrant"),
+    ):
+        told = mmft("index", pictures, library, "-o", place, *mistake)
+        assert told.code == 2 and words in " ".join(told.err.split()), told.err
 
 
 def test_what_is_gone_is_dropped_whichever_folder_brought_it(
