@@ -37,7 +37,7 @@ def register_dataset() -> list[DatasetSpec]:
             inspectors=inspectors,
             options="mmft_fusion.options:DigitScenesOptions",
             modalities=("image", "text", "audio"),
-            targets=("pair", "text", "none"),
+            targets=("pair", "text", "labels", "none"),
             bundled=True,
             defaults={
                 "backbone.image.image_size": 64,

@@ -70,6 +70,7 @@ class DigitScenes(Split):
     Args:
         pictures: (n, 8, 8) 0 to 16.
         folder: of the spoken captions; None where nobody asks for them.
+        target: "labels" for the digits that occur, "none", or else the caption.
     """
 
     def __init__(
@@ -78,11 +79,10 @@ class DigitScenes(Split):
         scenes: Sequence[Scene],
         pictures: npt.NDArray[np.float64],
         folder: Path | None,
-        *,
-        targets: bool,
+        target: str,
     ) -> None:
         self.name, self.scenes, self.pictures = name, tuple(scenes), pictures
-        self.folder, self.targets = folder, targets
+        self.folder, self.wanted = folder, target
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -101,8 +101,10 @@ class DigitScenes(Split):
             raise SampleError(self.sample_id(index), "it was built without speech")
         return Recording(self.folder / f"{self.name}-{index:04}.flac", id=self.sample_id(index))
 
-    def target(self, index: int) -> str | None:
-        return self.scenes[index].caption if self.targets else None
+    def target(self, index: int) -> str | tuple[str, ...] | None:
+        if self.wanted == "labels":
+            return tuple(sorted({str(digit.label) for digit in self.scenes[index].digits}))
+        return None if self.wanted == "none" else self.scenes[index].caption
 
     def sample_id(self, index: int) -> str:
         return f"digit-scenes, {self.name}[{index}]"
@@ -133,6 +135,7 @@ def build(options: DigitScenesOptions, context: DatasetContext) -> Dataset:
     return Dataset(
         info=DatasetInfo(
             name="digit-scenes",
+            classes=tuple(map(str, range(10))) if context.target == "labels" else (),
             source="UCI Optical Recognition of Handwritten Digits (test part), in scikit-learn; "
             "scenes and captions made by this program, speech by espeak-ng",
             licence="CC BY 4.0",
@@ -140,7 +143,7 @@ def build(options: DigitScenesOptions, context: DatasetContext) -> Dataset:
             notes=("digits are real, all else is synthetic", "no digit is in two splits"),
         ),
         splits={
-            name: DigitScenes(name, own, bunch.images, folder, targets=context.target != "none")
+            name: DigitScenes(name, own, bunch.images, folder, context.target)
             for name, own in scenes.items()
         },
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmft_classification import DEFAULT_METRICS
+from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 
@@ -70,6 +70,7 @@ def register_dataset() -> list[DatasetSpec]:
         "targets": ("class", "text", "none"),
         "inspectors": inspectors,
     }
+    labels = {"targets": ("class", "labels", "text", "none")}
     return [
         DatasetSpec(
             name="docstrings",
@@ -79,7 +80,7 @@ def register_dataset() -> list[DatasetSpec]:
             bundled=True,
             defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
             scratch={"engine.epochs": 3},  # More takes long, and fits train alone.
-            **texts,
+            **(texts | labels),
         ),
         DatasetSpec(
             name="text-table",
@@ -87,7 +88,8 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
             opens=TABLES,
-            **texts,
+            describe="mmft_text.text_table:describe",
+            **(texts | labels),
         ),
         DatasetSpec(
             name="text-folder",
@@ -123,6 +125,14 @@ def register_task() -> list[TaskSpec]:
             default_metrics=DEFAULT_METRICS,
             monitor="accuracy",
             pipeline="text-classification",
+            **common,
+        ),
+        TaskSpec(
+            name="text-multilabel",
+            summary="Text classification with any number of labels for each text",
+            build="mmft_text.multilabel:build",
+            pipeline="text-classification",
+            **MULTI_LABEL,
             **common,
         ),
         TaskSpec(
