@@ -35,11 +35,11 @@ class LabelF1(PerClass):
         self.thresholds = thresholds[0].tolist()
 
     def figures(self) -> tuple[Tensor, Tensor]:
-        hits, false_alarms, _, misses, support = self.counted.compute().double().unbind(-1)
+        hits, false_alarms, _, misses, support = self.quietly(self.counted).double().unbind(-1)
         return 2 * hits / (2 * hits + false_alarms + misses), support  # 0 / 0 is NaN.
 
     def compute(self) -> dict[str, MetricValue]:
-        counts = self.counted.compute()  # (L, 5)
+        counts = self.quietly(self.counted)  # (L, 5)
         hits, false_alarms, _, misses, _ = counts.sum(0).tolist()
         either = 2 * hits + false_alarms + misses
         return {
@@ -77,6 +77,11 @@ class LabelAveragePrecision(PerClass):
     def figures(self) -> tuple[Tensor, None]:
         support = dim_zero_cat(self.counted.target).sum(0)  # type: ignore[arg-type]
         return self.quietly(self.counted).double().masked_fill(support == 0, math.nan), None
+
+    def compute(self) -> dict[str, MetricValue]:
+        found = super().compute()
+        # Not "per-class", by which the report has its order: there F1 is alone.
+        return {"macro": found["macro"], "per-label": found["per-class"]}
 
 
 def build_map(options: NoOptions, context: MetricContext) -> Metric:

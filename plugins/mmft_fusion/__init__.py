@@ -37,7 +37,7 @@ def register_dataset() -> list[DatasetSpec]:
             inspectors=inspectors,
             options="mmft_fusion.options:DigitScenesOptions",
             modalities=("image", "text", "audio"),
-            targets=("pair", "text", "labels", "none"),
+            targets=("pair", "text", "none"),
             bundled=True,
             defaults={
                 "backbone.image.image_size": 64,
@@ -49,6 +49,22 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.audio.noise": 0.0,
                 "backbone.audio.spec_augment": False,
                 "engine.epochs": 20,
+            },
+        ),
+        DatasetSpec(
+            name="labelled-scenes",
+            summary="Scenes of handwritten digits in colours, labelled by the digits in each",
+            build="mmft_fusion.digit_scenes:build_labelled",
+            inspectors=inspectors,
+            options="mmft_fusion.options:DigitScenesOptions",
+            modalities=("image",),
+            targets=("labels", "none"),
+            bundled=True,
+            defaults={
+                "backbone.image_size": 64,
+                "backbone.flip": False,
+                "backbone.augment": "none",
+                "engine.epochs": 6,
             },
         ),
         DatasetSpec(

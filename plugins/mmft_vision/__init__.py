@@ -159,7 +159,7 @@ def register_task() -> list[TaskSpec]:
             summary="Image classification with any number of labels for each picture",
             modalities=("image",),
             build="mmft_vision.multilabel:build",
-            default_dataset="digit-scenes",
+            default_dataset="labelled-scenes",
             pipeline="image-classification",
             **MULTI_LABEL,
         ),
