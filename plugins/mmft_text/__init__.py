@@ -70,7 +70,6 @@ def register_dataset() -> list[DatasetSpec]:
         "targets": ("class", "text", "none"),
         "inspectors": inspectors,
     }
-    labels = {"targets": ("class", "labels", "text", "none")}
     return [
         DatasetSpec(
             name="docstrings",
@@ -80,7 +79,17 @@ def register_dataset() -> list[DatasetSpec]:
             bundled=True,
             defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
             scratch={"engine.epochs": 3},  # More takes long, and fits train alone.
-            **(texts | labels),
+            **texts,
+        ),
+        DatasetSpec(
+            name="docstring-sections",
+            summary="The same documentation strings, labelled by the sections that each has",
+            build="mmft_text.docstrings:build",
+            options="mmft_text.options:DocstringOptions",
+            bundled=True,
+            defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
+            scratch={"engine.epochs": 6},
+            **(texts | {"targets": ("labels",)}),
         ),
         DatasetSpec(
             name="text-table",
@@ -89,7 +98,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_text.options:TextTableOptions",
             opens=TABLES,
             describe="mmft_text.text_table:describe",
-            **(texts | labels),
+            **(texts | {"targets": ("class", "labels", "text", "none")}),
         ),
         DatasetSpec(
             name="text-folder",
@@ -133,7 +142,7 @@ def register_task() -> list[TaskSpec]:
             build="mmft_text.multilabel:build",
             pipeline="text-classification",
             **MULTI_LABEL,
-            **common,
+            **(common | {"default_dataset": "docstring-sections"}),
         ),
         TaskSpec(
             name="text-retrieval",

@@ -50,7 +50,7 @@ PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 PER_PACKAGE = 2000
 """At most so many are collected of each."""
 
-PER_TARGET = {"class": 600, "labels": 600, "none": 300}
+PER_TARGET = {"class": 600, "labels": 400, "none": 300}
 """At most so many are used of each, so that no class is most of the data, and what is learned from
 every token is learned in minutes."""
 
@@ -59,13 +59,11 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "returns": ("returns", "return"),
     "raises": ("raises",),
     "examples": ("examples", "example"),
-    "notes": ("notes", "note"),
     "see also": ("see also",),
-    "references": ("references",),
 }
 """By label the headings of the section, as numpydoc and Google's style have them."""
 
-_LONGEST_LABELLED = 600
+_LONGEST_LABELLED = 500
 """Characters of a text with labels: what is read of it should hold all of its sections."""
 
 _HEADING = re.compile(
