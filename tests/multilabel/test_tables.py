@@ -15,7 +15,9 @@ import pytest
 from mmft_core import DatasetSpec, discover
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data.folds import in_folds
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.planning.fold_choice import Folds
 from mmft_core.planning.options import convert
 from tests.vision.tools import faults
 
@@ -132,6 +134,16 @@ def test_splits_have_the_rare_labels_in_proportion(tmp_path: Path) -> None:
         for name, split in dataset.splits.items()
     }
     assert counts == {"train": 16, "val": 2, "test": 2}
+
+
+def test_folds_have_the_rare_labels_in_proportion(tmp_path: Path) -> None:
+    cells = ["often;seldom"] * 8 + ["often"] * 70 + [""] * 6
+    dataset = opened(written(tmp_path, "labels", cells), val=0.0, test=0.0)
+    for fold in range(1, 5):
+        divided = in_folds(dataset, Folds(count=4, chosen=fold), seed=0)
+        val = divided.splits["val"]
+        assert sum("seldom" in val.target(k) for k in range(len(val))) == 2
+        assert "by the rarest label" in divided.info.notes[-1]
 
 
 def test_labels_that_train_lacks_are_told(tmp_path: Path) -> None:
