@@ -103,10 +103,16 @@ def test_an_export_gives_the_same(finished: Path, table: Path, mmft: Callable) -
         assert found[0][name] == pytest.approx(found[1][name], abs=1e-3)
 
 
-def test_the_data_check_counts_labels(table: Path, mmft: Callable, tmp_path: Path) -> None:
+def test_the_data_check_reads_labels(
+    finished: Path, table: Path, mmft: Callable, tmp_path: Path
+) -> None:
     ended = mmft("data", "check", table, "--task", "text-multilabel")
     assert ended.code == 0, ended.err
     assert "labels separated by ';'" in ended.out + ended.err
+    clean = tmp_path / "clean.csv"
+    assert mmft("data", "clean", table, "--task", "text-multilabel", "-o", clean).code == 0
+    ended = mmft("eval", finished, "--dataset", clean, "--json")
+    assert json.loads(ended.out)["multilabel-f1/micro"] > 0.8
     ended = mmft(
         "run", "--task=text-multilabel", "--backbone=bert-base", "--dataset", table, "--dry-run"
     )
