@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmft_classification.options import LabelOptions
+from mmft_classification.options import LabelTableOptions
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample, Split
 from mmft_core.data.cells import single_values, text_of
 from mmft_core.data.class_doubts import class_doubts
@@ -23,7 +23,6 @@ from mmft_core.data.divided_table import divided_table
 from mmft_core.data.names import identity, is_list, names_of
 from mmft_core.data.splits import Indices
 from mmft_core.data.table_columns import SPLIT_COLUMNS
-from mmft_core.data.table_options import TableOptions
 from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, SampleError, some_of
 
@@ -54,6 +53,8 @@ class LabelSets:
         notes: how they were understood.
         warnings: what is doubtful about them, as whole sentences.
         columns: of the table, that they are from.
+        separator: of the labels in a cell, where there is one.
+        bits: whether each column is a label.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +64,8 @@ class LabelSets:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    separator: str | None = None
+    bits: bool = False
 
     @classmethod
     def of_names(cls, names: Iterable[Iterable[str]], classes: Sequence[str]) -> LabelSets:
@@ -135,8 +138,7 @@ class LabelledRows(Split):
 def labelled_table(
     table: Table,
     rows: Split,
-    options: TableOptions,
-    labels: LabelOptions,
+    options: LabelTableOptions,
     context: DatasetContext,
     *,
     given: str | None,
@@ -160,7 +162,7 @@ def labelled_table(
         options.split_column, "split_column", SPLIT_COLUMNS, needed=not context.only_inputs
     )
     others = [name for name in (inputs, split_column, options.group_column) if name]
-    sets = label_sets(table, labels, given, option, others)
+    sets = label_sets(table, options, given, option, others)
     if context.training and len(sets.classes) < 2:
         raise DataError(
             f"{_where(sets.columns)} of {table.path} has "
@@ -180,6 +182,11 @@ def labelled_table(
         options,
         context,
         notes=notes,
+        found=replace(
+            options,
+            label_columns=sets.columns if sets.bits else None,
+            label_separator=sets.separator,
+        ),
     )
     if not context.training:
         return dataset
@@ -188,7 +195,7 @@ def labelled_table(
 
 
 def label_sets(
-    table: Table, options: LabelOptions, given: str | None, option: str, others: Sequence[str]
+    table: Table, options: LabelTableOptions, given: str | None, option: str, others: Sequence[str]
 ) -> LabelSets:
     """The labels of each row, in whichever of the forms the table has them.
 
@@ -210,15 +217,14 @@ def label_sets(
         return _sets(list(_of_bits(table, bits)), bits, "columns of 0 and 1", bits=True)
     if column is None:
         raise table.missing_column("labels", option)
-    raw, form = _of_cells(table, column, options.label_separator)
-    return _sets(raw, [column], form)
+    return _of_cells(table, column, options.label_separator)
 
 
-def _of_cells(table: Table, column: str, separator: str | None) -> tuple[list[Raw], str]:
-    """The labels of each row by one column, and in which form they are."""
+def _of_cells(table: Table, column: str, separator: str | None) -> LabelSets:
+    """The labels of each row by one column."""
     cells = table.arrow(column)
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
-        return [_of_list(cell) for cell in cells.to_pylist()], "lists"
+        return _sets([_of_list(cell) for cell in cells.to_pylist()], [column], "lists")
     texts = names_of(single_values(table, column)).texts()
     listed = [is_list(text) for text in texts]
     plain = [text for text, whole in zip(texts, listed, strict=True) if not whole]
@@ -228,10 +234,11 @@ def _of_cells(table: Table, column: str, separator: str | None) -> tuple[list[Ra
         for text, whole in zip(texts, listed, strict=True)
     ]
     if any(listed) and not any(plain):
-        return raw, "lists"
+        return _sets(raw, [column], "lists")
     if separator is None:
-        return raw, "one label in a cell, for none of ; | , is in any"
-    return raw, f"labels separated by '{separator}'"
+        return _sets(raw, [column], "one label in a cell, for none of ; | , is in any")
+    found = _sets(raw, [column], f"labels separated by '{separator}'")
+    return replace(found, separator=separator)
 
 
 def _of_list(cell: Any) -> Raw:
@@ -341,6 +348,7 @@ def _sets(
         notes=tuple(notes),
         warnings=tuple(class_doubts(dict(zip(classes, sizes, strict=True)), where)),
         columns=tuple(columns),
+        bits=bits,
     )
 
 

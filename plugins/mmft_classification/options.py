@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_core.data.table_options import TableOptions
+
 ClassWeights = Annotated[
     Literal["none", "auto"],
     Meta(
@@ -17,8 +19,8 @@ ClassWeights = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions:
-    """How a table holds several labels for each row."""
+class LabelTableOptions(TableOptions):
+    """Options of tables that may hold several labels for each row."""
 
     label_columns: Annotated[
         tuple[str, ...] | None,

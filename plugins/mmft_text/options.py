@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_classification.options import ClassWeights, LabelOptions
+from mmft_classification.options import ClassWeights, LabelTableOptions
 from mmft_core.data.split_options import GroupColumn, SplitOptions
-from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 from mmft_core.planning.places import Place
 from mmft_transformers.options import SizeOptions
@@ -54,7 +53,7 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(LabelOptions, TableOptions):
+class TextTableOptions(LabelTableOptions):
     """Options of `text-table`."""
 
     text_column: Annotated[str | None, Meta(description="Column of texts; unset detects it.")] = (

@@ -45,7 +45,6 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
             table,
             TextRows(table.row_id, texts),
             options,
-            options,
             context,
             given=options.target_column,
             option="target_column",

@@ -81,7 +81,6 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
             table,
             ImageRows(table.row_id, files, None, ()),
             options,
-            options,
             context,
             given=options.label_column,
             option="label_column",

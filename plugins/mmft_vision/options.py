@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_classification.options import ClassWeights, LabelOptions
+from mmft_classification.options import ClassWeights, LabelTableOptions
 from mmft_core.data.split_options import Share, SplitOptions
-from mmft_core.data.table_options import TableOptions
 
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.
@@ -63,7 +62,7 @@ class ImageFolderOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTableOptions(LabelOptions, TableOptions):
+class ImageTableOptions(LabelTableOptions):
     """Options of `image-table`."""
 
     image_column: Annotated[

@@ -109,6 +109,16 @@ def test_options_say_which_columns_and_which_separator(tmp_path: Path) -> None:
         opened(path, label_separator="")
 
 
+def test_other_data_are_read_as_the_runs_own(tmp_path: Path) -> None:
+    """So a column that is missing is no label that no row has."""
+    own = opened(written(tmp_path, "cat,dog", ["1,0", "0,1"] * 10)).options
+    assert own.label_columns == ("cat", "dog")
+    other = written(tmp_path, "cat", ["1", "0"] * 10)
+    with pytest.raises(DataError, match="no column 'dog'"):
+        opened(other, training=False, label_columns=list(own.label_columns))
+    assert opened(written(tmp_path, "labels", ["a|b", "b"] * 5)).options.label_separator == "|"
+
+
 @pytest.mark.parametrize(
     ("header", "cells", "bad"),
     [
