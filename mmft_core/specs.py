@@ -168,9 +168,9 @@ class DatasetSpec(PartSpec):
 
     Attributes:
         modalities: what the inputs of its samples hold, or `ANY_MODALITIES`.
-        targets: what it can give to be predicted: "class", "text", "number", "pair" (a string that
-            is the same for inputs that belong together), "none". Its context says which of them
-            the task learns from.
+        targets: what it can give to be predicted: "class", "labels" (any number of classes),
+            "text", "number", "pair" (a string that is the same for inputs that belong together),
+            "none". Its context says which of them the task learns from.
         opens: what paths it reads when a user gives one in place of a name: file suffixes
             (".csv"), "/" for a folder. Such a dataset has an option `path`.
         bundled: whether it works on a fresh machine without any download.

@@ -33,6 +33,8 @@ class Outputs:
 
         predicts        predictions                         targets
         "classes"       probabilities (B, C)                class indices (B,)
+        "labels"        {"probabilities": (B, L),           0 and 1 (B, L)
+                        "thresholds": (B, L)}
         "numbers"       (B,)                                (B,)
         "text"          list of B texts                     list of B texts
         "likelihoods"   nats of each sample's tokens (B,)   numbers of these tokens (B,)

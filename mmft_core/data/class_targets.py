@@ -20,7 +20,7 @@ from mmft_core.errors import DataError
 
 LABEL_NAMES = ("label", "class", "target", "category")
 
-_HINT = "Expected one class in each row: no task learns several classes of a sample."
+_HINT = "Expected one class in each row; several are for multi-label tasks."
 
 NO_LABEL, SEVERAL = -1, -2
 """The class indices of rows without a class, or with a list of them. These stay in so that the

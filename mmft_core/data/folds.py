@@ -19,8 +19,8 @@ def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool 
     """Take the chosen fold of train and val together for val and the others for train.
 
     The test split stays as it is. Where targets are classes, every fold has each class in
-    proportion; they go by targets and not by files, so nothing but these is read. Groups stay
-    whole.
+    proportion, and where they are sets of labels the rarest of each sample; they go by targets and
+    not by files, so nothing but these is read. Groups stay whole.
 
     Args:
         unseen_classes: whether a fold may hold classes that none of the others has.
@@ -31,14 +31,16 @@ def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool 
     given = [dataset.splits[name] for name in ("train", "val") if name in dataset.splits]
     whole = Joined(given)
     labels = _labels(whole, dataset.info.classes)
+    rarest = _rarest(whole, dataset.info.classes) if labels is None else None
     _check_enough(labels, len(whole), folds.count, dataset.info.name)
+    labels = rarest if labels is None else labels
     known = np.zeros(len(whole), dtype=np.int64) if labels is None else labels
     groups = whole.groups()
     if groups is None:
         part = assign(known, folds, seed)
     else:
         part = fold_groups(groups, known, folds.count, seed)
-        if not unseen_classes:
+        if not unseen_classes and rarest is None:
             _check_classes(part, known, folds.count, dataset.info)
     mine = part == (folds.chosen or 1) - 1
     splits = {
@@ -47,6 +49,7 @@ def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool 
     }
     rest = {name: split for name, split in dataset.splits.items() if name not in splits}
     how = "at random" if labels is None else "at random, by class"
+    how = how if rarest is None else "at random, by the rarest label of each sample"
     how = how if groups is None else f"{how}, groups kept together"
     note = f"val is fold {folds.chosen or 1} of {folds.count} of the training data, divided {how}"
     info = replace(dataset.info, notes=(*dataset.info.notes, note))
@@ -88,6 +91,26 @@ def _labels(split: Joined, classes: Sequence[str]) -> Indices | None:
             return None
         labels.append(index_of[target])
     return np.asarray(labels, dtype=np.int64) if classes else None
+
+
+def _rarest(split: Joined, classes: Sequence[str]) -> Indices | None:
+    """(n,) the index of each sample's rarest label, -1 where it has none; None where targets are
+    not sets of labels."""
+    targets: list[Sequence[str]] = []
+    for index in range(len(split) if classes else 0):
+        try:
+            target = split.target(index)
+        except SampleError:  # Of which the check of the data tells.
+            target = ()
+        if not isinstance(target, list | tuple):
+            return None
+        targets.append(target)
+    if not targets:
+        return None
+    counts = Counter(label for target in targets for label in target)
+    place = {name: index for index, name in enumerate(classes)}
+    rarest = [min(target, key=counts.__getitem__, default=None) for target in targets]
+    return np.array([-1 if name is None else place.get(name, -1) for name in rarest])
 
 
 def _check_enough(labels: Indices | None, size: int, count: int, name: str) -> None:

@@ -151,7 +151,7 @@ def inspect(
             changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
         for change in filter(None, changes):
             found.note(name, change, split.sample_id(index))
-        for label in _classes_of(target) if dataset.info.classes else ():
+        for label in classes_of(target) if dataset.info.classes else ():
             found.classes[name, label] += 1
 
     found = _over(dataset, look, known.faulty(), on_progress)
@@ -179,14 +179,14 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         splits[name] = split if len(keep) == len(split) else Subset(split, keep)
     if faulty.get("train"):
         train = splits["train"]
-        left = {own for index in range(len(train)) for own in _classes_of(train.target(index))}
+        left = {own for index in range(len(train)) for own in classes_of(train.target(index))}
         gone = [name for name in dataset.info.classes if name not in left]
         if gone:
             raise DataError(f"No sample of class '{gone[0]}' can be used to train on.")
     return replace(dataset, splits=splits)
 
 
-def _classes_of(target: Any) -> tuple[str, ...]:
+def classes_of(target: Any) -> tuple[str, ...]:
     """The classes that a target names: one, those of a set of labels, or none."""
     named = target if isinstance(target, list | tuple) else (target,)
     return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))

@@ -23,6 +23,7 @@ MOST = 5000
 
 _TARGETS: dict[str, Any] = {
     "class": str,
+    "labels": (list, tuple),
     "text": str,
     "number": (int, float),
     "pair": str,

@@ -15,4 +15,6 @@ def build(options: AudioClassificationOptions, context: TaskContext) -> Classifi
         context.info.classes,
         dropout=options.dropout,
         label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        train=context.train,
     )

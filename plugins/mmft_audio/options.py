@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_classification.options import ClassWeights
 from mmft_core.generation import Generation
 from mmft_transformers.options import SizeOptions
 
@@ -137,3 +138,4 @@ class AudioClassificationOptions:
     label_smoothing: Annotated[
         float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
+    class_weights: ClassWeights = "none"

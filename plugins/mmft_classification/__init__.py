@@ -1,5 +1,7 @@
 """Classification, whatever the modality: the metrics, and the task that others build on."""
 
+from typing import Any
+
 from mmft_core import MetricSpec, hookimpl
 
 DEFAULT_METRICS = (
@@ -12,6 +14,15 @@ DEFAULT_METRICS = (
     "calibration-error",
 )
 """Of a classification task, whatever its modality."""
+
+MULTI_LABEL: dict[str, Any] = {
+    "target": "labels",
+    "predicts": "labels",
+    "options": "mmft_classification.options:MultiLabelOptions",
+    "default_metrics": ("multilabel-map", "multilabel-f1"),
+    "monitor": "multilabel-map/macro",
+}
+"""What the spec of a multi-label task has, whatever its modality."""
 
 _SINGLE = [
     ("accuracy", "Share of samples whose most probable class is right", True),
@@ -36,4 +47,17 @@ def register_metric() -> list[MetricSpec]:
             higher_is_better=higher,
         )
         for name, summary, higher in _SINGLE
+    ] + [
+        MetricSpec(
+            name="multilabel-map",
+            summary="Mean average precision over labels (macro), and that of each",
+            build="mmft_classification.multilabel_metrics:build_map",
+            measures="labels",
+        ),
+        MetricSpec(
+            name="multilabel-f1",
+            summary="F1 at the labels' thresholds: macro, micro, weighted, and of each label",
+            build="mmft_classification.multilabel_metrics:build_f1",
+            measures="labels",
+        ),
     ]

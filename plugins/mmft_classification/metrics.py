@@ -38,7 +38,12 @@ class PerClass(TorchMetrics):
     """A figure of each class, NaN where it is undefined, and means over those where it is not.
 
     So does scikit-learn with `zero_division=nan`.
+
+    Attributes:
+        noun: what the classes are called.
     """
+
+    noun = "classes"
 
     def __init__(self, counted: torchmetrics.Metric, classes: Sequence[str], lacking: str) -> None:
         """Args:
@@ -66,7 +71,7 @@ class PerClass(TorchMetrics):
         if not names:
             return ()
         told = some_of(names).rstrip(".")
-        number = f"{len(names):,} of {len(self.classes):,} classes"
+        number = f"{len(names):,} of {len(self.classes):,} {self.noun}"
         return (f"undefined for {number}, which {self.lacking}: {told}",)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.contracts import Backbone, Batch, Outputs, TargetCodec, Task
+from mmft_core.contracts import Backbone, Batch, Outputs, Split, TargetCodec, Task
 from mmft_core.data.names import Lookup
 from mmft_core.errors import did_you_mean
 
@@ -44,19 +44,44 @@ class Classifier(Task):
     """
 
     codec: ClassCodec
+    class_weights: Tensor | None
 
-    def __init__(self, classes: Sequence[str], label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        label_smoothing: float = 0.0,
+        *,
+        class_weights: Literal["none", "auto"] = "none",
+        train: Split | None = None,
+    ) -> None:
+        """Args:
+        class_weights: see `balanced_weights` for "auto"; they are a buffer, so they are saved.
+        train: the training split, by which classes are weighed; None on reloading.
+        """
         super().__init__()
         self.codec = ClassCodec(classes)
         self.label_smoothing = label_smoothing
+        weighed = class_weights == "auto"
+        self.register_buffer(
+            "class_weights", balanced_weights(train, self.codec) if weighed else None
+        )
 
     def judged(self, logits: Tensor, batch: Batch) -> Outputs:
         """Loss and probabilities of logits (B, C), which are float32."""
         loss = None
         if batch.targets is not None:
             smoothing = self.label_smoothing if self.training else 0.0
-            loss = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing)
+            loss = self._loss(logits, batch.targets, smoothing)
         return Outputs(loss, None if self.training else logits.softmax(-1))
+
+    def _loss(self, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        if self.class_weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        # The mean over samples, not over weights, so that it does not depend on who shares a batch.
+        total = F.cross_entropy(
+            logits, targets, self.class_weights, label_smoothing=smoothing, reduction="sum"
+        )
+        return total / len(logits)
 
     def decode(self, predictions: Tensor, top_k: int = 1) -> list[dict[str, Any]]:
         """Give each sample {"label", "probability", "top": the `top_k` most probable}."""
@@ -93,8 +118,10 @@ class Classification(Classifier):
         *,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        class_weights: Literal["none", "auto"] = "none",
+        train: Split | None = None,
     ) -> None:
-        super().__init__(classes, label_smoothing)
+        super().__init__(classes, label_smoothing, class_weights=class_weights, train=train)
         self.modality = modality
         self.backbones = nn.ModuleDict({modality: backbone})
         self.dropout = nn.Dropout(dropout)
@@ -106,3 +133,23 @@ class Classification(Classifier):
         with torch.autocast(features.pooled.device.type, enabled=False):
             logits = self.head(self.dropout(features.pooled.float()))
         return self.judged(logits, batch)
+
+
+def balanced_weights(train: Split | None, codec: ClassCodec) -> Tensor:
+    """Weights n / (C * n_c) of C classes with n_c of n samples, by which each class counts the same
+    (King and Zeng, 2001); scikit-learn's "balanced".
+
+    Args:
+        train: None on reloading, where the weights come with the model.
+
+    Returns:
+        (C,); 1 for classes without samples.
+    """
+    weights = torch.ones(len(codec.classes))
+    if train is None:
+        return weights
+    counts = [0] * len(codec.classes)
+    for index in range(len(train)):
+        counts[codec.encode(train.target(index))] += 1
+    found = [len(train) / (len(counts) * n) if n else 1.0 for n in counts]
+    return weights.copy_(torch.tensor(found))

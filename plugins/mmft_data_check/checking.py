@@ -11,6 +11,7 @@ import numpy as np
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.data.absent_classes import absent_classes
 from mmft_core.data.number_targets import scale_notes, target_scale
+from mmft_core.data.soundness import classes_of
 from mmft_core.data.splits import together
 from mmft_core.errors import some_of
 from mmft_data_check.duplicates import find_duplicates
@@ -40,7 +41,7 @@ def check(
     fitted = [note for m, inspector in inspectors.items() for note in inspector.fit(train, m)]
     looks = list(look(dataset.splits, inspectors, on_progress))
     counts = {
-        name: Counter(s.target for s in looks if s.split == name and isinstance(s.target, str))
+        name: Counter(c for s in looks if s.split == name for c in classes_of(s.target))
         for name in dataset.splits
     }
     findings = [*_of_single(looks), *find_long(looks, inspectors)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +28,13 @@ BY_DEFAULT = (
 """Kinds whose samples go unless others are asked for: those that nobody can learn from, and those
 that make a test easier than it looks."""
 
-TARGET_COLUMNS = {"class": "label", "number": "target", "text": "target", "pair": "label"}
+TARGET_COLUMNS = {
+    "class": "label",
+    "labels": "labels",
+    "number": "target",
+    "text": "target",
+    "pair": "label",
+}
 _DEFECT_KINDS = frozenset(KINDS) - {"rare-class", "absent-class"}
 
 
@@ -90,7 +97,10 @@ def row_of(
     """
     cells = dict(_cells(sample, inspectors, folder))
     if sample.target is not None:
-        cells[TARGET_COLUMNS[target]] = str(sample.target)
+        labels = isinstance(sample.target, list | tuple)
+        cells[TARGET_COLUMNS[target]] = (
+            json.dumps(sample.target, ensure_ascii=False) if labels else str(sample.target)
+        )
     return cells
 
 

@@ -52,6 +52,22 @@ def register_dataset() -> list[DatasetSpec]:
             },
         ),
         DatasetSpec(
+            name="labelled-scenes",
+            summary="Scenes of handwritten digits in colours, labelled by the digits in each",
+            build="mmft_fusion.digit_scenes:build_labelled",
+            inspectors=inspectors,
+            options="mmft_fusion.options:DigitScenesOptions",
+            modalities=("image",),
+            targets=("labels", "none"),
+            bundled=True,
+            defaults={
+                "backbone.image_size": 64,
+                "backbone.flip": False,
+                "backbone.augment": "none",
+                "engine.epochs": 6,
+            },
+        ),
+        DatasetSpec(
             name="noisy-digits",
             summary="Digits as picture, spoken word, written word and columns, each with noise",
             build="mmft_fusion.noisy_digits:build",

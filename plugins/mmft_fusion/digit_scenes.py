@@ -70,26 +70,29 @@ class DigitScenes(Split):
     Args:
         pictures: (n, 8, 8) 0 to 16.
         folder: of the spoken captions; None where nobody asks for them.
+        modalities: the inputs of a scene, "audio" only with a folder.
+        target: "labels" for the digits that occur, "none", or else the caption.
     """
 
     def __init__(
         self,
+        dataset: str,
         name: str,
         scenes: Sequence[Scene],
         pictures: npt.NDArray[np.float64],
         folder: Path | None,
-        *,
-        targets: bool,
+        modalities: Sequence[str],
+        target: str,
     ) -> None:
-        self.name, self.scenes, self.pictures = name, tuple(scenes), pictures
-        self.folder, self.targets = folder, targets
+        self.dataset, self.name = dataset, name
+        self.scenes, self.pictures = tuple(scenes), pictures
+        self.folder, self.modalities, self.wanted = folder, tuple(modalities), target
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> Sample:
-        held = ("image", "text", "audio") if self.folder else ("image", "text")
-        inputs = {modality: self.input(index, modality) for modality in held}
+        inputs = {modality: self.input(index, modality) for modality in self.modalities}
         return Sample(inputs, self.target(index), self.sample_id(index))
 
     def input(self, index: int, modality: str) -> Any:
@@ -101,11 +104,13 @@ class DigitScenes(Split):
             raise SampleError(self.sample_id(index), "it was built without speech")
         return Recording(self.folder / f"{self.name}-{index:04}.flac", id=self.sample_id(index))
 
-    def target(self, index: int) -> str | None:
-        return self.scenes[index].caption if self.targets else None
+    def target(self, index: int) -> str | tuple[str, ...] | None:
+        if self.wanted == "labels":
+            return tuple(sorted({str(digit.label) for digit in self.scenes[index].digits}))
+        return None if self.wanted == "none" else self.scenes[index].caption
 
     def sample_id(self, index: int) -> str:
-        return f"digit-scenes, {self.name}[{index}]"
+        return f"{self.dataset}, {self.name}[{index}]"
 
     def origin(self, index: int) -> Origin:
         return Origin([self.sample_id(index), asdict(self.scenes[index])])
@@ -124,24 +129,38 @@ def build(options: DigitScenesOptions, context: DatasetContext) -> Dataset:
         MissingExtraError: speech is wanted and espeakng-loader is not installed.
         StorageError: it cannot be written.
     """
+    spoken = not context.modalities or "audio" in context.modalities
+    held = ("image", "text", "audio") if spoken else ("image", "text")
+    return _dataset("digit-scenes", held, options, context)
+
+
+def build_labelled(options: DigitScenesOptions, context: DatasetContext) -> Dataset:
+    """Make the same scenes as pictures alone, labelled by the digits that occur in each."""
+    return _dataset("labelled-scenes", ("image",), options, context)
+
+
+def _dataset(
+    name: str, modalities: Sequence[str], options: DigitScenesOptions, context: DatasetContext
+) -> Dataset:
     bunch = load_digits()
     scenes = _all_scenes(bunch.target)
-    spoken = not context.modalities or "audio" in context.modalities
-    folder = _speech(scenes) if spoken else None
+    folder = _speech(scenes) if "audio" in modalities else None
     if options.samples is not None:
         scenes["train"] = scenes["train"][: options.samples]
+    more = "; scenes and captions made by this program, speech by espeak-ng"
     return Dataset(
         info=DatasetInfo(
-            name="digit-scenes",
-            source="UCI Optical Recognition of Handwritten Digits (test part), in scikit-learn; "
-            "scenes and captions made by this program, speech by espeak-ng",
+            name=name,
+            classes=tuple(map(str, range(10))) if context.target == "labels" else (),
+            source="UCI Optical Recognition of Handwritten Digits (test part), in scikit-learn"
+            + (more if "text" in modalities else "; scenes made by this program"),
             licence="CC BY 4.0",
             synthetic=True,
             notes=("digits are real, all else is synthetic", "no digit is in two splits"),
         ),
         splits={
-            name: DigitScenes(name, own, bunch.images, folder, targets=context.target != "none")
-            for name, own in scenes.items()
+            split: DigitScenes(name, split, own, bunch.images, folder, modalities, context.target)
+            for split, own in scenes.items()
         },
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_classification.options import ClassWeights
 from mmft_core.data.split_options import Share, SplitOptions
 from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
@@ -67,6 +68,7 @@ class FusionClassificationOptions(FusionOptions):
     label_smoothing: Annotated[
         float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
+    class_weights: ClassWeights = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

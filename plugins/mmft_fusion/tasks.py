@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmft_classification.task import Classifier
-from mmft_core.contracts import Backbone, Batch, Outputs, TaskContext
+from mmft_core.contracts import Backbone, Batch, Outputs, Split, TaskContext
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded, encode
@@ -79,8 +79,11 @@ class FusionClassification(Classifier):
         backbones: Mapping[str, Backbone],
         classes: tuple[str, ...],
         options: FusionClassificationOptions,
+        train: Split | None = None,
     ) -> None:
-        super().__init__(classes, options.label_smoothing)
+        super().__init__(
+            classes, options.label_smoothing, class_weights=options.class_weights, train=train
+        )
         self.backbones = nn.ModuleDict(backbones)
         self.reads = _reads(options)
         self.fusion = Fusion(backbones, len(classes), options)
@@ -129,7 +132,7 @@ def build_classification(
         ConfigError: the options do not go together.
     """
     _checked(options)
-    return FusionClassification(context.backbones, context.info.classes, options)
+    return FusionClassification(context.backbones, context.info.classes, options, context.train)
 
 
 def build_regression(options: FusionRegressionOptions, context: TaskContext) -> FusionRegression:

@@ -53,6 +53,9 @@ def class_table(
 ) -> ClassTable | None:
     """The figures that there are for each class; None if there are none.
 
+    Classes are ordered by the figures called "per-class"; other lists, such as of counts and
+    thresholds, are only shown.
+
     Args:
         judged: how many samples the metrics are of.
     """
@@ -61,13 +64,15 @@ def class_table(
         for name, value in values.items()
         if isinstance(value, list) and len(value) == len(classes) and not _nested(value)
     }
+    ranked_by = {name for name in columns if f"{name}/per-class" in values} or set(columns)
     counts = counts_of(values, len(classes), judged)
     if not columns and counts is None:
         return None
     rows = []
     for index, name in enumerate(classes):
         figures = [column[index] for column in columns.values()]
-        rows.append((_mean(figures), _row(name, index, figures, classes, counts)))
+        ranked = [v for name, v in zip(columns, figures, strict=True) if name in ranked_by]
+        rows.append((_mean(ranked), _row(name, index, figures, classes, counts)))
     rows.sort(key=lambda pair: pair[0])
     return ClassTable(
         columns=list(columns),

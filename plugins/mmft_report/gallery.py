@@ -101,7 +101,7 @@ def _size(example: ReportExample) -> int:
 
 def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Card:
     record = example.prediction
-    named = {k: ", ".join(v) if _are_texts(v) else v for k, v in record.items()}
+    named = {k: ", ".join(v) or "none" if _are_texts(v) else v for k, v in record.items()}
     plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | bool)}
     main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
     whole = json.dumps(record, default=str)[:_TEXT] if record else ""
@@ -153,7 +153,7 @@ def _share(value: Any) -> bool:
 
 
 def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
 
 def _plain(value: Any) -> str:

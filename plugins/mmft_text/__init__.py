@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmft_classification import DEFAULT_METRICS
+from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 
@@ -82,12 +82,23 @@ def register_dataset() -> list[DatasetSpec]:
             **texts,
         ),
         DatasetSpec(
+            name="docstring-sections",
+            summary="The same documentation strings, labelled by the sections that each has",
+            build="mmft_text.docstrings:build",
+            options="mmft_text.options:DocstringOptions",
+            bundled=True,
+            defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
+            scratch={"engine.epochs": 6},
+            **(texts | {"targets": ("labels",)}),
+        ),
+        DatasetSpec(
             name="text-table",
             summary="A table (CSV, JSON, Parquet, Excel): texts, and labels or texts to write",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
             opens=TABLES,
-            **texts,
+            describe="mmft_text.text_table:describe",
+            **(texts | {"targets": ("class", "labels", "text", "none")}),
         ),
         DatasetSpec(
             name="text-folder",
@@ -124,6 +135,14 @@ def register_task() -> list[TaskSpec]:
             monitor="accuracy",
             pipeline="text-classification",
             **common,
+        ),
+        TaskSpec(
+            name="text-multilabel",
+            summary="Text classification with any number of labels for each text",
+            build="mmft_text.multilabel:build",
+            pipeline="text-classification",
+            **MULTI_LABEL,
+            **(common | {"default_dataset": "docstring-sections"}),
         ),
         TaskSpec(
             name="text-retrieval",

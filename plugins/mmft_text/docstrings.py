@@ -1,7 +1,8 @@
 """The embedded text data: documentation strings of the packages that mmft itself needs.
 
 Real prose that a fresh machine has: its class is the package that it comes from, its summary the
-first line; what is summarized is the rest, below the name of what it documents. Near duplicates are
+first line; what is summarized is the rest, below the name of what it documents; its labels are the
+sections that it has, whose headings are left out. Near duplicates are
 left out, and splits and folds are made of whole modules, so that nothing of the test data is
 trained on.
 """
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.feather as feather
 
+from mmft_classification.label_sets import LabelledRows, LabelSets
 from mmft_core.cache import cache_root
-from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
+from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data.splits import Grouped, Indices, Subset
 from mmft_core.data.tables import RowIds
 from mmft_core.errors import DataError, StorageError
@@ -48,9 +50,27 @@ PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 PER_PACKAGE = 2000
 """At most so many are collected of each."""
 
-PER_TARGET = {"class": 600, "none": 300}
+PER_TARGET = {"class": 600, "labels": 400, "none": 300}
 """At most so many are used of each, so that no class is most of the data, and what is learned from
 every token is learned in minutes."""
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "parameters": ("parameters", "args", "arguments"),
+    "returns": ("returns", "return"),
+    "raises": ("raises",),
+    "examples": ("examples", "example"),
+    "see also": ("see also",),
+}
+"""By label the headings of the section, as numpydoc and Google's style have them."""
+
+_LONGEST_LABELLED = 500
+"""Characters of a text with labels: what is read of it should hold all of its sections."""
+
+_HEADING = re.compile(
+    r"^[ \t]*(" + "|".join(h for own in SECTIONS.values() for h in own) + r")[ \t]*:?[ \t]*$"
+    r"(?:\n[ \t]*[-=~]{3,}[ \t]*$)?\n?",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 _SPLITS = ("train", "val", "test")
 _FORMAT = 3  # Of the cache; other code gives other texts.
@@ -77,22 +97,24 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     # Divided before anything is left out, so that one task's test texts are no other's to learn.
     table = table.append_column("split", _divide(table, options, context.seed))
     table = _usable(table, target, options.samples)
-    names = list(versions)
-    labels = np.array([names.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
-    texts = _rows(table, labels, tuple(names), target)
+    classes = {"class": tuple(versions), "labels": tuple(SECTIONS)}.get(target, ())
+    texts = _rows(table, classes, target)
     rows = Grouped(texts, table["module"].to_pylist())
     parts = table["split"].to_numpy()
     splits = {p: Subset(rows, np.flatnonzero(parts == p)) for p in _SPLITS if (parts == p).any()}
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
-    masked = "the names of the packages are masked, "
+    told_of = {
+        "class": "the names of the packages are masked, ",
+        "labels": "labels are the sections of a text, whose headings are left out, ",
+    }
     return Dataset(
         info=DatasetInfo(
             name="docstrings",
-            classes=tuple(names) if target == "class" else (),
+            classes=classes,
             source=f"documentation strings of {told}",
             licence="those of the packages, BSD-3-Clause and Apache-2.0 for the most part",
             notes=(
-                f"{masked if target == 'class' else ''}near duplicates are left out, "
+                f"{told_of.get(target, '')}near duplicates are left out, "
                 "splits are made of whole modules",
             ),
         ),
@@ -105,7 +127,15 @@ def mask_names(text: str) -> str:
     return _NAMES.sub(_MASK, text)
 
 
-def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: str) -> TextRows:
+def split_sections(text: str) -> tuple[str, tuple[str, ...]]:
+    """A documentation string without the headings of its sections, and which of `SECTIONS` these
+    are."""
+    found = {heading.lower() for heading in _HEADING.findall(text)}
+    labels = [name for name, headings in SECTIONS.items() if not found.isdisjoint(headings)]
+    return _HEADING.sub("", text), tuple(labels)
+
+
+def _rows(table: pa.Table, classes: tuple[str, ...], target: str) -> Split:
     if target == "text":
         parts = zip(table["heading"].to_pylist(), table["body"].to_pylist(), strict=True)
         texts = pa.chunked_array([[f"{heading}\n\n{body}" for heading, body in parts]])
@@ -115,6 +145,13 @@ def _rows(table: pa.Table, labels: Indices, classes: tuple[str, ...], target: st
     if target == "none":
         headed = [f"{h}\n\n{t}" for h, t in zip(table["heading"].to_pylist(), texts, strict=True)]
         return TextRows(RowIds("docstrings"), pa.chunked_array([headed]), ids=table["id"])
+    if target == "labels":
+        cut = [split_sections(text) for text in texts]
+        rows = TextRows(
+            RowIds("docstrings"), pa.chunked_array([[text for text, _ in cut]]), ids=table["id"]
+        )
+        return LabelledRows(rows, LabelSets.of_names([own for _, own in cut], classes))
+    labels = np.array([classes.index(p) for p in table["package"].to_pylist()], dtype=np.int64)
     masked = pa.chunked_array([[mask_names(text) for text in texts]])
     return TextRows(RowIds("docstrings"), masked, labels, classes, table["id"])
 
@@ -123,6 +160,9 @@ def _usable(table: pa.Table, target: str, most: int | None) -> pa.Table:
     """The rows that have the target, no more than asked for, evenly spread."""
     if target == "text":
         table = table.filter(pc.not_equal(table["summary"], ""))
+    if target == "labels":
+        lengths = pc.add(pc.utf8_length(table["summary"]), pc.utf8_length(table["body"]))
+        table = table.filter(pc.less_equal(lengths, _LONGEST_LABELLED))
     if target in PER_TARGET:
         table = table.filter(_ordinals(table["package"].to_numpy()) < PER_TARGET[target])
     if most is not None and most < len(table):

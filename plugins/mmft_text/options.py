@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_classification.options import ClassWeights, LabelTableOptions
 from mmft_core.data.split_options import GroupColumn, SplitOptions
-from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
 from mmft_core.planning.places import Place
 from mmft_transformers.options import SizeOptions
@@ -53,14 +53,15 @@ class DocstringOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextTableOptions(TableOptions):
+class TextTableOptions(LabelTableOptions):
     """Options of `text-table`."""
 
     text_column: Annotated[str | None, Meta(description="Column of texts; unset detects it.")] = (
         None
     )
     target_column: Annotated[
-        str | None, Meta(description="Column of class names or target texts; unset detects it.")
+        str | None,
+        Meta(description="Column of class names, labels or target texts; unset detects it."),
     ] = None
 
 
@@ -96,6 +97,7 @@ class TextClassificationOptions:
     label_smoothing: Annotated[
         float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
+    class_weights: ClassWeights = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

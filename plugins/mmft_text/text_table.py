@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mmft_classification.label_sets import labelled_table
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.divided_table import divided_table
 from mmft_core.data.table_columns import (
@@ -38,6 +39,18 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
     if text_column is None:
         raise table.missing_column("text", "text_column")
     texts = strings(table, text_column)
+    notes = [f"texts from column '{text_column}'"]
+    if context.target == "labels":
+        return labelled_table(
+            table,
+            TextRows(table.row_id, texts),
+            options,
+            context,
+            given=options.target_column,
+            option="target_column",
+            inputs=text_column,
+            notes=notes,
+        )
     found = find_targets(
         table,
         options.target_column,
@@ -48,8 +61,17 @@ def build(options: TextTableOptions, context: DatasetContext) -> Dataset:
         read=strings,
     )
     rows = TextRows(table.row_id, texts, found.values, found.classes)
-    notes = [f"texts from column '{text_column}'"]
     return divided_table(table, rows, found, options, context, notes=notes)
+
+
+def describe(options: TextTableOptions, context: DatasetContext) -> list[str]:
+    """Say how the table was understood.
+
+    Raises:
+        DataError: as `build`.
+    """
+    info = build(options, context).info
+    return [*info.notes, *(f"! {warning}" for warning in info.warnings)]
 
 
 def strings(table: Table, column: str) -> pa.ChunkedArray:

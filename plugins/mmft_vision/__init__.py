@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmft_classification import DEFAULT_METRICS
+from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data.table_files import SUFFIXES as TABLES
 
@@ -121,7 +121,8 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
             opens=TABLES,
-            **(images | {"targets": ("class", "none")}),
+            describe="mmft_vision.image_table:describe",
+            **(images | {"targets": ("class", "labels", "none")}),
         ),
         *(
             DatasetSpec(
@@ -152,6 +153,15 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("accuracy", "top5-accuracy", *DEFAULT_METRICS[1:]),
             monitor="accuracy",
             pipeline="image-classification",
+        ),
+        TaskSpec(
+            name="image-multilabel",
+            summary="Image classification with any number of labels for each picture",
+            modalities=("image",),
+            build="mmft_vision.multilabel:build",
+            default_dataset="labelled-scenes",
+            pipeline="image-classification",
+            **MULTI_LABEL,
         ),
         TaskSpec(
             name="image-retrieval",

@@ -47,6 +47,8 @@ def build(options: ImageClassificationOptions, context: TaskContext) -> ImageCla
         context.info.classes,
         dropout=options.dropout,
         label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        train=context.train,
     )
     task.add_mixing(options)
     return task

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mmft_classification.label_sets import labelled_table
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample
 from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_core.data.divided_table import divided_table
@@ -72,6 +73,20 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
         DataError: the table or a column is missing, or there are too few classes.
     """
     table = open_table(options, "image-table")
+    if context.target == "labels":
+        column, files = find_files(
+            table, options.image_column, "image_column", _IMAGE_NAMES, PICTURES
+        )
+        return labelled_table(
+            table,
+            ImageRows(table.row_id, files, None, ()),
+            options,
+            context,
+            given=options.label_column,
+            option="label_column",
+            inputs=column,
+            notes=[f"pictures from column '{column}'"],
+        )
     label_column = table.find_column(
         options.label_column, "label_column", LABEL_NAMES, needed=not context.only_inputs
     )
@@ -82,6 +97,16 @@ def build(options: ImageTableOptions, context: DatasetContext) -> Dataset:
     rows = ImageRows(table.row_id, files, targets.values, targets.classes)
     notes = [f"pictures from column '{image_column}'"]
     return divided_table(table, rows, targets, options, context, notes=notes)
+
+
+def describe(options: ImageTableOptions, context: DatasetContext) -> list[str]:
+    """Say how the table was understood.
+
+    Raises:
+        DataError: as `build`.
+    """
+    info = build(options, context).info
+    return [*info.notes, *(f"! {warning}" for warning in info.warnings)]
 
 
 def _classes(table: Table, column: str | None, context: DatasetContext) -> Targets:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mmft_classification.options import ClassWeights, LabelTableOptions
 from mmft_core.data.split_options import Share, SplitOptions
-from mmft_core.data.table_options import TableOptions
 
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.
@@ -62,7 +62,7 @@ class ImageFolderOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTableOptions(TableOptions):
+class ImageTableOptions(LabelTableOptions):
     """Options of `image-table`."""
 
     image_column: Annotated[
@@ -70,7 +70,11 @@ class ImageTableOptions(TableOptions):
         Meta(description="Column of image files, relative to the table; unset detects it."),
     ] = None
     label_column: Annotated[
-        str | None, Meta(description="Column of class names; unset uses a column named label.")
+        str | None,
+        Meta(
+            description="Column of class names, or of a row's labels; unset uses a column named "
+            "label."
+        ),
     ] = None
 
 
@@ -103,6 +107,7 @@ class ImageClassificationOptions:
     label_smoothing: Annotated[
         float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
     ] = 0.0
+    class_weights: ClassWeights = "none"
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.0
     mixup: Annotated[
         float, Meta(ge=0, description="Alpha of MixUp (Zhang et al., 2017); 0 disables it.")

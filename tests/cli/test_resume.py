@@ -32,6 +32,7 @@ def arguments(output: Path, workers: int) -> list[str]:
         "dataset.val": 0.03,
         "dataset.test": 0.03,
         "task.mixup": 0.2,
+        "task.class_weights": "auto",
         "task.dropout": 0.1,
     }
     sets = [f"--set={key}={value}" for key, value in settings.items()]
