@@ -39,7 +39,7 @@ class DetectionOptions:
             description="Lowest score of the objects that predictions, reports and the server "
             "list. Metrics count all that the network finds.",
         ),
-    ] = 0.3
+    ] = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

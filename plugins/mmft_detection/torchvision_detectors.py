@@ -81,12 +81,19 @@ class TorchvisionDetector(Detector):
         images = list((inputs["pixels"].float() / 255).unbind())
         loss = None
         if targets is not None:
-            with _computing_losses(self.body):
+            with _computing_losses(self.body, learning=self.training):
                 losses = self.body(images, [self._numbered(own) for own in targets])
             loss = torch.stack([value.float() for value in losses.values()]).sum()
         if self.training:
             return Found(loss)
         return Found(loss, *self._padded(self.body(images)))
+
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        heads = tuple(f"body.{prefix}" for prefix in self.family.classes)
+        return {
+            role: [name for name in names if not f"{name}.".startswith(heads)]
+            for role, names in super().roles().items()
+        }
 
     def _numbered(self, target: Tensors) -> Tensors:
         """A target with the network's own numbers of classes."""
@@ -146,25 +153,24 @@ def _stages(backbone: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def _computing_losses(body: Any) -> Iterator[None]:
-    """Let a detector compute losses also in evaluation, where its norms stay as they are.
+def _computing_losses(body: Any, *, learning: bool) -> Iterator[None]:
+    """Let a detector compute losses also where it, or a part of it, is in evaluation mode.
 
-    What it samples at random is then always the same.
+    Its norms stay in their mode. In evaluation, what it samples at random is always the same.
     """
-    if body.training:
-        yield
-        return
-    parts = [m for m in (body, getattr(body, "rpn", None), getattr(body, "roi_heads", None)) if m]
+    parts = [body, getattr(body, "rpn", None), getattr(body, "roi_heads", None)]
+    resting = [part for part in parts if part is not None and not part.training]
     device = next(body.parameters()).device
-    devices = [] if device.type == "cpu" else [device]
-    for part in parts:
+    devices = [] if learning or device.type == "cpu" else [device]
+    for part in resting:
         part.training = True
     try:
-        with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
-            torch.manual_seed(0)
+        with torch.random.fork_rng(devices, enabled=not learning):
+            if not learning:
+                torch.manual_seed(0)
             yield
     finally:
-        for part in parts:
+        for part in resting:
             part.training = False
 
 
@@ -254,6 +260,8 @@ def _build(
     options = replace(options, freeze_norm=freeze)
     detector.fitted_options = with_range(options, pixel_range) or options
     detector.loaded = loaded
+    if state is not None:
+        detector.fresh = tuple(f"body.{prefix.rstrip('.')}" for prefix in family.classes)
     return detector
 
 

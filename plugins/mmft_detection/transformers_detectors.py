@@ -32,6 +32,12 @@ from mmft_vision.pixel_range import fitted, with_range
 _KNOWN = ("rt_detr", "rt_detr_v2", "d_fine")
 """Types of networks that give each query an independent score for each class."""
 
+_BACKBONES = ("rt_detr_resnet", "hgnet_v2")
+"""Types of the networks inside of them."""
+
+_HEADS = ("class_embed", "bbox_embed", "bbox_head", "enc_output", "score_head", "lqe_layers")
+"""Parts of the names of layers that take no adapters, for they end in scores and boxes."""
+
 _CLASSES = ("class_embed", "enc_score_head")
 """Parts of the names of parameters that differ with the number of classes."""
 
@@ -102,6 +108,12 @@ class TransformersDetector(Detector):
         neck = [part for name, part in own.items() if name not in ("backbone", "decoder")]
         return [backbone.embedder, *backbone.encoder.stages, nn.ModuleList(neck), model.decoder]
 
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        return {
+            role: [name for name in names if not any(part in name for part in _HEADS)]
+            for role, names in super().roles().items()
+        }
+
     def save_assets(self, folder: Path) -> None:
         self.network.config.save_pretrained(folder)
         if self.preprocessing:
@@ -124,7 +136,7 @@ def _build(
     weights = context.weights
     if weights.choice == "run" and context.assets is not None:
         checkpoint = Checkpoint(context.assets)
-        network = make_network(AutoModelForObjectDetection, checkpoint.config())
+        network = make_network(AutoModelForObjectDetection, checkpoint.config(_BACKBONES))
         loaded = LoadedWeights(source="run")
         preprocessing = checkpoint.preprocessing()
     else:
@@ -134,7 +146,7 @@ def _build(
             own = _of_classes(config(options.size), context.info.classes)
             network = make_network(AutoModelForObjectDetection, own)
         elif found.run is not None:
-            network = make_network(AutoModelForObjectDetection, found.config())
+            network = make_network(AutoModelForObjectDetection, found.config(_BACKBONES))
         else:
             network = _loaded(found, context.info.classes)
     _check_size(network.config, options.image_size)
@@ -142,6 +154,12 @@ def _build(
     if weights.choice != "run" and found is not None and found.run is not None:
         fill_from_run(detector, found.run, weights.modality)
     detector.loaded = loaded
+    if loaded.source not in ("random", "run"):
+        detector.fresh = tuple(
+            name
+            for name, _ in detector.named_modules()
+            if name.endswith(_CLASSES) and "denoising" not in name
+        )
     return detector
 
 
@@ -174,7 +192,7 @@ def _loaded(checkpoint: Checkpoint, classes: Sequence[str]) -> nn.Module:
     Raises:
         WeightsError: it is a network of another type, or the weights do not fit.
     """
-    config = checkpoint.config()
+    config = checkpoint.config(_BACKBONES)
     if config.model_type not in _KNOWN:
         raise WeightsError(
             f"{checkpoint.folder} holds a network of type '{config.model_type}', which this "
