@@ -33,10 +33,10 @@ def drawn(
     size = [max(1, round(side * scale)) for side in image.size]
     resample = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
     image = image.resize((size[0], size[1]), resample)
-    pen, font = ImageDraw.Draw(image), ImageFont.load_default(13)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(18)
     for thing in target or ():
         _box(pen, font, thing["box"], scale, TRUE, f"{thing['label']}", below=True)
-    for thing in objects:
+    for thing in reversed(objects):  # The surest on top.
         caption = f"{thing['label']} {thing['score']:.2f}"
         _box(pen, font, thing["box"], scale, FOUND, caption, below=False)
     buffer = io.BytesIO()
@@ -55,7 +55,7 @@ def _box(
     below: bool,
 ) -> None:
     left, top, right, bottom = (edge * scale for edge in box)
-    pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
+    pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=3)
     width, height = pen.textbbox((0, 0), caption, font=font)[2:]
     x = min(max(0, left), pen.im.size[0] - width - 4)
     y = bottom if below else top - height - 2
