@@ -1,4 +1,4 @@
-"""Object detection: boxes with classes in pictures, by torchvision's and transformers' detectors."""
+"""Object detection: boxes with classes in pictures, by detectors of torchvision and transformers."""
 
 from typing import Any
 

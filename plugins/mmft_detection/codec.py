@@ -57,8 +57,9 @@ class BoxCodec(TargetCodec):
         truth = self.encode(target)
         boxes, labels = truth["boxes"][~truth["crowd"]], truth["labels"][~truth["crowd"]]
         if train and self.augment is not None:
-            raw, boxes, labels = self._augmented(to_rgb(raw, self.processor.pixel_range), boxes,
-                                                 labels)
+            raw, boxes, labels = self._augmented(
+                to_rgb(raw, self.processor.pixel_range), boxes, labels
+            )
         prepared = self.processor.prepare(raw, train=False)
         learned = {"boxes": boxes * prepared["scale"].repeat(2), "labels": labels}
         return {self.modality: prepared}, {**truth, "learned": learned}

@@ -92,13 +92,7 @@ class DetectionProcessor(ImageProcessor):
 
 
 class Detector(Backbone):
-    """A backbone that finds boxes: it provides "detection".
-
-    Attributes:
-        exported: whether `detect` can be a graph, of which nothing depends on what is found.
-    """
-
-    exported: bool = False
+    """A backbone that finds boxes: it provides "detection"."""
 
     @abstractmethod
     def detect(self, inputs: Tensors, targets: Sequence[Tensors] | None) -> Found:

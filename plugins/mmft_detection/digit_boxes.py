@@ -25,6 +25,7 @@ _INK = 0.25
 """Share of full ink from which a pixel belongs to a digit."""
 
 Array = npt.NDArray[Any]
+Extents = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ def build(options: DigitBoxesOptions, context: DatasetContext) -> Dataset:
     random = np.random.default_rng(0)
     order = random.permutation(len(bunch.target))
     own = {"val": order[:180], "test": order[180:420], "train": order[420:]}
-    masks = [_inked(picture) for picture in bunch.images]
+    inked = [_inked(picture) for picture in bunch.images]
     scenes = {
-        name: [_scene(own[name], masks, bunch.target, random) for _ in range(size)]
+        name: [_scene(own[name], inked, bunch.target, random) for _ in range(size)]
         for name, size in SIZES.items()
     }
     if options.samples is not None:
@@ -115,7 +116,7 @@ def build(options: DigitBoxesOptions, context: DatasetContext) -> Dataset:
     )
 
 
-def _scene(pictures: Array, masks: Sequence[Array], labels: Array, random: Any) -> Scene:
+def _scene(pictures: Array, inked: Sequence[Extents], labels: Array, random: Any) -> Scene:
     digits: list[Placed] = []
     objects: list[dict[str, Any]] = []
     wanted = 0 if random.random() < _EMPTY else int(random.integers(1, MOST + 1))
@@ -125,12 +126,14 @@ def _scene(pictures: Array, masks: Sequence[Array], labels: Array, random: Any) 
         picture, side = int(random.choice(pictures)), int(random.integers(*DIGIT))
         x, y = (int(start) for start in random.integers(0, SIDE - side + 1, 2))
         colour = tuple(int(c) for c in random.integers(150, 256, 3))
-        if any(abs(x - d.x) < (side + d.side) * 0.4 and abs(y - d.y) < (side + d.side) * 0.4
-               for d in digits):
+        if any(
+            abs(x - d.x) < (side + d.side) * 0.4 and abs(y - d.y) < (side + d.side) * 0.4
+            for d in digits
+        ):
             continue
         digits.append(Placed(picture, side, x, y, colour))  # type: ignore[arg-type]
         # The ink's extent in the picture of 8 x 8 pixels, scaled as the digit is.
-        columns, rows = masks[picture]
+        columns, rows = inked[picture]
         left, right = (x + side * edge / 8 for edge in columns)
         top, bottom = (y + side * edge / 8 for edge in rows)
         box = [round(edge, 2) for edge in (left, top, right, bottom)]
@@ -138,7 +141,7 @@ def _scene(pictures: Array, masks: Sequence[Array], labels: Array, random: Any) 
     return Scene(tuple(digits), int(random.integers(2**31)), tuple(objects))
 
 
-def _inked(picture: Array) -> tuple[tuple[int, int], tuple[int, int]]:
+def _inked(picture: Array) -> Extents:
     """The columns and the rows from the first to behind the last that hold ink."""
     held = picture >= 16 * _INK
     extents = []

@@ -254,9 +254,7 @@ def _unlearned(splits: Mapping[str, BoxedPictures]) -> list[str]:
     """Sentences on classes that train lacks."""
     if "train" not in splits:
         return []
-    counts = {
-        name: Counter(split.labels[~split.crowds].tolist()) for name, split in splits.items()
-    }
+    counts = {name: Counter(split.labels[~split.crowds].tolist()) for name, split in splits.items()}
     classes, told = splits["train"].classes, []
     for index, label in enumerate(classes):
         if counts["train"][index]:

@@ -74,9 +74,15 @@ def _coco_files(root: Path, given: Path | None) -> list[Path]:
     """The JSON files that hold pictures and boxes."""
     if given is not None and given.is_file():
         return [given] if given.suffix == ".json" else []
-    places = [given] if given is not None else [
-        root, root / "annotations", *sorted(p for p in root.glob("*") if p.name in SPLIT_NAMES)
-    ]
+    places = (
+        [given]
+        if given is not None
+        else [
+            root,
+            root / "annotations",
+            *sorted(p for p in root.glob("*") if p.name in SPLIT_NAMES),
+        ]
+    )
     files = [file for place in places for file in sorted(place.glob("*.json"))]
     return [file for file in files if _holds_boxes(file)]
 
@@ -104,9 +110,8 @@ def _coco(root: Path, files: list[Path], images: str | None) -> Found:
         classes |= dict.fromkeys(own.values())
         ids = [key for key in own if isinstance(key, int)]
         if ids and sorted(ids) != list(range(len(ids))):
-            told = (
-                f"category ids {min(ids)} to {max(ids)} became classes 0 to {len(ids) - 1}"
-                + (", because some are not used" if max(ids) - min(ids) >= len(ids) else "")
+            told = f"category ids {min(ids)} to {max(ids)} became classes 0 to {len(ids) - 1}" + (
+                ", because some are not used" if max(ids) - min(ids) >= len(ids) else ""
             )
             notes += [told] if told not in notes else []
     splits: dict[str, list[Picture]] = {}
@@ -157,9 +162,11 @@ def _coco_pictures(
     root: Path, file: Path, content: Mapping[str, Any], names: Mapping[Any, str], images: str | None
 ) -> list[Picture]:
     split = file.stem.partition("_")[2] or file.stem
-    folders = [root / images] if images is not None else [
-        file.parent, root / split, root / "images" / split, root / "images", root
-    ]
+    folders = (
+        [root / images]
+        if images is not None
+        else [file.parent, root / split, root / "images" / split, root / "images", root]
+    )
     pictures: dict[Any, Picture] = {}
     for number, entry in enumerate(content["images"], start=1):
         try:
@@ -197,8 +204,11 @@ def _coco_pictures(
     return [
         *pictures.values(),
         *(
-            Picture(None, f"{where}, image_id {key}",
-                    fault=f"{count} annotations are of an image that the file does not list")
+            Picture(
+                None,
+                f"{where}, image_id {key}",
+                fault=f"{count} of the annotations are of an image that the file does not list",
+            )
             for key, count in orphans.items()
         ),
     ]
@@ -246,7 +256,9 @@ def _yolo(root: Path, folders: list[Path], images: str | None) -> Found:
             text = texts.get(stem)
             if stem not in files:
                 assert text is not None
-                lost = Picture(None, _name(text, root), fault="there is no picture for these labels")
+                lost = Picture(
+                    None, _name(text, root), fault="there is no picture for these labels"
+                )
                 splits.setdefault(split, []).append(lost)
                 continue
             picture = Picture(files[stem], _name(files[stem], root))
@@ -332,8 +344,10 @@ def _voc_files(root: Path, given: Path | None) -> list[Path]:
 
 
 def _voc(root: Path, files: list[Path], images: str | None, origin: str) -> Found:
-    folder = root / images if images is not None else next(
-        (p for name in ("JPEGImages", "images") if (p := root / name).is_dir()), root
+    folder = (
+        root / images
+        if images is not None
+        else next((p for name in ("JPEGImages", "images") if (p := root / name).is_dir()), root)
     )
     known = {p.stem: p for p in _picture_files(folder)}
     pictures: dict[str, Picture] = {}

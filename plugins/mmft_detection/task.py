@@ -69,7 +69,7 @@ class Detection(Task):
     def _record(
         self, boxes: list[list[float]], scores: list[float], labels: list[int]
     ) -> dict[str, Any]:
-        objects = [
+        objects: list[dict[str, Any]] = [
             {
                 "label": self.classes[label],
                 "score": round(score, 6),
@@ -78,7 +78,7 @@ class Detection(Task):
             for box, score, label in zip(boxes, scores, labels, strict=True)
             if score > 0 and score >= self.min_score
         ]
-        objects.sort(key=lambda thing: -thing["score"])
+        objects.sort(key=lambda thing: thing["score"], reverse=True)
         return {"labels": [thing["label"] for thing in objects], "objects": objects}
 
     def rank(self, predictions: Tensors, targets: Sequence[Tensors]) -> dict[str, Tensor]:
@@ -101,14 +101,12 @@ class Detection(Task):
         return {self.modality: drawn(raw, record.get("objects", ()), target, pixel_range)}
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
-        if not self.detector.exported:
-            raise IncompatibleError(
-                "This detector cannot be exported: how many boxes it keeps depends on the picture, "
-                "and a graph has fixed sizes.",
-                hint="rt-detr and d-fine can be exported; `mmft predict` and `mmft serve` use the "
-                "run directory of any detector.",
-            )
-        return super().graphs(batch)
+        raise IncompatibleError(
+            "Detectors cannot be exported: which boxes are kept, and in what order, depends on "
+            "comparisons of nearly equal scores, so an export could not be proven equal to the "
+            "run.",
+            hint="`mmft predict` and `mmft serve` use the run directory.",
+        )
 
 
 def _errors(

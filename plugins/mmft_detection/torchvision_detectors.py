@@ -125,9 +125,7 @@ class TorchvisionDetector(Detector):
 
     def layers(self) -> Sequence[nn.Module]:
         stages = list(_stages(self.body.backbone))
-        heads = [
-            child for name, child in self.body.named_children() if name not in _NO_LAYERS
-        ]
+        heads = [child for name, child in self.body.named_children() if name not in _NO_LAYERS]
         return [*stages, nn.ModuleList(heads)]
 
 
@@ -281,8 +279,7 @@ def _fill(body: nn.Module, state: StateDict, classes: tuple[str, ...], source: s
     kept = {
         name: tensor
         for name, tensor in own.items()
-        if name not in given
-        and (name.startswith(classes) or name.endswith("num_batches_tracked"))
+        if name not in given and (name.startswith(classes) or name.endswith("num_batches_tracked"))
     }
     fill(body, {**kept, **given}, source)
 

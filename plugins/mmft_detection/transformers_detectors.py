@@ -50,7 +50,6 @@ class TransformersDetector(Detector):
     """
 
     published = "network"
-    exported = True
 
     def __init__(
         self,
@@ -69,8 +68,10 @@ class TransformersDetector(Detector):
             options.image_size, stretch=True, pixel_range=pixel_range
         )
         plain = not preprocessing.get("do_normalize", False)
-        mean, std = ((0.0,) * 3, (1.0,) * 3) if plain else (
-            preprocessing["image_mean"], preprocessing["image_std"]
+        mean, std = (
+            ((0.0,) * 3, (1.0,) * 3)
+            if plain
+            else (preprocessing["image_mean"], preprocessing["image_std"])
         )
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -83,8 +84,11 @@ class TransformersDetector(Detector):
         if self.training:
             return Found(loss)
         classes = outputs.logits.shape[-1]
-        scores, best = outputs.logits.float().sigmoid().flatten(1).topk(
-            min(self.most, outputs.logits.shape[1] * classes)
+        scores, best = (
+            outputs.logits.float()
+            .sigmoid()
+            .flatten(1)
+            .topk(min(self.most, outputs.logits.shape[1] * classes))
         )
         places = (best // classes).unsqueeze(-1).expand(-1, -1, 4)
         boxes = box_convert(outputs.pred_boxes.float().gather(1, places), "cxcywh", "xyxy")
@@ -285,9 +289,7 @@ def _d_fine_l(size: str) -> PreTrainedConfig:
             "embedding_size": 24,
             "out_features": ["stage2", "stage3", "stage4"],
         }
-        return DFineConfig(
-            **_TINY, backbone_config=network, encoder_in_channels=[48, 64, 96]
-        )
+        return DFineConfig(**_TINY, backbone_config=network, encoder_in_channels=[48, 64, 96])
     return DFineConfig(freeze_backbone_batch_norms=False)
 
 

@@ -142,8 +142,10 @@ def test_boxes_move_with_their_picture_and_come_back_to_its_pixels(stretch: bool
     """A white object on black is where its box is, however the picture is changed."""
     image = Image.new("RGB", (120, 60))
     image.paste((255, 255, 255), (70, 10, 100, 50))
-    target = [{"label": "a", "box": [70, 10, 100, 50]}, {"label": "b", "box": [0, 0, 9, 9],
-               "crowd": True}]
+    target = [
+        {"label": "a", "box": [70, 10, 100, 50]},
+        {"label": "b", "box": [0, 0, 9, 9], "crowd": True},
+    ]
     processor = DetectionProcessor(96, stretch=stretch, pixel_range=None)
     codec = BoxCodec(("a", "b"), processor, "image", DetectionOptions(augment="strong"))
     seen = set()
@@ -179,8 +181,9 @@ def test_a_task_finds_in_original_pixels_and_ranks_what_is_wrong() -> None:
         {"image": image}, [{"label": "b", "box": [0, 0, 96, 96]}], train=False
     )
     other = {**target, "labels": torch.tensor([2])}
-    batch = Batch({"image": detector.processor.collate([inputs["image"]] * 2)}, [target, other],
-                  ["x", "y"])
+    batch = Batch(
+        {"image": detector.processor.collate([inputs["image"]] * 2)}, [target, other], ["x", "y"]
+    )
     predictions = task(batch).predictions
     record = task.decode(predictions)[0]
     assert record["objects"][0] == {"label": "b", "score": 0.9, "box": [0, 0, 96, 96]}

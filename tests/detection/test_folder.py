@@ -83,7 +83,7 @@ def test_bad_boxes_of_coco_are_told_by_file_and_box(tmp_path: Path) -> None:
         ("train4.png", "annotation 910 has the category id 2, which is not among"),
         ("train5.png", "of a picture of 95 x 96 pixels, but it has 96 x 96"),
         ("train6.png", "there is no such file"),
-        ("image_id 7", "1 annotations are of an image that the file does not list"),
+        ("image_id 7", "1 of the annotations are of an image that the file does not list"),
     ]
     assert len(told) == len(wanted)
     for line, parts in zip(told, wanted, strict=True):
