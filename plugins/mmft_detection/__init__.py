@@ -1,4 +1,4 @@
-"""Object detection: boxes with classes in pictures, by detectors of torchvision and transformers."""
+"""Object detection: boxes with classes in pictures, by torchvision's and other detectors."""
 
 from typing import Any
 

@@ -93,6 +93,8 @@ class BoxedPictures(Split):
     def __getitem__(self, index: int) -> Sample:
         sample_id = self.sample_id(index)
         image = self._open(index)
+        if self.targets:
+            self._check_boxes(index, image)
         size = _upright_size(image)
         return Sample({"image": image}, self._objects(index, size), sample_id)
 
@@ -121,21 +123,26 @@ class BoxedPictures(Split):
         """
         sample_id = self.sample_id(index)
         if index in self.faults:
-            raise SampleError(sample_id, self.faults[index], kind="annotation")
+            raise SampleError(sample_id, self.faults[index], kind="target")
         path = self.paths[index]
         assert path is not None
         check_image(Path(path), sample_id)
-        with self._open(index) as image:
-            width, height = _upright_size(image)
-            raw = image.size
-        told = self.sizes_told[index]
+        if self.targets:
+            with self._open(index) as image:
+                self._check_boxes(index, image)
+
+    def _check_boxes(self, index: int, image: Image.Image) -> None:
+        sample_id, told = self.sample_id(index), self.sizes_told[index]
+        width, height = _upright_size(image)
+        if index in self.faults:
+            raise SampleError(sample_id, self.faults[index], kind="target")
         if told is not None and told != (width, height):
-            turned = "; it is turned by its EXIF orientation" if told == raw else ""
+            turned = "; it is turned by its EXIF orientation" if told == image.size else ""
             raise SampleError(
                 sample_id,
                 f"its annotation is of a picture of {told[0]} x {told[1]} pixels, but it has "
                 f"{width} x {height}{turned}",
-                kind="annotation",
+                kind="target",
             )
         for number, row in enumerate(range(*self._rows(index).indices(len(self.boxes))), start=1):
             box = self._box(row, (width, height))
@@ -143,8 +150,8 @@ class BoxedPictures(Split):
             if fault:
                 label = self.classes[self.labels[row]]
                 reason = f"its box {number} ('{label}') {fault}"
-                raise SampleError(sample_id, reason, kind="annotation")
-            if inside(box, width, height) != list(box):
+                raise SampleError(sample_id, reason, kind="target")
+            if inside(box, width, height) != box:
                 remark("box that reaches up to one pixel beyond the picture, cut off at the edge")
 
     @cached_property
@@ -158,7 +165,7 @@ class BoxedPictures(Split):
     def _open(self, index: int) -> Image.Image:
         path = self.paths[index]
         if path is None:
-            raise SampleError(self.names[index], self.faults[index], kind="annotation")
+            raise SampleError(self.names[index], self.faults[index], kind="target")
         return open_image(Path(path), self.names[index])
 
     def _box(self, row: int, size: tuple[int, int]) -> list[float]:
