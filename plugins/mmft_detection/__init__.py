@@ -57,6 +57,7 @@ def register_backbone() -> list[BackboneSpec]:
                 build=f"mmft_detection.transformers_detectors:build_{name.replace('-', '_')}",
                 options="mmft_detection.options:TransformersDetectorOptions",
                 defaults={"engine.lr": 1e-4, "engine.clip_norm": 0.1, **_SMALL_BATCHES},
+                scratch={"engine.lr": 5e-4},
                 **common,
             )
             for name, summary in _TRANSFORMERS.items()

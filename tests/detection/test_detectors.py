@@ -85,6 +85,48 @@ def test_a_loss_reaches_every_parameter_and_evaluation_repeats_itself(name: str)
     assert (first.scores.diff() <= 0).all() and first.labels.max() < 3
 
 
+def test_boxes_are_those_of_torchvision_itself() -> None:
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    torch.manual_seed(0)
+    reference = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4)
+    own = torchvision_detectors.build_ssdlite320_mobilenet_v3_large(
+        TorchvisionDetectorOptions(image_size=320), CONTEXT
+    )
+    own.body.load_state_dict(reference.state_dict())
+    image = scenes().splits["train"][0].inputs["image"].resize((320, 320))
+    inputs = own.processor.collate([own.processor.prepare(image, train=False)])
+    with torch.no_grad():
+        (wanted,) = reference.eval()(list(inputs["pixels"].float() / 255))
+        found = own.eval().detect(inputs, None)
+    assert len(wanted["boxes"]) >= 100
+    assert torch.allclose(found.boxes[0], wanted["boxes"][:100], atol=1e-3)
+    assert torch.allclose(found.scores[0], wanted["scores"][:100], atol=1e-6)
+    assert torch.equal(found.labels[0], wanted["labels"][:100] - 1)
+
+
+def test_boxes_are_those_of_transformers_itself() -> None:
+    from transformers import RTDetrImageProcessor
+
+    own = transformers_detector("rt_detr_r18").eval()
+    image = scenes().splits["train"][0].inputs["image"].resize((192, 96))
+    library = RTDetrImageProcessor(size={"height": 96, "width": 96})
+    given = library(images=image, return_tensors="pt")
+    task = Detection(
+        DetectionOptions(), TaskContext(backbones={"image": own}, info=CONTEXT.info)
+    ).eval()
+    inputs = own.processor.collate([own.processor.prepare(image, train=False)])
+    assert torch.allclose(given["pixel_values"], inputs["pixels"] / 255, atol=0.02)
+    with torch.no_grad():
+        outputs = own.network(pixel_values=inputs["pixels"] / 255)
+        found = task(Batch({"image": inputs}, None, ["x"])).predictions
+    (wanted,) = library.post_process_object_detection(outputs, 0.0, target_sizes=[(96, 192)])
+    count = min(len(wanted["scores"]), 50)
+    edges = wanted["boxes"][:count].clamp(min=0).minimum(torch.tensor([192.0, 96, 192, 96]))
+    assert torch.allclose(found["scores"][0, :count], wanted["scores"][:count], atol=1e-6)
+    assert torch.allclose(found["boxes"][0, :count], edges, atol=1e-3)
+
+
 def test_frozen_norms_compute_as_those_of_torchvision_do_in_evaluation() -> None:
     loose, frozen = (
         torchvision_detector("retinanet_tiny", freeze_norm=freeze) for freeze in (False, True)
