@@ -181,7 +181,7 @@ def without(dataset: Dataset, faulty: Mapping[str, Sequence[int]]) -> Dataset:
         train = splits["train"]
         left = {own for index in range(len(train)) for own in classes_of(train.target(index))}
         gone = [name for name in dataset.info.classes if name not in left]
-        if gone:
+        if left and gone:  # Structured targets, such as boxes, name no class by themselves.
             raise DataError(f"No sample of class '{gone[0]}' can be used to train on.")
     return replace(dataset, splits=splits)
 

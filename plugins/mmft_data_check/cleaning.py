@@ -17,6 +17,7 @@ from mmft_data_check.tables_left import place
 BY_DEFAULT = (
     "unreadable",
     "no-label",
+    "target",
     "empty",
     "silent",
     "blank",

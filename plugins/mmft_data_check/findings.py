@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
+    "target": "with a target that cannot be used",
     "missing": "without an input",
     "empty": "empty",
     "silent": "silent",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,12 @@ class Checkpoint:
                     raise WeightsError(f"{file} cannot be read: {first_line(error)}.") from None
         return {}
 
-    def config(self) -> PreTrainedConfig:
+    def config(self, backbones: Collection[str] = ()) -> PreTrainedConfig:
+        """Args:
+        backbones: types of networks that may be part of it; see `check_config`.
+        """
         try:
-            check_config(self.folder)
+            check_config(self.folder, backbones)
             with quietly():
                 return AutoConfig.from_pretrained(self.folder, **_TRUSTING_NOBODY)
         except Exception as error:  # It may hold anything, and classes differ in what they check.

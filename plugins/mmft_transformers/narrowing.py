@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ _LIBRARIES = {"mecab_kwargs", "sudachi_kwargs", "jumanpp_kwargs"}
 """Settings of tokenizers that are passed on to libraries, which may load plugins by path."""
 
 
-def check_config(folder: Path) -> None:
+def check_config(folder: Path, backbones: Collection[str] = ()) -> None:
     """Check config.json and tokenizer_config.json, before transformers reads them.
+
+    Args:
+        backbones: types of networks that may be built inside of it, from settings in config.json
+            alone.
 
     Raises:
         OSError, ValueError: one names code or another network, or cannot be read.
@@ -35,6 +39,9 @@ def check_config(folder: Path) -> None:
             for name in value.values() if isinstance(value, dict) else (value,):
                 if name is not None and name not in _IMPLEMENTATIONS:
                     raise ValueError(f"{key} = '{name}' names code of the Hub")
+        inside = key == "backbone_config" and isinstance(value, dict)
+        if inside and value.get("model_type") in backbones:
+            continue  # The settings in it are looked at as well.
         if value and _OTHER_NETWORKS.fullmatch(key):
             raise ValueError(f"{key} names another network")
         _check_tokenizer_class(key, value)

@@ -55,6 +55,12 @@ OTHER_SIZES = {
     "whisper-base.en": "whisper-tiny.en",
     "wav2vec2-large": "wav2vec2-base",
     "ctc": "wav2vec2-base",
+    "ssdlite320-mobilenet-v3-large": "retinanet-tiny",
+    "retinanet-resnet50-fpn": "retinanet-tiny",
+    "fcos-resnet50-fpn": "retinanet-tiny",
+    "fasterrcnn-resnet50-fpn": "retinanet-tiny",
+    "rt-detr-r50": "rt-detr-r18",
+    "hub-detector": "rt-detr-r18",
 }
 """Backbones, each with the one of its family that passes all checks."""
 
@@ -75,17 +81,24 @@ COMPUTING = {
 """The checks that are left out for those."""
 
 
+IN_TRAINING = {"rt-detr-r18", "d-fine-l"}
+"""Detectors some of whose parts only its loss reaches; tests/detection looks at their gradients."""
+
+
 def repeated(check: Any) -> bool:
     """Whether a check would try the layers of a family once more."""
     component, _, name = check.id.rpartition("-")
-    return component.partition("/")[2] in OTHER_SIZES and name in COMPUTING
+    component = component.partition("/")[2]
+    if component in IN_TRAINING and name == "gradients_reach_every_layer":
+        return True
+    return component in OTHER_SIZES and name in COMPUTING
 
 
 CHECKS = plugin_checks(
     "mmft",
     settings=SMALL,
     slow=LARGE,
-    prefer=["resnet18", "distilbert", "distilgpt2", "whisper-tiny"],
+    prefer=["resnet18", "distilbert", "distilgpt2", "whisper-tiny", "retinanet-tiny"],
 )
 WINDOWS = [
     pytest.param(*check.values, id=f"{check.id}-in-windows", marks=check.marks)

@@ -1,0 +1,109 @@
+"""Detection as a user calls it: run on a folder with a bad sample, predict, eval, data check."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmft_core import discover
+from mmft_core.contracts.callbacks import Callback, TrainStep
+from mmft_core.planning.resolving import resolve
+from mmft_core.runner import resume, train
+from tests.conftest import Finished
+from tests.detection.tools import write_coco
+
+pytest.importorskip("pycocotools")
+
+Mmft = Callable[..., Finished]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A COCO folder, one of whose training pictures has a box outside."""
+    root = tmp_path_factory.mktemp("data") / "coco"
+    write_coco(root)
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"] = [80, 80, 40, 40]
+    file.write_text(json.dumps(content))
+    return root
+
+
+def arguments(folder: Path, output: Path) -> list[str | Path]:
+    settings = {
+        "engine.steps": 4,
+        "engine.eval_every": 2,
+        "engine.checkpoint_every": 2,
+        "engine.workers": 0,
+        "engine.batch_size": 4,
+        "backbone.image_size": 96,
+        "backbone.size": "tiny",
+        "task.min_score": 0,
+        "task.augment": "strong",
+    }
+    sets = [f"--set={key}={value}" for key, value in settings.items()]
+    names = ["--task=detection", "--backbone=rt-detr-r18", f"--dataset={folder}"]
+    return ["run", *names, *sets, "-o", output]
+
+
+def test_a_folder_from_its_check_to_its_predictions(
+    folder: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    bad = "its box 1 ('8') [80, 80, 120, 120] reaches outside the picture of 96 x 96 pixels"
+    run = tmp_path / "run"
+    refused = mmft(*arguments(folder, run))
+    assert refused.code == 2 and bad in refused.err
+    checked = mmft("data", "check", folder, "--task", "detection")
+    assert checked.code == 1 and bad in checked.out
+    assert mmft(*arguments(folder, run), "--on-bad-sample=skip").code == 0
+    metrics = json.loads((run / "results.json").read_text())["metrics"]["test"]
+    assert 0 <= metrics["detection-map"] <= 1
+    page = (run / "report.html").read_text()
+    assert "Most wrong" in page and "data:image/jpeg" in page
+    again = json.loads(mmft("eval", run, "--json").out)
+    assert again["detection-map"] == pytest.approx(metrics["detection-map"])
+    picture = folder / "test" / "test0.png"
+    line = json.loads(mmft("predict", run, picture, "--format=jsonl").out)
+    assert 0 < len(line["objects"]) <= 100
+    assert set(line["objects"][0]) == {"label", "score", "box"}
+    (row,) = csv.DictReader(io.StringIO(mmft("predict", run, picture, "--format=csv").out))
+    assert json.loads(row["objects"]) == line["objects"]
+    refused = mmft("export", run, "--format=onnx", "-o", tmp_path / "onnx")
+    assert refused.code == 2 and "Detectors cannot be exported" in refused.err
+
+
+class StopAt(Callback):
+    """Asks for an end after a step, as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def on_step(self, event: TrainStep) -> None:
+        if event.step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_that_goes_on_ends_with_the_same_weights(folder: Path, tmp_path: Path) -> None:
+    settings = {
+        "on_bad_sample": "skip",
+        "task": {"name": "detection", "augment": "strong"},
+        "backbone": {"name": "rt-detr-r18", "size": "tiny", "image_size": 96},
+        "dataset": {"path": str(folder)},
+        "engine": {"steps": 4, "eval_every": 4, "checkpoint_every": 1, "workers": 0},
+    }
+    settings["engine"] |= {"batch_size": 4}
+    plan = resolve(settings, discover())
+    train(plan, tmp_path / "whole")
+    assert train(plan, tmp_path / "cut", [StopAt(2)]).fit.ending == "interrupted"
+    resume(tmp_path / "cut", resolve(plan.tree(), discover()))
+    whole, cut = (
+        (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")
+    )
+    assert whole == cut
