@@ -19,11 +19,11 @@ from text_peers import minilm
 from mmft_core import DatasetSpec
 from mmft_core.artifacts import LoadedModel, load
 from mmft_core.cli import main as mmft
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import nest
 from mmft_core.contracts import DatasetContext, Split
 from mmft_core.discovery import discover
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import nest
 
 SPLITS = {"train": 640, "val": 16, "test": 128}
 

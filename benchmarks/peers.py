@@ -45,7 +45,7 @@ def bare_loop(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
 
 def hand_tuned(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
     """A loop tuned by hand to the settings that mmft chooses by itself on a CPU."""
-    from mmft_core.training.memory import tune_allocator
+    from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()
     import torch

@@ -19,13 +19,13 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core import artifacts
-from mmft_core.batches.loading import batches, evaluation_loader
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Batch, Dataset, Split, Task
 from mmft_core.discovery import discover
+from mmft_core.loading.loaders import batches, evaluation_loader
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 
 Judged = Iterator[tuple[Any, Any]]

@@ -160,9 +160,9 @@ def mmft_transcription(folder: Path, weights: Path, batch_size: int, work: Path)
     """mmft's `predict` with its defaults, of the network as it is."""
     from mmft_core import artifacts
     from mmft_core.cli import main
+    from mmft_core.config.engine_config import EngineConfig
     from mmft_core.discovery import discover
     from mmft_core.inference.predictor import Predictor
-    from mmft_core.planning.config import EngineConfig
 
     files, run = _files(folder), work / "run"
     if not run.exists():

@@ -19,9 +19,9 @@ from mkdocs.structure.files import File, Files
 
 from mmft_core import Component, Registry, discover
 from mmft_core.cli import cli
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.options import OptionInfo, describe
-from mmft_core.planning.resolving import TOP_LEVEL
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.options import OptionInfo, describe
+from mmft_core.config.resolving import TOP_LEVEL
 from mmft_core.specs import KINDS, ConfigurableSpec
 
 

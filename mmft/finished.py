@@ -300,7 +300,7 @@ class Run:
         Raises:
             ConfigError: one is of another part, and would change nothing.
         """
-        from mmft_core.planning.trees import nest
+        from mmft_core.config.trees import nest
 
         tree = nest(given)
         for name in tree:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmft.finished import Report, Run
 from mmft.tables import Data, place_of
+from mmft_core.config.given import refuse_idle, settings_of, take_output
+from mmft_core.config.options import as_written
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.planning.given import refuse_idle, settings_of, take_output
-from mmft_core.planning.options import as_written
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import nest
 from mmft_core.registry import Registry
 from mmft_core.resumed import resumed_tree
 from mmft_core.run_directory import default_output

@@ -3,7 +3,7 @@
 `model/` holds `model.json` (which components with which options, and what is known of the data),
 `model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
 beside them, such as a tokenizer; in `assets/_task/` what the task needs). Where a backbone's own
-weights are not kept (see `mmft_core.training.kept_weights`), `model.json` says where they come from
+weights are not kept (see `mmft_core.engine.kept_weights`), `model.json` says where they come from
 with their digest, and `adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled.
 A folder that `mmft publish` made holds the same beside its card, without `model/` around it.
 """
@@ -23,6 +23,8 @@ import msgspec
 from safetensors import SafetensorError, safe_open
 
 import mmft_core
+from mmft_core.config.options import as_written, convert, renamed
+from mmft_core.config.plan import Part, Plan
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -32,15 +34,13 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.digests import check_digests, digest_of, write_digests
+from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.files import replacing_folder
 from mmft_core.parts import build, rebuild, save_assets, task_assets
-from mmft_core.planning.options import as_written, convert, renamed
-from mmft_core.planning.plan import Part, Plan
 from mmft_core.registry import Component, Registry
 from mmft_core.run_validation import refuse_export, refuse_folds, refuse_missing
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
-from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1

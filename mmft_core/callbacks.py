@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mmft_core.config.plan import Plan
+from mmft_core.config.trees import flatten
 from mmft_core.contracts.callbacks import (
     Callback,
     Ending,
@@ -23,8 +25,6 @@ from mmft_core.distributed import processes
 from mmft_core.errors import MmftError, PluginError, StopTrainingError, StorageError
 from mmft_core.files import json_text, storage_errors, write_text
 from mmft_core.metrics_log import log_every, read_metrics
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import flatten
 from mmft_core.plugin_errors import told
 
 

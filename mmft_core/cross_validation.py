@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mmft_core.callbacks import Callbacks
+from mmft_core.config.plan import Plan
 from mmft_core.contracts.callbacks import Callback, FinishedFolds
 from mmft_core.distributed import processes
+from mmft_core.engine.monitor import choose_monitor
 from mmft_core.errors import MmftError
 from mmft_core.files import read_record, storage_errors, write_json
 from mmft_core.numbers import is_finite
 from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
-from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.training.monitor import choose_monitor
 from mmft_core.unfinished import bring_to_end
 
 FORMAT = 1

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from mmft_core.batches.loading import Loader, batches
 from mmft_core.contracts import (
     Batch,
     Example,
@@ -24,6 +23,7 @@ from mmft_core.contracts import (
 from mmft_core.contracts.returned import computed, outputs_of
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.loading.loaders import Loader, batches
 from mmft_core.precision import Inference
 from mmft_core.top_examples import RankedGallery
 

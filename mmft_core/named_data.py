@@ -11,15 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmft_core.config.options import option_names
+from mmft_core.config.places import dataset_places, same_place
+from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.data.splits import Subset, Whole
 from mmft_core.errors import DataError, MmftError
 from mmft_core.kept_samples import KeptSamples
 from mmft_core.own_data import OwnData, fingerprints_of
 from mmft_core.parts import build_dataset
-from mmft_core.planning.options import option_names
-from mmft_core.planning.places import dataset_places, same_place
-from mmft_core.planning.plan import Plan
 from mmft_core.run_directory import RunDirectory
 
 _ALIKE = 0.5

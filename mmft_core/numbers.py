@@ -6,6 +6,14 @@ import math
 from typing import Any, TypeGuard
 
 
+def is_numeric(text: str) -> bool:
+    """Whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a single number, finite or not."""
     return isinstance(value, float | int) and not isinstance(value, bool)

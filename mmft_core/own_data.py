@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmft_core.config.places import dataset_places, in_places_of
+from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
@@ -19,8 +21,6 @@ from mmft_core.errors import ConfigError, DataError
 from mmft_core.files import read_as
 from mmft_core.kept_samples import Change, KeptSamples
 from mmft_core.parts import build_dataset
-from mmft_core.planning.places import dataset_places, in_places_of
-from mmft_core.planning.plan import Plan
 from mmft_core.run_directory import RunDirectory
 
 RESUMING = "Bring the data back, or start a new run."

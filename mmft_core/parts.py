@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from mmft_core.batches.prepared import seed_everything
+from mmft_core.config.plan import Part, Plan
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -26,12 +26,12 @@ from mmft_core.contracts import (
 )
 from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
+from mmft_core.engine import kept_weights, tuning
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
-from mmft_core.planning.plan import Part, Plan
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.plugin_errors import told
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
-from mmft_core.training import kept_weights, tuning
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 T = TypeVar("T")

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 import mmft_core
+from mmft_core.config.plan import Plan
 from mmft_core.contracts import DatasetInfo, Task
+from mmft_core.engine.loop import Engine, Outcome
+from mmft_core.engine.state import Progress
+from mmft_core.engine.tuning import count_parameters
 from mmft_core.evaluation import Evaluation
-from mmft_core.planning.plan import Plan
 from mmft_core.registry import Component
-from mmft_core.training.engine import Engine, Outcome
-from mmft_core.training.state import Progress
-from mmft_core.training.tuning import count_parameters
 from mmft_core.weights import hub_id
 
 FORMAT = 1

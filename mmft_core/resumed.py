@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmft_core.config.given import Notice, resumed_settings
+from mmft_core.config.trees import Tree
 from mmft_core.errors import RunDirectoryError
-from mmft_core.planning.given import Notice, resumed_settings
-from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.run_validation import refuse_model, without_folds

@@ -14,6 +14,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mmft_core.config.places import TABLE, places, portable, read_places, same_place
+from mmft_core.config.plan import Plan
+from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
 from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
@@ -27,9 +30,6 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.planning.places import TABLE, places, portable, read_places, same_place
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.run_validation import is_model, refuse_folds, refuse_missing, refuse_model
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}

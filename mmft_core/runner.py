@@ -18,18 +18,26 @@ import torch
 from safetensors import SafetensorError
 
 from mmft_core import artifacts
-from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.callbacks import Callbacks
+from mmft_core.config.places import places
+from mmft_core.config.plan import Plan
+from mmft_core.config.trees import flatten
 from mmft_core.contracts import Calibrated, Dataset, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, processes
+from mmft_core.engine import checkpoint, kept_weights
+from mmft_core.engine.device import chosen_precision, make_accelerator
+from mmft_core.engine.fitting_batch import out_of_memory_error
+from mmft_core.engine.loop import Engine, Outcome
+from mmft_core.engine.monitor import Monitor, choose_monitor
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.evaluation import Evaluation, Predicted
 from mmft_core.features import Fed, feed
 from mmft_core.files import read_as, replacing_folder, write_json
 from mmft_core.kept_samples import KeptSamples
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.memory_errors import out_of_memory
 from mmft_core.metrics_log import read_metrics
 from mmft_core.own_data import RESUMING, changed, check_moved, same_data
@@ -40,17 +48,9 @@ from mmft_core.parts import (
     save_assets,
     tell_warnings,
 )
-from mmft_core.planning.places import places
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import flatten
 from mmft_core.precision import Inference
 from mmft_core.results import collect_results, suppliers
 from mmft_core.run_directory import RunDirectory
-from mmft_core.training import checkpoint, kept_weights
-from mmft_core.training.device import chosen_precision, make_accelerator
-from mmft_core.training.engine import Engine, Outcome
-from mmft_core.training.fitting_batch import out_of_memory_error
-from mmft_core.training.monitor import Monitor, choose_monitor
 from mmft_core.usable_data import inspected, readable, with_notes
 from mmft_core.weights import LoadedWeights
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core import runner
+from mmft_core.config.options import as_written
+from mmft_core.config.places import in_places_of
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.distributed import processes
-from mmft_core.planning.options import as_written
-from mmft_core.planning.places import in_places_of
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 

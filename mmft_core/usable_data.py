@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset, DatasetInfo, Task
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
@@ -13,7 +14,6 @@ from mmft_core.data.number_targets import scale_notes
 from mmft_core.errors import DataError
 from mmft_core.own_data import fingerprints_of
 from mmft_core.parts import with_scale
-from mmft_core.planning.plan import Plan
 
 
 def readable(

@@ -29,7 +29,7 @@ class LoadedWeights:
         source: "published", "random", "run" (reloaded by mmft), or a path.
         detail: which published weights, or why there are none.
         digest: SHA-256 of the weights, if models are kept without them (see
-            `mmft_core.training.kept_weights`).
+            `mmft_core.engine.kept_weights`).
     """
 
     source: str

@@ -19,6 +19,7 @@ from mmft_core.cli.terminal import (
     show_usage_error,
     use_utf8,
 )
+from mmft_core.config.options import RenamedOptionWarning
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
@@ -32,7 +33,6 @@ from mmft_core.errors import (
     first_line,
 )
 from mmft_core.memory_errors import out_of_memory
-from mmft_core.planning.options import RenamedOptionWarning
 from mmft_core.registry import Component, Registry
 from mmft_core.safe_path import safe_path
 from mmft_core.specs import CommandSpec, resolve

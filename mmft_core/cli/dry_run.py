@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmft_core.cli.terminal import echo, echo_data
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.trees import dump_toml
+from mmft_core.config.plan import Plan
+from mmft_core.config.trees import dump_toml
 from mmft_core.specs import resolve
 
 
@@ -46,7 +46,7 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     import torch
 
     from mmft_core.contracts import BackboneContext, DatasetInfo
-    from mmft_core.training import lora, tuning
+    from mmft_core.engine import lora, tuning
     from mmft_core.weights import WeightsRequest
 
     counts = {}

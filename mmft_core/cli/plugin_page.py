@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmft_core.cli.terminal import Styled, joined, styled
+from mmft_core.config.options import OptionInfo, describe
 from mmft_core.errors import PluginError
-from mmft_core.planning.options import OptionInfo, describe
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, ConfigurableSpec, PartSpec, Spec
 

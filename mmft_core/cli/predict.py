@@ -17,11 +17,11 @@ from mmft_core.cli.settings import ENGINE, later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import remark_hidden, say
 from mmft_core.cli.writers import FORMATS, write
+from mmft_core.config.trees import merge, nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
 from mmft_core.escaping import shortened
 from mmft_core.files import printable
-from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.specs import TaskSpec

@@ -17,13 +17,13 @@ from mmft_core.cli.settings import (
     setting_options,
 )
 from mmft_core.cli.terminal import echo
+from mmft_core.config.given import refuse_idle, take_output
+from mmft_core.config.options import as_written
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
 from mmft_core.discovery import discover
 from mmft_core.distributed import processes
 from mmft_core.errors import ConfigError
-from mmft_core.planning.given import refuse_idle, take_output
-from mmft_core.planning.options import as_written
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.resolving import resolve
 from mmft_core.registry import Registry
 from mmft_core.resumed import resumed_tree
 from mmft_core.run_directory import RunDirectory, default_output
@@ -93,7 +93,7 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     """Train with a display, then print what came of it."""
     if output is not None and resume is None and plan.folds is None:
         RunDirectory(output).ensure_usable()  # Before torch is imported, which takes seconds.
-    from mmft_core.training.memory import tune_allocator
+    from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from mmft_core import runner

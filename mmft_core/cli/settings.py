@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from mmft_core.cli.terminal import echo
+from mmft_core.config.given import settings_of
+from mmft_core.config.trees import Tree, flatten, parse_set
 from mmft_core.errors import ConfigError
-from mmft_core.planning.given import settings_of
-from mmft_core.planning.trees import Tree, flatten, parse_set
 from mmft_core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])

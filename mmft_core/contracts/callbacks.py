@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from mmft_core.config.plan import Plan
     from mmft_core.contracts.data import Dataset
     from mmft_core.contracts.tasks import Task
     from mmft_core.evaluation import Evaluation
-    from mmft_core.planning.plan import Plan
 
 Record: TypeAlias = Mapping[str, Any]
 """A line of `metrics.jsonl`; those of evaluations have a "split"."""

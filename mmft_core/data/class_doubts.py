@@ -7,8 +7,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from mmft_core.data.headers import is_number
 from mmft_core.data.names import identity
+from mmft_core.numbers import is_numeric
 
 _FEW = 10
 """Of fewer different numbers nobody can say that they are no classes."""
@@ -74,7 +74,7 @@ def _number(text: str) -> str | None:
     """The same for all ways to write a number, to the digits that single precision keeps if it is a
     fraction; None for what is no number, or too large to be known exactly."""
     plain = text.replace(",", "")
-    if not _NUMBER.fullmatch(text) or not is_number(plain) or abs(float(plain)) >= 2**53:
+    if not _NUMBER.fullmatch(text) or not is_numeric(plain) or abs(float(plain)) >= 2**53:
         return None
     number = float(plain)
     return str(int(number)) if number.is_integer() else f"{number:.7g}"
@@ -117,7 +117,7 @@ def _joined(classes: Sequence[str], where: str) -> Iterator[str]:
 
 def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
     total, different = sum(counts.values()), len(counts)
-    numbers = [float(name) for name in counts if is_number(name)]
+    numbers = [float(name) for name in counts if is_numeric(name)]
     if not counts or len(numbers) < different:
         if total == different >= _SAMPLES:
             yield (

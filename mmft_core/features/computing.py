@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from mmft_core import cpus
-from mmft_core.batches.lengths import measure_here
-from mmft_core.batches.loading import batches, choose_workers, evaluation_loader
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
 from mmft_core.data.splits import Indices, Subset, Unlabelled
 from mmft_core.distributed import processes
 from mmft_core.errors import PluginError
 from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
-from mmft_core.planning.config import EngineConfig
+from mmft_core.loading.lengths import measure_here
+from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
 
 FILE_SAMPLES = 4096

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.cache import cache_root
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Indices, Joined
@@ -19,8 +21,6 @@ from mmft_core.features.computing import Encoder, check_plain, complete, keys_of
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.plan import Plan
 from mmft_core.precision import Inference
 
 KEPT = ("pooled", "sequence")

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmft_core.config.plan import Part
 from mmft_core.contracts import Backbone
+from mmft_core.engine import kept_weights
 from mmft_core.files import storage_errors
-from mmft_core.planning.plan import Part
 from mmft_core.precision import Inference
 from mmft_core.specs import BackboneSpec
-from mmft_core.training import kept_weights
 
 FORMAT = 1
 

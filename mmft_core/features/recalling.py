@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Split
 from mmft_core.data.splits import Subset
+from mmft_core.engine import lora
 from mmft_core.errors import SampleError
 from mmft_core.features.computing import Encoder, keys_of, still_agree
 from mmft_core.features.feeding import KEPT, features_root
@@ -17,7 +17,7 @@ from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.inference.predictor import Predictor
-from mmft_core.training import lora
+from mmft_core.loading.prepared import UNDECODABLE
 
 
 def recall(predictor: Predictor, split: Split) -> list[tuple[Predictor, Split]]:

@@ -6,7 +6,7 @@ import pickle
 
 from torch import Tensor, nn
 
-from mmft_core.batches.prepared import seed_everything
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
 from mmft_core.testing.tools import equal

@@ -11,11 +11,11 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mmft_core.contracts import ScheduleContext
+from mmft_core.engine import checkpoint
 from mmft_core.registry import Component
 from mmft_core.specs import ScheduleSpec
 from mmft_core.testing.tools import skip_without_extras
 from mmft_core.testing.workbench import Workbench
-from mmft_core.training import checkpoint
 
 Spec = Component[ScheduleSpec]
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mmft_core import parts
-from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import Batch, Features, Outputs, Task
 from mmft_core.features import KEPT
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import DatasetSpec, MetricSpec, TaskSpec
 from mmft_core.testing.tools import check_graphs, equal, reload_weights

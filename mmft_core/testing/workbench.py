@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from mmft_core import parts
-from mmft_core.batches.prepared import PreparedSplit, seed_everything
+from mmft_core.config import compat
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.options import convert, option_names
+from mmft_core.config.trees import merge, nest
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -26,10 +29,7 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import first_line
-from mmft_core.planning import compat
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.options import convert, option_names
-from mmft_core.planning.trees import merge, nest
+from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import (
     ANY_MODALITIES,

@@ -21,10 +21,10 @@ from mmft_core.data.class_folder_dataset import (
 )
 from mmft_core.data.class_folders import NoFilesError, PassedOver, gather
 from mmft_core.data.labelled_files import LabelledFiles, pack
-from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.set_aside import set_aside
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
+from mmft_tables.row_files import NamedFiles
 
 _LISTING = ".trans.txt"
 """How LibriSpeech names the file that lists the transcripts of a folder."""

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Origin, Sample
-from mmft_core.data.row_files import RowFiles
-from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
-from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
 from mmft_core.files import printable
+from mmft_tables.row_files import RowFiles
+from mmft_tables.row_ids import naming
+from mmft_tables.target_rows import TargetRows
 
 Seconds = npt.NDArray[np.float64]
 

@@ -12,12 +12,12 @@ from mmft_audio.audio_rows import AudioRows, Seconds, Spans
 from mmft_audio.dataset_options import AudioTableOptions
 from mmft_audio.recordings import RECORDINGS
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.class_targets import Targets
-from mmft_core.data.divided_table import divided_table
-from mmft_core.data.file_columns import find_files
-from mmft_core.data.table_columns import find_targets, texts_of
-from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
+from mmft_tables.class_targets import Targets
+from mmft_tables.divided_table import divided_table
+from mmft_tables.file_columns import find_files
+from mmft_tables.table_columns import find_targets, texts_of
+from mmft_tables.tables import Table, open_table
 
 _AUDIO_NAMES = (
     "audio", "audio_path", "audio_file", "recording", "path", "filepath", "file", "file_name",

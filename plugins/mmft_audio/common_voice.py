@@ -9,10 +9,10 @@ from mmft_audio.audio_table import table_rows
 from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data.splits import Grouped
-from mmft_core.data.table_columns import texts_of
-from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 from mmft_core.unpacking import unpacked
+from mmft_tables.table_columns import texts_of
+from mmft_tables.tables import Table
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _TABLES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_core.data.split_options import SplitOptions
-from mmft_core.data.table_options import TableOptions
+from mmft_tables.table_options import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ import soundfile
 
 from mmft_audio.media_files import MediaError, MediaFile, head_of, media_form
 from mmft_audio.wholeness import data_chunk, shortfall
-from mmft_core.data.row_files import File, missing
 from mmft_core.errors import SampleError
+from mmft_tables.row_files import File, missing
 
 RATES = (4_000, 192_000)
 """Least and most samples a second."""

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from mmft_chat.conversations import CALLED, Kind, Media
-from mmft_core.data.row_files import located, missing
 from mmft_core.errors import first_line
+from mmft_tables.row_files import located, missing
 
 _SOURCES = ("bytes", "data", "path", "url", "image", "audio", "image_url", "audio_url", "base64")
 """What the content or the place of a file stands under, in the forms that people have."""

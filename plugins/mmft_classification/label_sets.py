@@ -16,15 +16,15 @@ import pyarrow as pa
 
 from mmft_classification.options import LabelTableOptions
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample, Split
-from mmft_core.data.cells import single_values, text_of
 from mmft_core.data.class_doubts import class_doubts
-from mmft_core.data.class_targets import LABEL_NAMES, Targets, natural
-from mmft_core.data.divided_table import divided_table
 from mmft_core.data.names import identity, is_list, names_of
 from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import SPLIT_COLUMNS
-from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, SampleError, some_of
+from mmft_tables.cells import single_values, text_of
+from mmft_tables.class_targets import LABEL_NAMES, Targets, natural
+from mmft_tables.divided_table import divided_table
+from mmft_tables.table_columns import SPLIT_COLUMNS
+from mmft_tables.tables import Table
 
 NAMES = ("labels", "tags", "classes", "categories", "topics", "genres", *LABEL_NAMES)
 """Usual names of columns of labels."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.table_options import TableOptions
+from mmft_tables.table_options import TableOptions
 
 ClassWeights = Annotated[
     Literal["none", "auto"],

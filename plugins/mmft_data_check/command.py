@@ -30,10 +30,10 @@ from mmft_data_check.data_report import show
 from mmft_data_check.data_split import split
 
 if TYPE_CHECKING:
-    from mmft_core.data.tables import Table
     from mmft_data_check.choosing import Chosen
     from mmft_data_check.cutting import Cut, LongInputs
     from mmft_data_check.findings import Finding, Report
+    from mmft_tables.tables import Table
 
 
 @click.group()

@@ -9,7 +9,6 @@ from typing import Any
 
 from mmft_core.contracts import Cutter, Cutting, Sample
 from mmft_core.data.splits import together
-from mmft_core.data.tables import Table
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.escaping import escape
 from mmft_core.files import ensure_new, replacing_folder
@@ -23,6 +22,7 @@ from mmft_data_check.tables_left import (
     write_rows,
     write_rows_of,
 )
+from mmft_tables.tables import Table
 
 GROUP = "source"
 """The column that says which input a piece is of."""

@@ -9,16 +9,16 @@ import click
 
 from mmft_core import DatasetSpec
 from mmft_core.cli.settings import set_option
+from mmft_core.config.trees import Tree, merge, parse_set
 from mmft_core.data.table_files import SUFFIXES
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.files import ensure_new, suffix_of
-from mmft_core.planning.trees import Tree, merge, parse_set
 from mmft_core.table_folders import is_table_folder
 
 if TYPE_CHECKING:
-    from mmft_core.data.tables import Table
     from mmft_data_check.choosing import Chosen
+    from mmft_tables.tables import Table
 
 dataset_argument = click.argument("dataset")
 task_option = click.option(
@@ -51,7 +51,7 @@ def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = Fals
         ConfigError: there are others.
         DataError: it cannot be read.
     """
-    from mmft_core.data.tables import Table
+    from mmft_tables.tables import Table
 
     path = Path(dataset).expanduser()
     is_table = path.is_file() and suffix_of(path) in SUFFIXES

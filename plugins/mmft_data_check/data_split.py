@@ -24,7 +24,7 @@ from mmft_data_check.data_choice import (
 )
 
 if TYPE_CHECKING:
-    from mmft_core.data.tables import Table
+    from mmft_tables.tables import Table
 
 _share = FiniteRange(min=0, max=1, max_open=True)
 

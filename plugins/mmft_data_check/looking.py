@@ -10,10 +10,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mmft_core import cpus
-from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Inspector, Split, Traits
 from mmft_core.data.remarks import collecting
 from mmft_core.errors import SampleError
+from mmft_core.loading.prepared import UNDECODABLE
 
 _CHUNK = 64
 

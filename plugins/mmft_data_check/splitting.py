@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mmft_core.data.class_targets import LABEL_NAMES
 from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.data.splits import Indices, stratified
 from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_tables.class_targets import LABEL_NAMES
 
 Rows: TypeAlias = Sequence[Mapping[str, str]]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from mmft_core.data.file_columns import holds_files
-from mmft_core.data.row_files import HeldFiles
-from mmft_core.data.tables import SPLIT, Table
 from mmft_core.errors import ConfigError
 from mmft_core.files import replacing
+from mmft_tables.file_columns import holds_files
+from mmft_tables.row_files import HeldFiles
+from mmft_tables.tables import SPLIT, Table
 
 _AT_ONCE = 1000
 """Rows that are written at a time."""

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
+from mmft_core.engine.monitor import Monitor
 from mmft_core.errors import ExportError
 from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor
-from mmft_core.training.monitor import Monitor
+from mmft_core.loading.prepared import PreparedSplit
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmft_core.artifacts import LoadedModel
+from mmft_core.config.trees import Tree
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
 from mmft_core.opening import find_export, form
-from mmft_core.planning.trees import Tree
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.data.number_targets import LARGEST
-from mmft_core.data.table_columns import texts_of
-from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.options import ColumnKind
+from mmft_tables.table_columns import texts_of
+from mmft_tables.tables import Table
 from mmft_tabular.dates import DATE_FORMATS, DateFormat, find_date_format, parts_of, read_date
 from mmft_tabular.number_format import (
     NumberFormat,

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
-from mmft_core.data.cells import text_of
 from mmft_core.data.class_folders import FileKind
-from mmft_core.data.file_columns import holds_files, is_of
-from mmft_core.data.row_files import ADDRESS
-from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
 from mmft_fusion.resemblances import resembled
+from mmft_tables.cells import text_of
+from mmft_tables.file_columns import holds_files, is_of
+from mmft_tables.row_files import ADDRESS
+from mmft_tables.tables import Table
 from mmft_tabular.dates import find_date_format, read_date
 from mmft_tabular.number_format import find_number_format, is_missing
 from mmft_vision.image_folder import PICTURES

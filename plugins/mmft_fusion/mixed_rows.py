@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Origin, Sample
-from mmft_core.data.row_files import RowFiles
 from mmft_core.data.splits import Indices
-from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
 from mmft_fusion.column_formats import NumberTargets
+from mmft_tables.row_files import RowFiles
+from mmft_tables.target_rows import TargetRows
 from mmft_tabular.columns import Cell
 from mmft_text.rows import text_lengths
 from mmft_vision.images import check_image, open_image

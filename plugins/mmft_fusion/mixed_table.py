@@ -10,16 +10,7 @@ import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.cells import single_values
-from mmft_core.data.class_targets import LABEL_NAMES, Targets
-from mmft_core.data.divided_table import divided_table
-from mmft_core.data.file_columns import files_of
 from mmft_core.data.names import names_of
-from mmft_core.data.table_columns import (
-    SPLIT_COLUMNS,
-    find_targets,
-)
-from mmft_core.data.tables import Table, open_table
 from mmft_core.errors import DataError
 from mmft_fusion.column_formats import (
     DATE_SETTINGS,
@@ -33,6 +24,15 @@ from mmft_fusion.column_formats import (
 from mmft_fusion.column_kinds import Column, find_kinds, notes_on, only_column
 from mmft_fusion.mixed_rows import Cells, Inputs, MixedRows, Pictures, Recordings, Texts
 from mmft_fusion.options import ColumnKind, MixedTableOptions
+from mmft_tables.cells import single_values
+from mmft_tables.class_targets import LABEL_NAMES, Targets
+from mmft_tables.divided_table import divided_table
+from mmft_tables.file_columns import files_of
+from mmft_tables.table_columns import (
+    SPLIT_COLUMNS,
+    find_targets,
+)
+from mmft_tables.tables import Table, open_table
 from mmft_text.text_table import strings
 from mmft_vision.image_folder import PICTURES
 

@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from mmft_classification.options import ClassWeights
 from mmft_core.data.split_options import Share, SplitOptions
-from mmft_core.data.table_options import TableOptions
 from mmft_core.generation import Generation
+from mmft_tables.table_options import TableOptions
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]
 

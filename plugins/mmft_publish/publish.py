@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from mmft_core import artifacts
+from mmft_core.config.callback_choice import unfollowed
+from mmft_core.config.trees import dump_toml
 from mmft_core.contracts import DatasetInfo
 from mmft_core.digests import write_digests
 from mmft_core.errors import IncompatibleError, RunDirectoryError
 from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
-from mmft_core.planning.callback_choice import unfollowed
-from mmft_core.planning.trees import dump_toml
 from mmft_core.run_directory import RunDirectory
 from mmft_core.specs import CallbackSpec
 from mmft_report.carbon import estimate

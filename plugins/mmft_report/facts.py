@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmft_core import numbers
-from mmft_core.planning.trees import flatten
+from mmft_core.config.trees import flatten
 from mmft_report import wording
 from mmft_report.content import ReportContent
 

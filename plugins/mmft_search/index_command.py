@@ -13,6 +13,7 @@ import click
 
 from mmft_core.cli.settings import ENGINE, later_settings, set_option
 from mmft_core.cli.terminal import echo, remark_hidden, say
+from mmft_core.config.trees import Tree
 from mmft_core.discovery import discover
 from mmft_core.errors import (
     ConfigError,
@@ -22,7 +23,6 @@ from mmft_core.errors import (
     some_of,
 )
 from mmft_core.files import printable
-from mmft_core.planning.trees import Tree
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmft_core import cpus
-from mmft_core.batches.prepared import UNDECODABLE
 from mmft_core.contracts import Preview, Processor, Sample, Split
 from mmft_core.digests import digest_of
 from mmft_core.errors import DataError, SampleError
 from mmft_core.files import sha256
 from mmft_core.inference.named import Hidden
 from mmft_core.inference.sources import Sources, expand, local_path
+from mmft_core.loading.prepared import UNDECODABLE
 
 
 class Library(ABC):

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmft_core.config.options import convert
 from mmft_core.errors import PluginError, RunDirectoryError, UnknownComponentError
-from mmft_core.planning.options import convert
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import StoreSpec
 from mmft_search import folder as folders

@@ -84,8 +84,8 @@ def serve(
     require_extra("`mmft serve`", "serve")
 
     from mmft_core import opening
-    from mmft_core.batches.loading import choose_workers
     from mmft_core.inference.finished import make_predictor
+    from mmft_core.loading.loaders import choose_workers
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
 

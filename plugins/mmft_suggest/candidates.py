@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmft_core.config.dataset_choice import choose_dataset
+from mmft_core.config.layers import combine
+from mmft_core.config.options import option_names
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import Tree, merge
 from mmft_core.errors import ConfigError, DataError, IncompatibleError
 from mmft_core.parts import build_dataset
-from mmft_core.planning.dataset_choice import choose_dataset
-from mmft_core.planning.layers import combine
-from mmft_core.planning.options import option_names
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import Tree, merge
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, TaskSpec
 

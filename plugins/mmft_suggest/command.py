@@ -16,9 +16,9 @@ import click
 
 from mmft_core.cli.settings import set_option
 from mmft_core.cli.terminal import echo
+from mmft_core.config.trees import merge, nest, parse_set
 from mmft_core.discovery import discover
 from mmft_core.errors import MmftError, WeightsError, first_line
-from mmft_core.planning.trees import merge, nest, parse_set
 
 if TYPE_CHECKING:
     from mmft_suggest.candidates import Candidate

@@ -19,12 +19,12 @@ from mmft_core.cli.settings import (
     setting_options,
 )
 from mmft_core.cli.terminal import echo
+from mmft_core.config.given import refuse_idle, resumed_settings, take_output
+from mmft_core.config.places import given_places
+from mmft_core.config.trees import merge, nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.extras import missing_error, require_extra
-from mmft_core.planning.given import refuse_idle, resumed_settings, take_output
-from mmft_core.planning.places import given_places
-from mmft_core.planning.trees import merge, nest
 from mmft_core.registry import Registry
 from mmft_core.run_directory import default_output
 from mmft_sweep.fitting import fit, plan_trial, refuse_fixed, refuse_set
@@ -171,12 +171,12 @@ def _sweep(
     Args:
         trials: after so many this command ends; None for what the sweep is for.
     """
-    from mmft_core.training.memory import tune_allocator
+    from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from mmft_core.callbacks import Callbacks
     from mmft_core.cli.tables import console
-    from mmft_core.training.monitor import choose_monitor
+    from mmft_core.engine.monitor import choose_monitor
     from mmft_sweep.study import Study
     from mmft_sweep.trial import TrialStoppedError, check_data
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from mmft_core.config.trees import toml_value
 from mmft_core.errors import ConfigError
-from mmft_core.planning.trees import toml_value
 
 Value: TypeAlias = bool | int | float | str
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import optuna
 
+from mmft_core.config.plan import Plan
 from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart
 from mmft_core.cross_validation import FoldsDirectory, cross_validate
 from mmft_core.errors import DataError, StopTrainingError
 from mmft_core.metrics_log import read_metrics
 from mmft_core.own_data import check_same
 from mmft_core.parts import build_dataset
-from mmft_core.planning.plan import Plan
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
 from mmft_core.unfinished import bring_to_end

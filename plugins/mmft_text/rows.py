@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from mmft_core.contracts import Origin, Sample
 from mmft_core.data.splits import Indices
-from mmft_core.data.target_rows import TargetRows
 from mmft_core.errors import SampleError
+from mmft_tables.target_rows import TargetRows
 
 
 class TextRows(TargetRows):

@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from mmft_classification.label_sets import labelled_table
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.divided_table import divided_table
-from mmft_core.data.table_columns import (
+from mmft_tables.divided_table import divided_table
+from mmft_tables.table_columns import (
     find_targets,
     texts_of,
 )
-from mmft_core.data.tables import Table, open_table
+from mmft_tables.tables import Table, open_table
 from mmft_text.options import TextTableOptions
 from mmft_text.rows import TextRows
 

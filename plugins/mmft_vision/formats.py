@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from mmft_core.data.row_files import File
 from mmft_core.extras import unread_without
+from mmft_tables.row_files import File
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif",

@@ -8,15 +8,15 @@ import numpy as np
 
 from mmft_classification.label_sets import labelled_table
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample
-from mmft_core.data.class_targets import LABEL_NAMES, Targets, class_targets
-from mmft_core.data.divided_table import divided_table
-from mmft_core.data.file_columns import find_files
-from mmft_core.data.row_files import File, RowFiles
-from mmft_core.data.row_ids import naming
 from mmft_core.data.splits import Indices
-from mmft_core.data.table_columns import only_other
-from mmft_core.data.tables import Table, open_table
-from mmft_core.data.target_rows import TargetRows
+from mmft_tables.class_targets import LABEL_NAMES, Targets, class_targets
+from mmft_tables.divided_table import divided_table
+from mmft_tables.file_columns import find_files
+from mmft_tables.row_files import File, RowFiles
+from mmft_tables.row_ids import naming
+from mmft_tables.table_columns import only_other
+from mmft_tables.tables import Table, open_table
+from mmft_tables.target_rows import TargetRows
 from mmft_vision.image_folder import PICTURES
 from mmft_vision.images import check_image, open_image
 from mmft_vision.options import ImageTableOptions

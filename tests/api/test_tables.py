@@ -14,10 +14,10 @@ from PIL import Image
 
 import mmft
 from mmft.tables import place_of
+from mmft_core.config.given import settings_of
+from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Dataset
 from mmft_core.parts import build_dataset
-from mmft_core.planning.given import settings_of
-from mmft_core.planning.resolving import resolve
 
 TEXTS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 LABELS = ["odd", "even"] * 4

@@ -14,7 +14,7 @@ import soundfile
 
 from mmft_audio.recordings import Recording
 from mmft_core import BackboneSpec
-from mmft_core.batches.prepared import seed_everything
+from mmft_core.config.options import convert
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -25,7 +25,7 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.discovery import discover
-from mmft_core.planning.options import convert
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.weights import WeightsRequest
 
 RATE = 16_000

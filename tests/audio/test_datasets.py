@@ -12,10 +12,10 @@ import pytest
 
 from mmft_audio.recordings import load
 from mmft_core import DatasetSpec
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.discovery import discover
 from mmft_core.errors import DataError, SampleError
-from mmft_core.planning.options import convert
 from tests.audio.tools import BROKEN, write
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mmft_core import MetricSpec
+from mmft_core.config.options import convert
 from mmft_core.contracts import Metric, MetricContext
 from mmft_core.discovery import discover
-from mmft_core.planning.options import convert
 
 
 def make(name: str, **options: str) -> Metric:

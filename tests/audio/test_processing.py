@@ -15,8 +15,8 @@ from mmft_audio.augmentation import SpecAugment, WaveAugmentation
 from mmft_audio.pieces import pieces
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.recordings import Recording
-from mmft_core.batches.prepared import seed_everything
 from mmft_core.errors import SampleError
+from mmft_core.loading.prepared import seed_everything
 from tests.audio.networks import RATE, sound
 
 

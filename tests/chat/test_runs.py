@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft_chat.backbone import CHATML
 from mmft_core import discover, runner
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import read_toml
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
 from tests.engine.toy import Recorder

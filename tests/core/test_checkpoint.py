@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mmft_core.engine import checkpoint
 from mmft_core.errors import CheckpointError, StorageError
-from mmft_core.training import checkpoint
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool]
 

@@ -6,8 +6,8 @@ import pytest
 
 from mmft_core import ANY_MODALITIES, BackboneSpec, Component, DatasetSpec, MetricSpec, Registry
 from mmft_core import TaskSpec as Task
+from mmft_core.config.compat import check
 from mmft_core.errors import IncompatibleError
-from mmft_core.planning.compat import check
 
 COMMON = {"summary": "", "build": "a:b"}
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.options import convert
+from mmft_core.config.trees import dump_toml, flatten, merge, nest, parse_set, read_toml
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.options import convert
-from mmft_core.planning.trees import dump_toml, flatten, merge, nest, parse_set, read_toml
 
 KEYS = st.sampled_from(["name", "engine", "a", "lr"]) | st.from_regex(
     r"[a-z0-9_-]+", fullmatch=True

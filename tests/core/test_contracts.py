@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from mmft_core import discover, opening
-from mmft_core.batches.loading import batches, training_loader
-from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import DatasetContext
+from mmft_core.loading.loaders import batches, training_loader
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.testing import plugin_checks
 from tests.conftest import Finished
 

@@ -19,8 +19,8 @@ if {pinned}:
 import torch
 torch.set_num_threads(3)
 from mmft_core import cpus
-from mmft_core.planning.config import EngineConfig
-from mmft_core.training.device import make_accelerator
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.engine.device import make_accelerator
 make_accelerator(EngineConfig(device="cpu", precision="fp32"))
 print(cpus.available(), torch.get_num_threads())
 """

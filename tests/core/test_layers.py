@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmft_core import discover
+from mmft_core.config.layers import combine, means
 from mmft_core.errors import UnknownComponentError
-from mmft_core.planning.layers import combine, means
 
 REGISTRY = discover()
 RESOLVED = {

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from mmft_core.errors import ConfigError
-from mmft_core.planning.options import (
+from mmft_core.config.options import (
     RenamedOptionWarning,
     as_written,
     convert,
     describe,
     option_names,
 )
+from mmft_core.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mmft_core import Component, MetricSpec
+from mmft_core.config.plan import Part
+from mmft_core.config.resolving import resolve
 from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
 from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.planning.plan import Part
-from mmft_core.planning.resolving import resolve
 
 SOURCE = """
     from dataclasses import dataclass

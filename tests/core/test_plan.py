@@ -19,12 +19,12 @@ from mmft_core import (
     ScheduleSpec,
     TaskSpec,
 )
+from mmft_core.config.layers import combine
+from mmft_core.config.options import RenamedOptionWarning
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import dump_toml, merge, nest, parse_set
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
-from mmft_core.planning.layers import combine
-from mmft_core.planning.options import RenamedOptionWarning
-from mmft_core.planning.plan import Plan
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import dump_toml, merge, nest, parse_set
 
 IMAGE_OPTIONS = "mmft_vision.options:ImageBackboneOptions"
 SPECS = (

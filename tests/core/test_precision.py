@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mmft_core import precision
-from mmft_core.planning.config import EngineConfig
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.engine.device import chosen_precision, make_accelerator
 from mmft_core.precision import bf16_speedup, choose_precision
-from mmft_core.training.device import chosen_precision, make_accelerator
 
 CPU = torch.device("cpu")
 

@@ -82,9 +82,8 @@ def test_build_receives_options_and_context(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_component_without_options_has_none() -> None:
     assert net("x").options_type() is NoOptions
-    assert net("x", options="mmft_core.planning.config:EngineConfig").options_type().__name__ == (
-        "EngineConfig"
-    )
+    options = "mmft_core.config.engine_config:EngineConfig"
+    assert net("x", options=options).options_type().__name__ == "EngineConfig"
 
 
 class TestExtras:

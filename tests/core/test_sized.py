@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.batches.sized import SizedWindows, check_sizes, pack
 from mmft_core.errors import ConfigError, DataError
+from mmft_core.loading.sized import SizedWindows, check_sizes, pack
 
 SIZES = st.lists(st.floats(0.01, 100), min_size=1, max_size=200)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mmft_core.batches.prepared import PreparedSplit, seed_processors
 from mmft_core.contracts import BackboneContext, Batch, DatasetInfo, TaskContext
 from mmft_core.errors import ConfigError, IncompatibleError
+from mmft_core.loading.prepared import PreparedSplit, seed_processors
 from mmft_core.weights import WeightsRequest
 from mmft_detection import torchvision_detectors, transformers_detectors
 from mmft_detection.boxes import fault_of

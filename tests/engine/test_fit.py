@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
-from mmft_core.planning.config import EngineConfig
 from mmft_core.signals import STOP_SIGNALS
 from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
@@ -75,7 +75,7 @@ def test_steps_take_the_place_of_epochs(tmp_path: Path) -> None:
 
 
 def test_what_is_waited_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmft_core.batches.prepared import PreparedSplit
+    from mmft_core.loading.prepared import PreparedSplit
 
     load = PreparedSplit.__getitem__
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.engine.lone_values import use_running_statistics
 from mmft_core.errors import TrainingError
-from mmft_core.planning.config import EngineConfig
-from mmft_core.training.lone_values import use_running_statistics
 from tests.engine.test_fit import StopAt
 from tests.engine.toy import Recorder, make_engine, same, weights
 

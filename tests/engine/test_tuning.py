@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from mmft_classification.task import Classification
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.tuning_choice import Tuning, Tunings
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.engine.optim import build_optimizer, build_schedule
+from mmft_core.engine.tuning import apply, count_parameters, parameter_groups, prepare
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.tuning_choice import Tuning, Tunings
-from mmft_core.training.optim import build_optimizer, build_schedule
-from mmft_core.training.tuning import apply, count_parameters, parameter_groups, prepare
 from tests.engine.toy import CLASSES, OPTIMIZERS, Layered, Recorder, make_engine, recipe, weights
 
 FAST = EngineConfig(epochs=3, batch_size=10, lr=0.02, precision="fp32", workers=0)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, NoTargets, Outputs, Sample, Split, Task
-from mmft_core.planning.config import EngineConfig
-from mmft_core.training.device import make_accelerator
-from mmft_core.training.engine import Engine
-from mmft_core.training.monitor import Monitor
+from mmft_core.engine.device import make_accelerator
+from mmft_core.engine.loop import Engine
+from mmft_core.engine.monitor import Monitor
+from mmft_core.loading.prepared import PreparedSplit
 from tests.engine.toy import Jitter, Layered, Recorder, recipe
 
 LENGTHS = [1, 9, 2, 7, 3, 8, 1, 5, 6, 4, 2, 9]

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from mmft_classification.metrics import build_accuracy
 from mmft_classification.task import Classification
 from mmft_core import discover
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.options import convert
+from mmft_core.config.plan import Part, Recipe
 from mmft_core.contracts import (
     Backbone,
     DatasetInfo,
@@ -25,15 +27,13 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.contracts.callbacks import Callback
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.options import convert
-from mmft_core.planning.plan import Part, Recipe
+from mmft_core.engine.device import make_accelerator
+from mmft_core.engine.loop import Engine
+from mmft_core.engine.monitor import Monitor
+from mmft_core.engine.tuning import prepare
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.registry import NoOptions
 from mmft_core.specs import OptimizerSpec, ScheduleSpec
-from mmft_core.training.device import make_accelerator
-from mmft_core.training.engine import Engine
-from mmft_core.training.monitor import Monitor
-from mmft_core.training.tuning import prepare
 from mmft_core.weights import LoadedWeights
 
 CLASSES = ("left", "right")

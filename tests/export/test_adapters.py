@@ -21,6 +21,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from mmft_core import BackboneSpec, discover
+from mmft_core.config.engine_config import LoraConfig
+from mmft_core.config.options import convert
+from mmft_core.config.plan import Part
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -29,11 +32,8 @@ from mmft_core.contracts import (
     Generator,
     Split,
 )
+from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.parts import rebuild
-from mmft_core.planning.config import LoraConfig
-from mmft_core.planning.options import convert
-from mmft_core.planning.plan import Part
-from mmft_core.training import adapter_files, kept_weights, lora
 from mmft_core.weights import WeightsRequest
 from mmft_transformers.masked import cross_entropies
 from tests.audio.networks import Recordings

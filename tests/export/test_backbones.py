@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from mmft_core import BackboneSpec, TaskSpec, discover
-from mmft_core.batches.prepared import seed_everything
+from mmft_core.config.options import convert
 from mmft_core.contracts import Backbone, BackboneContext, Batch, DatasetInfo, Task, TaskContext
-from mmft_core.planning.options import convert
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.weights import WeightsRequest
 from tests.audio.networks import Recordings
 from tests.audio.networks import make_backbone as make_audio

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from mmft_core import discover, opening
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Graph, Tensors
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.errors import ExportError
 from mmft_core.inference.predictor import Predictor
-from mmft_core.planning.config import EngineConfig
 from mmft_core.tracing import Traced, trace
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export

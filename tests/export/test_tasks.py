@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from mmft_core import TaskSpec, discover, opening
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Graph, Split
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
 from mmft_core.inference.predictor import Predictor, choose_split
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.parts import build_dataset
-from mmft_core.planning.config import EngineConfig
-from mmft_core.planning.resolving import resolve
 from mmft_core.run_directory import RunDirectory
 from mmft_core.tracing import Traced, trace
 from mmft_export import exporting

@@ -20,6 +20,7 @@ import transformers
 from safetensors.torch import load_file, save_file, save_model
 
 from mmft_core import BackboneSpec, TaskSpec, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -29,7 +30,6 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
-from mmft_core.planning.options import convert
 from mmft_core.weights import WeightsRequest
 from mmft_export import weights_format as weights
 from tests.audio.networks import Recordings

@@ -63,7 +63,7 @@ def _hear(folder: Path, tally: Path, reached: Callable[[int, str, tuple[Any, ...
 
 def die_after(run: Path, step: int) -> None:
     """Be killed as soon as a run's checkpoint of this step is there."""
-    from mmft_core.training.state import TrainingState
+    from mmft_core.engine.state import TrainingState
 
     save = TrainingState.save
 

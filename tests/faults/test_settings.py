@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmft_core import discover
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import dump_toml, flatten, merge, parse_set
 from mmft_core.errors import ConfigError, MmftError
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import dump_toml, flatten, merge, parse_set
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 REGISTRY = discover()

@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mmft_core.engine import sharded_checkpoint
 from mmft_core.errors import CheckpointError
-from mmft_core.training import sharded_checkpoint
 from tests.faults.garbage import CHANGES, bombs, changed
 
 FUZZ = settings(

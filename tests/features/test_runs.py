@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     mmft: Call, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "whole")
-    from mmft_core.training.engine import Engine
+    from mmft_core.engine.loop import Engine
 
     step = Engine._step
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.batches.prepared import seed_everything
 from mmft_core.contracts import (
     Backbone,
     Batch,
@@ -19,8 +18,9 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
+from mmft_core.engine.lone_values import use_running_statistics
 from mmft_core.errors import ConfigError
-from mmft_core.training.lone_values import use_running_statistics
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.weights import LoadedWeights
 from mmft_fusion.encoding import encode
 from mmft_fusion.options import FusionClassificationOptions, FusionRegressionOptions

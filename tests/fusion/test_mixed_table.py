@@ -14,10 +14,10 @@ from PIL import Image
 from mmft_core.contracts import DatasetContext
 from mmft_core.data.labelled_files import pack
 from mmft_core.data.remarks import collecting
-from mmft_core.data.row_files import NamedFiles
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
 from mmft_fusion.mixed_rows import Pictures
+from mmft_tables.row_files import NamedFiles
 from mmft_vision.pixel_range import PixelRange, find
 from tests.audio.tools import write as write_recording
 from tests.fusion.tools import Row, open_mixed, write_table

@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mmft_core import DatasetSpec, Registry, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.planning.options import convert
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

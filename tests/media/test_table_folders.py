@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
 from mmft_core.table_folders import form_of, is_table_folder
+from mmft_tables.tables import Table
 from tests.conftest import Finished
 from tests.media.tools import MEDIA, build, picture, write
 from tests.vision.tools import faults, ids, sizes

@@ -14,8 +14,8 @@ import soundfile
 from PIL import Image
 
 from mmft_core import DatasetSpec, Registry, discover
+from mmft_core.config.options import convert, option_names
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.planning.options import convert, option_names
 
 
 def picture(number: int, form: str = "PNG", side: int = 24) -> bytes:

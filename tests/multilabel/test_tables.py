@@ -13,12 +13,12 @@ import pyarrow.parquet
 import pytest
 
 from mmft_core import DatasetSpec, discover
+from mmft_core.config.fold_choice import Folds
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.folds import in_folds
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.planning.fold_choice import Folds
-from mmft_core.planning.options import convert
 from tests.vision.tools import faults
 
 SETS = [("cat", "dog"), ("dog",), (), ("black bird", "cat"), ("dog", "black bird"), ("cat",)] * 5

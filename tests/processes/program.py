@@ -22,8 +22,8 @@ from torchvision.ops import StochasticDepth
 from mmft_core.cli import cli, fail
 from mmft_core.distributed import processes
 from mmft_core.distributed.fate import one_fate
+from mmft_core.engine.state import TrainingState
 from mmft_core.errors import DataError, ElsewhereError, MmftError
-from mmft_core.training.state import TrainingState
 
 
 def without_dropout() -> None:

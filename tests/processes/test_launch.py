@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.engine.device import make_accelerator
 from mmft_core.errors import ConfigError
-from mmft_core.planning.config import EngineConfig
-from mmft_core.training.device import make_accelerator
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

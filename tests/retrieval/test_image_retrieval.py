@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.batches.loading import evaluation_loader
-from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.loading.loaders import evaluation_loader
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
 from mmft_retrieval.metrics import build_retrieval_recall
@@ -46,7 +46,7 @@ def batch_of(task: ClassRetrieval, points: Tensor, names: list[str]) -> Batch:
 def judge(task: ClassRetrieval, batches: list[Batch]) -> Evaluation:
     class Fixed:
         def __iter__(self):
-            from mmft_core.batches.prepared import Loaded
+            from mmft_core.loading.prepared import Loaded
 
             return iter([Loaded(batch, list(batch.ids)) for batch in batches])
 

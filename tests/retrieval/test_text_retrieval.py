@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from mmft_core.batches.loading import evaluation_loader
-from mmft_core.batches.prepared import PreparedSplit
 from mmft_core.contracts import (
     Batch,
     Dataset,
@@ -20,6 +18,8 @@ from mmft_core.contracts import (
 )
 from mmft_core.data.soundness import inspect
 from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.loading.loaders import evaluation_loader
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
 from mmft_core.registry import NoOptions
 from mmft_retrieval.metrics import build_retrieval_recall

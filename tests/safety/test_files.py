@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmft_core import discover, expansion, runner
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.data import parquet_size
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import read_toml
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
 from tests.faults.garbage import bombs

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from mmft_core import discover, opening
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.inference.predictor import Predictor
-from mmft_core.planning.config import EngineConfig
 from mmft_serve.app import create_app
 from mmft_serve.server import Server, listen
 from mmft_serve.settings import ServeSettings

@@ -20,9 +20,9 @@ from sklearn.datasets import load_digits
 
 from mmft_core import discover, opening
 from mmft_core.cli import main
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch
 from mmft_core.inference.predictor import Predictor
-from mmft_core.planning.config import EngineConfig
 from mmft_serve.app import create_app
 from mmft_serve.command import open_index
 from mmft_serve.server import Server, listen

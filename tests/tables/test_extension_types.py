@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmft_core.data.tables import Table
 from mmft_core.errors import DataError
+from mmft_tables.tables import Table
 from tests.conftest import Finished
 
 COUNT = 24

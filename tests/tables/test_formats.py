@@ -258,7 +258,7 @@ def test_a_table_that_does_not_fit_in_memory_is_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("mmft_core.data.typed_columns._IN_MEMORY", 1000)
+    monkeypatch.setattr("mmft_tables.typed_columns._IN_MEMORY", 1000)
     columns = {
         "text": [f"text number {k}" for k in range(9000)],
         "label": [k % 2 for k in range(9000)],

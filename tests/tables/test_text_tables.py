@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mmft_core.data.tables import Table
 from mmft_core.errors import ConfigError, DataError
+from mmft_tables.tables import Table
 from tests.conftest import Finished
 from tests.tables.tools import Contents, compress, contents, inputs, readers, write
 

@@ -14,10 +14,10 @@ import pandas as pd
 from PIL import Image
 
 from mmft_core import DatasetSpec, Registry, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.splits import together
 from mmft_core.errors import SampleError
-from mmft_core.planning.options import convert
 from mmft_core.specs import ANY_MODALITIES
 from tests.audio.tools import write as write_recording
 

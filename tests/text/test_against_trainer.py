@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core import discover
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import nest
 from mmft_core.contracts import Batch, Task
 from mmft_core.data.splits import Subset
+from mmft_core.engine.device import make_accelerator
+from mmft_core.engine.loop import Engine
+from mmft_core.engine.monitor import choose_monitor
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.parts import build_dataset, build_task
-from mmft_core.planning.resolving import resolve
-from mmft_core.planning.trees import nest
-from mmft_core.training.device import make_accelerator
-from mmft_core.training.engine import Engine
-from mmft_core.training.monitor import choose_monitor
 from tests.engine.toy import Recorder
 
 STEPS = 50

@@ -13,9 +13,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from mmft_core import DatasetSpec, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
-from mmft_core.planning.options import convert
 
 ROWS = [
     {"text": f"The {animal} number {n} eats.", "label": animal, "summary": f"{animal} {n}"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mmft_core.batches.loading import evaluation_loader, outcomes
-from mmft_core.batches.prepared import PreparedSplit
+from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import NoTargets, Processor
 from mmft_core.data.splits import Subset
 from mmft_core.features.computing import Encoder
-from mmft_core.planning.config import EngineConfig
+from mmft_core.loading.loaders import evaluation_loader, outcomes
+from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
 from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
 from mmft_text.tokenizers import train_tokenizer

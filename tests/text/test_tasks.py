@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmft_core.cli import main
-from mmft_core.planning.trees import read_toml
+from mmft_core.config.trees import read_toml
 
 TINY = [
     "--weights=none",

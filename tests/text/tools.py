@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mmft_core import BackboneSpec, discover
-from mmft_core.batches.prepared import seed_everything
+from mmft_core.config.options import convert
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
-from mmft_core.planning.options import convert
+from mmft_core.loading.prepared import seed_everything
 from mmft_core.weights import WeightsRequest
 from mmft_text.backbone import TextBackbone
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from mmft_core.config.trees import dump_toml
 from mmft_core.errors import RunDirectoryError, StopTrainingError
-from mmft_core.planning.trees import dump_toml
 from mmft_core.run_directory import RunDirectory
 from tests.conftest import Finished
 

@@ -14,9 +14,9 @@ import pyarrow.parquet
 import pytest
 
 from mmft_core import DatasetSpec, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError, SampleError
-from mmft_core.planning.options import convert
 from tests.vision.tools import faults, ids, open_dataset, sizes, targets
 
 Row = dict[str, Any]

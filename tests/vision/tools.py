@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core import DatasetSpec, Registry, discover
+from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext, Split
 from mmft_core.errors import SampleError
-from mmft_core.planning.options import convert
 
 
 def open_dataset(name: str, *, training: bool = True, seed: int = 0, **options: Any) -> Dataset:

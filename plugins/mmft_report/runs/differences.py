@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmft_core import numbers
-from mmft_core.planning.trees import flatten
+from mmft_core.config.trees import flatten
 from mmft_report.runs.finding import Run
 
 _PASSED_OVER = ("callbacks", "callback.", "tracking.")

@@ -1,0 +1,146 @@
+"""Which callbacks follow a run.
+
+`callbacks = ["report", "diary"]` names all of them; without it a run has those that are on by
+default. Names with a sign change what is chosen so far: `callbacks = ["+diary", "-report"]`.
+Options stand in a table for each, as `[callback.diary]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmft_core.config.options import convert
+from mmft_core.config.plan import Part
+from mmft_core.config.trees import Tree, merge
+from mmft_core.errors import ConfigError, PluginError
+from mmft_core.registry import Component, NoOptions, Registry
+from mmft_core.specs import CallbackSpec
+
+OLD_TABLE = "tracking"
+"""Until version 0.1 trackers had a table of their own, with their names in `tracking.to`."""
+
+
+def choose_callbacks(tree: Mapping[str, Any], registry: Registry) -> tuple[Part[CallbackSpec], ...]:
+    """The callbacks of a configuration, with their options typed.
+
+    Raises:
+        ConfigError: an option is wrong, or belongs to a callback that is not chosen.
+        UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
+    """
+    names = tree.get("callbacks")
+    names = default_callbacks(registry) if names is None else _checked(names)
+    chosen = {c.qualified: c for c in (registry.get(CallbackSpec, name) for name in names)}
+    given = tree.get("callback", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"'callback' is {given!r}, not a table of settings.")
+    tables: dict[str, Tree] = {}
+    for name, table in given.items():
+        component = registry.get(CallbackSpec, name)
+        if component.qualified not in chosen:
+            raise ConfigError(
+                f"callback.{name} is set, but the run has no callback '{name}'.",
+                hint=f"Add --callback {name}, or leave the setting out.",
+            )
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"callback.{name} is {table!r}, not a table of settings.")
+        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    return tuple(_part(component, tables.get(q, {})) for q, component in chosen.items())
+
+
+def _part(component: Component[CallbackSpec], table: Tree) -> Part[CallbackSpec]:
+    try:
+        options_type = component.options_type()
+    except PluginError:
+        # What nobody asked for must not keep a run from starting; building it will fail as well,
+        # and is reported.
+        if not component.spec.default or table:
+            raise
+        options_type = NoOptions
+    options = convert(table, options_type, f"callback.{component.name}")
+    return Part(component=component, options=options)
+
+
+def default_callbacks(registry: Registry) -> list[str]:
+    """The names of the callbacks that every run has, unless they are left out."""
+    return [c.qualified for c in registry.of(CallbackSpec) if c.spec.default]
+
+
+def lay_over(below: Any, names: Any, registry: Registry) -> list[str]:
+    """The names that a layer of settings comes to.
+
+    Args:
+        below: those of the layers before it; None for the defaults.
+        names: of the layer. With a sign each, they change what is below; else they replace it.
+
+    Raises:
+        ConfigError: they are no names, or only some have a sign.
+        UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
+    """
+    given = _checked(names)
+    signed = [name for name in given if name[:1] in ("+", "-")]
+    if not signed:
+        return given
+    if len(signed) < len(given):
+        raise ConfigError(
+            f"callbacks = {given!r} mixes names with and without a sign.",
+            hint="Name all callbacks, or only changes, as '+NAME' and '-NAME'.",
+        )
+    chosen = default_callbacks(registry) if below is None else _checked(below)
+    for name in signed:
+        wanted = registry.get(CallbackSpec, name[1:])
+        others = [n for n in chosen if registry.get(CallbackSpec, n) != wanted]
+        if name[0] == "-":
+            chosen = others
+        elif len(others) == len(chosen):
+            chosen = [*chosen, name[1:]]
+    return chosen
+
+
+def renew(tree: Tree, registry: Registry) -> Tree:
+    """Replace `[tracking]`, as version 0.1 had it, by callbacks and their tables.
+
+    Such a table holds settings of trackers that are not used as well; these are left out.
+
+    Raises:
+        ConfigError: it is not such a table.
+        UnknownComponentError, AmbiguousNameError: a name in it cannot be resolved.
+    """
+    if OLD_TABLE not in tree:
+        return tree
+    old = tree[OLD_TABLE]
+    if not isinstance(old, Mapping):
+        raise ConfigError(f"'{OLD_TABLE}' is {old!r}, not a table of settings.")
+    tree = {key: value for key, value in tree.items() if key != OLD_TABLE}
+    try:
+        added = [f"+{name}" for name in _checked(old.get("to", []))]
+        if added:
+            tree["callbacks"] = lay_over(tree.get("callbacks"), added, registry)
+    except (ConfigError, PluginError) as error:
+        raise ConfigError(f"{OLD_TABLE}.to: {error.message}", hint=error.hint) from None
+    chosen = {name.rpartition("/")[2] for name in tree.get("callbacks") or ()}
+    tables = {name: table for name, table in old.items() if name != "to" and name in chosen}
+    if tables:
+        tree["callback"] = merge(tables, tree.get("callback", {}))
+    return tree
+
+
+def without_callbacks(tree: Mapping[str, Any]) -> Tree:
+    """The settings of a run for another use of its model, which no callback follows.
+
+    The plugins of its callbacks need not be installed then.
+    """
+    return unfollowed(tree) | {"callbacks": []}
+
+
+def unfollowed(tree: Mapping[str, Any]) -> Tree:
+    """Settings without those that say who follows a run."""
+    return {k: v for k, v in tree.items() if k not in ("callbacks", "callback", OLD_TABLE)}
+
+
+def _checked(names: Any) -> list[str]:
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(f"callbacks = {names!r} is not a list of names.")
+    return list(names)

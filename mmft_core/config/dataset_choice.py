@@ -1,0 +1,104 @@
+"""Which data set a run reads: one by name, the one that opens a path, or the task's default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmft_core.config import compat
+from mmft_core.config.options import option_names
+from mmft_core.config.trees import Tree, merge
+from mmft_core.errors import ConfigError, DataError
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
+from mmft_core.table_folders import form_of
+
+
+def choose_dataset(
+    table: Tree, task: TaskSpec, registry: Registry
+) -> tuple[Component[DatasetSpec], Tree]:
+    """Find the dataset by name, by a path that it opens, or by the task's default.
+
+    Args:
+        table: the settings below `dataset`.
+
+    Returns:
+        The dataset, and its settings with the path as it is opened.
+
+    Raises:
+        ConfigError: none is given, several open the path, or it has no columns and one is named
+            to group by.
+        DataError: there is no such path, or nothing that fits the task opens it.
+        UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
+    """
+    if "name" in table:
+        chosen = registry.get(DatasetSpec, chosen_name(table, "dataset", "--dataset"))
+    elif "path" in table:
+        path = Path(str(table["path"])).expanduser()
+        chosen, table = _opener(path, task, registry), merge(table, {"path": str(path)})
+    elif task.default_dataset is not None:
+        chosen = registry.get(DatasetSpec, task.default_dataset)
+    else:
+        raise ConfigError(
+            f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
+        )
+    _check_columns(chosen, table)
+    return chosen, table
+
+
+def _check_columns(dataset: Component[DatasetSpec], table: Tree) -> None:
+    if "group_column" in table and "group_column" not in option_names(dataset.options_type()):
+        raise ConfigError(
+            f"Dataset '{dataset.name}' has no columns, so there is none to group by.",
+            hint="Leave out --group, or make a table of it, with such a column: "
+            "mmft data split DATASET -o TABLE.csv",
+        )
+
+
+def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[DatasetSpec]:
+    """The one dataset that fits the task and opens this kind of path."""
+    if not path.exists():
+        raise DataError(
+            f"There is no file or folder {path}.",
+            hint="Check the path, or give the name of a dataset: `mmft plugins --kind dataset`.",
+        )
+    form = form_of(path)
+    datasets = [registry.get(DatasetSpec, c.qualified) for c in registry.of(DatasetSpec)]
+    # A table of any columns is for tasks of any modalities; the others have tables of their own.
+    mixed = task.modalities == ANY_MODALITIES
+    fitting = [
+        c
+        for c in datasets
+        if compat.dataset_fits(c.spec, task) and (c.spec.modalities == ANY_MODALITIES) == mixed
+    ]
+    openers = [c for c in fitting if form in c.spec.opens]
+    if len(openers) == 1:
+        return openers[0]
+    if openers:
+        names = ", ".join(c.qualified for c in openers)
+        raise ConfigError(
+            f"Several datasets open {path}: {names}.",
+            hint="Say which: --dataset NAME --set dataset.path=PATH",
+        )
+    readable = sorted({o for c in fitting for o in c.spec.opens})
+    words = ", ".join("a folder" if o == "/" else o for o in readable) or "no path"
+    raise DataError(
+        f"No dataset for task '{task.name}' opens {path}{' (a folder)' if form == '/' else ''}.",
+        hint=f"The task reads {words}.",
+    )
+
+
+def chosen_name(table: Mapping[str, Any], key: str, flag: str) -> str:
+    """The name in a table of settings.
+
+    Raises:
+        ConfigError: there is none; says by which flag it is given.
+    """
+    name = table.get("name")
+    if not isinstance(name, str) or not name:
+        raise ConfigError(
+            f"No {key} was chosen.",
+            hint=f"Give {flag} NAME; `mmft plugins --kind {key}` lists them.",
+        )
+    return name

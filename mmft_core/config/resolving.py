@@ -1,0 +1,267 @@
+"""From a configuration tree and a registry to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from mmft_core.config import compat
+from mmft_core.config.callback_choice import OLD_TABLE, choose_callbacks
+from mmft_core.config.dataset_choice import choose_dataset, chosen_name
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.fold_choice import Folds
+from mmft_core.config.layers import combine
+from mmft_core.config.options import as_written, convert, option_names, renamed
+from mmft_core.config.places import TABLE
+from mmft_core.config.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
+from mmft_core.config.trees import Tree, ensure_text, merge, nest
+from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.registry import Component, Registry
+from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
+
+S = TypeVar("S", bound=Spec)
+
+_ADAPTERS_FASTER = 20
+
+TOP_LEVEL = (
+    "task",
+    "backbone",
+    "dataset",
+    "metrics",
+    "metric",
+    "engine",
+    "optimizer",
+    "schedule",
+    "output",
+    "on_bad_sample",
+    "folds",
+    "fold",
+    "callbacks",
+    "callback",
+)
+
+
+def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
+    """Look up every name, add recommended defaults, type every option, check that all fits.
+
+    Raises:
+        ConfigError: a key or a value is wrong, or something needed is not given.
+        UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
+        IncompatibleError: the parts do not fit together.
+    """
+    _check_keys(tree)
+    ensure_text(tree)
+    tree = combine([tree], registry)
+    task_table = _table(tree, "task")
+    task = registry.get(TaskSpec, chosen_name(task_table, "task", "--task"))
+    backbone_tables = _backbone_tables(tree, registry)
+    backbones = {m: registry.get(BackboneSpec, t["name"]) for m, t in backbone_tables.items()}
+    dataset, dataset_table = choose_dataset(_table(tree, "dataset"), task.spec, registry)
+    metrics = _metrics(tree, task.spec, registry)
+    compat.check(
+        task.spec,
+        {m: c.spec for m, c in backbones.items()},
+        dataset.spec,
+        [part.spec for part in metrics],
+        registry,
+    )
+    specs = [component.spec for component in (*backbones.values(), task, dataset)]
+    advice = merge(*(_advised(spec.defaults) for spec in specs))
+    scratch = merge(*(merge(_advised(spec.defaults), _advised(spec.scratch)) for spec in specs))
+    recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
+    untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
+    return Plan(
+        task=_part(task, advice, task_table),
+        backbones={
+            m: _backbone_part(m, c, advice.get("backbone", {}), backbone_tables[m])
+            for m, c in backbones.items()
+        },
+        dataset=_part(dataset, advice, dataset_table),
+        metrics=metrics,
+        **vars(from_scratch if untrained else recipe),
+        recipe_from_scratch=from_scratch,
+        on_bad_sample=_on_bad_sample(tree),
+        folds=Folds.of(tree),
+        callbacks=choose_callbacks(tree, registry),
+    )
+
+
+def _advised(settings: Mapping[str, Any]) -> Tree:
+    """What a spec recommends, as a tree; a plugin may know settings by former names."""
+    tree = nest(settings)
+    if "engine" in tree:
+        with as_written():  # Who reads it is not the plugin's author.
+            tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")
+    return tree
+
+
+def _recipe(
+    advice: Tree, tree: Mapping[str, Any], modalities: Collection[str], registry: Registry
+) -> Recipe:
+    """How to train, with what is recommended where the user says nothing."""
+    engine = _engine(advice.get("engine", {}), _table(tree, "engine"), modalities)
+    optimizer = registry.get(OptimizerSpec, engine.optimizer)
+    schedule = registry.get(ScheduleSpec, engine.schedule)
+    return Recipe(
+        engine=engine,
+        optimizer=_part(optimizer, advice, _table(tree, "optimizer")),
+        schedule=_part(schedule, advice, _table(tree, "schedule")),
+    )
+
+
+def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfig:
+    """The settings of training, with what is recommended where the user says nothing.
+
+    Adapters learn best at ten times the learning rate that is best for the weights themselves, in
+    short trainings more (Schulman et al., 2025, "LoRA Without Regret"); what is recommended for
+    these is below their best, lest it ruin them.
+    """
+    config = convert(merge(advice, own), EngineConfig, "engine")
+    config.tuning.check(modalities)
+    modes = {config.tuning[modality].mode for modality in modalities}
+    if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
+        return config
+    return replace(config, lr=_ADAPTERS_FASTER * config.lr, head_lr=config.head_lr or config.lr)
+
+
+def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
+    """The configuration of a run with other data.
+
+    Where these are of the same kind as the run's own, they are read with the same options.
+
+    Args:
+        name: of a data set, or a path.
+    """
+    own = _table(tree, "dataset")
+    others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
+    found = resolve(others, registry).dataset.component.qualified
+    if found != own.get("name"):
+        return others
+    return others | {"dataset": merge(own, _table(others, "dataset"))}
+
+
+def _check_keys(tree: Mapping[str, Any]) -> None:
+    for key in tree:
+        # The table of places concerns whoever reads the file.
+        if key not in (*TOP_LEVEL, TABLE, OLD_TABLE):
+            below = option_names(EngineConfig)
+            near = f"engine.{key}" if key in below else key
+            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
+            raise ConfigError(
+                f"There is no setting '{key}'.{did_you_mean(near, known)}",
+                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
+                "as engine.lr and backbone.image_size.",
+            )
+
+
+def _table(tree: Mapping[str, Any], key: str) -> Tree:
+    """A table of the tree; `task = "x"` is short for `task.name = "x"`."""
+    value = tree.get(key, {})
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"'{key}' is {value!r}, not a table of settings.")
+    return dict(value)
+
+
+def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
+    """Give every backbone its whole table: {modality: {name, weights, options}}.
+
+    A table below `backbone` belongs to that modality; plain values beside it are for all backbones
+    that have such an option.
+    """
+    table = _table(tree, "backbone")
+    by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
+    shared = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    if not by_modality:
+        chosen_name({}, "backbone", "--backbone")
+    known: dict[str, frozenset[str]] = {}
+    for modality, own in by_modality.items():
+        name = chosen_name(own, "backbone", f"--backbone {modality}=")
+        component = registry.get(BackboneSpec, name)
+        known[modality] = option_names(component.options_type()) | {"weights"}
+        if component.spec.modality != modality:
+            raise ConfigError(
+                f"Backbone '{component.name}' reads {component.spec.modality}, not {modality}.",
+                hint=f"Write it as {component.spec.modality}={component.name}.",
+            )
+    of_any = frozenset().union(*known.values())
+    for key in shared.keys() - of_any:
+        raise ConfigError(
+            f"There is no option 'backbone.{key}'.{did_you_mean(key, of_any)}",
+            hint=f"Options of backbone: {', '.join(sorted(of_any))}.",
+        )
+    return {
+        m: merge({k: v for k, v in shared.items() if k in known[m]}, own)
+        for m, own in by_modality.items()
+    }
+
+
+def _metrics(
+    tree: Mapping[str, Any], task: TaskSpec, registry: Registry
+) -> tuple[Part[MetricSpec], ...]:
+    """The chosen metrics with their options, which stand in tables below `metric`."""
+    names = tree.get("metrics") or task.default_metrics
+    if isinstance(names, str):
+        names = (names,)
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(f"metrics = {names!r} is not a list of names.")
+    chosen = {m.qualified: m for m in (registry.get(MetricSpec, n) for n in names)}
+    tables: dict[str, Tree] = {}
+    for name, table in _table(tree, "metric").items():
+        component = registry.get(MetricSpec, name)
+        if component.qualified not in chosen:
+            raise ConfigError(
+                f"metric.{name} is set, but the run does not compute '{name}'.",
+                hint=f"Add --metric {name}, or leave the setting out.",
+            )
+        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    return tuple(
+        Part(component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}"))
+        for q, c in chosen.items()
+    )
+
+
+def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, where: str) -> Any:
+    """The typed options. Advice for options that this component lacks is passed over.
+
+    Args:
+        where: dotted prefix of the keys, for messages.
+    """
+    options_type = component.options_type()
+    known = option_names(options_type)
+    with as_written():
+        advice = renamed(advice, options_type, where)
+    advised = {k: v for k, v in advice.items() if k in known}
+    given = renamed({k: v for k, v in table.items() if k != "name"}, options_type, where)
+    return convert(merge(advised, given), options_type, where)
+
+
+def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> Part[S]:
+    own = advice.get(component.kind, {})
+    options = _options(component, own, table, component.kind)
+    return Part(component=component, options=options)
+
+
+def _backbone_part(
+    modality: str, component: Component[BackboneSpec], advice: Mapping[str, Any], table: Tree
+) -> BackbonePart:
+    weights = table.pop("weights", "auto")
+    if not isinstance(weights, str):
+        raise ConfigError(
+            f"backbone.{modality}.weights = {weights!r} is not valid.",
+            hint="Give auto, pretrained, none, or a path.",
+        )
+    # Advice is for whichever backbone has the option: "backbone.image_size".
+    plain = {k: v for k, v in advice.items() if not isinstance(v, Mapping)}
+    own = merge(plain, advice.get(modality, {}))
+    options = _options(component, own, table, f"backbone.{modality}")
+    return BackbonePart(component=component, options=options, weights=weights)
+
+
+def _on_bad_sample(tree: Mapping[str, Any]) -> OnBadSample:
+    value = tree.get("on_bad_sample", "fail")
+    if value not in ("fail", "skip"):
+        raise ConfigError(f"on_bad_sample = {value!r} is not valid: expected 'fail' or 'skip'.")
+    return cast("OnBadSample", value)

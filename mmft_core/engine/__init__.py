@@ -1,0 +1,11 @@
+"""Training a task: the loop and its parts.
+
+loop                                the loop
+state                               task, optimizer, schedule and progress, kept and restored
+optim, device, losses, monitor      what it is made of
+tuning, lora, kept_weights          what is trained, by which adapters, and what of it is kept
+checkpoint                          a training on disk
+parallel                            how several processes hold the task
+sharded_state, sharded_checkpoint   a training of which every process holds a part
+memory, fitting_batch               memory that is not given back; what fits when it ran out
+"""

@@ -1,0 +1,62 @@
+"""The Accelerator of a run: device, precision and processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+
+from mmft_core import cpus
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.distributed import processes
+from mmft_core.errors import ConfigError
+from mmft_core.precision import choose_precision
+
+
+def make_accelerator(
+    config: EngineConfig, *, partial: bool = False, chosen: Mapping[str, str] | None = None
+) -> Accelerator:
+    """Make the Accelerator, which knows device, precision and processes.
+
+    Args:
+        partial: whether a batch may lack whole modalities, so that a backbone is not used.
+        chosen: what `chosen_precision` said when the run was begun, which holds on such a device.
+
+    Raises:
+        ConfigError: the precision is none of the device's, or `accelerate launch` was configured to
+            decide what a run's settings do.
+    """
+    cpus.limit_threads()
+    for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
+            raise ConfigError(
+                f"Accelerate's own configuration asks for {way}, which a run's settings decide.",
+                hint="Leave it out there; --set engine.parallel=fsdp is for shards.",
+            )
+    # Accelerate brings processes without GPUs together only if it is told to use the CPU.
+    alone = processes.several() and not torch.accelerator.is_available()
+    cpu = config.device == "cpu" or alone
+    gradual = config.tuning.changes
+    device = PartialState(cpu=cpu).device
+    precision = choose_precision(config.precision, device)
+    if config.precision == "auto":  # What the main process has measured holds for all of them.
+        precision = processes.from_main(lambda: precision)
+        if chosen is not None and chosen["device"] == device.type:
+            precision = chosen["precision"]
+    # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        rng_types=[],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual or partial)],
+    )
+
+
+def chosen_precision(accelerator: Accelerator) -> dict[str, str]:
+    """On which device, and in which precision by Accelerate's name, a run trains."""
+    return {"device": accelerator.device.type, "precision": accelerator.mixed_precision}

@@ -1,0 +1,157 @@
+"""What is kept of a model, and the base weights that are fetched again where they are not.
+
+A backbone whose base is not kept says so by the digest in its `loaded`: models and checkpoints
+then hold what training adds to it (adapters, the head), and the base is loaded from where it came
+from and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mmft_core.contracts import Backbone, Task
+from mmft_core.engine.lora import is_adapter, is_fresh, without_adapters
+from mmft_core.errors import ConfigError, WeightsError
+from mmft_core.weights import LoadedWeights, WeightsRequest
+
+
+def leave_out(backbone: Backbone, reason: str) -> None:
+    """Decide that a backbone's weights, as they are now, will not be kept with the model.
+
+    Args:
+        reason: the setting that wants it so, for the message.
+
+    Raises:
+        ConfigError: they are random, so nobody could load them again.
+    """
+    loaded = backbone.loaded
+    if loaded.source == "random":
+        raise ConfigError(
+            f"{reason} keeps no base weights, and these are random: nobody could load them again.",
+            hint="Load pretrained ones, or keep the whole model: engine.lora.save = merged.",
+        )
+    path = Path(loaded.source).expanduser()
+    source = str(path.resolve()) if path.exists() else loaded.source
+    backbone.loaded = replace(loaded, source=source, digest=digest(backbone))
+
+
+def fetch_again(loaded: LoadedWeights, modality: str) -> WeightsRequest:
+    """Ask for the very weights that were loaded once."""
+    choice = "pretrained" if loaded.source == "published" else loaded.source
+    return WeightsRequest(choice, modality)
+
+
+def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
+    """Check that a backbone has been given the weights that it once had.
+
+    Raises:
+        WeightsError: they are others.
+    """
+    if digest(backbone) != loaded.digest:
+        raise WeightsError(
+            f"The base weights ({loaded.detail or loaded.source}) have changed since adapters "
+            "or a head were trained on them.",
+            hint="Bring back the weights of then; the model holds only what was added to them.",
+        )
+    backbone.loaded = loaded
+
+
+def digest(backbone: Backbone) -> str:
+    """The SHA-256 of all weights and buffers that were loaded, with adapters around them or not."""
+    total = hashlib.sha256()
+    named = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    tensors = {
+        without_adapters(k): v
+        for k, v in named.items()
+        if not is_adapter(k) and not is_fresh(backbone, k)
+    }
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        total.update(plain.view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
+    """Which keys of the task's state are kept: all but those of base weights left out.
+
+    Args:
+        adapters: whether those of adapters on such weights are kept.
+    """
+    places = {f"backbones.{m}.": task.backbone(m) for m in task.backbones}
+    left_out = {place: backbone for place, backbone in places.items() if backbone.loaded.digest}
+
+    def keep(key: str) -> bool:
+        for place, backbone in left_out.items():
+            if key.startswith(place):
+                own = key.removeprefix(place)
+                return is_fresh(backbone, own) or (adapters and is_adapter(own))
+        return True
+
+    return keep
+
+
+def write(task: Task, path: Path, *, adapters: bool = True) -> None:
+    """Write what is kept of a task's weights as safetensors; see `kept`."""
+    keep = kept(task, adapters=adapters)
+    write_tensors({k: v for k, v in task.state_dict().items() if keep(k)}, path)
+
+
+def read(task: Task, path: Path, *, adapters: bool = True) -> None:
+    """Read what `write` wrote.
+
+    Raises:
+        ValueError: it does not fit the task.
+    """
+    lacking, unknown = read_tensors(task, path)
+    strange = [*filter(kept(task, adapters=adapters), lacking), *unknown]
+    if strange:
+        raise ValueError(f"{path.name} does not fit the task, by '{strange[0]}'")
+
+
+def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a module's state as safetensors.
+
+    A tensor that has several names is written once, and the file's metadata name it. One that is
+    part of a larger memory, as a buffer that is a view is, is written by itself.
+    """
+    names: dict[Any, str] = {}
+    tensors: dict[str, Tensor] = {}
+    others: dict[str, str] = {}
+    for name, tensor in state.items():
+        first = names.setdefault(_place(tensor, name), name)
+        if first != name:
+            others[name] = first
+            continue
+        whole = tensor.is_contiguous() and tensor.nbytes == tensor.untyped_storage().nbytes()
+        own = tensor.detach() if whole else tensor.detach().clone().contiguous()
+        tensors[name] = own.cpu()
+    save_file(tensors, path, metadata=others or None)
+
+
+def read_tensors(module: nn.Module, path: Path) -> tuple[list[str], list[str]]:
+    """Read what `write_tensors` wrote into a module; give the names that are missing and unknown.
+
+    Raises:
+        RuntimeError: a tensor has another shape.
+    """
+    found = module.load_state_dict(load_file(path), strict=False)
+    own, missing = module.state_dict(), set(found.missing_keys)
+    there = {_place(tensor, name) for name, tensor in own.items() if name not in missing}
+    lacking = [name for name in found.missing_keys if _place(own[name], name) not in there]
+    return lacking, found.unexpected_keys
+
+
+def _place(tensor: Tensor, name: str) -> Any:
+    """What all names of one tensor have in common."""
+    if not tensor.numel() or tensor.is_meta:
+        return name
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()

@@ -1,0 +1,329 @@
+"""The training loop: one for every task, on Hugging Face Accelerate.
+
+Read `Engine.fit` first: it is the loop, all of it. All randomness of a step follows from the seed
+and the step's number, so that a training that is resumed from a checkpoint repeats bit by bit what
+an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from mmft_core.config.plan import Recipe
+from mmft_core.contracts import Batch, Metric, Task
+from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart, TrainStep
+from mmft_core.distributed import processes
+from mmft_core.engine import kept_weights
+from mmft_core.engine.lone_values import use_running_statistics
+from mmft_core.engine.losses import Losses
+from mmft_core.engine.monitor import Monitor
+from mmft_core.engine.state import Progress, TrainingState
+from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
+from mmft_core.files import replacing
+from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader, training_loader
+from mmft_core.loading.prepared import PreparedSplit, seed_everything
+from mmft_core.loading.window_choice import choose_windows
+from mmft_core.loading.windows import TrainingKeys
+from mmft_core.metrics_log import log_every
+from mmft_core.precision import Inference
+from mmft_core.signals import StopRequest
+
+Ending = Literal["finished", "early", "interrupted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training ended."""
+
+    ending: Ending
+    progress: Progress
+    total_steps: int
+    best_weights: Path | None
+
+
+class Engine:
+    """Trains one task. `fit` is the loop; what it calls follows in the order of use."""
+
+    def __init__(
+        self,
+        task: Task,
+        train: PreparedSplit,
+        val: PreparedSplit | None,
+        recipe: Recipe,
+        *,
+        metrics: Mapping[str, Metric],
+        monitor: Monitor,
+        accelerator: Accelerator,
+        folder: Path,
+        callback: Callback,
+    ) -> None:
+        """Args:
+        val: chooses the best model; without it the last one is kept.
+        recipe: a plan, or what of it concerns training.
+        metrics: by name.
+        folder: for checkpoints and the best weights.
+        callback: hears what happens.
+        """
+        self.train, self.val, self.config = train, val, recipe.engine
+        config = recipe.engine
+        self.metrics, self.monitor = metrics, monitor
+        self.accelerator, self.folder, self.callback = accelerator, folder, callback
+        self.inference = Inference.of(config.precision, accelerator.device)
+        self.workers = choose_workers(config.workers, processes.count())
+        self.windows = choose_windows(train, task, config)
+        use_running_statistics(task, callback.on_message)
+        self.steps_per_epoch = self.windows.steps_per_epoch
+        self.total_steps = config.steps or config.epochs * self.steps_per_epoch
+        self.state = TrainingState(task, recipe, accelerator, self.total_steps)
+        self.best_weights = folder / "best.safetensors"
+        self._losses = Losses()
+        self._told_undefined = False
+
+    def fit(self, *, resume: bool = False) -> Outcome:
+        """Train to the end, to an early stop, or until a signal asks to stop.
+
+        Args:
+            resume: go on from the newest checkpoint in the folder.
+
+        Raises:
+            NonFiniteLossError: names the step and the samples.
+            SampleError: a sample cannot be read any more.
+            CheckpointError: there is nothing to resume from.
+            StorageError: a checkpoint cannot be written.
+        """
+        state, config, accelerator = self.state, self.config, self.accelerator
+        if resume:
+            for remark in state.restore(self.folder):
+                self.callback.on_message(f"{remark} The one before it is used.")
+        self._announce()
+        progress, device = state.progress, accelerator.device
+        started = time.perf_counter() - progress.seconds
+        with StopRequest() as stop, contextlib.closing(self._batches()) as stream:
+            state.train(self.windows.epoch_of(progress.step))
+            self._evaluate_if_due(stop)  # A training that is resumed may owe an evaluation.
+            while (ending := self._ending(stop)) is None:
+                step = progress.step
+                if step % self.steps_per_epoch == 0:
+                    state.train(self.windows.epoch_of(step))
+                window, shares = self._next_window(stream)
+                total = torch.zeros((), device=device)
+                for number, (batch, share) in enumerate(zip(window, shares, strict=True)):
+                    # Loading may have drawn random numbers here; the model's start anew.
+                    seed_everything(config.seed, step, number, processes.rank())
+                    with state.parallel.no_sync(number + 1 < len(window)):
+                        loss = state.parallel.loss(batch.to(device)) * share
+                        accelerator.backward(loss)
+                    total += loss.detach()
+                self._add_loss(step + 1, total, window)
+                if config.clip_norm is not None:
+                    accelerator.clip_grad_norm_(state.trained.parameters(), config.clip_norm)
+                state.optimizer.step()
+                state.schedule.step()
+                state.optimizer.zero_grad()
+                if state.ema is not None:
+                    state.ema.update_parameters(state.trained)
+                progress.step += 1
+                progress.samples += self.windows.window_size(step)
+                progress.seconds = time.perf_counter() - started
+                evaluated = self._evaluate_if_due(stop)
+                if self._checkpoint_is_due(evaluated):
+                    self._save()
+            self._report_losses()
+        if ending == "interrupted":
+            self._save()
+        else:
+            state.update_eval_model()
+        return Outcome(
+            ending=ending,
+            progress=progress,
+            total_steps=self.total_steps,
+            best_weights=self.best_weights if progress.best is not None else None,
+        )
+
+    def _announce(self) -> None:
+        self.callback.on_train_start(
+            TrainStart(
+                step=self.state.progress.step,
+                total_steps=self.total_steps,
+                steps_per_epoch=self.steps_per_epoch,
+                samples=len(self.train),
+                precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+                device=str(self.accelerator.device),
+            )
+        )
+
+    def _batches(self) -> Generator[Batch]:
+        """The batches of all steps that are left."""
+        keys = TrainingKeys(self.windows, self.state.progress.step, self.total_steps)
+        pin = self.accelerator.device.type == "cuda"
+        return batches(training_loader(self.train, keys, workers=self.workers, pin=pin))
+
+    def _ending(self, stop: StopRequest) -> Ending | None:
+        """Whether and how the training ends here, for all processes alike."""
+        patience, progress = self.config.patience, self.state.progress
+        if processes.any_of(bool(stop)):
+            return "interrupted"
+        if patience is not None and progress.evaluations_since_best >= patience:
+            return "early"
+        return "finished" if progress.step >= self.total_steps else None
+
+    def _next_window(self, stream: Iterator[Batch]) -> tuple[list[Batch], list[float]]:
+        """The batches of a step, and by what each of their losses is multiplied.
+
+        So the sum is the mean over the whole window, over however many passes and processes, of
+        whose gradients the mean is taken.
+        """
+        asked = time.perf_counter()
+        window = [next(stream) for _ in range(self.windows.passes(self.state.progress.step))]
+        self.state.progress.waited += time.perf_counter() - asked
+        weights = [self.state.task.weight(batch) for batch in window]
+        scale = processes.count() / max(1, processes.total(sum(weights)))
+        return window, [weight * scale for weight in weights]
+
+    def _checkpoint_is_due(self, evaluated: bool) -> bool:
+        every, step = self.config.checkpoint_every, self.state.progress.step
+        if every is None:
+            return evaluated and step < self.total_steps
+        return step % every == 0
+
+    def _save(self) -> None:
+        """Write a checkpoint, but none of weights that a loss which is no number has spoilt."""
+        self._report_losses()
+        self.state.save(self.folder)
+
+    # --- losses ---------------------------------------------------------------------------------
+
+    def _add_loss(self, step: int, loss: Tensor, window: Sequence[Batch]) -> None:
+        """Take in a step's loss; on a GPU it is looked at later, for that waits for the GPU."""
+        ids = [sample_id for batch in window for sample_id in batch.ids]
+        self._losses.add(step, loss, ids)
+        every = log_every(self.config.log_every, self.total_steps)
+        if self.accelerator.device.type == "cpu" or len(self._losses) >= every:
+            self._report_losses()
+
+    def _report_losses(self) -> None:
+        """Look at the losses since the last look, which on a GPU waits for it to catch up.
+
+        Raises:
+            NonFiniteLossError: one is NaN or infinite.
+        """
+        if not len(self._losses):
+            return
+        step, loss = self._losses.take()
+        progress = self.state.progress
+        self.callback.on_step(
+            TrainStep(
+                step=step,
+                epoch=self.windows.epoch_of(step - 1) + 1,
+                loss=loss,
+                lr=self.state.current_lr,
+                samples=progress.samples,
+                seconds=progress.seconds,
+                waited=progress.waited,
+            )
+        )
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def _evaluate_if_due(self, stop: StopRequest) -> bool:
+        """Evaluate at the end of an epoch, or as often as is set; say whether that was done.
+
+        A signal that asks to stop interrupts it; a training that is resumed evaluates again.
+        """
+        step = self.state.progress.step
+        every = self.config.eval_every or self.steps_per_epoch
+        boundary = step % every == 0 or step == self.total_steps
+        if self.val is None or not boundary or step <= self.state.progress.evaluated_step:
+            return False
+        with contextlib.suppress(InterruptedEvaluationError):
+            self._evaluate(stop)
+            return True
+        return False
+
+    def _evaluate(self, stop: StopRequest) -> None:
+        """Evaluate on the validation split, and keep the model if it is the best so far.
+
+        Raises:
+            InterruptedEvaluationError: a signal asked to stop.
+        """
+        assert self.val is not None
+        self._report_losses()
+        self.state.update_eval_model()
+        evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
+        progress, value = self.state.progress, evaluation.figure(self.monitor.name)
+        best = self.monitor.better(value, progress.best)
+        progress.evaluated(value, best)
+        if value is None:
+            self._tell_undefined(evaluation.why_undefined(self.monitor.name))
+        if best and processes.is_main():
+            with replacing(self.best_weights) as temporary:
+                kept_weights.write(self.state.eval_model, temporary)
+        epoch = self.windows.epoch_of(progress.step - 1) + 1
+        self.callback.on_evaluation(
+            Evaluated(
+                step=progress.step, epoch=epoch, split="val", evaluation=evaluation, best=best
+            )
+        )
+        self.state.train(self.windows.epoch_of(progress.step))
+
+    def _tell_undefined(self, reason: str) -> None:
+        """Say, once, that the monitored figure cannot choose a model."""
+        if self._told_undefined:
+            return
+        self._told_undefined = True
+        self.callback.on_message(
+            f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
+            "where no evaluation defines it, the last model is kept. Choose another metric with "
+            "--set engine.monitor=NAME."
+        )
+
+    def evaluate(
+        self,
+        data: PreparedSplit,
+        split: str,
+        metrics: Mapping[str, Metric] | None = None,
+        *,
+        examples: int = 0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Evaluation:
+        """Evaluate the model on a split, on all processes, in the precision of its later use.
+
+        Args:
+            metrics: in place of the run's.
+        """
+        done = 0
+
+        def on_batch(samples: int) -> None:
+            nonlocal done
+            done = min(len(data), done + samples * processes.count())
+            self.callback.on_evaluation_progress(split, done, len(data))
+
+        loader = evaluation_loader(
+            data,
+            self.config.batch_size,
+            workers=self.workers if len(data) > self.config.batch_size else 0,
+            pin=self.accelerator.device.type == "cuda",
+            rank=processes.rank(),
+            world=processes.count(),
+            compares=self.state.eval_model.compares,
+            in_order=False,
+            batch_total=self.config.batch_total,
+        )
+        return evaluate(
+            self.state.eval_model,
+            loader,
+            self.metrics if metrics is None else metrics,
+            self.inference,
+            examples=examples,
+            on_batch=on_batch,
+            stop=stop,
+        )

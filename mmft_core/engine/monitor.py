@@ -1,0 +1,42 @@
+"""The figure by which the best model of a training is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmft_core.config.plan import Plan
+from mmft_core.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """The monitored figure, and its direction."""
+
+    name: str
+    higher_is_better: bool
+
+    def better(self, value: float | None, best: float | None) -> bool:
+        """Whether a value beats the best so far; one that is undefined (None) never does."""
+        if value is None:
+            return False
+        return best is None or (value > best if self.higher_is_better else value < best)
+
+
+def choose_monitor(plan: Plan) -> Monitor:
+    """The monitored figure of a plan, whose metric must be among those of the run.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    name = plan.monitor
+    metric = name.partition("/")[0]
+    if metric == "loss":
+        return Monitor(name=name, higher_is_better=False)
+    for part in plan.metrics:
+        if part.component.name == metric:
+            return Monitor(name=name, higher_is_better=part.spec.higher_is_better)
+    names = ["loss", *(part.component.name for part in plan.metrics)]
+    raise ConfigError(
+        f"engine.monitor = '{name}' is none of the run's metrics.{did_you_mean(metric, names)}",
+        hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
+    )

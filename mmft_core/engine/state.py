@@ -1,0 +1,203 @@
+"""Everything that training changes, together: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from mmft_core.config.plan import Recipe
+from mmft_core.contracts import Task
+from mmft_core.distributed import processes
+from mmft_core.engine import checkpoint, kept_weights, sharded_state, tuning
+from mmft_core.engine.optim import build_optimizer, build_schedule
+from mmft_core.engine.parallel import make_parallel
+from mmft_core.errors import CheckpointError, first_line
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: optimizer steps done.
+        samples: seen so far.
+        seconds: taken so far, over all its sessions.
+        waited: of these, waiting for data.
+        evaluated_step: the step of the last evaluation.
+        best: the monitored figure of the best evaluation.
+    """
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    evaluated_step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    evaluations_since_best: int = 0
+
+    def evaluated(self, value: float | None, best: bool) -> None:
+        """Take in what an evaluation found; one without a value (None) is neither better nor
+        worse than others."""
+        self.evaluated_step = self.step
+        if value is None:
+            return
+        self.evaluations_since_best = 0 if best else self.evaluations_since_best + 1
+        if best:
+            self.best, self.best_step = value, self.step
+
+
+class TrainingState:
+    """Task, optimizer, schedule, average and progress of one training.
+
+    Attributes:
+        task: as it is evaluated and kept.
+        parallel: how it is trained, on however many processes.
+        trained: holds the parameters that training changes; the task itself, unless it is sharded.
+        optimizer: as Accelerate wraps it.
+    """
+
+    def __init__(
+        self, task: Task, recipe: Recipe, accelerator: Accelerator, total_steps: int
+    ) -> None:
+        config = recipe.engine
+        self.accelerator, self.progress = accelerator, Progress()
+        self.tunings = config.tuning
+        self.task = task.to(accelerator.device)
+        self.parallel = make_parallel(task, config, accelerator)
+        self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
+        self.trained = self.parallel.trained
+        # A copy of the task, so made before Accelerate wraps its forward pass.
+        self.ema = AveragedModel(self.trained, avg_fn=_average(config.ema)) if config.ema else None
+        if not self.tunings.changes:
+            tuning.apply(self.trained, self.tunings, 0)  # DDP looks at it when it wraps the task.
+        self.parallel.wrap(self.ema)
+        self.raw_optimizer = build_optimizer(self.trained, recipe)
+        # A group may have a peak of its own, so what became of `engine.lr` is told by the share.
+        self.lr, self._peak = config.lr, float(self.raw_optimizer.param_groups[0]["lr"])
+        self.schedule = build_schedule(self.raw_optimizer, recipe, total_steps)
+        self.optimizer = accelerator.prepare(self.raw_optimizer)
+
+    @property
+    def eval_model(self) -> Task:
+        """The task that is evaluated and kept: the averaged one where there is one."""
+        if self.ema is None or self.trained is not self.task:
+            return self.task
+        assert isinstance(self.ema.module, Task)
+        return self.ema.module
+
+    @property
+    def current_lr(self) -> float:
+        """What has become of `engine.lr`; groups of parameters may have rates of their own."""
+        return self.lr * float(self.raw_optimizer.param_groups[0]["lr"]) / self._peak
+
+    def update_eval_model(self) -> None:
+        """Bring what was trained so far into the model that is evaluated."""
+        self.parallel.update_eval_model(self.trained if self.ema is None else self.ema.module)
+
+    def train(self, epoch: int) -> None:
+        """Put the task in training mode, with the layers that the epoch trains."""
+        self.parallel.offload()
+        self.trained.train()
+        tuning.apply(self.trained, self.tunings, epoch)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self.in_shards:
+            sharded_state.save(self, folder)
+            return
+        if not processes.is_main():
+            return
+        scaler = self.accelerator.scaler
+        state = {
+            "progress": asdict(self.progress),
+            "task": _kept(self.task, kept_weights.kept(self.task)),
+            "optimizer": self.raw_optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": self._ema_state(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        checkpoint.save(folder, self.progress.step, state)
+
+    def _ema_state(self) -> dict[str, Tensor] | None:
+        return None if self.ema is None else _kept(self.ema, self._kept_by_ema)
+
+    def _kept_by_ema(self, key: str) -> bool:
+        return kept_weights.kept(self.task)(key.removeprefix("module."))
+
+    def restore(self, folder: Path) -> list[str]:
+        """Go back to the newest sound checkpoint; return remarks about damaged ones.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        if self.in_shards:
+            progress, remarks = sharded_state.restore(self, folder)
+            self.progress = Progress(**progress)
+            return remarks
+        state, remarks = checkpoint.load_latest(folder)
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise CheckpointError(
+                f"The checkpoint in {folder} is of another run: {first_line(error)}."
+            ) from error
+        return remarks
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Take over what a checkpoint holds."""
+        self.progress = Progress(**state["progress"])
+        _load(self.task, state["task"], kept_weights.kept(self.task))
+        self.raw_optimizer.load_state_dict(state["optimizer"])
+        _match_memory_format(self.raw_optimizer)
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None:
+            _load(self.ema, state["ema"], self._kept_by_ema)
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def _kept(module: nn.Module, keep: Callable[[str], bool]) -> dict[str, Tensor]:
+    return {key: value for key, value in module.state_dict().items() if keep(key)}
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], keep: Callable[[str], bool]) -> None:
+    """Raises:
+    CheckpointError: the state is of another model.
+    """
+    result = module.load_state_dict(state, strict=False)
+    strange = [*filter(keep, result.missing_keys), *result.unexpected_keys]
+    if strange:
+        raise CheckpointError(f"The checkpoint is of another model: '{strange[0]}' differs.")
+
+
+def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the optimizer's tensors out in memory like their parameters (channels last).
+
+    Fused optimizers walk through both in the order of memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Average with a decay that starts low, so that the first random weights are soon forgotten."""
+
+    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        n = int(count)
+        return averaged.lerp(current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return average

@@ -1,0 +1,177 @@
+"""Samples as networks take them: prepared one by one, put together into batches.
+
+How a sample is augmented follows from (seed, epoch, index), so no generator has a state to be kept.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mmft_core.contracts import (
+    Batch,
+    JointPreparation,
+    Processor,
+    Sample,
+    Split,
+    TargetCodec,
+    Tensors,
+)
+from mmft_core.errors import SampleError
+from mmft_core.loading.lengths import measure
+from mmft_core.loading.windows import Key
+from mmft_core.memory_errors import out_of_memory
+
+UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
+"""What decoders raise on bytes that they cannot decode (PIL: SyntaxError too)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSample:
+    inputs: dict[str, Tensors]
+    target: Any
+    id: str
+
+
+class Loaded(NamedTuple):
+    """What became of one batch's samples.
+
+    Attributes:
+        batch: of those that could be read, None if there are none.
+        results: for each sample in order its id, or what is wrong with it.
+    """
+
+    batch: Batch | None
+    results: list[str | SampleError]
+
+
+class PreparedSplit(Dataset[PreparedSample | SampleError]):
+    """A split with its preprocessing, as worker processes see it.
+
+    An unusable sample comes back as the error itself, for torch passes exceptions of worker
+    processes on as text only.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        processors: Mapping[str, Processor],
+        codec: TargetCodec,
+        *,
+        train: bool,
+        seed: int = 0,
+    ) -> None:
+        self.split = split
+        self.processors = dict(processors)
+        self.codec = codec if train else codec.for_judging()
+        self.train = train
+        self.seed = seed
+
+    @cached_property
+    def sizes(self) -> Sequence[float] | None:
+        """The samples' sizes, asked for once: a split may have to look at every file for them."""
+        return self.split.sizes()
+
+    @cached_property
+    def lengths(self) -> Sequence[float] | None:
+        """How long samples are when they are prepared, measured once."""
+        return measure(self.split, self.processors, self.codec)
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, key: Key) -> PreparedSample | SampleError:
+        epoch, index = key
+        if self.train:
+            seed_processors(self.seed, epoch, index)
+        try:
+            sample = self.split[index]
+            if isinstance(self.codec, JointPreparation):
+                return PreparedSample(*self._together(sample, self.codec), sample.id)
+            return PreparedSample(self._inputs(sample), self._target(sample), sample.id)
+        except SampleError as error:
+            return error
+
+    def _together(self, sample: Sample, codec: JointPreparation) -> tuple[dict[str, Tensors], Any]:
+        held = {m: raw for m in self.processors if (raw := sample.inputs[m]) is not None}
+        try:
+            inputs, target = codec.prepare(held, sample.target, train=self.train)
+        except UNDECODABLE as error:
+            if out_of_memory(error):
+                raise
+            raise SampleError(sample.id, f"cannot be prepared: {error}") from None
+        return dict(inputs), target
+
+    def _inputs(self, sample: Sample) -> dict[str, Tensors]:
+        try:
+            return {
+                modality: processor.prepare(raw, train=self.train)
+                for modality, processor in self.processors.items()
+                if (raw := sample.inputs[modality]) is not None
+            }
+        except UNDECODABLE as error:
+            if out_of_memory(error):
+                raise
+            raise SampleError(sample.id, f"cannot be decoded: {error}") from None
+
+    def _target(self, sample: Sample) -> Any:
+        if sample.target is None:
+            return None
+        try:
+            return self.codec.encode(sample.target)
+        except ValueError as error:
+            raise SampleError(sample.id, str(error)) from None
+
+    def collate(self, results: Sequence[PreparedSample | SampleError]) -> Loaded:
+        samples = [r for r in results if isinstance(r, PreparedSample)]
+        told = [r.id if isinstance(r, PreparedSample) else r for r in results]
+        return Loaded(self._batch(samples) if samples else None, told)
+
+    def _batch(self, samples: Sequence[PreparedSample]) -> Batch:
+        targets = [s.target for s in samples]
+        inputs: dict[str, Tensors] = {}
+        present: Tensors = {}
+        for modality, processor in self.processors.items():
+            there = [s.inputs[modality] for s in samples if modality in s.inputs]
+            if there:
+                inputs[modality] = processor.collate(there)
+            if len(there) < len(samples):
+                present[modality] = torch.tensor([modality in s.inputs for s in samples])
+        return Batch(
+            inputs=inputs,
+            targets=None if any(t is None for t in targets) else self.codec.collate(targets),
+            ids=[s.id for s in samples],
+            present=present,
+        )
+
+
+def seed_everything(*parts: int) -> None:
+    """Seed torch on all devices, numpy and Python from a tuple of numbers."""
+    seed = seed_processors(*parts)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+
+
+def seed_processors(*parts: int) -> int:
+    """Seed what draws numbers on the CPU: torch there, numpy and Python.
+
+    `torch.manual_seed` also notes the seed, with a stack trace, for every kind of device that is
+    not in use, which takes milliseconds.
+
+    Returns:
+        torch's seed.
+    """
+    words = np.random.SeedSequence(parts).generate_state(2)
+    seed = int(words[0])
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(int(words[1]))
+    random.seed(seed)
+    return seed

@@ -1,0 +1,173 @@
+"""Tables (CSV, TSV, JSON, Parquet, Excel) as all data sets read them: columns of one type each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mmft_core.data.table_files import SUFFIXES
+from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
+from mmft_core.files import suffix_of
+from mmft_core.table_folders import is_table_folder
+from mmft_tables.delimited import read_delimited
+from mmft_tables.headers import Read, column_name
+from mmft_tables.json_rows import read_json
+from mmft_tables.parquet import read_parquet
+from mmft_tables.row_ids import RowIds as RowIds
+from mmft_tables.saved_tables import SPLIT as SPLIT
+from mmft_tables.saved_tables import read_folder
+from mmft_tables.separators import given_separator
+from mmft_tables.table_options import TableOptions
+from mmft_tables.workbooks import read_workbook
+
+
+class Table:
+    """A table, read as a whole; a large one is memory-mapped.
+
+    Attributes:
+        path: of its file or folder.
+        folder: that paths in its cells are relative to.
+        columns: their names.
+        row_id: what messages call a row, by its index. Rows count from 1 below the header, blank
+            ones too; of JSON Lines by lines.
+        notes: how the file was understood, where that does not go without saying.
+        warnings: what is doubtful about it, as whole sentences.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        separator: str | None = None,
+        sheet: str | None = None,
+        quoted: bool = True,
+    ) -> None:
+        """Args:
+            separator: of the cells of a text; None to find it.
+            sheet: of a workbook; None for its first.
+            quoted: whether quotation marks may enclose the cells of a text.
+
+        Raises:
+            DataError: there is no such file, it is no table, it is damaged, or it has no rows.
+            ConfigError: there is no such separator.
+        """
+        self.path = path
+        read = _read(path, separator, sheet, quoted=quoted)
+        self.folder = read.folder or path.parent
+        self._columns, self._source = read.named(str(path)), read.source
+        self._places = {id(column): place for place, column in enumerate(read.columns)}
+        self.columns: tuple[str, ...] = tuple(self._columns)
+        self._length = len(read.columns[0]) if read.columns else 0
+        if not self._length:
+            raise DataError(f"The table {path} has no rows.")
+        if not self.columns:
+            raise DataError(
+                f"No column of the table {path} has a name.", hint="Put a header above the rows."
+            )
+        self.row_id = read.row_id or RowIds(path.name, read.numbers)
+        self.notes, self.warnings = tuple(read.notes), tuple(read.warnings)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def cell(self, index: int, column: str) -> Any:
+        return self._columns[column][index].as_py()
+
+    def arrow(self, name: str) -> pa.ChunkedArray:
+        """A column as Arrow has it."""
+        return self._columns[name]
+
+    def mapped(self, name: str) -> Any:
+        """A table of one column, which pickles as the place of its file if it is memory-mapped."""
+        place = self._places[id(self._columns[name])]
+        if self._source is None or place >= len(self._source.column_names):
+            return pa.table({name: self._columns[name]})
+        return self._source.select([self._source.column_names[place]])
+
+    @property
+    def metadata(self) -> Any:
+        """What its file says of its columns, beside their types."""
+        return None if self._source is None else self._source.schema.metadata
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of a column."""
+        return self._columns[name].to_pylist()  # type: ignore[no-any-return]
+
+    def find_column(
+        self, given: str | None, option: str, names: Sequence[str], *, needed: bool = True
+    ) -> str | None:
+        """The column that the user gave, or else the first with one of the usual names.
+
+        Args:
+            needed: whether a given one has to be there.
+
+        Raises:
+            DataError: the given one is needed, and absent.
+        """
+        if given is not None:
+            given = column_name(given)
+            if given not in self.columns:
+                if not needed:
+                    return None
+                raise DataError(
+                    f"The table {self.path} has no column '{given}'."
+                    f"{did_you_mean(given, self.columns)}",
+                    hint=f"Its columns are: {', '.join(self.columns)}. Set dataset.{option}.",
+                )
+            return given
+        by_lower = {column.lower(): column for column in reversed(self.columns)}
+        return next((by_lower[name] for name in names if name in by_lower), None)
+
+    def missing_column(self, what: str, option: str) -> DataError:
+        """The error of a table that has no column that is clearly what is needed."""
+        return DataError(
+            f"The table {self.path} has no column that is clearly the {what}.",
+            hint=f"Say which with --set dataset.{option}=NAME; "
+            f"its columns are: {', '.join(self.columns)}."
+            + "".join(f" {w}" for w in self.warnings),
+        )
+
+
+def open_table(options: TableOptions, dataset: str) -> Table:
+    """The table that a data set's options name.
+
+    Args:
+        dataset: its name, for messages.
+
+    Raises:
+        DataError: none is named, or it cannot be read.
+    """
+    if not options.path:
+        raise DataError(f"The dataset {dataset} needs a table.", hint="Give --dataset PATH.")
+    path = Path(options.path).expanduser()
+    return Table(path, separator=options.separator, sheet=options.sheet)
+
+
+def _read(path: Path, separator: str | None, sheet: str | None, *, quoted: bool) -> Read:
+    if is_table_folder(path):
+        return read_folder(path)
+    if not path.is_file():
+        raise DataError(f"There is no table {path}.", hint="Check the path.")
+    form = suffix_of(path)
+    if form not in SUFFIXES:
+        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(SUFFIXES)}.")
+    if path.stat().st_size == 0:
+        raise DataError(f"The table {path} is empty.")
+    separator = None if separator is None else given_separator(separator)
+    try:
+        if form == ".parquet":
+            return read_parquet(path)
+        if form == ".xlsx":
+            return read_workbook(path, sheet)
+        if form.startswith(".json"):
+            return read_json(path)
+        return read_delimited(path, separator, quoted=quoted)
+    except MmftError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"The table {path} cannot be read: {first_line(error)}.", hint="Mend the file."
+        ) from None
