@@ -6,7 +6,7 @@ import html
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -61,7 +61,7 @@ class Run:
         """
         from mmft_core import opening
 
-        self.path = opening.place(Path(path))
+        self.path = opening.place(as_path(path, "path"))
         self._directory = RunDirectory(self.path)
         self._export = opening.find_export(self.path) is not None
         self.settings: Mapping[str, Any] = self._directory.open()
@@ -136,6 +136,8 @@ class Run:
         """
         if on_error not in ("raise", "keep"):
             raise ConfigError(f"on_error is {on_error!r}.", hint='Give "raise" or "keep".')
+        if not isinstance(top_k, int) or top_k < 1:
+            raise ConfigError(f"top_k is {top_k!r}.", hint="Give a whole number from 1 on.")
         nested = self._settings(settings, "task", "dataset", "engine")
         predictions = list(self._predictions(inputs, top_k, split, batch_size, nested))
         failed = [f"{p.source} ({p.error})" for p in predictions if p.record is None]
@@ -154,7 +156,7 @@ class Run:
         dataset: str | os.PathLike[str] | Data | None = None,
         *,
         split: str | None = None,
-        metrics: Sequence[str] = (),
+        metrics: str | Sequence[str] = (),
         batch_size: int | None = None,
         on_bad_sample: str | None = None,
         progress: bool = True,
@@ -185,7 +187,7 @@ class Run:
                 display,
                 dataset=None if dataset is None else place_of(dataset),
                 split=split,
-                metrics=metrics,
+                metrics=names_of(metrics),
                 batch_size=batch_size,
                 on_bad_sample=on_bad_sample,
                 settings=self._settings(settings, "task", "dataset", "engine"),
@@ -245,6 +247,8 @@ class Run:
         self, inputs: Any, top_k: int, split: str, batch_size: int, settings: dict[str, Any]
     ) -> Any:
         predictor = self._predictor(batch_size, settings)
+        if isinstance(inputs, Mapping) and is_table([inputs]):
+            inputs = [inputs]  # A single row.
         if is_table(inputs):
             from mmft.display import quiet_or_shown
             from mmft_core.inference.finished import samples_of
@@ -254,8 +258,7 @@ class Run:
                     self.path, place_of(inputs), split, discover(), settings, display.on_message
                 )
             return predictor.predict_split(chosen, top_k)
-        several = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
-        return self._inputs(predictor, inputs if several else [inputs], top_k)
+        return self._inputs(predictor, _several(inputs), top_k)
 
     def _inputs(self, predictor: Predictor, inputs: Sequence[Any], top_k: int) -> list[Prediction]:
         """Predict inputs of the one modality that the model reads."""
@@ -320,6 +323,30 @@ class Run:
         from mmft.display import metrics_table
 
         return metrics_table(self.metrics) + f"<p><code>{html.escape(str(self.path))}</code></p>"
+
+
+def _several(inputs: Any) -> list[Any]:
+    """Inputs as a list: of a pandas Series or an array of texts its items, and of one input it."""
+    if isinstance(inputs, Sequence | Iterator | set) and not isinstance(inputs, str | bytes):
+        return list(inputs)
+    if getattr(inputs, "ndim", None) == 1 and hasattr(inputs, "tolist"):
+        items = inputs.tolist()
+        return list(items) if all(isinstance(one, str) for one in items) else [inputs]
+    return [inputs]
+
+
+def as_path(path: Any, what: str) -> Path:
+    """Raises:
+    ConfigError: it is not a path.
+    """
+    if isinstance(path, str | os.PathLike):
+        return Path(path)
+    raise ConfigError(f"{what} is {path!r}, not a path.", hint='Give a path: "runs/flowers".')
+
+
+def names_of(given: Any) -> tuple[Any, ...]:
+    """A single name, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def load(path: str | os.PathLike[str]) -> Run:

@@ -70,6 +70,8 @@ def _splits(data: Data) -> dict[str, Data] | None:
     """
     if not isinstance(data, Mapping):
         return None
+    if not data:
+        raise DataError("The data have no rows.")
     for name in data:
         if str(name).lower() not in SPLIT_NAMES:
             raise DataError(
@@ -86,9 +88,16 @@ def _table(data: Data) -> Any:
     Raises:
         DataError: they are something else, or hold what no table can.
     """
+    if (_is_frame(data) or _is_hub(data, "Dataset")) and len(data) == 0:
+        raise DataError("The data have no rows.")
     if _is_hub(data, "Dataset"):
         return data
     if _is_frame(data):
+        twice = list(data.columns[data.columns.duplicated()])
+        if twice:
+            raise DataError(
+                f"The DataFrame has several columns named {twice[0]!r}.", hint="Rename one of them."
+            )
         strange = [name for name in data.columns if not isinstance(name, str)]
         if strange:
             raise DataError(
@@ -99,8 +108,16 @@ def _table(data: Data) -> Any:
     if is_table(data):
         names = dict.fromkeys(name for row in data for name in row)
         return _from_columns({name: [row.get(name) for row in data] for name in names})
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        for number, row in enumerate(data):
+            if not isinstance(row, Mapping):
+                raise DataError(
+                    f"Item {number} of the data is of type {type(row).__name__}.",
+                    hint="Give a list of dictionaries, one for each row.",
+                )
+        raise DataError("The data have no rows.")
     raise DataError(
-        f"A {type(data).__name__} was given as data.",
+        f"Data of type {type(data).__name__} were given.",
         hint="Give a path, the name of a data set, a pandas DataFrame, a datasets.Dataset or a "
         "list of dictionaries.",
     )
@@ -128,7 +145,8 @@ def _from_columns(columns: Mapping[str, list[Any]]) -> Any:
             arrays[str(name)] = pa.array(_absolute([_cell(cell) for cell in cells]))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(
-                f"Column {name!r} cannot be written to a table: {first_line(error)}.",
+                f"Column {name!r} cannot be written to a table: "
+                f"{_mixture(cells) or first_line(error)}.",
                 hint="The cells of a column must be of one type: text, numbers, dates, lists, "
                 "PIL images, paths or bytes.",
             ) from None
@@ -154,6 +172,18 @@ def as_file(value: Any) -> Any:
             hint='Give {"array": samples of shape (T,) or (T, channels), "sampling_rate": rate}.',
         ) from None
     return content.getvalue()
+
+
+def _mixture(cells: Sequence[Any]) -> str:
+    """Which rows hold cells of different types; "" if none do."""
+    first: dict[str, int] = {}
+    for row, cell in enumerate(cells):
+        if cell is not None:
+            first.setdefault(type(cell).__name__, row)
+    if len(first) < 2:
+        return ""
+    (one, row), (other, another) = list(first.items())[:2]
+    return f"row {row} holds {one} and row {another} holds {other}"
 
 
 def _cell(cell: Any) -> Any:

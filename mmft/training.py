@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmft.finished import Report, Run
+from mmft.finished import Report, Run, as_path, names_of
 from mmft.tables import Data, place_of
 from mmft_core.config.given import refuse_idle, settings_of, take_output
 from mmft_core.config.options import as_written
@@ -51,7 +51,7 @@ def run(
     task: str | None = None,
     backbone: str | Mapping[str, str] | None = None,
     dataset: str | os.PathLike[str] | Data | None = None,
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     weights: str | Mapping[str, str] | None = None,
     tune: str | None = None,
     epochs: int | None = None,
@@ -62,7 +62,7 @@ def run(
     on_bad_sample: Literal["fail", "skip"] | None = None,
     config: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
-    callbacks: Sequence[Callback | str] = (),
+    callbacks: str | Sequence[Callback | str] = (),
     progress: bool = True,
     **settings: Any,
 ) -> Run | CrossValidation:
@@ -89,7 +89,7 @@ def run(
         output: the run directory; by default runs/TASK-BACKBONE-TIME.
         callbacks: objects that follow the run, or names of callbacks that plugins offer.
         progress: whether to show a progress display.
-        settings: any other setting, as a table or by its dotted key: `engine={"warmup_steps": 10}`,
+        settings: any other setting, as a table or by its dotted key: `engine={"warmup": 0.1}`,
             `**{"backbone.image_size": 128}`. `mmft run --dry-run` lists all of them.
 
     Returns:
@@ -99,7 +99,7 @@ def run(
         MmftError: something that the user can mend; see its subclasses.
         KeyboardInterrupt: it was interrupted; a checkpoint is written, and `resume` goes on.
     """
-    registry = discover()
+    registry, callbacks = discover(), _callbacks(callbacks)
     given: dict[str, Any] = {
         "task": task,
         "dataset": None if dataset is None else place_of(dataset),
@@ -110,14 +110,14 @@ def run(
         "seed": seed,
         "folds": folds,
         "on_bad_sample": on_bad_sample,
-        "config": None if config is None else Path(config),
+        "config": None if config is None else as_path(config, "config"),
         "backbone": _choices(backbone),
         "weights": _choices(weights),
-        "metric": tuple(metrics),
+        "metric": names_of(metrics),
         "callback": tuple(name for name in callbacks if isinstance(name, str)),
     }
-    tree = settings_of(given, nest(settings), registry, warnings.warn)
-    path = take_output(tree, None if output is None else Path(output))
+    tree = settings_of(_plain(given), nest(_plain(settings)), registry, warnings.warn)
+    path = take_output(tree, None if output is None else as_path(output, "output"))
     plan = resolve(tree, registry)
     refuse_idle(nest(settings), plan)
     names = [part.component.name for part in plan.backbones.values()]
@@ -145,11 +145,11 @@ def resume(
         CheckpointError: all checkpoints are damaged.
         DataError: the data have changed.
     """
-    registry = discover()
-    tree = resumed_tree(Path(path), nest(settings), registry, warnings.warn)
+    registry, path = discover(), as_path(path, "path")
+    tree = resumed_tree(path, nest(settings), registry, warnings.warn)
     with as_written():
         plan = resolve(tree, registry)
-    return _train(plan, registry, Path(path), callbacks, progress=progress, resume=True)
+    return _train(plan, registry, path, _callbacks(callbacks), progress=progress, resume=True)
 
 
 def _train(
@@ -189,6 +189,22 @@ def _interrupted(path: Path) -> KeyboardInterrupt:
     return KeyboardInterrupt(
         f"The run was interrupted; a checkpoint is written. Go on with mmft.resume({str(path)!r})."
     )
+
+
+def _callbacks(given: Any) -> tuple[Any, ...]:
+    """Raises:
+    ConfigError: this is not a sequence of callbacks.
+    """
+    if isinstance(given, str | Sequence):
+        return names_of(given)
+    raise ConfigError(f"callbacks is {given!r}.", hint="Give a list: callbacks=[...].")
+
+
+def _plain(settings: Any) -> Any:
+    """Settings with plain numbers in place of NumPy's."""
+    if isinstance(settings, Mapping):
+        return {key: _plain(value) for key, value in settings.items()}
+    return settings.item() if hasattr(settings, "item") else settings
 
 
 def _choices(given: str | Mapping[str, str] | None) -> tuple[str, ...]:

@@ -22,10 +22,27 @@ from mmft_core.contracts.callbacks import (
 )
 from mmft_core.contracts.data import Dataset
 from mmft_core.distributed import processes
-from mmft_core.errors import MmftError, PluginError, StopTrainingError, StorageError
+from mmft_core.errors import ConfigError, MmftError, PluginError, StopTrainingError, StorageError
 from mmft_core.files import json_text, storage_errors, write_text
 from mmft_core.metrics_log import log_every, read_metrics
 from mmft_core.plugin_errors import told
+
+
+def _check_callback(given: Any) -> None:
+    """Raises:
+    ConfigError: this is not a callback; says what is the matter.
+    """
+    if isinstance(given, Callback):
+        return
+    if isinstance(given, type) and issubclass(given, Callback):
+        raise ConfigError(
+            f"The callback {given.__name__} is a class.",
+            hint=f"Give an object: {given.__name__}().",
+        )
+    raise ConfigError(
+        f"{given!r} is not a callback.",
+        hint="Give objects of subclasses of mmft_core.contracts.Callback.",
+    )
 
 
 class Callbacks(Callback):
@@ -40,6 +57,8 @@ class Callbacks(Callback):
         given: called before those of the plan, which may take their time.
         """
         self.plan, self.directory, self.given = plan, directory, tuple(given)
+        for callback in self.given:
+            _check_callback(callback)
         self._callbacks: list[tuple[str, Callback]] = []
         self._ending: Ending = "interrupted"
 

@@ -42,7 +42,8 @@ class MmftError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        between = "\n" if "\n" in self.message else " "
+        return f"{self.message}{between}{self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback, which would help nobody."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -69,7 +70,10 @@ def _options(component: Component[Spec], table: str, width: int) -> Iterator[str
     if not options:
         yield "no options"
         return
-    yield f"options, for example --set {table}{options[0].name}={_plain(options[0].default)}"
+    default = options[0].default
+    # As a shell takes it: a list without blanks.
+    value = json.dumps(default, separators=(",", ":")) if _is_list(default) else _plain(default)
+    yield f"options, for example --set {table}{options[0].name}={value}"
     for option in options:
         yield from _option(option, width)
 
@@ -96,9 +100,13 @@ def _status(component: Component[Spec]) -> Styled:
     return styled(f"needs packages: pip install '{extras}'", fg="yellow")
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
 def _plain(value: Any) -> str:
     """A value as it is written in a sentence, and after `--set KEY=`."""
-    if isinstance(value, list | tuple):
+    if _is_list(value):
         return ", ".join(map(_plain, value))
     if isinstance(value, bool):
         return str(value).lower()

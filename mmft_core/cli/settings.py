@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mmft_core.cli.terminal import echo
+from mmft_core.cli.terminal import say
 from mmft_core.config.given import settings_of
 from mmft_core.config.trees import Tree, flatten, parse_set
 from mmft_core.errors import ConfigError
@@ -120,7 +120,7 @@ def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
 
 def notice(text: str) -> None:
     """Tell of a setting that has another name now."""
-    echo(text, err=True)
+    say(text)
 
 
 def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:

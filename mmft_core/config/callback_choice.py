@@ -13,7 +13,7 @@ from typing import Any
 from mmft_core.config.options import convert
 from mmft_core.config.plan import Part
 from mmft_core.config.trees import Tree, merge
-from mmft_core.errors import ConfigError, PluginError
+from mmft_core.errors import ConfigError, PluginError, did_you_mean
 from mmft_core.registry import Component, NoOptions, Registry
 from mmft_core.specs import CallbackSpec
 
@@ -119,6 +119,12 @@ def renew(tree: Tree, registry: Registry) -> Tree:
     except (ConfigError, PluginError) as error:
         raise ConfigError(f"{OLD_TABLE}.to: {error.message}", hint=error.hint) from None
     chosen = {name.rpartition("/")[2] for name in tree.get("callbacks") or ()}
+    for name, table in old.items():
+        if name != "to" and not isinstance(table, Mapping):
+            raise ConfigError(
+                f"There is no option '{OLD_TABLE}.{name}'.{did_you_mean(name, ('to', *chosen))}",
+                hint="Trackers are callbacks now: give --callback NAME.",
+            )
     tables = {name: table for name, table in old.items() if name != "to" and name in chosen}
     if tables:
         tree["callback"] = merge(tables, tree.get("callback", {}))

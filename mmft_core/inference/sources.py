@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mmft_core.contracts import Processor, Sample, Split
-from mmft_core.errors import DataError, SampleError
+from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
 
@@ -51,6 +51,7 @@ class Sources(Split):
 
     def __init__(self, modality: str, sources: Sequence[Source], processor: Processor) -> None:
         self.modality, self.sources, self.processor = modality, tuple(sources), processor
+        self._tried: set[type] = set()
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -69,9 +70,24 @@ class Sources(Split):
         if isinstance(source, str):
             return self.processor.parse(source)
         if isinstance(source, Given):
-            return source.raw
+            return self._given(source)
         file = source if isinstance(source, Path) else source.fetch(self.processor.suffixes)
         return self.processor.read(file)
+
+    def _given(self, source: Given) -> Any:
+        """Raises:
+        SampleError: this modality has no such raw inputs.
+        """
+        kind = type(source.raw)
+        if kind not in self._tried:
+            try:  # Only the processor knows; what it raises about something else may be anything.
+                self.processor.prepare(source.raw, train=False)
+            except (AttributeError, TypeError, KeyError, IndexError) as error:
+                raise SampleError(
+                    source.name, f"the model cannot read a {kind.__name__} ({first_line(error)})"
+                ) from None
+            self._tried.add(kind)
+        return source.raw
 
 
 def expand(

@@ -226,7 +226,7 @@ class ChatRows(Split):
         try:
             return self._read(index)
         except ValueError as error:
-            raise SampleError(self.sample_id(index), str(error), kind="chat") from None
+            raise SampleError(self.sample_id(index), str(error)) from None
 
     def _read(self, index: int) -> Conversation:
         layout = self.layout

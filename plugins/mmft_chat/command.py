@@ -109,7 +109,10 @@ def _lines() -> Iterator[str]:
     while True:
         if asks:
             echo_data("> ", nl=False)
-        line = stream.readline().rstrip("\r\n")
+        try:
+            line = stream.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise DataError("Standard input is not UTF-8.", hint="Give text in UTF-8.") from None
         if not line.strip():
             return
         yield line

@@ -36,7 +36,7 @@ TARGET_COLUMNS = {
     "text": "target",
     "pair": "label",
 }
-_DEFECT_KINDS = frozenset(KINDS) - {"rare-class", "absent-class"}
+_OF_CLASSES = {"rare-class", "absent-class"}
 
 
 def removals(findings: Iterable[Finding], kinds: Sequence[str]) -> list[Finding]:
@@ -47,11 +47,13 @@ def removals(findings: Iterable[Finding], kinds: Sequence[str]) -> list[Finding]
     Raises:
         ConfigError: there is no such kind, or it is not of samples.
     """
+    findings = list(findings)
+    known = dict.fromkeys((*KINDS, *(finding.kind for finding in findings)))
     for kind in kinds:
-        if kind not in _DEFECT_KINDS:
+        if kind not in known or kind in _OF_CLASSES:
             raise ConfigError(
-                f"--remove {kind} is no kind of finding that single samples have.",
-                hint=f"There are {', '.join(k for k in KINDS if k in _DEFECT_KINDS)}.",
+                f"--remove {kind} is not a kind of finding that single samples have.",
+                hint=f"There are {', '.join(k for k in known if k not in _OF_CLASSES)}.",
             )
     chosen: dict[tuple[str, str], Finding] = {}
     for finding in findings:

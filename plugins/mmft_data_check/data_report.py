@@ -15,7 +15,7 @@ _NAMED = 5
 
 def show(report: Report) -> None:
     """Show a report."""
-    from mmft_data_check.findings import KINDS
+    from mmft_data_check.findings import heading
 
     for name, facts in report.splits.items():
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
@@ -26,7 +26,7 @@ def show(report: Report) -> None:
         echo(styled(f"! {warning}", bold=True))
     for kind, findings in report.by_kind().items():
         echo()
-        echo(styled(f"{len(findings):,} {KINDS[kind]} ({kind})", bold=True))
+        echo(styled(f"{len(findings):,} {heading(kind)} ({kind})", bold=True))
         for finding in findings[:_NAMED]:
             echo(f"  {finding.split}  {finding.id} {finding.text}")
         if len(findings) > _NAMED:

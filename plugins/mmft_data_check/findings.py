@@ -28,7 +28,14 @@ KINDS: Mapping[str, str] = {
     "absent-class": "absent from a split",
     "rare-class": "rare beside other classes",
 }
-"""Every kind of finding with its heading, the gravest first."""
+"""Kinds of findings with their headings, the gravest first. Inspectors of plugins may have kinds of
+their own, which come after these."""
+
+
+def heading(kind: str) -> str:
+    """What is said of the samples of a kind, after their number."""
+    return KINDS.get(kind, "with a fault of another kind")
+
 
 ORDER: Mapping[str, int] = {"train": 0, "val": 1, "test": 2}
 """Of the splits, in a report."""
@@ -39,7 +46,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        kind: of `KINDS`.
+        kind: of `KINDS`, or a plugin's own.
         split: where.
         id: of the sample, its file or row; of a class its name.
         text: what is wrong with it, as the end of a sentence that begins with the id.
@@ -101,5 +108,6 @@ class Report:
 
     def by_kind(self) -> dict[str, list[Finding]]:
         """The findings of each kind that there are any of, the gravest first."""
-        grouped = {kind: [f for f in self.findings if f.kind == kind] for kind in KINDS}
+        kinds = dict.fromkeys((*KINDS, *(f.kind for f in self.findings)))
+        grouped = {kind: [f for f in self.findings if f.kind == kind] for kind in kinds}
         return {kind: found for kind, found in grouped.items() if found}

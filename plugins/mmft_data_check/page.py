@@ -10,7 +10,7 @@ from mmft_core.contracts import Dataset, Inspector
 from mmft_core.errors import SampleError
 from mmft_core.files import write_text
 from mmft_core.loading.prepared import UNDECODABLE
-from mmft_data_check.findings import KINDS, Finding, Report
+from mmft_data_check.findings import Finding, Report, heading
 from mmft_report.gallery import Shown, shown
 from mmft_report.templating import render
 from mmft_report.wording import encodable
@@ -33,7 +33,7 @@ def write_page(
             (finding, list(_samples(finding, dataset, inspectors)) if place < _SHOWN else [])
             for place, finding in enumerate(findings)
         ]
-        sections.append({"kind": kind, "heading": KINDS[kind], "rows": rows})
+        sections.append({"kind": kind, "heading": heading(kind), "rows": rows})
     write_text(
         file, encodable(render("mmft_data_check/data.html.j2", report=report, sections=sections))
     )

@@ -235,7 +235,9 @@ class MixedRows(TargetRows):
     def _check_lacking(self, index: int, lacking: Sequence[str]) -> None:
         if len(lacking) == len(self.inputs):
             raise SampleError(
-                self.sample_id(index), f"it has no {' and no '.join(lacking)}", kind="empty"
+                self.sample_id(index),
+                f"it has no {' and no '.join(lacking) or 'input'}",
+                kind="empty",
             )
         if lacking and not self.partial:
             raise SampleError(self.sample_id(index), f"it has no {lacking[0]}", kind="missing")

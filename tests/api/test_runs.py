@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mmft
@@ -101,6 +102,47 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         mmft.load(tmp_path)
     with pytest.raises(mmft.RunDirectoryError, match="finished"):
         mmft.resume(reds.path)
+
+
+def test_whatever_cannot_be_predicted_is_told_in_a_sentence(reds: mmft.Run) -> None:
+    picture = pictures(1)[0]["image"]
+    for strange in (None, 5, [picture, float("nan")], np.zeros((4, 4, 3)), {picture.mode}):
+        with pytest.raises(mmft.DataError, match="could not be read|found no such file"):
+            reds.predict(strange)
+    kept = reds.predict([picture, None], on_error="keep")
+    assert kept[0]["label"] == "dark" and "cannot read a NoneType" in kept[1]["error"]
+    with pytest.raises(mmft.ConfigError, match="top_k is 0"):
+        reds.predict(picture, top_k=0)
+    (row,) = reds.predict({"image": picture})
+    assert row["label"] == "dark"
+    assert reds.predict(picture for _ in range(2)) == reds.predict([picture] * 2)
+
+
+def test_names_may_stand_alone_and_numbers_may_be_numpys(reds: mmft.Run) -> None:
+    found = reds.evaluate(metrics="accuracy", progress=False)
+    assert set(found) == {"loss", "accuracy"}
+    rows = pictures(8)
+    with pytest.raises(mmft.UnknownComponentError, match="no callback named 'reprot'"):
+        mmft.run(task="image-cls", backbone="resnet18", dataset=rows, callbacks="reprot")
+    with pytest.raises(mmft.ConfigError, match=r"engine\.epochs = -1"):
+        mmft.run(task="image-cls", backbone="resnet18", dataset=rows, epochs=np.int64(-1))
+
+
+def test_only_objects_of_callbacks_follow_a_run(cache: Path, tmp_path: Path) -> None:
+    for given, words in (
+        (Heard, r"Heard is a class\. Give an object: Heard\(\)"),
+        (object(), "not"),
+    ):
+        with pytest.raises(mmft.ConfigError, match=words):
+            mmft.run(
+                task="image-cls",
+                backbone="resnet18",
+                dataset=pictures(8),
+                output=tmp_path / "run",
+                callbacks=[given],  # type: ignore[list-item]
+                progress=False,
+            )
+    assert not (tmp_path / "run").exists()
 
 
 class Stop(Heard):

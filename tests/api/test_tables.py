@@ -135,8 +135,13 @@ def test_relative_paths_are_those_of_the_program(
         (pd.DataFrame({0: TEXTS}), "column 0 has a name that is not a string"),
         ([{"text": 1}, {"text": "two"}], "Column 'text' cannot be written to a table"),
         ([{"text": object()}], "Column 'text' cannot be written to a table"),
-        (3, "A int was given as data"),
-        ([], "A list was given as data"),
+        ([{"text": "one"}, {"text": 2}], "row 0 holds str and row 1 holds int"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "several columns named 'a'"),
+        ([{"text": "one"}, 2], "Item 1 of the data is of type int"),
+        (3, "Data of type int were given"),
+        ([], "The data have no rows"),
+        (pd.DataFrame({"text": []}), "The data have no rows"),
+        ({}, "The data have no rows"),
     ],
 )
 def test_what_cannot_be_a_table_is_refused(data: Any, words: str, cache: Path) -> None:
