@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import yaml
 
+from mmft_core.data.class_folders import NoFilesError
 from mmft_core.data.set_aside import SPLIT_NAMES
 from mmft_core.errors import DataError, first_line
 from mmft_detection.folder import Found, Picture
@@ -41,7 +42,7 @@ def read(root: Path, options: DetectionFolderOptions) -> Found:
         finders = {options.format: finders[options.format]}
     there = {name: found for name, finder in finders.items() if (found := finder(root, place))}
     if not there:
-        raise DataError(f"No annotations of boxes are in {place or root}.", hint=_EXPECTED)
+        raise NoFilesError(f"No annotations of boxes are in {place or root}.", hint=_EXPECTED)
     if len(there) > 1:
         raise DataError(
             f"{root} has annotations of several formats: {', '.join(there)}.",

@@ -126,16 +126,16 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "whole")
     from mmft_core.engine.loop import Engine
 
-    step = Engine._step
+    window = Engine._next_window
 
-    def killed(self: Engine, stream: Any) -> None:
+    def killed(self: Engine, stream: Any) -> Any:
         if self.state.progress.step == 1:
             raise KeyboardInterrupt
-        step(self, stream)
+        return window(self, stream)
 
-    monkeypatch.setattr(Engine, "_step", killed)
+    monkeypatch.setattr(Engine, "_next_window", killed)
     assert mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "cut").code != 0
-    monkeypatch.setattr(Engine, "_step", step)
+    monkeypatch.setattr(Engine, "_next_window", window)
     assert mmft("run", "--resume", tmp_path / "cut").code == 0
     assert_same_model(tmp_path / "whole", tmp_path / "cut")
 
