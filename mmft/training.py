@@ -128,7 +128,7 @@ def run(
 def resume(
     path: str | os.PathLike[str],
     *,
-    callbacks: Sequence[Callback | str] = (),
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
     **settings: Any,
 ) -> Run | CrossValidation:
@@ -136,7 +136,7 @@ def resume(
 
     Args:
         path: the run directory.
-        callbacks: objects that follow the run, or names of callbacks that plugins offer.
+        callbacks: objects that follow the run, beside the callbacks that it was begun with.
         progress: whether to show a progress display.
         settings: only where files are now, such as `dataset={"path": "/new/place"}`.
 
@@ -146,6 +146,12 @@ def resume(
         DataError: the data have changed.
     """
     registry, path = discover(), as_path(path, "path")
+    named = [callback for callback in _callbacks(callbacks) if isinstance(callback, str)]
+    if named:
+        raise ConfigError(
+            f"The callback '{named[0]}' cannot be added to a run that goes on.",
+            hint="Its configuration names its callbacks; give objects.",
+        )
     tree = resumed_tree(path, nest(settings), registry, warnings.warn)
     with as_written():
         plan = resolve(tree, registry)

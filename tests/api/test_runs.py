@@ -102,6 +102,8 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         mmft.load(tmp_path)
     with pytest.raises(mmft.RunDirectoryError, match="finished"):
         mmft.resume(reds.path)
+    with pytest.raises(mmft.ConfigError, match="'report' cannot be added"):
+        mmft.resume(reds.path, callbacks=["report"])  # type: ignore[list-item]
 
 
 def test_whatever_cannot_be_predicted_is_told_in_a_sentence(reds: mmft.Run) -> None:
