@@ -61,6 +61,7 @@ class Run:
         """
         from mmft_core import opening
 
+        self._predictors: dict[str, Predictor] = {}
         self.path = opening.place(as_path(path, "path"))
         self._directory = RunDirectory(self.path)
         self._export = opening.find_export(self.path) is not None
@@ -281,20 +282,15 @@ class Run:
             return list(predictor.predict(sources, top_k))
 
     def _predictor(self, batch_size: int, settings: dict[str, Any]) -> Predictor:
-        """The model, loaded once for each choice of settings."""
+        """The model, kept for as long as the settings stay the same."""
         from mmft_core import opening
         from mmft_core.inference.finished import make_predictor
 
         key = json.dumps([batch_size, settings], sort_keys=True, default=str)
-        if self._loaded.get("key") != key:
+        if key not in self._predictors:
             model = opening.load(self.path, discover(), settings)
-            self._loaded = {"key": key, "predictor": make_predictor(model, settings, batch_size)}
-        predictor: Predictor = self._loaded["predictor"]
-        return predictor
-
-    @cached_property
-    def _loaded(self) -> dict[str, Any]:
-        return {}
+            self._predictors = {key: make_predictor(model, settings, batch_size)}
+        return self._predictors[key]
 
     @staticmethod
     def _settings(given: Mapping[str, Any], *tables: str) -> dict[str, Any]:

@@ -314,7 +314,7 @@ class _Run:
             ) from error
 
     def _calibrate(self) -> None:
-        """Let the kept model choose by val what it leaves open until then, such as thresholds."""
+        """Let the kept model choose its thresholds, or the like, on the val split."""
         task = self.engine.state.eval_model
         if "val" not in self.fed.splits or not isinstance(task, Calibrated):
             return

@@ -10,7 +10,7 @@ from msgspec import Meta
 from mmft_core.data.split_options import SplitOptions
 from mmft_core.generation import Generation
 from mmft_tables.table_options import TableOptions
-from mmft_transformers.options import SizeOptions
+from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 
 Column = str | None
 
@@ -77,18 +77,8 @@ class ChatBackboneOptions(SizeOptions):
         str | None,
         Meta(description="Path of a Jinja file to use in place of the model's own chat template."),
     ] = None
-    vocabulary: Annotated[
-        int,
-        Meta(
-            ge=300,
-            description="Vocabulary size of the tokenizer that is trained on the training "
-            "split if the network starts from random weights.",
-        ),
-    ] = 8000
-    load_bits: Annotated[
-        Literal[4, 8] | None,
-        Meta(description="Load pretrained weights in 4 or 8 bits, for --tune lora on a GPU."),
-    ] = None
+    vocabulary: Vocabulary = 8000
+    load_bits: LoadBits = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ class ChatProcessor(Processor):
         return self._encode(self._kept(raw), raw.tools)
 
     def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """Its messages, or as many of the last whole turns as there is room for."""
+        """The messages of the chat, or as many of its last turns as fit."""
         messages: Sequence[Message] = raw.messages
         length = whole = len(self._encode(messages, raw.tools)[1])
         while length > self.max_length:

@@ -49,7 +49,7 @@ class Scene:
 
 
 class DigitBoxes(Split):
-    """Scenes, drawn when they are asked for.
+    """Scenes, each drawn on access.
 
     Args:
         pictures: (n, 8, 8) 0 to 16.

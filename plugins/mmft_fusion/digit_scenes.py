@@ -65,7 +65,7 @@ class Scene:
 
 
 class DigitScenes(Split):
-    """Scenes, drawn when they are asked for.
+    """Scenes, each drawn on access.
 
     Args:
         pictures: (n, 8, 8) 0 to 16.

@@ -53,7 +53,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the launcher, as `mmft plugins show NAME` lists them; can be repeated.",
+    help="Option of the launcher; `mmft plugins show NAME` lists them. Can be repeated.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def launch(

@@ -136,7 +136,7 @@ class Index(ABC):
 
     @abstractmethod
     def search(self, vector: np.ndarray[Any, Any], number: int) -> list[Hit]:
-        """The items nearest to a vector (D,), the nearest first."""
+        """The items closest to a vector (D,), closest first."""
 
     @abstractmethod
     def item(self, key: str) -> Found | None:

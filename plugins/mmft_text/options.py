@@ -11,7 +11,7 @@ from mmft_classification.options import ClassWeights, LabelTableOptions
 from mmft_core.config.places import Place
 from mmft_core.data.split_options import GroupColumn, SplitOptions
 from mmft_core.generation import Generation
-from mmft_transformers.options import SizeOptions
+from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +28,8 @@ class TextBackboneOptions(SizeOptions):
             "as bad samples."
         ),
     ] = "truncate"
-    vocabulary: Annotated[
-        int,
-        Meta(
-            ge=300,
-            description="Vocabulary size of the tokenizer that is trained on the training "
-            "split if the network starts from random weights.",
-        ),
-    ] = 8000
-    load_bits: Annotated[
-        Literal[4, 8] | None,
-        Meta(description="Load pretrained weights in 4 or 8 bits, for --tune lora on a GPU."),
-    ] = None
+    vocabulary: Vocabulary = 8000
+    load_bits: LoadBits = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,19 @@ from msgspec import Meta
 
 SizeName = Literal["published", "base", "small", "tiny"]
 
+Vocabulary = Annotated[
+    int,
+    Meta(
+        ge=300,
+        description="Vocabulary size of the tokenizer that is trained on the training "
+        "split if the network starts from random weights.",
+    ),
+]
+LoadBits = Annotated[
+    Literal[4, 8] | None,
+    Meta(description="Load pretrained weights in 4 or 8 bits, for --tune lora on a GPU."),
+]
+
 
 @dataclass(frozen=True)
 class Size:

@@ -86,7 +86,7 @@ IN_TRAINING = {"rt-detr-r18", "d-fine-l"}
 
 
 def elsewhere(check: Any) -> bool:
-    """Whether a check needs longer inputs than these: `tests/chat/test_conformance.py` has it."""
+    """Whether `tests/chat/test_conformance.py` runs the check, on longer inputs."""
     return bool(check.id.startswith("chat"))
 
 

@@ -1,4 +1,4 @@
-"""What detectors compute: losses, gradients, boxes in the picture's own pixels; and their codec."""
+"""Detectors: their losses, their gradients, their boxes in pixels; and the task's codec."""
 
 from __future__ import annotations
 
