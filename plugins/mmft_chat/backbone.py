@@ -404,13 +404,12 @@ class ChatBuilder(Builder[ChatBackbone]):
         return ChatBackbone(make_network(AutoModelForCausalLM, config), tokenizer, options), loaded
 
     def quantization(self) -> Any:
-        """As Dettmers et al. (2023, "QLoRA") have it: NF4, computed in bfloat16; or LLM.int8."""
+        """The configuration of weights in few bits; None for full precision."""
         bits = self.options.load_bits
         if bits is None:
             return None
-        from transformers import BitsAndBytesConfig
-
         from mmft_core.extras import require_extra
+        from mmft_text.quantization import quantization
 
         option = f"backbone.load_bits = {bits}"
         if not torch.cuda.is_available():
@@ -419,13 +418,7 @@ class ChatBuilder(Builder[ChatBackbone]):
                 hint="Leave it out to load in 32 bits.",
             )
         require_extra(option, "quantize")
-        return BitsAndBytesConfig(
-            load_in_4bit=bits == 4,
-            load_in_8bit=bits == 8,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            bnb_4bit_use_double_quant=True,
-        )
+        return quantization(bits)
 
 
 def random_tokenizer(split: Split | None, vocabulary: int, *special: str) -> Any:

@@ -186,17 +186,21 @@ class ChatProcessor(Processor):
         return self._encode(self._kept(raw), raw.tools)
 
     def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """The messages of the chat, or as many of its last turns as fit."""
+        """The messages of the chat, or as many of its last turns as fit; no picture is cut."""
         messages: Sequence[Message] = raw.messages
-        length = whole = len(self._encode(messages, raw.tools)[1])
+        length = whole = self._length(messages, raw)
         while length > self.max_length:
             if self.overlong == "refuse":
                 raise ValueError(self._excess(whole))
             messages = without_first(messages)
             if not messages:
                 raise ValueError(f"{self._excess(whole)} even without its earlier turns")
-            length = len(self._encode(messages, raw.tools)[1])
+            length = self._length(messages, raw)
         return messages
+
+    def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
+        """Tokens of these messages of a chat."""
+        return len(self._encode(messages, raw.tools)[1])
 
     def _encode(
         self, messages: Sequence[Message], tools: Sequence[Any]

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from mmft_chat.backbone import ChatBackbone, ChatBuilder, random_tokenizer, template_source
-from mmft_chat.conversations import Conversation, Message, without_first
+from mmft_chat.conversations import Conversation, Message
 from mmft_chat.learned import Learn, prompt_of, rendered
 from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
@@ -139,19 +139,6 @@ class VisionProcessor(ChatProcessor):
             return text, (), len(text)
         whole = rendered(self.template, messages, tools, self.learn)
         return whole.text, whole.spans, whole.begins
-
-    def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """Its messages, or the last turns of them that there is room for; no picture is cut."""
-        messages: Sequence[Message] = raw.messages
-        length = whole = self._length(messages, raw)
-        while length > self.max_length:
-            if self.overlong == "refuse":
-                raise ValueError(self._excess(whole))
-            messages = without_first(messages)
-            if not messages:
-                raise ValueError(f"{self._excess(whole)} even without its earlier turns")
-            length = self._length(messages, raw)
-        return messages
 
     def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
         """Tokens of a chat, those of its pictures included."""
