@@ -68,6 +68,11 @@ class Batcher(Generic[Item, Result]):
     def accepting(self) -> bool:
         return self._thread.is_alive() and not self._closing
 
+    @property
+    def waiting(self) -> int:
+        """The items that no batch has taken yet."""
+        return len(self._waiting)
+
     def submit(self, item: Item) -> Waiting[Item, Result]:
         """Queue an item. Cancelling its future takes it out of the queue.
 

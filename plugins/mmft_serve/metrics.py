@@ -40,12 +40,18 @@ class Metrics:
         self.depth = Gauge(
             "mmft_queue_depth", "Requests worked on or waiting.", registry=self.registry
         )
+        self.waiting = Gauge(
+            "mmft_inputs_waiting",
+            "Prepared inputs that wait for the model.",
+            registry=self.registry,
+        )
         self.connections = Gauge(
             "mmft_connections", "Open connections of clients.", registry=self.registry
         )
 
-    def watch_depth(self, depth: Callable[[], int]) -> None:
+    def watch_queue(self, depth: Callable[[], int], waiting: Callable[[], int]) -> None:
         self.depth.set_function(depth)
+        self.waiting.set_function(waiting)
 
     def watch_connections(self, number: Callable[[], int]) -> None:
         self.connections.set_function(number)

@@ -58,7 +58,7 @@ class Service:
             on_batch=metrics.batches.observe,
         )
         self.admission = Admission(settings.queue, lambda: self.batcher.accepting)
-        metrics.watch_depth(lambda: self.admission.depth)
+        metrics.watch_queue(lambda: self.admission.depth, lambda: self.batcher.waiting)
 
     async def predict(self, request: Request, *, show: bool = False) -> Reply:
         """Answer a request.

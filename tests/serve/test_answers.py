@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -171,8 +170,7 @@ def test_other_tasks(task: str, tmp_path: Path, mmft: Mmft) -> None:
     with serving(run, held.around) as served, ThreadPoolExecutor(8) as clients:
         asked = [clients.submit(served.predict, **{column: part}) for part in parts * 2]
         assert held.began.wait(60)
-        while served.figure("mmft_queue_depth") < len(asked):
-            time.sleep(0.01)
+        served.await_inputs(len(asked))
         held.may.set()
         answers = [future.result(60).json()["prediction"] for future in asked]
         assert served.figure("mmft_batch_size_count") < len(asked), "they were computed together"

@@ -43,6 +43,7 @@ def test_twice_what_it_can_take(digits: Path) -> None:
         asked = [clients.submit(client, number) for number in range(24)]
         assert enough.wait(60)
         assert served.figure("mmft_queue_depth") == 12
+        served.await_inputs(12)
         held.may.set()
         answers = [future.result(60) for future in asked]
         good = {n: a.json()["prediction"] for n, a in answers if a.status_code == 200}

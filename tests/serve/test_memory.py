@@ -42,8 +42,7 @@ def test_one_input_that_does_not_fit(
         assert held.began.wait(60)
         others = [clients.submit(served.predict, image=digit(k)) for k in range(3)]
         greedy = clients.submit(served.predict, image=plain("white"))
-        while served.figure("mmft_queue_depth") < 5:
-            pass
+        served.await_inputs(5)
         held.may.set()
         assert [f.result(60).status_code for f in (first, *others)] == [200] * 4
         refused = greedy.result(60)

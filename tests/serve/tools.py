@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class Served:
 
     def predict(self, **files: Any) -> httpx.Response:
         return self.client.post("/predict", files=files)
+
+    def await_inputs(self, count: int) -> None:
+        """Wait until so many inputs have reached the model or wait for it."""
+        while self.figure("mmft_batch_size_sum") + self.figure("mmft_inputs_waiting") < count:
+            time.sleep(0.01)
 
     def figure(self, name: str) -> float:
         """The sum of a figure over its labels."""
