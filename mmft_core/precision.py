@@ -30,7 +30,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
         best = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     elif device.type == "cpu":
         best = "no"
-        if wanted == "auto" and _cpu_computes_bf16():
+        if wanted == "auto" and cpu_computes_bf16():
             best = "bf16" if bf16_speedup() >= _WORTH_IT else "no"
         if wanted == "fp16":
             raise ConfigError(
@@ -97,7 +97,7 @@ def bf16_speedup() -> float:
     return min(times[full.dtype][1:]) / min(times[half.dtype][1:])
 
 
-def _cpu_computes_bf16() -> bool:
+def cpu_computes_bf16() -> bool:
     """Whether bf16 products are computed by the CPU itself (AVX512-BF16, AMX, Arm's BF16)."""
     features = torch.cpu.get_capabilities()
     return any(features.get(f, False) for f in ("avx512_bf16", "amx_bf16", "bf16"))

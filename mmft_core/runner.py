@@ -27,8 +27,8 @@ from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunS
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, processes
-from mmft_core.engine import checkpoint, kept_weights
-from mmft_core.engine.device import chosen_precision, make_accelerator
+from mmft_core.engine import checkpoint, compute, kept_weights
+from mmft_core.engine.device import make_accelerator
 from mmft_core.engine.fitting_batch import out_of_memory_error
 from mmft_core.engine.loop import Engine, Outcome
 from mmft_core.engine.monitor import Monitor, choose_monitor
@@ -232,7 +232,6 @@ class _Run:
         accelerator = make_accelerator(
             plan.engine, partial=plan.task.spec.partial, chosen=self.data.get("trained_in")
         )
-        self.data = {"trained_in": chosen_precision(accelerator), **self.data}
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
             batch_norm.synchronize(self.task, accelerator.device)
         inference = Inference.of(plan.engine.precision, accelerator.device)
@@ -248,20 +247,23 @@ class _Run:
             accelerator=accelerator,
             folder=self.directory.checkpoints,
             callback=self.callbacks,
+            begun=self.data.get("trained_in"),
         )
 
     def rehearse(self) -> None:
         """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
-        and not after an epoch."""
+        and not after an epoch; then time a few steps to choose how to compute."""
         split = self.fed.splits.get("val")
-        if split is None:
-            return
-        few = Subset(split, torch.arange(min(2, len(split))).numpy())
-        evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
-        evaluation.figure(self.engine.monitor.name)
+        if split is not None:
+            few = Subset(split, torch.arange(min(2, len(split))).numpy())
+            evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
+            evaluation.figure(self.engine.monitor.name)
+        if (chosen := compute.choose(self.engine)) is not None:
+            self.callbacks.on_message(chosen)
 
     def create_directory(self) -> None:
         """Write what a run starts with."""
+        self.data = {**self.data, "trained_in": self.engine.compute.record()}
         self.directory.create(self.plan, suppliers(self.plan), self.data)
         if processes.is_main():
             if self.samples is not None:

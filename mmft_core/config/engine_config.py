@@ -113,8 +113,8 @@ class EngineConfig:
         Literal["auto", "fp32", "bf16", "fp16"],
         Meta(
             description="Precision of training. auto is bf16 on GPUs that have it, fp16 on older "
-            "ones, and on a CPU bf16 if it is measured to be faster than fp32; on a CPU, models "
-            "are evaluated and used in fp32."
+            "ones, and on a CPU the faster of bf16 and fp32 by timed steps; on a CPU, models are "
+            "evaluated and used in fp32."
         ),
     ] = "auto"
     tune: Annotated[
@@ -136,6 +136,13 @@ class EngineConfig:
             "them."
         ),
     ] = "auto"
+    compile: Annotated[
+        bool,
+        Meta(
+            description="Compile the training step with torch.compile: it takes a minute or more "
+            "to begin with, and then each step takes less time with most models."
+        ),
+    ] = False
     gradient_checkpointing: Annotated[
         bool,
         Meta(
@@ -178,7 +185,17 @@ class EngineConfig:
     ] = None
     workers: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Worker processes that load data; unset chooses by the number of cores."),
+        Meta(
+            description="Worker processes that load data; unset chooses by the number of CPUs, and "
+            "for longer training by timed steps."
+        ),
+    ] = None
+    threads: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="CPU threads that compute; unset chooses by timed steps, and uses fewer "
+            "while other processes take the CPUs."
+        ),
     ] = None
     parallel: Annotated[
         Literal["ddp", "fsdp"],

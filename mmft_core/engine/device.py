@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -18,19 +19,20 @@ from mmft_core.precision import choose_precision
 
 
 def make_accelerator(
-    config: EngineConfig, *, partial: bool = False, chosen: Mapping[str, str] | None = None
+    config: EngineConfig, *, partial: bool = False, chosen: Mapping[str, Any] | None = None
 ) -> Accelerator:
     """Make the Accelerator, which knows device, precision and processes.
 
     Args:
         partial: whether a batch may lack whole modalities, so that a backbone is not used.
-        chosen: what `chosen_precision` said when the run was begun, which holds on such a device.
+        chosen: how the run computed when it was begun (`Compute.record`), which holds on a device
+            of the same type.
 
     Raises:
         ConfigError: the precision is none of the device's, or `accelerate launch` was configured to
             decide what a run's settings do.
     """
-    cpus.limit_threads()
+    cpus.limit_threads(config.threads)
     for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise ConfigError(
@@ -46,7 +48,7 @@ def make_accelerator(
     if config.precision == "auto":  # What the main process has measured holds for all of them.
         precision = processes.from_main(lambda: precision)
         if chosen is not None and chosen["device"] == device.type:
-            precision = chosen["precision"]
+            precision = chosen["precision"].replace("fp32", "no")
     # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.
     AcceleratorState._reset_state()
     return Accelerator(
@@ -55,8 +57,3 @@ def make_accelerator(
         rng_types=[],
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=gradual or partial)],
     )
-
-
-def chosen_precision(accelerator: Accelerator) -> dict[str, str]:
-    """On which device, and in which precision by Accelerate's name, a run trains."""
-    return {"device": accelerator.device.type, "precision": accelerator.mixed_precision}

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -23,13 +23,15 @@ from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart, TrainStep
 from mmft_core.distributed import processes
 from mmft_core.engine import kept_weights
+from mmft_core.engine.compute import Compute, check_compiler, threads_are_free
 from mmft_core.engine.lone_values import use_running_statistics
 from mmft_core.engine.losses import Losses
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
+from mmft_core.engine.thread_watch import ThreadWatch
 from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.files import replacing
-from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader, training_loader
+from mmft_core.loading.loaders import batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.loading.window_choice import choose_windows
 from mmft_core.loading.windows import TrainingKeys
@@ -65,6 +67,7 @@ class Engine:
         accelerator: Accelerator,
         folder: Path,
         callback: Callback,
+        begun: Mapping[str, Any] | None = None,
     ) -> None:
         """Args:
         val: chooses the best model; without it the last one is kept.
@@ -72,18 +75,20 @@ class Engine:
         metrics: by name.
         folder: for checkpoints and the best weights.
         callback: hears what happens.
+        begun: how the training computed when it was begun, if it is resumed (`Compute.record`).
         """
         self.train, self.val, self.config = train, val, recipe.engine
         config = recipe.engine
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.callback = accelerator, folder, callback
         self.inference = Inference.of(config.precision, accelerator.device)
-        self.workers = choose_workers(config.workers, processes.count())
+        check_compiler(config, accelerator.device)
+        self.compute = Compute.of(accelerator, config, begun)
         self.windows = choose_windows(train, task, config)
         use_running_statistics(task, callback.on_message)
         self.steps_per_epoch = self.windows.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
-        self.state = TrainingState(task, recipe, accelerator, self.total_steps)
+        self.state = TrainingState(task, recipe, accelerator, self.compute, self.total_steps)
         self.best_weights = folder / "best.safetensors"
         self._losses = Losses()
         self._told_undefined = False
@@ -106,8 +111,15 @@ class Engine:
                 self.callback.on_message(f"{remark} The one before it is used.")
         self._announce()
         progress, device = state.progress, accelerator.device
+        watch = ThreadWatch(
+            self.compute.threads if threads_are_free(config) else 1, self.callback.on_message
+        )
         started = time.perf_counter() - progress.seconds
-        with StopRequest() as stop, contextlib.closing(self._batches()) as stream:
+        with (
+            StopRequest() as stop,
+            self.compute.limited(),
+            contextlib.closing(self._batches()) as stream,
+        ):
             state.train(self.windows.epoch_of(progress.step))
             self._evaluate_if_due(stop)  # A training that is resumed may owe an evaluation.
             while (ending := self._ending(stop)) is None:
@@ -115,6 +127,7 @@ class Engine:
                 if step % self.steps_per_epoch == 0:
                     state.train(self.windows.epoch_of(step))
                 window, shares = self._next_window(stream)
+                loaded = time.perf_counter()
                 total = torch.zeros((), device=device)
                 for number, (batch, share) in enumerate(zip(window, shares, strict=True)):
                     # Loading may have drawn random numbers here; the model's start anew.
@@ -131,6 +144,7 @@ class Engine:
                 state.optimizer.zero_grad()
                 if state.ema is not None:
                     state.ema.update_parameters(state.trained)
+                watch.follow(time.perf_counter() - loaded, window)
                 progress.step += 1
                 progress.samples += self.windows.window_size(step)
                 progress.seconds = time.perf_counter() - started
@@ -156,7 +170,7 @@ class Engine:
                 total_steps=self.total_steps,
                 steps_per_epoch=self.steps_per_epoch,
                 samples=len(self.train),
-                precision=self.accelerator.mixed_precision.replace("no", "fp32"),
+                precision=self.compute.precision,
                 device=str(self.accelerator.device),
             )
         )
@@ -165,7 +179,7 @@ class Engine:
         """The batches of all steps that are left."""
         keys = TrainingKeys(self.windows, self.state.progress.step, self.total_steps)
         pin = self.accelerator.device.type == "cuda"
-        return batches(training_loader(self.train, keys, workers=self.workers, pin=pin))
+        return batches(training_loader(self.train, keys, workers=self.compute.workers, pin=pin))
 
     def _ending(self, stop: StopRequest) -> Ending | None:
         """Whether and how the training ends here, for all processes alike."""
@@ -310,7 +324,7 @@ class Engine:
         loader = evaluation_loader(
             data,
             self.config.batch_size,
-            workers=self.workers if len(data) > self.config.batch_size else 0,
+            workers=self.compute.workers if len(data) > self.config.batch_size else 0,
             pin=self.accelerator.device.type == "cuda",
             rank=processes.rank(),
             world=processes.count(),

@@ -20,6 +20,7 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Task
 from mmft_core.contracts.returned import outputs_of
 from mmft_core.distributed import processes
+from mmft_core.engine.compute import Compute
 from mmft_core.errors import IncompatibleError
 
 
@@ -67,12 +68,20 @@ class Parallel(ABC):
 class Replicated(Parallel):
     """One process, or several of which each holds all of the task, by Accelerate."""
 
-    def __init__(self, task: Task, accelerator: Accelerator) -> None:
+    def __init__(
+        self, task: Task, accelerator: Accelerator, compute: Compute, compiled: bool
+    ) -> None:
         self.trained, self.accelerator = task, accelerator
+        self.compute, self.compiled = compute, compiled
 
     def wrap(self, average: AveragedModel | None) -> None:
         # Not the task itself: its forward pass would compute in the precision of training for ever.
-        self.model = self.accelerator.prepare(_Loss(self.trained, self.accelerator))
+        loss = _Loss(self.trained, self.compute)
+        if self.compiled:
+            # Not the task itself, which is also evaluated, in other shapes; and dropout draws the
+            # same random numbers as without.
+            loss.compile(options={"fallback_random": True})
+        self.model = self.accelerator.prepare(loss)
 
     def loss(self, batch: Batch) -> Tensor:
         loss: Tensor = self.model(batch)
@@ -100,8 +109,8 @@ class Sharded(Parallel):
     told the blocks by the names of classes; here backbones tell them by their layers.
     """
 
-    def __init__(self, task: Task, accelerator: Accelerator) -> None:
-        self.task, self.accelerator = task, accelerator
+    def __init__(self, task: Task, accelerator: Accelerator, compute: Compute) -> None:
+        self.task, self.accelerator, self.compute = task, accelerator, compute
         self.trained = copy.deepcopy(task)
         for parameter in self.trained.parameters():
             parameter.data = parameter.data.contiguous()  # Shards have no memory formats.
@@ -110,7 +119,7 @@ class Sharded(Parallel):
     def wrap(self, average: AveragedModel | None) -> None:
         device = self.accelerator.device.type
         mesh = init_device_mesh(device, (processes.count(),))
-        self.model = _Loss(self.trained, self.accelerator)
+        self.model = _Loss(self.trained, self.compute)
         _shard(self.model, self.trained, mesh)
         if average is not None:
             assert isinstance(average.module, Task)
@@ -146,12 +155,12 @@ class Sharded(Parallel):
 class _Loss(nn.Module):
     """From a batch to its loss: a tensor, from which FSDP2 follows the way back."""
 
-    def __init__(self, task: Task, accelerator: Accelerator) -> None:
+    def __init__(self, task: Task, compute: Compute) -> None:
         super().__init__()
-        self.task, self.accelerator = task, accelerator
+        self.task, self.compute = task, compute
 
     def forward(self, batch: Batch) -> Tensor:
-        with self.accelerator.autocast():
+        with self.compute.autocast():
             loss = outputs_of(self.task, batch).loss
         assert loss is not None
         return loss
@@ -187,18 +196,25 @@ def _blocks(layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
                 yield part
 
 
-def make_parallel(task: Task, config: EngineConfig, accelerator: Accelerator) -> Parallel:
+def make_parallel(
+    task: Task, config: EngineConfig, accelerator: Accelerator, compute: Compute
+) -> Parallel:
     """Hold a task as the settings want it.
 
     Raises:
         IncompatibleError: it cannot be.
     """
     if config.parallel == "ddp" or not processes.several():
-        return Replicated(task, accelerator)
+        return Replicated(task, accelerator, compute, config.compile)
     if config.tuning.changes:
         raise IncompatibleError(
             f"engine.tune = '{config.tune}' changes what is trained, which shards do not follow.",
             hint="Give engine.parallel=ddp, or another --tune.",
+        )
+    if config.compile:
+        raise IncompatibleError(
+            "engine.compile does not work with engine.parallel=fsdp.",
+            hint="Give engine.parallel=ddp, or leave out engine.compile.",
         )
     quantized = [m for m in task.backbones if task.backbone(m).quantized]
     if quantized:
@@ -206,4 +222,4 @@ def make_parallel(task: Task, config: EngineConfig, accelerator: Accelerator) ->
             f"The {quantized[0]} backbone's weights are held in few bits, which cannot be sharded.",
             hint="Give engine.parallel=ddp, or load the weights in full.",
         )
-    return Sharded(task, accelerator)
+    return Sharded(task, accelerator, compute)

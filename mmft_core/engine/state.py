@@ -16,6 +16,7 @@ from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Task
 from mmft_core.distributed import processes
 from mmft_core.engine import checkpoint, kept_weights, sharded_state, tuning
+from mmft_core.engine.compute import Compute
 from mmft_core.engine.optim import build_optimizer, build_schedule
 from mmft_core.engine.parallel import make_parallel
 from mmft_core.errors import CheckpointError, first_line
@@ -65,13 +66,18 @@ class TrainingState:
     """
 
     def __init__(
-        self, task: Task, recipe: Recipe, accelerator: Accelerator, total_steps: int
+        self,
+        task: Task,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        compute: Compute,
+        total_steps: int,
     ) -> None:
         config = recipe.engine
         self.accelerator, self.progress = accelerator, Progress()
         self.tunings = config.tuning
         self.task = task.to(accelerator.device)
-        self.parallel = make_parallel(task, config, accelerator)
+        self.parallel = make_parallel(task, config, accelerator, compute)
         self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
         self.trained = self.parallel.trained
         # A copy of the task, so made before Accelerate wraps its forward pass.

@@ -7,7 +7,8 @@ import torch
 
 from mmft_core import precision
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.engine.device import chosen_precision, make_accelerator
+from mmft_core.engine.compute import Compute
+from mmft_core.engine.device import make_accelerator
 from mmft_core.precision import bf16_speedup, choose_precision
 
 CPU = torch.device("cpu")
@@ -22,19 +23,22 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at what
 def test_a_cpu_trains_in_bf16_only_if_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, has_it: bool, speedup: float, expected: str
 ) -> None:
-    monkeypatch.setattr(precision, "_cpu_computes_bf16", lambda: has_it)
+    monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: has_it)
     monkeypatch.setattr(precision, "bf16_speedup", lambda: speedup)
     assert choose_precision("auto", CPU) == expected
     assert (choose_precision("bf16", CPU), choose_precision("fp32", CPU)) == ("bf16", "no")
 
 
 def test_what_was_chosen_when_a_run_was_begun_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_cpu_computes_bf16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: True)
     monkeypatch.setattr(precision, "bf16_speedup", lambda: 3.0)
-    begun = chosen_precision(make_accelerator(EngineConfig()))
-    assert begun == {"device": "cpu", "precision": "bf16"}
+    config = EngineConfig()
+    begun = Compute.of(make_accelerator(config), config, None).record()
+    assert (begun["device"], begun["precision"]) == ("cpu", "bf16")
     monkeypatch.setattr(precision, "bf16_speedup", lambda: 0.5)
     assert make_accelerator(EngineConfig(), chosen=begun).mixed_precision == "bf16"
+    by_version_1 = {"device": "cpu", "precision": "no"}
+    assert make_accelerator(EngineConfig(), chosen=by_version_1).mixed_precision == "no"
     elsewhere = {"device": "cuda", "precision": "fp16"}
     assert make_accelerator(EngineConfig(), chosen=elsewhere).mixed_precision == "no"
     asked = EngineConfig(precision="fp32")

@@ -1,0 +1,253 @@
+"""How a training computes: precision, threads and loading processes, chosen by timed steps.
+
+What is chosen is kept with the run and used again when it is resumed, for another precision or
+another number of threads adds up the same numbers in another order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+
+from mmft_core import cpus
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.contracts import Batch
+from mmft_core.distributed import processes
+from mmft_core.errors import ConfigError
+from mmft_core.loading.loaders import choose_workers
+from mmft_core.loading.prepared import seed_everything
+from mmft_core.memory_errors import out_of_memory
+from mmft_core.precision import Inference, cpu_computes_bf16
+
+if TYPE_CHECKING:
+    from mmft_core.engine.loop import Engine
+
+LONG = 400
+"""Steps of a training that is long enough to time some first, which takes as long as ten or so."""
+_SECONDS = 1.0
+"""What a timed step may take; a batch that takes longer is timed in part."""
+_TIMED = 3
+"""Steps of each candidate that are timed, after one that is not."""
+_WORTH_IT = 0.95
+"""The share of the time that anything but the default may take to be chosen."""
+_NO_LOADING = 0.02
+"""The share of a step up to which loading needs no process of its own."""
+
+
+@dataclass
+class Compute:
+    """How a training computes.
+
+    Attributes:
+        device: its type.
+        precision: of the forward pass: "fp32", "bf16" or "fp16".
+        threads: of the CPU that compute.
+        workers: processes that load data.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    workers: int
+
+    @classmethod
+    def of(
+        cls, accelerator: Accelerator, config: EngineConfig, kept: Mapping[str, Any] | None
+    ) -> Compute:
+        """As the settings have it, else as a run was begun, else the defaults.
+
+        Args:
+            kept: the `record` of the run when it was begun; it holds on a device of the same type.
+        """
+        device = accelerator.device.type
+        begun = kept if kept is not None and kept["device"] == device else {}
+        threads = config.threads or min(
+            begun.get("threads", cpus.available()), torch.get_num_threads()
+        )
+        workers = begun.get("workers") if config.workers is None else config.workers
+        return cls(
+            device=device,
+            precision=accelerator.mixed_precision.replace("no", "fp32"),
+            threads=threads,
+            workers=choose_workers(workers, processes.count()),
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context of a forward pass, whatever context is around it."""
+        if self.precision == "fp32":
+            return torch.autocast(self.device, enabled=False)
+        return Inference(torch.device(self.device), self.precision).autocast()
+
+    @contextlib.contextmanager
+    def limited(self) -> Iterator[None]:
+        """Compute with no more threads than chosen."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def threads_are_free(config: EngineConfig) -> bool:
+    """Whether nobody has said how many threads compute, and no other process computes along."""
+    told = config.threads is not None or "OMP_NUM_THREADS" in os.environ
+    return not told and processes.count() == 1
+
+
+def choose(engine: Engine) -> str | None:
+    """Choose what the settings leave open for a new training on a CPU, by timed steps.
+
+    Forward and backward passes of the first batch are timed in each precision and with all and half
+    of the threads, and so is loading the batch. The model is left as it was. Short trainings keep
+    the defaults, for timing would take longer than it saves.
+
+    Returns:
+        What was measured and chosen, in a sentence; None if nothing was.
+    """
+    compute, config = engine.compute, engine.config
+    if compute.device != "cpu" or processes.several() or engine.total_steps < LONG:
+        return None
+    precisions, threads = [compute.precision], [compute.threads]
+    if config.precision == "auto" and cpu_computes_bf16():
+        precisions = ["fp32", "bf16"]
+    if threads_are_free(config) and compute.threads > 1:
+        threads.append(compute.threads // 2)
+    if len(precisions) * len(threads) == 1:
+        return None
+    default = compute.precision, compute.threads
+    first = _first_batch(engine)
+    if first is None:
+        return None
+    batch, loading = first
+    found: dict[tuple[str, int], float] = {}
+    try:
+        with _unchanged(engine):
+            for candidate in itertools.product(precisions, threads):
+                compute.precision, compute.threads = candidate
+                found[candidate] = _time_step(engine, batch)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return None  # Which training itself reports, with a batch that fits.
+    finally:
+        compute.precision, compute.threads = default
+
+    def whole(candidate: tuple[str, int]) -> float:
+        """Seconds from batch to batch."""
+        workers = _workers(engine, found[candidate], loading)
+        return _with_loading(found[candidate], loading, candidate[1], workers)
+
+    best = min(found, key=whole)
+    if whole(best) < _WORTH_IT * whole(default):
+        compute.precision, compute.threads = best
+    chosen = compute.precision, compute.threads
+    compute.workers = _workers(engine, found[chosen], loading)
+    timed = ", ".join(f"{p} with {_threads(t)} {s * 1000:,.0f} ms" for (p, t), s in found.items())
+    workers = "1 process loads" if compute.workers == 1 else f"{compute.workers} processes load"
+    return (
+        f"Timed steps of {len(batch.ids)} samples: {timed}; loading them {loading * 1000:,.0f} ms. "
+        f"Training computes in {compute.precision} with {_threads(compute.threads)}; "
+        f"{workers if compute.workers else 'no other process loads'} data."
+    )
+
+
+def _first_batch(engine: Engine) -> tuple[Batch, float] | None:
+    """The first batch, or the part of it that takes at most a second, and the seconds to load it.
+
+    None if it cannot be read, which training itself reports.
+    """
+    keys = max(engine.windows.micro_batches(0), key=len)
+    while True:
+        started = time.perf_counter()
+        batch = engine.train.collate([engine.train[key] for key in keys]).batch
+        loading = time.perf_counter() - started
+        if batch is None:
+            return None
+        with _unchanged(engine):
+            started = time.perf_counter()
+            _step(engine, batch)
+            seconds = time.perf_counter() - started
+        if seconds <= 2 * _SECONDS or len(keys) <= 2:
+            return batch, loading
+        keys = keys[: max(2, math.ceil(len(keys) * _SECONDS / seconds))]
+
+
+@contextlib.contextmanager
+def _unchanged(engine: Engine) -> Iterator[None]:
+    """Take steps that leave no trace: no gradient, and statistics as they were."""
+    state = engine.state
+    kept = {name: buffer.clone() for name, buffer in state.trained.named_buffers()}
+    state.train(0)
+    try:
+        yield
+    finally:
+        state.optimizer.zero_grad()
+        with torch.no_grad():
+            for name, buffer in state.trained.named_buffers():
+                buffer.copy_(kept[name])
+
+
+def _time_step(engine: Engine, batch: Batch) -> float:
+    """Seconds of a forward and a backward pass."""
+    times = []
+    with engine.compute.limited():
+        for _ in range(1 + _TIMED):
+            started = time.perf_counter()
+            _step(engine, batch)
+            times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def _step(engine: Engine, batch: Batch) -> None:
+    seed_everything(engine.config.seed, 0, 0, 0)
+    engine.accelerator.backward(engine.state.parallel.loss(batch))
+    engine.state.optimizer.zero_grad()
+
+
+def _workers(engine: Engine, step: float, loading: float) -> int:
+    """The processes that keep up with a step; none if loading is next to nothing."""
+    if engine.config.workers is not None:
+        return engine.config.workers
+    if cpus.available() == 1 or loading < _NO_LOADING * step:
+        return 0
+    return max(1, min(8, cpus.available(), math.ceil(loading / step)))
+
+
+def _with_loading(step: float, loading: float, threads: int, workers: int) -> float:
+    """Seconds from batch to batch. Processes that load take their time from threads that compute
+    if there are more of both than CPUs."""
+    if not workers:
+        return step + loading
+    share = loading / workers
+    return step + share if threads + workers > cpus.available() else max(step, share)
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' if number > 1 else ''}"
+
+
+def check_compiler(config: EngineConfig, device: torch.device) -> None:
+    """Raises:
+    ConfigError: `engine.compile` needs a C++ compiler that is not installed.
+    """
+    names = (os.environ.get("CXX", "c++"), "g++", "clang++")
+    if config.compile and device.type == "cpu" and not any(map(shutil.which, names)):
+        raise ConfigError(
+            "engine.compile = true needs a C++ compiler, and none is installed.",
+            hint="Install g++ (such as with `apt install g++`), or leave out engine.compile.",
+        )

@@ -1,0 +1,113 @@
+"""Threads that follow the machine: fewer while other processes take the CPUs."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+
+from mmft_core.contracts import Batch
+
+_USUAL, _RECENT = 50, 4
+"""Steps that tell what is usual, and what happens now."""
+_SLOWER = 2.0
+"""How much slower than usual the recent steps are if other processes take the CPUs."""
+_SECONDS = 2.0
+"""What the recent steps have taken at least: a short disturbance changes nothing."""
+_FASTER = 0.8
+"""The share of the time that steps with fewer threads may take to be worth it."""
+_WAIT, _LONGEST = 30.0, 600.0
+"""Seconds until another number of threads is tried again; doubled whenever that was no better."""
+
+
+class ThreadWatch:
+    """Halves the threads when steps suddenly take much longer, if that makes them faster, and goes
+    back to all of them when that is faster again.
+
+    The threads of a step wait for one another. If another process takes one of two CPUs, both
+    threads share what is left and a step can take 30 times as long; a single thread loses half.
+
+    Another number of threads adds up the same numbers in another order, so a training that was
+    disturbed is not bit-equal to one that was not. `engine.threads` keeps the number.
+    """
+
+    def __init__(self, threads: int, on_message: Callable[[str], None]) -> None:
+        """Args:
+        threads: to compute with, which torch is set to; 1 leaves nothing to follow.
+        """
+        self.all, self.now, self.on_message = threads, threads, on_message
+        self._usual: deque[float] = deque(maxlen=_USUAL)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
+        self._wait, self._until = _WAIT, 0.0
+        self._before: float | None = None
+        """What a unit of work took with the other number of threads, while one is tried."""
+        self._clock = 0.0
+
+    def follow(self, seconds: float, window: Sequence[Batch]) -> None:
+        """Take in a step.
+
+        Args:
+            seconds: that computing it took.
+            window: its batches.
+        """
+        if self.all == 1:
+            return
+        self._clock += seconds
+        self._recent.append((seconds, _work(window)))
+        recent = statistics.median(s / work for s, work in self._recent)
+        if self._before is not None:
+            if len(self._recent) == _RECENT or seconds > _SECONDS:
+                self._judge(recent)
+        elif self.now < self.all:
+            if self._clock >= self._until:
+                self._try(self.all, recent)
+        elif self._disturbed(recent):
+            if self._clock >= self._until:
+                self._try(self.all // 2, recent)
+        else:
+            self._usual.append(seconds / _work(window))
+
+    def _disturbed(self, recent: float) -> bool:
+        if len(self._recent) < _RECENT or len(self._usual) < _RECENT:
+            return False
+        slow = recent > _SLOWER * statistics.median(self._usual)
+        return slow and sum(seconds for seconds, _ in self._recent) > _SECONDS
+
+    def _try(self, threads: int, recent: float) -> None:
+        self._before = recent
+        self._set(threads)
+
+    def _judge(self, recent: float) -> None:
+        """Keep the number of threads that is tried, or go back."""
+        assert self._before is not None
+        fewer = self.now < self.all
+        gain, self._before = self._before / recent, None
+        if gain * _FASTER > 1:
+            self._wait = _WAIT
+            if fewer:
+                message = (
+                    f"Other processes use the CPUs: steps with {self.now} instead of {self.all} "
+                    f"threads take {gain:.1f} times less, so training goes on with these. Its sums "
+                    "may differ in their last digits from those of an undisturbed run; "
+                    f"--set engine.threads={self.all} keeps the number of threads."
+                )
+            else:
+                message = f"Training computes with {self.all} threads again."
+            self.on_message(message)
+        else:
+            self._wait = min(_LONGEST, 2 * self._wait)
+            self._set(self.all // 2 if not fewer else self.all)
+        self._until = self._clock + self._wait
+
+    def _set(self, threads: int) -> None:
+        self.now = threads
+        self._recent.clear()
+        torch.set_num_threads(threads)
+
+
+def _work(window: Sequence[Batch]) -> float:
+    """A measure of what a step computes: the numbers that it is given, padding included."""
+    tensors = (t for batch in window for part in batch.inputs.values() for t in part.values())
+    return float(sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))) or 1.0
