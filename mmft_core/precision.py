@@ -41,6 +41,12 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return {"auto": best, "fp32": "no"}.get(wanted, wanted)
 
 
+def choose_device(wanted: str) -> torch.device:
+    """Return the device of a single process: "cpu" as asked for, or with "auto" the GPU if any."""
+    found = None if wanted == "cpu" else torch.accelerator.current_accelerator(True)
+    return found or torch.device("cpu")
+
+
 def inference_precision(wanted: str, device: torch.device) -> str:
     """Return the precision in which a model is judged and predicts: "fp32", "bf16" or "fp16".
 

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Task
 from mmft_core.distributed import processes
-from mmft_core.engine import checkpoint, kept_weights, sharded_state, tuning
+from mmft_core.engine import checkpoint, kept_weights, tuning
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.optim import build_optimizer, build_schedule
 from mmft_core.engine.parallel import make_parallel
@@ -121,6 +121,8 @@ class TrainingState:
             StorageError: it cannot be written.
         """
         if self.in_shards:
+            from mmft_core.engine import sharded_state  # Slow to import.
+
             sharded_state.save(self, folder)
             return
         if not processes.is_main():
@@ -149,6 +151,8 @@ class TrainingState:
             CheckpointError: there is none.
         """
         if self.in_shards:
+            from mmft_core.engine import sharded_state
+
             progress, remarks = sharded_state.restore(self, folder)
             self.progress = Progress(**progress)
             return remarks

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from mmft_core import cpus
 from mmft_core.artifacts import LoadedModel
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Completing, Dataset, Metric, Processor, Split, Task
@@ -16,14 +17,13 @@ from mmft_core.contracts.callbacks import Callback
 from mmft_core.contracts.returned import decoded, outputs_of
 from mmft_core.data import soundness
 from mmft_core.data.splits import Unlabelled, together
-from mmft_core.engine.device import make_accelerator
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
 from mmft_core.loading.loaders import choose_workers, evaluation_loader, outcomes
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.precision import Inference
+from mmft_core.precision import Inference, choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Predictor:
         precision = model.precision if config.precision == "auto" else config.precision
         self.model, self.config = model, config
         self.processors: Mapping[str, Processor] = model.processors
-        device = make_accelerator(replace(config, precision="fp32")).device
-        self.inference = Inference.of(precision, device)
+        cpus.limit_threads(config.threads)
+        self.inference = Inference.of(precision, choose_device(config.device))
         self.model.task.to(self.inference.device).eval()
 
     def of(self, modality: str) -> Predictor:

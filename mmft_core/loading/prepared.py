@@ -72,6 +72,8 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self.split = split
         self.processors = dict(processors)
         self.codec = codec if train else codec.for_judging()
+        # Asked once: to look whether an object follows a protocol takes as long as a small picture.
+        self._joint = self.codec if isinstance(self.codec, JointPreparation) else None
         self.train = train
         self.seed = seed
 
@@ -94,8 +96,8 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
             seed_processors(self.seed, epoch, index)
         try:
             sample = self.split[index]
-            if isinstance(self.codec, JointPreparation):
-                return PreparedSample(*self._together(sample, self.codec), sample.id)
+            if self._joint is not None:
+                return PreparedSample(*self._together(sample, self._joint), sample.id)
             return PreparedSample(self._inputs(sample), self._target(sample), sample.id)
         except SampleError as error:
             return error
