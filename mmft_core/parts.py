@@ -251,7 +251,7 @@ def build(component: Component[Any], options: Any, context: Any, wanted: type[T]
                 f"The {what} of {owner} cannot be built on torch's meta device, as exports are: "
                 f"{told(error, package)}.",
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
-                "of mmft_core.testing checks this.",
+                "of mmft_testing checks this.",
             ) from error
         error.add_note(f"It arose in building the {what} of {owner}.")
         raise

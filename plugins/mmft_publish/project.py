@@ -30,7 +30,7 @@ _TEST = '''"""Whether the backbones keep mmft's contract."""
 
 import pytest
 
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 
 @pytest.mark.parametrize("check", plugin_checks("{module}"))

@@ -16,7 +16,7 @@ from mmft_core import discover, opening
 from mmft_core.contracts import DatasetContext
 from mmft_core.loading.loaders import batches, training_loader
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -18,9 +18,9 @@ from mmft_core.errors import IncompatibleError
 from mmft_core.loading.prepared import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
-from mmft_core.testing import processors
-from mmft_core.testing.tools import equal, reload_weights
-from mmft_core.testing.workbench import Workbench
+from mmft_testing import processors
+from mmft_testing.tools import equal, reload_weights
+from mmft_testing.workbench import Workbench
 
 Spec = Component[BackboneSpec]
 

@@ -11,8 +11,8 @@ from mmft_core.config.options import convert, describe
 from mmft_core.config.trees import nest
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ConfigurableSpec, PartSpec, Spec, resolve
-from mmft_core.testing.tools import modules_after, skip_without_extras
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import modules_after, skip_without_extras
+from mmft_testing.workbench import Workbench
 
 HEAVY = ("torch", "jax", "tensorflow", "transformers")
 """What takes seconds to import, and must not be needed to list what is installed."""

@@ -41,9 +41,9 @@ from mmft_core.specs import (
     TaskSpec,
 )
 from mmft_core.table_folders import form_of
-from mmft_core.testing.samples import ordinary, rolled, spread
-from mmft_core.testing.tools import no_network, skip_without_extras
 from mmft_core.weights import WeightsRequest
+from mmft_testing.samples import ordinary, rolled, spread
+from mmft_testing.tools import no_network, skip_without_extras
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec)

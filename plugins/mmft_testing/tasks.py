@@ -18,8 +18,8 @@ from mmft_core.features import KEPT
 from mmft_core.loading.prepared import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import DatasetSpec, MetricSpec, TaskSpec
-from mmft_core.testing.tools import check_graphs, equal, reload_weights
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import check_graphs, equal, reload_weights
+from mmft_testing.workbench import Workbench
 
 Spec = Component[TaskSpec]
 

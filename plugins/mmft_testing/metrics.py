@@ -11,8 +11,8 @@ from typing import Any
 from mmft_core.contracts import Metric, MetricValue
 from mmft_core.registry import Component
 from mmft_core.specs import MetricSpec
-from mmft_core.testing.tools import equal
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import equal
+from mmft_testing.workbench import Workbench
 
 Spec = Component[MetricSpec]
 

@@ -4,7 +4,7 @@ A plugin's author puts it into a test of the plugin:
 
     # tests/test_conformance.py
     import pytest
-    from mmft_core.testing import plugin_checks
+    from mmft_testing import plugin_checks
 
     @pytest.mark.parametrize("check", plugin_checks("mmft_flowers"))
     def test_conformance(check):
@@ -32,7 +32,7 @@ from mmft_core.registry import Component
 from mmft_core.specs import PARTS, ConfigurableSpec, resolve
 
 if TYPE_CHECKING:
-    from mmft_core.testing.workbench import Workbench
+    from mmft_testing.workbench import Workbench
 
 __all__ = ["plugin_checks"]
 
@@ -64,8 +64,8 @@ def plugin_checks(
     Raises:
         PluginError: there is no plugin of that name, or no check.
     """
-    from mmft_core.testing import common
-    from mmft_core.testing.workbench import Workbench
+    from mmft_testing import common
+    from mmft_testing.workbench import Workbench
 
     points = _entry_points(plugins)
     installed = importlib.metadata.entry_points(group=PROJECT)
@@ -105,7 +105,7 @@ def _without(params: list[Any], skip: Mapping[str, str]) -> list[Any]:
 
 def _checks(component: Component[Any], bench: Workbench) -> list[Callable[[Workbench, Any], None]]:
     """The checks of a component, the simple ones first."""
-    from mmft_core.testing import common, datasets, generators
+    from mmft_testing import common, datasets, generators
 
     # Most kinds have a module of this package, called like them: backbones, commands, ...
     own = resolve(component.spec.checks or f"{__name__}.{component.kind}s:CHECKS")

@@ -8,9 +8,9 @@ import click
 
 from mmft_core.registry import Component
 from mmft_core.specs import CommandSpec
-from mmft_core.testing.common import assert_light
-from mmft_core.testing.tools import skip_without_extras
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.common import assert_light
+from mmft_testing.tools import skip_without_extras
+from mmft_testing.workbench import Workbench
 
 
 def help_is_light(bench: Workbench, component: Component[CommandSpec]) -> None:

@@ -13,8 +13,8 @@ from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.errors import MmftError
 from mmft_core.registry import Component
 from mmft_core.specs import DatasetSpec
-from mmft_core.testing.tools import equal, no_network, skip_without_extras
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import equal, no_network, skip_without_extras
+from mmft_testing.workbench import Workbench
 
 Spec = Component[DatasetSpec]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from mmft_core.loading.prepared import seed_everything
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
-from mmft_core.testing.tools import equal
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import equal
+from mmft_testing.workbench import Workbench
 
 Spec = Component[BackboneSpec]
 

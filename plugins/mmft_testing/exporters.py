@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmft_core.contracts import ExportReader
 from mmft_core.registry import Component
 from mmft_core.specs import ExporterSpec
-from mmft_core.testing.tools import skip_without_extras
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import skip_without_extras
+from mmft_testing.workbench import Workbench
 
 
 def reads_exports(bench: Workbench, component: Component[ExporterSpec]) -> None:

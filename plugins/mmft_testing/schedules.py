@@ -14,8 +14,8 @@ from mmft_core.contracts import ScheduleContext
 from mmft_core.engine import checkpoint
 from mmft_core.registry import Component
 from mmft_core.specs import ScheduleSpec
-from mmft_core.testing.tools import skip_without_extras
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.tools import skip_without_extras
+from mmft_testing.workbench import Workbench
 
 Spec = Component[ScheduleSpec]
 

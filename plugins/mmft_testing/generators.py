@@ -13,9 +13,9 @@ from mmft_core.contracts import PADDING, Generator, TargetCodec
 from mmft_core.generation import Generation
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec
-from mmft_core.testing.backbones import TOLERANCE
-from mmft_core.testing.tools import check_graphs, equal
-from mmft_core.testing.workbench import Workbench
+from mmft_testing.backbones import TOLERANCE
+from mmft_testing.tools import check_graphs, equal
+from mmft_testing.workbench import Workbench
 
 Spec = Component[BackboneSpec]
 
