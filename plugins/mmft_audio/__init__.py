@@ -4,7 +4,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data.tables import SUFFIXES as TABLES
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 

@@ -10,11 +10,10 @@ import click
 from mmft_core import DatasetSpec
 from mmft_core.cli.settings import set_option
 from mmft_core.config.trees import Tree, merge, parse_set
-from mmft_core.data.table_files import SUFFIXES
+from mmft_core.data.tables import SUFFIXES, is_table_folder
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.files import ensure_new, suffix_of
-from mmft_core.table_folders import is_table_folder
 
 if TYPE_CHECKING:
     from mmft_data_check.choosing import Chosen

@@ -34,11 +34,11 @@ from mmft_core.own_data import OwnData
 from mmft_core.parts import build_dataset, build_metrics, tell_warnings
 from mmft_core.registry import Registry
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracing import Traced, trace
 from mmft_export import folder as exports
 from mmft_export.comparison import Comparison, compare
 from mmft_export.folder import Description
 from mmft_export.formats import Exporter, Job, Written, exporter_of
+from mmft_export.tracing import Traced, trace
 from mmft_export.wanted import Wanted, check_output, check_weights
 
 _JUDGED = ("test", "val", "train")

@@ -23,7 +23,7 @@ from mmft_core.errors import ExportError
 from mmft_core.files import is_within, json_text
 from mmft_core.opening import DESCRIPTION, FORMAT, description, unreadable
 from mmft_core.registry import Registry
-from mmft_core.tracing import GraphInfo
+from mmft_export.tracing import GraphInfo
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS as CLASS_METRICS
 from mmft_core import DatasetSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data.tables import SUFFIXES as TABLES
 from mmft_core.specs import ANY_MODALITIES
 from mmft_regression import DEFAULT_METRICS as NUMBER_METRICS
 

@@ -117,7 +117,7 @@ class NamedFiles(RowFiles):
 
     Args:
         folder: that relative paths start from.
-        names: (n,) as `mmft_core.data.labelled_files.pack` makes them.
+        names: (n,) as `mmft_datasets.labelled_files.pack` makes them.
     """
 
     def __init__(self, folder: Path, names: pa.LargeBinaryArray) -> None:

@@ -18,7 +18,7 @@ from mmft_core.contracts import Graph
 from mmft_core.engine import kept_weights
 from mmft_core.errors import ExportError, IncompatibleError
 from mmft_core.registry import Component
-from mmft_core.tracing import trace
+from mmft_export.tracing import trace
 
 
 def skip_without_extras(component: Component[Any]) -> None:

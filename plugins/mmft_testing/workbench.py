@@ -28,6 +28,7 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
+from mmft_core.data.tables import form_of
 from mmft_core.errors import first_line
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.registry import Component, Registry
@@ -40,7 +41,6 @@ from mmft_core.specs import (
     Spec,
     TaskSpec,
 )
-from mmft_core.table_folders import form_of
 from mmft_core.weights import WeightsRequest
 from mmft_testing.samples import ordinary, rolled, spread
 from mmft_testing.tools import no_network, skip_without_extras

@@ -64,7 +64,9 @@ def test_its_settings_repeat_the_run(earlier: Path, tmp_path: Path, mmft) -> Non
     assert "now called engine.gradient_accumulation_steps" in ended.err
 
 
-@pytest.mark.parametrize("name", ["mmft_core.testing:plugin_checks"])
+@pytest.mark.parametrize(
+    "name", ["mmft_core.testing:plugin_checks", "mmft_core.packaged:PackagedBackbone"]
+)
 def test_plugins_import_from_where_they_did(name: str) -> None:
     module, _, attribute = name.partition(":")
     assert callable(getattr(importlib.import_module(module), attribute))

@@ -27,10 +27,10 @@ from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.parts import build_dataset
 from mmft_core.run_directory import RunDirectory
-from mmft_core.tracing import Traced, trace
 from mmft_export import exporting
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
+from mmft_export.tracing import Traced, trace
 from mmft_export.wanted import Wanted
 from tests.export.runs import RUNS
 from tests.export.tools import same

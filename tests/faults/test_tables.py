@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmft_core import DatasetSpec, discover
 from mmft_core.config.options import convert
 from mmft_core.contracts import DatasetContext
-from mmft_core.data.table_files import SUFFIXES
+from mmft_core.data.tables import SUFFIXES
 from mmft_core.errors import MmftError, SampleError
 from mmft_tables.tables import Table
 

@@ -396,7 +396,7 @@ def tar(path: Path, kind: str, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
 @pytest.mark.parametrize("what", ["one file", "many files", "a long name"])
 def test_archives_do_not_fill_the_disk(tmp_path: Path, kind: str, what: str) -> None:
     from mmft_core.errors import DataError
-    from mmft_core.unpacking import unpacked
+    from mmft_datasets.unpacking import unpacked
 
     files: list[tuple[tarfile.TarInfo, bytes]] = {
         "one file": [(tarfile.TarInfo("x"), b"\0" * 8 * SMALL)],

@@ -7,8 +7,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from mmft_core.data.names import identity
 from mmft_core.numbers import is_numeric
+from mmft_datasets.names import identity
 
 _FEW = 10
 """Of fewer different numbers nobody can say that they are no classes."""

@@ -1,17 +1,9 @@
-"""Hidden files and folders, and those that systems put beside a user's files."""
+"""Hidden folders: those that programs make, and files that are passed over with one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-
-_SYSTEM = frozenset(
-    {
-        "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information",
-        "lost+found", "__pycache__",
-    }
-)  # fmt: skip
-"""Folders that hold copies, thumbnails or deleted files, in lower case. They have no dot."""
 
 _USUAL = frozenset(
     {
@@ -23,11 +15,6 @@ _USUAL = frozenset(
     }
 )  # fmt: skip
 """Folders with a dot that programs make, in lower case."""
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is passed over."""
-    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def is_usual(name: str) -> bool:

@@ -1,4 +1,7 @@
-"""Folders that are tables: those that `datasets` saves, and Parquet in shards as the Hub has it."""
+"""Files and folders that are tables.
+
+Such folders are those that `datasets` saves, and Parquet in shards as the Hub has it.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmft_core.data.split_names import SPLIT_NAMES
 from mmft_core.errors import DataError
 from mmft_core.files import suffix_of
-from mmft_core.hidden import is_hidden
-from mmft_core.split_names import SPLIT_NAMES
+from mmft_core.folders import is_hidden
+
+SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".json",
+    ".parquet",
+    ".xlsx",
+    ".csv.gz",
+    ".tsv.gz",
+    ".jsonl.gz",
+    ".json.gz",
+)
+"""Of the files that are read as tables, in lower case."""
 
 _SHARD = re.compile(r"(?:(?P<name>.+?)[-_.])?(?:part[-_])?\d{2,}(?:-of-\d{2,})?(?:[-_.].*)?")
 """The stem of a shard's name: train-00000-of-00002, part-0001, 0000."""

@@ -1,4 +1,4 @@
-"""The files that tables are in: their suffixes, and opening them as text."""
+"""Opening the files of tables as text: unpacked, decoded, and refused where they are no text."""
 
 from __future__ import annotations
 
@@ -13,20 +13,6 @@ from typing import IO, TextIO, cast
 from mmft_core.errors import DataError
 from mmft_core.expansion import Unpacked
 from mmft_core.files import suffix_of
-
-SUFFIXES = (
-    ".csv",
-    ".tsv",
-    ".jsonl",
-    ".json",
-    ".parquet",
-    ".xlsx",
-    ".csv.gz",
-    ".tsv.gz",
-    ".jsonl.gz",
-    ".json.gz",
-)
-"""Of the files that are read as tables, in lower case."""
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.data.labelled_files import pack
-from mmft_core.data.names import composed
 from mmft_core.errors import DataError
 from mmft_core.files import printable
-from mmft_core.hidden import hidden_files, is_hidden, is_usual
+from mmft_core.folders import has_suffix, is_hidden, reading
+from mmft_datasets.hidden import hidden_files, is_usual
+from mmft_datasets.labelled_files import pack
+from mmft_datasets.names import composed
 
 _CHUNK = 10_000
 """So many names at a time are Python strings; after that they are packed."""
@@ -51,10 +51,8 @@ class FileKind:
     is_one: Callable[[Any], bool] = lambda file: True
 
     def holds(self, entry: os.DirEntry[str]) -> bool:
-        """By the suffix; a broken link is left for the check to report. Pipes would hang."""
-        if not entry.name.lower().endswith(self.suffixes + self.unread):
-            return False
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+        """Whether an entry of a folder is one, by its suffix."""
+        return has_suffix(entry, self.suffixes + self.unread)
 
 
 @dataclass
@@ -164,16 +162,6 @@ def gather(folder: Path, root: Path, passed: PassedOver) -> list[str]:
 
 def _prefix(folder: Path, root: Path) -> str:
     return "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
-
-
-@contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading folders into a DataError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        place = printable(os.fspath(error.filename or folder))
-        raise DataError(f"{place} cannot be read: {error.strerror}.") from None
 
 
 def visible(

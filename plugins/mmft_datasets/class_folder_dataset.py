@@ -11,23 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.class_doubts import class_doubts
-from mmft_core.data.class_folders import (
+from mmft_core.data.split_names import SPLIT_NAMES
+from mmft_core.errors import DataError
+from mmft_core.files import printable
+from mmft_core.folders import reading
+from mmft_datasets.class_doubts import class_doubts
+from mmft_datasets.class_folders import (
     ClassFolders,
     FileKind,
     PassedOver,
     Tally,
     check_classes,
     gather,
-    reading,
     scan,
     visible,
     visible_folders,
 )
-from mmft_core.data.labelled_files import LabelledFiles
-from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.errors import DataError
-from mmft_core.files import printable
+from mmft_datasets.labelled_files import LabelledFiles
+from mmft_datasets.set_aside import set_aside
 
 L = TypeVar("L", bound=LabelledFiles)
 

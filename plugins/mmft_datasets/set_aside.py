@@ -10,7 +10,6 @@ from mmft_core.contracts import Split
 from mmft_core.data.groups import whole_groups
 from mmft_core.data.splits import Indices, Subset, stratified
 from mmft_core.errors import ConfigError
-from mmft_core.split_names import SPLIT_NAMES as SPLIT_NAMES
 
 
 def set_aside(
