@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from mmft.tables import Data, as_file, is_table, place_of
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, ExportError, RunDirectoryError, some_of
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_core.inference.predictor import Prediction, Predictor
@@ -59,7 +59,7 @@ class Run:
             RunDirectoryError: it is not a finished run.
             ExportError: the export is damaged.
         """
-        from mmft_core import opening
+        from mmft_core.inference import opening
 
         self._predictors: dict[str, Predictor] = {}
         self.path = opening.place(as_path(path, "path"))
@@ -283,7 +283,7 @@ class Run:
 
     def _predictor(self, batch_size: int, settings: dict[str, Any]) -> Predictor:
         """The model, kept for as long as the settings stay the same."""
-        from mmft_core import opening
+        from mmft_core.inference import opening
         from mmft_core.inference.finished import make_predictor
 
         key = json.dumps([batch_size, settings], sort_keys=True, default=str)

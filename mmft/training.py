@@ -19,8 +19,8 @@ from mmft_core.config.trees import nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
 from mmft_core.registry import Registry
-from mmft_core.resumed import resumed_tree
-from mmft_core.run_directory import default_output
+from mmft_core.run.directory import default_output
+from mmft_core.run.resumed import resumed_tree
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Callback
@@ -168,8 +168,8 @@ def _train(
     resume: bool,
 ) -> Run | CrossValidation:
     from mmft.display import quiet_or_shown
-    from mmft_core import runner
-    from mmft_core.cross_validation import FoldsDirectory, cross_validate
+    from mmft_core.run import runner
+    from mmft_core.run.cross_validation import FoldsDirectory, cross_validate
 
     command = f"mmft.{'resume' if resume else 'run'}(...)"
     with quiet_or_shown(progress) as display:

@@ -21,8 +21,8 @@ from mmft_core.cli.terminal import (
 )
 from mmft_core.config.options import RenamedOptionWarning
 from mmft_core.discovery import discover
-from mmft_core.distributed import processes
-from mmft_core.distributed.fate import one_fate
+from mmft_core.distributed import comm
+from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.errors import (
     ConfigError,
     ElsewhereError,
@@ -32,10 +32,10 @@ from mmft_core.errors import (
     did_you_mean,
     first_line,
 )
-from mmft_core.memory_errors import out_of_memory
 from mmft_core.registry import Component, Registry
-from mmft_core.safe_path import safe_path
 from mmft_core.specs import CommandSpec, resolve
+from mmft_core.utils.memory_errors import out_of_memory
+from mmft_core.utils.safe_path import safe_path
 
 _REGISTRY = "mmft.registry"
 """Where click's context keeps what is installed."""
@@ -84,9 +84,9 @@ class PluginGroup(click.Group):
         else:
             component = _command(_registry(ctx), cmd_name)
             spec, load = component.spec, component.load
-        if processes.count() > 1 and not spec.distributed:
+        if comm.count() > 1 and not spec.distributed:
             raise ConfigError(
-                f"`mmft {cmd_name}` is done by one process, and {processes.count()} were started.",
+                f"`mmft {cmd_name}` is done by one process, and {comm.count()} were started.",
                 hint="Start it without torchrun or accelerate launch.",
             )
         command = load()
@@ -157,7 +157,7 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         with safe_path(), one_fate(), _notices():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
-        processes.leave()
+        comm.leave()
     except ElsewhereError:
         sys.exit(2)
     except MmftError as error:
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> Any:
         show_usage_error(error)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        if processes.is_main():
+        if comm.is_main():
             echo("Aborted.", err=True)
         sys.exit(130)
     except Exception as error:
@@ -190,7 +190,7 @@ def _notices() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, RenamedOptionWarning):
             others(message, category, *place, **more)
-        elif str(message) not in said and processes.is_main():
+        elif str(message) not in said and comm.is_main():
             said.add(str(message))
             echo(f"! {message}", err=True)
 

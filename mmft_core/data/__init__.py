@@ -1,6 +1,7 @@
 """Samples: dividing and checking them, and telling whether they have changed.
 
-splits, split_names, groups, folds         dividing samples
+splits, split_names, groups                dividing samples
+fold_choice, folds                         which fold, of how many
 soundness, remarks, absent_classes         finding samples that cannot be used, and what is odd
 number_targets                             targets that are numbers
 fingerprints, likeness                     telling whether samples have changed

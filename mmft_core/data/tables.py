@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mmft_core.data.split_names import SPLIT_NAMES
 from mmft_core.errors import DataError
-from mmft_core.files import suffix_of
-from mmft_core.folders import is_hidden
+from mmft_core.utils.files import suffix_of
+from mmft_core.utils.folders import is_hidden
 
 SUFFIXES = (
     ".csv",

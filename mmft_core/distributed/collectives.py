@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 
 
 class _Sum(torch.autograd.Function):
@@ -29,7 +29,7 @@ class _Sum(torch.autograd.Function):
 
 def summed(tensor: Tensor) -> Tensor:
     """The sum over all processes."""
-    if not processes.several():
+    if not comm.several():
         return tensor
     whole: Tensor = _Sum.apply(tensor)
     return whole
@@ -46,10 +46,10 @@ def gathered(*tensors: Tensor) -> tuple[list[Tensor], int]:
     Returns:
         each with all rows, and the place of this process's first one.
     """
-    if not processes.several() or not torch.is_grad_enabled():
+    if not comm.several() or not torch.is_grad_enabled():
         return list(tensors), 0
-    counts = processes.gather(len(tensors[0]))
-    start = sum(counts[: processes.rank()])
+    counts = comm.gather(len(tensors[0]))
+    start = sum(counts[: comm.rank()])
     own = slice(start, start + len(tensors[0]))
 
     def placed(tensor: Tensor) -> Tensor:

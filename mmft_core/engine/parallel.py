@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Task
 from mmft_core.contracts.returned import outputs_of
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine.compute import Compute
 from mmft_core.errors import IncompatibleError
 
@@ -118,7 +118,7 @@ class Sharded(Parallel):
 
     def wrap(self, average: AveragedModel | None) -> None:
         device = self.accelerator.device.type
-        mesh = init_device_mesh(device, (processes.count(),))
+        mesh = init_device_mesh(device, (comm.count(),))
         self.model = _Loss(self.trained, self.compute)
         _shard(self.model, self.trained, mesh)
         if average is not None:
@@ -136,7 +136,7 @@ class Sharded(Parallel):
         yield
         for scalar in () if enabled else _scalars(self.trained):
             if scalar.grad is not None:
-                dist.all_reduce(scalar.grad.div_(processes.count()))
+                dist.all_reduce(scalar.grad.div_(comm.count()))
 
     @torch.no_grad()
     def update_eval_model(self, source: nn.Module) -> None:
@@ -204,7 +204,7 @@ def make_parallel(
     Raises:
         IncompatibleError: it cannot be.
     """
-    if config.parallel == "ddp" or not processes.several():
+    if config.parallel == "ddp" or not comm.several():
         return Replicated(task, accelerator, compute, config.compile)
     if config.tuning.changes:
         raise IncompatibleError(

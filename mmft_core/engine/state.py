@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Task
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine import checkpoint, kept_weights, sharded_state, tuning
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.optim import build_optimizer, build_schedule
@@ -123,7 +123,7 @@ class TrainingState:
         if self.in_shards:
             sharded_state.save(self, folder)
             return
-        if not processes.is_main():
+        if not comm.is_main():
             return
         scaler = self.accelerator.scaler
         state = {

@@ -14,8 +14,8 @@ from pathlib import Path
 from mmft_core.data.tables import SUFFIXES as TABLES
 from mmft_core.data.tables import is_table_folder
 from mmft_core.errors import DataError
-from mmft_core.files import suffix_of
-from mmft_core.folders import has_suffix, is_hidden, reading
+from mmft_core.utils.files import suffix_of
+from mmft_core.utils.folders import has_suffix, is_hidden, reading
 
 _LONGEST_NAME = 4096
 _WILD = "*?["

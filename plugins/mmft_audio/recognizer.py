@@ -8,7 +8,6 @@ from pathlib import Path
 
 from mmft_audio.recordings import Recording
 from mmft_core import TaskSpec
-from mmft_core.artifacts import LoadedModel, load
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import convert
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split, TaskContext
@@ -16,6 +15,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, IncompatibleError, SampleError
 from mmft_core.inference.predictor import Predictor
 from mmft_core.registry import Component
+from mmft_core.run.artifacts import LoadedModel, load
 from mmft_core.specs import BackboneSpec
 from mmft_core.weights import WeightsRequest
 

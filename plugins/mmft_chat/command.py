@@ -76,8 +76,8 @@ def _task(run_dir: Path, assignments: tuple[str, ...]) -> Chat:
         IncompatibleError: it does not chat.
     """
     from mmft_chat.task import Chat
-    from mmft_core import opening
     from mmft_core.discovery import discover
+    from mmft_core.inference import opening
 
     loaded = opening.load(run_dir, discover(), later_settings(assignments, ("task",)))
     if not isinstance(loaded.task, Chat):

@@ -78,7 +78,7 @@ def check(
     mmft data check ./photos --html check.html
     mmft data check reviews.csv --task text-cls
     """
-    from mmft_core.files import write_json
+    from mmft_core.utils.files import write_json
     from mmft_data_check.page import write_page
 
     chosen = chosen_data(dataset, task, assignments)

@@ -13,7 +13,7 @@ from mmft_core.config.trees import Tree, merge, parse_set
 from mmft_core.data.tables import SUFFIXES, is_table_folder
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.files import ensure_new, suffix_of
+from mmft_core.utils.files import ensure_new, suffix_of
 
 if TYPE_CHECKING:
     from mmft_data_check.choosing import Chosen

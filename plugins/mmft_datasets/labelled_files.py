@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmft_core.contracts import Origin, Split
 from mmft_core.data.splits import Indices
-from mmft_core.files import printable
+from mmft_core.utils.files import printable
 
 
 def pack(names: Iterable[str]) -> pa.LargeBinaryArray:

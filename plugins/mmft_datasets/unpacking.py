@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mmft_core.cache import cache_root, filled_folder
 from mmft_core.errors import DataError, StorageError, first_line
-from mmft_core.expansion import Unpacked, check_expansion
+from mmft_core.utils.cache import cache_root, filled_folder
+from mmft_core.utils.expansion import Unpacked, check_expansion
 
 _SPARE = 256 * 2**20
 """Bytes of the disk that stay free."""

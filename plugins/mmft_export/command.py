@@ -12,7 +12,7 @@ from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.directory import RunDirectory
 
 if TYPE_CHECKING:
     from mmft_export.comparison import Comparison

@@ -14,9 +14,9 @@ from torch import Tensor
 from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
+from mmft_core.engine.evaluation import Evaluation
 from mmft_core.engine.monitor import Monitor
 from mmft_core.errors import ExportError
-from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor
 from mmft_core.loading.prepared import PreparedSplit
 

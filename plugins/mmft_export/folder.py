@@ -16,13 +16,13 @@ import msgspec
 import torch
 
 import mmft_core
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Runner
 from mmft_core.errors import ExportError
-from mmft_core.files import is_within, json_text
-from mmft_core.opening import DESCRIPTION, FORMAT, description, unreadable
+from mmft_core.inference.opening import DESCRIPTION, FORMAT, description, unreadable
 from mmft_core.registry import Registry
+from mmft_core.run import artifacts
+from mmft_core.run.artifacts import LoadedModel
+from mmft_core.utils.files import is_within, json_text
 from mmft_export.tracing import GraphInfo
 
 

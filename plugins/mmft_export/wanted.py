@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmft_core.artifacts import LoadedModel
 from mmft_core.config.trees import Tree
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.opening import find_export, form
+from mmft_core.inference.opening import find_export, form
+from mmft_core.run.artifacts import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmft_core.cli.tables import Column, Table, console, text
-from mmft_core.numbers import readable
+from mmft_core.utils.numbers import readable
 from mmft_report.runs.differences import headline, shown
 from mmft_report.runs.finding import Run
 from mmft_report.wording import duration

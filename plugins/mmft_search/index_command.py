@@ -22,12 +22,12 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.files import printable
 from mmft_core.registry import Registry
+from mmft_core.utils.files import printable
 
 if TYPE_CHECKING:
-    from mmft_core.artifacts import LoadedModel
     from mmft_core.inference.predictor import Predictor
+    from mmft_core.run.artifacts import LoadedModel
     from mmft_search.items import Identity
     from mmft_search.library import Library
     from mmft_search.opening import Wanted
@@ -196,7 +196,7 @@ def load_embedder(
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
-    from mmft_core import opening
+    from mmft_core.inference import opening
     from mmft_core.inference.finished import make_predictor
 
     model = opening.load(run_dir, registry)
@@ -230,7 +230,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
 
 def identify(run_dir: Path, modality: str) -> Identity:
     """Of what model an index of this run is."""
-    from mmft_core.opening import fingerprint
+    from mmft_core.inference.opening import fingerprint
     from mmft_search.items import Identity
 
     return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)

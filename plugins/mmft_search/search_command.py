@@ -16,14 +16,14 @@ from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import echo, echo_json, remark_hidden
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.escaping import shortened
-from mmft_core.files import printable
+from mmft_core.utils.escaping import shortened
+from mmft_core.utils.files import printable
 from mmft_search.index_command import FOLDER, check_model, identify, load_embedder
 
 if TYPE_CHECKING:
-    from mmft_core.artifacts import LoadedModel
     from mmft_core.inference.downloads import Limits
     from mmft_core.inference.sources import Source
+    from mmft_core.run.artifacts import LoadedModel
     from mmft_search.searching import Answer, Searcher
     from mmft_search.store import Index
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from mmft_core.data.splits import Subset
 from mmft_core.errors import SampleError
-from mmft_core.features.recalling import recall
 from mmft_core.inference.predictor import Predictor
+from mmft_core.inference.recalling import recall
 from mmft_search.items import Items, Mask, Vectors
 from mmft_search.library import Library
 from mmft_search.store import Writer

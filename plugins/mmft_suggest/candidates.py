@@ -12,8 +12,8 @@ from mmft_core.config.options import option_names
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import Tree, merge
 from mmft_core.errors import ConfigError, DataError, IncompatibleError
-from mmft_core.parts import build_dataset
 from mmft_core.registry import Component, Registry
+from mmft_core.run.build import build_dataset
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, TaskSpec
 
 

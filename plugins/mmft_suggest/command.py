@@ -88,7 +88,7 @@ def suggest(
     mmft suggest --task image-cls --dataset ./photos
     mmft suggest --task text-cls --dataset reviews.csv --backbone minilm --backbone distilbert
     """
-    from mmft_core.files import write_json
+    from mmft_core.utils.files import write_json
     from mmft_suggest.candidates import candidates
 
     registry = discover()

@@ -21,9 +21,9 @@ from mmft_core.engine.monitor import Monitor
 from mmft_core.errors import WeightsError
 from mmft_core.features import encoder_and_store, features_of
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.parts import build_dataset, build_task
 from mmft_core.precision import Inference
-from mmft_core.results import peak_memory_bytes
+from mmft_core.run.build import build_dataset, build_task
+from mmft_core.run.results import peak_memory_bytes
 from mmft_core.weights import WeightsRequest
 from mmft_suggest.candidates import Candidate
 from mmft_suggest.probe import Score, probe

@@ -24,9 +24,9 @@ from mmft_core.config.places import given_places
 from mmft_core.config.trees import merge, nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.extras import missing_error, require_extra
 from mmft_core.registry import Registry
-from mmft_core.run_directory import default_output
+from mmft_core.run.directory import default_output
+from mmft_core.utils.extras import missing_error, require_extra
 from mmft_sweep.fitting import fit, plan_trial, refuse_fixed, refuse_set
 from mmft_sweep.folder import SweepFolder, SweepSettings
 from mmft_sweep.space import Space, parse_space, space_of
@@ -174,9 +174,9 @@ def _sweep(
     from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
-    from mmft_core.callbacks import Callbacks
     from mmft_core.cli.tables import console
     from mmft_core.engine.monitor import choose_monitor
+    from mmft_core.run.callbacks import Callbacks
     from mmft_sweep.study import Study
     from mmft_sweep.trial import TrialStoppedError, check_data
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
-from mmft_core.numbers import is_numeric
+from mmft_core.utils.numbers import is_numeric
 
 _LOOKED_AT = 1000
 """Rows by which a header is told from a row."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.errors import DataError, MmftError, first_line
-from mmft_core.library_logging import quieted
+from mmft_core.utils.logging import quieted
 from mmft_tables.extension_types import extension_columns, read_extensions
 from mmft_tables.headers import Read
 from mmft_tables.row_ids import RowIds

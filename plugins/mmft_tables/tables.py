@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmft_core.data.tables import SUFFIXES, is_table_folder
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.files import suffix_of
+from mmft_core.utils.files import suffix_of
 from mmft_tables.delimited import read_delimited
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_rows import read_json

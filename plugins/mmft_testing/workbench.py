@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import pytest
 import torch
 
-from mmft_core import parts
 from mmft_core.config import compat
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import convert, option_names
@@ -32,6 +31,7 @@ from mmft_core.data.tables import form_of
 from mmft_core.errors import first_line
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.registry import Component, Registry
+from mmft_core.run.build import build, task_assets
 from mmft_core.specs import (
     ANY_MODALITIES,
     BackboneSpec,
@@ -193,7 +193,7 @@ class Workbench:
             backbones=backbones,
             info=data.info,
             train=spread(data.splits["train"]) if assets is None else None,
-            assets=None if assets is None else parts.task_assets(assets),
+            assets=None if assets is None else task_assets(assets),
         )
         return self._build(component, context, Task).eval()
 
@@ -290,7 +290,7 @@ class Workbench:
         again = " again" if getattr(context, "assets", None) is not None else ""
         device = torch.get_default_device().type
         with self.told_once(component, f"built{again} on {device}"), no_network():
-            return parts.build(component, self.options(component, data), context, wanted)
+            return build(component, self.options(component, data), context, wanted)
 
     def _of(self, spec: type[S], user: Component[Any]) -> list[Component[S]]:
         """Components of a kind: first those that are preferred, then the user's own plugin's."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmft_core.contracts.callbacks import Callback, Ending, Record, RunStart, TrainStart
-from mmft_core.files import write_json
+from mmft_core.utils.files import write_json
 from mmft_trackers.identity import Identity
 
 _DOCUMENTS = ("report.html", "README.md", "results.json")

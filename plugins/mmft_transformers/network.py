@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from mmft_core.contracts import AdapterBase, Backbone, Task
-from mmft_core.roles import find_roles
+from mmft_core.contracts.lora_targets import find_roles
 from mmft_transformers.depth import depth_order
 from mmft_transformers.published_models import Described, TransformersModel, loading
 

@@ -16,11 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from mmft_core import discover, opening
+from mmft_core import discover
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Graph, Tensors
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.errors import ExportError
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export

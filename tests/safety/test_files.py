@@ -25,11 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmft_core import discover, expansion, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.data import parquet_size
+from mmft_core.run import runner
+from mmft_core.utils import expansion
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
 from tests.faults.garbage import bombs

@@ -274,7 +274,8 @@ def test_adapters_as_they_are_written_are_read(
 
 def folder_of_transformers(run: Path, folder: Path) -> Path:
     """The network of a run as transformers saves it."""
-    from mmft_core import artifacts, discover
+    from mmft_core import discover
+    from mmft_core.run import artifacts
 
     shutil.copytree(run / ASSETS, folder)
     backbone: Any = artifacts.load(run, discover()).task.backbone("text")

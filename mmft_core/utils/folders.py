@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmft_core.errors import DataError
-from mmft_core.files import printable
+from mmft_core.utils.files import printable
 
 _SYSTEM = frozenset(
     {

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmft_core.data.splits import Indices
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.loading.windows import Windows
+from mmft_core.loading.batch_sampler import Windows
 
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 

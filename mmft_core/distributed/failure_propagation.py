@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ElsewhereError, MmftError, ProcessError, first_line
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def one_fate() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if processes.count() == 1:
+        if comm.count() == 1:
             raise
-        if processes.several():
+        if comm.several():
             # Whoever started the processes now ends those that are left; this one ends in order.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         cause = _cause(error)
@@ -50,7 +50,7 @@ def _cause(error: Exception) -> Exception:
     """The failure to end with: this one, or that of another process that was first."""
     if isinstance(error, ElsewhereError):
         return error
-    if not processes.several():
+    if not comm.several():
         return _without_store(error)
     from torch.distributed.distributed_c10d import _get_default_store
 
@@ -72,13 +72,13 @@ def _first(store: Store, error: Exception) -> Exception:
             hint="It may have run out of memory, or have been killed; --resume goes on.",
         )
     message = error.message if isinstance(error, MmftError) else first_line(error)
-    store.set(_FAILURE, json.dumps({"rank": processes.rank(), "message": message}))
+    store.set(_FAILURE, json.dumps({"rank": comm.rank(), "message": message}))
     return error
 
 
 def _read(store: Store, error: Exception) -> Exception:
     failure = json.loads(store.get(_FAILURE))
-    return error if failure["rank"] == processes.rank() else ElsewhereError(failure["message"])
+    return error if failure["rank"] == comm.rank() else ElsewhereError(failure["message"])
 
 
 def _appears(store: Store, key: str) -> bool:
@@ -93,7 +93,7 @@ def _appears(store: Store, key: str) -> bool:
 
 def _without_store(error: Exception) -> Exception:
     """Before processes have met, all are expected to fail alike, and the main one speaks."""
-    if processes.is_main():
+    if comm.is_main():
         return error
     time.sleep(_LAST_WORDS)  # It is ended with the main one, unless it fails alone.
     return error

@@ -16,12 +16,12 @@ from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
 from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.splits import Whole
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.files import read_as
-from mmft_core.kept_samples import Change, KeptSamples
-from mmft_core.parts import build_dataset
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.build import build_dataset
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.kept_samples import Change, KeptSamples
+from mmft_core.utils.files import read_as
 
 RESUMING = "Bring the data back, or start a new run."
 _HINT = "Bring them back, or take all samples as they are now: --dataset PATH --split all."
@@ -52,7 +52,7 @@ class OwnData:
             DataError: it cannot be had or used any more, or has other samples than then.
         """
         _check_there(directory, plan)
-        with processes.main_first():  # It fills caches for the others.
+        with comm.main_first():  # It fills caches for the others.
             dataset = build_dataset(plan)
         kept = KeptSamples.read(directory.samples)
         if kept is None:

@@ -38,7 +38,7 @@ def check_access() -> str:
     """
     from huggingface_hub import constants, get_token
 
-    from mmft_core.reachable import ensure_reachable
+    from mmft_core.weights.http import ensure_reachable
 
     token = get_token()
     if token is None:
@@ -69,7 +69,7 @@ def download(repo: str) -> Path | None:
     from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    from mmft_core.reachable import is_there
+    from mmft_core.weights.http import is_there
 
     known = {f: try_to_load_from_cache(repo, f) for f in ("config.json", _MODEL)}
     cached = isinstance(known[_MODEL], str)

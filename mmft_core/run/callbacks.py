@@ -21,11 +21,11 @@ from mmft_core.contracts.callbacks import (
     TrainStep,
 )
 from mmft_core.contracts.data import Dataset
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
+from mmft_core.engine.metrics_log import log_every, read_metrics
 from mmft_core.errors import ConfigError, MmftError, PluginError, StopTrainingError, StorageError
-from mmft_core.files import json_text, storage_errors, write_text
-from mmft_core.metrics_log import log_every, read_metrics
 from mmft_core.plugin_errors import told
+from mmft_core.utils.files import json_text, storage_errors, write_text
 
 
 def _check_callback(given: Any) -> None:
@@ -76,7 +76,7 @@ class Callbacks(Callback):
             MissingExtraError: packages of one are not installed.
             ConfigError: one cannot do its work with these settings.
         """
-        if not processes.is_main():
+        if not comm.is_main():
             return
         metrics = MetricsFile(
             self.directory / "metrics.jsonl", self.plan.engine.log_every, self.on_log

@@ -33,14 +33,14 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
-from mmft_core.digests import check_digests, digest_of, write_digests
 from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
-from mmft_core.files import replacing_folder
-from mmft_core.parts import build, rebuild, save_assets, task_assets
 from mmft_core.registry import Component, Registry
-from mmft_core.run_validation import refuse_export, refuse_folds, refuse_missing
+from mmft_core.run.build import build, rebuild, save_assets, task_assets
+from mmft_core.run.validation import refuse_export, refuse_folds, refuse_missing
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
+from mmft_core.utils.digests import check_digests, digest_of, write_digests
+from mmft_core.utils.files import replacing_folder
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 FORMAT = 1

@@ -11,8 +11,8 @@ from mmft_core.contracts import Split
 from mmft_core.data.splits import Subset
 from mmft_core.engine import lora
 from mmft_core.errors import SampleError
+from mmft_core.features.attach import KEPT, features_root
 from mmft_core.features.computing import Encoder, keys_of, still_agree
-from mmft_core.features.feeding import KEPT, features_root
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore

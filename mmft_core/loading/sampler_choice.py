@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Task
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
-from mmft_core.loading.order import Arrangement, BySize, InGroups
+from mmft_core.loading.batch_sampler import CountedWindows, Windows
+from mmft_core.loading.grouping import Arrangement, BySize, InGroups
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.loading.sized import SizedWindows, check_sizes
-from mmft_core.loading.windows import CountedWindows, Windows
+from mmft_core.loading.token_batch_sampler import SizedWindows, check_sizes
 
 
 def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
@@ -26,9 +26,9 @@ def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Wi
             hint=f"Give --batch-size {task.minimum_batch_size} or more.",
         )
     windows = _windows(train, task, config)
-    if processes.several() and windows.smallest_pass() < processes.count():
+    if comm.several() and windows.smallest_pass() < comm.count():
         raise ConfigError(
-            f"There are {processes.count()} processes, but forward passes of only "
+            f"There are {comm.count()} processes, but forward passes of only "
             f"{windows.smallest_pass()} of the {len(train)} training samples.",
             hint="Give a larger --batch-size, or start fewer processes.",
         )
@@ -36,7 +36,7 @@ def choose_windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Wi
 
 
 def _windows(train: PreparedSplit, task: Task, config: EngineConfig) -> Windows:
-    rank, world = processes.rank(), processes.count()
+    rank, world = comm.rank(), comm.count()
     passes = config.gradient_accumulation_steps
     if config.batch_total is not None:
         sizes = check_sizes(train.sizes, task.group_size)

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mmft_core.digests import check_digests
 from mmft_core.errors import WeightsError, first_line
+from mmft_core.utils.digests import check_digests
 
 StateDict = Mapping[str, Tensor]
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _published_model(path: Path) -> Path | None:
     """Where the model is that `mmft publish` pushed to the Hub under an id, if the path is one."""
     if path.exists() or not HUB_ID.fullmatch(str(path)):
         return None
-    from mmft_core.hub import download
+    from mmft_core.weights.hub import download
 
     return download(str(path))
 

@@ -21,11 +21,11 @@ from mmft_core.contracts import (
     map_tensors,
 )
 from mmft_core.contracts.returned import computed, outputs_of
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
+from mmft_core.engine.top_examples import RankedGallery
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.loading.loaders import Loader, batches
 from mmft_core.precision import Inference
-from mmft_core.top_examples import RankedGallery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +130,10 @@ def evaluate(
                 break
     finally:
         task.train(was_training)
-    if processes.any_of(stop()):
+    if comm.any_of(stop()):
         raise InterruptedEvaluationError
     judged.merge()
-    return processes.from_main(lambda: judged.evaluation(started))
+    return comm.from_main(lambda: judged.evaluation(started))
 
 
 class _Judged:
@@ -156,12 +156,12 @@ class _Judged:
 
     def merge(self) -> None:
         """Merge what every process saw into what the main one did; each sample was seen by one."""
-        if not processes.several():
+        if not comm.several():
             return
         gallery, seen = self.gallery, self.sums.samples
         states = {name: metric.state() for name, metric in self.metrics.items()} if seen else {}
         shown = gallery.state() if gallery is not None and seen else None
-        everyone = processes.gather_to_main((self.sums, states, shown))
+        everyone = comm.gather_to_main((self.sums, states, shown))
         for other, theirs, more in everyone[1:]:
             self.sums.merge(other)
             for name, state in theirs.items():

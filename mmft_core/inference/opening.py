@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import mmft_core
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import ExportReader
-from mmft_core.digests import DamagedFileError, check_files
 from mmft_core.errors import ExportError, PluginError
-from mmft_core.files import is_within
 from mmft_core.registry import Registry
+from mmft_core.run import artifacts
+from mmft_core.run.artifacts import LoadedModel
 from mmft_core.specs import ExporterSpec
+from mmft_core.utils.digests import DamagedFileError, check_files
+from mmft_core.utils.files import is_within
 
 FORMAT = 1
 DESCRIPTION = "export.json"
@@ -102,7 +102,7 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
         ExportError: the export is damaged.
         UnknownComponentError: no plugin reads its format.
         MissingExtraError: its format needs packages that are not installed.
-        As `mmft_core.artifacts.load` does.
+        As `mmft_core.run.artifacts.load` does.
     """
     folder = find_export(path)
     if folder is None:

@@ -3,6 +3,7 @@
 train(plan)   data and model -> device, features and engine -> the run directory's beginning
               -> fit -> evaluation of the kept model -> model, callbacks' reports, results
 resume(path)  the same plan and data again, with the engine resuming from its checkpoint
+run_or_resume(plan, path)  whichever of them is to be done, if any
 """
 
 from __future__ import annotations
@@ -17,41 +18,44 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from mmft_core import artifacts
-from mmft_core.callbacks import Callbacks
-from mmft_core.config.places import places
+from mmft_core.config.options import as_written
+from mmft_core.config.places import in_places_of, places
 from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import flatten
 from mmft_core.contracts import Calibrated, Dataset, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
-from mmft_core.distributed import batch_norm, processes
+from mmft_core.distributed import batch_norm, comm
 from mmft_core.engine import checkpoint, compute, kept_weights
 from mmft_core.engine.device import make_accelerator
+from mmft_core.engine.evaluation import Evaluation, Predicted
 from mmft_core.engine.fitting_batch import out_of_memory_error
 from mmft_core.engine.loop import Engine, Outcome
+from mmft_core.engine.metrics_log import read_metrics
 from mmft_core.engine.monitor import Monitor, choose_monitor
 from mmft_core.errors import CheckpointError, first_line
-from mmft_core.evaluation import Evaluation, Predicted
-from mmft_core.features import Fed, feed
-from mmft_core.files import read_as, replacing_folder, write_json
-from mmft_core.kept_samples import KeptSamples
+from mmft_core.features import TrainingData, attach_features
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.memory_errors import out_of_memory
-from mmft_core.metrics_log import read_metrics
-from mmft_core.own_data import RESUMING, changed, check_moved, same_data
-from mmft_core.parts import (
+from mmft_core.precision import Inference
+from mmft_core.registry import Registry
+from mmft_core.run import artifacts
+from mmft_core.run.build import (
     build_dataset,
     build_metrics,
     build_task,
     save_assets,
     tell_warnings,
 )
-from mmft_core.precision import Inference
-from mmft_core.results import collect_results, suppliers
-from mmft_core.run_directory import RunDirectory
-from mmft_core.usable_data import inspected, readable, with_notes
+from mmft_core.run.callbacks import Callbacks
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.kept_samples import KeptSamples
+from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
+from mmft_core.run.results import collect_results, suppliers
+from mmft_core.run.usable_data import inspected, readable, with_notes
+from mmft_core.utils.files import read_as, replacing_folder, write_json
+from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights
 
 EXAMPLES = 24
@@ -107,11 +111,11 @@ def resume(
     """
     directory = RunDirectory(path)
     with Callbacks(plan, path, callbacks) as followers, directory.held():
-        if processes.from_main(directory.results.exists):
+        if comm.from_main(directory.results.exists):
             raise directory.finished()
         directory.clear()
         check_moved(plan, directory)
-        if processes.from_main(lambda: checkpoint.found(directory.checkpoints)):
+        if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
             run = _interrupted_run(plan, directory, followers, command)
             run.make_engine()
             return run.fit(resume=True)
@@ -125,10 +129,41 @@ def resume(
         return run.fit(resume=False)
 
 
+def run_or_resume(
+    plan: Plan,
+    path: Path,
+    registry: Registry,
+    callbacks: Sequence[Callback] = (),
+    command: str = "",
+) -> dict[str, Any] | None:
+    """Do whatever is left to do of a run in a folder that holds nothing else.
+
+    A finished run is kept. One that was begun goes on, with the settings that it was begun with;
+    only where its data lie, the plan says.
+
+    Returns:
+        Its results; None if it was interrupted by Ctrl-C or SIGTERM.
+
+    Raises:
+        MmftError: as `train` and `resume` do.
+    """
+    directory = RunDirectory(path)
+    finished, begun = comm.from_main(
+        lambda: (directory.results.is_file(), directory.config.is_file())
+    )
+    if finished:
+        return directory.read_results()
+    if begun:
+        with as_written():
+            settings = in_places_of(resolve(directory.open(), registry), plan)
+        return resume(path, settings, callbacks, command).results
+    return train(plan, path, callbacks, command).results
+
+
 def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
     """Build the parts of a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
-    with processes.main_first():  # It fills caches for the others.
+    with comm.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
     tell_warnings(dataset, callbacks.on_message)
     plan = plan.with_data_options(dataset.options)
@@ -176,7 +211,7 @@ def _interrupted_run(
     sizes = {name: len(split) for name, split in dataset.splits.items()}
     if sizes != data["samples"]:
         raise changed(directory, f"{data['samples']} samples then, {sizes} now", RESUMING)
-    if samples is not None and processes.is_main():
+    if samples is not None and comm.is_main():
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
@@ -222,7 +257,7 @@ class _Run:
     callbacks: Callbacks
     command: str
     started: float = field(default_factory=time.perf_counter)
-    fed: Fed = field(init=False)
+    training_data: TrainingData = field(init=False)
     engine: Engine = field(init=False)
 
     def make_engine(self) -> None:
@@ -235,13 +270,15 @@ class _Run:
         if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
             batch_norm.synchronize(self.task, accelerator.device)
         inference = Inference.of(plan.engine.precision, accelerator.device)
-        self.fed = feed(self.task, self.dataset, plan, inference, self.callbacks)
-        val = self.fed.splits.get("val")
+        self.training_data = attach_features(
+            self.task, self.dataset, plan, inference, self.callbacks
+        )
+        val = self.training_data.splits.get("val")
         self.engine = Engine(
             self.task,
-            self._prepared_split(self.fed.splits["train"], train=True),
+            self._prepared_split(self.training_data.splits["train"], train=True),
             self._prepared_split(val) if val is not None else None,
-            replace(plan, engine=self.fed.config),
+            replace(plan, engine=self.training_data.config),
             metrics=build_metrics(plan.metrics, self.dataset.info),
             monitor=self.monitor,
             accelerator=accelerator,
@@ -253,7 +290,7 @@ class _Run:
     def rehearse(self) -> None:
         """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
         and not after an epoch; then time a few steps to choose how to compute."""
-        split = self.fed.splits.get("val")
+        split = self.training_data.splits.get("val")
         if split is not None:
             few = Subset(split, torch.arange(min(2, len(split))).numpy())
             evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
@@ -265,7 +302,7 @@ class _Run:
         """Write what a run starts with."""
         self.data = {**self.data, "trained_in": self.engine.compute.record()}
         self.directory.create(self.plan, suppliers(self.plan), self.data)
-        if processes.is_main():
+        if comm.is_main():
             if self.samples is not None:
                 self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
@@ -292,7 +329,7 @@ class _Run:
                 self._read_best(outcome)
                 self._calibrate()
                 results = self._finish(outcome, self._evaluate())
-            processes.wait()  # Until the main one has written everything.
+            comm.wait()  # Until the main one has written everything.
             return RunOutcome(directory=self.directory, fit=outcome, results=results)
         except Exception as error:
             if not out_of_memory(error):
@@ -318,19 +355,20 @@ class _Run:
     def _calibrate(self) -> None:
         """Let the kept model choose its thresholds, or the like, on the val split."""
         task = self.engine.state.eval_model
-        if "val" not in self.fed.splits or not isinstance(task, Calibrated):
+        if "val" not in self.training_data.splits or not isinstance(task, Calibrated):
             return
         predicted = Predicted()
-        self.engine.evaluate(self._prepared_split(self.fed.splits["val"]), "val", {"": predicted})
+        val = self._prepared_split(self.training_data.splits["val"])
+        self.engine.evaluate(val, "val", {"": predicted})
         # Every process chooses by the same, so all have the same model.
-        task.calibrate(*processes.from_main(predicted.joined))
+        task.calibrate(*comm.from_main(predicted.joined))
 
     def _evaluate(self) -> dict[str, Evaluation]:
         """Evaluate the kept model on val and test."""
         evaluations = {}
         for name in ("val", "test"):
-            if name in self.fed.splits:
-                split = self._prepared_split(self.fed.splits[name])
+            if name in self.training_data.splits:
+                split = self._prepared_split(self.training_data.splits[name])
                 evaluations[name] = self.engine.evaluate(split, name, examples=EXAMPLES)
         for name, evaluation in evaluations.items():
             for remark in evaluation.remarks:
@@ -355,7 +393,7 @@ class _Run:
             total_seconds=time.perf_counter() - self.started,
             command=self.command,
         )
-        if processes.is_main():
+        if comm.is_main():
             directory, task = self.directory, self.engine.state.eval_model
             artifacts.save(directory.model, task, self.plan, self.dataset.info)
             self.callbacks.on_finish(
@@ -377,7 +415,7 @@ class _Run:
     def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
         return PreparedSplit(
             split,
-            self.fed.processors,
+            self.training_data.processors,
             self.task.codec,
             train=train,
             seed=self.plan.engine.seed,

@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from mmft_core.config.places import TABLE, places, portable, read_places, same_place
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
-from mmft_core.distributed import processes
-from mmft_core.distributed.fate import one_fate
+from mmft_core.distributed import comm
+from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
-from mmft_core.files import (
+from mmft_core.run.validation import is_model, refuse_folds, refuse_missing, refuse_model
+from mmft_core.utils.files import (
     clear_temporaries,
     printable,
     read_record,
@@ -30,7 +31,6 @@ from mmft_core.files import (
     write_json,
     write_text,
 )
-from mmft_core.run_validation import is_model, refuse_folds, refuse_missing, refuse_model
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
 """What `results.json` holds at least."""
@@ -106,7 +106,7 @@ class RunDirectory:
             RunDirectoryError: another process is at it.
             StorageError: the folder cannot be written.
         """
-        if not processes.is_main():
+        if not comm.is_main():
             yield
             return
         with storage_errors(self.path):
@@ -148,7 +148,7 @@ class RunDirectory:
             RunDirectoryError: there is something there already.
             StorageError: it may not be written.
         """
-        if not processes.is_main():
+        if not comm.is_main():
             return
         if self.path.is_file():
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
@@ -202,7 +202,7 @@ class RunDirectory:
         Raises:
             StorageError: it cannot be written.
         """
-        if not processes.is_main():
+        if not comm.is_main():
             return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -241,7 +241,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what a killed process left half-written; only for who holds the run."""
-        for folder in (self.path, self.checkpoints) if processes.is_main() else ():
+        for folder in (self.path, self.checkpoints) if comm.is_main() else ():
             clear_temporaries(folder)
 
     def open(self) -> Tree:

@@ -15,8 +15,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmft_core.cache import cache_root
-from mmft_core.files import is_within, sha256, write_json
+from mmft_core.utils.cache import cache_root
+from mmft_core.utils.files import is_within, sha256, write_json
 
 LIST = "digests.json"
 

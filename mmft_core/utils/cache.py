@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmft_core.files import storage_errors, umask
+from mmft_core.utils.files import storage_errors, umask
 
 
 def cache_root() -> Path:

@@ -15,19 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mmft_core.callbacks import Callbacks
 from mmft_core.config.plan import Plan
 from mmft_core.contracts.callbacks import Callback, FinishedFolds
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine.monitor import choose_monitor
 from mmft_core.errors import MmftError
-from mmft_core.files import read_record, storage_errors, write_json
-from mmft_core.numbers import is_finite
-from mmft_core.own_data import check_same
-from mmft_core.parts import build_dataset
 from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
-from mmft_core.unfinished import bring_to_end
+from mmft_core.run.build import build_dataset
+from mmft_core.run.callbacks import Callbacks
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.own_data import check_same
+from mmft_core.run.runner import run_or_resume
+from mmft_core.utils.files import read_record, storage_errors, write_json
+from mmft_core.utils.numbers import is_finite
 
 FORMAT = 1
 
@@ -101,7 +101,7 @@ def cross_validate(
         callbacks.on_folds_finish(
             FinishedFolds(directory=output, record=record, results=results, plan=plan)
         )
-        if processes.is_main():
+        if comm.is_main():
             write_json(directory.record, record)
         callbacks.finished()
     return record
@@ -121,14 +121,14 @@ def _run_folds(
         for folds in plan.folds.each():
             number = folds.chosen or 0
             own = make_callbacks(f"Fold {number} of {folds.count}")
-            found = bring_to_end(
+            found = run_or_resume(
                 replace(plan, folds=folds), directory.fold(number), registry, own, command
             )
             if found is None:
                 break
             results.append(found)
             # The last record is written when callbacks have written their reports.
-            if folds.count > number and processes.is_main():
+            if folds.count > number and comm.is_main():
                 write_json(directory.record, collect_folds(plan, results, command))
     return results
 
@@ -136,7 +136,7 @@ def _run_folds(
 @contextlib.contextmanager
 def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
     """Write what can be resumed, and take it back if the first fold cannot even be started."""
-    if not processes.is_main():
+    if not comm.is_main():
         yield
         return
     new = not directory.path.exists()

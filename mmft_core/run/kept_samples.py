@@ -26,7 +26,7 @@ from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Indices, Subset, Whole
 from mmft_core.errors import first_line, some_of
-from mmft_core.files import replacing, unreadable
+from mmft_core.utils.files import replacing, unreadable
 
 _Values: TypeAlias = list[bytes | None]
 

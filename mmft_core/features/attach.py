@@ -1,4 +1,4 @@
-"""Which backbones of a run have their features kept, and what training is fed with instead."""
+"""Which backbones of a run have their features kept; attaching these in place of the inputs."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 
 import numpy as np
 
-from mmft_core.cache import cache_root
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Indices, Joined
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import IncompatibleError
 from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.precision import Inference
+from mmft_core.utils.cache import cache_root
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fed:
+class TrainingData:
     """What a task is trained and judged on.
 
     Attributes:
@@ -42,7 +42,9 @@ class Fed:
     config: EngineConfig
 
 
-def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, callback: Callback) -> Fed:
+def attach_features(
+    task: Task, dataset: Dataset, plan: Plan, inference: Inference, callback: Callback
+) -> TrainingData:
     """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
 
     Raises:
@@ -59,9 +61,9 @@ def feed(task: Task, dataset: Dataset, plan: Plan, inference: Inference, callbac
         stored[modality] = store, _kept(encoder, store, whole, callback)
         processors[modality] = StoredFeatures()
     if not stored:
-        return Fed(splits=dataset.splits, processors=processors, config=plan.engine)
+        return TrainingData(splits=dataset.splits, processors=processors, config=plan.engine)
     idle = stored.keys() == processors.keys() and plan.engine.workers is None
-    return Fed(
+    return TrainingData(
         splits=_divided(dataset, processors, stored),
         processors=processors,
         config=replace(plan.engine, workers=0) if idle else plan.engine,
@@ -144,10 +146,10 @@ def features_of(
     """See to it that a store has the features of a split's samples; give where they are (n,).
 
     Raises:
-        SampleError, StorageError: see `feed`.
+        SampleError, StorageError: see `attach_features`.
     """
     keys = keys_of(encoder, split)
-    if processes.is_main() and not still_agree(store, encoder, split, store.find(keys)):
+    if comm.is_main() and not still_agree(store, encoder, split, store.find(keys)):
         store.clear()
     complete(store, encoder, split, keys, on_progress)
     return store.find(keys)

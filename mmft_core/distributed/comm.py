@@ -5,7 +5,7 @@ devices and gradients together; here is what else they have to agree on. What is
 to CPU, so that no GPU waits for it. Of one process alone, every function is its plain counterpart.
 
 One process is the main one: it alone writes files and speaks to the user. How they end together is
-in `mmft_core.distributed.fate`.
+in `mmft_core.distributed.failure_propagation`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import threading
 from types import FrameType
 from typing import Self
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -54,7 +54,7 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None and number == signal.SIGINT and processes.count() == 1:
+        if self.signal is not None and number == signal.SIGINT and comm.count() == 1:
             raise KeyboardInterrupt
         if number == getattr(signal, "SIGHUP", None):
             self._leave_terminal()

@@ -8,8 +8,8 @@ from mmft_core.config.given import Notice, resumed_settings
 from mmft_core.config.trees import Tree
 from mmft_core.errors import RunDirectoryError
 from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
-from mmft_core.run_validation import refuse_model, without_folds
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.validation import refuse_model, without_folds
 
 
 def resumed_tree(path: Path, given: Tree, registry: Registry, notice: Notice) -> Tree:
@@ -35,6 +35,6 @@ def resumed_tree(path: Path, given: Tree, registry: Registry, notice: Notice) ->
 def _finished_folds(path: Path, stored: Tree) -> bool:
     if "folds" not in stored or "fold" in stored:
         return False
-    from mmft_core.cross_validation import FoldsDirectory
+    from mmft_core.run.cross_validation import FoldsDirectory
 
     return FoldsDirectory(path).finished()

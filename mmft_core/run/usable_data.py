@@ -12,8 +12,8 @@ from mmft_core.data import soundness
 from mmft_core.data.absent_classes import absent_classes
 from mmft_core.data.number_targets import scale_notes
 from mmft_core.errors import DataError
-from mmft_core.own_data import fingerprints_of
-from mmft_core.parts import with_scale
+from mmft_core.run.build import with_scale
+from mmft_core.run.own_data import fingerprints_of
 
 
 def readable(

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
-from mmft_core.loading.order import Arrangement, epoch_order
+from mmft_core.loading.grouping import Arrangement, epoch_order
 
 Key: TypeAlias = tuple[int, int]
 """(epoch, index): says which sample, and which augmentation of it."""

@@ -17,10 +17,10 @@ from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.data.splits import Subset, Whole
 from mmft_core.errors import DataError, MmftError
-from mmft_core.kept_samples import KeptSamples
-from mmft_core.own_data import OwnData, fingerprints_of
-from mmft_core.parts import build_dataset
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.build import build_dataset
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.kept_samples import KeptSamples
+from mmft_core.run.own_data import OwnData, fingerprints_of
 
 _ALIKE = 0.5
 """Where so many samples are the run's, the data are a changed copy or a part of its data."""

@@ -15,10 +15,10 @@ import torch
 import mmft_core
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import DatasetInfo, Task
+from mmft_core.engine.evaluation import Evaluation
 from mmft_core.engine.loop import Engine, Outcome
 from mmft_core.engine.state import Progress
 from mmft_core.engine.tuning import count_parameters
-from mmft_core.evaluation import Evaluation
 from mmft_core.registry import Component
 from mmft_core.weights import hub_id
 
