@@ -11,3 +11,7 @@ plan            what a run is decided by
 places          settings that are paths, kept so that they still lead there from elsewhere
 resolving       all of it put together: from a tree to a plan
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -16,7 +16,7 @@ from mmft_core.errors import DataError
 from mmft_core.utils.files import suffix_of
 from mmft_core.utils.folders import is_hidden
 
-SUFFIXES = (
+TABLE_SUFFIXES = (
     ".csv",
     ".tsv",
     ".jsonl",

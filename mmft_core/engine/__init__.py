@@ -11,3 +11,7 @@ parallel                            how several processes hold the task
 sharded_state, sharded_checkpoint   a training of which every process holds a part
 memory, fitting_batch               memory that is not given back; what fits when it ran out
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -12,20 +12,6 @@ hands them on.
     attach.py       which backbones of a run it is done for
 """
 
-from mmft_core.features.attach import (
-    KEPT,
-    TrainingData,
-    attach_features,
-    encoder_and_store,
-    features_of,
-)
-from mmft_core.features.store import FeatureStore
+from mmft_core.utils.public_names import on_demand
 
-__all__ = [
-    "KEPT",
-    "FeatureStore",
-    "TrainingData",
-    "attach_features",
-    "encoder_and_store",
-    "features_of",
-]
+__getattr__ = on_demand(__name__, __file__)

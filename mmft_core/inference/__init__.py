@@ -7,3 +7,7 @@ sources, named, downloads   what a user points it at: files, folders, texts, add
 pieces                      inputs that are too long to be predicted at once
 recalling                   features that were kept when it was trained
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmft_core.data.tables import SUFFIXES as TABLES
-from mmft_core.data.tables import is_table_folder
+from mmft_core.data.tables import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError
 from mmft_core.utils.files import suffix_of
 from mmft_core.utils.folders import has_suffix, is_hidden, reading
@@ -140,7 +139,7 @@ def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
         device or a pipe.
     """
     form = suffix_of(path)
-    if form in TABLES and form not in suffixes:
+    if form in TABLE_SUFFIXES and form not in suffixes:
         raise _table(path)
     if not path.is_file():
         raise DataError(

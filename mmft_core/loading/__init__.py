@@ -6,3 +6,7 @@ sampler_choice                      which of the two
 prepared, lengths                   samples as networks take them, and how they are put together
 loaders                             the same in worker processes
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -12,3 +12,7 @@ own_data            its own data, found again and compared; named_data: those th
 resumed             the configuration of a run that goes on
 cross_validation    a run for each fold
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -36,7 +36,7 @@ from mmft_core.contracts import (
 from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.registry import Component, Registry
-from mmft_core.run.build import build, rebuild, save_assets, task_assets
+from mmft_core.run.build import build_component, rebuild, save_assets, task_assets
 from mmft_core.run.validation import refuse_export, refuse_folds, refuse_missing
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.utils.digests import check_digests, digest_of, write_digests
@@ -257,7 +257,7 @@ def _build(
     changed = renamed((settings or {}).get("task", {}), options_type, "task")
     options = convert({**saved_options, **changed}, options_type, "task")
     context = TaskContext(backbones=backbones, info=info, assets=task_assets(folder / _ASSETS))
-    task = build(component, options, context, Task)
+    task = build_component(component, options, context, Task)
     return LoadedModel(
         task=task.eval(),
         component=component,

@@ -52,7 +52,7 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     """
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
-    dataset = build(component, plan.dataset.options, context, Dataset)
+    dataset = build_component(component, plan.dataset.options, context, Dataset)
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
@@ -123,7 +123,7 @@ def build_task(
             own = assets / modality if assets is not None else None
             backbone = rebuild(part, context, loaded[modality], own)
         else:
-            backbone = build(part.component, part.options, context, Backbone)
+            backbone = build_component(part.component, part.options, context, Backbone)
             if backbone.loaded.fell_back:
                 say(
                     f"{part.component.name} starts from RANDOM weights, for the published ones "
@@ -137,7 +137,7 @@ def build_task(
     task_context = TaskContext(
         backbones=backbones, info=dataset.info, train=dataset.splits["train"], assets=own
     )
-    task = build(plan.task.component, plan.task.options, task_context, Task)
+    task = build_component(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
 
@@ -204,13 +204,13 @@ def rebuild(
     if not loaded.digest:
         request = WeightsRequest("run", modality)
         context = replace(context, weights=request, assets=assets)
-        backbone = build(part.component, part.options, context, Backbone)
+        backbone = build_component(part.component, part.options, context, Backbone)
         backbone.loaded = loaded
         return backbone
     request = kept_weights.fetch_again(loaded, modality)
     context = replace(context, weights=request, assets=assets)
     try:
-        backbone = build(part.component, part.options, context, Backbone)
+        backbone = build_component(part.component, part.options, context, Backbone)
     except WeightsError as error:
         raise WeightsError(
             f"The base weights of the {modality} backbone, which are not kept with the run, "
@@ -224,7 +224,9 @@ def rebuild(
 def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:
     """Build the metrics, by the names of their components."""
     context = MetricContext(info=info)
-    return {p.component.name: build(p.component, p.options, context, Metric) for p in parts}
+    return {
+        p.component.name: build_component(p.component, p.options, context, Metric) for p in parts
+    }
 
 
 _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
@@ -234,7 +236,7 @@ _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
 """What an object has when it is built, by its contract; it is easily forgotten."""
 
 
-def build(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
+def build_component(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
     """Build a component, and see that it is what its kind is to be.
 
     Raises:

@@ -9,7 +9,7 @@ from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset, DatasetInfo, Task
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data import soundness
-from mmft_core.data.absent_classes import absent_classes
+from mmft_core.data.class_counts import absent_classes
 from mmft_core.data.number_targets import scale_notes
 from mmft_core.errors import DataError
 from mmft_core.run.build import with_scale

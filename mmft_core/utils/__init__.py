@@ -7,3 +7,7 @@ extras                          packages that not everybody needs
 logging, memory_errors          libraries kept quiet; whether an error is of memory
 safe_path                       child processes import nothing from the current folder
 """
+
+from mmft_core.utils.public_names import on_demand
+
+__getattr__ = on_demand(__name__, __file__)

@@ -5,26 +5,6 @@ hub         the Hugging Face Hub
 http        whether a server answers
 """
 
-from mmft_core.weights.request import (
-    HUB_ID,
-    LoadedWeights,
-    StateDict,
-    WeightsRequest,
-    check_finite,
-    fill,
-    hub_id,
-    named_weights,
-    read_weights,
-)
+from mmft_core.utils.public_names import on_demand
 
-__all__ = [
-    "HUB_ID",
-    "LoadedWeights",
-    "StateDict",
-    "WeightsRequest",
-    "check_finite",
-    "fill",
-    "hub_id",
-    "named_weights",
-    "read_weights",
-]
+__getattr__ = on_demand(__name__, __file__)

@@ -12,7 +12,7 @@ from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import AudioFolderOptions
 from mmft_audio.recordings import RECORDINGS, SUFFIXES, Recording, check
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError
 from mmft_datasets.class_folder_dataset import (
     ALL,

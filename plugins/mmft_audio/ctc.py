@@ -20,7 +20,7 @@ from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     AdapterBase,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.processing import AudioProcessor
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     Backbone,

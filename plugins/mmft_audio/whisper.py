@@ -25,7 +25,7 @@ from mmft_audio.whisper_graphs import whisper_graphs
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_audio.whisper_words import words_of
 from mmft_audio.whisper_writing import losses, write
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     AdapterBase,

@@ -16,7 +16,7 @@ from mmft_chat.loss import chunked_nats
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     BackboneContext,
     Features,
@@ -408,7 +408,7 @@ class ChatBuilder(Builder[ChatBackbone]):
         bits = self.options.load_bits
         if bits is None:
             return None
-        from mmft_core.utils.extras import require_extra
+        from mmft_core.utils import require_extra
         from mmft_text.quantization import quantization
 
         option = f"backbone.load_bits = {bits}"

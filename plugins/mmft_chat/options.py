@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_datasets.split_options import SplitOptions
 from mmft_tables.table_options import TableOptions
 from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_core.config.dataset_choice import choose_dataset
-from mmft_core.config.options import convert, option_names
-from mmft_core.config.trees import Tree, merge
+from mmft_core import ANY_MODALITIES, Component, DatasetSpec, Registry, TaskSpec, resolve
+from mmft_core.config import Tree, choose_dataset, convert, merge, option_names
 from mmft_core.contracts import Dataset, DatasetContext, Inspector
-from mmft_core.data.tables import form_of
+from mmft_core.data import form_of
 from mmft_core.errors import ConfigError, DataError, MmftError
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec, resolve
 from mmft_datasets.class_folders import NoFilesError
 
 _MOST = 0.9

@@ -7,7 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from mmft_core.utils.numbers import is_numeric
+from mmft_core.utils import is_numeric
 from mmft_datasets.names import identity
 
 _FEW = 10

@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.split_names import SPLIT_NAMES
+from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError
-from mmft_core.utils.files import printable
-from mmft_core.utils.folders import reading
+from mmft_core.utils import printable, reading
 from mmft_datasets.class_doubts import class_doubts
 from mmft_datasets.class_folders import (
     ClassFolders,

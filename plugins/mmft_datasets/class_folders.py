@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.errors import DataError
-from mmft_core.utils.files import printable
-from mmft_core.utils.folders import has_suffix, is_hidden, reading
+from mmft_core.utils import has_suffix, is_hidden, printable, reading
 from mmft_datasets.hidden import hidden_files, is_usual
 from mmft_datasets.labelled_files import pack
 from mmft_datasets.names import composed

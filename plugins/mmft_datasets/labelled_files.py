@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from mmft_core.contracts import Origin, Split
-from mmft_core.data.splits import Indices
-from mmft_core.utils.files import printable
+from mmft_core.data import Indices
+from mmft_core.utils import printable
 
 
 def pack(names: Iterable[str]) -> pa.LargeBinaryArray:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 
 _TRUTH = ("true", "false")
 _WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmft_core.contracts import Split
-from mmft_core.data.groups import whole_groups
-from mmft_core.data.splits import Indices, Subset, stratified
+from mmft_core.data import Indices, Subset, stratified, whole_groups
 from mmft_core.errors import ConfigError
 
 

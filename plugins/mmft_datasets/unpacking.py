@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from mmft_core.errors import DataError, StorageError, first_line
-from mmft_core.utils.cache import cache_root, filled_folder
-from mmft_core.utils.expansion import Unpacked, check_expansion
+from mmft_core.utils import Unpacked, cache_root, check_expansion, filled_folder
 
 _SPARE = 256 * 2**20
 """Bytes of the disk that stay free."""

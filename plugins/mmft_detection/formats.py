@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mmft_core.data.split_names import SPLIT_NAMES
+from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError, first_line
 from mmft_datasets.class_folders import NoFilesError
 from mmft_detection.folder import Found, Picture

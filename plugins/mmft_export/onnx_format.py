@@ -15,7 +15,7 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.utils.logging import quieted
+from mmft_core.utils import quieted
 from mmft_export import quantization
 from mmft_export.formats import GraphFormat, Job
 from mmft_export.quantization import Recorder

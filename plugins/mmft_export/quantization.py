@@ -18,7 +18,7 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.utils.logging import quieted
+from mmft_core.utils import quieted
 from mmft_export.tracing import GraphInfo, filled
 
 RECORDED = 64

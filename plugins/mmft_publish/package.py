@@ -12,13 +12,10 @@ import tomli_w
 from safetensors.torch import save_model
 from torch import nn
 
+from mmft_core import BackboneSpec, Component, Registry
 from mmft_core.errors import ConfigError, IncompatibleError
-from mmft_core.registry import Component, Registry
-from mmft_core.run import artifacts
-from mmft_core.run.artifacts import LoadedModel
-from mmft_core.specs import BackboneSpec
-from mmft_core.utils.digests import write_digests
-from mmft_core.utils.files import ensure_new, replacing_folder
+from mmft_core.run import LoadedModel, artifacts
+from mmft_core.utils import ensure_new, replacing_folder, write_digests
 from mmft_publish import project
 from mmft_publish.names import Names, choose_names, origin
 from mmft_publish.packaged import FACTS, FOLDER, FORMAT

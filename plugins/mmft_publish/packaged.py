@@ -23,11 +23,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from mmft_core.config.options import as_written, convert
-from mmft_core.discovery import discover
+from mmft_core import BackboneSpec, Component, discover, read_by
+from mmft_core.config import as_written, convert
 from mmft_core.errors import PluginError
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec, read_by
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Backbone, BackboneContext

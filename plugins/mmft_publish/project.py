@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import mmft_core
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core import BackboneSpec, Component
 from mmft_publish.names import Names
 from mmft_publish.packaged import variable
 from mmft_report.card import render

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
-from mmft_core.contracts import Preview
-from mmft_core.contracts.preprocessing import data_url
+from mmft_core.contracts import Preview, data_url
 from mmft_core.utils import numbers
 from mmft_report.content import ReportContent, ReportExample, ReportRelated
 

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
-from mmft_core.utils.digests import check_seal, sealed_name
-from mmft_core.utils.files import replacing
+from mmft_core.utils import check_seal, replacing, sealed_name
 from mmft_search.items import Items, Mask, Vectors
 
 _LIBRARY, _FILES = b"library", b"files"

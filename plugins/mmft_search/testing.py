@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmft_core import Component, Registry, StoreSpec
 from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import StoreSpec
 from mmft_search import opening
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.opening import Wanted

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import optuna
 
-from mmft_core.config.plan import Plan
-from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart
-from mmft_core.engine.metrics_log import read_metrics
+from mmft_core import Registry
+from mmft_core.config import Plan
+from mmft_core.contracts import Callback, Evaluated, TrainStart
+from mmft_core.engine import read_metrics
 from mmft_core.errors import DataError, StopTrainingError
-from mmft_core.registry import Registry
-from mmft_core.run.build import build_dataset
-from mmft_core.run.cross_validation import FoldsDirectory, cross_validate
-from mmft_core.run.directory import RunDirectory
-from mmft_core.run.own_data import check_same
-from mmft_core.run.runner import run_or_resume
+from mmft_core.run import (
+    FoldsDirectory,
+    RunDirectory,
+    build_dataset,
+    check_same,
+    cross_validate,
+    run_or_resume,
+)
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Attempt
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.errors import DataError, first_line
-from mmft_core.utils.files import suffix_of
+from mmft_core.utils import suffix_of
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_shapes import records_of
 from mmft_tables.text_files import open_text

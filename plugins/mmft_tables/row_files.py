@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from mmft_core.contracts import Origin
 from mmft_core.errors import SampleError
-from mmft_core.utils.files import printable
+from mmft_core.utils import printable
 from mmft_tables.cells import text_of
 
 LONGEST = 4096

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext, Split
-from mmft_core.data.split_names import SPLIT_NAMES
-from mmft_core.data.splits import Indices, Subset
+from mmft_core.data import SPLIT_NAMES, Indices, Subset
 from mmft_core.errors import DataError
 from mmft_datasets.names import names_of
 from mmft_datasets.set_aside import set_aside

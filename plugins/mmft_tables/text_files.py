@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, TextIO, cast
 
 from mmft_core.errors import DataError
-from mmft_core.utils.expansion import Unpacked
-from mmft_core.utils.files import suffix_of
+from mmft_core.utils import Unpacked, suffix_of
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),

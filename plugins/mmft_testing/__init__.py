@@ -25,11 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mmft_core.discovery import discover
+from mmft_core import PARTS, PROJECT, Component, ConfigurableSpec, discover, resolve
 from mmft_core.errors import PluginError, did_you_mean
-from mmft_core.hookspecs import PROJECT
-from mmft_core.registry import Component
-from mmft_core.specs import PARTS, ConfigurableSpec, resolve
 
 if TYPE_CHECKING:
     from mmft_testing.workbench import Workbench

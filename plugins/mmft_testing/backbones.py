@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmft_core.config.engine_config import LoraConfig
+from mmft_core import BackboneSpec, Component
+from mmft_core.config import LoraConfig
 from mmft_core.contracts import Backbone, Features, Generator, Tensors
 from mmft_core.engine import lora
 from mmft_core.errors import IncompatibleError
-from mmft_core.loading.prepared import seed_everything
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core.loading import seed_everything
 from mmft_testing import processors
 from mmft_testing.tools import equal, reload_weights
 from mmft_testing.workbench import Workbench

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from mmft_core.registry import Component
-from mmft_core.specs import CommandSpec
+from mmft_core import CommandSpec, Component
 from mmft_testing.common import assert_light
 from mmft_testing.tools import skip_without_extras
 from mmft_testing.workbench import Workbench

@@ -6,11 +6,8 @@ import contextlib
 import importlib.metadata
 from typing import Any
 
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.options import convert, describe
-from mmft_core.config.trees import nest
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import ConfigurableSpec, PartSpec, Spec, resolve
+from mmft_core import Component, ConfigurableSpec, PartSpec, Registry, Spec, resolve
+from mmft_core.config import EngineConfig, convert, describe, nest
 from mmft_testing.tools import modules_after, skip_without_extras
 from mmft_testing.workbench import Workbench
 

@@ -7,12 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mmft_core.config.options import convert, option_names
+from mmft_core import Component, DatasetSpec
+from mmft_core.config import convert, option_names
 from mmft_core.contracts import Dataset, DatasetContext, Split
-from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data import Fingerprints
 from mmft_core.errors import MmftError
-from mmft_core.registry import Component
-from mmft_core.specs import DatasetSpec
 from mmft_testing.tools import equal, no_network, skip_without_extras
 from mmft_testing.workbench import Workbench
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from mmft_core import Component, ExporterSpec
 from mmft_core.contracts import ExportReader
-from mmft_core.registry import Component
-from mmft_core.specs import ExporterSpec
 from mmft_testing.tools import skip_without_extras
 from mmft_testing.workbench import Workbench
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmft_core.config.generation import Generation
+from mmft_core import BackboneSpec, Component
+from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Generator, TargetCodec
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
 from mmft_testing.backbones import TOLERANCE
 from mmft_testing.tools import check_graphs, equal
 from mmft_testing.workbench import Workbench

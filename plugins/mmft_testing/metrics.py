@@ -8,9 +8,8 @@ import pickle
 from collections.abc import Iterable
 from typing import Any
 
+from mmft_core import Component, MetricSpec
 from mmft_core.contracts import Metric, MetricValue
-from mmft_core.registry import Component
-from mmft_core.specs import MetricSpec
 from mmft_testing.tools import equal
 from mmft_testing.workbench import Workbench
 

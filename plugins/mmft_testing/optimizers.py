@@ -9,10 +9,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from mmft_core import Component, OptimizerSpec
 from mmft_core.contracts import OptimizerContext
 from mmft_core.engine import checkpoint
-from mmft_core.registry import Component
-from mmft_core.specs import OptimizerSpec
 from mmft_testing.tools import equal, skip_without_extras
 from mmft_testing.workbench import Workbench
 

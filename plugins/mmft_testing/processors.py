@@ -6,9 +6,8 @@ import pickle
 
 from torch import Tensor, nn
 
-from mmft_core.loading.prepared import seed_everything
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core import BackboneSpec, Component
+from mmft_core.loading import seed_everything
 from mmft_testing.tools import equal
 from mmft_testing.workbench import Workbench
 

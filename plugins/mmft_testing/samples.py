@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmft_core.contracts import Split
-from mmft_core.data.splits import Subset
+from mmft_core.data import Subset
 
 ENOUGH = 300
 """So many training samples a backbone is shown; some train a tokenizer on them, at each build."""

@@ -10,10 +10,9 @@ import torch
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from mmft_core import Component, ScheduleSpec
 from mmft_core.contracts import ScheduleContext
 from mmft_core.engine import checkpoint
-from mmft_core.registry import Component
-from mmft_core.specs import ScheduleSpec
 from mmft_testing.tools import skip_without_extras
 from mmft_testing.workbench import Workbench
 

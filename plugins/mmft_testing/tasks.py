@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmft_core import Component, DatasetSpec, MetricSpec, TaskSpec
 from mmft_core.contracts import Batch, Features, Outputs, Task
 from mmft_core.features import KEPT
-from mmft_core.loading.prepared import seed_everything
-from mmft_core.registry import Component
-from mmft_core.run import build
-from mmft_core.specs import DatasetSpec, MetricSpec, TaskSpec
+from mmft_core.loading import seed_everything
+from mmft_core.run import save_assets
 from mmft_testing.tools import check_graphs, equal, reload_weights
 from mmft_testing.workbench import Workbench
 
@@ -170,7 +169,7 @@ def predictions_survive_saving(bench: Workbench, component: Spec) -> None:
     _train(bench, component, task, 2)
     with tempfile.TemporaryDirectory() as name:
         assets = Path(name) / "assets"
-        build.save_assets(task, assets)
+        save_assets(task, assets)
         again = bench.new_task(component, seed=1, weights="run", assets=assets)
         reload_weights(task, again, Path(name))
     with torch.no_grad():
@@ -184,7 +183,7 @@ def builds_without_weights(bench: Workbench, component: Spec) -> None:
     """It is built on torch's meta device, as for an export, where graphs stand for its weights."""
     task = bench.task(component)
     with tempfile.TemporaryDirectory() as name:
-        build.save_assets(task, Path(name))
+        save_assets(task, Path(name))
         with torch.device("meta"):
             bench.new_task(component, weights="run", assets=Path(name))
 

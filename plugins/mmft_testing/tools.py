@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
+from mmft_core import Component
 from mmft_core.contracts import Graph
 from mmft_core.engine import kept_weights
 from mmft_core.errors import ExportError, IncompatibleError
-from mmft_core.registry import Component
 from mmft_export.tracing import trace
 
 

@@ -11,10 +11,18 @@ from typing import Any, TypeVar
 import pytest
 import torch
 
-from mmft_core.config import compat
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.options import convert, option_names
-from mmft_core.config.trees import merge, nest
+from mmft_core import (
+    ANY_MODALITIES,
+    BackboneSpec,
+    Component,
+    DatasetSpec,
+    MetricSpec,
+    PartSpec,
+    Registry,
+    Spec,
+    TaskSpec,
+)
+from mmft_core.config import EngineConfig, compat, convert, merge, nest, option_names
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -27,20 +35,10 @@ from mmft_core.contracts import (
     TaskContext,
     Tensors,
 )
-from mmft_core.data.tables import form_of
+from mmft_core.data import form_of
 from mmft_core.errors import first_line
-from mmft_core.loading.prepared import PreparedSplit, seed_everything
-from mmft_core.registry import Component, Registry
-from mmft_core.run.build import build, task_assets
-from mmft_core.specs import (
-    ANY_MODALITIES,
-    BackboneSpec,
-    DatasetSpec,
-    MetricSpec,
-    PartSpec,
-    Spec,
-    TaskSpec,
-)
+from mmft_core.loading import PreparedSplit, seed_everything
+from mmft_core.run import build_component, task_assets
 from mmft_core.weights import WeightsRequest
 from mmft_testing.samples import ordinary, rolled, spread
 from mmft_testing.tools import no_network, skip_without_extras
@@ -290,7 +288,7 @@ class Workbench:
         again = " again" if getattr(context, "assets", None) is not None else ""
         device = torch.get_default_device().type
         with self.told_once(component, f"built{again} on {device}"), no_network():
-            return build(component, self.options(component, data), context, wanted)
+            return build_component(component, self.options(component, data), context, wanted)
 
     def _of(self, spec: type[S], user: Component[Any]) -> list[Component[S]]:
         """Components of a kind: first those that are preferred, then the user's own plugin's."""

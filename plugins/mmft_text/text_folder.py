@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError, SampleError
 from mmft_datasets.class_folder_dataset import class_folder_dataset, passed_over
 from mmft_datasets.class_folders import FileKind, NoFilesError, PassedOver, gather

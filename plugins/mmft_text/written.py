@@ -11,7 +11,7 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from torch import Tensor
 
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     Batch,

@@ -20,7 +20,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from mmft_core.config.generation import Generation
+from mmft_core.config import Generation
 from mmft_core.contracts import Tensors
 
 

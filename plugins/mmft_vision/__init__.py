@@ -4,7 +4,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
-from mmft_core.data.tables import SUFFIXES as TABLES
+from mmft_core.data import TABLE_SUFFIXES
 
 _TRANSFORMER = {"engine.lr": 1e-4}
 """Transformers diverge at the learning rates that suit convolutions."""
@@ -120,7 +120,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A table (CSV, JSON, Parquet, Excel): paths of pictures, and labels",
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
             describe="mmft_vision.image_table:describe",
             **(images | {"targets": ("class", "labels", "none")}),
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample
-from mmft_core.data.remarks import remark, warnings_as_remarks
+from mmft_core.data import remark, warnings_as_remarks
 from mmft_core.errors import SampleError
 from mmft_datasets.labelled_files import LabelledFiles
 from mmft_tables.row_files import File, missing

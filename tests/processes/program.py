@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
-from mmft_core.cli import cli, fail
+from mmft_core.cli.command_line import cli, fail
 from mmft_core.distributed import comm
 from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.engine.state import TrainingState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core.config.trees import flatten
+from mmft_core.config import flatten
 from mmft_core.utils import numbers
 from mmft_report.runs.finding import Run
 
