@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
 from mmft_core.distributed import comm
 
 
-class _Sum(torch.autograd.Function):
-    """A sum over processes. What each makes of it has a gradient, and of these it is the sum."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        whole = tensor.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        whole = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole)
-        return whole
-
-
 def summed(tensor: Tensor) -> Tensor:
-    """The sum over all processes."""
+    """The sum over all processes, whose gradient is the sum of those of all processes."""
     if not comm.several():
         return tensor
-    whole: Tensor = _Sum.apply(tensor)
+    whole: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
     return whole
 
 
