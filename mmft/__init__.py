@@ -16,7 +16,7 @@ message says what, where and what to do. Importing this module does not import t
 from mmft.finished import Report, Run, load
 from mmft.training import CrossValidation, resume, run
 from mmft_core import Registry, __version__
-from mmft_core.discovery import discover as plugins
+from mmft_core import discover as plugins
 from mmft_core.errors import (
     CheckpointError,
     ConfigError,

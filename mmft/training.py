@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mmft.finished import Report, Run, as_path, names_of
 from mmft.tables import Data, place_of
-from mmft_core.config.given import refuse_idle, settings_of, take_output
-from mmft_core.config.options import as_written
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
-from mmft_core.config.trees import nest
-from mmft_core.discovery import discover
+from mmft_core import Registry, discover
+from mmft_core.config import Plan, as_written, nest, refuse_idle, resolve, settings_of, take_output
 from mmft_core.errors import ConfigError
-from mmft_core.registry import Registry
-from mmft_core.resumed import resumed_tree
-from mmft_core.run_directory import default_output
+from mmft_core.run import default_output, resumed_tree
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Callback
@@ -168,8 +162,7 @@ def _train(
     resume: bool,
 ) -> Run | CrossValidation:
     from mmft.display import quiet_or_shown
-    from mmft_core import runner
-    from mmft_core.cross_validation import FoldsDirectory, cross_validate
+    from mmft_core.run import FoldsDirectory, cross_validate, runner
 
     command = f"mmft.{'resume' if resume else 'run'}(...)"
     with quiet_or_shown(progress) as display:

@@ -14,8 +14,8 @@ from mmft_core.errors import (
     UnknownComponentError,
     did_you_mean,
 )
-from mmft_core.extras import extra_installed, missing_error
 from mmft_core.specs import KINDS, ConfigurableSpec, Spec, resolve
+from mmft_core.utils.extras import extra_installed, missing_error
 
 S = TypeVar("S", bound=Spec, covariant=True)
 T = TypeVar("T", bound=Spec)

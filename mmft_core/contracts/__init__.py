@@ -33,6 +33,7 @@ from mmft_core.contracts.callbacks import (
     Evaluated,
     FinishedFolds,
     FinishedRun,
+    Record,
     RunStart,
     TrainStart,
     TrainStep,
@@ -65,14 +66,16 @@ from mmft_core.contracts.inspection import (
     Inspector,
     Traits,
 )
+from mmft_core.contracts.lora_targets import called, find_roles
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
     MetricValue,
 )
 from mmft_core.contracts.optimizers import OptimizerContext, ScheduleContext
-from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
-from mmft_core.contracts.published import AdapterBase, PublishedModel
+from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec, data_url
+from mmft_core.contracts.published import WEIGHTS, AdapterBase, PublishedModel
+from mmft_core.contracts.returned import decoded
 from mmft_core.contracts.tasks import (
     Example,
     Gallery,
@@ -82,9 +85,11 @@ from mmft_core.contracts.tasks import (
     Task,
     TaskContext,
 )
+from mmft_core.contracts.whole import Part, grouped, input_axes, named
 
 __all__ = [
     "PADDING",
+    "WEIGHTS",
     "AdapterBase",
     "Axes",
     "Backbone",
@@ -121,9 +126,11 @@ __all__ = [
     "OptimizerContext",
     "Origin",
     "Outputs",
+    "Part",
     "Preview",
     "Processor",
     "PublishedModel",
+    "Record",
     "Related",
     "RunStart",
     "Runner",
@@ -138,5 +145,12 @@ __all__ = [
     "TrainStart",
     "TrainStep",
     "Traits",
+    "called",
+    "data_url",
+    "decoded",
+    "find_roles",
+    "grouped",
+    "input_axes",
     "map_tensors",
+    "named",
 ]

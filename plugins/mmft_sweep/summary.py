@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmft_core.cli.tables import Column, Table, console
+from mmft_core.cli import Column, Table, console
 from mmft_report.wording import setting
 from mmft_sweep.record import ranked
 

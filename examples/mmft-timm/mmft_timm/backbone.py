@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import timm
 import torch
-from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors
+from mmft_core.contracts import Backbone, BackboneContext, Features, Tensors, called, find_roles
 from mmft_core.errors import ConfigError, did_you_mean, first_line
-from mmft_core.roles import called, find_roles
 from mmft_vision.pixel_range import PixelRange, fitted, with_range
 from mmft_vision.processing import ImageProcessor
 from mmft_vision.recomputed import count_once
