@@ -19,6 +19,16 @@ def available(root: Path = Path("/")) -> int:
     return max(1, math.ceil(min((cpus, *_quotas(root)))))
 
 
+def let_waiting_threads_sleep() -> None:
+    """Ask OpenMP for threads that sleep while they wait for others. Call it before torch loads.
+
+    By default they spin, which takes the CPU from the very threads that they wait for as soon as
+    another process wants it too. A process that has asked OpenMP for anything else is left alone.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
 def limit_threads(wanted: int | None = None) -> None:
     """Let torch compute with no more threads than there are CPUs, or with as many as are wanted.
 
