@@ -274,7 +274,7 @@ class Engine:
         self._report_losses()
         self.state.update_eval_model()
         evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
-        progress, value = self.state.progress, evaluation.figure(self.monitor.name)
+        progress, value = self.state.progress, evaluation.scalar(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.evaluated(value, best)
         if value is None:
@@ -291,7 +291,7 @@ class Engine:
         self.state.train(self.batch_sampler.epoch_of(progress.step))
 
     def _tell_undefined(self, reason: str) -> None:
-        """Say, once, that the monitored figure cannot choose a model."""
+        """Say, once, that the monitored metric cannot choose a model."""
         if self._told_undefined:
             return
         self._told_undefined = True

@@ -56,7 +56,7 @@ def restore(training: TrainingState, folder: Path) -> tuple[dict[str, Any], list
     """Go back to the newest sound checkpoint.
 
     Returns:
-        the figures of its progress, and remarks about damaged ones.
+        its progress, and remarks about damaged ones.
 
     Raises:
         CheckpointError: there is none.

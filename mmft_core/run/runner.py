@@ -294,7 +294,7 @@ class _Run:
         if split is not None:
             few = Subset(split, torch.arange(min(2, len(split))).numpy())
             evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
-            evaluation.figure(self.engine.monitor.name)
+            evaluation.scalar(self.engine.monitor.name)
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_message(chosen)
 

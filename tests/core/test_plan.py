@@ -33,7 +33,7 @@ SPECS = (
         modality="image",
         options=IMAGE_OPTIONS,
         defaults={"engine.lr": 1e-4, "engine.epochs": 7},
-        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
+        from_scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
         summary="",
         build="a:b",
     ),
