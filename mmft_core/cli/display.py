@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -152,8 +152,8 @@ class LineDisplay(Display):
             self._print(f"{split:5} {done:,} of {total:,}")
 
     def on_evaluation(self, event: Evaluated) -> None:
-        metrics = _chosen(event.evaluation.scalars)
-        text = "  ".join(f"{name} {_number(value)}" for name, value in metrics.items())
+        metrics = list(event.evaluation.scalars.items())[: _COLUMNS + 1]
+        text = "  ".join(f"{name} {_number(value)}" for name, value in metrics)
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
@@ -198,10 +198,6 @@ def _left(event: TrainStep, total_steps: int, rate: float) -> str:
     return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
-def _chosen(metrics: dict[str, float | None]) -> dict[str, float | None]:
-    return dict(list(metrics.items())[: _COLUMNS + 1])
-
-
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
@@ -210,14 +206,10 @@ def _evaluation_table(metrics: Iterable[str], width: int) -> Table:
     """An empty table with as many of the metrics as are told of and fit."""
     split, epoch, best = Column("split"), Column("epoch", number=True), Column("")
     columns = [Column(name, number=True) for name in metrics][: _COLUMNS + 1]
-    while len(columns) > 1 and _widest(columns) > width:
+    # Values below 1000 take 8 columns; split, epoch and "best" together 22.
+    while len(columns) > 1 and 22 + sum(2 + max(8, len(c.name)) for c in columns) > width:
         columns.pop()
     return Table(split, epoch, *columns, best)
-
-
-def _widest(metrics: Sequence[Column]) -> int:
-    """The width of a table with these metrics, of values below 1000."""
-    return 22 + sum(2 + max(8, len(column.name)) for column in metrics)
 
 
 def _add_evaluation(table: Table, event: Evaluated) -> None:

@@ -160,7 +160,7 @@ def run_or_resume(
     return train(plan, path, callbacks, command).results
 
 
-def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
+def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> Run:
     """Build the parts of a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with comm.main_first():  # It fills caches for the others.
@@ -185,7 +185,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    return _Run(
+    return Run(
         plan=plan,
         dataset=dataset,
         task=task,
@@ -200,7 +200,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
 
 def _interrupted_run(
     plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
-) -> _Run:
+) -> Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     own, samples = same_data(plan, directory, callbacks)
@@ -215,9 +215,13 @@ def _interrupted_run(
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
-    weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
-    loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
-    return _Run(
+    loaded = {}
+    for modality, saved in data["weights"].items():
+        weights = read_as(LoadedWeights, saved, directory.data)
+        place = places(plan).get(f"backbone.{modality}.weights")
+        # Weights that are not kept with the run are where the plan says now.
+        loaded[modality] = replace(weights, source=place) if weights.digest and place else weights
+    return Run(
         plan=plan,
         dataset=dataset,
         task=build_task(plan, dataset, callbacks.on_message, loaded, directory.assets),
@@ -230,14 +234,8 @@ def _interrupted_run(
     )
 
 
-def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
-    """What weights once were; those that are not kept are where the plan says now."""
-    place = places(plan).get(f"backbone.{modality}.weights")
-    return replace(loaded, source=place) if loaded.digest and place else loaded
-
-
 @dataclass(kw_only=True)
-class _Run:
+class Run:
     """A run whose parts are built.
 
     Attributes:
@@ -382,17 +380,7 @@ class _Run:
 
     def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         """Write the model and the results; callbacks write their reports."""
-        results = collect_results(
-            self.plan,
-            self.task,
-            self.dataset.info,
-            self.data,
-            self.engine,
-            outcome,
-            evaluations,
-            total_seconds=time.perf_counter() - self.started,
-            command=self.command,
-        )
+        results = collect_results(self, outcome, evaluations)
         if comm.is_main():
             directory, task = self.directory, self.engine.state.eval_model
             artifacts.save(directory.model, task, self.plan, self.dataset.info)
