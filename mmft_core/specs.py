@@ -212,7 +212,7 @@ class TaskSpec(PartSpec):
         count: of a task of any modalities, how many it takes at least and at most.
         partial: whether samples may lack some of the modalities.
         target: what it learns from; compare `DatasetSpec.targets`.
-        unseen_classes: whether it can be judged on classes that it did not learn.
+        unseen_classes: whether it can be evaluated on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
         writes: modalities whose backbones write what is predicted and read no input, with what it
             asks of these in place of `needs`.
@@ -265,7 +265,7 @@ class MetricSpec(PartSpec):
     """A measure of how good predictions are.
 
     Attributes:
-        measures: the kind of predictions it can judge; compare `TaskSpec.predicts`.
+        measures: the kind of predictions that it measures; compare `TaskSpec.predicts`.
         higher_is_better: the direction, for choosing the best model.
     """
 

@@ -20,7 +20,7 @@ from mmft_core.cli.terminal import echo
 from mmft_core.config.given import refuse_idle, take_output
 from mmft_core.config.options import as_written
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
@@ -77,7 +77,7 @@ def run(
         tree = resumed_tree(resume, tree, registry, notice)
     output = take_output(tree, output)
     with as_written() if resume is not None else contextlib.nullcontext():
-        plan = resolve(tree, registry)
+        plan = make_plan(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
     if dry_run:
         from mmft_core.cli.dry_run import show_plan

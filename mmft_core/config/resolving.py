@@ -42,7 +42,7 @@ TOP_LEVEL = (
 )
 
 
-def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
+def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """Look up every name, add recommended defaults, type every option, check that all fits.
 
     Raises:
@@ -87,6 +87,10 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         folds=Folds.of(tree),
         callbacks=choose_callbacks(tree, registry),
     )
+
+
+resolve = make_plan
+"""Its name in mmft 0.1."""
 
 
 def _advised(settings: Mapping[str, Any]) -> Tree:
@@ -137,7 +141,7 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     """
     own = _table(tree, "dataset")
     others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
-    found = resolve(others, registry).dataset.component.qualified
+    found = make_plan(others, registry).dataset.component.qualified
     if found != own.get("name"):
         return others
     return others | {"dataset": merge(own, _table(others, "dataset"))}

@@ -143,7 +143,7 @@ def inspect(
     Args:
         processors: of the task, by modality.
         codec: of the task.
-        learns: whether the task learns from the train split; else it is only judged on all.
+        learns: whether the task learns from the train split; else it is only evaluated on all.
         known: what `read` found, if it was called before; samples that cannot be read are not
             looked at again.
     """

@@ -211,7 +211,7 @@ class Engine:
         return step % every == 0
 
     def _save(self) -> None:
-        """Write a checkpoint, but none of weights that a loss which is no number has spoilt."""
+        """Write a checkpoint, but none of weights that a NaN loss has spoilt."""
         self._report_losses()
         self.state.save(self.folder)
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from mmft_core.config.options import as_written
 from mmft_core.config.places import in_places_of, places
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
 from mmft_core.contracts import Calibrated, Dataset, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
@@ -53,7 +53,7 @@ from mmft_core.run.directory import RunDirectory
 from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.run.results import collect_results, suppliers
-from mmft_core.run.usable_data import inspected, readable, with_notes
+from mmft_core.run.usable_data import drop_unreadable, inspect_samples, with_notes
 from mmft_core.utils.files import read_as, replacing_folder, write_json
 from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights
@@ -155,7 +155,7 @@ def run_or_resume(
         return directory.read_results()
     if begun:
         with as_written():
-            settings = in_places_of(resolve(directory.open(), registry), plan)
+            settings = in_places_of(make_plan(directory.open(), registry), plan)
         return resume(path, settings, callbacks, command).results
     return train(plan, path, callbacks, command).results
 
@@ -167,12 +167,12 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
         dataset = build_dataset(plan)
     tell_warnings(dataset, callbacks.on_message)
     plan = plan.with_data_options(dataset.options)
-    sound, read = readable(dataset, plan, callbacks)
+    sound, read = drop_unreadable(dataset, plan, callbacks)
     task = build_task(plan, sound, callbacks.on_message)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    findings = inspected(dataset, task, plan, read, callbacks)
+    findings = inspect_samples(dataset, task, plan, read, callbacks)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))

@@ -19,8 +19,8 @@ from mmft_core.config import (
     Plan,
     as_written,
     dump_toml,
+    make_plan,
     merge,
-    resolve,
     rewritten,
     with_data,
     without_callbacks,
@@ -84,7 +84,7 @@ def export(
         "workers": 0,
     }
     with as_written():
-        plan = resolve(merge(tree, {"engine": engine}), registry)
+        plan = make_plan(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
     dataset = _data(directory, plan, wanted, callback)
