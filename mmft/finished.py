@@ -179,10 +179,10 @@ class Run:
             DataError: the data cannot be used.
         """
         from mmft.display import quiet_or_shown
-        from mmft_core.inference import judge
+        from mmft_core.inference import evaluate_finished
 
         with quiet_or_shown(progress) as display:
-            judged = judge(
+            found = evaluate_finished(
                 self.path,
                 discover(),
                 display,
@@ -193,7 +193,7 @@ class Run:
                 on_bad_sample=on_bad_sample,
                 settings=self._settings(settings, "task", "dataset", "engine"),
             )
-        return {"loss": None, **judged.evaluation.record}
+        return {"loss": None, **found.evaluation.record}
 
     def export(
         self,

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmft.finished import Report, Run, as_path, names_of
 from mmft.tables import Data, place_of
 from mmft_core import Registry, discover
-from mmft_core.config import Plan, as_written, nest, refuse_idle, resolve, settings_of, take_output
+from mmft_core.config import (
+    Plan,
+    as_written,
+    make_plan,
+    nest,
+    refuse_idle,
+    settings_of,
+    take_output,
+)
 from mmft_core.errors import ConfigError
 from mmft_core.run import default_output, resumed_tree
 
@@ -112,7 +120,7 @@ def run(
     }
     tree = settings_of(_plain(given), nest(_plain(settings)), registry, warnings.warn)
     path = take_output(tree, None if output is None else as_path(output, "output"))
-    plan = resolve(tree, registry)
+    plan = make_plan(tree, registry)
     refuse_idle(nest(settings), plan)
     names = [part.component.name for part in plan.backbones.values()]
     path = path or default_output(plan.task.component.name, names)
@@ -148,7 +156,7 @@ def resume(
         )
     tree = resumed_tree(path, nest(settings), registry, warnings.warn)
     with as_written():
-        plan = resolve(tree, registry)
+        plan = make_plan(tree, registry)
     return _train(plan, registry, path, _callbacks(callbacks), progress=progress, resume=True)
 
 

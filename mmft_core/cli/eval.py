@@ -52,11 +52,11 @@ def evaluate(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
     from mmft_core.cli.tables import console
-    from mmft_core.inference.finished import judge
+    from mmft_core.inference.finished import evaluate_finished
 
     display = make_display(console(stderr=True))
     try:
-        judged = judge(
+        found = evaluate_finished(
             run_dir,
             discover(),
             display,
@@ -69,7 +69,7 @@ def evaluate(
         )
     finally:
         display.close()
-    name, evaluation = judged.split, judged.evaluation
+    name, evaluation = found.split, found.evaluation
     if as_json:
         told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
         echo_json({**told, "loss": None, **evaluation.record})
@@ -77,5 +77,5 @@ def evaluate(
     console().print(figures_table({name: evaluation.record}))
     for remark in evaluation.remarks:
         echo(f"! {remark}")
-    computed = f"({judged.inference.device}, {judged.inference.precision})"
+    computed = f"({found.inference.device}, {found.inference.precision})"
     echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s {computed}")

@@ -13,7 +13,7 @@ import click
 
 from mmft_core.cli.captions import CAPTIONS, check_output, write_captions
 from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import ENGINE, later_settings, set_option
+from mmft_core.cli.settings import INFERENCE_SETTINGS, later_settings, set_option
 from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
 from mmft_core.cli.terminal import remark_hidden, say
 from mmft_core.cli.writers import FORMATS, write
@@ -107,7 +107,7 @@ def predict(
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
     refuse_mixed(inputs)
     data = () if dataset is None else ("dataset",)
-    settings = later_settings(assignments, ("task", *data, *ENGINE))
+    settings = later_settings(assignments, ("task", *data, *INFERENCE_SETTINGS))
     run_dir, registry = opening.place(run_dir), discover()
     if form in CAPTIONS:
         settings = merge(nest(_timed(run_dir, registry)), settings)

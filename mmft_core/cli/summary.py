@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
-    """Print the figures of every judged split, and where everything is."""
+    """Print the metrics of every evaluated split, and where everything is."""
     screen = console()
     screen.print()
     if results["metrics"]:
@@ -46,7 +46,7 @@ def next_command(results: Mapping[str, Any], folder: Path) -> str:
 
 
 def print_folds(record: Mapping[str, Any], path: Path) -> None:
-    """Print mean and spread of every figure over the folds, and where everything is."""
+    """Print mean and spread of every metric over the folds, and where everything is."""
     screen = console()
     table = _figures(record["figures"])
     for name in dict.fromkeys(name for values in record["figures"].values() for name in values):
@@ -63,7 +63,7 @@ def print_folds(record: Mapping[str, Any], path: Path) -> None:
 
 
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each single figure, a column for each split; "–" for what is undefined."""
+    """A row for each metric that is one number, a column for each split; "–" if undefined."""
     table = _figures(metrics)
     names = dict.fromkeys(name for values in metrics.values() for name in values)
     for name in names:
@@ -74,7 +74,7 @@ def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def headline_of(results: Mapping[str, Any]) -> str:
-    """The monitored figure on the best evidence that there is: test, else val."""
+    """The monitored metric on the best evidence that there is: test, else val."""
     name = results["monitor"]["name"]
     for split in ("test", "val"):
         value = results["metrics"].get(split, {}).get(name)
@@ -109,7 +109,7 @@ def plus_minus(spread: Mapping[str, Any]) -> str:
 
 
 def folds_headline(record: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Name, split and spread of the monitored figure: on test where there is one, else on val."""
+    """Name, split and spread of the monitored metric: on test where there is one, else on val."""
     for split in ("test", "val"):
         spread = record["figures"].get(split, {}).get(record["monitor"])
         if spread is not None and spread["mean"] is not None:

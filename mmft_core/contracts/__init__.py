@@ -20,6 +20,8 @@ target, or the codec prepares both together (`JointPreparation`); both collate t
 `Task.forward(batch)` calls its backbones and gives `Outputs`, which metrics and `Task.decode` read.
 """
 
+from typing import Any
+
 from mmft_core.contracts.backbones import (
     PADDING,
     Backbone,
@@ -66,7 +68,7 @@ from mmft_core.contracts.inspection import (
     Inspector,
     Traits,
 )
-from mmft_core.contracts.lora_targets import called, find_roles
+from mmft_core.contracts.lora_targets import called_layers, find_roles
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
@@ -85,7 +87,7 @@ from mmft_core.contracts.tasks import (
     Task,
     TaskContext,
 )
-from mmft_core.contracts.whole import Part, grouped, input_axes, named
+from mmft_core.contracts.whole import Part, flatten_tensors, input_axes, unflatten_tensors
 
 __all__ = [
     "PADDING",
@@ -145,12 +147,25 @@ __all__ = [
     "TrainStart",
     "TrainStep",
     "Traits",
-    "called",
+    "called_layers",
     "data_url",
     "decoded",
     "find_roles",
-    "grouped",
+    "flatten_tensors",
     "input_axes",
     "map_tensors",
-    "named",
+    "unflatten_tensors",
 ]
+
+_OLD_NAMES = {
+    "called": called_layers,
+    "grouped": unflatten_tensors,
+    "named": flatten_tensors,
+}
+"""What was renamed since mmft 0.1, for plugins that were written against it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _OLD_NAMES[name]

@@ -48,7 +48,7 @@ class JointPreparation(Protocol):
 class Calibrated(Protocol):
     """A task that chooses something, such as thresholds, by the validation split.
 
-    It is done once, on the model that is kept, before this is judged; what was chosen is kept in
+    It is done once, on the model that is kept, before this is evaluated; what was chosen is kept in
     buffers, so it is saved with the weights and is part of exported graphs.
     """
 

@@ -228,7 +228,7 @@ class DatasetContext:
         partial: whether samples may lack some of them.
         seed: of any random split.
         unseen_classes: whether val and test may hold classes that train does not.
-        training: whether it is to be learned from. Otherwise a trained model is judged on it,
+        training: whether it is to be learned from. Otherwise a trained model is evaluated on it,
             and one class, or no training split, is enough.
         learned: the target that the task learns from, where inputs alone are asked for and
             `target` is "none": the samples are then those that it would have with targets.

@@ -187,9 +187,9 @@ class TargetCodec(ABC):
         """Join encoded targets into a batch."""
 
     def for_judging(self) -> TargetCodec:
-        """The codec for samples that a model is judged on and does not learn from.
+        """The codec for samples that a model is evaluated on and does not learn from.
 
-        Override it where more can be judged than learned, such as a text that is longer than the
+        Override it where more can be evaluated than learned, such as a text that is longer than the
         model writes at once.
         """
         return self

@@ -55,31 +55,33 @@ class Evaluation:
         return {name: _defined(value) for name, value in {**loss, **self.values}.items()}
 
     @property
-    def single(self) -> dict[str, float | None]:
-        """The single figures, the loss among them; None for those that are undefined."""
+    def scalars(self) -> dict[str, float | None]:
+        """The values that are single numbers, the loss among them; None for undefined ones."""
         return {k: v for k, v in self.record.items() if not isinstance(v, list)}
 
     @property
-    def figures(self) -> dict[str, float]:
-        """The single figures that are defined."""
-        return {k: v for k, v in self.single.items() if v is not None}
+    def defined_scalars(self) -> dict[str, float]:
+        return {k: v for k, v in self.scalars.items() if v is not None}
 
-    def figure(self, name: str) -> float | None:
-        """The figure of that name; None if it is undefined.
+    def scalar(self, name: str) -> float | None:
+        """The value of that name, such as the monitored one; None if it is undefined.
 
         Raises:
             ConfigError: there is none; names the nearest.
         """
-        if name not in self.single:
+        if name not in self.scalars:
             raise ConfigError(
                 f"engine.monitor = '{name}' is not among the metrics of this run."
-                f"{did_you_mean(name, self.single)}",
-                hint=f"There are: {', '.join(sorted(self.single))}.",
+                f"{did_you_mean(name, self.scalars)}",
+                hint=f"There are: {', '.join(sorted(self.scalars))}.",
             )
-        return self.single[name]
+        return self.scalars[name]
+
+    single, figures, figure = scalars, defined_scalars, scalar
+    """Their names in mmft 0.1."""
 
     def why_undefined(self, name: str) -> str:
-        """The remark on an undefined figure."""
+        """The remark on an undefined value."""
         own = f"{name.partition('/')[0]}: "
         return next((remark for remark in self.remarks if remark.startswith(own)), "undefined")
 
@@ -192,7 +194,7 @@ class _Judged:
 
 
 class Predicted(Metric):
-    """No figure: all that metrics are given, kept on the CPU."""
+    """Computes nothing: keeps what metrics are given, on the CPU."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, Any]] = []
@@ -231,14 +233,14 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _defined(value: Any) -> Any:
-    """A figure, a list or a matrix with None for what is no finite number."""
+    """A number, a list or a matrix with None for what is not finite."""
     if isinstance(value, list):
         return [_defined(item) for item in value]
     return value if value is not None and math.isfinite(value) else None
 
 
 def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> Iterator[str]:
-    """What the metric says of its figures; something, if any of them is undefined."""
+    """What the metric says of its values; something, if any of them is undefined."""
     told = metric.remarks()
     yield from (f"{name}: {text}" for text in told)
     lacking = [key for key, value in values.items() if _has_gaps(value)]
@@ -258,12 +260,12 @@ class _Sums:
     weight: int = 0
     samples: int = 0
     has_loss: bool = True
-    figures: dict[str, float] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
 
     def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
         self.samples += len(batch)
         for name, values in outputs.figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) + float(values.double().sum())
+            self.scalars[name] = self.scalars.get(name, 0.0) + float(values.double().sum())
         if outputs.loss is None:
             self.has_loss = False
         else:
@@ -271,15 +273,15 @@ class _Sums:
             self.weight += weight
 
     def means(self) -> dict[str, float]:
-        return {name: total / self.samples for name, total in self.figures.items()}
+        return {name: total / self.samples for name, total in self.scalars.items()}
 
     def merge(self, other: _Sums) -> None:
         self.loss += other.loss
         self.weight += other.weight
         self.samples += other.samples
         self.has_loss = self.has_loss and other.has_loss
-        for name, total in other.figures.items():
-            self.figures[name] = self.figures.get(name, 0.0) + total
+        for name, total in other.scalars.items():
+            self.scalars[name] = self.scalars.get(name, 0.0) + total
 
 
 def _to_float(tensor: torch.Tensor) -> torch.Tensor:

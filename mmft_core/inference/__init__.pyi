@@ -1,6 +1,6 @@
 from . import opening as opening
 from .downloads import Limits as Limits
-from .finished import judge as judge
+from .finished import evaluate_finished as evaluate_finished
 from .finished import make_predictor as make_predictor
 from .finished import samples_of as samples_of
 from .named import Hidden as Hidden

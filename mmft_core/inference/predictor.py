@@ -40,7 +40,7 @@ class Predictor:
 
     Attributes:
         processors: the preprocessing of the modalities that it is given.
-        inference: its device and precision: the configuration's, else that in which it was judged.
+        inference: its device and precision: the configuration's, or those of its evaluation.
     """
 
     def __init__(self, model: LoadedModel, config: EngineConfig) -> None:
@@ -171,7 +171,7 @@ class Predictor:
         *,
         skip_bad: bool = False,
     ) -> Evaluation:
-        """Judge the model on a split of a data set.
+        """Evaluate the model on a split of a data set.
 
         Args:
             split: its name, or "all".

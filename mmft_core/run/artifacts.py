@@ -55,7 +55,7 @@ class LoadedModel:
 
     Attributes:
         parts: its backbones with their options, by modality.
-        precision: in which it was judged, as `engine.precision` has it.
+        precision: in which it was evaluated, as `engine.precision` has it.
         exported: whether another runtime computes it, on the CPU and in full precision.
     """
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from mmft_core.config.options import as_written
 from mmft_core.config.places import in_places_of, places
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
 from mmft_core.contracts import Calibrated, Dataset, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
@@ -53,7 +53,7 @@ from mmft_core.run.directory import RunDirectory
 from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.run.results import collect_results, suppliers
-from mmft_core.run.usable_data import inspected, readable, with_notes
+from mmft_core.run.usable_data import drop_unreadable, inspect_samples, with_notes
 from mmft_core.utils.files import read_as, replacing_folder, write_json
 from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights
@@ -155,24 +155,24 @@ def run_or_resume(
         return directory.read_results()
     if begun:
         with as_written():
-            settings = in_places_of(resolve(directory.open(), registry), plan)
+            settings = in_places_of(make_plan(directory.open(), registry), plan)
         return resume(path, settings, callbacks, command).results
     return train(plan, path, callbacks, command).results
 
 
-def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
+def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> Run:
     """Build the parts of a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with comm.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
     tell_warnings(dataset, callbacks.on_message)
     plan = plan.with_data_options(dataset.options)
-    sound, read = readable(dataset, plan, callbacks)
+    sound, read = drop_unreadable(dataset, plan, callbacks)
     task = build_task(plan, sound, callbacks.on_message)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    findings = inspected(dataset, task, plan, read, callbacks)
+    findings = inspect_samples(dataset, task, plan, read, callbacks)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))
@@ -185,7 +185,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    return _Run(
+    return Run(
         plan=plan,
         dataset=dataset,
         task=task,
@@ -200,7 +200,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
 
 def _interrupted_run(
     plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
-) -> _Run:
+) -> Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     own, samples = same_data(plan, directory, callbacks)
@@ -215,9 +215,13 @@ def _interrupted_run(
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
-    weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
-    loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
-    return _Run(
+    loaded = {}
+    for modality, saved in data["weights"].items():
+        weights = read_as(LoadedWeights, saved, directory.data)
+        place = places(plan).get(f"backbone.{modality}.weights")
+        # Weights that are not kept with the run are where the plan says now.
+        loaded[modality] = replace(weights, source=place) if weights.digest and place else weights
+    return Run(
         plan=plan,
         dataset=dataset,
         task=build_task(plan, dataset, callbacks.on_message, loaded, directory.assets),
@@ -230,14 +234,8 @@ def _interrupted_run(
     )
 
 
-def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
-    """What weights once were; those that are not kept are where the plan says now."""
-    place = places(plan).get(f"backbone.{modality}.weights")
-    return replace(loaded, source=place) if loaded.digest and place else loaded
-
-
 @dataclass(kw_only=True)
-class _Run:
+class Run:
     """A run whose parts are built.
 
     Attributes:
@@ -294,7 +292,7 @@ class _Run:
         if split is not None:
             few = Subset(split, torch.arange(min(2, len(split))).numpy())
             evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
-            evaluation.figure(self.engine.monitor.name)
+            evaluation.scalar(self.engine.monitor.name)
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_message(chosen)
 
@@ -382,17 +380,7 @@ class _Run:
 
     def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         """Write the model and the results; callbacks write their reports."""
-        results = collect_results(
-            self.plan,
-            self.task,
-            self.dataset.info,
-            self.data,
-            self.engine,
-            outcome,
-            evaluations,
-            total_seconds=time.perf_counter() - self.started,
-            command=self.command,
-        )
+        results = collect_results(self, outcome, evaluations)
         if comm.is_main():
             directory, task = self.directory, self.engine.state.eval_model
             artifacts.save(directory.model, task, self.plan, self.dataset.info)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core import discover
-from mmft_core.cli import ENGINE, echo, later_settings, set_option
+from mmft_core.cli import INFERENCE_SETTINGS, echo, later_settings, set_option
 from mmft_core.errors import ConfigError
 from mmft_core.utils import require_extra
 from mmft_search.index_command import FOLDER, check_model, identify
@@ -89,7 +89,7 @@ def serve(
 
     settings = read_settings(**given, workers=max(2, choose_workers(None)))
     served = served_by(run_dir, backend)
-    changed = later_settings(assignments, ("task", *ENGINE))
+    changed = later_settings(assignments, ("task", *INFERENCE_SETTINGS))
     model = opening.load(served, discover(), changed)
     predictor = make_predictor(model, changed, settings.max_batch)
     searcher = open_index(opening.place(run_dir), predictor)

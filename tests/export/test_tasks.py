@@ -19,7 +19,7 @@ import pytest
 
 from mmft_core import TaskSpec, discover
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Graph, Split
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
@@ -108,7 +108,7 @@ def test_an_export_predicts_what_the_run_does(
 
 
 def samples(run: Path) -> Split:
-    plan = resolve(RunDirectory(run).open(), discover())
+    plan = make_plan(RunDirectory(run).open(), discover())
     return Unlabelled(choose_split(build_dataset(plan), "train"))
 
 
