@@ -44,7 +44,10 @@ from mmft_core.contracts.capabilities import (
     Calibrated,
     Completing,
     JointPreparation,
+    LearnedPart,
     Showing,
+    ShowingLearned,
+    ShownToken,
 )
 from mmft_core.contracts.data import (
     Batch,
@@ -121,6 +124,7 @@ __all__ = [
     "InputPiece",
     "Inspector",
     "JointPreparation",
+    "LearnedPart",
     "Metric",
     "MetricContext",
     "MetricValue",
@@ -139,6 +143,8 @@ __all__ = [
     "Sample",
     "ScheduleContext",
     "Showing",
+    "ShowingLearned",
+    "ShownToken",
     "Split",
     "TargetCodec",
     "Task",

@@ -5,7 +5,8 @@ Nothing has to be registered: a class that has the method has the capability.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from mmft_core.contracts.data import Tensors
@@ -96,4 +97,47 @@ class Showing(Protocol):
 
         Returns:
             previews by modality; a modality that is left out is shown by its processor.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToken:
+    """A token as a reader is shown it, or several in a row that stand for one thing.
+
+    Attributes:
+        text: its text; what a picture stands for by its placeholder.
+        learned: whether the loss counts it.
+        count: how many tokens they are.
+    """
+
+    text: str
+    learned: bool
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPart:
+    """A part of a sample, such as a turn of a chat, token by token.
+
+    Attributes:
+        label: what it is, in a word.
+    """
+
+    label: str
+    tokens: tuple[ShownToken, ...]
+
+
+@runtime_checkable
+class ShowingLearned(Protocol):
+    """A processor that tells which tokens of an input a model learns.
+
+    `mmft run --dry-run`, `mmft data check` and the report show it, so that nobody learns the wrong
+    part of their data unawares. It must not need the weights of its backbone.
+    """
+
+    def show_learned(self, raw: Any) -> Sequence[LearnedPart]:
+        """Every token of a training sample, in order.
+
+        Raises:
+            ValueError: the sample cannot be used; the message says why.
         """

@@ -16,8 +16,9 @@ from torch.nn.utils.rnn import pad_sequence
 from mmft_chat.conversations import Conversation, Message, asked, check_order, without_first
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.reading import messages_of
+from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
-from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
+from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
 
 NO_SAMPLE = -1
 
@@ -164,6 +165,21 @@ class ChatProcessor(Processor):
         if closing and whole.text.endswith(closing):
             return f"chat ended with {closing}, for the chat template ends no answer"
         return None
+
+    def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
+        """The tokens of each turn; see `mmft_core.contracts.ShowingLearned`."""
+        messages = self._kept(raw) if raw.messages[-1].role == "assistant" else raw.messages
+        spelled = self._spelled(messages, raw.tools)
+        return by_turn(self.template, messages, raw.tools, spelled)
+
+    def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
+        if messages[-1].role == "assistant":
+            whole = rendered(self.template, messages, tools, self.learn)
+            text, spans = whole.text, whole.spans
+        else:
+            text, spans = prompt_of(self.template, messages, tools), ()
+        offsets = self.backend.encode(text, add_special_tokens=False).offsets
+        return Spelled(text, text, offsets, in_spans(offsets, spans).tolist())
 
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)

@@ -26,6 +26,7 @@ from mmft_chat.learned import Learn, prompt_of, rendered
 from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor, in_spans
+from mmft_chat.showing import Spelled
 from mmft_chat.templates import Span, Template
 from mmft_core.config import Generation
 from mmft_core.contracts import Axes, BackboneContext, Graph, Task, Tensors
@@ -140,6 +141,13 @@ class VisionProcessor(ChatProcessor):
         whole = rendered(self.template, messages, tools, self.learn)
         return whole.text, whole.spans, whole.begins
 
+    def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
+        text, spans, _ = self._text(messages, tools)
+        _, (offsets,), (moved,) = self._processed([text], [_pictures(messages)])
+        own = [(int(a), int(b)) for a, b in offsets.tolist()]
+        learned = in_spans(own, [(moved(a), moved(b)) for a, b in spans])
+        return Spelled(text, moved.written_out(text), own, learned.tolist(), moved)
+
     def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
         """Tokens of a chat, those of its pictures included."""
         text, _, _ = self._text(messages, raw.tools)
@@ -201,6 +209,15 @@ class _Moved:
             if one["span"][1] <= at:
                 gained = one["new_span"][1] - one["span"][1]
         return at + gained
+
+    def written_out(self, text: str) -> str:
+        """The text with what stands in place of each placeholder."""
+        parts, last = [], 0
+        for one in self.replaced:
+            start, end = one["span"]
+            parts += [text[last:start], one["replacement"]]
+            last = end
+        return "".join([*parts, text[last:]])
 
 
 def _tensor(value: Any) -> Tensor:

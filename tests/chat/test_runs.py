@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,6 +136,48 @@ def test_what_is_exported_is_a_folder_that_transformers_chats_with(
     )
     written = network.generate(**given)[0, given["input_ids"].shape[1] :]
     assert tokenizer.decode(written, skip_special_tokens=True) == "green"
+
+
+def test_what_is_learned_is_shown_before_training_and_after_it(
+    run: Path, chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    """A dry run reads no weights, and counts those of the folder that is named."""
+    bare = tmp_path / "bare"
+    shutil.copytree(weights, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    ended = mmft(*arguments(chats, bare, tmp_path / "run", "--dry-run"))
+    assert ended.code == 0, ended.err
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "# + assistant blue<|im_end|>" in lines and "# assistant <|im_start|>assistant↵" in lines
+    assert any("row 1: " in line and " are learned" in line for line in lines)
+    network = AutoModelForCausalLM.from_pretrained(weights)
+    own = sum(parameter.numel() for parameter in network.parameters())
+    assert f"chat backbone: {own:,} parameters" in ended.out
+    (tmp_path / "again.toml").write_text(ended.out)
+    again = mmft("run", "-c", tmp_path / "again.toml", "--dry-run")
+    assert again.out == ended.out, again.err
+    report = (run / "report.html").read_text()
+    assert '<span class="on" title="learned">&lt;|im_end|&gt;</span>' in report
+
+
+def test_the_data_check_counts_tokens_for_a_model(
+    chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    model = ("--task", "chat", "--backbone", "chat-lm", "--weights", weights)
+    file = tmp_path / "found.json"
+    ended = mmft("data", "check", chats, *model, "--json", file)
+    assert "of all tokens are learned" in ended.out, ended.err
+    lengths = [one["tokens"] for one in json.loads(file.read_text())["splits"]["val"]["learned"]]
+    assert len(lengths) == 4
+    turns = json.loads(chats.read_text().splitlines()[0])["messages"]
+    longer = tmp_path / "longer.jsonl"
+    longer.write_text(json.dumps({"messages": turns * 2}))
+    short = f"backbone.max_length={max(lengths)}"
+    for overlong, kind in (("refuse", "unlearnable"), ("truncate", "shortened")):
+        settings = ("--set", short, "--set", f"backbone.overlong={overlong}")
+        ended = mmft("data", "check", longer, *model, *settings)
+        assert ended.code == 1 and f"({kind})" in ended.out, ended.err
+    alone = mmft("data", "check", chats, *model[2:])
+    assert alone.code == 2 and "--backbone needs --task" in alone.err
 
 
 class Stop(Recorder):

@@ -305,3 +305,18 @@ def test_a_language_model_is_refused(tmp_path: Path) -> None:
     LlamaForCausalLM(LlamaConfig(vocab_size=len(own), **TEXT)).save_pretrained(tmp_path)
     with pytest.raises(WeightsError, match="Choose|cannot be loaded|has no processor"):
         built(str(tmp_path))
+
+
+def test_learned_tokens_are_shown_turn_by_turn(folder: Path) -> None:
+    """Those that the loss counts; a picture is one thing of many tokens."""
+    processor = built(str(folder)).packed(join=None, learn="assistant")
+    chat = Conversation((*CHATS[1].messages, turn("user", "Two?"), turn("assistant", "three")))
+    parts = processor.show_learned(chat)
+    assert [part.label for part in parts] == [message.role for message in chat.messages]
+    tokens = [token for part in parts for token in part.tokens]
+    inputs = processor.collate([processor.prepare(chat, train=True)])
+    assert sum(token.count for token in tokens) == inputs["tokens"].shape[1]
+    assert sum(token.count for token in tokens if token.learned) == int(inputs["learned"].sum())
+    answers = ["".join(t.text for t in part.tokens if t.learned) for part in parts[1::2]]
+    assert answers == ["a blue three<|im_end|>", "three<|im_end|>"]
+    assert any(token.count > 1 for token in parts[0].tokens)
