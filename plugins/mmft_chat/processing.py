@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_chat.conversations import Conversation, Message, asked, check_order, without_first
+from mmft_chat.conversations import (
+    Conversation,
+    Kind,
+    Message,
+    asked,
+    check_order,
+    without_first,
+)
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
-from mmft_chat.reading import messages_of
+from mmft_chat.reading import check_held, messages_of
 from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
@@ -48,6 +56,11 @@ class ChatProcessor(Processor):
 
     suffixes = (".txt",)
     inspects = True
+
+    @property
+    def reads(self) -> tuple[Kind, ...]:
+        """What it takes beside text."""
+        return ()
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         messages = raw.messages
@@ -134,9 +147,11 @@ class ChatProcessor(Processor):
         """A question, or the messages of a chat as JSON."""
         if text.lstrip().startswith("["):
             with contextlib.suppress(ValueError):
-                messages = messages_of(text, Path())
-                check_order(messages)
-                return Conversation(tuple(messages))
+                messages = json.loads(text)
+                check_held(messages)
+                found = messages_of(messages, Path())
+                check_order(found)
+                return Conversation(tuple(found))
         return asked(text)
 
     def extent(self, raw: Conversation) -> Extent:

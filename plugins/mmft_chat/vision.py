@@ -19,9 +19,10 @@ from transformers import (
     LlavaProcessor,
     SiglipVisionConfig,
 )
+from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.backbone import ChatBackbone, ChatBuilder, random_tokenizer, template_source
-from mmft_chat.conversations import Conversation, Message
+from mmft_chat.conversations import Conversation, Kind, Message
 from mmft_chat.learned import Learn, prompt_of, rendered
 from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
@@ -75,6 +76,10 @@ class VisionProcessor(ChatProcessor):
     """
 
     family: Any = None
+
+    @property
+    def reads(self) -> tuple[Kind, ...]:
+        return ("image",)
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         """The text and its spans, and each picture in RGB (H, W, 3) uint8."""
@@ -284,12 +289,17 @@ class VisionChatBackbone(ChatBackbone):
         return inputs["prompt_length"].tolist()
 
     def write(
-        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+        self,
+        inputs: Tensors,
+        settings: Generation,
+        show: Callable[[str], None] | BaseStreamer | None = None,
+        seed: int = 0,
     ) -> list[str]:
         lengths = inputs["prompt_length"].tolist()
         prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
         mask = _left(inputs["attention_mask"], lengths, 0).bool()
-        return super().write({**inputs, "prompt": prompt, "prompt_mask": mask}, settings, show)
+        given = {**inputs, "prompt": prompt, "prompt_mask": mask}
+        return super().write(given, settings, show, seed)
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(
