@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -130,12 +131,9 @@ class Answering:
         opens = self._opens_thought(inputs, int(length))
         ends = BEGINS if prepared.tools else ""
         watch = _Watch(self.model.tokenizer, tuple(stop), ends, show, opens=opens)
-        try:
-            self.model.write(
-                inputs, settings, watch, secrets.randbits(62) if seed is None else seed
-            )
-        except _StoppedError:
-            pass
+        drawn = secrets.randbits(62) if seed is None else seed
+        with contextlib.suppress(_StoppedError):
+            self.model.write(inputs, settings, watch, drawn)
         ended = watch.stopped or (bool(watch.tokens) and watch.tokens[-1] in self.model._ends())
         thought, said = watch.finished()
         text, calls = split_calls(said) if prepared.tools else (said, [])

@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,6 @@ from starlette.types import Receive, Scope, Send
 from mmft_core.contracts import Extent
 from mmft_core.inference.predictor import Predictor
 from mmft_core.memory_errors import out_of_memory
-from mmft_serve.batching import Waiting
 from mmft_serve.chatting import ChatAnswer, Chatting
 from mmft_serve.inputs import check_extent
 from mmft_serve.model import Job
@@ -82,7 +82,10 @@ def add_routes(router: APIRouter, service: Service, predictor: Predictor, served
         _add_embeddings(router, service, served, texts[0])
         added = True
     heard = [m for m, p in predictor.model.processors.items() if ".wav" in p.suffixes]
-    if spec.predicts == "text" and len(predictor.model.processors) == len(heard) == 1:
+    if (
+        spec.predicts in ("text", "transcripts")
+        and len(predictor.model.processors) == len(heard) == 1
+    ):
         _add_transcriptions(router, service, served, heard[0])
         added = True
     if not added:
@@ -128,7 +131,7 @@ class _Pieces:
             raise _GoneError
         self._put((thought, said))
 
-    def end(self, future: Waiting[Any, Any]) -> None:
+    def end(self, future: Future[Any]) -> None:
         """Take the end of a future."""
         if not future.cancelled():
             self._put(future.exception() or future.result())

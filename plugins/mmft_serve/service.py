@@ -116,7 +116,7 @@ class Service:
         """Call a function in a thread that may parse or decode what a body holds."""
         pool = self.large if len(body.content) > _LARGE else self.pool
         with self._within_memory():
-            return await _in_thread(pool, function, *args)
+            return await _in_thread(pool, function, *args, **_)
 
     def close(self) -> None:
         """End the threads. Nobody waits for an answer any more."""
