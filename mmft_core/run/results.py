@@ -88,6 +88,7 @@ def collect_results(
         },
         "steps": progress.step,
         "metrics": {split: e.record for split, e in evaluations.items()},
+        "kinds": {split: dict(e.kinds) for split, e in evaluations.items() if e.kinds},
         "remarks": {split: list(e.remarks) for split, e in evaluations.items()},
         "timings": {
             "training_seconds": round(progress.seconds, 3),

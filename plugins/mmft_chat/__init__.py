@@ -133,4 +133,16 @@ def register_metric() -> list[MetricSpec]:
             build="mmft_chat.metrics:build_token_f1",
             measures="text",
         ),
+        MetricSpec(
+            name="choice-accuracy",
+            summary="Share of answers that choose the reference's letter (A, B, ...)",
+            build="mmft_chat.structured:build_choice_accuracy",
+            measures="text",
+        ),
+        MetricSpec(
+            name="json-fields",
+            summary="F1 of the fields of answers in JSON, and the accuracy of each field",
+            build="mmft_chat.structured:build_json_fields",
+            measures="text",
+        ),
     ]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmft_chat import previews
 from mmft_chat.conversations import (
     Conversation,
     Kind,
@@ -199,6 +200,10 @@ class ChatProcessor(Processor):
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)
         return Preview("text/plain", "\n\n".join(turns).encode("utf-8", "replace"))
+
+    def views(self, raw: Conversation) -> Sequence[Preview]:
+        """The turns that the model is given, with their pictures and recordings."""
+        return previews.turns(previews.before_the_answer(raw))
 
     def _ids(self, text: str) -> list[int]:
         return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]

@@ -159,6 +159,31 @@ def test_what_is_learned_is_shown_before_training_and_after_it(
     assert '<span class="on" title="learned">&lt;|im_end|&gt;</span>' in report
 
 
+def test_question_types_have_scores_of_their_own(run: Path, tmp_path: Path, mmft: Mmft) -> None:
+    """Also a run's report shows them, and chats as they look."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": ASKED[0].format(thing)},
+                {"role": "assistant", "content": answer},
+            ],
+            "question_type": kind,
+        }
+        for kind, wrong in (("known", ""), ("unknown", "very "))
+        for thing, colour in COLOURS.items()
+        for answer in (f"{wrong}{colour}",)
+    ]
+    table = tmp_path / "typed.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judged = mmft("eval", run, "--dataset", table, "--json")
+    assert judged.code == 0, judged.err
+    kinds = json.loads(judged.out)["kinds"]
+    assert kinds["known"] == {"samples": 4, "exact-match": 1, "token-f1": 1}
+    assert kinds["unknown"]["exact-match"] == 0 < kinds["unknown"]["token-f1"]
+    report = (run / "report.html").read_text()
+    assert '<div class="said user"><span>user</span>' in report and 'id="kinds"' not in report
+
+
 def test_the_data_check_counts_tokens_for_a_model(
     chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
 ) -> None:
