@@ -40,6 +40,8 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 def next_command(results: Mapping[str, Any], folder: Path) -> str:
     """The command with which a user of a run, or of what was made of it, most likely goes on."""
     run = shlex.quote(str(folder))
+    if results.get("usage"):
+        return ", or ".join(command.replace("{run}", run) for command in results["usage"])
     if results.get("predicts") in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
     return f"mmft predict {run} {inputs_of(results)}"

@@ -41,6 +41,8 @@ from mmft_core.contracts.callbacks import (
     TrainStep,
 )
 from mmft_core.contracts.capabilities import (
+    Accepting,
+    Attaching,
     Calibrated,
     Completing,
     JointPreparation,
@@ -95,7 +97,9 @@ from mmft_core.contracts.whole import Part, flatten_tensors, input_axes, unflatt
 __all__ = [
     "PADDING",
     "WEIGHTS",
+    "Accepting",
     "AdapterBase",
+    "Attaching",
     "Axes",
     "Backbone",
     "BackboneContext",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mmft_core.contracts.data import Tensors
@@ -140,4 +141,28 @@ class ShowingLearned(Protocol):
 
         Raises:
             ValueError: the sample cannot be used; the message says why.
+        """
+
+
+@runtime_checkable
+class Attaching(Protocol):
+    """A processor of inputs that files belong to, such as a question about pictures."""
+
+    def attach(self, raw: Any, files: Sequence[Path]) -> Any:
+        """The raw input with these files.
+
+        Raises:
+            ValueError: one of them cannot be read, or is of a kind that the model does not take.
+        """
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A processor that takes what a program holds for an input, such as the messages of a chat."""
+
+    def accept(self, value: Any) -> Any | None:
+        """The raw input that a Python object stands for; None if it is something else.
+
+        Raises:
+            ValueError: it stands for one that cannot be used; the message says why.
         """

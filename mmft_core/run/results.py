@@ -63,6 +63,7 @@ def collect_results(
         "reads": list(task.processors),
         "reads_files": all(processor.suffixes for processor in task.processors.values()),
         "predicts": plan.task.spec.predicts,
+        "usage": list(plan.task.spec.usage),
         "parameters": {
             "total": total,
             "trained": trained,

@@ -102,6 +102,7 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("exact-match", "token-f1"),
             monitor="token-f1",
             pipeline="text-generation",
+            usage=("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}"),
         )
     ]
 

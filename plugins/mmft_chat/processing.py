@@ -23,6 +23,7 @@ from mmft_chat.conversations import (
     check_order,
     without_first,
 )
+from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.reading import check_held, messages_of
 from mmft_chat.showing import Spelled, by_turn
@@ -154,6 +155,14 @@ class ChatProcessor(Processor):
                 check_order(found)
                 return Conversation(tuple(found))
         return asked(text)
+
+    def attach(self, raw: Conversation, files: Sequence[Path]) -> Conversation:
+        """A chat whose last question is about these pictures and recordings."""
+        return with_files(raw, files, self.reads)
+
+    def accept(self, value: Any) -> Conversation | None:
+        """The messages of a chat, as OpenAI has them; pictures may be paths and PIL images."""
+        return held_chat(value)
 
     def extent(self, raw: Conversation) -> Extent:
         return Extent(sum(len(message.text) for message in raw.messages), "characters")

@@ -15,11 +15,14 @@ import torch
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
+from mmft import load
 from mmft_chat.backbone import CHATML
 from mmft_core import discover
+from mmft_core.cli.summary import next_command
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.errors import DataError
 from mmft_core.run import runner
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
@@ -259,7 +262,7 @@ def test_bad_rows_are_told_before_training(
 
 def test_a_terminal_chats(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second answer is to a chat of three turns, the third to a new one."""
-    lines = "What colour is snow?\nSay the colour of coal.\n/new\nColour of grass?\n"
+    lines = "What colour is snow?\nSay the colour of coal.\n/reset\nColour of grass?\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     ended = mmft("chat", run)
     assert ended.code == 0, ended.err
@@ -296,3 +299,30 @@ def test_pictures_are_asked_about(
     assert mmft("chat", run, "--image", tmp_path / "red.png").code == 0
     ended = mmft("chat", run, "--image", table)
     assert ended.code == 2 and "pictures.jsonl cannot be read" in " ".join(ended.err.split())
+
+
+def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "/help\n/imgae x\n/image x.png\nWhat colour is snow?\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    ended = mmft("chat", run)
+    assert ended.out.splitlines()[-1] == "white" and "/reset" in ended.out
+    told = " ".join(ended.err.split())
+    assert "no command /imgae" in told and "The model takes no pictures." in told
+
+
+def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> None:
+    def asked(*said: str) -> list[dict[str, str]]:
+        roles = ("user", "assistant")
+        return [{"role": roles[k % 2], "content": text} for k, text in enumerate(said)]
+
+    model = load(run)
+    (one,) = model.predict(asked("What colour is snow?"))
+    assert one == {"input": "input 0", "answer": "white"}
+    several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
+    assert len(several) == 2 and several[0]["answer"] == "green"
+    with pytest.raises(DataError, match=r"turn 2 is the user's, after the user's"):
+        model.predict(asked("Hi") * 2)
+    ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
+    assert ended.code == 2 and "the model takes no pictures, such as x.png" in ended.err
+    results = json.loads((run / "results.json").read_text())
+    assert next_command(results, Path("r")).startswith("mmft chat r, or mmft predict r QUESTION")

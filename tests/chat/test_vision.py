@@ -29,7 +29,8 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.conversations import Conversation, Message, Part, asked
+from mmft_chat.held import held_chat, with_files
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
 from mmft_chat.task import Chat
 from mmft_chat.vision import CHATML_WITH_PICTURES, VisionChatBackbone, build_vision_chat
@@ -320,3 +321,20 @@ def test_learned_tokens_are_shown_turn_by_turn(folder: Path) -> None:
     answers = ["".join(t.text for t in part.tokens if t.learned) for part in parts[1::2]]
     assert answers == ["a blue three<|im_end|>", "three<|im_end|>"]
     assert any(token.count > 1 for token in parts[0].tokens)
+
+
+def test_pictures_are_attached_to_questions(tmp_path: Path) -> None:
+    """By a command line as files, by a program as paths, bytes or in memory."""
+    file = tmp_path / "seven.png"
+    file.write_bytes(picture(8, 8))
+    chat = with_files(asked("What is this?"), [file], ("image",))
+    assert chat.messages[-1].parts == (Part("image", media=file), Part("text", "What is this?"))
+    with Image.open(file) as opened:
+        for given in (file, str(file), file.read_bytes(), opened):
+            part = {"type": "image", "image": given}
+            held = held_chat([{"role": "user", "content": [part, "What is this?"]}])
+            assert held is not None and len(held.media("image")) == 1
+    assert held_chat([{"question": "What?"}]) is None and held_chat("What?") is None
+    for wrong in (tmp_path / "none.png", tmp_path / "hum.wav"):
+        with pytest.raises(ValueError, match="there is no such file|takes no recordings"):
+            with_files(asked("What?"), [wrong], ("image",))
