@@ -65,7 +65,9 @@ def create_app(
     metrics = Metrics(_PATHS)
     processors, partial = predictor.model.processors, schema.takes_some(predictor)
     inputs = Inputs(processors, partial, settings)
-    model = ServedModel(predictor, settings.top_k, searcher, compute)
+    served = models or openai.Models({name: lambda: None})
+    own = served.around(compute or predictor.compute)
+    model = ServedModel(predictor, settings.top_k, searcher, own)
     service = Service(model, inputs, settings, metrics)
 
     @asynccontextmanager
@@ -90,7 +92,6 @@ def create_app(
     keyed = APIRouter(dependencies=[] if settings.api_key is None else [_KEY])
     _add_predicting(keyed, service, card)
     _add_telling(keyed, card, metrics)
-    served = models or openai.Models({name: lambda: None})
     openai.add_routes(keyed, service, predictor, served)
     if searcher is not None:
         _add_previews(keyed, searcher)

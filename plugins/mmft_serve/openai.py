@@ -60,6 +60,16 @@ class Models:
 
     names: Mapping[str, Callable[[], None]]
 
+    def around(self, compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """What computes, as the run's own model does."""
+        own = next(iter(self.names.values()))
+
+        def computed(batch: Any) -> Any:
+            own()
+            return compute(batch)
+
+        return computed
+
     def check(self, name: str) -> None:
         """Raises:
         RefusedError: there is no such model.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmft_core import discover, opening
+from mmft_core.inference import load_beside
 from tests.chat.test_runs import ASKED, COLOURS, arguments, chats, weights  # noqa: F401
 from tests.conftest import Finished
 
@@ -20,7 +24,9 @@ KEPT = ("--tune", "lora", "--set", "engine.lora.save=adapter", "--set", "engine.
 
 @pytest.fixture(scope="module")
 def runs(
-    tmp_path_factory: pytest.TempPathFactory, chats: Path, weights: Path  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+    chats: Path,  # noqa: F811
+    weights: Path,  # noqa: F811
 ) -> tuple[Path, Path]:
     """Two runs with adapters on the same weights."""
     from mmft_core.cli import main
@@ -68,3 +74,38 @@ def test_what_has_no_base_in_common_is_refused(
     assert ended.code == 2 and "2 runs and 1 weights" in ended.err
     ended = mmft("merge", *runs, "-o", runs[0])
     assert ended.code == 2 and "is not empty" in ended.err
+
+
+def test_adapters_are_served_side_by_side(runs: tuple[Path, Path], weights: Path) -> None:  # noqa: F811
+    """Each answers as its run does alone, whichever was asked before."""
+    asked = [{"role": "user", "content": ASKED[0].format(thing)} for thing in COLOURS]
+
+    def answers(task: Any) -> list[str]:
+        ready = [task.prepare_chat([one]) for one in asked]
+        return [task.answer_chat(one, temperature=2.0, seed=1).text for one in ready]
+
+    alone = [answers(opening.load(run, discover()).task) for run in runs]
+    assert alone[0] != alone[1]
+    model, choose = load_beside(runs[0], {"second.one": runs[1]}, discover(), {})
+    for _ in range(2):
+        for name, wanted in zip(("second.one", ""), alone[::-1], strict=True):
+            choose[name]()
+            assert answers(model.task) == wanted
+
+
+def test_adapters_of_something_else_are_refused(
+    runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
+) -> None:
+    ended = mmft("serve", runs[0], "--adapter", "second")
+    assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
+    merged(mmft, tmp_path / "both", *runs)
+    ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
+    assert ended.code == 2 and "no adapters that are kept apart" in " ".join(ended.err.split())
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    file = other / "model" / "model.json"
+    content = json.loads(file.read_text())
+    content["backbones"]["chat"]["loaded"]["digest"] = "0"
+    file.write_text(json.dumps(content))
+    ended = mmft("serve", runs[0], "--adapter", f"other={other}")
+    assert ended.code == 2 and "other base weights" in " ".join(ended.err.split())
