@@ -15,6 +15,7 @@ from mmft_core.digests import digest_of
 from mmft_core.engine import adapter_files, lora
 from mmft_core.errors import IncompatibleError
 from mmft_core.registry import Registry
+from mmft_core.run_validation import refuse_missing
 
 
 def load_beside(
@@ -67,7 +68,7 @@ def _told(run: Path) -> Mapping[str, Any]:
     Raises:
         IncompatibleError: it has no adapters that are kept apart.
     """
-    artifacts.refuse_missing(run)
+    refuse_missing(run)
     with artifacts.damage(run):
         content = json.loads((_folder(run) / "model.json").read_text(encoding="utf-8"))
         backbones: Mapping[str, Any] = content["backbones"]

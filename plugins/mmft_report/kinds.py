@@ -40,7 +40,7 @@ def kind_table(content: ReportContent) -> KindTable | None:
 
 
 def _sortable(value: float | None) -> float:
-    return value if is_finite(value) else float("inf")  # type: ignore[return-value]
+    return value if is_finite(value) else float("inf")
 
 
 def _cell(value: float | None) -> tuple[str, float | None]:
