@@ -331,7 +331,7 @@ def _accepted(predictor: Predictor, inputs: Any) -> list[Given] | None:
         DataError: one cannot be used.
     """
     from mmft_core.contracts import Accepting
-    from mmft_core.inference.sources import Given
+    from mmft_core.inference import Given
 
     (processor, *others) = predictor.processors.values()
     if others or not isinstance(processor, Accepting):

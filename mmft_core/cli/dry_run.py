@@ -98,7 +98,7 @@ def _learned(plan: Plan, backbones: Mapping[str, Backbone]) -> tuple[list[str], 
     Only where a processor can tell; then the data are read, and what stands beside the weights.
     """
     from mmft_core.errors import SampleError, WeightsError
-    from mmft_core.parts import build_dataset, build_unfilled, showing_learned
+    from mmft_core.run.build import build_dataset, build_unfilled, showing_learned
 
     own = [p for b in backbones.values() for p in (b.processors or {"": b.processor}).values()]
     if not showing_learned(own):

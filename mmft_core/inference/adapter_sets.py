@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
 from mmft_core.contracts import Task
-from mmft_core.digests import digest_of
 from mmft_core.engine import adapter_files, lora
 from mmft_core.errors import IncompatibleError
 from mmft_core.registry import Registry
-from mmft_core.run_validation import refuse_missing
+from mmft_core.run import artifacts
+from mmft_core.run.artifacts import LoadedModel
+from mmft_core.run.validation import refuse_missing
+from mmft_core.utils.digests import digest_of
 
 
 def load_beside(

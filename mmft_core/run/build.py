@@ -162,9 +162,9 @@ def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
                 needs=plan.task.spec.needs_of(modality),
                 train=train,
             )
-            backbones[modality] = build(part.component, part.options, context, Backbone)
+            backbones[modality] = build_component(part.component, part.options, context, Backbone)
         context_of_task = TaskContext(backbones=backbones, info=dataset.info, train=train)
-        return build(plan.task.component, plan.task.options, context_of_task, Task)
+        return build_component(plan.task.component, plan.task.options, context_of_task, Task)
 
 
 def showing_learned(processors: Iterable[Processor]) -> bool:

@@ -25,7 +25,7 @@ from mmft_core.contracts import Extent, Tensors
 if TYPE_CHECKING:
     from mmft_chat.backbone import ChatBackbone
     from mmft_chat.processing import ChatProcessor
-    from mmft_core.generation import Generation
+    from mmft_core.config import Generation
 
 Show = Callable[[str, str], None]
 """Told a piece of what is thought, and of what is said; one of them is empty."""

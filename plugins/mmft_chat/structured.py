@@ -11,8 +11,8 @@ from typing import Any
 import regex
 
 from mmft_chat.tool_calls import split_calls
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 
 _LETTER = regex.compile(r"^[\s(\[*]*(?P<letter>[A-Z])(?:[)\].:,*]|\s*$)")
 _ANSWER_IS = regex.compile(

@@ -32,7 +32,7 @@ from mmft_data_check.data_report import show
 from mmft_data_check.data_split import split
 
 if TYPE_CHECKING:
-    from mmft_core.config.plan import Plan
+    from mmft_core.config import Plan
     from mmft_data_check.choosing import Chosen
     from mmft_data_check.cutting import Cut, LongInputs
     from mmft_data_check.findings import Finding, Report

@@ -15,7 +15,7 @@ from mmft_core.errors import ConfigError
 from mmft_core.utils import ensure_new, suffix_of
 
 if TYPE_CHECKING:
-    from mmft_core.config.plan import Plan
+    from mmft_core.config import Plan
     from mmft_data_check.choosing import Chosen
     from mmft_tables.tables import Table
 
@@ -121,9 +121,8 @@ def plan_of(
     Raises:
         ConfigError: no task is named, or the settings do not fit.
     """
-    from mmft_core.cli.settings import notice
-    from mmft_core.config.given import settings_of
-    from mmft_core.config.resolving import resolve
+    from mmft_core.cli import notice
+    from mmft_core.config import resolve, settings_of
 
     if task is None:
         raise ConfigError("--backbone needs --task.", hint="For example: --task chat")

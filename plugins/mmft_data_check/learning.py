@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmft_core.config.plan import Plan
+from mmft_core.config import Plan
 from mmft_core.contracts import Dataset, LearnedPart, ShowingLearned
-from mmft_core.data.splits import together
+from mmft_core.data import together
 from mmft_core.errors import IncompatibleError, SampleError
-from mmft_core.loading.prepared import UNDECODABLE
-from mmft_core.parts import build_unfilled
+from mmft_core.loading import UNDECODABLE
+from mmft_core.run import build_unfilled
 from mmft_data_check.findings import Finding, Tokens
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.terminal import echo, echo_json
-from mmft_core.discovery import discover
+from mmft_core import discover
+from mmft_core.cli import FiniteRange, echo, echo_json
 from mmft_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,9 +73,7 @@ def merge(
 
     All models, adapters or whole weights, are judged on the same data, before and after.
     """
-    from mmft_core.cli.display import make_display
-    from mmft_core.cli.summary import next_command
-    from mmft_core.cli.tables import console
+    from mmft_core.cli import console, make_display, next_command
     from mmft_merge.merging import Way, merge_runs
 
     if len(runs) < 2:
@@ -101,7 +98,7 @@ def merge(
 
 
 def _show(merged: Merged) -> None:
-    from mmft_core.cli.tables import Column, Table, console
+    from mmft_core.cli import Column, Table, console
 
     names = list(merged.scores)
     table = Table(f"metric on {merged.split}", *(Column(name, number=True) for name in names))

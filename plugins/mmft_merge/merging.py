@@ -17,22 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
-from mmft_core.config.callback_choice import without_callbacks
-from mmft_core.config.options import as_written
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve, with_data
+from mmft_core import Registry
+from mmft_core.config import Plan, as_written, resolve, with_data, without_callbacks
 from mmft_core.contracts import Backbone, BackboneContext, Callback, Dataset
-from mmft_core.engine.kept_weights import fetch_again
+from mmft_core.engine import kept_weights
 from mmft_core.errors import DataError, IncompatibleError
-from mmft_core.files import write_json
-from mmft_core.inference.predictor import Predictor
-from mmft_core.named_data import named_data
-from mmft_core.own_data import OwnData
-from mmft_core.parts import build, build_metrics
-from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
+from mmft_core.inference import Predictor
+from mmft_core.run import (
+    LoadedModel,
+    OwnData,
+    RunDirectory,
+    artifacts,
+    build_component,
+    build_metrics,
+    named_data,
+)
+from mmft_core.utils import write_json
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _data(
                 with_data(without_callbacks(directory.open()), dataset, registry), registry
             )
         name = split or "all"
-        return named_data(directory, plan, other, name, display.on_message), name
+        return named_data.named_data(directory, plan, other, name, display.on_message), name
     own = OwnData.again(directory, plan, plan)
     name = split or next((s for s in ("test", "val") if s in own.dataset.splits), "")
     if not name:
@@ -198,11 +198,11 @@ def _base(run: Path, model: LoadedModel, plan: Plan) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for modality, part in model.parts.items():
         context = BackboneContext(
-            weights=fetch_again(model.task.backbone(modality).loaded, modality),
+            weights=kept_weights.fetch_again(model.task.backbone(modality).loaded, modality),
             info=model.info,
             needs=plan.task.spec.needs_of(modality),
         )
-        backbone = build(part.component, part.options, context, Backbone)
+        backbone = build_component(part.component, part.options, context, Backbone)
         for name, tensor in backbone.state_dict().items():
             found[f"backbones.{modality}.{name}"] = tensor.cpu()
     return found

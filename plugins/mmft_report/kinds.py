@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmft_core.numbers import is_finite
+from mmft_core.utils import is_finite
 from mmft_report.content import ReportContent
 
 _COLUMNS = 6

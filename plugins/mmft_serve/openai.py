@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import Receive, Scope, Send
 
 from mmft_core.contracts import Extent
-from mmft_core.inference.predictor import Predictor
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.inference import Predictor
+from mmft_core.utils import out_of_memory
 from mmft_serve.chatting import ChatAnswer, Chatting
 from mmft_serve.inputs import check_extent
 from mmft_serve.model import Job

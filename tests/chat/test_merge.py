@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmft_core import discover, opening
-from mmft_core.inference import load_beside
+from mmft_core import discover
+from mmft_core.inference import load_beside, opening
 from tests.chat.test_runs import ASKED, COLOURS, arguments, chats, weights  # noqa: F401
 from tests.conftest import Finished
 
