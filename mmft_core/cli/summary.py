@@ -97,6 +97,10 @@ def _figures(splits: Iterable[str]) -> Table:
 
 def inputs_of(results: Mapping[str, Any]) -> str:
     """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    for command in results.get("usage", ()):
+        _, found, inputs = command.partition("mmft predict {run} ")
+        if found:
+            return str(inputs)
     files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
     return "FILES..." if files else "--dataset TABLE"
 

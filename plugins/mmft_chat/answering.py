@@ -17,7 +17,8 @@ from torch import Tensor
 from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.conversations import Conversation, ToolCall, check_order
-from mmft_chat.media import check_media, open_picture
+from mmft_chat.extents import extents
+from mmft_chat.media import check_media
 from mmft_chat.reading import check_held, messages_of, tools_of
 from mmft_chat.tool_calls import BEGINS, split_calls
 from mmft_core.contracts import Extent, Tensors
@@ -93,7 +94,7 @@ class Answering:
             ValueError: it cannot be answered; says why.
         """
         chat = chat_of(messages, tools)
-        for extent in _extents(chat):
+        for extent in extents(chat):
             check(extent)
         for message in chat.messages:
             for part in message.parts:
@@ -167,35 +168,6 @@ def chat_of(
     if found[-1].role == "assistant":
         raise ValueError("its last turn is the assistant's, so there is nothing to answer")
     return Conversation(tuple(found), tools_of(list(tools)))
-
-
-def _extents(chat: Conversation) -> list[Extent]:
-    """How much a chat holds, told without decoding it.
-
-    Raises:
-        ValueError: a picture or recording cannot be opened.
-    """
-    found = [Extent(sum(len(message.text) for message in chat.messages), "characters")]
-    for message in chat.messages:
-        for part in message.parts:
-            if part.media is None or not isinstance(part.media, bytes):
-                continue
-            try:
-                found.append(_extent(part.media, part.kind))
-            except Exception:  # Decoders raise anything on bytes that they did not expect.
-                check_media(part.media, part.kind)
-    return found
-
-
-def _extent(media: bytes, kind: str) -> Extent:
-    if kind == "image":
-        with open_picture(media) as picture:
-            return Extent(picture.width * picture.height, "pixels")
-    import io
-
-    import soundfile
-
-    return Extent(soundfile.info(io.BytesIO(media)).duration, "seconds")
 
 
 def _settings(

@@ -23,12 +23,14 @@ from mmft_chat.conversations import (
     check_order,
     without_first,
 )
+from mmft_chat.extents import extents
 from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.reading import check_held, messages_of
 from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
+from mmft_core.errors import SampleError
 
 NO_SAMPLE = -1
 
@@ -165,7 +167,12 @@ class ChatProcessor(Processor):
         return held_chat(value)
 
     def extent(self, raw: Conversation) -> Extent:
-        return Extent(sum(len(message.text) for message in raw.messages), "characters")
+        """Its largest picture or recording, or its characters where it has none."""
+        try:
+            characters, *media = extents(raw)
+        except ValueError as error:
+            raise SampleError("the chat", str(error)) from None
+        return max(media, key=lambda extent: extent.amount, default=characters)
 
     def measure(self, raw: Conversation) -> int:
         if raw.messages[-1].role != "assistant":

@@ -11,9 +11,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from starlette.testclient import TestClient
 
+from mmft import Run
 from mmft_core import discover
-from mmft_core.inference import load_beside, opening
+from mmft_core.inference import load_beside, make_predictor, opening
+from mmft_serve.app import create_app
+from mmft_serve.openai import Models
+from mmft_serve.settings import ServeSettings
 from tests.chat.test_runs import ASKED, COLOURS, arguments, chats, weights  # noqa: F401
 from tests.conftest import Finished
 
@@ -91,6 +96,18 @@ def test_adapters_are_served_side_by_side(runs: tuple[Path, Path], weights: Path
         for name, wanted in zip(("second.one", ""), alone[::-1], strict=True):
             choose[name]()
             assert answers(model.task) == wanted
+    models = Models({name or "first": function for name, function in choose.items()})
+    predictor = make_predictor(model, {}, 4)
+    app = create_app("first", predictor, ServeSettings(), models=models)
+    given = {"temperature": 2.0, "seed": 1}
+    with TestClient(app) as client:
+        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == list(models.names)
+        for name, wanted in zip(("second.one", "first"), alone[::-1], strict=True):
+            body = {**given, "model": name, "messages": asked[:1]}
+            answer = client.post("/v1/chat/completions", json=body).json()
+            assert answer["choices"][0]["message"]["content"] == wanted[0]
+        plain = client.post("/predict", json={"chat": asked[0]["content"]}).json()
+    assert plain["prediction"]["answer"] == Run(runs[0]).predict(asked[0]["content"])[0]["answer"]
 
 
 def test_adapters_of_something_else_are_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 import time
 from collections.abc import Iterator
@@ -120,6 +121,15 @@ def test_what_cannot_be_answered_is_told_in_the_clients_form(
             client.chat.completions.create(**{**LIVELY, "messages": HELLO, **asked}, stream=stream)
         assert isinstance(told.value, getattr(openai, error)), told.value
         assert reason in told.value.body["message"] and told.value.body["type"]
+
+
+def test_the_same_limits_hold_for_predictions(served: Served) -> None:
+    def refused(picture: str) -> str:
+        asked = {"chat": json.dumps(about(picture))}
+        return str(served.client.post("/predict", json=asked).json().get("error", ""))
+
+    assert not refused(url(digit(3)))
+    assert "1,600 pixels" in refused(url(plain("red", 40)))
 
 
 def test_a_stream_that_is_left_gives_its_place_back(served: Served, client: Any) -> None:
