@@ -208,40 +208,37 @@ class _Watch(BaseStreamer):
         opens: whether the answer begins within a thought.
         """
         self.tokenizer, self.stop, self.ends, self.show = tokenizer, stop, ends, show
-        self.opens, self.tokens, self.stopped = opens, [], False
-        self._begun = False
-        self._settled, self._since = "", 0
+        self.opens, self.stopped, self._begun = opens, False, False
+        self.tokens: list[int] = []
         self._told = ["", ""]
         self._whole = ""
-
-    tokens: list[int]
 
     def put(self, value: Tensor) -> None:
         if not self._begun:  # The prompt comes first.
             self._begun = True
             return
         self.tokens += value.flatten().tolist()
-        written: str = self.tokenizer.decode(self.tokens[self._since :], skip_special_tokens=True)
-        self._whole = self._settled + written
-        if written.endswith("\n"):  # What comes behind a line does not change it.
-            self._settled, self._since = self._whole, len(self.tokens)
+        # All of them, for some tokenizers drop the space that a text begins with.
+        self._whole = self.tokenizer.decode(self.tokens, skip_special_tokens=True)
         places = [at for text in self.stop if (at := self._whole.find(text)) >= 0]
         if places:
             self._whole, self.stopped = self._whole[: min(places)], True
             raise _StoppedError
-        self._tell(self._whole[: len(self._whole) - _open_end(self._whole, self.stop)])
+        told = self._whole[: len(self._whole) - _open_end(self._whole, self.stop)]
+        self._tell(*_divided(told, opens=self.opens))
 
     def end(self) -> None:
         """The model has ended."""
 
     def finished(self) -> tuple[str, str]:
         """What was thought and said, all of which has been told then but what `ends` begins."""
-        self._tell(self._whole)
         thought, said = _divided(self._whole, opens=self.opens)
+        if not thought and not said:  # It has not become a thought.
+            said = self._whole
+        self._tell(thought, said)
         return thought.strip(), said.strip()
 
-    def _tell(self, text: str) -> None:
-        thought, said = _divided(text, opens=self.opens)
+    def _tell(self, thought: str, said: str) -> None:
         if self.ends:
             said = said.partition(self.ends)[0]
             said = said[: len(said) - _open_end(said, (self.ends,))]

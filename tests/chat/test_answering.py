@@ -45,6 +45,7 @@ def told(
         ("  zwölf 🙂\nlines\n", ("", "zwölf 🙂\nlines")),
         ("<think>first</think>\n\nthen", ("first", "then")),
         ("<thin air>", ("", "<thin air>")),
+        ("<th", ("", "<th")),
         ("<think>never done", ("never done", "")),
     ],
 )
