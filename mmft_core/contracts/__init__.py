@@ -44,6 +44,7 @@ from mmft_core.contracts.capabilities import (
     Calibrated,
     Completing,
     JointPreparation,
+    Referenced,
     Showing,
 )
 from mmft_core.contracts.data import (
@@ -133,6 +134,7 @@ __all__ = [
     "Processor",
     "PublishedModel",
     "Record",
+    "Referenced",
     "Related",
     "RunStart",
     "Runner",
