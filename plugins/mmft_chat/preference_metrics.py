@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 
 _UNKNOWN = (
     "undefined, for of these samples the log-probabilities of the reference are not kept; they are "
