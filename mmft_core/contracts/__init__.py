@@ -69,9 +69,17 @@ from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
     MetricValue,
+    SampleMean,
 )
+from mmft_core.contracts.modules import ModuleBackbone, as_features, masked_mean
 from mmft_core.contracts.optimizers import OptimizerContext, ScheduleContext
-from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec
+from mmft_core.contracts.preprocessing import (
+    Extent,
+    Preview,
+    Processor,
+    ProcessorWrapper,
+    TargetCodec,
+)
 from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.contracts.tasks import (
     Example,
@@ -117,17 +125,20 @@ __all__ = [
     "Metric",
     "MetricContext",
     "MetricValue",
+    "ModuleBackbone",
     "NoTargets",
     "OptimizerContext",
     "Origin",
     "Outputs",
     "Preview",
     "Processor",
+    "ProcessorWrapper",
     "PublishedModel",
     "Related",
     "RunStart",
     "Runner",
     "Sample",
+    "SampleMean",
     "ScheduleContext",
     "Showing",
     "Split",
@@ -138,5 +149,7 @@ __all__ = [
     "TrainStart",
     "TrainStep",
     "Traits",
+    "as_features",
     "map_tensors",
+    "masked_mean",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
+from mmft_core.testing import plugin_checks
 from mmft_scaffold.writing import write_plugin
 from tests.installed import python
 
@@ -73,6 +75,41 @@ def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
     ran = python(installed, plugin, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert ran.returncode == 0, ran.stdout
     assert "passed" in ran.stdout and "failed" not in ran.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("modality", "dataset", "small"),
+    [
+        ("text", "docstrings", {"backbone.vocabulary": 400}),
+        ("audio", "notes", {"backbone.window": 0.5}),
+    ],
+)
+def test_a_plugin_of_another_modality_works_as_written(
+    modality: str, dataset: str, small, mmft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plugin(f"new-{modality}", PARTS, tmp_path / "plugin", modality)
+    info = tmp_path / "plugin" / f"mmft_new_{modality}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mmft]\nnew-{modality} = mmft_new_{modality}\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "plugin"))
+    task, backbone, data, metric = (
+        f"new-{modality}-{part}" for part in ("cls", "cnn", dataset, "accuracy")
+    )
+    parts = ("--task", task, "--backbone", backbone, "--dataset", data, "--metric", metric)
+    run = ("--epochs", "4", "--set", "engine.workers=0", "-o", tmp_path / "run")
+    ended = mmft("run", *parts, *run)
+    assert ended.code == 0, ended.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["metrics"]["test"][metric] > 0.7
+    checked = mmft("data", "check", data)
+    assert checked.code in (0, 1) and "samples" in checked.out, checked.err
+    again = mmft("run", *parts, *run[:-1], tmp_path / "again", "--weights", tmp_path / "run")
+    assert again.code == 0, again.err
+    for check in plugin_checks(f"mmft_new_{modality}", settings=small, prefer=[backbone]):
+        with contextlib.suppress(pytest.skip.Exception):
+            check.values[0]()
 
 
 @pytest.mark.parametrize("kinds", [PARTS, *((kind,) for kind in PARTS)], ids="-".join)

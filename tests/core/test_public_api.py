@@ -15,7 +15,15 @@ from typing import Any
 
 from mmft_core.specs import KINDS
 
-PUBLIC = ("mmft_core", "mmft_core.contracts", "mmft_core.errors", "mmft_core.testing")
+PUBLIC = (
+    "mmft_core",
+    "mmft_core.contracts",
+    "mmft_core.errors",
+    "mmft_core.testing",
+    "mmft_audio.parts",
+    "mmft_text.parts",
+    "mmft_vision.parts",
+)
 FROZEN = Path(__file__).with_name("public_api.txt")
 
 
