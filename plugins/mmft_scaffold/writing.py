@@ -124,7 +124,12 @@ def _package(name: str) -> str:
 def _values(name: str, kinds: list[str], modality: str) -> dict[str, Any]:
     """What the templates are filled with."""
     facts = tomllib.loads((_TEMPLATES / f"{modality}_facts.toml").read_text(encoding="utf-8"))
-    own = {"backbone": "cnn", "dataset": facts["dataset"], "task": "cls", "metric": "accuracy"}
+    own = {
+        "backbone": facts["backbone"],
+        "dataset": facts["dataset"],
+        "task": "cls",
+        "metric": "accuracy",
+    }
     others = {**facts["built_in"], "metric": "accuracy"}  # For kinds that it does not offer.
     components = {k: f"{name}-{own[k]}" if k in kinds else others[k] for k in PARTS}
     *most, last = (f"a {kind}" for kind in kinds)

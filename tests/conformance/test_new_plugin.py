@@ -79,14 +79,21 @@ def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("modality", "dataset", "small"),
+    ("modality", "network", "dataset", "small"),
     [
-        ("text", "docstrings", {"backbone.vocabulary": 400}),
-        ("audio", "notes", {"backbone.window": 0.5}),
+        ("text", "cnn", "docstrings", {"backbone.vocabulary": 400}),
+        ("audio", "cnn", "notes", {"backbone.window": 0.5}),
+        ("tabular", "mlp", "wines", {"backbone.width": 16}),
     ],
 )
 def test_a_plugin_of_another_modality_works_as_written(
-    modality: str, dataset: str, small, mmft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    modality: str,
+    network: str,
+    dataset: str,
+    small,
+    mmft,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_plugin(f"new-{modality}", PARTS, tmp_path / "plugin", modality)
     info = tmp_path / "plugin" / f"mmft_new_{modality}-1.0.dist-info"
@@ -95,7 +102,7 @@ def test_a_plugin_of_another_modality_works_as_written(
     (info / "entry_points.txt").write_text(f"[mmft]\nnew-{modality} = mmft_new_{modality}\n")
     monkeypatch.syspath_prepend(str(tmp_path / "plugin"))
     task, backbone, data, metric = (
-        f"new-{modality}-{part}" for part in ("cls", "cnn", dataset, "accuracy")
+        f"new-{modality}-{part}" for part in ("cls", network, dataset, "accuracy")
     )
     parts = ("--task", task, "--backbone", backbone, "--dataset", data, "--metric", metric)
     run = ("--epochs", "4", "--set", "engine.workers=0", "-o", tmp_path / "run")

@@ -21,6 +21,7 @@ PUBLIC = (
     "mmft_core.errors",
     "mmft_core.testing",
     "mmft_audio.parts",
+    "mmft_tabular.parts",
     "mmft_text.parts",
     "mmft_vision.parts",
 )
