@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mmft_core.cache import cache_root, filled_folder
+from mmft_core.cache import filled_folder, memory_tables
 from mmft_core.errors import DataError, first_line
 from mmft_core.files import storage_errors
 from mmft_core.split_names import SPLIT_NAMES
@@ -220,7 +220,7 @@ def _written(tables: Mapping[str, Any]) -> Path:
     """A folder with a Parquet file for each table, named after a digest of them all."""
     from pyarrow import parquet
 
-    root = cache_root() / "data"
+    root = memory_tables()
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".") as temporary:

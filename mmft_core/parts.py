@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from mmft_core.cache import memory_tables
 from mmft_core.config.plan import Part, Plan
 from mmft_core.contracts import (
     Backbone,
@@ -53,6 +54,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build(component, plan.dataset.options, context, Dataset)
+    if dataset.info.name.startswith(str(memory_tables())):
+        dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:

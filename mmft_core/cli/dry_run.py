@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmft_core.cli.terminal import echo, echo_data
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import dump_toml
+from mmft_core.engine.monitor import choose_monitor
 from mmft_core.specs import resolve
 
 
@@ -12,7 +13,11 @@ def show_plan(plan: Plan) -> None:
     """Print the parts, their sizes, and the resolved configuration as TOML.
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
+
+    Raises:
+        ConfigError: the monitored metric is none of the run's.
     """
+    choose_monitor(plan)  # Which may be wrong.
     counts = _counts(plan)
     echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:

@@ -21,6 +21,7 @@ from mmft_core.features.computing import Encoder, check_plain, complete, keys_of
 from mmft_core.features.identity import identify
 from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
+from mmft_core.numbers import counted
 from mmft_core.precision import Inference
 
 KEPT = ("pooled", "sequence")
@@ -165,8 +166,9 @@ def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callbac
     check_plain(encoder, whole)
     places = features_of(encoder, store, whole, on_progress)
     how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
+    samples = counted(int((places != MISSING).sum()), "sample")
     callback.on_message(
-        f"Features of the frozen {modality} backbone: {int((places != MISSING).sum()):,} samples, "
+        f"Features of the frozen {modality} backbone: {samples}, "
         f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
     )
     return places

@@ -23,7 +23,7 @@ from mmft_core.contracts import Callback, Dataset, Split
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor, choose_split
-from mmft_core.named_data import named_data
+from mmft_core.named_data import named_data, tell_learned
 from mmft_core.own_data import OwnData
 from mmft_core.parts import build_metrics, tell_warnings
 from mmft_core.precision import Inference
@@ -92,6 +92,7 @@ def judge(
     else:
         name = split or "all"
         data = named_data(directory, of_run, plan, name, display.on_message)
+        tell_learned(directory, plan, choose_split(data, name), display.on_message)
     tell_warnings(data, display.on_message)
     predictor = Predictor(model, plan.engine)
     evaluation = predictor.evaluate(

@@ -16,6 +16,7 @@ import click
 from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.terminal import echo
 from mmft_core.errors import ConfigError
+from mmft_core.numbers import counted
 from mmft_data_check.data_choice import (
     check_output,
     chosen_data,
@@ -181,7 +182,8 @@ def clean(
     kinds = Counter(finding.kind for finding in (*removed, *more))
     told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
     echo(
-        f"{left:,} samples left, {len(removed) + len(more):,} removed{f': {told}' if told else ''}"
+        f"{counted(left, 'sample')} left, {len(removed) + len(more):,} removed"
+        f"{f': {told}' if told else ''}"
     )
     echo(f"table    {output}")
     echo(f"removed  {removed_file}")
@@ -256,7 +258,7 @@ def _cut(
         cut = long.write(output, table, removed, group, on_progress)
     for finding in cut.removed:
         echo(f"! {finding.id}: {finding.text}", err=True)
-    echo(f"{cut.inputs:,} cut into {cut.pieces:,} pieces, in {long.folder}")
+    echo(f"{cut.inputs:,} cut into {counted(cut.pieces, 'piece')}, in {long.folder}")
     return cut
 
 

@@ -19,7 +19,8 @@ def show(report: Report) -> None:
 
     for name, facts in report.splits.items():
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
-        echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
+        noun = "sample " if facts.samples == 1 else "samples"
+        echo(f"{name:6} {facts.samples:>9,} {noun}  {classes}{facts.described()}")
     for note in report.notes:
         echo(note)
     for warning in report.warnings:

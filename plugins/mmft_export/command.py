@@ -12,6 +12,7 @@ from mmft_core.cli.finite import FiniteRange
 from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
+from mmft_core.numbers import counted
 from mmft_core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -154,4 +155,4 @@ def _show(found: Comparison, name: str) -> None:
         if found.alike is not None
         else f"largest difference of a prediction {found.difference:.2g}"
     )
-    echo(f"{told}, on {found.samples} samples")
+    echo(f"{told}, on {counted(found.samples, 'sample')}")

@@ -19,6 +19,7 @@ from mmft_core.errors import ExportError
 from mmft_core.evaluation import Evaluation
 from mmft_core.inference.predictor import Predictor
 from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.numbers import counted
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
@@ -78,7 +79,7 @@ class Comparison:
         if worse:
             raise ExportError(
                 f"The export was refused: its {self.metric} is {self.export.metric:.4f} and the "
-                f"run's {self.torch.metric:.4f} on {self.samples} samples.",
+                f"run's {self.torch.metric:.4f} on {counted(self.samples, 'sample')}.",
                 hint="--max-drop allows for more; --quantize int8-static and int8 lose "
                 "differently.",
             )
@@ -89,7 +90,8 @@ class Comparison:
                 else f"its predictions differ by up to {self.difference:.2g}"
             )
             raise ExportError(
-                f"The export was refused: {found} than the run's on {self.samples} samples.",
+                f"The export was refused: {found} than the run's on "
+                f"{counted(self.samples, 'sample')}.",
                 hint="Another --format may do; please report it, for this should not be.",
             )
 

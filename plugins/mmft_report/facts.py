@@ -9,6 +9,7 @@ from typing import Any
 
 from mmft_core import numbers
 from mmft_core.config.trees import flatten
+from mmft_core.numbers import counted
 from mmft_report import wording
 from mmft_report.content import ReportContent
 
@@ -113,7 +114,7 @@ def _training(content: ReportContent) -> Facts:
         rows.append(("finished", str(content.results["finished"])))
     if "ending" in content.results:
         steps = content.results.get("steps")
-        after = f" after {wording.counted(steps, 'step')}" if isinstance(steps, int) else ""
+        after = f" after {counted(steps, 'step')}" if isinstance(steps, int) else ""
         ending = {"early": "stopped early"}.get(content.results["ending"])
         rows.append(("ending", (ending or str(content.results["ending"])) + after))
     if monitor.get("step"):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmft_core import numbers
-from mmft_report import wording
 from mmft_report.content import ReportContent
 
 
@@ -72,7 +71,7 @@ def _ending(content: ReportContent) -> list[Banner]:
     if content.results.get("ending") != "interrupted":
         return []
     steps = content.results.get("steps")
-    after = f" after {wording.counted(steps, 'step')}" if isinstance(steps, int) else ""
+    after = f" after {numbers.counted(steps, 'step')}" if isinstance(steps, int) else ""
     return [
         Banner(
             title="This run was interrupted",
@@ -127,7 +126,7 @@ def _data(content: ReportContent) -> list[Banner]:
     if skipped:
         found.append(
             Banner(
-                title=f"{wording.counted(len(skipped), 'sample')} left out",
+                title=f"{numbers.counted(len(skipped), 'sample')} left out",
                 text="They could not be read or used, and count in no metric.",
                 particulars=tuple(f"{fault['id']}: {fault['reason']}" for fault in skipped),
             )

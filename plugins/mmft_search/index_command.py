@@ -23,6 +23,7 @@ from mmft_core.errors import (
     some_of,
 )
 from mmft_core.files import printable
+from mmft_core.numbers import counted
 from mmft_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def _tell(
     if found is None:
         echo(f"index   {folder}: empty")
         return
-    echo(f"index   {folder}: {size:,} items, {found.kind}")
+    echo(f"index   {folder}: {counted(size, 'item')}, {found.kind}")
     echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
     place = "" if output is None else f" --index {shlex.quote(str(output))}"
     echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

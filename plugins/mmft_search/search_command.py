@@ -18,6 +18,7 @@ from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
 from mmft_core.escaping import shortened
 from mmft_core.files import printable
+from mmft_core.numbers import counted
 from mmft_search.index_command import FOLDER, check_model, identify, load_embedder
 
 if TYPE_CHECKING:
@@ -178,6 +179,6 @@ def _tell(index: Index, answers: Sequence[Answer], html: Path | None) -> None:
     times = [answer.milliseconds for answer in answers if not answer.error]
     if times:
         mean = sum(times) / len(times)
-        echo(f"{len(index):,} items searched in {mean:.2f} ms ({index.how})")
+        echo(f"{counted(len(index), 'item')} searched in {mean:.2f} ms ({index.how})")
     if html is not None:
         echo(f"sheet  {html}")

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from mmft_core.config.places import rewritten
 from mmft_core.config.trees import dump_toml
 from mmft_core.files import write_json, write_text
+from mmft_core.numbers import counted
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Study, state_of
 
@@ -53,7 +54,7 @@ def write_record(
     if best is not None:
         file = folder.trial(best.number) / "config.toml"
         heading = (
-            f"# The best of {len(record['trials'])} trials, number {best.number}: "
+            f"# The best of {counted(len(record['trials']), 'trial')}, number {best.number}: "
             f"{study.monitor.name} {best.value:.6g} on val.\n\n"
         )
         write_text(folder.best, heading + dump_toml(rewritten(file, folder.path)))
