@@ -69,11 +69,11 @@ def check(
 ) -> None:
     """Look at every sample of DATASET, a name or a path, and report problems.
 
-    Found are unreadable files, exact and near copies, copies across splits, contradicting and
+    It finds unreadable files, exact and near copies, copies across splits, contradicting and
     suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
-    characters and missing values; and warnings of what is doubtful about the whole, such as a
-    missing header or classes of nearly the same name. Ends with 0 if there is nothing, and with 1
-    otherwise.
+    characters and missing values. It warns of what is doubtful about the data set as a whole, such
+    as a missing header or classes with nearly the same name. Exits with 0 if nothing is found, and
+    with 1 otherwise.
 
     \b
     mmft data check ./photos --html check.html
@@ -153,7 +153,7 @@ def clean(
 ) -> None:
     """Write a table of DATASET without the samples that are faulty; the data are not changed.
 
-    Beside OUTPUT.csv comes OUTPUT.removed.csv with the reason for each sample that is left out.
+    OUTPUT.removed.csv lists the samples that were left out, with the reason for each.
 
     \b
     mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...

@@ -37,4 +37,4 @@ def show(report: Report) -> None:
     told = [f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found if number]
     what = " and ".join(told) or "nothing is wrong"
     echo()
-    echo(f"{what}, after {report.seconds:.1f} s")
+    echo(f"{what} ({report.seconds:.1f} s)")

@@ -36,7 +36,7 @@ class Side:
     """One of the two.
 
     Attributes:
-        metric: the monitored figure, or None where there is none without a loss.
+        metric: the monitored metric, or None where there is none without a loss.
         latency: median milliseconds by the number of samples computed at once.
         megabytes: of its weights or graphs.
     """
@@ -54,7 +54,7 @@ class Comparison:
         difference: the largest of any number that is predicted; None for texts.
         relative: the same, of numbers above 1 in proportion to them.
         alike: share of predictions that are the same, of texts; None for numbers.
-        metric: the name of the monitored figure.
+        metric: the name of the monitored metric.
         drop: how much worse it is; negative for better.
     """
 
@@ -85,14 +85,14 @@ class Comparison:
             )
         if exact and not _close(self.relative, self.alike):
             found = (
-                f"{1 - self.alike:.0%} of its texts are others"
+                f"{1 - self.alike:.0%} of its texts differ"
                 if self.alike is not None
                 else f"its predictions differ by up to {self.difference:.2g}"
             )
             raise ExportError(
-                f"The export was refused: {found} than the run's on "
+                f"The export was refused: {found} from the run's on "
                 f"{counted(self.samples, 'sample')}.",
-                hint="Another --format may do; please report it, for this should not be.",
+                hint="Try another --format, and please report this, which should not happen.",
             )
 
 
@@ -132,7 +132,7 @@ def compare(
         raise ExportError(
             f"The export was refused: {run.model.task.component} compares predictions with targets "
             "that its forward pass computes, which an export lacks.",
-            hint="Its author has to give them by Task.targets_of.",
+            hint="Its author has to provide them with Task.targets_of.",
         )
     latencies = _latencies((run, export), _batches(run, dataset, split))
     drop = None
@@ -157,7 +157,7 @@ def compare(
 
 
 def _figure(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
-    """The monitored figure, or where one has no loss the first that both have."""
+    """The monitored metric, or where one has no loss the first that both have."""
     names = [n for n in evaluations[0].figures if n in evaluations[1].figures]
     if monitor.name in names or not names:
         return monitor.name

@@ -52,7 +52,7 @@ class Job:
             if found is not None:
                 return found
         raise ConfigError(
-            "A job for a cluster needs to know where its run is, to go on with it when it is "
+            "A cluster job needs to know where its run is, to resume it when the job is "
             "started again.",
             hint="Add --output FOLDER, on storage that all machines share.",
         )

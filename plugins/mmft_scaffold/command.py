@@ -35,7 +35,7 @@ from mmft_scaffold.writing import distribution_name, modalities, write_plugin
     help="Folder to write to.  [default: ./mmft-NAME]",
 )
 def new_plugin(name: str, kinds: tuple[str, ...], modality: str, output: Path | None) -> None:
-    """Write the package of a new plugin, with working components for you to change.
+    """Write a new plugin package with working components for you to change.
 
     \b
     mmft new-plugin flowers                          one component of each kind

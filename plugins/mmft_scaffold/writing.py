@@ -76,7 +76,7 @@ def write_plugin(
     check_name(name)
     if folder.is_symlink() or (folder.exists() and not _is_empty(folder)):
         raise RunDirectoryError(
-            f"{folder} is there already.", hint="Choose another folder with --output, or remove it."
+            f"{folder} exists already.", hint="Choose another folder with --output, or remove it."
         )
     chosen = [kind for kind in PARTS if kind in kinds]
     values = _values(name, chosen, modality)
@@ -97,7 +97,7 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"'{name}' is not a plugin's name: lower-case letters, digits and single hyphens, "
+            f"'{name}' is not a plugin name: use lower-case letters, digits and single hyphens, "
             "a letter first.",
             hint="For example: mmft new-plugin flowers.",
         )

@@ -129,7 +129,7 @@ def index(
         given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
         idle = next(given, f"--split {split}")
         raise ConfigError(
-            f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
+            f"{idle} is for --dataset, and does not apply to a LIBRARY.",
             hint="Leave it out, or name a data set by --dataset.",
         )
 
@@ -180,7 +180,7 @@ def index(
     if failed:
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
-            raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
+            raise DataError(message, hint="The others are. --on-bad-sample skip accepts this.")
         say(message)
 
 
@@ -276,7 +276,7 @@ def _writer(
 
     if rebuild or not folders.exists(folder):
         return opening.begin(folder, identity, wanted, registry)
-    hint = "Add --rebuild to make it anew, or choose another --output."
+    hint = "Add --rebuild to build it again, or choose another --output."
     check_model(folder, folders.read(folder).identity, identity, hint)
     return opening.open_writer(folder, wanted, registry)
 

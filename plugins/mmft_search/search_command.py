@@ -133,7 +133,7 @@ def _asked(
     readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
     if texts and not readers:
         raise IncompatibleError(
-            f"The model embeds {' and '.join(model.processors)}, and no texts.",
+            f"The model embeds {' and '.join(model.processors)}, not texts.",
             hint="Give files, or train with --task contrastive on pictures and texts.",
         )
     if queries == ("-",):

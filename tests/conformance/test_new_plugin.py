@@ -141,9 +141,9 @@ def test_what_is_written_is_whole_and_clean(kinds, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, error, words",
     [
-        ("Flowers", ConfigError, "'Flowers' is not a plugin's name"),
-        ("../flowers", ConfigError, "is not a plugin's name"),
-        ("my_flowers", ConfigError, "is not a plugin's name"),
+        ("Flowers", ConfigError, "'Flowers' is not a plugin name"),
+        ("../flowers", ConfigError, "is not a plugin name"),
+        ("my_flowers", ConfigError, "is not a plugin name"),
         ("mmft-flowers", ConfigError, "mmft new-plugin flowers"),
         ("vision", ConfigError, "A plugin 'vision' is installed already"),
         ("core", ConfigError, "There is a module mmft_core already"),

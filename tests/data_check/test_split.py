@@ -51,7 +51,7 @@ def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: 
 def test_the_column_of_classes_may_have_any_name(mmft: Call, table: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("text,label", "text,state", 1))
     ended = mmft("data", "split", table, "-o", tmp_path / "chance.csv")
-    assert ended.code == 0 and "no column is clearly that of classes" in ended.out
+    assert ended.code == 0 and "no column is clearly the classes" in ended.out
     ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--label", "state")
     assert ended.code == 0 and "class, of column 'state'" in ended.out
     rows = read(tmp_path / "out.csv")
@@ -162,7 +162,7 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--time", "day", "--folds", "3"), "--time goes neither"),
         (("--val", "0.2", "--folds", "3"), "--val and --test do not go with --folds"),
         (("--label", "lable"), "Did you mean 'label'"),
-        (("--label", "text"), "hardly repeat, so they are no classes"),
+        (("--label", "text"), "hardly repeat, so they are not classes"),
         (("--set", "dataset.label_column=label"), "Name the column of its classes by --label"),
         (("--task", "text-clss"), "no task named 'text-clss'"),
         (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),

@@ -203,7 +203,7 @@ def test_without_token_or_network_nothing_is_written(
         (("--repo", "me/to pics"), "is no id of the Hub"),
         (("--push",), "need --repo USER/NAME"),
         (("--repo", "me/topics", "--private"), "are for --push"),
-        (("--licence", "free as beer"), "is no SPDX expression"),
+        (("--licence", "free as beer"), "is not an SPDX expression"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(

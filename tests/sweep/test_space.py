@@ -79,7 +79,7 @@ def test_a_space_is_told_of_and_read_again() -> None:
         ("engine.lr=0..1:-0.1", "a step of -0.1 does not fit"),
         ("engine.lr=0..1:", "'' is not a number"),
         ("engine.batch_size=16,,32", "a value is missing"),
-        ("engine.batch_size=16,32,16", "16 stands there twice"),
+        ("engine.batch_size=16,32,16", "16 is given twice"),
     ],
 )
 def test_what_cannot_be_read(text: str, words: str) -> None:

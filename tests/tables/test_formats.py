@@ -185,7 +185,7 @@ def test_a_workbook_with_gaps_and_errors(tmp_path: Path) -> None:
     assert found.ids == [f"book.xlsx, row {k}" for k in (1, 3, 4)]
     assert found.targets == ["a", "it has no label", "b"]
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"book\.xlsx is no Excel workbook that can be read"):
+    with pytest.raises(DataError, match=r"book\.xlsx is not an Excel workbook that can be read"):
         contents("text-table", path)
 
 
@@ -230,7 +230,7 @@ def test_all_that_pandas_writes_as_json(tmp_path: Path, orient: Any) -> None:
         ("[1, 2]", "holds no table"),
         ('{"a": [1], "b": [1, 2]}', "holds no table"),
         ('[{"text": "a"},\n {"text" "b"}]', "line 2: it is no JSON"),
-        ('[{"text": "a", "text": "b"}]', "'text' is there twice in one record"),
+        ('[{"text": "a", "text": "b"}]', "'text' occurs twice in one record"),
         ("[]", "has no rows"),
     ],
 )

@@ -194,7 +194,10 @@ def test_between_tabs_a_stray_quotation_mark_is_text(tmp_path: Path, suffix: str
     )
     assert found.targets == LABELS
     assert found.inputs == [('"' if k in (2, 7) else "") + text for k, text in enumerate(TEXTS)]
-    assert "quotation marks that enclose no cell are text, in 2 rows from line 4 on" in found.notes
+    assert (
+        "quotation marks that do not enclose a cell are read as text, in 2 rows from line 4 on"
+        in found.notes
+    )
 
 
 def test_between_tabs_marks_that_open_and_close_in_two_cells_are_text(tmp_path: Path) -> None:
@@ -297,7 +300,10 @@ def test_marks_that_enclose_a_part_of_a_cell_are_text(tmp_path: Path) -> None:
     content = 'text,label\n"Great" film,good\n"a, b",bad\nthe "best",good\n'
     found = read(tmp_path / "t.csv", content)
     assert found.inputs == ['"Great" film', "a, b", 'the "best"']
-    assert "quotation marks that enclose no cell are text, in 1 rows from line 2 on" in found.notes
+    assert (
+        "quotation marks that do not enclose a cell are read as text, in 1 rows from line 2 on"
+        in found.notes
+    )
 
 
 # --- headers and odd rows -----------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_long_texts_lose_their_end_and_keep_their_frame(kind: str) -> None:
     v = cut.vocabulary
     assert len(tokens) == 16
     assert tokens == [*v.head, *v.ids(text)[: 16 - len(v.head) - len(v.tail)], *v.tail]
-    assert cut.inspect(text) == "text longer than 16 tokens, its end cut off"
+    assert cut.inspect(text) == "text longer than 16 tokens, truncated"
     assert cut.inspect("A cat.") is None
 
 

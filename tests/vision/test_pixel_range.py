@@ -180,7 +180,7 @@ def test_no_data_without_the_tag_are_bad_values(tmp_path: Path) -> None:
                 processor.inspect(open_image(tmp_path / "a.tif", "id"))
             )
         else:
-            with pytest.raises(ValueError, match="96 of its 576 values are no finite numbers"):
+            with pytest.raises(ValueError, match="96 of its 576 values are not finite numbers"):
                 processor.inspect(open_image(tmp_path / "a.tif", "id"))
 
 
