@@ -311,13 +311,13 @@ def test_a_setting_settles_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"formats": {"x": "comma"}}, "dataset.formats.x = 'comma' is no format"),
+        ({"formats": {"x": "comma"}}, "dataset.formats.x = 'comma' is not a format"),
         ({"formats": {"y": "decimal-comma"}}, "has no column 'y', which dataset.formats names"),
         (
             {"formats": {"x": "day-first"}, "columns": {"x": "number"}},
             "is for columns of kind date",
         ),
-        ({"formats": {"x": "decimal-comma stones"}}, "is no format"),
+        ({"formats": {"x": "decimal-comma stones"}}, "is not a format"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(
@@ -335,7 +335,7 @@ def test_single_cells_of_another_form_are_told_by_row(tmp_path: Path) -> None:
     assert set(reasons) == {4, 8, 12, 14}
     assert "can be read as 1250 or as 1.25; say which with --set dataset.formats.x=" in reasons[4]
     assert "is in $, the others are plain numbers" in reasons[8]
-    assert "is no number" in reasons[12] and "dataset.columns.x=category" in reasons[14]
+    assert "is not a number" in reasons[12] and "dataset.columns.x=category" in reasons[14]
     dated = [f"2024-01-{k % 28 + 1:02}" for k in range(60)]
     dated[5], dated[6] = "soon", ""
     (told,) = faults(open_mixed(table(tmp_path, dated, y=plain[20:50] * 2), TABULAR)).values()

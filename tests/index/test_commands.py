@@ -254,7 +254,7 @@ def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
         ended = mmft("index", pictures, library, "-o", place, *idle)
         assert ended.code == 2 and f"{' '.join(idle)} is for --dataset" in ended.err
     other = mmft("index", pictures, library, "-o", library)
-    assert other.code == 2 and "and is no index" in other.err
+    assert other.code == 2 and "and is not an index" in other.err
 
 
 def test_an_index_of_another_model(

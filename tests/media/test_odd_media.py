@@ -173,7 +173,7 @@ NAMES: dict[str, tuple[Callable[[Path, str], str], str]] = {
     "s3": (lambda home, name: f"s3://bucket/{name}", "is an address, from which"),
     "file:// elsewhere": (lambda home, name: f"file://server/{name}", "of another machine, server"),
     "a data: URL": (lambda home, name: "data:image/png;base64,iVBOR", "is a data: URL"),
-    "far too long": (lambda home, name: "x" * 5000, "is no name of a file"),
+    "far too long": (lambda home, name: "x" * 5000, "is not a file name"),
     "a bit too long": (lambda home, name: "x" * 400, "name too long"),
     "nothing": (lambda home, name: "", "names no file|holds no file and names none"),
 }

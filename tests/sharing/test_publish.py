@@ -202,7 +202,7 @@ def test_without_token_or_network_nothing_is_written(
         (("--repo", "topics"), "--repo 'topics' is no id of the Hub"),
         (("--repo", "me/to pics"), "is no id of the Hub"),
         (("--push",), "need --repo USER/NAME"),
-        (("--repo", "me/topics", "--private"), "are for --push"),
+        (("--repo", "me/topics", "--private"), "need --push"),
         (("--licence", "free as beer"), "is not an SPDX expression"),
     ],
 )

@@ -229,7 +229,7 @@ def test_all_that_pandas_writes_as_json(tmp_path: Path, orient: Any) -> None:
     [
         ("[1, 2]", "holds no table"),
         ('{"a": [1], "b": [1, 2]}', "holds no table"),
-        ('[{"text": "a"},\n {"text" "b"}]', "line 2: it is no JSON"),
+        ('[{"text": "a"},\n {"text" "b"}]', "line 2: it is not valid JSON"),
         ('[{"text": "a", "text": "b"}]', "'text' occurs twice in one record"),
         ("[]", "has no rows"),
     ],

@@ -395,14 +395,14 @@ def test_two_columns_of_one_name_are_told(tmp_path: Path, form: str) -> None:
         path.write_text("text,label,label\na b,x,y\n")
     else:
         path.write_text('{"text": "a b", "label": "x", "label": "y"}\n')
-    with pytest.raises(DataError, match="two columns are named 'label'|'label' is there twice"):
+    with pytest.raises(DataError, match="two columns are named 'label'|'label' occurs twice"):
         contents("text-table", path)
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet", "xlsx"])
 def test_two_columns_whose_names_are_two_forms_of_one_are_told(tmp_path: Path, form: str) -> None:
     both = {"text": ["a b", "c d"], "caf\u00e9": ["x", "y"], "cafe\u0301": ["z", "z"]}
-    with pytest.raises(DataError, match="two columns are named 'café'|'café' is there twice"):
+    with pytest.raises(DataError, match="two columns are named 'café'|'café' occurs twice"):
         Table(write(tmp_path / f"t.{form}", both))
 
 

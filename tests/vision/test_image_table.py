@@ -304,7 +304,7 @@ def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
         load(broken)
     broken = tmp_path / "labels.jsonl"
     broken.write_text('{"image": "a.jpg", "label": "x"}\n{oh\n')
-    with pytest.raises(DataError, match=r"labels.jsonl, line 2: it is no JSON"):
+    with pytest.raises(DataError, match=r"labels.jsonl, line 2: it is not valid JSON"):
         load(broken)
     with pytest.raises(DataError, match="There is no table"):
         load(tmp_path / "nowhere.csv")
