@@ -33,12 +33,12 @@ import torch
 from invariance_models import Subject, made, subjects
 from torch import Tensor
 
-from mmft_core.artifacts import LoadedModel
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Split
 from mmft_core.data.splits import Unlabelled
 from mmft_core.inference.predictor import Predictor
 from mmft_core.loading.prepared import PreparedSample, PreparedSplit
+from mmft_core.run.artifacts import LoadedModel
 
 PRECISIONS = ("fp32", "bf16")
 SIZES = (2, 8, 32)

@@ -17,13 +17,13 @@ from speech_data import read_table, write_recordings
 from text_peers import minilm
 
 from mmft_core import DatasetSpec
-from mmft_core.artifacts import LoadedModel, load
 from mmft_core.cli import main as mmft
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import nest
 from mmft_core.contracts import DatasetContext, Split
 from mmft_core.discovery import discover
-from mmft_core.parts import build_dataset, build_task
+from mmft_core.run.artifacts import LoadedModel, load
+from mmft_core.run.build import build_dataset, build_task
 
 SPLITS = {"train": 640, "val": 16, "test": 128}
 

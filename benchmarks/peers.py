@@ -135,7 +135,7 @@ def hf_trainer(folder: Path, batch_size: int, warm_up: int, steps: int) -> float
 def mmft(folder: Path, batch_size: int, warm_up: int, steps: int) -> float:
     """mmft itself, by its command line with its defaults, on training data alone."""
     from mmft_core.cli import main
-    from mmft_core.metrics_log import read_metrics
+    from mmft_core.engine.metrics_log import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core import artifacts
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Batch, Dataset, Split, Task
 from mmft_core.discovery import discover
 from mmft_core.loading.loaders import batches, evaluation_loader
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.parts import build_dataset, build_metrics, build_task
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run import artifacts
+from mmft_core.run.build import build_dataset, build_metrics, build_task
+from mmft_core.run.directory import RunDirectory
 
 Judged = Iterator[tuple[Any, Any]]
 """Predictions and targets, as metrics take them."""

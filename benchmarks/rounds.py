@@ -56,7 +56,7 @@ def ratio(results: Results, name: str, other: str) -> str:
 
 def print_result(rate: float, waiting: float | None = None) -> None:
     """What a contender's process ends with."""
-    from mmft_core.results import peak_memory_bytes
+    from mmft_core.run.results import peak_memory_bytes
 
     result = {"rate": rate, "peak_mb": peak_memory_bytes() / 1e6}
     print(json.dumps(result if waiting is None else {**result, "waiting": waiting}))

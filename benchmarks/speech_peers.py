@@ -102,7 +102,7 @@ def mmft_batch(table: Path, weights: Path, batch_size: int) -> Measured:
 
 def _mmft(table: Path, weights: Path, batch_size: int, padding: str) -> Measured:
     from mmft_core.cli import main
-    from mmft_core.metrics_log import read_metrics
+    from mmft_core.engine.metrics_log import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"
@@ -158,11 +158,11 @@ def _pipeline(name: str, folder: Path, weights: Path, batch_size: int, work: Pat
 
 def mmft_transcription(folder: Path, weights: Path, batch_size: int, work: Path) -> float:
     """mmft's `predict` with its defaults, of the network as it is."""
-    from mmft_core import artifacts
     from mmft_core.cli import main
     from mmft_core.config.engine_config import EngineConfig
     from mmft_core.discovery import discover
     from mmft_core.inference.predictor import Predictor
+    from mmft_core.run import artifacts
 
     files, run = _files(folder), work / "run"
     if not run.exists():

@@ -85,7 +85,7 @@ def mmft(table: Path, batch_size: int, max_length: int) -> float:
     from transformers import AutoTokenizer
 
     from mmft_core.cli import main
-    from mmft_core.metrics_log import read_metrics
+    from mmft_core.engine.metrics_log import read_metrics
 
     with tempfile.TemporaryDirectory() as output:
         run = Path(output) / "run"

@@ -24,8 +24,8 @@ import torch
 from mmft_core import BackboneSpec
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError
-from mmft_core.testing import backbones
-from mmft_core.testing.workbench import Workbench
+from mmft_testing import backbones
+from mmft_testing.workbench import Workbench
 
 LARGEST = 60e6
 """Parameters; a family whose smallest network has more is left out."""

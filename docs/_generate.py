@@ -7,22 +7,26 @@ So a page cannot say what the program does not.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+import mmft_core
 from mmft_core import Component, Registry, discover
 from mmft_core.cli import cli
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import OptionInfo, describe
 from mmft_core.config.resolving import TOP_LEVEL
 from mmft_core.specs import KINDS, ConfigurableSpec
+from mmft_core.utils.public_names import public_names
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -35,7 +39,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def pages() -> dict[str, str]:
     """The pages by name."""
     registry = discover(strict=True)
-    found = {"commands": commands_page(), "settings": settings_page()}
+    found = {
+        "commands": commands_page(),
+        "settings": settings_page(),
+        "public-names": public_names_page(),
+    }
     for kind in (kind for kind, spec in KINDS.items() if issubclass(spec, ConfigurableSpec)):
         found[f"{kind}s"] = components_page(registry, kind)
     return found
@@ -190,6 +198,34 @@ _SHOWN = {
 def _facts(component: Component[Any]) -> Mapping[str, str]:
     values = ((words, getattr(component.spec, name, None)) for name, words in _SHOWN.items())
     return {words: _plain(value) for words, value in values if value}
+
+
+# Public names
+
+
+def public_names_page() -> str:
+    """What each package of the core offers to plugins, in a sentence each."""
+    lines = [
+        "# Public names",
+        "",
+        "Beside `mmft_core`, [contracts](contracts.md) and [errors](errors.md), a plugin may",
+        "import these names from the packages of the core: `from mmft_core.data import Subset`.",
+        "Modules below the packages are private and may change.",
+        "",
+    ]
+    for listed in sorted(Path(mmft_core.__file__).parent.glob("*/__init__.pyi")):
+        package = importlib.import_module(f"mmft_core.{listed.parent.name}")
+        names = sorted(public_names(listed.with_suffix(".py")))
+        rows = (f"| `{name}` | {_cell(_summary(getattr(package, name)))} |" for name in names)
+        lines += [f"## {package.__name__}", "", _summary(package), "", *_table("name", rows)]
+    return "\n".join(lines)
+
+
+def _summary(thing: Any) -> str:
+    """The first sentence of a docstring; none of what has no docstring of its own."""
+    own = inspect.ismodule(thing) or inspect.isclass(thing) or inspect.isroutine(thing)
+    text = inspect.getdoc(thing) if own else None
+    return " ".join((text or "").split("\n\n")[0].split())
 
 
 # Words

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mmft.wording import in_python
-from mmft_core.discovery import discover
-from mmft_core.registry import Registry
+from mmft_core import Registry, discover
 
 
 @in_python()

@@ -9,8 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmft_core.cli.display import Display, data_line, make_display
-from mmft_core.cli.tables import console
+from mmft_core.cli import Display, console, data_line, make_display
 from mmft_core.contracts import Dataset, Evaluated, TrainStart, TrainStep
 
 _SECONDS = 0.3

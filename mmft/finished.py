@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmft.tables import Data, as_file, is_table, place_of
 from mmft.wording import in_python
-from mmft_core.discovery import discover
+from mmft_core import discover
 from mmft_core.errors import (
     ConfigError,
     DataError,
@@ -23,10 +23,10 @@ from mmft_core.errors import (
     did_you_mean,
     some_of,
 )
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run import RunDirectory
 
 if TYPE_CHECKING:
-    from mmft_core.inference.predictor import Prediction, Predictor
+    from mmft_core.inference import Prediction, Predictor
 
 Metrics: TypeAlias = dict[str, Any]
 """Metrics by name: numbers, None where one is undefined, and lists such as a confusion matrix."""
@@ -68,7 +68,7 @@ class Run:
             RunDirectoryError: it is not a finished run.
             ExportError: the export is damaged.
         """
-        from mmft_core import opening
+        from mmft_core.inference import opening
 
         self._predictors: dict[str, Predictor] = {}
         self.path = opening.place(as_path(path, "path"))
@@ -190,7 +190,7 @@ class Run:
             DataError: the data cannot be used.
         """
         from mmft.display import quiet_or_shown
-        from mmft_core.inference.finished import judge
+        from mmft_core.inference import judge
 
         with quiet_or_shown(progress) as display:
             judged = judge(
@@ -264,7 +264,7 @@ class Run:
             inputs = [inputs]  # A single row.
         if is_table(inputs):
             from mmft.display import quiet_or_shown
-            from mmft_core.inference.finished import samples_of
+            from mmft_core.inference import samples_of
 
             with quiet_or_shown(False) as display:
                 chosen = samples_of(
@@ -275,8 +275,7 @@ class Run:
 
     def _inputs(self, predictor: Predictor, inputs: Sequence[Any], top_k: int) -> list[Prediction]:
         """Predict inputs of the one modality that the model reads."""
-        from mmft_core.inference.downloads import Limits
-        from mmft_core.inference.sources import Given, Piped, Source, expand
+        from mmft_core.inference import Given, Limits, Piped, Source, expand
 
         processor = predictor.processor  # Refuses models that read several modalities.
         with tempfile.TemporaryDirectory(prefix="mmft-") as temporary:
@@ -295,8 +294,7 @@ class Run:
 
     def _predictor(self, batch_size: int, settings: dict[str, Any]) -> Predictor:
         """The model, kept for as long as the settings stay the same."""
-        from mmft_core import opening
-        from mmft_core.inference.finished import make_predictor
+        from mmft_core.inference import make_predictor, opening
 
         key = json.dumps([batch_size, settings], sort_keys=True, default=str)
         if key not in self._predictors:
@@ -314,7 +312,7 @@ class Run:
         Raises:
             ConfigError: one is of another part, and would change nothing.
         """
-        from mmft_core.config.trees import nest
+        from mmft_core.config import nest
 
         tree = nest(given)
         for name in tree:

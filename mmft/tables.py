@@ -17,10 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mmft_core.cache import filled_folder, memory_tables
+from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError, first_line
-from mmft_core.files import storage_errors
-from mmft_core.split_names import SPLIT_NAMES
+from mmft_core.utils import filled_folder, memory_tables, storage_errors
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]
 """A list of dictionaries, one for each row; missing keys are empty cells."""

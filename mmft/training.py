@@ -12,18 +12,27 @@ from typing import TYPE_CHECKING, Any, Literal
 from mmft.finished import Report, Run, as_path, names_of
 from mmft.tables import Data, place_of
 from mmft.wording import in_python
-from mmft_core.config.callback_choice import OLD_TABLE
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.given import SHORT, refuse_idle, settings_of, take_output
-from mmft_core.config.options import as_written, option_names, outside
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import TOP_LEVEL, resolve
-from mmft_core.config.trees import Tree, flatten, merge, nest
-from mmft_core.discovery import discover
+from mmft_core import Registry, discover
+from mmft_core.config import (
+    OLD_TABLE,
+    SHORT,
+    TOP_LEVEL,
+    EngineConfig,
+    Plan,
+    Tree,
+    as_written,
+    flatten,
+    merge,
+    nest,
+    option_names,
+    outside,
+    refuse_idle,
+    resolve,
+    settings_of,
+    take_output,
+)
 from mmft_core.errors import ConfigError, did_you_mean
-from mmft_core.registry import Registry
-from mmft_core.resumed import resumed_tree
-from mmft_core.run_directory import default_output
+from mmft_core.run import default_output, resumed_tree
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Callback
@@ -188,8 +197,7 @@ def _train(
     resume: bool,
 ) -> Run | CrossValidation:
     from mmft.display import quiet_or_shown
-    from mmft_core import runner
-    from mmft_core.cross_validation import FoldsDirectory, cross_validate
+    from mmft_core.run import FoldsDirectory, cross_validate, runner
 
     command = f"mmft.{'resume' if resume else 'run'}(...)"
     with quiet_or_shown(progress) as display:

@@ -6,8 +6,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from mmft_core.cache import memory_tables
 from mmft_core.errors import MmftError
+from mmft_core.utils import memory_tables
 
 _ARGUMENTS = {
     "task": "task", "backbone": "backbone", "dataset": "dataset", "metric": "metrics",

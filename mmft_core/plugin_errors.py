@@ -26,7 +26,7 @@ def note_plugin(error: BaseException, points: Iterable[importlib.metadata.EntryP
             by = f" ({point.dist.name} {point.dist.version})" if point.dist else ""
             error.add_note(
                 f"This is a fault of the plugin '{point.name}'{by}, at {name}, line {line}; its "
-                "tests with mmft_core.testing may say more."
+                "tests with mmft_testing may say more."
             )
             return
 

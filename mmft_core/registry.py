@@ -15,7 +15,6 @@ from mmft_core.errors import (
     UnknownComponentError,
     did_you_mean,
 )
-from mmft_core.extras import extra_installed, missing_error
 from mmft_core.specs import (
     ANY_MODALITIES,
     KINDS,
@@ -25,6 +24,7 @@ from mmft_core.specs import (
     TaskSpec,
     resolve,
 )
+from mmft_core.utils.extras import extra_installed, missing_error
 
 S = TypeVar("S", bound=Spec, covariant=True)
 T = TypeVar("T", bound=Spec)

@@ -38,7 +38,7 @@ class Spec:
 
     Attributes:
         checks: path of the conformance kit's checks of a kind whose contract is a plugin's; those
-            of all others are in `mmft_core.testing`.
+            of all others are in `mmft_testing`.
         name: what the user types; lower-case letters, digits, dots and hyphens.
         summary: one line for `mmft plugins`.
         build: "package.module:attribute" of what the component is built by; each kind says what

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmft_core.cli.terminal import for_lines
 from mmft_core.errors import ConfigError
-from mmft_core.files import storage_errors
+from mmft_core.utils.files import storage_errors
 
 if TYPE_CHECKING:
     from mmft_core.inference.predictor import Prediction

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from mmft_core.cli.tables import Column, Table, remark, text
 from mmft_core.contracts.callbacks import Callback, Ending, Evaluated, TrainStart, TrainStep
-from mmft_core.numbers import counted
+from mmft_core.utils.numbers import counted
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Dataset

@@ -40,7 +40,7 @@ def show_plan(plan: Plan) -> None:
 
 def _described(plan: Plan) -> list[str]:
     """How the data were understood, where the data set can tell."""
-    from mmft_core.parts import dataset_context
+    from mmft_core.run.build import dataset_context
 
     path = plan.dataset.spec.describe
     return resolve(path)(plan.dataset.options, dataset_context(plan)) if path else []

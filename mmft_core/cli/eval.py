@@ -9,7 +9,7 @@ import click
 from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
-from mmft_core.numbers import counted
+from mmft_core.utils.numbers import counted
 
 
 @click.command("eval")

@@ -20,11 +20,11 @@ from mmft_core.cli.writers import FORMATS, write
 from mmft_core.config.trees import merge, nest
 from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, DataError, some_of
-from mmft_core.escaping import shortened
-from mmft_core.files import printable
 from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.directory import RunDirectory
 from mmft_core.specs import TaskSpec
+from mmft_core.utils.escaping import shortened
+from mmft_core.utils.files import printable
 
 if TYPE_CHECKING:
     from mmft_core.inference.downloads import Limits
@@ -95,9 +95,9 @@ def predict(
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
-    from mmft_core import opening
-    from mmft_core.files import storage_errors
+    from mmft_core.inference import opening
     from mmft_core.inference.finished import make_predictor, samples_of
+    from mmft_core.utils.files import storage_errors
 
     if bool(inputs) == (dataset is not None):
         raise ConfigError(

@@ -23,17 +23,17 @@ from mmft_core.config.options import as_written
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import resolve
 from mmft_core.discovery import discover
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Registry
-from mmft_core.resumed import resumed_tree
-from mmft_core.run_directory import RunDirectory, default_output
+from mmft_core.run.directory import RunDirectory, default_output
+from mmft_core.run.resumed import resumed_tree
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mmft_core.contracts.callbacks import Callback
-    from mmft_core.runner import RunOutcome
+    from mmft_core.run.runner import RunOutcome
 
 
 @click.command()
@@ -70,7 +70,7 @@ def run(
     `mmft plugins` lists tasks, backbones, datasets and metrics; `mmft plugins show NAME` their
     options.
     """
-    processes.join()
+    comm.join()
     registry = discover(strict=strict_plugins)
     tree = read_settings(given, registry)
     if resume is not None:
@@ -84,7 +84,7 @@ def run(
     if dry_run:
         from mmft_core.cli.dry_run import show_plan
 
-        if processes.is_main():
+        if comm.is_main():
             show_plan(plan)
         return
     _train(plan, registry, output, resume)
@@ -120,18 +120,16 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
-    from mmft_core import runner
     from mmft_core.cli.display import make_display
     from mmft_core.cli.tables import console
+    from mmft_core.run import runner
 
     # Those that are not the main process have nothing to say.
-    screen = console(quiet=not processes.is_main())
+    screen = console(quiet=not comm.is_main())
     command = shlex.join(["mmft", *sys.argv[1:]])
     names = [part.component.name for part in plan.backbones.values()]
     path = (
-        resume
-        or output
-        or processes.from_main(lambda: default_output(plan.task.component.name, names))
+        resume or output or comm.from_main(lambda: default_output(plan.task.component.name, names))
     )
     if plan.folds is not None and plan.folds.chosen is None:
         _cross_validate(plan, registry, path, screen, command, resume=resume is not None)
@@ -150,7 +148,7 @@ def _cross_validate(
 ) -> None:
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import print_folds
-    from mmft_core.cross_validation import cross_validate
+    from mmft_core.run.cross_validation import cross_validate
 
     def make_callbacks(heading: str) -> list[Callback]:
         screen.print(heading, style="bold", soft_wrap=True)
@@ -159,7 +157,7 @@ def _cross_validate(
     record = cross_validate(plan, path, registry, make_callbacks, command, resume=resume)
     if record is None:
         _stop("Stopped; finished folds are kept, and a checkpoint is written.", path)
-    elif processes.is_main():
+    elif comm.is_main():
         print_folds(record, path)
 
 
@@ -170,11 +168,11 @@ def _conclude(outcome: RunOutcome) -> None:
     if outcome.results is None:
         step, total = outcome.fit.progress.step, outcome.fit.total_steps
         _stop(f"Stopped at step {step} of {total}; a checkpoint is written.", path)
-    elif processes.is_main():
+    elif comm.is_main():
         print_summary(outcome.results, path)
 
 
 def _stop(what: str, path: Path) -> None:
-    if processes.is_main():
+    if comm.is_main():
         echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
     sys.exit(130)

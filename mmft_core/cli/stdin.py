@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from mmft_core.errors import ConfigError
-from mmft_core.files import storage_errors
+from mmft_core.utils.files import storage_errors
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Processor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmft_core.cli.tables import Column, Table, console
-from mmft_core.numbers import counted, is_finite, readable
+from mmft_core.utils.numbers import counted, is_finite, readable
 
 if TYPE_CHECKING:
     from rich.console import Console

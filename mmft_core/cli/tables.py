@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mmft_core.escaping import escape, escape_message
+from mmft_core.utils.escaping import escape, escape_message
 
 _LEAST = 16
 """Columns of the terminal that a column of text keeps, if it needs as many."""

@@ -15,8 +15,8 @@ from typing import IO, Any, cast
 
 import click
 
-from mmft_core.escaping import escape, escape_data, escape_message
-from mmft_core.files import json_text
+from mmft_core.utils.escaping import escape, escape_data, escape_message
+from mmft_core.utils.files import json_text
 
 
 class Styled(str):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from mmft_core.cli.terminal import dump_json, for_lines
-from mmft_core.escaping import shortened, spreadsheet_cell
+from mmft_core.utils.escaping import shortened, spreadsheet_cell
 
 if TYPE_CHECKING:
     from mmft_core.inference.predictor import Prediction

@@ -9,10 +9,10 @@ from typing import Any
 from mmft_core.config import compat
 from mmft_core.config.options import option_names
 from mmft_core.config.trees import Tree, merge
+from mmft_core.data.tables import form_of
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
-from mmft_core.table_folders import form_of
 
 
 def choose_dataset(

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.fold_choice import Folds
 from mmft_core.config.options import option_names
 from mmft_core.config.trees import Tree
+from mmft_core.data.fold_choice import Folds
 from mmft_core.registry import Component
 from mmft_core.specs import (
     BackboneSpec,

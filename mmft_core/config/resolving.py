@@ -10,12 +10,12 @@ from mmft_core.config import compat
 from mmft_core.config.callback_choice import OLD_TABLE, choose_callbacks
 from mmft_core.config.dataset_choice import choose_dataset, chosen_name
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.fold_choice import Folds
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
 from mmft_core.config.places import TABLE
 from mmft_core.config.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
+from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec

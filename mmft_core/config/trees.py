@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import tomli_w
 
 from mmft_core.errors import ConfigError
-from mmft_core.files import printable
+from mmft_core.utils.files import printable
 
 Tree: TypeAlias = dict[str, Any]
 

@@ -33,6 +33,7 @@ from mmft_core.contracts.callbacks import (
     Evaluated,
     FinishedFolds,
     FinishedRun,
+    Record,
     RunStart,
     TrainStart,
     TrainStep,
@@ -65,6 +66,7 @@ from mmft_core.contracts.inspection import (
     Inspector,
     Traits,
 )
+from mmft_core.contracts.lora_targets import called, find_roles
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
@@ -79,8 +81,10 @@ from mmft_core.contracts.preprocessing import (
     Processor,
     ProcessorWrapper,
     TargetCodec,
+    data_url,
 )
-from mmft_core.contracts.published import AdapterBase, PublishedModel
+from mmft_core.contracts.published import WEIGHTS, AdapterBase, PublishedModel
+from mmft_core.contracts.returned import decoded
 from mmft_core.contracts.tasks import (
     Example,
     Gallery,
@@ -90,9 +94,11 @@ from mmft_core.contracts.tasks import (
     Task,
     TaskContext,
 )
+from mmft_core.contracts.whole import Part, grouped, input_axes, named
 
 __all__ = [
     "PADDING",
+    "WEIGHTS",
     "AdapterBase",
     "Axes",
     "Backbone",
@@ -130,10 +136,12 @@ __all__ = [
     "OptimizerContext",
     "Origin",
     "Outputs",
+    "Part",
     "Preview",
     "Processor",
     "ProcessorWrapper",
     "PublishedModel",
+    "Record",
     "Related",
     "RunStart",
     "Runner",
@@ -150,6 +158,13 @@ __all__ = [
     "TrainStep",
     "Traits",
     "as_features",
+    "called",
+    "data_url",
+    "decoded",
+    "find_roles",
+    "grouped",
+    "input_axes",
     "map_tensors",
     "masked_mean",
+    "named",
 ]

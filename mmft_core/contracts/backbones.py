@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from mmft_core.contracts.data import DatasetInfo, Split, Tensors
 from mmft_core.contracts.graphs import Graph, Runner
+from mmft_core.contracts.lora_targets import find_roles
 from mmft_core.contracts.preprocessing import Processor, TargetCodec
 from mmft_core.contracts.published import AdapterBase, PublishedModel
 from mmft_core.errors import IncompatibleError
-from mmft_core.generation import Generation
-from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 if TYPE_CHECKING:
+    from mmft_core.config.generation import Generation
     from mmft_core.contracts.tasks import Task
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmft_core.config.plan import Plan
     from mmft_core.contracts.data import Dataset
     from mmft_core.contracts.tasks import Task
-    from mmft_core.evaluation import Evaluation
+    from mmft_core.engine.evaluation import Evaluation
 
 Record: TypeAlias = Mapping[str, Any]
 """A line of `metrics.jsonl`; those of evaluations have a "split"."""

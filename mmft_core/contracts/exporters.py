@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmft_core.artifacts import LoadedModel
     from mmft_core.registry import Registry
+    from mmft_core.run.artifacts import LoadedModel
 
 
 class ExportReader(ABC):

@@ -99,7 +99,7 @@ class Processor(ABC):
         """What changes whenever a raw input does, by which its features are found again.
 
         Override it where a raw input stands for a file that is read later: by its path, size and
-        time of change (`mmft_core.files.stamp`).
+        time of change (`mmft_core.utils.files.stamp`).
         """
         return pickle.dumps(raw)
 

@@ -16,7 +16,7 @@ from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
 from mmft_core.errors import PluginError
 
-_HINT = "This is a fault of the plugin; its tests with mmft_core.testing may say more."
+_HINT = "This is a fault of the plugin; its tests with mmft_testing may say more."
 
 
 def outputs_of(task: Task, batch: Batch) -> Outputs:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from mmft_core import cpus
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 
 T = TypeVar("T")
 
@@ -28,10 +28,10 @@ def in_chunks(
         the results in order, the same on all processes.
     """
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    own, results = processes.share(chunks), []
+    own, results = comm.share(chunks), []
     with ThreadPoolExecutor(cpus.available()) as pool:
         for chunk, result in zip(own, pool.map(work, own), strict=True):
             results.append(result)
-            on_done(len(chunk) * processes.count())
-    everyone = processes.gather(results)
+            on_done(len(chunk) * comm.count())
+    everyone = comm.gather(results)
     return [everyone[k % len(everyone)][k // len(everyone)] for k in range(len(chunks))]

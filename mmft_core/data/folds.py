@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmft_core.config.fold_choice import Folds
 from mmft_core.contracts import Dataset, DatasetInfo
+from mmft_core.data.fold_choice import Folds
 from mmft_core.data.groups import fold_groups
 from mmft_core.data.splits import Indices, Joined, Subset
 from mmft_core.errors import DataError, SampleError

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmft_core.expansion import check_expansion
+from mmft_core.utils.expansion import check_expansion
 
 FREE = 4 * 2**30
 """Bytes that any file may become; sparse tables are packed well, and are not held in memory."""

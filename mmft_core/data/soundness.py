@@ -18,7 +18,7 @@ from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Subset
 from mmft_core.errors import DataError, SampleError
-from mmft_core.escaping import escape
+from mmft_core.utils.escaping import escape
 
 _SHOWN = 10
 _REASONS = 3

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.distributed.collectives import summed
 
 
@@ -18,7 +18,7 @@ def synchronize(module: nn.Module, device: torch.device) -> None:
     Weights and their names stay. torch's own is for GPUs alone; on CPUs ours takes its place. Norms
     of other classes, which may do more than normalise, are left as they are.
     """
-    if not processes.several():
+    if not comm.several():
         return
     made: dict[nn.Module, nn.Module] = {}
     for parent in list(module.modules()):

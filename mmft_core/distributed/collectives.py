@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_reduce
 
-from mmft_core.distributed import processes
-
-
-class _Sum(torch.autograd.Function):
-    """A sum over processes. What each makes of it has a gradient, and of these it is the sum."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        whole = tensor.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        whole = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole)
-        return whole
+from mmft_core.distributed import comm
 
 
 def summed(tensor: Tensor) -> Tensor:
-    """The sum over all processes."""
-    if not processes.several():
+    """The sum over all processes, whose gradient is the sum of those of all processes."""
+    if not comm.several():
         return tensor
-    whole: Tensor = _Sum.apply(tensor)
+    whole: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
     return whole
 
 
@@ -46,10 +28,10 @@ def gathered(*tensors: Tensor) -> tuple[list[Tensor], int]:
     Returns:
         each with all rows, and the place of this process's first one.
     """
-    if not processes.several() or not torch.is_grad_enabled():
+    if not comm.several() or not torch.is_grad_enabled():
         return list(tensors), 0
-    counts = processes.gather(len(tensors[0]))
-    start = sum(counts[: processes.rank()])
+    counts = comm.gather(len(tensors[0]))
+    start = sum(counts[: comm.rank()])
     own = slice(start, start + len(tensors[0]))
 
     def placed(tensor: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmft_core.errors import CheckpointError
-from mmft_core.files import replacing_folder
+from mmft_core.utils.files import replacing_folder
 
 T = TypeVar("T")
 

@@ -23,12 +23,12 @@ from accelerate import Accelerator
 from mmft_core import cpus
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
 from mmft_core.loading.loaders import choose_workers
 from mmft_core.loading.prepared import seed_everything
-from mmft_core.memory_errors import out_of_memory
 from mmft_core.precision import Inference, cpu_computes_bf16
+from mmft_core.utils.memory_errors import out_of_memory
 
 if TYPE_CHECKING:
     from mmft_core.engine.loop import Engine
@@ -80,7 +80,7 @@ class Compute:
             device=device,
             precision=accelerator.mixed_precision.replace("no", "fp32"),
             threads=threads,
-            workers=choose_workers(workers, processes.count()),
+            workers=choose_workers(workers, comm.count()),
         )
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -106,7 +106,7 @@ class Compute:
 def threads_are_free(config: EngineConfig) -> bool:
     """Whether nobody has said how many threads compute, and no other process computes along."""
     told = config.threads is not None or "OMP_NUM_THREADS" in os.environ
-    return not told and processes.count() == 1
+    return not told and comm.count() == 1
 
 
 def choose(engine: Engine) -> str | None:
@@ -120,7 +120,7 @@ def choose(engine: Engine) -> str | None:
         What was measured and chosen, in a sentence; None if nothing was.
     """
     compute, config = engine.compute, engine.config
-    if compute.device != "cpu" or processes.several() or engine.total_steps < LONG:
+    if compute.device != "cpu" or comm.several() or engine.total_steps < LONG:
         return None
     precisions, threads = [compute.precision], [compute.threads]
     if config.precision == "auto" and cpu_computes_bf16():

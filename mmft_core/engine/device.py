@@ -13,7 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from mmft_core import cpus
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
 from mmft_core.precision import choose_precision
 
@@ -48,13 +48,13 @@ def make_accelerator(
                 hint="Leave it out there; --set engine.parallel=fsdp is for shards.",
             )
     # Accelerate brings processes without GPUs together only if it is told to use the CPU.
-    alone = processes.several() and not torch.accelerator.is_available()
+    alone = comm.several() and not torch.accelerator.is_available()
     cpu = config.device == "cpu" or alone
     gradual = config.tuning.changes
     device = PartialState(cpu=cpu).device
     precision = choose_precision(config.precision, device)
     if config.precision == "auto":  # What the main process has measured holds for all of them.
-        precision = processes.from_main(lambda: precision)
+        precision = comm.from_main(lambda: precision)
         if chosen is not None and chosen["device"] == device.type:
             precision = chosen["precision"].replace("fp32", "no")
     # Accelerate keeps the precision of a process's first Accelerator; each run chooses its own.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import OutOfMemoryError
-from mmft_core.memory_errors import out_of_memory
-from mmft_core.numbers import counted
+from mmft_core.utils.memory_errors import out_of_memory
+from mmft_core.utils.numbers import counted
 
 if TYPE_CHECKING:
     from mmft_core.engine.loop import Engine
-    from mmft_core.loading.windows import Key
+    from mmft_core.loading.batch_sampler import Key
 
 
 def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
@@ -60,7 +60,7 @@ def _fitting_parts(engine: Engine, keys: list[Key]) -> int | None:
         0 if not even one sample fits; None with several ranks, which would have to try together, or
         where trying fails for another reason.
     """
-    if processes.count() > 1:
+    if comm.count() > 1:
         return None
     parts = 2
     while parts < 2 * len(keys):

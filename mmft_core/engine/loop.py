@@ -21,23 +21,23 @@ from torch import Tensor
 from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Batch, Metric, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart, TrainStep
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
+from mmft_core.distributed.signals import StopRequest
 from mmft_core.engine import kept_weights
 from mmft_core.engine.compute import Compute, check_compiler, threads_are_free
+from mmft_core.engine.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.engine.lone_values import use_running_statistics
 from mmft_core.engine.losses import Losses
+from mmft_core.engine.metrics_log import log_every
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
 from mmft_core.engine.thread_watch import ThreadWatch
-from mmft_core.evaluation import Evaluation, InterruptedEvaluationError, evaluate
-from mmft_core.files import replacing
+from mmft_core.loading.batch_sampler import TrainingKeys
 from mmft_core.loading.loaders import batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
-from mmft_core.loading.window_choice import choose_windows
-from mmft_core.loading.windows import TrainingKeys
-from mmft_core.metrics_log import log_every
+from mmft_core.loading.sampler_choice import choose_windows
 from mmft_core.precision import Inference
-from mmft_core.signals import StopRequest
+from mmft_core.utils.files import replacing
 
 Ending = Literal["finished", "early", "interrupted"]
 
@@ -131,7 +131,7 @@ class Engine:
                 total = torch.zeros((), device=device)
                 for number, (batch, share) in enumerate(zip(window, shares, strict=True)):
                     # Loading may have drawn random numbers here; the model's start anew.
-                    seed_everything(config.seed, step, number, processes.rank())
+                    seed_everything(config.seed, step, number, comm.rank())
                     with state.parallel.no_sync(number + 1 < len(window)):
                         loss = state.parallel.loss(batch.to(device)) * share
                         accelerator.backward(loss)
@@ -184,7 +184,7 @@ class Engine:
     def _ending(self, stop: StopRequest) -> Ending | None:
         """Whether and how the training ends here, for all processes alike."""
         patience, progress = self.config.patience, self.state.progress
-        if processes.any_of(bool(stop)):
+        if comm.any_of(bool(stop)):
             return "interrupted"
         if patience is not None and progress.evaluations_since_best >= patience:
             return "early"
@@ -200,7 +200,7 @@ class Engine:
         window = [next(stream) for _ in range(self.windows.passes(self.state.progress.step))]
         self.state.progress.waited += time.perf_counter() - asked
         weights = [self.state.task.weight(batch) for batch in window]
-        scale = processes.count() / max(1, processes.total(sum(weights)))
+        scale = comm.count() / max(1, comm.total(sum(weights)))
         return window, [weight * scale for weight in weights]
 
     def _checkpoint_is_due(self, evaluated: bool) -> bool:
@@ -278,7 +278,7 @@ class Engine:
         progress.evaluated(value, best)
         if value is None:
             self._tell_undefined(evaluation.why_undefined(self.monitor.name))
-        if best and processes.is_main():
+        if best and comm.is_main():
             with replacing(self.best_weights) as temporary:
                 kept_weights.write(self.state.eval_model, temporary)
         epoch = self.windows.epoch_of(progress.step - 1) + 1
@@ -318,7 +318,7 @@ class Engine:
 
         def on_batch(samples: int) -> None:
             nonlocal done
-            done = min(len(data), done + samples * processes.count())
+            done = min(len(data), done + samples * comm.count())
             self.callback.on_evaluation_progress(split, done, len(data))
 
         loader = evaluation_loader(
@@ -326,8 +326,8 @@ class Engine:
             self.config.batch_size,
             workers=self.compute.workers if len(data) > self.config.batch_size else 0,
             pin=self.accelerator.device.type == "cuda",
-            rank=processes.rank(),
-            world=processes.count(),
+            rank=comm.rank(),
+            world=comm.count(),
             compares=self.state.eval_model.compares,
             in_order=False,
             batch_total=self.config.batch_total,

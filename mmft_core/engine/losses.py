@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import NonFiniteLossError
 
 
@@ -31,10 +31,10 @@ class Losses:
             NonFiniteLossError: one is NaN or infinite.
         """
         own = torch.stack([loss for _, loss, _ in self._pending]).tolist()
-        values = [sum(losses) / len(losses) for losses in zip(*processes.gather(own), strict=True)]
+        values = [sum(losses) / len(losses) for losses in zip(*comm.gather(own), strict=True)]
         for (step, _, ids), value in zip(self._pending, values, strict=True):
             if not math.isfinite(value):
-                everyone = processes.gather(ids)
+                everyone = comm.gather(ids)
                 raise NonFiniteLossError(step, value, [i for others in everyone for i in others])
         last = self._pending[-1][0]
         self._pending.clear()

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Task
 from mmft_core.contracts.returned import outputs_of
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine.compute import Compute
 from mmft_core.errors import IncompatibleError
 
@@ -115,7 +115,7 @@ def make_parallel(
     Raises:
         IncompatibleError: it cannot be.
     """
-    if config.parallel == "ddp" or not processes.several():
+    if config.parallel == "ddp" or not comm.several():
         return Replicated(task, accelerator, compute, config.compile)
     if config.tuning.changes:
         raise IncompatibleError(

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
 from mmft_core.contracts import Batch, Task
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.parallel import Parallel, TrainingLoss
 
@@ -40,7 +40,7 @@ class Sharded(Parallel):
 
     def wrap(self, average: AveragedModel | None) -> None:
         device = self.accelerator.device.type
-        mesh = init_device_mesh(device, (processes.count(),))
+        mesh = init_device_mesh(device, (comm.count(),))
         self.model = TrainingLoss(self.trained, self.compute)
         _shard(self.model, self.trained, mesh)
         if average is not None:
@@ -58,7 +58,7 @@ class Sharded(Parallel):
         yield
         for scalar in () if enabled else _scalars(self.trained):
             if scalar.grad is not None:
-                dist.all_reduce(scalar.grad.div_(processes.count()))
+                dist.all_reduce(scalar.grad.div_(comm.count()))
 
     @torch.no_grad()
     def update_eval_model(self, source: nn.Module) -> None:

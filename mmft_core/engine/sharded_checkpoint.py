@@ -24,9 +24,9 @@ from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageWriter,
 )
 
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine.checkpoint import KEEP, found, newest_sound, no_usable
-from mmft_core.files import replacing_folder, sha256, storage_errors
+from mmft_core.utils.files import replacing_folder, sha256, storage_errors
 
 FORMAT = 2
 _STATE, _SUFFIX = "state.json", "*.safetensors"
@@ -48,15 +48,15 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Any) -> 
             state_dict_saver.save(
                 dict(tensors),
                 storage_writer=HuggingFaceStorageWriter(str(temporary), save_distributed=True),
-                no_dist=not processes.several(),
+                no_dist=not comm.several(),
             )
         files = _digests(temporary)
         told = {"sha256": _digest(files, state), "files": files, "state": state}
         content = {"format": FORMAT, "step": step, **told}
-        if processes.is_main():
+        if comm.is_main():
             with storage_errors(final):
                 (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
-    if processes.is_main():
+    if comm.is_main():
         for _, old in found(folder)[:-KEEP]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -84,7 +84,7 @@ def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
         state_dict_loader.load(
             dict(tensors),
             storage_reader=HuggingFaceStorageReader(str(path)),
-            no_dist=not processes.several(),
+            no_dist=not comm.several(),
         )
     except (CheckpointException, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         raise no_usable(path, [f"It is of another model: {error}"]) from None
@@ -108,21 +108,21 @@ def _digest(files: Mapping[str, str], state: Any) -> str:
 
 def _digests(path: Path) -> dict[str, str]:
     """The checksum of each file, of which every process reads its share."""
-    files = processes.from_main(lambda: sorted(file.name for file in path.glob(_SUFFIX)))
-    own = {name: sha256(path / name) for name in processes.share(files)}
-    return {name: digest for part in processes.gather(own) for name, digest in part.items()}
+    files = comm.from_main(lambda: sorted(file.name for file in path.glob(_SUFFIX)))
+    own = {name: sha256(path / name) for name in comm.share(files)}
+    return {name: digest for part in comm.gather(own) for name, digest in part.items()}
 
 
 @contextlib.contextmanager
 def _begun(final: Path) -> Iterator[Path]:
     """A folder that all processes write into, and that the main one gives its name in the end."""
-    if not processes.is_main():
-        yield processes.from_main(lambda: final)
-        processes.wait()
+    if not comm.is_main():
+        yield comm.from_main(lambda: final)
+        comm.wait()
         return
     with replacing_folder(final) as temporary:
-        yield processes.from_main(lambda: temporary)
-    processes.wait()
+        yield comm.from_main(lambda: temporary)
+    comm.wait()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Task
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.engine import checkpoint, kept_weights, tuning
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.optim import build_optimizer, build_schedule
@@ -125,7 +125,7 @@ class TrainingState:
 
             sharded_state.save(self, folder)
             return
-        if not processes.is_main():
+        if not comm.is_main():
             return
         scaler = self.accelerator.scaler
         state = {

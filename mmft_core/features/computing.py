@@ -15,7 +15,7 @@ from mmft_core import cpus
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Backbone, Features, NoTargets, Split
 from mmft_core.data.splits import Indices, Subset, Unlabelled
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import PluginError
 from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
 from mmft_core.loading.lengths import measure_here
@@ -67,7 +67,7 @@ class Encoder:
             Unlabelled(split), {self.modality: self.backbone.processor}, NoTargets(), train=False
         )
         config = self.config
-        workers = choose_workers(config.workers, processes.count())
+        workers = choose_workers(config.workers, comm.count())
         loader = evaluation_loader(
             data,
             config.batch_size,
@@ -118,7 +118,7 @@ def complete(
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Compute the features that a store lacks, every process its share."""
-    own = processes.share(processes.from_main(lambda: _missing(store, keys)))
+    own = comm.share(comm.from_main(lambda: _missing(store, keys)))
     own = own[encoder.longest_first(Subset(split, own))]
     waiting: list[Features] = []
     done = 0
@@ -131,7 +131,7 @@ def complete(
             done, waiting = done + count, []
     if waiting:
         store.write(keys[own[done:]], waiting)
-    processes.wait()
+    comm.wait()
     store.reload()
 
 

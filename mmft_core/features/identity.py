@@ -13,9 +13,9 @@ from typing import Any
 from mmft_core.config.plan import Part
 from mmft_core.contracts import Backbone
 from mmft_core.engine import kept_weights
-from mmft_core.files import storage_errors
 from mmft_core.precision import Inference
 from mmft_core.specs import BackboneSpec
+from mmft_core.utils.files import storage_errors
 
 FORMAT = 1
 

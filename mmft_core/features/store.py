@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from mmft_core.contracts import Features, Tensors
 from mmft_core.data.splits import Indices
-from mmft_core.digests import DamagedFileError, check_seal, seal
 from mmft_core.features.identity import digest
-from mmft_core.files import replacing, write_json
+from mmft_core.utils.digests import DamagedFileError, check_seal, seal
+from mmft_core.utils.files import replacing, write_json
 
 Keys: TypeAlias = np.ndarray[Any, np.dtype[np.bytes_]]
 """(n,) of 16 bytes each; `NO_KEY` for a sample that has no such input."""

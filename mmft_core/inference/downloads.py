@@ -26,7 +26,7 @@ from typing import Any, cast
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from mmft_core.errors import SampleError
-from mmft_core.files import storage_errors
+from mmft_core.utils.files import storage_errors
 
 SCHEMES = ("http", "https")
 

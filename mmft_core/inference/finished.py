@@ -12,23 +12,23 @@ from typing import Any
 
 import torch
 
-from mmft_core import opening
-from mmft_core.artifacts import LoadedModel
 from mmft_core.config.callback_choice import without_callbacks
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import as_written, convert
 from mmft_core.config.resolving import resolve, with_data
 from mmft_core.config.trees import Tree, merge
 from mmft_core.contracts import Callback, Dataset, Split
+from mmft_core.engine.evaluation import Evaluation
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.evaluation import Evaluation
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor, choose_split
-from mmft_core.named_data import named_data, tell_learned
-from mmft_core.own_data import OwnData
-from mmft_core.parts import build_metrics, tell_warnings
 from mmft_core.precision import Inference
 from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.artifacts import LoadedModel
+from mmft_core.run.build import build_metrics, tell_warnings
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.named_data import named_data, tell_learned
+from mmft_core.run.own_data import OwnData
 
 
 @dataclass(frozen=True, kw_only=True)

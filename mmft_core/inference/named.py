@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmft_core.data.class_folders import FileKind, reading
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data.tables import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError
-from mmft_core.files import suffix_of
-from mmft_core.hidden import is_hidden
-from mmft_core.table_folders import is_table_folder
+from mmft_core.utils.files import suffix_of
+from mmft_core.utils.folders import has_suffix, is_hidden, reading
 
 _LONGEST_NAME = 4096
 _WILD = "*?["
@@ -82,7 +80,7 @@ def holds_any(argument: str, suffixes: tuple[str, ...]) -> bool:
 
 def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[Path]:
     with reading(folder):
-        found = sorted(_walk(folder, FileKind("files", suffixes), hidden))
+        found = sorted(_walk(folder, suffixes, hidden))
     if not found and is_table_folder(folder):
         raise _table(folder)
     if not found:
@@ -94,9 +92,9 @@ def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[
 
 
 def _walk(
-    folder: Path, kind: FileKind, hidden: Hidden, above: tuple[tuple[int, int], ...] = ()
+    folder: Path, suffixes: tuple[str, ...], hidden: Hidden, above: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[Path]:
-    """The files of a kind at any depth.
+    """The files with these suffixes at any depth.
 
     Links are followed; one that leads back to a folder that it lies in has nothing new.
     """
@@ -109,11 +107,11 @@ def _walk(
     for entry in entries:
         path, is_folder = folder / entry.name, entry.is_dir()
         if is_hidden(entry.name):
-            if is_folder or kind.holds(entry):
+            if is_folder or has_suffix(entry, suffixes):
                 hidden.add(path, folder=is_folder)
         elif is_folder:
-            yield from _walk(path, kind, hidden, (*above, here))
-        elif kind.holds(entry):
+            yield from _walk(path, suffixes, hidden, (*above, here))
+        elif has_suffix(entry, suffixes):
             yield path
 
 
@@ -141,7 +139,7 @@ def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
         device or a pipe.
     """
     form = suffix_of(path)
-    if form in TABLES and form not in suffixes:
+    if form in TABLE_SUFFIXES and form not in suffixes:
         raise _table(path)
     if not path.is_file():
         raise DataError(

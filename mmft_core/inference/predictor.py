@@ -10,20 +10,20 @@ from typing import Any
 import torch
 
 from mmft_core import cpus
-from mmft_core.artifacts import LoadedModel
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch, Completing, Dataset, Metric, Processor, Split, Task
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.contracts.returned import decoded, outputs_of
 from mmft_core.data import soundness
 from mmft_core.data.splits import Unlabelled, together
+from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.errors import DataError, IncompatibleError, SampleError
-from mmft_core.evaluation import Evaluation, evaluate
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
 from mmft_core.loading.loaders import choose_workers, evaluation_loader, outcomes
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference, choose_device
+from mmft_core.run.artifacts import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from functools import partial
 
 from mmft_core import cpus
 from mmft_core.contracts import Processor, Split, TargetCodec
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import SampleError
 
 _CHUNK = 256
@@ -27,9 +27,9 @@ def measure(
     None if it knows none. Processes that train together each measure their share.
     """
     chunks = _chunks(split)
-    own = processes.share(chunks)
+    own = comm.share(chunks)
     lengths: dict[int, list[int]] = {}
-    for part in processes.gather(dict(_measure(split, processors, codec, own))):
+    for part in comm.gather(dict(_measure(split, processors, codec, own))):
         lengths |= part
     return _joined(lengths, chunks, split)
 

@@ -1,8 +1,8 @@
 """From prepared samples to batches, in worker processes.
 
 Nothing here has a state that a checkpoint would have to hold: which samples a step sees is in
-`mmft_core.loading.windows`, and how a sample is augmented follows from (seed, epoch, index). So the
-number of worker processes changes nothing, and neither does an interruption.
+`mmft_core.loading.batch_sampler`, and how a sample is augmented follows from (seed, epoch, index).
+So the number of worker processes changes nothing, and neither does an interruption.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader
 from mmft_core import cpus
 from mmft_core.contracts import Batch
 from mmft_core.data.splits import Indices
+from mmft_core.distributed.signals import leave_stopping_to_parent
 from mmft_core.errors import DataError, SampleError, first_line
+from mmft_core.loading.batch_sampler import EvaluationKeys, Key, TrainingKeys
 from mmft_core.loading.prepared import Loaded, PreparedSplit
-from mmft_core.loading.sized import pack
-from mmft_core.loading.windows import EvaluationKeys, Key, TrainingKeys
-from mmft_core.signals import leave_stopping_to_parent
+from mmft_core.loading.token_batch_sampler import pack
 
 Loader: TypeAlias = "DataLoader[Any]"
 

@@ -26,9 +26,9 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import SampleError
+from mmft_core.loading.batch_sampler import Key
 from mmft_core.loading.lengths import measure
-from mmft_core.loading.windows import Key
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.utils.memory_errors import out_of_memory
 
 UNDECODABLE = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error)
 """What decoders raise on bytes that they cannot decode (PIL: SyntaxError too)."""

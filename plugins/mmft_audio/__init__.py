@@ -4,7 +4,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data import TABLE_SUFFIXES
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 
@@ -88,7 +88,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A table (CSV, JSON, Parquet, Excel): audio files, and texts or labels",
             build="mmft_audio.audio_table:build",
             options="mmft_audio.dataset_options:AudioTableOptions",
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
             **speech,
         ),
         DatasetSpec(

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jiwer
 
 from mmft_core.contracts import Batch, Example, Gallery
-from mmft_core.top_examples import Highest
+from mmft_core.engine import Highest
 
 Alignment: TypeAlias = list[list[str]]
 """Runs of words: [what is the matter, words of the reference, words of the transcript]."""

@@ -12,18 +12,18 @@ from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import AudioFolderOptions
 from mmft_audio.recordings import RECORDINGS, SUFFIXES, Recording, check
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
-from mmft_core.data.class_folder_dataset import (
+from mmft_core.data import Indices
+from mmft_core.errors import DataError
+from mmft_datasets.class_folder_dataset import (
     ALL,
     class_folder_dataset,
     data_folder,
     passed_over,
     split_folders,
 )
-from mmft_core.data.class_folders import NoFilesError, PassedOver, gather
-from mmft_core.data.labelled_files import LabelledFiles, pack
-from mmft_core.data.set_aside import set_aside
-from mmft_core.data.splits import Indices
-from mmft_core.errors import DataError
+from mmft_datasets.class_folders import NoFilesError, PassedOver, gather
+from mmft_datasets.labelled_files import LabelledFiles, pack
+from mmft_datasets.set_aside import set_aside
 from mmft_tables.row_files import NamedFiles
 
 _LISTING = ".trans.txt"

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Origin, Sample
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import SampleError
-from mmft_core.files import printable
+from mmft_core.utils import printable
 from mmft_tables.row_files import RowFiles
 from mmft_tables.row_ids import naming
 from mmft_tables.target_rows import TargetRows

@@ -8,9 +8,9 @@ from pathlib import Path
 from mmft_audio.audio_table import table_rows
 from mmft_audio.dataset_options import AudioTableOptions, CommonVoiceOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.splits import Grouped
+from mmft_core.data import Grouped
 from mmft_core.errors import DataError
-from mmft_core.unpacking import unpacked
+from mmft_datasets.unpacking import unpacked
 from mmft_tables.table_columns import texts_of
 from mmft_tables.tables import Table
 

@@ -20,6 +20,7 @@ from mmft_audio.ctc_loss import ctc_losses
 from mmft_audio.options import CtcOptions
 from mmft_audio.processing import AudioProcessor
 from mmft_audio.transcriber import Transcriber, Transcript, Word
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     AdapterBase,
@@ -30,7 +31,6 @@ from mmft_core.contracts import (
     Task,
     Tensors,
 )
-from mmft_core.generation import Generation
 from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter
 from mmft_transformers.published_models import TransformersModel

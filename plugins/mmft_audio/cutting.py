@@ -22,7 +22,7 @@ from mmft_audio.recognizer import Recognizer, no_aligner
 from mmft_audio.recordings import Part, Recording, parts, seconds
 from mmft_core.contracts import Cutter, Cutting, InputPiece
 from mmft_core.errors import ConfigError, SampleError
-from mmft_core.files import storage_errors
+from mmft_core.utils import storage_errors
 
 _WHOLE = ("class", "number", "none")
 """Kinds of targets that every piece has as its recording does."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions
+from mmft_datasets.split_options import SplitOptions
 from mmft_tables.table_options import TableOptions
 
 

@@ -18,8 +18,8 @@ from transformers.models.whisper.english_normalizer import (
 )
 
 from mmft_audio.metric_options import ErrorRateOptions
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 
 _KINDS = ("insertions", "deletions", "substitutions")
 

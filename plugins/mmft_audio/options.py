@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_classification.options import ClassWeights
-from mmft_core.generation import Generation
+from mmft_core.config import Generation
 from mmft_transformers.options import SizeOptions
 
 

@@ -20,7 +20,7 @@ from mmft_audio.pieces import pieces
 from mmft_audio.recordings import SUFFIXES, Recording, blocks, load, seconds
 from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
 from mmft_core.errors import SampleError
-from mmft_core.files import stamp
+from mmft_core.utils import stamp
 
 _SILENT = -60.0
 """Decibels of the peak below which there is nothing to be heard."""

@@ -14,12 +14,12 @@ from mmft_audio import audio_folder
 from mmft_audio.audio_rows import AudioRows
 from mmft_audio.dataset_options import LibriSpeechOptions, SpeechCommandsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.labelled_files import pack
-from mmft_core.data.splits import Grouped
+from mmft_core.data import Grouped
 from mmft_core.errors import DataError, WeightsError, first_line
-from mmft_core.files import storage_errors
-from mmft_core.reachable import ensure_reachable
-from mmft_core.unpacking import unpacked
+from mmft_core.utils import storage_errors
+from mmft_core.weights import ensure_reachable
+from mmft_datasets.labelled_files import pack
+from mmft_datasets.unpacking import unpacked
 from mmft_tables.row_files import NamedFiles
 
 _LIBRISPEECH = "https://www.openslr.org/resources/12"

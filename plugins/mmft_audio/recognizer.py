@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmft_audio.recordings import Recording
-from mmft_core import TaskSpec
-from mmft_core.artifacts import LoadedModel, load
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.options import convert
+from mmft_core import BackboneSpec, Component, TaskSpec, discover
+from mmft_core.config import EngineConfig, convert
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split, TaskContext
-from mmft_core.discovery import discover
 from mmft_core.errors import ConfigError, IncompatibleError, SampleError
-from mmft_core.inference.predictor import Predictor
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core.inference import Predictor
+from mmft_core.run import LoadedModel, artifacts
 from mmft_core.weights import WeightsRequest
 
 _NEEDS = ("transcription",)
@@ -117,7 +113,7 @@ def _writes(spec: object) -> bool:
 
 
 def _of_run(folder: Path) -> LoadedModel:
-    model = load(folder, discover())
+    model = artifacts.load(folder, discover())
     spec = model.component.spec
     if spec.predicts != _WRITES or set(model.processors) != {"audio"}:
         raise IncompatibleError(

@@ -19,8 +19,8 @@ from mmft_audio import media_files
 from mmft_audio.media_files import MediaError, MediaFile, head_of, media_form
 from mmft_audio.opening import AudioFile, opened
 from mmft_audio.opening import Recording as Recording
-from mmft_core.data.class_folders import FileKind
 from mmft_core.errors import SampleError
+from mmft_datasets.class_folders import FileKind
 from mmft_tables.row_files import File
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", *media_files.SUFFIXES)

@@ -14,8 +14,7 @@ from scipy.signal import resample_poly
 
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_core import cpus
-from mmft_core.cache import cached_folder
-from mmft_core.extras import require_extra
+from mmft_core.utils import cached_folder, require_extra
 
 RATE = 16_000
 _JOBS = 64

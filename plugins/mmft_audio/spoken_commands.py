@@ -23,7 +23,7 @@ from mmft_audio.espeak import Voice
 from mmft_audio.phrases import PHRASES
 from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.data.splits import Subset
+from mmft_core.data import Subset
 
 SIZES = {"train": 3000, "val": 300, "test": 400}
 

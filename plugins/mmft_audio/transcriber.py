@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_audio.processing import AudioProcessor
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     Backbone,
@@ -21,7 +22,6 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import IncompatibleError
-from mmft_core.generation import Generation
 
 
 class TooLongError(ValueError):

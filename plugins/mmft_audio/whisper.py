@@ -25,6 +25,7 @@ from mmft_audio.whisper_graphs import whisper_graphs
 from mmft_audio.whisper_text import Prompt, WhisperCodec
 from mmft_audio.whisper_words import words_of
 from mmft_audio.whisper_writing import losses, write
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     AdapterBase,
@@ -34,7 +35,6 @@ from mmft_core.contracts import (
     Task,
     Tensors,
 )
-from mmft_core.generation import Generation
 from mmft_transformers.generation import save_advice
 from mmft_transformers.masked import masked_mean
 from mmft_transformers.network import TransformersBackbone, fix_parameter

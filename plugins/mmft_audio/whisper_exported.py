@@ -17,8 +17,8 @@ from mmft_audio.transcriber import Transcriber, Transcript
 from mmft_audio.whisper_graphs import sizes
 from mmft_audio.whisper_text import WhisperCodec
 from mmft_audio.whisper_writing import Writer, losses, write
+from mmft_core.config import Generation
 from mmft_core.contracts import Features, Runner, Tensors
-from mmft_core.generation import Generation
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.caches import pairs_named
 from mmft_transformers.exported import ExportedNetwork, answer

@@ -12,8 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from mmft_audio.transcriber import rows_of
 from mmft_audio.whisper_text import Prompt, WhisperCodec
+from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Features
-from mmft_core.generation import Generation
 from mmft_transformers.generation import (
     drawing,
     generation_arguments,

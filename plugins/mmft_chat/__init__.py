@@ -1,7 +1,7 @@
 """Chats: conversations in every form, models that answer, and what they learn of them."""
 
 from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data import TABLE_SUFFIXES
 
 _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
 """Random weights have further to go."""
@@ -47,7 +47,7 @@ def register_dataset() -> list[DatasetSpec]:
             modalities=("chat",),
             targets=("text", "none"),
             inspectors=_INSPECTORS,
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
         ),
         DatasetSpec(
             name="chat-facts",

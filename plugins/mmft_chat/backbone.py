@@ -16,6 +16,7 @@ from mmft_chat.loss import chunked_nats
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     BackboneContext,
     Features,
@@ -26,7 +27,6 @@ from mmft_core.contracts import (
     Tensors,
 )
 from mmft_core.errors import ConfigError, IncompatibleError, SampleError, WeightsError, first_line
-from mmft_core.generation import Generation
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.building import Builder
 from mmft_transformers.caches import blank
@@ -408,7 +408,7 @@ class ChatBuilder(Builder[ChatBackbone]):
         bits = self.options.load_bits
         if bits is None:
             return None
-        from mmft_core.extras import require_extra
+        from mmft_core.utils import require_extra
         from mmft_text.quantization import quantization
 
         option = f"backbone.load_bits = {bits}"

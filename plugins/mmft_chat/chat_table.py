@@ -25,9 +25,9 @@ from mmft_chat.media import check_media, media_of
 from mmft_chat.options import ChatTableOptions
 from mmft_chat.reading import as_text, messages_of, text_or_messages, tools_of, with_media
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample, Split
+from mmft_core.data import is_table_folder
 from mmft_core.errors import SampleError
-from mmft_core.files import suffix_of
-from mmft_core.table_folders import is_table_folder
+from mmft_core.utils import suffix_of
 from mmft_tables.class_targets import Targets
 from mmft_tables.divided_table import divided_table
 from mmft_tables.json_rows import json_records

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.settings import later_settings, set_option
-from mmft_core.cli.terminal import echo, echo_data
+from mmft_core.cli import echo, echo_data, later_settings, set_option
 from mmft_core.errors import DataError, IncompatibleError
 
 if TYPE_CHECKING:
@@ -76,8 +75,8 @@ def _task(run_dir: Path, assignments: tuple[str, ...]) -> Chat:
         IncompatibleError: it does not chat.
     """
     from mmft_chat.task import Chat
-    from mmft_core import opening
-    from mmft_core.discovery import discover
+    from mmft_core import discover
+    from mmft_core.inference import opening
 
     loaded = opening.load(run_dir, discover(), later_settings(assignments, ("task",)))
     if not isinstance(loaded.task, Chat):

@@ -15,7 +15,7 @@ import numpy as np
 from mmft_chat.conversations import Conversation, Message, Part
 from mmft_chat.options import ChatFactsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.splits import Subset
+from mmft_core.data import Subset
 from mmft_core.errors import DataError
 from mmft_text import docstrings
 from mmft_text.options import DocstringOptions

@@ -14,8 +14,8 @@ from typing import Any
 
 import regex
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 
 _ARTICLES = regex.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}](?!\d)")

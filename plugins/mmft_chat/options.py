@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions
-from mmft_core.generation import Generation
+from mmft_core.config import Generation
+from mmft_datasets.split_options import SplitOptions
 from mmft_tables.table_options import TableOptions
 from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 

@@ -12,7 +12,7 @@ from PIL import Image
 from mmft_chat.conversations import Conversation, Message, Part
 from mmft_chat.options import ChatPicturesOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.set_aside import set_aside
+from mmft_datasets.set_aside import set_aside
 
 _QUESTIONS = (
     "Which digit is drawn here?",

@@ -27,9 +27,9 @@ from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor, in_spans
 from mmft_chat.templates import Span, Template
+from mmft_core.config import Generation
 from mmft_core.contracts import Axes, BackboneContext, Graph, Task, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
-from mmft_core.generation import Generation
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.generation import read_advice

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from mmft_classification.options import LabelTableOptions
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample, Split
-from mmft_core.data.class_doubts import class_doubts
-from mmft_core.data.names import identity, is_list, names_of
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError, SampleError, some_of
+from mmft_datasets.class_doubts import class_doubts
+from mmft_datasets.names import identity, is_list, names_of
 from mmft_tables.cells import single_values, text_of
 from mmft_tables.class_targets import LABEL_NAMES, Targets, natural
 from mmft_tables.divided_table import divided_table

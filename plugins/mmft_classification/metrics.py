@@ -19,10 +19,10 @@ from torchmetrics.classification import (
     MulticlassStatScores,
 )
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
 from mmft_core.errors import some_of
-from mmft_core.registry import NoOptions
-from mmft_core.torch_metrics import TorchMetrics
+from mmft_metrics.torch_metrics import TorchMetrics
 
 # Thresholds of the ROC curve, denser towards 0 and 1 where trained networks put most of their
 # probabilities. With fixed thresholds the curve takes constant memory however many samples there

@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from mmft_classification.options import MultiLabelOptions
 from mmft_core.contracts import Batch, Outputs, Split, TargetCodec, Task, TaskContext
-from mmft_core.data.names import Lookup
 from mmft_core.errors import did_you_mean
+from mmft_datasets.names import Lookup
 
 _LARGEST_WEIGHT = 100.0
 """Of positives: a label with a single one in many samples would drown all others."""

@@ -14,8 +14,8 @@ from torchmetrics.classification import MultilabelAveragePrecision, MultilabelSt
 from torchmetrics.utilities import dim_zero_cat
 
 from mmft_classification.metrics import PerClass
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 
 
 class LabelF1(PerClass):

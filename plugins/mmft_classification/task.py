@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Backbone, Batch, Outputs, Split, TargetCodec, Task
-from mmft_core.data.names import Lookup
 from mmft_core.errors import did_you_mean
+from mmft_datasets.names import Lookup
 
 
 class ClassCodec(TargetCodec):

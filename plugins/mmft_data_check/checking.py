@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from mmft_core.contracts import Dataset, Inspector
-from mmft_core.data.absent_classes import absent_classes
-from mmft_core.data.number_targets import scale_notes, target_scale
-from mmft_core.data.soundness import classes_of
-from mmft_core.data.splits import together
+from mmft_core.data import absent_classes, classes_of, scale_notes, target_scale, together
 from mmft_core.errors import some_of
 from mmft_data_check.duplicates import find_duplicates
 from mmft_data_check.findings import ORDER, Finding, Report, SplitFacts

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_core.config.dataset_choice import choose_dataset
-from mmft_core.config.options import convert, option_names
-from mmft_core.config.trees import Tree, merge
+from mmft_core import ANY_MODALITIES, Component, DatasetSpec, Registry, TaskSpec, resolve
+from mmft_core.config import Tree, choose_dataset, convert, merge, option_names
 from mmft_core.contracts import Dataset, DatasetContext, Inspector
-from mmft_core.data.class_folders import NoFilesError
+from mmft_core.data import form_of
 from mmft_core.errors import ConfigError, DataError, MmftError
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec, resolve
-from mmft_core.table_folders import form_of
+from mmft_datasets.class_folders import NoFilesError
 
 _MOST = 0.9
 """Of the files of a folder must be of one kind, for it to be read as that."""

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from mmft_core.contracts import Dataset, Inspector, Sample
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.escaping import spreadsheet_cell
-from mmft_core.files import replacing
+from mmft_core.utils import replacing, spreadsheet_cell
 from mmft_data_check.findings import KINDS, Finding
 from mmft_data_check.tables_left import place
 

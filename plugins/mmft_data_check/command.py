@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.terminal import echo
+from mmft_core.cli import FiniteRange, echo
 from mmft_core.errors import ConfigError
-from mmft_core.numbers import counted
+from mmft_core.utils import counted
 from mmft_data_check.data_choice import (
     check_output,
     chosen_data,
@@ -79,7 +78,7 @@ def check(
     mmft data check ./photos --html check.html
     mmft data check reviews.csv --task text-cls
     """
-    from mmft_core.files import write_json
+    from mmft_core.utils import write_json
     from mmft_data_check.page import write_page
 
     chosen = chosen_data(dataset, task, assignments)
@@ -265,8 +264,7 @@ def _cut(
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show how much is done of something."""
-    from mmft_core.cli.display import make_display
-    from mmft_core.cli.tables import console
+    from mmft_core.cli import console, make_display
 
     with contextlib.closing(make_display(console(stderr=True))) as display:
         yield lambda done, total: display.on_evaluation_progress(what, done, total)

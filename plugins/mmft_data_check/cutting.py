@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.contracts import Cutter, Cutting, Sample
-from mmft_core.data.splits import together
+from mmft_core.data import together
 from mmft_core.errors import DataError, IncompatibleError, SampleError
-from mmft_core.escaping import escape
-from mmft_core.files import ensure_new, replacing_folder
+from mmft_core.utils import ensure_new, escape, replacing_folder
 from mmft_data_check.choosing import Chosen
 from mmft_data_check.cleaning import TARGET_COLUMNS, row_of
 from mmft_data_check.findings import Finding

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core import DatasetSpec
-from mmft_core.cli.settings import set_option
-from mmft_core.config.trees import Tree, merge, parse_set
-from mmft_core.data.table_files import SUFFIXES
-from mmft_core.discovery import discover
+from mmft_core import DatasetSpec, discover
+from mmft_core.cli import set_option
+from mmft_core.config import Tree, merge, parse_set
+from mmft_core.data import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import ConfigError
-from mmft_core.files import ensure_new, suffix_of
-from mmft_core.table_folders import is_table_folder
+from mmft_core.utils import ensure_new, suffix_of
 
 if TYPE_CHECKING:
     from mmft_data_check.choosing import Chosen
@@ -54,7 +52,7 @@ def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = Fals
     from mmft_tables.tables import Table
 
     path = Path(dataset).expanduser()
-    is_table = path.is_file() and suffix_of(path) in SUFFIXES
+    is_table = path.is_file() and suffix_of(path) in TABLE_SUFFIXES
     if not (is_table or is_table_folder(path)):
         return None
     own = _own(assignments)

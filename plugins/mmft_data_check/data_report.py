@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmft_core.cli.terminal import echo, styled
+from mmft_core.cli import echo, styled
 
 if TYPE_CHECKING:
     from mmft_data_check.findings import Report

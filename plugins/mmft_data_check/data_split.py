@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core import TaskSpec
-from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.terminal import echo
-from mmft_core.discovery import discover
+from mmft_core import TaskSpec, discover
+from mmft_core.cli import FiniteRange, echo
 from mmft_core.errors import ConfigError
 from mmft_data_check.data_choice import (
     check_output,

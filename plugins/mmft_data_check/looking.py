@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmft_core import cpus
 from mmft_core.contracts import Inspector, Split, Traits
-from mmft_core.data.remarks import collecting
+from mmft_core.data import collecting
 from mmft_core.errors import SampleError
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.loading import UNDECODABLE
 
 _CHUNK = 64
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmft_core.contracts import Dataset, Inspector
 from mmft_core.errors import SampleError
-from mmft_core.files import write_text
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.loading import UNDECODABLE
+from mmft_core.utils import write_text
 from mmft_data_check.findings import Finding, Report, heading
 from mmft_report.gallery import Shown, shown
 from mmft_report.templating import render

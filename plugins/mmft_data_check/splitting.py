@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mmft_core.data.groups import fold_groups, whole_groups
-from mmft_core.data.splits import Indices, stratified
+from mmft_core.data import Indices, fold_groups, stratified, whole_groups
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_tables.class_targets import LABEL_NAMES
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mmft_core.errors import ConfigError
-from mmft_core.files import replacing
+from mmft_core.utils import replacing
 from mmft_tables.file_columns import holds_files
 from mmft_tables.row_files import HeldFiles
 from mmft_tables.tables import SPLIT, Table

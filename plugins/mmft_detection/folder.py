@@ -14,9 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.remarks import remark
-from mmft_core.data.set_aside import set_aside
+from mmft_core.data import remark
 from mmft_core.errors import DataError, SampleError
+from mmft_datasets.set_aside import set_aside
 from mmft_detection.boxes import fault_of, inside
 from mmft_detection.options import DetectionFolderOptions
 from mmft_vision.images import check_image, open_image

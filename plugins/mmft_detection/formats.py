@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mmft_core.data.class_folders import NoFilesError
-from mmft_core.data.set_aside import SPLIT_NAMES
+from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError, first_line
+from mmft_datasets.class_folders import NoFilesError
 from mmft_detection.folder import Found, Picture
 from mmft_detection.options import DetectionFolderOptions
 from mmft_vision.formats import SUFFIXES

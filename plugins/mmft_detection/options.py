@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import SplitOptions
+from mmft_datasets.split_options import SplitOptions
 from mmft_vision.options import PixelOptions
 
 Side = Annotated[int, Meta(ge=32, multiple_of=32)]

@@ -21,8 +21,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 
 from mmft_core.contracts import BackboneContext, Features, Tensors, map_tensors
 from mmft_core.errors import WeightsError
-from mmft_core.reachable import ensure_reachable
-from mmft_core.weights import StateDict, fill, read_weights
+from mmft_core.weights import StateDict, ensure_reachable, fill, read_weights
 from mmft_detection.detector import DetectionProcessor, Detector, Found
 from mmft_detection.options import TorchvisionDetectorOptions
 from mmft_vision.pixel_range import fitted, with_range

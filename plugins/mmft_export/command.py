@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.settings import later_settings, set_option
-from mmft_core.cli.terminal import echo, echo_json
-from mmft_core.discovery import discover
-from mmft_core.numbers import counted
-from mmft_core.run_directory import RunDirectory
+from mmft_core import discover
+from mmft_core.cli import FiniteRange, echo, echo_json, later_settings, set_option
+from mmft_core.run import RunDirectory
+from mmft_core.utils import counted
 
 if TYPE_CHECKING:
     from mmft_export.comparison import Comparison
@@ -97,9 +95,7 @@ def export(
     """
     registry = discover()
 
-    from mmft_core.cli.display import make_display
-    from mmft_core.cli.summary import next_command
-    from mmft_core.cli.tables import console
+    from mmft_core.cli import console, make_display, next_command
     from mmft_export.exporting import export as make
     from mmft_export.folder import describe
     from mmft_export.wanted import Wanted
@@ -136,7 +132,7 @@ def export(
 
 
 def _show(found: Comparison, name: str) -> None:
-    from mmft_core.cli.tables import Column, Table, console
+    from mmft_core.cli import Column, Table, console
 
     table = Table("", *(Column(heading, number=True) for heading in ("torch", name, "")))
     mine, other = found.torch, found.export

@@ -11,15 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmft_core.contracts import Batch, Dataset, Metric, MetricValue, map_tensors
-from mmft_core.contracts.callbacks import Callback
-from mmft_core.data.splits import Unlabelled
-from mmft_core.engine.monitor import Monitor
+from mmft_core.contracts import Batch, Callback, Dataset, Metric, MetricValue, map_tensors
+from mmft_core.data import Unlabelled
+from mmft_core.engine import Evaluation, Monitor
 from mmft_core.errors import ExportError
-from mmft_core.evaluation import Evaluation
-from mmft_core.inference.predictor import Predictor
-from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.numbers import counted
+from mmft_core.inference import Predictor
+from mmft_core.loading import PreparedSplit
+from mmft_core.utils import counted
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
@@ -224,7 +222,7 @@ def _largest(
 
 def _batches(predictor: Predictor, dataset: Dataset, split: str) -> list[Batch]:
     """A batch of one sample, and one as large as the configuration has it."""
-    from mmft_core.inference.predictor import choose_split
+    from mmft_core.inference import choose_split
 
     data = PreparedSplit(
         Unlabelled(choose_split(dataset, split)),

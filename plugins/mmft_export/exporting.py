@@ -12,33 +12,41 @@ import numpy as np
 import torch
 
 import mmft_core
-from mmft_core import artifacts, opening
-from mmft_core.artifacts import LoadedModel
-from mmft_core.config.callback_choice import without_callbacks
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.options import as_written
-from mmft_core.config.places import TABLE, rewritten
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve, with_data
-from mmft_core.config.trees import dump_toml, merge
-from mmft_core.contracts import Batch, Dataset, Runner, Split
-from mmft_core.contracts.callbacks import Callback
-from mmft_core.data.splits import Joined, Subset, Unlabelled
-from mmft_core.engine.monitor import choose_monitor
+from mmft_core import Registry
+from mmft_core.config import (
+    TABLE,
+    EngineConfig,
+    Plan,
+    as_written,
+    dump_toml,
+    merge,
+    resolve,
+    rewritten,
+    with_data,
+    without_callbacks,
+)
+from mmft_core.contracts import Batch, Callback, Dataset, Runner, Split
+from mmft_core.data import Joined, Subset, Unlabelled
+from mmft_core.engine import choose_monitor
 from mmft_core.errors import DataError, PluginError, SampleError
-from mmft_core.files import replacing_folder, sha256
-from mmft_core.inference.predictor import Predictor
-from mmft_core.kept_samples import KeptSamples
-from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.own_data import OwnData
-from mmft_core.parts import build_dataset, build_metrics, tell_warnings
-from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
-from mmft_core.tracing import Traced, trace
+from mmft_core.inference import Predictor, opening
+from mmft_core.loading import PreparedSplit
+from mmft_core.run import (
+    KeptSamples,
+    LoadedModel,
+    OwnData,
+    RunDirectory,
+    artifacts,
+    build_dataset,
+    build_metrics,
+    tell_warnings,
+)
+from mmft_core.utils import replacing_folder, sha256
 from mmft_export import folder as exports
 from mmft_export.comparison import Comparison, compare
 from mmft_export.folder import Description
 from mmft_export.formats import Exporter, Job, Written, exporter_of
+from mmft_export.tracing import Traced, trace
 from mmft_export.wanted import Wanted, check_output, check_weights
 
 _JUDGED = ("test", "val", "train")

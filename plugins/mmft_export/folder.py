@@ -16,14 +16,13 @@ import msgspec
 import torch
 
 import mmft_core
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
+from mmft_core import Registry
 from mmft_core.contracts import Runner
 from mmft_core.errors import ExportError
-from mmft_core.files import is_within, json_text
-from mmft_core.opening import DESCRIPTION, FORMAT, description, unreadable
-from mmft_core.registry import Registry
-from mmft_core.tracing import GraphInfo
+from mmft_core.inference import opening
+from mmft_core.run import LoadedModel, artifacts
+from mmft_core.utils import is_within, json_text
+from mmft_export.tracing import GraphInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Description:
         check: how it compares with its run.
     """
 
-    format: int = FORMAT
+    format: int = opening.FORMAT
     mmft: str = mmft_core.__version__
     kind: str
     quantize: str | None = None
@@ -59,7 +58,7 @@ class Description:
 
     def write(self, folder: Path) -> None:
         text = json_text(asdict(self), indent=2)
-        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        (folder / opening.DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
 
 def describe(folder: Path) -> Description:
@@ -68,7 +67,7 @@ def describe(folder: Path) -> Description:
     Raises:
         ExportError: it is damaged, or of another mmft.
     """
-    content = description(folder)
+    content = opening.description(folder)
     try:
         told = msgspec.convert(content, Description)
         for name in (graph.file for graph in told.graphs):
@@ -78,7 +77,7 @@ def describe(folder: Path) -> Description:
             if not isinstance(getattr(torch, tensor.dtype, None), torch.dtype):
                 raise ValueError(f"'{tensor.dtype[:80]}' is not a tensor type")
     except ValueError as error:
-        raise unreadable(folder, error) from error
+        raise opening.unreadable(folder, error) from error
     return told
 
 

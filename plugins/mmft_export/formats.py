@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmft_core import ExporterSpec
-from mmft_core.artifacts import LoadedModel
+from mmft_core import Component, ExporterSpec, Registry
 from mmft_core.contracts import ExportReader, Runner
 from mmft_core.errors import ConfigError, PluginError
-from mmft_core.registry import Component, Registry
-from mmft_core.tracing import GraphInfo, Traced
+from mmft_core.run import LoadedModel
 from mmft_export import folder as exports
+from mmft_export.tracing import GraphInfo, Traced
 
 
 @dataclass(frozen=True)

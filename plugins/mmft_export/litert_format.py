@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.tracing import GraphInfo, Size, TensorInfo, Traced, filled
 from mmft_export.formats import GraphFormat
+from mmft_export.tracing import GraphInfo, Size, TensorInfo, Traced, filled
 
 _ELSEWHERE = "--format onnx and torch-export take it."
 

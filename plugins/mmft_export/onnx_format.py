@@ -15,11 +15,11 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.library_logging import quieted
-from mmft_core.tracing import GraphInfo, TensorInfo, Traced, filled
+from mmft_core.utils import quieted
 from mmft_export import quantization
 from mmft_export.formats import GraphFormat, Job
 from mmft_export.quantization import Recorder
+from mmft_export.tracing import GraphInfo, TensorInfo, Traced, filled
 
 OPSET = 20
 

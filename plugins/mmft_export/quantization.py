@@ -18,8 +18,8 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.library_logging import quieted
-from mmft_core.tracing import GraphInfo, filled
+from mmft_core.utils import quieted
+from mmft_export.tracing import GraphInfo, filled
 
 RECORDED = 64
 """Calls of a graph that static quantization measures ranges on, at most."""

@@ -10,9 +10,9 @@ import torch
 
 from mmft_core.contracts import Runner, Tensors
 from mmft_core.errors import ExportError, first_line
-from mmft_core.tracing import GraphInfo, Traced, filled
 from mmft_export.formats import GraphFormat
 from mmft_export.pt2_archive import UnsafeArchiveError, checked_copy, without_traces
+from mmft_export.tracing import GraphInfo, Traced, filled
 
 
 class TorchExport(GraphFormat):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmft_core.artifacts import LoadedModel
-from mmft_core.config.trees import Tree
+from mmft_core.config import Tree
 from mmft_core.errors import ConfigError, ExportError, RunDirectoryError
-from mmft_core.opening import find_export, form
+from mmft_core.inference import opening
+from mmft_core.run import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Wanted:
     most: float = 0.02
 
     def place(self, run: Path) -> Path:
-        return self.output or run / "export" / form(self.kind, self.quantize)
+        return self.output or run / "export" / opening.form(self.kind, self.quantize)
 
     def check(self) -> None:
         """Raises:
@@ -53,7 +53,7 @@ def check_output(output: Path) -> None:
     RunDirectoryError: something else than an export would be replaced.
     """
     taken = output.is_file() or (output.is_dir() and any(output.iterdir()))
-    if taken and find_export(output) != output:
+    if taken and opening.find_export(output) != output:
         raise RunDirectoryError(
             f"{output} exists already and is not an export.", hint="Give another --output."
         )

@@ -16,12 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
-from mmft_core.contracts import PublishedModel, Task, Tensors
-from mmft_core.contracts.published import WEIGHTS
+from mmft_core import Registry
+from mmft_core.contracts import WEIGHTS, PublishedModel, Task, Tensors
 from mmft_core.errors import ExportError
-from mmft_core.registry import Registry
+from mmft_core.run import LoadedModel, artifacts
 from mmft_export.formats import Exporter, Job, Written
 
 _HEAD = "head.safetensors"

@@ -4,9 +4,8 @@ several modalities."""
 from typing import Any
 
 from mmft_classification import DEFAULT_METRICS as CLASS_METRICS
-from mmft_core import DatasetSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
-from mmft_core.specs import ANY_MODALITIES
+from mmft_core import ANY_MODALITIES, DatasetSpec, TaskSpec, hookimpl
+from mmft_core.data import TABLE_SUFFIXES
 from mmft_regression import DEFAULT_METRICS as NUMBER_METRICS
 
 
@@ -28,7 +27,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_fusion.options:MixedTableOptions",
             modalities=ANY_MODALITIES,
             targets=("class", "number", "text", "pair", "none"),
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
         ),
         DatasetSpec(
             name="digit-scenes",

@@ -21,8 +21,10 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
     Tensors,
+    grouped,
+    input_axes,
+    named,
 )
-from mmft_core.contracts.whole import grouped, input_axes, named
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded
 from mmft_fusion.fusers import with_pooled

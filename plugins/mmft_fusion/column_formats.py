@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.number_targets import LARGEST
+from mmft_core.data import LARGEST
 from mmft_core.errors import ConfigError, DataError, did_you_mean
 from mmft_fusion.options import ColumnKind
 from mmft_tables.table_columns import texts_of

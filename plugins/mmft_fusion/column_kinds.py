@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
-from mmft_core.data.class_folders import FileKind
 from mmft_core.errors import ConfigError, DataError, did_you_mean
+from mmft_datasets.class_folders import FileKind
 from mmft_fusion.column_formats import FORMATTED, Format, check_formats, kind_of_format
 from mmft_fusion.options import ColumnKind
 from mmft_fusion.resemblances import resembled

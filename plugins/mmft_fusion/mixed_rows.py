@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
 from mmft_core.contracts import Origin, Sample
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import SampleError
 from mmft_fusion.column_formats import NumberTargets
 from mmft_tables.row_files import RowFiles

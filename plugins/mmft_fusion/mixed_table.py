@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.names import names_of
 from mmft_core.errors import DataError
+from mmft_datasets.names import names_of
 from mmft_fusion.column_formats import (
     DATE_SETTINGS,
     FORMATTED,

@@ -19,9 +19,9 @@ from mmft_audio.espeak import Voice
 from mmft_audio.recordings import Recording
 from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.set_aside import set_aside
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import SampleError
+from mmft_datasets.set_aside import set_aside
 from mmft_fusion.options import NoisyDigitsOptions
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_classification.options import ClassWeights
-from mmft_core.data.split_options import Share, SplitOptions
-from mmft_core.generation import Generation
+from mmft_core.config import Generation
+from mmft_datasets.split_options import Share, SplitOptions
 from mmft_tables.table_options import TableOptions
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]

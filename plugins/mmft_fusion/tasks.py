@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmft_classification.task import Classifier
 from mmft_core.contracts import Backbone, Batch, Outputs, Split, TaskContext
-from mmft_core.distributed import processes
+from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded, encode
 from mmft_fusion.fusers import Fused, build_fuser
@@ -60,7 +60,7 @@ class Fusion(nn.Module):
         """The mean of the modalities' own losses, each over the samples that have it."""
         losses = []
         counts = [int(one.present.sum()) for one in encoded.values()]
-        shares = processes.shares_of_means(counts, len(batch))
+        shares = comm.shares_of_means(counts, len(batch))
         for (modality, one), share in zip(encoded.items(), shares, strict=True):
             outputs = self.alone[modality](one.pooled.float())
             own = replace(batch, targets=batch.targets[one.present])

@@ -10,12 +10,10 @@ from pathlib import Path
 import click
 
 from mmft_core import LauncherSpec, discover
-from mmft_core.cli.run import check_run
-from mmft_core.cli.terminal import echo, echo_data
-from mmft_core.config.options import convert
-from mmft_core.config.trees import parse_set
+from mmft_core.cli import check_run, echo, echo_data
+from mmft_core.config import convert, parse_set
 from mmft_core.errors import ConfigError, PluginError
-from mmft_core.files import write_text
+from mmft_core.utils import write_text
 from mmft_launch.launcher import Job, Launcher, make_job
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

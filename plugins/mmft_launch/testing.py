@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from mmft_core import Component, LauncherSpec
 from mmft_core.errors import ConfigError
-from mmft_core.registry import Component
-from mmft_core.specs import LauncherSpec
-from mmft_core.testing.tools import skip_without_extras
-from mmft_core.testing.workbench import Workbench
 from mmft_launch.launcher import Job, Launcher
+from mmft_testing.tools import skip_without_extras
+from mmft_testing.workbench import Workbench
 
 ARGUMENTS = ("run", "--task=image-cls", "--backbone=resnet18", "--output=a run")
 

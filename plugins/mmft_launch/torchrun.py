@@ -10,9 +10,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mmft_core import cpus
+from mmft_core import NoOptions, cpus
 from mmft_core.errors import ConfigError
-from mmft_core.registry import NoOptions
 from mmft_launch.launcher import Job, Launcher
 
 

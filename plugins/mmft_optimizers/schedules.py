@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from torch.optim.lr_scheduler import LambdaLR
 
+from mmft_core import NoOptions
 from mmft_core.contracts import ScheduleContext
-from mmft_core.registry import NoOptions
 from mmft_optimizers.options import DecayOptions, OneCycleOptions, StableOptions
 
 

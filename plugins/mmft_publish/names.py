@@ -8,10 +8,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mmft_core import BackboneSpec, Component, Registry, resolve
 from mmft_core.errors import ConfigError
-from mmft_core.packaged import PackagedBackbone
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, resolve
+from mmft_publish.packaged import PackagedBackbone
 
 _NAME = re.compile(r"[a-z]([a-z0-9._-]*[a-z0-9])?")
 

@@ -12,16 +12,13 @@ import tomli_w
 from safetensors.torch import save_model
 from torch import nn
 
-from mmft_core import artifacts
-from mmft_core.artifacts import LoadedModel
-from mmft_core.digests import write_digests
+from mmft_core import BackboneSpec, Component, Registry
 from mmft_core.errors import ConfigError, IncompatibleError
-from mmft_core.files import ensure_new, replacing_folder
-from mmft_core.packaged import FACTS, FOLDER, FORMAT
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec
+from mmft_core.run import LoadedModel, artifacts
+from mmft_core.utils import ensure_new, replacing_folder, write_digests
 from mmft_publish import project
 from mmft_publish.names import Names, choose_names, origin
+from mmft_publish.packaged import FACTS, FOLDER, FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +104,7 @@ def _facts(
     names: Names,
     version: str,
 ) -> dict[str, Any]:
-    """What `mmft_core.packaged` needs to know of a backbone."""
+    """What `mmft_publish.packaged` needs to know of a backbone."""
     data = Path(model.info.name).name  # Where it lay is nobody's business.
     summary = f"{base.name}, fine-tuned for {model.component.name} on {data}"
     return {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from mmft_core.cli.terminal import echo
-from mmft_core.discovery import discover
+from mmft_core import discover
+from mmft_core.cli import echo
 from mmft_core.errors import ConfigError
-from mmft_core.extras import require_extra
+from mmft_core.utils import require_extra
 
 
 @click.command()

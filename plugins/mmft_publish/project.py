@@ -7,16 +7,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import mmft_core
-from mmft_core.packaged import variable
-from mmft_core.registry import Component
-from mmft_core.specs import BackboneSpec
+from mmft_core import BackboneSpec, Component
 from mmft_publish.names import Names
+from mmft_publish.packaged import variable
 from mmft_report.card import render
 
 _MODULE = '''"""Backbones that were fine-tuned with mmft; `model/` holds what is known of them."""
 
 from mmft_core import BackboneSpec, hookimpl
-from mmft_core.packaged import PackagedBackbone
+from mmft_publish.packaged import PackagedBackbone
 
 {backbones}
 
@@ -30,7 +29,7 @@ _TEST = '''"""Whether the backbones keep mmft's contract."""
 
 import pytest
 
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 
 @pytest.mark.parametrize("check", plugin_checks("{module}"))

@@ -11,15 +11,12 @@ from typing import Any
 
 import msgspec
 
-from mmft_core import artifacts
-from mmft_core.config.callback_choice import unfollowed
-from mmft_core.config.trees import dump_toml
+from mmft_core import CallbackSpec
+from mmft_core.config import dump_toml, unfollowed
 from mmft_core.contracts import DatasetInfo
-from mmft_core.digests import write_digests
 from mmft_core.errors import IncompatibleError, RunDirectoryError
-from mmft_core.files import ensure_new, read_record, replacing_folder, unreadable
-from mmft_core.run_directory import RunDirectory
-from mmft_core.specs import CallbackSpec
+from mmft_core.run import RunDirectory, artifacts
+from mmft_core.utils import ensure_new, read_record, replacing_folder, unreadable, write_digests
 from mmft_report.carbon import estimate
 from mmft_report.card import Publication, render_card
 from mmft_report.content import ReportContent

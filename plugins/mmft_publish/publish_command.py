@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
-from mmft_core.cli.terminal import echo
+from mmft_core.cli import FiniteRange, echo
 from mmft_core.errors import ConfigError
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run import RunDirectory
 
 _POSITIVE = FiniteRange(min=0, min_open=True)
 
@@ -62,8 +61,8 @@ def publish(
     The folder can be used like a run. The card states data, metrics, settings, time, and estimates
     of energy and CO2. Paths of this machine are shortened to their last part.
     """
-    from mmft_core import hub
-    from mmft_core.cli.summary import next_command
+    from mmft_core.cli import next_command
+    from mmft_core.weights import hub
     from mmft_publish.publish import Wanted, publish
     from mmft_report.licences import spdx
 

@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
-from mmft_core.torch_metrics import TorchMetrics
+from mmft_metrics.torch_metrics import TorchMetrics
 
 
 @dataclass

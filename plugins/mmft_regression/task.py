@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Batch, Outputs, TargetCodec, Task
-from mmft_core.data.number_targets import finite_number
+from mmft_core.data import finite_number
 
 
 class NumberCodec(TargetCodec):

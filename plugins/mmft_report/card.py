@@ -12,8 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from markupsafe import Markup
 
-from mmft_core import numbers
-from mmft_core.files import write_text
+from mmft_core.utils import numbers, write_text
 from mmft_report import licences, wording
 from mmft_report.carbon import Carbon
 from mmft_report.content import ReportContent

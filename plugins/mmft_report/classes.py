@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core import numbers
 from mmft_core.contracts import MetricValue
+from mmft_core.utils import numbers
 from mmft_report import wording
 from mmft_report.matrices import counts_of
 

@@ -16,9 +16,9 @@ from mmft_core.contracts import (
     Split,
     Task,
 )
+from mmft_core.engine import read_metrics
 from mmft_core.errors import SampleError
-from mmft_core.metrics_log import read_metrics
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run import RunDirectory
 from mmft_report.content import ReportContent, ReportExample, ReportRelated
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmft_core.cli.summary import inputs_of
+from mmft_core.cli import inputs_of
 from mmft_core.contracts import DatasetInfo, MetricValue, Preview
 
 

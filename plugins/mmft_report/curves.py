@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core import numbers
+from mmft_core.utils import numbers
 from mmft_report import svg, wording
 from mmft_report.svg import Chart, Line
 

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmft_core import numbers
-from mmft_core.config.trees import flatten
-from mmft_core.numbers import counted
+from mmft_core.config import flatten
+from mmft_core.utils import counted, numbers
 from mmft_report import wording
 from mmft_report.content import ReportContent
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmft_core import numbers
+from mmft_core.utils import numbers
 from mmft_report.content import ReportContent
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmft_core import numbers
-from mmft_core.cli.summary import folds_headline, inputs_of, plus_minus
+from mmft_core.cli import folds_headline, inputs_of, plus_minus
 from mmft_core.contracts import DatasetInfo, FinishedFolds
-from mmft_core.files import write_text
-from mmft_core.metrics_log import read_metrics
+from mmft_core.engine import read_metrics
+from mmft_core.utils import numbers, write_text
 from mmft_report import svg, wording
 from mmft_report.content import ReportContent
 from mmft_report.curves import points

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
-from mmft_core import numbers
-from mmft_core.contracts import Preview
-from mmft_core.contracts.preprocessing import data_url
+from mmft_core.contracts import Preview, data_url
+from mmft_core.utils import numbers
 from mmft_report.content import ReportContent, ReportExample, ReportRelated
 
 _BUDGET = 2_500_000

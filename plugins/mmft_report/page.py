@@ -7,7 +7,7 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from mmft_core.files import write_text
+from mmft_core.utils import write_text
 from mmft_report import wording
 from mmft_report.classes import class_table
 from mmft_report.content import ReportContent

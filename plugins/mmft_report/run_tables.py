@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core.cli.tables import Column, Table, console, text
-from mmft_core.numbers import readable
+from mmft_core.cli import Column, Table, console, text
+from mmft_core.utils import readable
 from mmft_report.runs.differences import headline, shown
 from mmft_report.runs.finding import Run
 from mmft_report.wording import duration

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from mmft_core.cli.terminal import echo, echo_json
+from mmft_core.cli import echo, echo_json
 from mmft_core.errors import ConfigError, RunDirectoryError, did_you_mean
 from mmft_report.runs.finding import Run, State, find_runs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmft_core.numbers import is_finite
+from mmft_core.utils import is_finite
 
 
 def count(value: Any) -> str:

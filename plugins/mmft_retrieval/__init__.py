@@ -1,7 +1,6 @@
 """Retrieval, whatever the modality: metrics, losses, and the tasks that others build on."""
 
-from mmft_core import MetricSpec, TaskSpec, hookimpl
-from mmft_core.specs import ANY_MODALITIES
+from mmft_core import ANY_MODALITIES, MetricSpec, TaskSpec, hookimpl
 
 _METRICS = [
     ("retrieval-recall", "Share of queries with a relevant item among the first 1, 5 and 10"),

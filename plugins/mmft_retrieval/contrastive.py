@@ -19,13 +19,15 @@ from mmft_core.contracts import (
     Gallery,
     Graph,
     Outputs,
+    Part,
     Processor,
     Runner,
     Task,
     TaskContext,
     Tensors,
+    input_axes,
+    named,
 )
-from mmft_core.contracts.whole import Part, input_axes, named
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.neighbours import Neighbours
 from mmft_retrieval.options import ContrastiveOptions

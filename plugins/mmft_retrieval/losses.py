@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.distributed.collectives import gathered
+from mmft_core.distributed import gathered
 
 
 def similarities(a: Tensor, b: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 from mmft_retrieval import figures
 from mmft_retrieval.ranking import Embedded, Ints, relevant_ranks
 

@@ -16,15 +16,17 @@ from mmft_core.contracts import (
     Gallery,
     Graph,
     Outputs,
+    Part,
     Processor,
     Runner,
     TargetCodec,
     Task,
     Tensors,
+    input_axes,
+    named,
 )
-from mmft_core.contracts.whole import Part, input_axes, named
-from mmft_core.data.names import Lookup, identity
-from mmft_core.distributed.collectives import gathered
+from mmft_core.distributed import gathered
+from mmft_datasets.names import Lookup, identity
 from mmft_retrieval.losses import ArcFace, ProxyAnchor
 from mmft_retrieval.neighbours import Neighbours
 

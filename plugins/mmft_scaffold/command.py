@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mmft_core.cli.terminal import echo
-from mmft_core.specs import PARTS
+from mmft_core import PARTS
+from mmft_core.cli import echo
 from mmft_scaffold.writing import distribution_name, modalities, write_plugin
 
 

@@ -14,10 +14,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmft_core import PARTS, PROJECT
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.files import replacing_folder
-from mmft_core.hookspecs import PROJECT
-from mmft_core.specs import PARTS
+from mmft_core.utils import replacing_folder
 from mmft_report.templating import templates
 
 _FILES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -14,7 +14,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from mmft_core.errors import RunDirectoryError, first_line
-from mmft_core.files import clear_temporaries, printable, storage_errors, write_json
+from mmft_core.utils import clear_temporaries, printable, storage_errors, write_json
 from mmft_search.items import Identity
 
 FORMAT = 2

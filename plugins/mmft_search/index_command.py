@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import ENGINE, later_settings, set_option
-from mmft_core.cli.terminal import echo, remark_hidden, say
-from mmft_core.config.trees import Tree
-from mmft_core.discovery import discover
+from mmft_core import Registry, discover
+from mmft_core.cli import ENGINE, echo, later_settings, remark_hidden, say, set_option
+from mmft_core.config import Tree
 from mmft_core.errors import (
     ConfigError,
     DataError,
@@ -22,13 +21,11 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.files import printable
-from mmft_core.numbers import counted
-from mmft_core.registry import Registry
+from mmft_core.utils import counted, printable
 
 if TYPE_CHECKING:
-    from mmft_core.artifacts import LoadedModel
-    from mmft_core.inference.predictor import Predictor
+    from mmft_core.inference import Predictor
+    from mmft_core.run import LoadedModel
     from mmft_search.items import Identity
     from mmft_search.library import Library
     from mmft_search.opening import Wanted
@@ -133,8 +130,7 @@ def index(
             hint="Leave it out, or name a data set by --dataset.",
         )
 
-    from mmft_core.cli.display import make_display
-    from mmft_core.cli.tables import console
+    from mmft_core.cli import console, make_display
     from mmft_search.folder import locked
     from mmft_search.library import FileLibrary
     from mmft_search.opening import Wanted, check_installed
@@ -197,8 +193,7 @@ def load_embedder(
         IncompatibleError: it does not.
         RunDirectoryError: there is none.
     """
-    from mmft_core import opening
-    from mmft_core.inference.finished import make_predictor
+    from mmft_core.inference import make_predictor, opening
 
     model = opening.load(run_dir, registry)
     if model.component.spec.predicts not in ("embeddings", "pairs"):
@@ -217,7 +212,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
         ConfigError: the model does not read it.
         DataError: there are no files that it reads.
     """
-    from mmft_core.inference.sources import assign
+    from mmft_core.inference import assign
 
     if given is not None and given not in model.processors:
         raise ConfigError(
@@ -231,10 +226,10 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
 
 def identify(run_dir: Path, modality: str) -> Identity:
     """Of what model an index of this run is."""
-    from mmft_core.opening import fingerprint
+    from mmft_core.inference import opening
     from mmft_search.items import Identity
 
-    return Identity(model=fingerprint(run_dir), run=str(run_dir), modality=modality)
+    return Identity(model=opening.fingerprint(run_dir), run=str(run_dir), modality=modality)
 
 
 def check_model(folder: Path, found: Identity, wanted: Identity, hint: str) -> None:
@@ -258,7 +253,7 @@ def _dataset(
     settings: Tree,
 ) -> Library:
     """A data set as a library, whose name tells it and its parts from others."""
-    from mmft_core.inference.finished import samples_of
+    from mmft_core.inference import samples_of
     from mmft_search.library import DatasetLibrary
 
     (modality,) = predictor.processors

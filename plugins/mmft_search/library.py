@@ -11,12 +11,10 @@ from pathlib import Path
 
 from mmft_core import cpus
 from mmft_core.contracts import Preview, Processor, Sample, Split
-from mmft_core.digests import digest_of
 from mmft_core.errors import DataError, SampleError
-from mmft_core.files import sha256
-from mmft_core.inference.named import Hidden
-from mmft_core.inference.sources import Sources, expand, local_path
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.inference import Hidden, Sources, expand, local_path
+from mmft_core.loading import UNDECODABLE
+from mmft_core.utils import digest_of, sha256
 
 
 class Library(ABC):

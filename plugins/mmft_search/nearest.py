@@ -18,9 +18,8 @@ from typing import Any
 import faiss
 import msgspec
 
-from mmft_core.digests import digest_of
 from mmft_core.errors import RunDirectoryError, StorageError, first_line
-from mmft_core.files import replacing_folder, sha256
+from mmft_core.utils import digest_of, replacing_folder, sha256
 from mmft_search.folder import NEAREST
 from mmft_search.items import Vectors
 from mmft_search.measuring import (

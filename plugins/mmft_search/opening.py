@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmft_core.config.options import convert
+from mmft_core import Component, Registry, StoreSpec
+from mmft_core.config import convert
 from mmft_core.errors import PluginError, RunDirectoryError, UnknownComponentError
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import StoreSpec
 from mmft_search import folder as folders
 from mmft_search.items import Identity
 from mmft_search.store import Index, Place, Store, Writer

@@ -23,7 +23,7 @@ from mmft_core.errors import (
     WeightsError,
     first_line,
 )
-from mmft_core.reachable import is_there
+from mmft_core.weights import is_there
 from mmft_search.folder import QDRANT
 from mmft_search.qdrant_files import open_files
 

@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmft_core.cli.fetching import fetching_options
-from mmft_core.cli.settings import ENGINE, later_settings, set_option
-from mmft_core.cli.stdin import file_on_stdin, lines_on_stdin, refuse_mixed
-from mmft_core.cli.terminal import echo, echo_json, remark_hidden
-from mmft_core.discovery import discover
+from mmft_core import discover
+from mmft_core.cli import (
+    ENGINE,
+    echo,
+    echo_json,
+    fetching_options,
+    file_on_stdin,
+    later_settings,
+    lines_on_stdin,
+    refuse_mixed,
+    remark_hidden,
+    set_option,
+)
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.escaping import shortened
-from mmft_core.files import printable
-from mmft_core.numbers import counted
+from mmft_core.utils import counted, printable, shortened
 from mmft_search.index_command import FOLDER, check_model, identify, load_embedder
 
 if TYPE_CHECKING:
-    from mmft_core.artifacts import LoadedModel
-    from mmft_core.inference.downloads import Limits
-    from mmft_core.inference.sources import Source
+    from mmft_core.inference import Limits, Source
+    from mmft_core.run import LoadedModel
     from mmft_search.searching import Answer, Searcher
     from mmft_search.store import Index
 
@@ -127,8 +132,7 @@ def _asked(
         DataError: one names nothing that can be read.
         IncompatibleError: a text is given to a model that reads none.
     """
-    from mmft_core.inference.named import Hidden
-    from mmft_core.inference.sources import assign
+    from mmft_core.inference import Hidden, assign
 
     readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
     if texts and not readers:
@@ -157,7 +161,7 @@ def _print_jsonl(answers: Sequence[Answer]) -> None:
 
 
 def _print_tables(searcher: Searcher, answers: Sequence[Answer]) -> None:
-    from mmft_core.cli.tables import Column, Table, console, text
+    from mmft_core.cli import Column, Table, console, text
 
     screen = console()
     for answer in answers:

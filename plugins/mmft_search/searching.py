@@ -12,9 +12,8 @@ import numpy as np
 
 from mmft_core.contracts import Preview, Processor
 from mmft_core.errors import SampleError
-from mmft_core.inference.predictor import Predictor
-from mmft_core.inference.sources import Source, Sources
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.inference import Predictor, Source, Sources
+from mmft_core.loading import UNDECODABLE
 from mmft_search.library import holds
 from mmft_search.store import Hit, Index
 

@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Preview
-from mmft_core.digests import check_seal, sealed_name
 from mmft_core.errors import RunDirectoryError
-from mmft_core.files import replacing
+from mmft_core.utils import check_seal, replacing, sealed_name
 from mmft_search.items import Items, Mask, Vectors
 
 _LIBRARY, _FILES = b"library", b"files"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmft_core.files import write_text
+from mmft_core.utils import write_text
 from mmft_report.gallery import Shown, shown
 from mmft_report.templating import render
 from mmft_report.wording import encodable

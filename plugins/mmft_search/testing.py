@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmft_core import Component, Registry, StoreSpec
 from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import StoreSpec
-from mmft_core.testing.tools import skip_without_extras
-from mmft_core.testing.workbench import Workbench
 from mmft_search import opening
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.opening import Wanted
 from mmft_search.store import Index, Writer
+from mmft_testing.tools import skip_without_extras
+from mmft_testing.workbench import Workbench
 
 Spec = Component[StoreSpec]
 

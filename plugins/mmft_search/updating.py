@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.data.splits import Subset
+from mmft_core.data import Subset
 from mmft_core.errors import SampleError
-from mmft_core.features.recalling import recall
-from mmft_core.inference.predictor import Predictor
+from mmft_core.inference import Predictor, recall
 from mmft_search.items import Items, Mask, Vectors
 from mmft_search.library import Library
 from mmft_search.store import Writer

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mmft_core.files import clear_temporaries
+from mmft_core.utils import clear_temporaries
 from mmft_search import folder as folders
 from mmft_search.items import Identity, Items, Mask
 from mmft_search.shard import Shard, open_shard, write_shard

@@ -15,9 +15,9 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from mmft_core.contracts.preprocessing import data_url
-from mmft_core.files import printable
-from mmft_core.inference.predictor import Predictor
+from mmft_core.contracts import data_url
+from mmft_core.inference import Predictor
+from mmft_core.utils import printable
 from mmft_serve import schema
 from mmft_serve.exchange import Exchanges
 from mmft_serve.gates import KeyGate, SizeGate

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.utils import out_of_memory
 
 _log = logging.getLogger(__name__)
 

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import ENGINE, later_settings, set_option
-from mmft_core.cli.terminal import echo
-from mmft_core.discovery import discover
+from mmft_core import discover
+from mmft_core.cli import ENGINE, echo, later_settings, set_option
 from mmft_core.errors import ConfigError
-from mmft_core.extras import require_extra
+from mmft_core.utils import require_extra
 from mmft_search.index_command import FOLDER, check_model, identify
 from mmft_serve.command_options import limit_options, read_settings
 
 if TYPE_CHECKING:
-    from mmft_core.inference.predictor import Predictor
+    from mmft_core.inference import Predictor
     from mmft_search.searching import Searcher
     from mmft_serve.logs import LogFormat
 
@@ -83,9 +82,8 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
-    from mmft_core import opening
-    from mmft_core.inference.finished import make_predictor
-    from mmft_core.loading.loaders import choose_workers
+    from mmft_core.inference import make_predictor, opening
+    from mmft_core.loading import choose_workers
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
 
@@ -116,7 +114,7 @@ def served_by(run_dir: Path, backend: str | None) -> Path:
     Raises:
         ConfigError: an export cannot be served so, or there is none.
     """
-    from mmft_core import opening
+    from mmft_core.inference import opening
 
     found = opening.find_export(run_dir)
     if found is not None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
+from mmft_core.cli import FiniteRange
 from mmft_core.errors import ConfigError
 from mmft_serve.settings import EXTENTS, ServeSettings
 

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.utils import out_of_memory
 from mmft_serve.logs import Access, request_id
 from mmft_serve.metrics import Metrics
 from mmft_serve.protocol import LINGER

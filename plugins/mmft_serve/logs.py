@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from mmft_core.escaping import escape, shortened
+from mmft_core.utils import escape, shortened
 
 LogFormat: TypeAlias = Literal["plain", "json"]
 request_id: ContextVar[str] = ContextVar("request_id", default="-")

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from mmft_core.contracts import Batch, Completing, Preview, Sample, Showing, Split
-from mmft_core.contracts.returned import decoded
+from mmft_core.contracts import Batch, Completing, Preview, Sample, Showing, Split, decoded
 from mmft_core.errors import SampleError
-from mmft_core.inference.pieces import Pieces, divided_modality
-from mmft_core.inference.predictor import Predictor
-from mmft_core.loading.prepared import PreparedSample, PreparedSplit
+from mmft_core.inference import Pieces, Predictor, divided_modality
+from mmft_core.loading import PreparedSample, PreparedSplit
 
 if TYPE_CHECKING:
     from mmft_search.searching import Searcher

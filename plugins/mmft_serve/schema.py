@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 import mmft_core
 from mmft_core.contracts import Processor
-from mmft_core.inference.predictor import Predictor
+from mmft_core.inference import Predictor
 from mmft_serve.settings import ServeSettings
 
 if TYPE_CHECKING:

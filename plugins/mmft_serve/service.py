@@ -17,8 +17,8 @@ from typing import ParamSpec, TypeVar
 from starlette.requests import Request
 
 from mmft_core.errors import SampleError
-from mmft_core.loading.prepared import PreparedSample
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.loading import PreparedSample
+from mmft_core.utils import out_of_memory
 from mmft_serve.batching import Batcher
 from mmft_serve.body import Bodies, Body
 from mmft_serve.gates import Admission

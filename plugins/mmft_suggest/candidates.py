@@ -6,15 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmft_core.config.dataset_choice import choose_dataset
-from mmft_core.config.layers import combine
-from mmft_core.config.options import option_names
-from mmft_core.config.resolving import resolve
-from mmft_core.config.trees import Tree, merge
+from mmft_core import ANY_MODALITIES, BackboneSpec, Component, Registry, TaskSpec
+from mmft_core.config import Tree, choose_dataset, combine, merge, option_names, resolve
 from mmft_core.errors import ConfigError, DataError, IncompatibleError
-from mmft_core.parts import build_dataset
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, BackboneSpec, TaskSpec
+from mmft_core.run import build_dataset
 
 
 @dataclass(frozen=True, kw_only=True)

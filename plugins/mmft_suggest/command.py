@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import set_option
-from mmft_core.cli.terminal import echo
-from mmft_core.config.trees import merge, nest, parse_set
-from mmft_core.discovery import discover
+from mmft_core import discover
+from mmft_core.cli import echo, set_option
+from mmft_core.config import merge, nest, parse_set
 from mmft_core.errors import MmftError, WeightsError, first_line
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def suggest(
     mmft suggest --task image-cls --dataset ./photos
     mmft suggest --task text-cls --dataset reviews.csv --backbone minilm --backbone distilbert
     """
-    from mmft_core.files import write_json
+    from mmft_core.utils import write_json
     from mmft_suggest.candidates import candidates
 
     registry = discover()
@@ -194,7 +193,7 @@ def _command(
 
 
 def _show(measured: list[Measured], commands: dict[str, str]) -> None:
-    from mmft_core.cli.tables import Column, Table, console
+    from mmft_core.cli import Column, Table, console
 
     score = next((m.score for m in measured if m.score), None)
     numbers = ("size", score.name if score else "score", "samples/s", "memory", "time")

@@ -9,21 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
-from mmft_core.contracts import BackboneContext, Split, Task
-from mmft_core.contracts.callbacks import Callback, TrainStep
-from mmft_core.data.splits import Subset
-from mmft_core.discovery import discover
-from mmft_core.engine.device import make_accelerator
-from mmft_core.engine.loop import Engine
-from mmft_core.engine.monitor import Monitor
+from mmft_core import discover
+from mmft_core.config import Plan, resolve
+from mmft_core.contracts import BackboneContext, Callback, Split, Task, TrainStep
+from mmft_core.data import Subset
+from mmft_core.engine import Engine, Monitor, make_accelerator
 from mmft_core.errors import WeightsError
 from mmft_core.features import encoder_and_store, features_of
-from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.parts import build_dataset, build_task
+from mmft_core.loading import PreparedSplit
 from mmft_core.precision import Inference
-from mmft_core.results import peak_memory_bytes
+from mmft_core.run import build_dataset, build_task, peak_memory_bytes
 from mmft_core.weights import WeightsRequest
 from mmft_suggest.candidates import Candidate
 from mmft_suggest.probe import Score, probe

@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mmft_core.data.groups import fold_groups
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices, fold_groups
 from mmft_core.errors import DataError
 
 Numbers: TypeAlias = npt.NDArray[np.float32]

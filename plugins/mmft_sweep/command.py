@@ -12,21 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mmft_core.cli.settings import (
-    flag_settings,
-    notice,
-    read_settings,
-    setting_options,
-)
-from mmft_core.cli.terminal import echo
-from mmft_core.config.given import refuse_idle, resumed_settings, take_output
-from mmft_core.config.places import given_places
-from mmft_core.config.trees import merge, nest
-from mmft_core.discovery import discover
+from mmft_core import Registry, discover
+from mmft_core.cli import echo, flag_settings, notice, read_settings, setting_options
+from mmft_core.config import given_places, merge, nest, refuse_idle, resumed_settings, take_output
 from mmft_core.errors import ConfigError
-from mmft_core.extras import missing_error, require_extra
-from mmft_core.registry import Registry
-from mmft_core.run_directory import default_output
+from mmft_core.run import default_output
+from mmft_core.utils import missing_error, require_extra
 from mmft_sweep.fitting import fit, plan_trial, refuse_fixed, refuse_set
 from mmft_sweep.folder import SweepFolder, SweepSettings
 from mmft_sweep.space import Space, parse_space, space_of
@@ -34,7 +25,7 @@ from mmft_sweep.space import Space, parse_space, space_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmft_core.contracts.callbacks import Callback
+    from mmft_core.contracts import Callback
     from mmft_sweep.study import Study
 
 
@@ -171,12 +162,12 @@ def _sweep(
     Args:
         trials: after so many this command ends; None for what the sweep is for.
     """
-    from mmft_core.engine.memory import tune_allocator
+    from mmft_core.engine import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
-    from mmft_core.callbacks import Callbacks
-    from mmft_core.cli.tables import console
-    from mmft_core.engine.monitor import choose_monitor
+    from mmft_core.cli import console
+    from mmft_core.engine import choose_monitor
+    from mmft_core.run import Callbacks
     from mmft_sweep.study import Study
     from mmft_sweep.trial import TrialStoppedError, check_data
 
@@ -214,7 +205,7 @@ def _work(
     registry: Registry,
     screen: Console,
 ) -> None:
-    from mmft_core.cli.display import make_display
+    from mmft_core.cli import make_display
     from mmft_sweep.jobs import Jobs
     from mmft_sweep.trial import TrialRunner
     from mmft_sweep.work import Worker

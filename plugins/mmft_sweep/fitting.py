@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmft_core.config.layers import combine, means
-from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
-from mmft_core.config.trees import Tree, flatten, nest
+from mmft_core import Registry
+from mmft_core.config import Plan, Tree, combine, flatten, means, nest, resolve
 from mmft_core.errors import ConfigError
-from mmft_core.registry import Registry
 from mmft_sweep.space import Dimension, Space, Value
 
 _FIXED = {

@@ -12,11 +12,10 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock
 
-from mmft_core.config.places import portable, read_places, same_place
-from mmft_core.config.trees import Tree, dump_toml, flatten
+from mmft_core.config import Tree, dump_toml, flatten, portable, read_places, same_place
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.files import write_text
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run import RunDirectory
+from mmft_core.utils import write_text
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 

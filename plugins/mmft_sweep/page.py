@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from mmft_core import numbers
-from mmft_core.config.trees import flatten
-from mmft_core.files import write_text
+from mmft_core.config import flatten
+from mmft_core.utils import numbers, write_text
 from mmft_report import wording
 from mmft_report.facts import settings
 from mmft_report.page import folder as shown_folder

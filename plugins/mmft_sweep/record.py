@@ -8,10 +8,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from mmft_core.config.places import rewritten
-from mmft_core.config.trees import dump_toml
-from mmft_core.files import write_json, write_text
-from mmft_core.numbers import counted
+from mmft_core.config import dump_toml, rewritten
+from mmft_core.utils import counted, write_json, write_text
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Study, state_of
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from mmft_core.config.trees import toml_value
+from mmft_core.config import toml_value
 from mmft_core.errors import ConfigError
 
 Value: TypeAlias = bool | int | float | str

@@ -16,7 +16,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
-from mmft_core.engine.monitor import Monitor
+from mmft_core.engine import Monitor
 from mmft_core.errors import RunDirectoryError, first_line
 from mmft_sweep.folder import Pruner, SweepFolder
 from mmft_sweep.proposals import (

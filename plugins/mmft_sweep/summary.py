@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmft_core.cli.tables import Column, Table, console
-from mmft_core.numbers import counted
+from mmft_core.cli import Column, Table, console
+from mmft_core.utils import counted
 from mmft_report.wording import setting
 from mmft_sweep.record import ranked
 

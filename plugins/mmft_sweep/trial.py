@@ -9,16 +9,19 @@ from pathlib import Path
 
 import optuna
 
-from mmft_core.config.plan import Plan
-from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart
-from mmft_core.cross_validation import FoldsDirectory, cross_validate
+from mmft_core import Registry
+from mmft_core.config import Plan
+from mmft_core.contracts import Callback, Evaluated, TrainStart
+from mmft_core.engine import read_metrics
 from mmft_core.errors import DataError, StopTrainingError
-from mmft_core.metrics_log import read_metrics
-from mmft_core.own_data import check_same
-from mmft_core.parts import build_dataset
-from mmft_core.registry import Registry
-from mmft_core.run_directory import RunDirectory
-from mmft_core.unfinished import bring_to_end
+from mmft_core.run import (
+    FoldsDirectory,
+    RunDirectory,
+    build_dataset,
+    check_same,
+    cross_validate,
+    run_or_resume,
+)
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Attempt
 
@@ -111,7 +114,7 @@ class TrialRunner:
         if plan.folds is not None and plan.folds.chosen is None:
             return self._folds(attempt, plan, path)
         own = self._callbacks(attempt, path, (), "")
-        results = bring_to_end(plan, path, self.registry, own, self.command)
+        results = run_or_resume(plan, path, self.registry, own, self.command)
         if results is None:
             raise TrialStoppedError
         if "val" not in results["metrics"]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from mmft_core.config.trees import Tree
+from mmft_core import Registry
+from mmft_core.config import Tree
 from mmft_core.errors import MmftError, NonFiniteLossError, OutOfMemoryError
-from mmft_core.memory_errors import out_of_memory
-from mmft_core.registry import Registry
+from mmft_core.utils import out_of_memory
 from mmft_report.wording import setting
 from mmft_sweep.fitting import plan_trial
 from mmft_sweep.folder import Keep, SweepFolder

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext
-from mmft_core.data.class_doubts import class_doubts
-from mmft_core.data.names import is_list, names_of
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError
+from mmft_datasets.class_doubts import class_doubts
+from mmft_datasets.names import is_list, names_of
 from mmft_tables.cells import no_single_values, single_values
 from mmft_tables.tables import Table
 

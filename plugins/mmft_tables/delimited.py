@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.splits import Indices
-from mmft_core.data.table_files import open_text
+from mmft_core.data import Indices
 from mmft_core.errors import DataError
-from mmft_core.files import suffix_of
+from mmft_core.utils import suffix_of
 from mmft_tables.headers import Read, check_header
 from mmft_tables.records import Lines, Records
 from mmft_tables.separators import NAMES, find_separator, fitted, stated_separator
 from mmft_tables.swallowed import are_rows, doubts_told
+from mmft_tables.text_files import open_text
 from mmft_tables.typed_columns import BATCH, Spool
 
 _LOOKED_AT = 100

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.splits import Grouped
+from mmft_core.data import Grouped
 from mmft_tables.class_targets import Targets
 from mmft_tables.table_columns import SPLIT_COLUMNS, divide_rows, groups_of
 from mmft_tables.table_options import TableOptions

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.class_folders import FileKind
-from mmft_core.data.labelled_files import pack
 from mmft_core.errors import DataError
+from mmft_datasets.class_folders import FileKind
+from mmft_datasets.labelled_files import pack
 from mmft_tables.cells import text_of, texts_of
 from mmft_tables.row_files import (
     ADDRESS,

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError
-from mmft_core.numbers import is_numeric
+from mmft_core.utils import is_numeric
 
 _LOOKED_AT = 1000
 """Rows by which a header is told from a row."""

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from mmft_core.data.table_files import open_text
 from mmft_core.errors import DataError, first_line
-from mmft_core.files import suffix_of
+from mmft_core.utils import suffix_of
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_shapes import records_of
+from mmft_tables.text_files import open_text
 from mmft_tables.typed_columns import BATCH, Spool, array_of, common_type, type_of
 
 Record: TypeAlias = Mapping[str, Any]

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmft_core.data.parquet_size import check_parquet
+from mmft_core.data import check_parquet
 from mmft_core.errors import DataError, MmftError, first_line
-from mmft_core.library_logging import quieted
+from mmft_core.utils import quieted
 from mmft_tables.extension_types import extension_columns, read_extensions
 from mmft_tables.headers import Read
 from mmft_tables.row_ids import RowIds

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from mmft_core.contracts import Origin
 from mmft_core.errors import SampleError
-from mmft_core.files import printable
+from mmft_core.utils import printable
 from mmft_tables.cells import text_of
 
 LONGEST = 4096
@@ -117,7 +117,7 @@ class NamedFiles(RowFiles):
 
     Args:
         folder: that relative paths start from.
-        names: (n,) as `mmft_core.data.labelled_files.pack` makes them.
+        names: (n,) as `mmft_datasets.labelled_files.pack` makes them.
     """
 
     def __init__(self, folder: Path, names: pa.LargeBinaryArray) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmft_core.data.splits import Indices
-from mmft_core.files import printable
+from mmft_core.data import Indices
+from mmft_core.utils import printable
 
 _LONGEST = 120
 """Characters of a file's name beside the number of a row."""

@@ -9,10 +9,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from mmft_core.data.parquet_size import check_parquet
+from mmft_core.data import SPLIT_NAMES, TablePart, check_parquet, parts_of
 from mmft_core.errors import DataError, MmftError
-from mmft_core.split_names import SPLIT_NAMES
-from mmft_core.table_folders import TablePart, parts_of
 from mmft_tables.extension_types import extension_columns, read_extensions
 from mmft_tables.headers import Read
 from mmft_tables.parquet import add_extensions, cause, map_files, quietly, read_rows

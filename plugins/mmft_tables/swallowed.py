@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.errors import DataError
-from mmft_core.numbers import is_numeric
+from mmft_core.utils import is_numeric
 from mmft_tables.records import Doubt, Records
 
 _LOOKED_AT = 1000

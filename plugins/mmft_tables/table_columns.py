@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import DatasetContext, Split
-from mmft_core.data.names import names_of
-from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.data.splits import Indices, Subset
+from mmft_core.data import SPLIT_NAMES, Indices, Subset
 from mmft_core.errors import DataError
+from mmft_datasets.names import names_of
+from mmft_datasets.set_aside import set_aside
 from mmft_tables.cells import single_values, texts_of
 from mmft_tables.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_tables.tables import Table

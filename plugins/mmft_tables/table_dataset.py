@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample
-from mmft_core.data.number_targets import finite_number
+from mmft_core.data import finite_number
 from mmft_core.errors import ConfigError, DataError, SampleError, did_you_mean
 from mmft_tables.class_targets import Targets
 from mmft_tables.divided_table import divided_table

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from mmft_core.data.split_options import TableSplitOptions
+from mmft_datasets.split_options import TableSplitOptions
 
 
 @dataclass(frozen=True, kw_only=True)

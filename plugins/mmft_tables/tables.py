@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmft_core.data.table_files import SUFFIXES
+from mmft_core.data import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.files import suffix_of
-from mmft_core.table_folders import is_table_folder
+from mmft_core.utils import suffix_of
 from mmft_tables.delimited import read_delimited
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_rows import read_json
@@ -152,8 +151,8 @@ def _read(path: Path, separator: str | None, sheet: str | None, *, quoted: bool)
     if not path.is_file():
         raise DataError(f"There is no table {path}.", hint="Check the path.")
     form = suffix_of(path)
-    if form not in SUFFIXES:
-        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(SUFFIXES)}.")
+    if form not in TABLE_SUFFIXES:
+        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(TABLE_SUFFIXES)}.")
     if path.stat().st_size == 0:
         raise DataError(f"The table {path} is empty.")
     separator = None if separator is None else given_separator(separator)

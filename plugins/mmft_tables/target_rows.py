@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Split
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import SampleError
 from mmft_tables.class_targets import label_fault
 

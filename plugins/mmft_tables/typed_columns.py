@@ -13,8 +13,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from mmft_core.cache import cache_root
-from mmft_core.files import storage_errors
+from mmft_core.utils import cache_root, storage_errors
 
 BATCH = 2000
 """Rows that are converted at a time."""

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.expansion import check_expansion
-from mmft_core.extras import missing_error
+from mmft_core.utils import check_expansion, missing_error
 from mmft_tables.headers import Read, check_header
 from mmft_tables.json_rows import read_records
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from mmft_core.data.number_targets import LARGEST
+from mmft_core.data import LARGEST
 from mmft_tabular.units import PERCENT, goes_before, is_unit
 
 Marks = Literal["plain", "decimal-point", "decimal-comma"]

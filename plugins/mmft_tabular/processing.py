@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts import Preview, Processor, Tensors
-from mmft_core.data.names import Lookup
-from mmft_core.data.number_targets import finite_number
+from mmft_core.data import finite_number
 from mmft_core.errors import SampleError
+from mmft_datasets.names import Lookup
 from mmft_tabular.columns import Cells, Columns, Scale, row_preview
 from mmft_tabular.dates import DATE_FORMATS, PARTS, DateFormat, read_date
 from mmft_tabular.number_format import NumberFormat, is_missing

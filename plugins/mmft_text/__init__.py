@@ -4,7 +4,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data import TABLE_SUFFIXES
 
 _FINE_TUNING = {"engine.lr": 5e-5, "engine.epochs": 3, "engine.weight_decay": 0.01}
 """What pretrained transformers are usually fine-tuned with (Devlin et al., 2018)."""
@@ -96,7 +96,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A table (CSV, JSON, Parquet, Excel): texts, and labels or texts to write",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
             describe="mmft_text.text_table:describe",
             **(texts | {"targets": ("class", "labels", "text", "none")}),
         ),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedConfig
 
 from mmft_core.contracts import BackboneContext, Task
-from mmft_core.data.splits import Joined
+from mmft_core.data import Joined
 from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import check_fits
 from mmft_text.families import Family, Kind, positions

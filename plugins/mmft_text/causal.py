@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
+from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
 from mmft_core.errors import IncompatibleError
-from mmft_core.generation import Generation
 from mmft_text.backbone import TransformersText, builder, position_ids
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions

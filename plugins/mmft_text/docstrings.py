@@ -21,11 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 
 from mmft_classification.label_sets import LabelledRows, LabelSets
-from mmft_core.cache import cache_root
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.splits import Grouped, Indices, Subset
+from mmft_core.data import Grouped, Indices, Subset
 from mmft_core.errors import DataError, StorageError
-from mmft_core.files import replacing
+from mmft_core.utils import cache_root, replacing
 from mmft_tables.tables import RowIds
 from mmft_text.options import DocstringOptions
 from mmft_text.python_sources import Shingles, docstrings, package_folder

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data.names import composed, names_of
-from mmft_core.data.set_aside import SPLIT_NAMES, set_aside
-from mmft_core.data.splits import Grouped
+from mmft_core.data import SPLIT_NAMES, Grouped
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
-from mmft_core.reachable import ensure_reachable
+from mmft_core.weights import ensure_reachable
+from mmft_datasets.names import composed, names_of
+from mmft_datasets.set_aside import set_aside
 from mmft_tables.class_targets import LABEL_NAMES, NO_LABEL, Targets, classes_of
 from mmft_tables.parquet import quietly
 from mmft_tables.tables import RowIds

@@ -13,13 +13,15 @@ from mmft_core.contracts import (
     Graph,
     NoTargets,
     Outputs,
+    Part,
     Processor,
     Runner,
     Task,
     TaskContext,
     Tensors,
+    input_axes,
+    named,
 )
-from mmft_core.contracts.whole import Part, input_axes, named
 from mmft_text.causal import CausalBackbone
 from mmft_text.options import LanguageModelingOptions
 

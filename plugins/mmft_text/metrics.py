@@ -17,8 +17,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 from sacrebleu.metrics import BLEU, CHRF
 
+from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
-from mmft_core.registry import NoOptions
 from mmft_text.options import RougeOptions
 
 _ROUGE = {"1": "rouge1", "2": "rouge2", "l": "rougeL"}

@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_classification.options import ClassWeights, LabelTableOptions
-from mmft_core.config.places import Place
-from mmft_core.data.split_options import GroupColumn, SplitOptions
-from mmft_core.generation import Generation
+from mmft_core.config import Generation, Place
+from mmft_datasets.split_options import GroupColumn, SplitOptions
 from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 
 

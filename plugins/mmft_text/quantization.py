@@ -8,7 +8,7 @@ import torch
 from transformers import BitsAndBytesConfig
 
 from mmft_core.errors import ConfigError
-from mmft_core.extras import require_extra
+from mmft_core.utils import require_extra
 
 
 def check_bits(bits: int | None, choice: str) -> None:

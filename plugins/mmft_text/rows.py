@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.contracts import Origin, Sample
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import SampleError
 from mmft_tables.target_rows import TargetRows
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoModelForSeq2SeqLM
 
+from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
-from mmft_core.generation import Generation
 from mmft_text.backbone import TransformersText, builder
 from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions

@@ -16,7 +16,7 @@ from mmft_core.contracts import (
     Tensors,
     as_features,
 )
-from mmft_core.data.splits import Joined
+from mmft_core.data import Joined
 from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import LoadedWeights
 from mmft_text.options import TextOptions

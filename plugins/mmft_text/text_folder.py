@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.class_folder_dataset import class_folder_dataset, passed_over
-from mmft_core.data.class_folders import FileKind, NoFilesError, PassedOver, gather
-from mmft_core.data.labelled_files import LabelledFiles, pack
-from mmft_core.data.set_aside import set_aside
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_core.errors import DataError, SampleError
+from mmft_datasets.class_folder_dataset import class_folder_dataset, passed_over
+from mmft_datasets.class_folders import FileKind, NoFilesError, PassedOver, gather
+from mmft_datasets.labelled_files import LabelledFiles, pack
+from mmft_datasets.set_aside import set_aside
 from mmft_text.options import TextFolderOptions
 from mmft_text.text_files import SUFFIXES, read_text, what_failed
 

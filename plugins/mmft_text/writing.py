@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
+from mmft_core.config import Generation
 from mmft_core.contracts import Tensors
-from mmft_core.generation import Generation
 from mmft_text.backbone import TransformersText
 from mmft_transformers.choosing import seeds_of
 from mmft_transformers.generation import (

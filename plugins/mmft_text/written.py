@@ -11,6 +11,7 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from torch import Tensor
 
+from mmft_core.config import Generation
 from mmft_core.contracts import (
     PADDING,
     Batch,
@@ -22,7 +23,6 @@ from mmft_core.contracts import (
     Task,
     Tensors,
 )
-from mmft_core.generation import Generation
 from mmft_text.metrics import rouge_scorer
 
 

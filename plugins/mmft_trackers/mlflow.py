@@ -21,10 +21,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mmft_core.contracts.callbacks import Ending, Record, RunStart
+from mmft_core.contracts import Ending, Record, RunStart
 from mmft_core.errors import ConfigError, first_line
-from mmft_core.files import read_record, write_json
-from mmft_core.library_logging import quieted
+from mmft_core.utils import quieted, read_record, write_json
 from mmft_trackers.options import MlflowOptions
 from mmft_trackers.tracker import Tracker
 

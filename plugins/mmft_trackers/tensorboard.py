@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from mmft_core.contracts.callbacks import Ending, Record
+from mmft_core.contracts import Ending, Record
 from mmft_trackers.tracker import Tracker
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmft_core.contracts.callbacks import Callback, Ending, Record, RunStart, TrainStart
-from mmft_core.files import write_json
+from mmft_core.contracts import Callback, Ending, Record, RunStart, TrainStart
+from mmft_core.utils import write_json
 from mmft_trackers.identity import Identity
 
 _DOCUMENTS = ("report.html", "README.md", "results.json")

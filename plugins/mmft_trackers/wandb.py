@@ -10,7 +10,7 @@ from typing import Any
 
 import wandb
 
-from mmft_core.contracts.callbacks import Ending, Record, RunStart
+from mmft_core.contracts import Ending, Record, RunStart
 from mmft_core.errors import ConfigError
 from mmft_trackers.options import WandbOptions
 from mmft_trackers.tracker import Tracker, last_steps

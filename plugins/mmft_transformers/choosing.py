@@ -20,8 +20,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from mmft_core.config import Generation
 from mmft_core.contracts import Tensors
-from mmft_core.generation import Generation
 
 
 def processors(

@@ -10,7 +10,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from mmft_core.errors import WeightsError, first_line
-from mmft_core.reachable import ensure_reachable
+from mmft_core.weights import ensure_reachable
 from mmft_transformers.quiet import quietly
 
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")

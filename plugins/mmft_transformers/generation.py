@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from mmft_core.generation import Generation
+from mmft_core.config import Generation
 from mmft_transformers.choosing import processors
 
 

@@ -10,8 +10,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from mmft_core.contracts import AdapterBase, Backbone, Task
-from mmft_core.roles import find_roles
+from mmft_core.contracts import AdapterBase, Backbone, Task, find_roles
 from mmft_transformers.depth import depth_order
 from mmft_transformers.published_models import Described, TransformersModel, loading
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
-from mmft_core.data.table_files import SUFFIXES as TABLES
+from mmft_core.data import TABLE_SUFFIXES
 
 _TRANSFORMER = {"engine.lr": 1e-4}
 """Transformers diverge at the learning rates that suit convolutions."""
@@ -102,7 +102,7 @@ def register_dataset() -> list[DatasetSpec]:
             name="digits",
             summary="1,797 real handwritten digits of 8x8 pixels, part of scikit-learn",
             build="mmft_vision.digits:build",
-            options="mmft_core.data.split_options:SplitOptions",
+            options="mmft_datasets.split_options:SplitOptions",
             bundled=True,
             defaults={"backbone.image_size": 32, "backbone.flip": False, "engine.epochs": 20},
             **images,
@@ -120,7 +120,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A table (CSV, JSON, Parquet, Excel): paths of pictures, and labels",
             build="mmft_vision.image_table:build",
             options="mmft_vision.options:ImageTableOptions",
-            opens=TABLES,
+            opens=TABLE_SUFFIXES,
             describe="mmft_vision.image_table:describe",
             **(images | {"targets": ("class", "labels", "none")}),
         ),

@@ -17,8 +17,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from mmft_core.contracts import AdapterBase, BackboneContext, Features, Tensors
 from mmft_core.errors import ConfigError, WeightsError
-from mmft_core.reachable import ensure_reachable
-from mmft_core.weights import LoadedWeights, StateDict
+from mmft_core.weights import LoadedWeights, StateDict, ensure_reachable
 from mmft_vision.attention import WindowAttention, call_projections
 from mmft_vision.image_backbone import ImageBackbone
 from mmft_vision.options import ImageBackboneOptions

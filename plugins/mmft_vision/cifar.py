@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.unpacking import open_tar
+from mmft_datasets.unpacking import open_tar
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 

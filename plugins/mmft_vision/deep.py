@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 from torchvision.io import ImageReadMode, decode_image
 
-from mmft_core.data.remarks import warnings_as_remarks
+from mmft_core.data import warnings_as_remarks
 
 Values: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.set_aside import set_aside
-from mmft_core.data.split_options import SplitOptions
+from mmft_datasets.set_aside import set_aside
+from mmft_datasets.split_options import SplitOptions
 
 
 class Pictures(Split):

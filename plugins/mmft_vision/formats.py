@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from mmft_core.extras import unread_without
+from mmft_core.utils import unread_without
 from mmft_tables.row_files import File
 
 SUFFIXES = (

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmft_core.expansion import Unpacked, check_expansion
+from mmft_core.utils import Unpacked, check_expansion
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 _FILES = {"train": "train", "test": "t10k"}

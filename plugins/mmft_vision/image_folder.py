@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mmft_core.contracts import Dataset, DatasetContext
-from mmft_core.data.class_folder_dataset import class_folder_dataset
-from mmft_core.data.class_folders import FileKind
+from mmft_datasets.class_folder_dataset import class_folder_dataset
+from mmft_datasets.class_folders import FileKind
 from mmft_vision.formats import SUFFIXES, UNREAD
 from mmft_vision.images import ImageFiles, opens
 from mmft_vision.options import ImageFolderOptions

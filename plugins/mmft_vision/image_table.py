@@ -8,7 +8,7 @@ import numpy as np
 
 from mmft_classification.label_sets import labelled_table
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample
-from mmft_core.data.splits import Indices
+from mmft_core.data import Indices
 from mmft_tables.class_targets import LABEL_NAMES, Targets, class_targets
 from mmft_tables.divided_table import divided_table
 from mmft_tables.file_columns import find_files

@@ -11,11 +11,11 @@ from pathlib import Path
 from torchvision.datasets import imagenet
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.data.class_folder_dataset import make_split
-from mmft_core.data.class_folders import check_classes, scan
-from mmft_core.data.set_aside import set_aside
 from mmft_core.errors import DataError, MmftError
-from mmft_core.unpacking import need_room
+from mmft_datasets.class_folder_dataset import make_split
+from mmft_datasets.class_folders import check_classes, scan
+from mmft_datasets.set_aside import set_aside
+from mmft_datasets.unpacking import need_room
 from mmft_vision.image_folder import PICTURES
 from mmft_vision.images import ImageFiles
 from mmft_vision.options import PublishedOptions

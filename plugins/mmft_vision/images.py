@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from mmft_core.contracts import Sample
-from mmft_core.data.labelled_files import LabelledFiles
-from mmft_core.data.remarks import remark, warnings_as_remarks
+from mmft_core.data import remark, warnings_as_remarks
 from mmft_core.errors import SampleError
+from mmft_datasets.labelled_files import LabelledFiles
 from mmft_tables.row_files import File, missing
 from mmft_vision.formats import head_of, not_read, open_file, what_it_is
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mmft_classification.options import ClassWeights, LabelTableOptions
-from mmft_core.data.split_options import Share, SplitOptions
+from mmft_datasets.split_options import Share, SplitOptions
 
 # Networks halve pictures five times; on a CPU, torch 2.14 gives NaN for bf16 gradients of a
 # strided convolution that has a single pixel left.

@@ -21,7 +21,7 @@ from PIL import Image
 from mmft_core import cpus
 from mmft_core.contracts import BackboneContext, Split
 from mmft_core.errors import ConfigError, SampleError
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.loading import UNDECODABLE
 from mmft_vision.deep import Values, is_deep, is_no_data, values
 from mmft_vision.options import PixelOptions
 

@@ -18,9 +18,9 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as T  # noqa: N812
 
 from mmft_core.contracts import Extent, Preview, Processor, Tensors
-from mmft_core.data.remarks import warnings_as_remarks
-from mmft_core.files import stamp
-from mmft_core.loading.prepared import UNDECODABLE
+from mmft_core.data import warnings_as_remarks
+from mmft_core.loading import UNDECODABLE
+from mmft_core.utils import stamp
 from mmft_vision.deep import Values, decode, is_deep, is_no_data, values
 from mmft_vision.formats import SUFFIXES, is_image
 from mmft_vision.images import open_image

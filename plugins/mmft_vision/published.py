@@ -13,10 +13,10 @@ import torchvision.datasets as zoo
 from torchvision.datasets.utils import download_url
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
-from mmft_core.data.set_aside import set_aside
 from mmft_core.errors import DataError, MmftError, WeightsError
-from mmft_core.files import replacing
-from mmft_core.reachable import ensure_reachable
+from mmft_core.utils import replacing
+from mmft_core.weights import ensure_reachable
+from mmft_datasets.set_aside import set_aside
 from mmft_vision.cifar import read_cifar
 from mmft_vision.digits import Pictures
 from mmft_vision.idx import read_emnist, read_idx

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmft_core.expansion import check_expansion
+from mmft_core.utils import check_expansion
 from mmft_vision.read_arrays import AbsentError, Arrays, Part
 
 _BEGIN, _HEADER, _COMPRESSED = b"MATLAB 5.0 MAT-file", 128, 15

@@ -14,7 +14,7 @@ import pytest
 import mmft
 from mmft.display import NotebookDisplay, quiet_or_shown
 from mmft_core.cli import main
-from mmft_core.files import umask
+from mmft_core.utils.files import umask
 from tests.api.conftest import SMALL, Heard, pictures
 
 

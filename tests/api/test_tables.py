@@ -17,7 +17,7 @@ from mmft.tables import place_of
 from mmft_core.config.given import settings_of
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Dataset
-from mmft_core.parts import build_dataset
+from mmft_core.run.build import build_dataset
 
 TEXTS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 LABELS = ["odd", "even"] * 4

@@ -24,7 +24,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from mmft_core.generation import Generation
+from mmft_core.config.generation import Generation
 from tests.audio.networks import RATE, Recordings, collated, heard, make_backbone
 from tests.export.families import LAYERS, STABLE, WAVES
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_model, save_model
 
+from mmft_core.config.generation import Generation
 from mmft_core.contracts import PADDING
 from mmft_core.errors import WeightsError
-from mmft_core.generation import Generation
 from tests.audio.networks import Recordings, collated, heard, make_backbone
 
 WRITERS = [

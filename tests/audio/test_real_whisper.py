@@ -11,7 +11,7 @@ import torch
 from mmft_audio.espeak import Voice, synthesizer
 from mmft_audio.recordings import Recording
 from mmft_audio.whisper_text import languages
-from mmft_core.generation import Generation
+from mmft_core.config.generation import Generation
 from tests.audio.networks import Recordings, make_backbone, real_whisper
 
 TEXTS = (

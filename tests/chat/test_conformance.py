@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 SMALL = {
     "backbone.size": "tiny",

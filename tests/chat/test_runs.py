@@ -15,10 +15,11 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft_chat.backbone import CHATML
-from mmft_core import discover, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.run import runner
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
 from tests.engine.toy import Recorder

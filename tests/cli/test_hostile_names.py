@@ -17,7 +17,7 @@ from mmft_core import MmftError
 from mmft_core.cli.display import LineDisplay, LiveDisplay
 from mmft_core.cli.tables import console
 from mmft_core.contracts import Dataset, DatasetInfo
-from mmft_core.escaping import escape
+from mmft_core.utils.escaping import escape
 from tests.conftest import Finished, run_arguments
 
 Mmft = Callable[..., Finished]

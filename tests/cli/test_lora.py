@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mmft_core import artifacts, discover, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.run import artifacts, runner
 from tests.conftest import Finished, run_arguments
 from tests.engine.toy import Recorder
 

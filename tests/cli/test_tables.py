@@ -12,7 +12,7 @@ from rich.text import Text
 from mmft_core.cli.display import LiveDisplay
 from mmft_core.cli.tables import Column, Table, console, folded, share_out
 from mmft_core.contracts.callbacks import Evaluated, TrainStart
-from mmft_core.evaluation import Evaluation
+from mmft_core.engine.evaluation import Evaluation
 
 PATH = "/data/photographs/2026/日本語の写真/" + "very-long-folder-name/" * 3 + "IMG_0001.jpg"
 LABELS = ["[red]x[/red]", "[/b]", ":smile:", "🐈 chat noir", "=cmd()", "日本語のとても長い名前"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -61,3 +62,11 @@ def test_its_settings_repeat_the_run(earlier: Path, tmp_path: Path, mmft) -> Non
     then = json.loads((earlier / "run" / "results.json").read_text())
     assert json.loads((again / "results.json").read_text())["steps"] == then["steps"]
     assert "now called engine.gradient_accumulation_steps" in ended.err
+
+
+@pytest.mark.parametrize(
+    "name", ["mmft_core.testing:plugin_checks", "mmft_core.packaged:PackagedBackbone"]
+)
+def test_plugins_import_from_where_they_did(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    assert callable(getattr(importlib.import_module(module), attribute))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmft_core.errors import MmftError
-from mmft_core.testing import (
+from mmft_testing import (
     backbones,
     commands,
     common,

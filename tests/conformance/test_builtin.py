@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mmft_core import BackboneSpec, discover
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 LARGE = (
     "convnext-base",

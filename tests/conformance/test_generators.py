@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmft_core.errors import MmftError
-from mmft_core.testing import generators, plugin_checks
+from mmft_testing import generators, plugin_checks
 
 EXPECTED = {
     "no-generator": ("codec_ends_and_pads_texts", "declares generation and is no Generator"),

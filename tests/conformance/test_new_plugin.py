@@ -14,8 +14,8 @@ import pytest
 
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
-from mmft_core.testing import plugin_checks
 from mmft_scaffold.writing import write_plugin
+from mmft_testing import plugin_checks
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}

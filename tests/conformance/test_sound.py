@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmft_core.errors import PluginError
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 
 @pytest.mark.parametrize("check", plugin_checks("sound"))
@@ -46,5 +46,5 @@ def test_an_unknown_plugin() -> None:
 
 
 def test_importing_the_kit_imports_no_torch(tmp_path: Path) -> None:
-    program = "import mmft_core.testing, sys; assert 'torch' not in sys.modules"
+    program = "import mmft_testing, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, timeout=60)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core import discover, runner
+from mmft_core import discover
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Callback, Ending, Evaluated, FinishedRun, RunStart, TrainStep
 from mmft_core.errors import StopTrainingError
+from mmft_core.run import runner
 from tests.conftest import Finished, run_arguments
 from tests.core.conftest import Site
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from mmft_core import discover, opening
+from mmft_core import discover
 from mmft_core.contracts import DatasetContext
+from mmft_core.inference import opening
 from mmft_core.loading.loaders import batches, training_loader
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

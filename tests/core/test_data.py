@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.data.splits import Subset, together
 from mmft_core.errors import DataError, SampleError
+from mmft_core.loading.batch_sampler import CountedWindows, TrainingKeys
 from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader, training_loader
 from mmft_core.loading.prepared import Loaded, PreparedSplit, seed_everything
-from mmft_core.loading.windows import CountedWindows, TrainingKeys
 
 SIZES = {
     "size": st.integers(1, 200),

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmft_core.escaping import escape, escape_data, escape_message, shortened, spreadsheet_cell
+from mmft_core.utils.escaping import (
+    escape,
+    escape_data,
+    escape_message,
+    shortened,
+    spreadsheet_cell,
+)
 
 HARMLESS = ["plain", "[red]x[/red]", "[/b]", ":smile:", "日本語", "🐈", "café", "a\tb", "עברית", ""]
 

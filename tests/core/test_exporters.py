@@ -27,7 +27,7 @@ HOOK = """
 WORK = """
     import numpy as np
     import torch
-    from mmft_core import artifacts
+    from mmft_core.run import artifacts
     from mmft_export.formats import Exporter, Written
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.files import replacing_folder
+from mmft_core.utils.files import replacing_folder
 
 
 def test_a_folder_comes_with_those_above_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 from tests.conftest import Finished
 from tests.core.conftest import Site
 

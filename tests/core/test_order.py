@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.loading.order import BySize
-from mmft_core.loading.windows import CountedWindows
+from mmft_core.loading.batch_sampler import CountedWindows
+from mmft_core.loading.grouping import BySize
 
 SHAPES = {
     "sizes": st.lists(st.integers(0, 500), min_size=1, max_size=300),

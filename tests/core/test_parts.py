@@ -11,7 +11,7 @@ from mmft_core.config.resolving import resolve
 from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
-from mmft_core.parts import build_dataset, build_metrics, build_task
+from mmft_core.run.build import build_dataset, build_metrics, build_task
 
 SOURCE = """
     from dataclasses import dataclass

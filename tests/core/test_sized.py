@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.loading.sized import SizedWindows, check_sizes, pack
+from mmft_core.loading.token_batch_sampler import SizedWindows, check_sizes, pack
 
 SIZES = st.lists(st.floats(0.01, 100), min_size=1, max_size=200)
 

@@ -12,10 +12,10 @@ from PIL import Image
 from mmft_core import discover
 from mmft_core.cli import main
 from mmft_core.errors import MmftError
-from mmft_core.testing import plugin_checks
 from mmft_search import opening
 from mmft_search.items import Identity
 from mmft_search.opening import Wanted
+from mmft_testing import plugin_checks
 from tests.conftest import Finished, make_photo_folder
 from tests.core.conftest import Site
 

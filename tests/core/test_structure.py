@@ -20,7 +20,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
     if isinstance(tree, ast.Import):
         yield from (name.name for name in tree.names)
     if isinstance(tree, ast.ImportFrom) and tree.module:
-        # Of "from mmft_core import parts" the module is what is imported.
+        # Of "from mmft_core import errors" the module is what is imported.
         yield from (f"{tree.module}.{name.name}" for name in tree.names)
     for child in ast.iter_child_nodes(tree):
         yield from imported(child)

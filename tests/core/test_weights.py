@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmft_core.errors import WeightsError
-from mmft_core.reachable import ensure_reachable
 from mmft_core.weights import WeightsRequest, fill, read_weights
+from mmft_core.weights.http import ensure_reachable
 
 
 def net() -> nn.Sequential:

@@ -15,7 +15,7 @@ import pytest
 from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts.callbacks import Callback, TrainStep
-from mmft_core.runner import resume, train
+from mmft_core.run.runner import resume, train
 from tests.conftest import Finished
 from tests.detection.tools import write_coco
 

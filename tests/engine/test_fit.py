@@ -15,8 +15,8 @@ import torch
 
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.distributed.signals import STOP_SIGNALS
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
-from mmft_core.signals import STOP_SIGNALS
 from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)

@@ -15,11 +15,11 @@ from mmft_classification.task import Classification
 from mmft_core.config.engine_config import EngineConfig, LoraConfig
 from mmft_core.config.tuning_choice import Tunings
 from mmft_core.contracts import Backbone, Batch, Features, Tensors
+from mmft_core.contracts.lora_targets import find_roles
 from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.engine.checkpoint import load_latest
 from mmft_core.engine.tuning import apply, count_parameters, parameter_groups, prepare
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError
-from mmft_core.roles import find_roles
 from mmft_core.weights import LoadedWeights
 from tests.engine.test_fit import StopAt
 from tests.engine.toy import CLASSES, Layered, make_engine, same, weights

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmft_core.metrics_log import read_metrics
+from mmft_core.engine.metrics_log import read_metrics
 from tests.conftest import Finished, crops, run_arguments
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmft_core.callbacks import MetricsFile
 from mmft_core.contracts.callbacks import Evaluated, TrainStart
+from mmft_core.engine.evaluation import Evaluation
+from mmft_core.engine.metrics_log import read_metrics
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.evaluation import Evaluation
-from mmft_core.files import json_text, write_json
-from mmft_core.metrics_log import read_metrics
+from mmft_core.run.callbacks import MetricsFile
+from mmft_core.utils.files import json_text, write_json
 from mmft_suggest.probe import probe
 from mmft_sweep.trial import PruningCallback
 from mmft_trackers.tracker import scalars_of

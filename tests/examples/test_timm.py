@@ -24,8 +24,8 @@ from mmft_timm.options import TimmOptions  # noqa: E402
 
 from mmft_core.contracts import BackboneContext, DatasetInfo  # noqa: E402
 from mmft_core.errors import ConfigError, WeightsError  # noqa: E402
-from mmft_core.testing import plugin_checks  # noqa: E402
 from mmft_core.weights import StateDict, WeightsRequest  # noqa: E402
+from mmft_testing import plugin_checks  # noqa: E402
 from tests.faults.processes import Cli  # noqa: E402
 from tests.installed import python  # noqa: E402
 

@@ -33,7 +33,7 @@ from mmft_core.contracts import (
     Split,
 )
 from mmft_core.engine import adapter_files, kept_weights, lora
-from mmft_core.parts import rebuild
+from mmft_core.run.build import rebuild
 from mmft_core.weights import WeightsRequest
 from mmft_transformers.masked import cross_entropies
 from tests.audio.networks import Recordings

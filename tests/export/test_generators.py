@@ -11,9 +11,9 @@ import torch
 
 from mmft_audio.options import RecognitionOptions
 from mmft_audio.recognition import Recognition
+from mmft_core.config.generation import Generation
 from mmft_core.contracts import Batch, Runner, Tensors
 from mmft_core.errors import IncompatibleError
-from mmft_core.generation import Generation
 from mmft_fusion.captioning import Captioning
 from mmft_fusion.options import CaptioningOptions
 from tests.audio.networks import TEXTS as SPOKEN

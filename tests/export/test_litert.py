@@ -16,16 +16,17 @@ import pytest
 import torch
 from torch import nn
 
-from mmft_core import discover, opening
+from mmft_core import discover
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Graph, Tensors
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.errors import ExportError
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor
-from mmft_core.tracing import Traced, trace
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
 from mmft_export.litert_format import LiteRT
+from mmft_export.tracing import Traced, trace
 from mmft_export.wanted import Wanted
 from tests.conftest import Finished
 from tests.export.runs import RUNS

@@ -17,20 +17,21 @@ from typing import Any
 
 import pytest
 
-from mmft_core import TaskSpec, discover, opening
+from mmft_core import TaskSpec, discover
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Graph, Split
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.parts import build_dataset
-from mmft_core.run_directory import RunDirectory
-from mmft_core.tracing import Traced, trace
+from mmft_core.run.build import build_dataset
+from mmft_core.run.directory import RunDirectory
 from mmft_export import exporting
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
+from mmft_export.tracing import Traced, trace
 from mmft_export.wanted import Wanted
 from tests.export.runs import RUNS
 from tests.export.tools import same

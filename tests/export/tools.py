@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from mmft_core.contracts import Batch, Graph, Runner, Task
-from mmft_core.tracing import filled, trace
 from mmft_export.comparison import leaves
+from mmft_export.tracing import filled, trace
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ for module in (
     "mmft_core.cli.display",
     "mmft_core.cli.summary",
     "mmft_core.cli.predict",
-    "mmft_core.runner",
+    "mmft_core.run.runner",
     "mmft_report.callback",
     "sklearn.datasets",
     "torchmetrics",

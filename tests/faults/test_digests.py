@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmft_core import digests
 from mmft_core.contracts import Features
 from mmft_core.errors import RunDirectoryError
 from mmft_core.features import FeatureStore
+from mmft_core.utils import digests
 from mmft_search.items import Identity, Items
 from mmft_search.nearest import Nearest, refresh
 from mmft_search.vectors import VectorStore

@@ -18,10 +18,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmft_core import Registry, artifacts, discover
+from mmft_core import Registry, discover
 from mmft_core.contracts import Features
 from mmft_core.errors import MmftError, RunDirectoryError, first_line
 from mmft_core.features import FeatureStore
+from mmft_core.run import artifacts
 from mmft_core.weights import read_weights
 from mmft_search.items import Identity, Items
 from mmft_search.nearest import Nearest, refresh

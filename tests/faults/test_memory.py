@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mmft_core.memory_errors import out_of_memory
+from mmft_core.utils.memory_errors import out_of_memory
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.signals import STOP_SIGNALS, leave_stopping_to_parent
+from mmft_core.distributed.signals import STOP_SIGNALS, leave_stopping_to_parent
 from tests.faults.processes import Cli, new_run
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmft_core import DatasetSpec, discover
 from mmft_core.config.options import convert
 from mmft_core.contracts import DatasetContext
-from mmft_core.data.table_files import SUFFIXES
+from mmft_core.data.tables import TABLE_SUFFIXES
 from mmft_core.errors import MmftError, SampleError
 from mmft_tables.tables import Table
 
@@ -71,7 +71,7 @@ def test_jsonl(tmp_path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 @FUZZ
-@given(st.sampled_from(SUFFIXES), st.binary(max_size=80), st.booleans())
+@given(st.sampled_from(TABLE_SUFFIXES), st.binary(max_size=80), st.booleans())
 def test_bytes(tmp_path: Path, suffix: str, content: bytes, packed: bool) -> None:
     path = tmp_path / f"table{suffix}"
     path.write_bytes(gzip.compress(content) if packed else content)

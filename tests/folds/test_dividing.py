@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.config.fold_choice import Folds
 from mmft_core.config.trees import parse_set
 from mmft_core.contracts import Dataset, DatasetInfo, Sample, Split
+from mmft_core.data.fold_choice import Folds
 from mmft_core.data.folds import assign, in_folds
 from mmft_core.errors import ConfigError, DataError
 

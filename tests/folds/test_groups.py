@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmft_core import DatasetSpec, discover
-from mmft_core.config.fold_choice import Folds
 from mmft_core.config.options import convert
 from mmft_core.config.resolving import resolve
 from mmft_core.contracts import Dataset, DatasetContext
+from mmft_core.data.fold_choice import Folds
 from mmft_core.data.folds import in_folds
 from mmft_core.data.groups import fold_groups, whole_groups
 from mmft_core.errors import ConfigError, DataError

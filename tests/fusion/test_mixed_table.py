@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from mmft_core.contracts import DatasetContext
-from mmft_core.data.labelled_files import pack
 from mmft_core.data.remarks import collecting
 from mmft_core.data.splits import Joined
 from mmft_core.errors import DataError, SampleError
+from mmft_datasets.labelled_files import pack
 from mmft_fusion.mixed_rows import Pictures
 from mmft_tables.row_files import NamedFiles
 from mmft_vision.pixel_range import PixelRange, find

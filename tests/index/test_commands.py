@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mmft_core.cli import main
-from mmft_core.digests import write_digests
+from mmft_core.utils.digests import write_digests
 from mmft_search import updating
 from mmft_search.folder import locked
 from tests.conftest import make_photo_folder

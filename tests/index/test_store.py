@@ -15,7 +15,7 @@ import pytest
 from mmft_core import discover
 from mmft_core.contracts import Preview
 from mmft_core.errors import RunDirectoryError
-from mmft_core.files import sha256
+from mmft_core.utils.files import sha256
 from mmft_search import folder, measuring, opening
 from mmft_search.folder import Kept
 from mmft_search.items import Identity, Items, Vectors

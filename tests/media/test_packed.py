@@ -20,9 +20,9 @@ import pytest
 import torchvision.datasets as zoo
 
 from mmft_audio import published as sounds
-from mmft_core import unpacking
 from mmft_core.errors import DataError, StorageError
-from mmft_core.unpacking import unpacked
+from mmft_datasets import unpacking
+from mmft_datasets.unpacking import unpacked
 from tests.media.tools import build, recording
 from tests.vision.test_published import cifar_files, expect, idx_files, tar
 from tests.vision.tools import faults, sizes

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from mmft_core.data.tables import form_of, is_table_folder
 from mmft_core.errors import DataError
-from mmft_core.table_folders import form_of, is_table_folder
 from mmft_tables.tables import Table
 from tests.conftest import Finished
 from tests.media.tools import MEDIA, build, picture, write

@@ -13,10 +13,10 @@ import pyarrow.parquet
 import pytest
 
 from mmft_core import DatasetSpec, discover
-from mmft_core.config.fold_choice import Folds
 from mmft_core.config.options import convert
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data.fold_choice import Folds
 from mmft_core.data.folds import in_folds
 from mmft_core.errors import ConfigError, DataError
 from tests.vision.tools import faults

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmft_core.config.fold_choice import Folds
 from mmft_core.contracts import Dataset, DatasetInfo, Origin, Sample, Split
 from mmft_core.data.fingerprints import Fingerprints
+from mmft_core.data.fold_choice import Folds
 from mmft_core.data.folds import in_folds
 from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Grouped, Joined, Subset, Unlabelled, Whole, together
-from mmft_core.kept_samples import KeptSamples
+from mmft_core.run.kept_samples import KeptSamples
 
 
 @dataclass

@@ -14,11 +14,12 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmft_core import discover, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import parse_set
 from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.errors import StopTrainingError
+from mmft_core.run import runner
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
-from mmft_core.cli import cli, fail
-from mmft_core.distributed import processes
-from mmft_core.distributed.fate import one_fate
+from mmft_core.cli.command_line import cli, fail
+from mmft_core.distributed import comm
+from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.engine.state import TrainingState
 from mmft_core.errors import DataError, ElsewhereError, MmftError
 
@@ -50,7 +50,7 @@ def end_after(step: int, number: int, rank: int) -> None:
 
     def save_and_end(state: TrainingState, folder: Path) -> None:
         save(state, folder)
-        if state.progress.step == step and processes.rank() == rank:
+        if state.progress.step == step and comm.rank() == rank:
             TrainingState.save = save  # type: ignore[method-assign]
             if not number:
                 raise DataError(f"Process {rank} alone has failed.")
@@ -69,7 +69,7 @@ def do(call: Sequence[str], ending: Any) -> None:
     except MmftError as error:
         if ending != "refused":
             raise
-        if processes.is_main():
+        if comm.is_main():
             print(f"refused: {error.message}", flush=True)
 
 
@@ -79,7 +79,7 @@ def main(calls: Sequence[tuple[Sequence[str], Any]]) -> None:
         with one_fate():
             for call, ending in calls:
                 do(call, ending)
-        processes.leave()
+        comm.leave()
     except ElsewhereError:
         sys.exit(2)
     except MmftError as error:

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmft_core.contracts import Dataset, DatasetInfo, FinishedRun, Preview, Sample, Split
+from mmft_core.engine.evaluation import Evaluation, Example
 from mmft_core.errors import SampleError
-from mmft_core.evaluation import Evaluation, Example
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.directory import RunDirectory
 from mmft_report.callback import Report
 from mmft_report.collect import collect_content
 from tests.report.content import CONFIG, results

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmft_core.contracts import Dataset, DatasetInfo, Preview, Related
-from mmft_core.evaluation import Evaluation, Example
+from mmft_core.engine.evaluation import Evaluation, Example
 from mmft_report.collect import collect_content
 from mmft_report.content import ReportContent, ReportExample, ReportRelated
 from mmft_report.gallery import gallery

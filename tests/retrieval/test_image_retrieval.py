@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.contracts import Batch, DatasetInfo, MetricContext, TaskContext
-from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.loading.loaders import evaluation_loader
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmft_core.loading.order import InGroups
-from mmft_core.loading.windows import CountedWindows
+from mmft_core.loading.batch_sampler import CountedWindows
+from mmft_core.loading.grouping import InGroups
 
 SHAPES = {
     "labels": st.lists(st.integers(0, 12), min_size=1, max_size=300),

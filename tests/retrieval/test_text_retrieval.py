@@ -17,7 +17,7 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.data.soundness import inspect
-from mmft_core.evaluation import Evaluation, evaluate
+from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.loading.loaders import evaluation_loader
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference

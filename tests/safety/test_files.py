@@ -25,11 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmft_core import discover, expansion, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.data import parquet_size
+from mmft_core.run import runner
+from mmft_core.utils import expansion
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
 from tests.faults.garbage import bombs
@@ -396,7 +398,7 @@ def tar(path: Path, kind: str, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
 @pytest.mark.parametrize("what", ["one file", "many files", "a long name"])
 def test_archives_do_not_fill_the_disk(tmp_path: Path, kind: str, what: str) -> None:
     from mmft_core.errors import DataError
-    from mmft_core.unpacking import unpacked
+    from mmft_datasets.unpacking import unpacked
 
     files: list[tuple[tarfile.TarInfo, bytes]] = {
         "one file": [(tarfile.TarInfo("x"), b"\0" * 8 * SMALL)],

@@ -274,7 +274,8 @@ def test_adapters_as_they_are_written_are_read(
 
 def folder_of_transformers(run: Path, folder: Path) -> Path:
     """The network of a run as transformers saves it."""
-    from mmft_core import artifacts, discover
+    from mmft_core import discover
+    from mmft_core.run import artifacts
 
     shutil.copytree(run / ASSETS, folder)
     backbone: Any = artifacts.load(run, discover()).task.backbone("text")
@@ -357,11 +358,11 @@ def test_child_processes_import_nothing_from_the_current_folder(
     tmp_path: Path, mark: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """multiprocessing starts its helpers by `python -c`, sweeps their workers by `python -m`."""
-    from mmft_core import cli
+    from mmft_core.cli import command_line
 
     write_canary(tmp_path / "here", mark, "multiprocessing", "mmft_core")
     monkeypatch.chdir(tmp_path / "here")
-    command = replace(cli.CORE["plugins"], build="tests.safety.children:children")
-    monkeypatch.setitem(cli.CORE, "plugins", command)
+    command = replace(command_line.CORE["plugins"], build="tests.safety.children:children")
+    monkeypatch.setitem(command_line.CORE, "plugins", command)
     assert mmft("plugins").code == 0
     assert not mark.exists()

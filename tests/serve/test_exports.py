@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmft_core.files import sha256
+from mmft_core.utils.files import sha256
 from tests.conftest import Finished
 from tests.serve.test_command import started
 from tests.serve.tools import digit, lines, serving, train, write_rows

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from mmft_core import discover, opening
+from mmft_core import discover
 from mmft_core.config.engine_config import EngineConfig
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor
 from mmft_serve.app import create_app
 from mmft_serve.server import Server, listen

@@ -19,10 +19,11 @@ import soundfile
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mmft_core import discover, opening
+from mmft_core import discover
 from mmft_core.cli import main
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch
+from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor
 from mmft_serve.app import create_app
 from mmft_serve.command import open_index

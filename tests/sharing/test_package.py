@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmft_core import artifacts, discover
+from mmft_core import discover
+from mmft_core.run import artifacts
 from tests.conftest import Finished
 from tests.sharing.conftest import TEXTS, train, write_table
 

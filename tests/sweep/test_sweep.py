@@ -20,8 +20,8 @@ import pytest
 
 from mmft_core.contracts import MetricValue
 from mmft_core.contracts.callbacks import Evaluated, TrainStart
+from mmft_core.engine.evaluation import Evaluation
 from mmft_core.errors import RunDirectoryError, TrainingError
-from mmft_core.evaluation import Evaluation
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.jobs import Jobs
 from mmft_sweep.trial import PruningCallback, TrialPrunedError, TrialRunner

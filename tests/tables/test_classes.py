@@ -19,8 +19,8 @@ from mmft_core import DatasetSpec, discover
 from mmft_core.cli import main
 from mmft_core.config.options import convert
 from mmft_core.contracts import DatasetContext
-from mmft_core.data.names import Lookup, identity, is_list
 from mmft_core.errors import DataError
+from mmft_datasets.names import Lookup, identity, is_list
 from tests.conftest import Finished
 from tests.tables.tools import build, contents, inputs, readers, write
 from tests.vision.tools import open_dataset

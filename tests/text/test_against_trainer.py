@@ -20,7 +20,7 @@ from mmft_core.engine.device import make_accelerator
 from mmft_core.engine.loop import Engine
 from mmft_core.engine.monitor import choose_monitor
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.parts import build_dataset, build_task
+from mmft_core.run.build import build_dataset, build_task
 from tests.engine.toy import Recorder
 
 STEPS = 50

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_model, save_model
 
+from mmft_core.config.generation import Generation
 from mmft_core.contracts import PADDING, Generator
 from mmft_core.errors import ConfigError, WeightsError
-from mmft_core.generation import Generation
 from mmft_text.causal import CausalBackbone
 from tests.text.tools import TEXTS, collated, make_backbone, minilm_folder
 

@@ -15,9 +15,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.utils import logging as transformers_logging
 
+from mmft_core.config.generation import Generation
 from mmft_core.contracts import PADDING, Generator
 from mmft_core.errors import ConfigError, IncompatibleError
-from mmft_core.generation import Generation
 from mmft_text.tokenizers import train_tokenizer
 from mmft_transformers.depth import depth_order
 from tests.text.tools import TEXTS, Texts, collated, make_backbone

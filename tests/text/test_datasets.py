@@ -305,7 +305,9 @@ class TestHub:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-        with pytest.raises(DataError, match="'nobody/nothing' cannot be loaded: .*cannot be reached"):
+        with pytest.raises(
+            DataError, match="'nobody/nothing' cannot be loaded: .*cannot be reached"
+        ):
             build("hub-text", id="nobody/nothing")
         with pytest.raises(DataError, match="needs an id"):
             build("hub-text")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mmft_core.callbacks import MetricsFile
 from mmft_core.contracts.callbacks import TrainStart, TrainStep
-from mmft_core.metrics_log import read_metrics
+from mmft_core.engine.metrics_log import read_metrics
+from mmft_core.run.callbacks import MetricsFile
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from mmft_core.config.trees import dump_toml
 from mmft_core.errors import RunDirectoryError, StopTrainingError
-from mmft_core.run_directory import RunDirectory
+from mmft_core.run.directory import RunDirectory
 from tests.conftest import Finished
 
 Mmft = Callable[..., Finished]

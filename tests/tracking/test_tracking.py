@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from mmft_core import discover
-from mmft_core.callbacks import Callbacks
 from mmft_core.config.given import resumed_settings
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import dump_toml, read_toml
 from mmft_core.contracts.callbacks import Callback, Record, RunStart, TrainStart
+from mmft_core.engine.metrics_log import read_metrics
 from mmft_core.errors import MmftError, StopTrainingError
-from mmft_core.metrics_log import read_metrics
+from mmft_core.run.callbacks import Callbacks
 from mmft_trackers.identity import Identity
 from tests.conftest import Finished, run_arguments
 from tests.faults.operations import die_after

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmft_core import artifacts, discover
+from mmft_core import discover
 from mmft_core.contracts import Split
+from mmft_core.run import artifacts
 from mmft_data_check.checking import check
 from mmft_vision.images import open_image
 from mmft_vision.options import AugmentationOptions

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import timm
 import torch
-from mmft_core.contracts import BackboneContext, Features, Tensors
+from mmft_core.contracts import BackboneContext, Features, Tensors, called, find_roles
 from mmft_core.errors import ConfigError, did_you_mean, first_line
-from mmft_core.roles import called, find_roles
 from mmft_core.weights import LoadedWeights
 from mmft_vision.parts import ImageBackbone, count_once
 from timm.data import resolve_model_data_config

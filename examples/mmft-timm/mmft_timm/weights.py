@@ -11,8 +11,14 @@ import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 from mmft_core.errors import WeightsError, first_line
-from mmft_core.reachable import ensure_reachable
-from mmft_core.weights import LoadedWeights, StateDict, WeightsRequest, fill, read_weights
+from mmft_core.weights import (
+    LoadedWeights,
+    StateDict,
+    WeightsRequest,
+    ensure_reachable,
+    fill,
+    read_weights,
+)
 from torch import nn
 
 _FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin")

@@ -1,7 +1,7 @@
 """Whether the plugin's components keep mmft's contract."""
 
 import pytest
-from mmft_core.testing import plugin_checks
+from mmft_testing import plugin_checks
 
 CHECKS = plugin_checks(
     "mmft_timm",

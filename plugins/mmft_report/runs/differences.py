@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmft_core import numbers
-from mmft_core.config.trees import flatten
+from mmft_core.config import flatten
+from mmft_core.utils import numbers
 from mmft_report.runs.finding import Run
 
 _PASSED_OVER = ("callbacks", "callback.", "tracking.")

@@ -11,13 +11,11 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from mmft_core.config.places import read_places
-from mmft_core.config.trees import Tree
+from mmft_core.config import Tree, read_places
+from mmft_core.engine import read_metrics
 from mmft_core.errors import ConfigError, RunDirectoryError
-from mmft_core.metrics_log import read_metrics
-from mmft_core.numbers import is_finite
-from mmft_core.run_directory import RunDirectory
-from mmft_core.run_validation import is_model
+from mmft_core.run import RunDirectory, is_model
+from mmft_core.utils import is_finite
 
 State = Literal["finished", "running", "interrupted", "stopped", "failed", "damaged"]
 Kind = Literal["run", "folds"]

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmft_core import numbers
-from mmft_core.files import write_text
-from mmft_core.metrics_log import read_metrics
-from mmft_core.run_directory import RunDirectory
+from mmft_core.engine import read_metrics
+from mmft_core.run import RunDirectory
+from mmft_core.utils import numbers, write_text
 from mmft_report import svg, wording
 from mmft_report.curves import OTHERS, points, smoothed
 from mmft_report.page import policy

@@ -1,0 +1,172 @@
+"""Several processes that train together: the only place that speaks of ranks.
+
+`torchrun`, `accelerate launch` and `mmft launch` start one command several times. Accelerate brings
+devices and gradients together; here is what else they have to agree on. What is told goes from CPU
+to CPU, so that no GPU waits for it. Of one process alone, every function is its plain counterpart.
+
+One process is the main one: it alone writes files and speaks to the user. How they end together is
+in `mmft_core.distributed.failure_propagation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from mmft_core.errors import ProcessError, first_line
+
+T = TypeVar("T")
+Sliceable = TypeVar("Sliceable", bound=Any)
+
+PATIENCE = timedelta(hours=2)
+"""So long processes wait for each other, such as for one that checks its share of the data."""
+
+
+def count() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return int(os.environ.get("RANK", "0")) if count() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this is the one that writes and speaks."""
+    return rank() == 0
+
+
+def several() -> bool:
+    """Whether there are others, which this one has joined."""
+    if count() == 1:
+        return False
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized()
+
+
+def join() -> None:
+    """Meet the others, if there are any; before anything else that any of them may fail at.
+
+    Raises:
+        ProcessError: they cannot be met.
+    """
+    if count() == 1 or several():
+        return
+    import torch.distributed as dist
+
+    try:
+        # Of no backend in particular: gloo between CPUs, and NCCL between GPUs.
+        dist.init_process_group(timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise ProcessError(
+            f"Process {rank()} of {count()} cannot meet the others: {first_line(error)}.",
+            hint="Start them with `mmft launch`, torchrun or accelerate launch, and see that "
+            "MASTER_ADDR and MASTER_PORT can be reached.",
+        ) from None
+
+
+def leave() -> None:
+    """Part from the others in order, at the end."""
+    if several():
+        import torch.distributed as dist
+
+        dist.destroy_process_group()
+
+
+def share(things: Sliceable) -> Sliceable:
+    """This process's part of what all are to do: of a list, a range, an array."""
+    part: Sliceable = things[rank() :: count()]
+    return part
+
+
+def totals(*numbers: int) -> list[int]:
+    """The sum of each over all processes."""
+    if not several():
+        return list(numbers)
+    import torch
+    import torch.distributed as dist
+
+    here = torch.tensor(numbers, dtype=torch.int64)
+    dist.all_reduce(here)
+    return here.tolist()
+
+
+def total(number: int) -> int:
+    """The sum of what every process has."""
+    return totals(number)[0]
+
+
+def shares_of_means(counts: Sequence[int], weight: int) -> list[float]:
+    """Factors for means over other things than the loss of a task is the mean of (`Task.weight`).
+
+    With them, terms of a loss that are means over some of the samples become means over these
+    samples on all processes, once the processes' losses are weighed and summed up.
+
+    Args:
+        counts: of each term, what it is the mean of on this process.
+        weight: of this process's batch.
+    """
+    if not several():
+        return [1.0] * len(counts)
+    *wholes, all_weight = totals(*counts, weight)
+    scale = all_weight / max(1, weight)
+    return [scale * count / max(1, whole) for count, whole in zip(counts, wholes, strict=True)]
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it holds of any process; each waits for all."""
+    return total(int(flag)) > 0
+
+
+def wait() -> None:
+    """Wait until all are here."""
+    total(0)
+
+
+def gather(thing: T) -> list[T]:
+    """What every process has, for all of them."""
+    if not several():
+        return [thing]
+    import torch.distributed as dist
+
+    everyone: list[Any] = [None] * count()
+    dist.all_gather_object(everyone, thing)
+    return everyone
+
+
+def gather_to_main(thing: T) -> list[T]:
+    """What every process has, for the main one; nothing for others."""
+    if not several():
+        return [thing]
+    import torch.distributed as dist
+
+    everyone: list[Any] | None = [None] * count() if is_main() else None
+    dist.gather_object(thing, everyone)
+    return everyone or []
+
+
+def from_main(make: Callable[[], T]) -> T:
+    """What the main process makes, for all of them."""
+    if not several():
+        return make()
+    import torch.distributed as dist
+
+    box: list[Any] = [make() if is_main() else None]
+    dist.broadcast_object_list(box)
+    made: T = box[0]
+    return made
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Let the main process do something before the others, such as fill a cache for them."""
+    if not is_main():
+        wait()
+    yield
+    if is_main():
+        wait()

@@ -1,0 +1,11 @@
+from . import checkpoint as checkpoint
+from . import kept_weights as kept_weights
+from . import lora as lora
+from .device import make_accelerator as make_accelerator
+from .evaluation import Evaluation as Evaluation
+from .loop import Engine as Engine
+from .memory import tune_allocator as tune_allocator
+from .metrics_log import read_metrics as read_metrics
+from .monitor import Monitor as Monitor
+from .monitor import choose_monitor as choose_monitor
+from .top_examples import Highest as Highest

@@ -1,0 +1,286 @@
+"""Evaluation: one streaming pass that feeds the loss, the metrics and the report's examples."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mmft_core.contracts import (
+    Batch,
+    Example,
+    Gallery,
+    Metric,
+    MetricValue,
+    Outputs,
+    Task,
+    map_tensors,
+)
+from mmft_core.contracts.returned import computed, outputs_of
+from mmft_core.distributed import comm
+from mmft_core.engine.top_examples import RankedGallery
+from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.loading.loaders import Loader, batches
+from mmft_core.precision import Inference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The outcome of an evaluation.
+
+    Attributes:
+        loss: mean over all samples; None where there is none, as without targets.
+        values: by "metric" or "metric/part"; None for what is undefined on these samples.
+        remarks: which of them are undefined, and why.
+        examples: by heading, the samples that the report shows.
+        samples: how many were judged.
+        seconds: wall-clock time.
+    """
+
+    loss: float | None
+    values: Mapping[str, MetricValue]
+    remarks: tuple[str, ...] = ()
+    examples: Mapping[str, list[Example]] = field(default_factory=dict)
+    samples: int = 0
+    seconds: float = 0.0
+
+    @property
+    def record(self) -> dict[str, MetricValue]:
+        """The loss, where there is one, and all values, as JSON can hold them."""
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return {name: _defined(value) for name, value in {**loss, **self.values}.items()}
+
+    @property
+    def single(self) -> dict[str, float | None]:
+        """The single figures, the loss among them; None for those that are undefined."""
+        return {k: v for k, v in self.record.items() if not isinstance(v, list)}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The single figures that are defined."""
+        return {k: v for k, v in self.single.items() if v is not None}
+
+    def figure(self, name: str) -> float | None:
+        """The figure of that name; None if it is undefined.
+
+        Raises:
+            ConfigError: there is none; names the nearest.
+        """
+        if name not in self.single:
+            raise ConfigError(
+                f"engine.monitor = '{name}' is not among the metrics of this run."
+                f"{did_you_mean(name, self.single)}",
+                hint=f"There are: {', '.join(sorted(self.single))}.",
+            )
+        return self.single[name]
+
+    def why_undefined(self, name: str) -> str:
+        """The remark on an undefined figure."""
+        own = f"{name.partition('/')[0]}: "
+        return next((remark for remark in self.remarks if remark.startswith(own)), "undefined")
+
+
+class InterruptedEvaluationError(Exception):
+    """The evaluation was asked to stop before its end."""
+
+
+@torch.no_grad()
+def evaluate(
+    task: Task,
+    loader: Loader,
+    metrics: Mapping[str, Metric],
+    inference: Inference,
+    *,
+    examples: int = 0,
+    on_batch: Callable[[int], None] = lambda samples: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Judge a task on the samples of a loader.
+
+    Args:
+        task: not wrapped for training on several processes.
+        metrics: by name; they are reset first.
+        inference: on which device the task is, and in which precision it is judged.
+        examples: how many samples to keep for each heading of the report.
+        on_batch: told the number of samples of each batch.
+        stop: asked after each batch.
+
+    Raises:
+        InterruptedEvaluationError: `stop` said so.
+        SampleError: a sample cannot be read.
+    """
+    started = time.perf_counter()
+    was_training = task.training
+    task.eval()
+    gallery = (task.gallery(examples) or RankedGallery(task, examples)) if examples else None
+    judged = _Judged(metrics, gallery)
+    try:
+        for batch in batches(loader):
+            batch = batch.to(inference.device)
+            with inference.autocast():
+                outputs = outputs_of(task, batch)
+            targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
+            judged.add(batch, outputs, targets, task.weight(batch))
+            on_batch(len(batch))
+            if stop():
+                break
+    finally:
+        task.train(was_training)
+    if comm.any_of(stop()):
+        raise InterruptedEvaluationError
+    judged.merge()
+    return comm.from_main(lambda: judged.evaluation(started))
+
+
+class _Judged:
+    """What is known of the samples that this process has seen."""
+
+    def __init__(self, metrics: Mapping[str, Metric], gallery: Gallery | None) -> None:
+        self.metrics, self.gallery, self.sums = metrics, gallery, _Sums()
+        for metric in metrics.values():
+            metric.reset()
+
+    def add(self, batch: Batch, outputs: Outputs, targets: Any, weight: int) -> None:
+        self.sums.add(batch, outputs, weight)
+        predictions = map_tensors(outputs.predictions, _to_float)
+        if targets is None:
+            return
+        for metric in self.metrics.values():
+            metric.update(predictions, targets)
+        if self.gallery is not None:
+            self.gallery.update(batch, predictions, targets)
+
+    def merge(self) -> None:
+        """Merge what every process saw into what the main one did; each sample was seen by one."""
+        if not comm.several():
+            return
+        gallery, seen = self.gallery, self.sums.samples
+        states = {name: metric.state() for name, metric in self.metrics.items()} if seen else {}
+        shown = gallery.state() if gallery is not None and seen else None
+        everyone = comm.gather_to_main((self.sums, states, shown))
+        for other, theirs, more in everyone[1:]:
+            self.sums.merge(other)
+            for name, state in theirs.items():
+                self.metrics[name].merge(state)
+            if gallery is not None and more is not None:
+                gallery.merge(more)
+
+    def evaluation(self, started: float) -> Evaluation:
+        sums = self.sums
+        values: dict[str, MetricValue] = {}
+        remarks: list[str] = []
+        for name, metric in self.metrics.items():
+            found = computed(name, metric)
+            own = {f"{name}/{k}" if k else name: _defined(v) for k, v in found.items()}
+            values |= own
+            remarks += _remarks(name, metric, own)
+        loss = sums.loss / sums.weight if sums.has_loss and sums.weight else None
+        if loss is not None and not math.isfinite(loss):
+            remarks.append(f"loss: undefined, because it is {loss}")
+        return Evaluation(
+            loss=loss,
+            values=values | {name: _defined(mean) for name, mean in sums.means().items()},
+            remarks=tuple(remarks),
+            examples=self.gallery.examples() if self.gallery is not None else {},
+            samples=sums.samples,
+            seconds=time.perf_counter() - started,
+        )
+
+
+class Predicted(Metric):
+    """No figure: all that metrics are given, kept on the CPU."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, Any]] = []
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        self.batches.append(map_tensors((predictions, targets), torch.Tensor.cpu))
+
+    def compute(self) -> dict[str, MetricValue]:
+        return {}
+
+    def state(self) -> list[tuple[Any, Any]]:
+        return self.batches
+
+    def merge(self, state: list[tuple[Any, Any]]) -> None:
+        self.batches += state
+
+    def reset(self) -> None:
+        self.batches = []
+
+    def joined(self) -> tuple[Any, Any]:
+        """Predictions and targets of all batches, joined along their first dimension."""
+        predictions, targets = _joined(self.batches)
+        return predictions, targets
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Trees of one shape as one tree: tensors and lists joined."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(_joined(column) for column in zip(*parts, strict=True))
+    if isinstance(first, list):
+        return [item for part in parts for item in part]
+    return torch.cat(list(parts))
+
+
+def _defined(value: Any) -> Any:
+    """A figure, a list or a matrix with None for what is no finite number."""
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> Iterator[str]:
+    """What the metric says of its figures; something, if any of them is undefined."""
+    told = metric.remarks()
+    yield from (f"{name}: {text}" for text in told)
+    lacking = [key for key, value in values.items() if _has_gaps(value)]
+    if lacking and not told:
+        yield f"{name}: undefined on these samples: {', '.join(lacking)}"
+
+
+def _has_gaps(value: MetricValue) -> bool:
+    return any(map(_has_gaps, value)) if isinstance(value, list) else value is None
+
+
+@dataclass
+class _Sums:
+    """The loss so far, weighted by what each batch's is the mean of."""
+
+    loss: float = 0.0
+    weight: int = 0
+    samples: int = 0
+    has_loss: bool = True
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
+        self.samples += len(batch)
+        for name, values in outputs.figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + float(values.double().sum())
+        if outputs.loss is None:
+            self.has_loss = False
+        else:
+            self.loss += float(outputs.loss.double()) * weight
+            self.weight += weight
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.samples for name, total in self.figures.items()}
+
+    def merge(self, other: _Sums) -> None:
+        self.loss += other.loss
+        self.weight += other.weight
+        self.samples += other.samples
+        self.has_loss = self.has_loss and other.has_loss
+        for name, total in other.figures.items():
+            self.figures[name] = self.figures.get(name, 0.0) + total
+
+
+def _to_float(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor

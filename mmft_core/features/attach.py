@@ -1,0 +1,193 @@
+"""Which backbones of a run have their features kept; attaching these in place of the inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mmft_core.config.engine_config import EngineConfig
+from mmft_core.config.plan import Plan
+from mmft_core.contracts import Dataset, JointPreparation, Processor, Split, Task
+from mmft_core.contracts.callbacks import Callback
+from mmft_core.data.splits import Indices, Joined
+from mmft_core.distributed import comm
+from mmft_core.errors import IncompatibleError
+from mmft_core.features.computing import Encoder, check_plain, complete, keys_of, still_agree
+from mmft_core.features.identity import identify
+from mmft_core.features.reading import StoredFeatures, StoredSplit
+from mmft_core.features.store import MISSING, FeatureStore
+from mmft_core.precision import Inference
+from mmft_core.utils.cache import cache_root
+from mmft_core.utils.numbers import counted
+
+KEPT = ("pooled", "sequence")
+"""What of a backbone's features can be kept; a task that needs more computes them itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a task is trained and judged on.
+
+    Attributes:
+        splits: with stored features in place of the inputs of frozen backbones.
+        processors: by modality.
+        config: of the engine; without worker processes where nothing is left for them to do.
+    """
+
+    splits: Mapping[str, Split]
+    processors: Mapping[str, Processor]
+    config: EngineConfig
+
+
+def attach_features(
+    task: Task, dataset: Dataset, plan: Plan, inference: Inference, callback: Callback
+) -> TrainingData:
+    """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
+
+    Raises:
+        IncompatibleError: it is "always", and some features differ each time.
+        PluginError: a backbone's processor augments, and does not say so.
+        SampleError: a sample cannot be read any more.
+        StorageError: features cannot be written.
+    """
+    processors = dict(task.processors)
+    stored: dict[str, tuple[FeatureStore, Indices]] = {}
+    whole = Joined(dataset.splits.values())
+    for modality in _chosen(task, plan, len(dataset.splits["train"]), callback):
+        encoder, store = encoder_and_store(task, plan, modality, inference)
+        stored[modality] = store, _kept(encoder, store, whole, callback)
+        processors[modality] = StoredFeatures()
+    if not stored:
+        return TrainingData(splits=dataset.splits, processors=processors, config=plan.engine)
+    idle = stored.keys() == processors.keys() and plan.engine.workers is None
+    return TrainingData(
+        splits=_divided(dataset, processors, stored),
+        processors=processors,
+        config=replace(plan.engine, workers=0) if idle else plan.engine,
+    )
+
+
+def features_root() -> Path:
+    """The folder of the user's cache that holds a folder of features for each backbone."""
+    return cache_root() / "features"
+
+
+def encoder_and_store(
+    task: Task, plan: Plan, modality: str, inference: Inference
+) -> tuple[Encoder, FeatureStore]:
+    """What computes the features of a backbone as it is now, and where they are kept.
+
+    Args:
+        inference: a backbone that is not trained computes as it will when the model is used.
+    """
+    encoder = Encoder(
+        modality=modality,
+        backbone=task.backbone(modality),
+        keeps_sequence="sequence" in task.reads,
+        inference=inference,
+        config=plan.engine,
+    )
+    identity = identify(plan.backbones[modality], encoder.backbone, task.reads, inference)
+    return encoder, FeatureStore.open(features_root(), identity)
+
+
+def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[str]:
+    """The modalities whose features are to be kept."""
+    config = plan.engine
+    if config.cache_features == "never":
+        return []
+    single = [m for m in task.processors if m in task.backbones]
+    frozen = [m for m in single if config.tuning[m].mode == "head"]
+    obstacles = {m: _obstacle(task, plan, m) for m in frozen}
+    if config.cache_features == "always":
+        if not frozen:
+            raise IncompatibleError(
+                f"engine.cache_features = 'always', but engine.tune = '{config.tune}' freezes no "
+                "backbone whose features could be kept.",
+                hint="Give --tune head, or leave the setting out.",
+            )
+        for modality, obstacle in obstacles.items():
+            if obstacle:
+                raise IncompatibleError(
+                    f"engine.cache_features = 'always', but the {modality} features of a sample "
+                    f"are not the same each time: {obstacle}.",
+                    hint="Turn that off, or leave the setting out.",
+                )
+        return frozen
+    seen = config.steps and config.steps * config.batch_size * config.gradient_accumulation_steps
+    if seen and seen < samples:  # Most samples would be encoded for nothing.
+        return []
+    for modality, obstacle in obstacles.items():
+        if obstacle:
+            callback.on_message(
+                f"The frozen {modality} backbone computes its features anew each epoch, for "
+                f"{obstacle}. Without that they would be computed once, and epochs be much faster."
+            )
+    return [m for m in frozen if not obstacles[m]]
+
+
+def _obstacle(task: Task, plan: Plan, modality: str) -> str:
+    """Why the features of a sample are not the same each time, or cannot be kept; else ""."""
+    backbone = task.backbone(modality)
+    if not set(plan.task.spec.needs_of(modality)) <= set(KEPT):
+        return f"task '{plan.task.spec.name}' needs more of it than features"
+    own = task.processors[modality] is not backbone.processor
+    if own or isinstance(task.codec, JointPreparation):
+        return f"task '{plan.task.spec.name}' prepares its inputs in a way of its own"
+    return backbone.augments or task.augments
+
+
+def features_of(
+    encoder: Encoder, store: FeatureStore, split: Split, on_progress: Callable[[int, int], None]
+) -> Indices:
+    """See to it that a store has the features of a split's samples; give where they are (n,).
+
+    Raises:
+        SampleError, StorageError: see `attach_features`.
+    """
+    keys = keys_of(encoder, split)
+    if comm.is_main() and not still_agree(store, encoder, split, store.find(keys)):
+        store.clear()
+    complete(store, encoder, split, keys, on_progress)
+    return store.find(keys)
+
+
+def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callback) -> Indices:
+    """Do this for all samples of a run, and tell of it."""
+    started, modality, new = time.perf_counter(), encoder.modality, 0
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal new
+        new = total
+        callback.on_evaluation_progress(f"{modality} features", done, total)
+
+    check_plain(encoder, whole)
+    places = features_of(encoder, store, whole, on_progress)
+    how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
+    samples = counted(int((places != MISSING).sum()), "sample")
+    callback.on_message(
+        f"Features of the frozen {modality} backbone: {samples}, "
+        f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
+    )
+    return places
+
+
+def _divided(
+    dataset: Dataset,
+    processors: Mapping[str, Processor],
+    stored: Mapping[str, tuple[FeatureStore, Indices]],
+) -> dict[str, Split]:
+    """The splits again, each with its own part of what is stored."""
+    ends = np.cumsum([len(split) for split in dataset.splits.values()])
+    return {
+        name: StoredSplit(
+            split,
+            tuple(processors),
+            {m: (store, places[end - len(split) : end]) for m, (store, places) in stored.items()},
+        )
+        for (name, split), end in zip(dataset.splits.items(), ends, strict=True)
+    }

@@ -1,0 +1,147 @@
+"""Which samples are read when: each optimizer step's, and an evaluation's.
+
+The order is a function of the seed and the step, so that a resumed training starts at any step
+without replaying data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from mmft_core.data.splits import Indices
+from mmft_core.errors import DataError
+from mmft_core.loading.grouping import Arrangement, epoch_order
+
+Key: TypeAlias = tuple[int, int]
+"""(epoch, index): says which sample, and which augmentation of it."""
+
+EVALUATION = 0  # the epoch of keys that are not for training
+
+
+class Windows(ABC):
+    """Which samples each optimizer step sees: one forward pass or several of them.
+
+    Each epoch sees every sample once, in as many steps as any other. Of each forward pass, process
+    `rank` of `world` takes every world-th sample.
+    """
+
+    steps_per_epoch: int
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+        self._epochs: dict[int, list[list[Indices]]] = {}
+
+    @abstractmethod
+    def plan(self, epoch: int) -> list[list[Indices]]:
+        """The samples of each forward pass of each step, the same whenever it is asked for."""
+
+    @abstractmethod
+    def smallest_pass(self) -> int:
+        """The fewest samples that a forward pass has, on all processes together."""
+
+    def epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def passes(self, step: int) -> int:
+        """How many forward passes a step takes."""
+        return len(self._step(step))
+
+    def window_size(self, step: int) -> int:
+        """How many samples a step sees, on all processes together."""
+        return sum(map(len, self._step(step)))
+
+    def micro_batches(self, step: int) -> list[list[Key]]:
+        """This process's share of each forward pass of a step, which counts from 0."""
+        epoch = self.epoch_of(step)
+        return [
+            [(epoch, int(i)) for i in members[self.rank :: self.world]]
+            for members in self._step(step)
+        ]
+
+    def _step(self, step: int) -> list[Indices]:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch not in self._epochs:
+            # The loader is ahead, in the next epoch, while the last steps of one are taken.
+            kept = {k: plan for k, plan in self._epochs.items() if k == epoch - 1}
+            self._epochs = kept | {epoch: self.plan(epoch)}
+        return self._epochs[epoch][position]
+
+
+class CountedWindows(Windows):
+    """So many samples at a time.
+
+    An epoch's random order is cut into windows of `batch_size * accumulation_steps` samples, one
+    window for each step, and a window into forward passes. The cuts are even, so that no epoch ends
+    on a tiny batch and none of its samples is left out. An arrangement says which samples share a
+    forward pass.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        accumulation_steps: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        arrangement: Arrangement | None = None,
+    ) -> None:
+        if size == 0:
+            raise DataError("The training split is empty.")
+        super().__init__(rank, world)
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.arrangement = arrangement
+        self.steps_per_epoch = -(-size // (batch_size * accumulation_steps))
+
+    def smallest_pass(self) -> int:
+        steps = range(self.steps_per_epoch)
+        return min(int(cut.stop - cut.start) for step in steps for cut in self._cuts(step))
+
+    def plan(self, epoch: int) -> list[list[Indices]]:
+        steps = [self._cuts(position) for position in range(self.steps_per_epoch)]
+        cuts = [cut for step in steps for cut in step]
+        order = epoch_order(self.size, self.seed, epoch, cuts, self.arrangement)
+        return [[order[cut] for cut in step] for step in steps]
+
+    def _cuts(self, position: int) -> list[slice]:
+        """Where in an epoch's order the forward passes of its step at `position` lie."""
+        window = _cut(self.size, self.steps_per_epoch, position)
+        length = window.stop - window.start
+        passes = -(-length // self.batch_size)
+        cuts = (_cut(length, passes, k) for k in range(passes))
+        return [slice(window.start + c.start, window.start + c.stop) for c in cuts]
+
+
+class TrainingKeys:
+    """The batch sampler of a whole training, from its first step to its last.
+
+    One pass over all epochs keeps worker processes busy across the ends of epochs.
+    """
+
+    def __init__(self, windows: Windows, first_step: int, last_step: int) -> None:
+        self.windows, self.first_step, self.last_step = windows, first_step, last_step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in range(self.first_step, self.last_step):
+            yield from self.windows.micro_batches(step)
+
+
+class EvaluationKeys:
+    """The batch sampler of an evaluation: every index once, in the given order."""
+
+    def __init__(self, indices: Sequence[int] | Indices, cuts: Iterable[slice]) -> None:
+        """Args:
+        cuts: where in the order each batch lies.
+        """
+        self.indices, self.cuts = indices, list(cuts)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for cut in self.cuts:
+            yield [(EVALUATION, int(i)) for i in self.indices[cut]]
+
+
+def _cut(size: int, pieces: int, k: int) -> slice:
+    """The k-th of `pieces` even cuts of `size` things."""
+    return slice(size * k // pieces, size * (k + 1) // pieces)

@@ -1,0 +1,276 @@
+"""Building what a plan names: dataset, backbones, task and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from mmft_core.config.plan import Part, Plan
+from mmft_core.contracts import (
+    Backbone,
+    BackboneContext,
+    Dataset,
+    DatasetContext,
+    DatasetInfo,
+    Metric,
+    MetricContext,
+    Processor,
+    TargetCodec,
+    Task,
+    TaskContext,
+)
+from mmft_core.data.folds import in_folds
+from mmft_core.data.number_targets import target_scale
+from mmft_core.engine import kept_weights, tuning
+from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
+from mmft_core.loading.prepared import seed_everything
+from mmft_core.plugin_errors import told
+from mmft_core.registry import Component
+from mmft_core.specs import BackboneSpec, MetricSpec, read_by
+from mmft_core.utils.cache import memory_tables
+from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
+
+T = TypeVar("T")
+
+_TASK = "_task"
+"""The folder of the task's assets, beside those of the backbones."""
+
+
+def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
+    """Build the dataset; what is learned from comes in the plan's folds.
+
+    Args:
+        training: to learn from; else a model that was trained on others is used on it.
+        targets: whether they are needed; without, a data set need not have any if it can do so.
+
+    Raises:
+        DataError: it is missing or cannot be used.
+    """
+    component = plan.dataset.component
+    context = dataset_context(plan, training=training, targets=targets)
+    dataset = build_component(component, plan.dataset.options, context, Dataset)
+    if dataset.info.name.startswith(str(memory_tables())):
+        dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
+    if training and not len(dataset.splits.get("train", ())):
+        raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
+    if training and plan.folds is not None:
+        unseen = plan.task.spec.unseen_classes
+        dataset = in_folds(dataset, plan.folds, plan.engine.seed, unseen_classes=unseen)
+    return with_scale(dataset) if training and context.target == "number" else dataset
+
+
+def tell_warnings(dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Say what is doubtful about a data set that a command uses."""
+    for warning in dataset.info.warnings:
+        say(warning)
+
+
+def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:
+    """What the dataset is built with; see `build_dataset`."""
+    target = plan.task.spec.target
+    if not targets and "none" in plan.dataset.spec.targets:
+        target = "none"
+    return DatasetContext(
+        target=target,
+        modalities=read_by(m for m in plan.backbones if m not in plan.task.spec.writes),
+        partial=plan.task.spec.partial,
+        seed=plan.engine.seed,
+        unseen_classes=plan.task.spec.unseen_classes,
+        training=training,
+        learned=plan.task.spec.target if target == "none" else "",
+    )
+
+
+def with_scale(dataset: Dataset) -> Dataset:
+    """A data set of numbers with the scale of its training targets, whichever it is."""
+    scale = target_scale(dataset.splits["train"])
+    return replace(dataset, info=replace(dataset.info, target_scale=scale))
+
+
+def build_task(
+    plan: Plan,
+    dataset: Dataset,
+    say: Callable[[str], None],
+    loaded: Mapping[str, LoadedWeights] | None = None,
+    assets: Path | None = None,
+) -> Task:
+    """Build the backbones and the task on top of them, the same for the same seed.
+
+    They come ready to be trained as the plan has it.
+
+    Args:
+        say: told when a backbone starts from random weights although others were wished for.
+        loaded: on resuming, where each backbone's weights once came from; now none are loaded but
+            those that checkpoints do not hold.
+        assets: on resuming, the folder that `save_assets` filled.
+
+    Raises:
+        WeightsError: the weights that were asked for cannot be had.
+        ConfigError, IncompatibleError: a backbone cannot be trained as the plan has it.
+    """
+    seed_everything(plan.engine.seed)
+    backbones: dict[str, Backbone] = {}
+    for modality, part in plan.backbones.items():
+        context = BackboneContext(
+            weights=WeightsRequest(part.weights, modality),
+            info=dataset.info,
+            needs=plan.task.spec.needs_of(modality),
+            train=dataset.splits["train"],
+        )
+        if loaded is not None:
+            own = assets / modality if assets is not None else None
+            backbone = rebuild(part, context, loaded[modality], own)
+        else:
+            backbone = build_component(part.component, part.options, context, Backbone)
+            if backbone.loaded.fell_back:
+                say(
+                    f"{part.component.name} starts from RANDOM weights, for the published ones "
+                    f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
+                    "or --weights pretrained to make this an error."
+                )
+            _tell_of_frozen(plan, modality, backbone, say)
+            _check_weights(backbone, modality)
+        backbones[modality] = backbone
+    own = None if assets is None else task_assets(assets)
+    task_context = TaskContext(
+        backbones=backbones, info=dataset.info, train=dataset.splits["train"], assets=own
+    )
+    task = build_component(plan.task.component, plan.task.options, task_context, Task)
+    tuning.prepare(task, plan.engine)
+    return task
+
+
+def save_assets(task: Task, folder: Path) -> None:
+    """Write what backbones and task need beside their weights, each into a folder of its own."""
+    for modality in task.backbones:
+        assets = folder / modality
+        assets.mkdir(parents=True, exist_ok=True)
+        task.backbone(modality).save_assets(assets)
+    own = folder / _TASK
+    own.mkdir(parents=True, exist_ok=True)
+    task.save_assets(own)
+    if not any(own.iterdir()):
+        own.rmdir()
+
+
+def task_assets(folder: Path) -> Path | None:
+    """The task's own folder among assets; None if it has written nothing."""
+    return folder / _TASK if (folder / _TASK).is_dir() else None
+
+
+def _check_weights(backbone: Backbone, modality: str) -> None:
+    """Raises:
+    WeightsError: those that were loaded hold NaN or infinite values.
+    """
+    try:
+        check_finite(backbone)
+    except ValueError as error:
+        loaded = backbone.loaded
+        raise WeightsError(
+            f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
+            f"used: {error}.",
+            hint="They were spoilt in training or damaged; give others by --weights.",
+        ) from None
+
+
+def _tell_of_frozen(
+    plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
+) -> None:
+    """Random weights that will never be trained are hardly meant."""
+    mode = plan.engine.tuning[modality].mode
+    if backbone.loaded.source == "random" and mode in ("head", "lora"):
+        say(
+            f"The {modality} backbone's random weights stay as they are, for engine.tune = "
+            f"'{plan.engine.tune}' does not train them; --tune full would."
+        )
+
+
+def rebuild(
+    part: Part[BackboneSpec], context: BackboneContext, loaded: LoadedWeights, assets: Path | None
+) -> Backbone:
+    """Build a backbone whose weights were once loaded.
+
+    They are left to be filled in, or loaded again if they are not kept with the run.
+
+    Args:
+        assets: what it saved beside its weights.
+
+    Raises:
+        WeightsError: weights that are not kept cannot be had any more, or have changed.
+    """
+    modality = context.weights.modality
+    if not loaded.digest:
+        request = WeightsRequest("run", modality)
+        context = replace(context, weights=request, assets=assets)
+        backbone = build_component(part.component, part.options, context, Backbone)
+        backbone.loaded = loaded
+        return backbone
+    request = kept_weights.fetch_again(loaded, modality)
+    context = replace(context, weights=request, assets=assets)
+    try:
+        backbone = build_component(part.component, part.options, context, Backbone)
+    except WeightsError as error:
+        raise WeightsError(
+            f"The base weights of the {modality} backbone, which are not kept with the run, "
+            f"cannot be had any more: {error.message}",
+            hint="Bring them back to where they were; the rest was made for them alone.",
+        ) from None
+    kept_weights.check_same(backbone, loaded)
+    return backbone
+
+
+def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:
+    """Build the metrics, by the names of their components."""
+    context = MetricContext(info=info)
+    return {
+        p.component.name: build_component(p.component, p.options, context, Metric) for p in parts
+    }
+
+
+_ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
+    Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
+    Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
+}
+"""What an object has when it is built, by its contract; it is easily forgotten."""
+
+
+def build_component(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
+    """Build a component, and see that it is what its kind is to be.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    what = f"{component.kind} '{component.qualified}'"
+    owner = f"{component.distribution} {component.version}"
+    try:
+        built = component.build(options, context)
+    except Exception as error:
+        if torch.get_default_device().type == "meta" and not isinstance(error, MmftError):
+            package = component.spec.build.partition(".")[0].partition(":")[0]
+            raise PluginError(
+                f"The {what} of {owner} cannot be built on torch's meta device, as exports are: "
+                f"{told(error, package)}.",
+                hint="Its constructor must not look at the values of tensors; the conformance kit "
+                "of mmft_testing checks this.",
+            ) from error
+        error.add_note(f"It arose in building the {what} of {owner}.")
+        raise
+    if not isinstance(built, wanted):
+        raise PluginError(
+            f"The {what} built a {type(built).__name__}, not a {wanted.__name__}.",
+            hint=f"This is a fault of {owner}.",
+        )
+    for name, kind in _ATTRIBUTES.get(wanted, {}).items():
+        if not isinstance(getattr(built, name, None), kind):
+            raise PluginError(
+                f"The {what} has no `{name}` that is a {kind.__name__}.",
+                hint=f"This is a fault of {owner}.",
+            )
+    if isinstance(built, Task):
+        built.component = f"{what} of {owner}"
+    return built

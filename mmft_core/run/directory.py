@@ -1,0 +1,304 @@
+"""The run directory: where everything of a run is, and whether it may be written there."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mmft_core.config.places import TABLE, places, portable, read_places, same_place
+from mmft_core.config.plan import Plan
+from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
+from mmft_core.distributed import comm
+from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
+from mmft_core.run.validation import is_model, refuse_folds, refuse_missing, refuse_model
+from mmft_core.utils.files import (
+    clear_temporaries,
+    printable,
+    read_record,
+    storage_errors,
+    temporaries,
+    unreadable,
+    write_json,
+    write_text,
+)
+
+_TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
+"""What `results.json` holds at least."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run's files."""
+
+    path: Path
+
+    @property
+    def _quoted(self) -> str:
+        """The path, as a command line takes it."""
+        return shlex.quote(str(self.path))
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def plugins(self) -> Path:
+        return self.path / "plugins.json"
+
+    @property
+    def data(self) -> Path:
+        """What was found in the data before training: sizes, and skipped samples."""
+        return self.path / "data.json"
+
+    @property
+    def samples(self) -> Path:
+        """Which samples each split holds, with their fingerprints; older runs have none."""
+        return self.path / "samples.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def assets(self) -> Path:
+        """What backbones need beside their weights, to be built again on resuming."""
+        return self.checkpoints / "assets"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains, as long as it lives."""
+        return self.path / "run.lock"
+
+    @property
+    def failure(self) -> Path:
+        """Why a run ended before its end; not there if it was interrupted."""
+        return self.path / "failure.json"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run while it is trained, and keep the reason if that fails.
+
+        Of processes that train together, the main one holds it for all.
+
+        Raises:
+            RunDirectoryError: another process is at it.
+            StorageError: the folder cannot be written.
+        """
+        if not comm.is_main():
+            yield
+            return
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = self._acquire()
+        try:
+            with one_fate():
+                yield
+        except Exception as error:
+            state = "stopped" if isinstance(error, StopTrainingError) else "failed"
+            with contextlib.suppress(StorageError):
+                write_json(self.failure, {"state": state, "reason": first_line(error)})
+            raise
+        finally:
+            lock.release()
+
+    def _acquire(self) -> FileLock:
+        """Take the lock.
+
+        Its file stays. Were it removed, a process could hold one that others no longer see by its
+        name, and these another one.
+        """
+        lock = FileLock(self.lock)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            raise RunDirectoryError(
+                f"Another process is training the run in {self.path}.", hint="Wait for it to end."
+            ) from None
+        self.failure.unlink(missing_ok=True)
+        return lock
+
+    def ensure_usable(self) -> None:
+        """Check that a new run may be written here, before anything expensive happens.
+
+        What a process left that was killed before its run could be resumed is no obstacle.
+
+        Raises:
+            RunDirectoryError: there is something there already.
+            StorageError: it may not be written.
+        """
+        if not comm.is_main():
+            return
+        if self.path.is_file():
+            raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
+        if printable(str(self.path)) != str(self.path):  # safetensors would not open its files.
+            raise RunDirectoryError(
+                f"The name {printable(str(self.path))} is no UTF-8.", hint="Give another --output."
+            )
+        if self._in_use():
+            advice = (
+                f"Continue it with --resume {self._quoted}, or give another --output."
+                if self.config.exists() and not is_model(self.path)
+                else "Give --output a new or empty folder."
+            )
+            raise RunDirectoryError(f"The folder {self.path} is not empty.", hint=advice)
+        with (
+            storage_errors(self.path),
+            tempfile.TemporaryDirectory(dir=_existing(self.path), prefix=".mmft."),
+        ):
+            pass
+
+    def _in_use(self) -> bool:
+        leftovers = {self.lock, self.failure, *temporaries(self.path)}
+        with storage_errors(self.path):
+            return self.path.is_dir() and not leftovers.issuperset(self.path.iterdir())
+
+    def finished(self) -> RunDirectoryError:
+        """The error of who wants to go on with a run that is finished."""
+        return RunDirectoryError(
+            f"The run in {self.path} is finished.",
+            hint="To train its model further, start a new run with "
+            f"--weights {self._quoted} on the same backbone.",
+        )
+
+    def ensure_space(self, needed_bytes: int) -> None:
+        """Check that so much can be written.
+
+        Raises:
+            StorageError: the disk has less left.
+        """
+        free = shutil.disk_usage(_existing(self.path)).free
+        if free < needed_bytes:
+            raise StorageError(
+                f"No space is left for {self.path}: the run needs up to "
+                f"{needed_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free.",
+                hint="Free some, or choose another --output.",
+            )
+
+    def create(self, plan: Plan, plugins: list[dict[str, str]], data: Mapping[str, Any]) -> None:
+        """Write what a run starts with.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if not comm.is_main():
+            return
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        # First, for it makes the folder a run that can be resumed.
+        self.write_config(plan)
+        write_json(self.plugins, plugins)
+        write_json(self.data, data)
+
+    def write_config(self, plan: Plan) -> None:
+        """Write the settings, whose paths are to lead there wherever they are read.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        write_text(self.config, dump_toml(portable(plan.tree(), places(plan), self.path)))
+
+    def elsewhere(self, plan: Plan) -> bool:
+        """Whether a plan's paths lead to other places than the run's settings."""
+        then = flatten(self.open())
+        return any(
+            key not in then or not same_place(str(then[key]), place)
+            for key, place in places(plan).items()
+        )
+
+    def follow(self, plan: Plan) -> None:
+        """Write down where the files of a plan are now, if they or the run have been moved.
+
+        Raises:
+            StorageError: that cannot be written.
+        """
+        before = read_toml(self.config)
+        others = {k: v for k, v in before.get(TABLE, {}).items() if k not in places(plan)}
+        now = merge({TABLE: others}, portable(before, places(plan), self.path))
+        if now != before:
+            write_text(self.config, dump_toml(now))
+
+    def clear(self) -> None:
+        """Remove what a killed process left half-written; only for who holds the run."""
+        for folder in (self.path, self.checkpoints) if comm.is_main() else ():
+            clear_temporaries(folder)
+
+    def open(self) -> Tree:
+        """Read the configuration of an existing run.
+
+        Raises:
+            RunDirectoryError: there is nothing, or no run directory.
+        """
+        refuse_missing(self.path)
+        if not self.config.is_file():
+            raise RunDirectoryError(
+                f"{self.path} is not a run directory: it has no config.toml.",
+                hint="Give the folder that `mmft run` made.",
+            )
+        return read_places(self.config)
+
+    def read_data(self) -> dict[str, Any]:
+        """What `create` was told of the data.
+
+        Raises:
+            RunDirectoryError: the file is damaged.
+        """
+        content = read_record(self.data)
+        kinds = {"samples": dict, "skipped": list, "weights": dict}
+        if not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+            raise RunDirectoryError(f"{self.data} is damaged: its parts are missing or wrong.")
+        return content
+
+    def read_results(self) -> dict[str, Any]:
+        """The results of a finished run.
+
+        Raises:
+            RunDirectoryError: it is not finished, or the file is damaged.
+        """
+        if not self.results.is_file():
+            refuse_model(self.path)
+            refuse_folds(self.path)
+            raise RunDirectoryError(
+                f"The run in {self.path} is not finished.",
+                hint=f"Continue it with `mmft run --resume {self._quoted}`.",
+            )
+        content = read_record(self.results)
+        if lacking := sorted(_TOLD - content.keys()):
+            raise unreadable(self.results, f"it lacks '{lacking[0]}'")
+        return content
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+
+
+def default_output(task: str, backbones: list[str]) -> Path:
+    """A folder name that tells runs apart: runs/image-cls-resnet50-20260131-154501."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = "-".join([task, *backbones, stamp])
+    path, number = Path("runs") / name, 2
+    while path.exists():
+        path, number = Path("runs") / f"{name}-{number}", number + 1
+    return path

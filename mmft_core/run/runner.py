@@ -1,0 +1,430 @@
+"""A whole run, from a plan to a run directory with a model and results.
+
+train(plan)   data and model -> device, features and engine -> the run directory's beginning
+              -> fit -> evaluation of the kept model -> model, callbacks' reports, results
+resume(path)  the same plan and data again, with the engine resuming from its checkpoint
+run_or_resume(plan, path)  whichever of them is to be done, if any
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from mmft_core.config.options import as_written
+from mmft_core.config.places import in_places_of, places
+from mmft_core.config.plan import Plan
+from mmft_core.config.resolving import resolve
+from mmft_core.config.trees import flatten
+from mmft_core.contracts import Calibrated, Dataset, Task
+from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
+from mmft_core.data import soundness
+from mmft_core.data.splits import Subset
+from mmft_core.distributed import batch_norm, comm
+from mmft_core.engine import checkpoint, compute, kept_weights
+from mmft_core.engine.device import make_accelerator
+from mmft_core.engine.evaluation import Evaluation, Predicted
+from mmft_core.engine.fitting_batch import out_of_memory_error
+from mmft_core.engine.loop import Engine, Outcome
+from mmft_core.engine.metrics_log import read_metrics
+from mmft_core.engine.monitor import Monitor, choose_monitor
+from mmft_core.errors import CheckpointError, first_line
+from mmft_core.features import TrainingData, attach_features
+from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.precision import Inference
+from mmft_core.registry import Registry
+from mmft_core.run import artifacts
+from mmft_core.run.build import (
+    build_dataset,
+    build_metrics,
+    build_task,
+    save_assets,
+    tell_warnings,
+)
+from mmft_core.run.callbacks import Callbacks
+from mmft_core.run.directory import RunDirectory
+from mmft_core.run.kept_samples import KeptSamples
+from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
+from mmft_core.run.results import collect_results, suppliers
+from mmft_core.run.usable_data import inspected, readable, with_notes
+from mmft_core.utils.files import read_as, replacing_folder, write_json
+from mmft_core.utils.memory_errors import out_of_memory
+from mmft_core.weights import LoadedWeights
+
+EXAMPLES = 24
+"""How many samples of each ranking the report shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What a run came to; `results` is None for one that was interrupted."""
+
+    directory: RunDirectory
+    fit: Outcome
+    results: dict[str, Any] | None
+
+
+def train(
+    plan: Plan, output: Path, callbacks: Sequence[Callback] = (), command: str = ""
+) -> RunOutcome:
+    """Do a new run. Nothing is written before training starts.
+
+    Args:
+        callbacks: that follow it beside those of the plan.
+
+    Raises:
+        MmftError: see the tree in `mmft_core.errors`.
+    """
+    directory = RunDirectory(output)
+    directory.ensure_usable()
+    with Callbacks(plan, directory.path, callbacks) as followers:
+        run = _new_run(plan, directory, followers, command)
+        run.make_engine()
+        run.rehearse()
+        with directory.held():
+            directory.ensure_usable()  # Another process may have been here since.
+            directory.clear()
+            run.create_directory()
+            return run.fit(resume=False)
+
+
+def resume(
+    path: Path, plan: Plan, callbacks: Sequence[Callback] = (), command: str = ""
+) -> RunOutcome:
+    """Resume an interrupted run; one without any checkpoint is begun anew.
+
+    Args:
+        plan: what the run directory's configuration resolves to.
+        callbacks: that follow it beside those of the plan.
+
+    Raises:
+        RunDirectoryError: another process is training it, or has finished it.
+        DataError: the data are no longer the same, or lie elsewhere and cannot be compared.
+        CheckpointError: all checkpoints are damaged.
+    """
+    directory = RunDirectory(path)
+    with Callbacks(plan, path, callbacks) as followers, directory.held():
+        if comm.from_main(directory.results.exists):
+            raise directory.finished()
+        directory.clear()
+        check_moved(plan, directory)
+        if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
+            run = _interrupted_run(plan, directory, followers, command)
+            run.make_engine()
+            return run.fit(resume=True)
+        if directory.elsewhere(plan):
+            same_data(plan, directory, followers)
+        followers.on_message("No checkpoint was written yet, so the run is begun anew.")
+        run = _new_run(plan, directory, followers, command)
+        run.make_engine()
+        run.rehearse()
+        run.create_directory()
+        return run.fit(resume=False)
+
+
+def run_or_resume(
+    plan: Plan,
+    path: Path,
+    registry: Registry,
+    callbacks: Sequence[Callback] = (),
+    command: str = "",
+) -> dict[str, Any] | None:
+    """Do whatever is left to do of a run in a folder that holds nothing else.
+
+    A finished run is kept. One that was begun goes on, with the settings that it was begun with;
+    only where its data lie, the plan says.
+
+    Returns:
+        Its results; None if it was interrupted by Ctrl-C or SIGTERM.
+
+    Raises:
+        MmftError: as `train` and `resume` do.
+    """
+    directory = RunDirectory(path)
+    finished, begun = comm.from_main(
+        lambda: (directory.results.is_file(), directory.config.is_file())
+    )
+    if finished:
+        return directory.read_results()
+    if begun:
+        with as_written():
+            settings = in_places_of(resolve(directory.open(), registry), plan)
+        return resume(path, settings, callbacks, command).results
+    return train(plan, path, callbacks, command).results
+
+
+def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
+    """Build the parts of a new run and make sure of its data, without writing anything."""
+    monitor = choose_monitor(plan)
+    with comm.main_first():  # It fills caches for the others.
+        dataset = build_dataset(plan)
+    tell_warnings(dataset, callbacks.on_message)
+    plan = plan.with_data_options(dataset.options)
+    sound, read = readable(dataset, plan, callbacks)
+    task = build_task(plan, sound, callbacks.on_message)
+    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
+    if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
+        plan = plan.from_scratch()
+    findings = inspected(dataset, task, plan, read, callbacks)
+    samples = KeptSamples.found(dataset, findings)
+    left = soundness.without(dataset, findings.faulty())
+    dataset = replace(left, info=with_notes(sound.info, findings, plan))
+    callbacks.on_data(dataset)
+    directory.ensure_space(_needed_bytes(task))
+    data = {
+        "samples": {name: len(split) for name, split in dataset.splits.items()},
+        "skipped": [asdict(fault) for fault in findings.faults],
+        "changed": findings.remarks(),
+        "target_scale": dataset.info.target_scale,
+        "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
+    }
+    return _Run(
+        plan=plan,
+        dataset=dataset,
+        task=task,
+        data=data,
+        samples=samples,
+        monitor=monitor,
+        directory=directory,
+        callbacks=callbacks,
+        command=command,
+    )
+
+
+def _interrupted_run(
+    plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
+) -> _Run:
+    """Build a run again as it was, but for what its checkpoints hold."""
+    data = directory.read_data()
+    own, samples = same_data(plan, directory, callbacks)
+    dataset = own.dataset
+    if data.get("target_scale") is not None:  # Runs of earlier versions have it of all samples.
+        info = replace(dataset.info, target_scale=tuple(data["target_scale"]))
+        dataset = replace(dataset, info=info)
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    if sizes != data["samples"]:
+        raise changed(directory, f"{data['samples']} samples then, {sizes} now", RESUMING)
+    if samples is not None and comm.is_main():
+        if samples is not own.kept:
+            samples.write(directory.samples)
+        directory.follow(plan)
+    weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
+    loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
+    return _Run(
+        plan=plan,
+        dataset=dataset,
+        task=build_task(plan, dataset, callbacks.on_message, loaded, directory.assets),
+        data=data,
+        samples=samples,
+        monitor=choose_monitor(plan),
+        directory=directory,
+        callbacks=callbacks,
+        command=command,
+    )
+
+
+def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
+    """What weights once were; those that are not kept are where the plan says now."""
+    place = places(plan).get(f"backbone.{modality}.weights")
+    return replace(loaded, source=place) if loaded.digest and place else loaded
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """A run whose parts are built.
+
+    Attributes:
+        data: what `data.json` holds.
+        samples: those that each split has; None for a run of an older version.
+        command: by which it was started.
+        started: by `time.perf_counter`.
+    """
+
+    plan: Plan
+    dataset: Dataset
+    task: Task
+    data: Mapping[str, Any]
+    samples: KeptSamples | None
+    monitor: Monitor
+    directory: RunDirectory
+    callbacks: Callbacks
+    command: str
+    started: float = field(default_factory=time.perf_counter)
+    training_data: TrainingData = field(init=False)
+    engine: Engine = field(init=False)
+
+    def make_engine(self) -> None:
+        """Choose device and precision, compute the features of frozen backbones that are to be
+        kept, and make the engine that trains on them."""
+        plan = self.plan
+        accelerator = make_accelerator(
+            plan.engine, partial=plan.task.spec.partial, chosen=self.data.get("trained_in")
+        )
+        if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
+            batch_norm.synchronize(self.task, accelerator.device)
+        inference = Inference.of(plan.engine.precision, accelerator.device)
+        self.training_data = attach_features(
+            self.task, self.dataset, plan, inference, self.callbacks
+        )
+        val = self.training_data.splits.get("val")
+        self.engine = Engine(
+            self.task,
+            self._prepared_split(self.training_data.splits["train"], train=True),
+            self._prepared_split(val) if val is not None else None,
+            replace(plan, engine=self.training_data.config),
+            metrics=build_metrics(plan.metrics, self.dataset.info),
+            monitor=self.monitor,
+            accelerator=accelerator,
+            folder=self.directory.checkpoints,
+            callback=self.callbacks,
+            begun=self.data.get("trained_in"),
+        )
+
+    def rehearse(self) -> None:
+        """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
+        and not after an epoch; then time a few steps to choose how to compute."""
+        split = self.training_data.splits.get("val")
+        if split is not None:
+            few = Subset(split, torch.arange(min(2, len(split))).numpy())
+            evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
+            evaluation.figure(self.engine.monitor.name)
+        if (chosen := compute.choose(self.engine)) is not None:
+            self.callbacks.on_message(chosen)
+
+    def create_directory(self) -> None:
+        """Write what a run starts with."""
+        self.data = {**self.data, "trained_in": self.engine.compute.record()}
+        self.directory.create(self.plan, suppliers(self.plan), self.data)
+        if comm.is_main():
+            if self.samples is not None:
+                self.samples.write(self.directory.samples)
+            with replacing_folder(self.directory.assets) as temporary:
+                save_assets(self.task, temporary)
+
+    def fit(self, *, resume: bool) -> RunOutcome:
+        """Train to the end, evaluate the model, and write what a run leaves.
+
+        Raises:
+            OutOfMemoryError: says how large a batch would fit.
+        """
+        self.callbacks.on_run_start(
+            RunStart(
+                directory=self.directory.path,
+                settings=flatten(self.plan.tree()),
+                logged=read_metrics(self.directory.metrics),
+            )
+        )
+        try:
+            outcome = self.engine.fit(resume=resume)
+            if outcome.ending == "interrupted":
+                results = None
+            else:
+                self._read_best(outcome)
+                self._calibrate()
+                results = self._finish(outcome, self._evaluate())
+            comm.wait()  # Until the main one has written everything.
+            return RunOutcome(directory=self.directory, fit=outcome, results=results)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        # Not before the traceback is gone, which holds the tensors of the failed pass.
+        raise out_of_memory_error(self.engine)
+
+    def _read_best(self, outcome: Outcome) -> None:
+        """Raises:
+        CheckpointError: the file is damaged.
+        """
+        file = outcome.best_weights
+        if file is None:
+            return
+        try:
+            kept_weights.read(self.engine.state.eval_model, file)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The weights of the best step, {file}, are damaged: {first_line(error)}.",
+                hint="Repeat the run in a new folder, with -c and its config.toml.",
+            ) from error
+
+    def _calibrate(self) -> None:
+        """Let the kept model choose its thresholds, or the like, on the val split."""
+        task = self.engine.state.eval_model
+        if "val" not in self.training_data.splits or not isinstance(task, Calibrated):
+            return
+        predicted = Predicted()
+        val = self._prepared_split(self.training_data.splits["val"])
+        self.engine.evaluate(val, "val", {"": predicted})
+        # Every process chooses by the same, so all have the same model.
+        task.calibrate(*comm.from_main(predicted.joined))
+
+    def _evaluate(self) -> dict[str, Evaluation]:
+        """Evaluate the kept model on val and test."""
+        evaluations = {}
+        for name in ("val", "test"):
+            if name in self.training_data.splits:
+                split = self._prepared_split(self.training_data.splits[name])
+                evaluations[name] = self.engine.evaluate(split, name, examples=EXAMPLES)
+        for name, evaluation in evaluations.items():
+            for remark in evaluation.remarks:
+                self.callbacks.on_message(f"{name}: {remark}")
+        if "test" in evaluations:
+            step, test = self.engine.state.progress.step, evaluations["test"]
+            self.callbacks.on_evaluation(
+                Evaluated(step=step, epoch=0, split="test", evaluation=test, best=False)
+            )
+        return evaluations
+
+    def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+        """Write the model and the results; callbacks write their reports."""
+        results = collect_results(
+            self.plan,
+            self.task,
+            self.dataset.info,
+            self.data,
+            self.engine,
+            outcome,
+            evaluations,
+            total_seconds=time.perf_counter() - self.started,
+            command=self.command,
+        )
+        if comm.is_main():
+            directory, task = self.directory, self.engine.state.eval_model
+            artifacts.save(directory.model, task, self.plan, self.dataset.info)
+            self.callbacks.on_finish(
+                FinishedRun(
+                    directory=directory.path,
+                    results=results,
+                    plan=self.plan,
+                    dataset=self.dataset,
+                    evaluations=evaluations,
+                    task=task,
+                )
+            )
+            # Last, for it marks the run as finished.
+            write_json(directory.results, results)
+            shutil.rmtree(directory.checkpoints, ignore_errors=True)
+            self.callbacks.finished()
+        return results
+
+    def _prepared_split(self, split: Any, *, train: bool = False) -> PreparedSplit:
+        return PreparedSplit(
+            split,
+            self.training_data.processors,
+            self.task.codec,
+            train=train,
+            seed=self.plan.engine.seed,
+        )
+
+
+def _needed_bytes(task: Task) -> int:
+    """Room for two checkpoints with an optimizer's two moments, the best and the final model."""
+    keep = kept_weights.kept(task)
+    sizes = [(n, p.numel() * p.element_size(), p.requires_grad) for n, p in task.named_parameters()]
+    kept = sum(size for name, size, _ in sizes if keep(name))
+    return 4 * kept + 4 * sum(size for _, size, trained in sizes if trained)

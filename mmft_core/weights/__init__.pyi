@@ -1,0 +1,12 @@
+from . import hub as hub
+from .http import ensure_reachable as ensure_reachable
+from .http import is_there as is_there
+from .request import HUB_ID as HUB_ID
+from .request import LoadedWeights as LoadedWeights
+from .request import StateDict as StateDict
+from .request import WeightsRequest as WeightsRequest
+from .request import check_finite as check_finite
+from .request import fill as fill
+from .request import hub_id as hub_id
+from .request import named_weights as named_weights
+from .request import read_weights as read_weights
