@@ -19,7 +19,7 @@ def show_plan(plan: Plan) -> None:
     """
     choose_monitor(plan)  # Which may be wrong.
     counts = _counts(plan)
-    echo("# The run that would be done; this output is a file for `mmft run -c`.")
+    echo("# The settings of the run; this output can be used as a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
         echo(f"# {component.kind:9} {component.qualified:32} {supplier}")

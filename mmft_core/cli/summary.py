@@ -21,7 +21,7 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     if results["metrics"]:
         screen.print(figures_table(results["metrics"]))
     else:
-        screen.print("There is neither a val nor a test split to judge the model by.")
+        screen.print("There is neither a val nor a test split to evaluate the model on.")
     timings, monitor = results["timings"], results["monitor"]
     screen.print(
         f"trained {counted(results['steps'], 'step')} in {timings['training_seconds']:.0f} s"

@@ -124,8 +124,9 @@ def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[st
     for modality, obstacle in obstacles.items():
         if obstacle:
             callback.on_message(
-                f"The frozen {modality} backbone computes its features anew each epoch, for "
-                f"{obstacle}. Without that they would be computed once, and epochs be much faster."
+                f"The frozen {modality} backbone computes its features again in each epoch, "
+                f"because {obstacle}. Otherwise they would be computed once, and epochs would be "
+                "much faster."
             )
     return [m for m in frozen if not obstacles[m]]
 
@@ -137,7 +138,7 @@ def _obstacle(task: Task, plan: Plan, modality: str) -> str:
         return f"task '{plan.task.spec.name}' needs more of it than features"
     own = task.processors[modality] is not backbone.processor
     if own or isinstance(task.codec, JointPreparation):
-        return f"task '{plan.task.spec.name}' prepares its inputs in a way of its own"
+        return f"task '{plan.task.spec.name}' prepares its inputs in its own way"
     return backbone.augments or task.augments
 
 

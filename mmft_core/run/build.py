@@ -129,9 +129,9 @@ def build_task(
             backbone = build_component(part.component, part.options, context, Backbone)
             if backbone.loaded.fell_back:
                 say(
-                    f"{part.component.name} starts from RANDOM weights, for the published ones "
-                    f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
-                    "or --weights pretrained to make this an error."
+                    f"{part.component.name} starts from RANDOM weights, because the published ones "
+                    f"cannot be loaded: {backbone.loaded.detail} Give --weights PATH to load a "
+                    "file, or --weights pretrained to make this an error."
                 )
             _tell_of_frozen(plan, modality, backbone, say)
             _check_weights(backbone, modality)
@@ -174,7 +174,7 @@ def _check_weights(backbone: Backbone, modality: str) -> None:
         raise WeightsError(
             f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
             f"used: {error}.",
-            hint="They were spoilt in training or damaged; give others by --weights.",
+            hint="They were ruined in training or are damaged; give others with --weights.",
         ) from None
 
 
@@ -185,7 +185,7 @@ def _tell_of_frozen(
     mode = plan.engine.tuning[modality].mode
     if backbone.loaded.source == "random" and mode in ("head", "lora"):
         say(
-            f"The {modality} backbone's random weights stay as they are, for engine.tune = "
+            f"The {modality} backbone's random weights stay as they are, because engine.tune = "
             f"'{plan.engine.tune}' does not train them; --tune full would."
         )
 
@@ -217,8 +217,8 @@ def rebuild(
     except WeightsError as error:
         raise WeightsError(
             f"The base weights of the {modality} backbone, which are not kept with the run, "
-            f"cannot be had any more: {error.message}",
-            hint="Bring them back to where they were; the rest was made for them alone.",
+            f"cannot be loaded any more: {error.message}",
+            hint="Restore them to where they were; the rest only works with them.",
         ) from None
     kept_weights.check_same(backbone, loaded)
     return backbone
@@ -258,7 +258,7 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
                 "of mmft_testing checks this.",
             ) from error
-        error.add_note(f"It arose in building the {what} of {owner}.")
+        error.add_note(f"It occurred while building the {what} of {owner}.")
         raise
     if not isinstance(built, wanted):
         raise PluginError(

@@ -115,7 +115,7 @@ def _copy_of_own(
     if change.alike >= _ALIKE and not drawn():
         say(
             f"{dataset.info.name} is a copy of the data of {directory.path} that has changed: "
-            f"{change.reason}. The {split} split is the one that it has itself."
+            f"{change.reason}. The {split} split is the data's own."
         )
     elif change.alike >= _ALIKE:
         raise DataError(

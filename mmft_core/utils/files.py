@@ -59,9 +59,7 @@ def ensure_new(path: Path) -> None:
         RunDirectoryError: there is something there already.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise RunDirectoryError(
-            f"There is something at {path} already.", hint="Give --output another name."
-        )
+        raise RunDirectoryError(f"{path} exists already.", hint="Give --output another name.")
 
 
 @contextlib.contextmanager

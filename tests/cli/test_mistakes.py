@@ -176,7 +176,7 @@ def test_what_is_no_folder_is_told_apart(
     said = {
         "nowhere": "There is no folder nowhere.",
         "mine": "There is no folder mine.\n       Is it runs/mine?",
-        "notes.txt": "notes.txt is a file, and no run.",
+        "notes.txt": "notes.txt is a file, not a run.",
     }
     for given, sentence in said.items():
         ended = mmft(command, given, *inputs)

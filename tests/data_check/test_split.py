@@ -187,7 +187,7 @@ def test_nothing_is_written_over(mmft: Call, table: Path, tmp_path: Path) -> Non
         ("split", tmp_path / "out.csv", ("--folds", 3)),
     ):
         ended = mmft("data", command, table, "-o", output, *more)
-        assert ended.code == 2 and "There is something at" in ended.err, ended.err
+        assert ended.code == 2 and "exists already" in ended.err, ended.err
     assert table.read_text() == before and fold.read_text() == "mine"
     assert not (tmp_path / "out.fold-1.csv").exists()
 

@@ -89,14 +89,14 @@ def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -
 
 def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
     before = sorted(made.rglob("*"))
-    refused(mmft("export", made), "is an export, and no run")
-    refused(mmft("run", "--resume", made), "is an export, and no run")
+    refused(mmft("export", made), "is an export, not a run")
+    refused(mmft("run", "--resume", made), "is an export, not a run")
     again = mmft("run", "--task", "text-cls", "--backbone", "minilm", "-o", made)
     refused(again, "is not empty", "a new or empty folder")
     assert sorted(made.rglob("*")) == before
-    refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+    refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, not a run")
     packaged = mmft("package", made, "--name", "my-net", "-o", tmp_path / "there")
-    refused(packaged, "is an export, and no run", "Give the run")
+    refused(packaged, "is an export, not a run", "Give the run")
     assert not (tmp_path / "there").exists()
 
 

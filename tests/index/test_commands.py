@@ -338,9 +338,9 @@ def test_hidden_files_are_no_part_of_a_library(
     (library / ".git").mkdir()
     (library / ".git" / "x.jpg").write_bytes(b"no picture")
     ended = mmft("index", pictures, library, "-o", tmp_path / "index")
-    assert ended.code == 0 and "passed over 1 hidden file and 1 hidden folder" in ended.err
+    assert ended.code == 0 and "skipped 1 hidden file and 1 hidden folder" in ended.err
     ended = mmft("index", pictures, "https://example.org/a.jpg", "-o", tmp_path / "index")
-    assert ended.code == 2 and "only files of this machine are taken" in ended.err
+    assert ended.code == 2 and "only files on this machine are accepted" in ended.err
 
 
 def test_a_picture_on_standard_input_is_a_query(

@@ -225,5 +225,5 @@ def test_what_is_no_finished_run_or_no_new_folder(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     made = mmft("package", image_run, "--name", "n", "-o", tmp_path / "out")
-    assert made.code == 2 and "There is something at" in made.err
+    assert made.code == 2 and "exists already" in made.err
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["mine.txt"]

@@ -65,7 +65,7 @@ def test_encodings_and_line_ends(reader: str, tmp_path: Path, how: str) -> None:
 
 def test_another_encoding_is_told_by_line(tmp_path: Path) -> None:
     content = "text,label\na b,x\nKäse,y\n".encode("latin-1")
-    with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is no UTF-8.*iconv"):
+    with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is not UTF-8.*iconv"):
         read(tmp_path / "t.csv", content)
     with pytest.raises(DataError, match=r"t\.csv\.gz, line 3: byte 0xe4"):
         read(tmp_path / "t.csv.gz", gzip.compress(content))

@@ -111,7 +111,7 @@ class TestTable:
     def test_a_line_that_is_no_utf8_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "t.csv"
         path.write_bytes("text,label\none,a\nKäse,b\n".encode("latin-1"))
-        with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is no UTF-8.*iconv"):
+        with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is not UTF-8.*iconv"):
             build("text-table", path=str(path))
 
     def test_rows_without_text_or_target_are_named(self, tmp_path: Path) -> None:
