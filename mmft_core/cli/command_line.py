@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from mmft_core import cpus
 from mmft_core.cli.terminal import (
     echo,
     show_error,
@@ -154,6 +155,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
+    cpus.let_waiting_threads_sleep()
     try:
         with safe_path(), one_fate(), _notices():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)

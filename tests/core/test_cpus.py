@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmft_core
+from mmft_core import cpus
 
 ROOT = Path(mmft_core.__file__).parents[1]
 PROGRAM = """
@@ -19,6 +20,8 @@ if {pinned}:
 import torch
 torch.set_num_threads(3)
 from mmft_core import cpus
+if {one}:
+    cpus.available = lambda: 1
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.engine.device import make_accelerator
 make_accelerator(EngineConfig(device="cpu", precision="fp32"))
@@ -26,12 +29,12 @@ print(cpus.available(), torch.get_num_threads())
 """
 
 
-def told(pinned: bool = False, **environment: str) -> list[str]:
+def told(pinned: bool = False, one: bool = False, **environment: str) -> list[str]:
     """How many CPUs there are said to be, and how many threads torch has of the three it had."""
     others = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     path = os.pathsep.join(filter(None, sys.path))
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(pinned=pinned)],
+        [sys.executable, "-c", PROGRAM.format(pinned=pinned, one=one)],
         env=others | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
@@ -42,11 +45,11 @@ def told(pinned: bool = False, **environment: str) -> list[str]:
 
 
 def test_threads_stay_within_a_limit() -> None:
-    assert told(LOKY_MAX_CPU_COUNT="1") == ["1", "1"]
+    assert told(one=True) == ["1", "1"]
 
 
 def test_a_number_of_threads_that_was_asked_for_is_kept() -> None:
-    assert told(LOKY_MAX_CPU_COUNT="1", OMP_NUM_THREADS="3") == ["1", "3"]
+    assert told(one=True, OMP_NUM_THREADS="3") == ["1", "3"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinities here")
@@ -54,7 +57,44 @@ def test_a_pinned_process_has_the_cpus_that_it_is_pinned_to() -> None:
     assert told(pinned=True) == ["1", "1"]
 
 
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/", {"cpu.max": "100000 100000"}, 1),
+        ("0::/a/b", {"a/cpu.max": "50000 100000", "a/b/cpu.max": "max 100000"}, 1),
+        ("0::/elsewhere", {"cpu.max": "100000 100000"}, 1),
+        ("1:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        (
+            "4:memory:/a\n2:cpu,cpuacct:/a\n0::/",
+            {
+                "cpu,cpuacct/a/cpu.cfs_quota_us": "50000",
+                "cpu,cpuacct/a/cpu.cfs_period_us": "100000",
+            },
+            1,
+        ),
+        ("2:cpuset:/", {"cpu.max": "100000 100000"}, None),
+    ],
+)
+def test_quotas_of_cgroups(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    groups: str,
+    files: dict[str, str],
+    expected: int | None,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    told = {"proc/self/cgroup": groups} | {f"sys/fs/cgroup/{k}": v for k, v in files.items()}
+    for name, text in told.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert cpus.available(tmp_path) == (expected or 8)
+    assert cpus.available(tmp_path / "nothing") == 8
+
+
 def test_everything_else_asks_there() -> None:
     files = [f for name in ("mmft_core", "plugins") for f in (ROOT / name).rglob("*.py")]
     words = ("os.cpu_count", "sched_getaffinity", "multiprocessing.cpu_count")
-    assert not [f for f in files if any(word in f.read_text(encoding="utf-8") for word in words)]
+    assert [f for f in files if any(word in f.read_text(encoding="utf-8") for word in words)] == [
+        ROOT / "mmft_core" / "cpus.py"
+    ]
