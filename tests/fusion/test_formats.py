@@ -525,5 +525,7 @@ def test_plain_numbers_of_a_json_row_are_no_percents(tmp_path: Path) -> None:
             processor.prepare(processor.parse(row) or {}, train=False)
     split = Sources("tabular", list(typed(["not json", "[1]"], processor)), processor)
     for index in range(2):
-        with pytest.raises(SampleError, match=r'not a row: expected a JSON object such as {"x": 1.5}'):
+        with pytest.raises(
+            SampleError, match=r'not a row: expected a JSON object such as {"x": 1.5}'
+        ):
             split[index]

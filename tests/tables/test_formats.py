@@ -138,7 +138,9 @@ def test_a_number_of_no_class_in_a_parquet_schema_is_told(tmp_path: Path) -> Non
     assert value in content
     other = content.replace(value, '{"names": ["x", "y"], "_type": "ClassLabel"}')
     parquet.write_table(table.replace_schema_metadata({b"huggingface": other.encode()}), path)
-    with pytest.raises(DataError, match=r"t\.parquet, row 2: 7 in column 'label' is not the number of"):
+    with pytest.raises(
+        DataError, match=r"t\.parquet, row 2: 7 in column 'label' is not the number of"
+    ):
         contents("text-table", path)
 
 
