@@ -149,7 +149,7 @@ class _JsonLines:
                 if not isinstance(record, dict):
                     record = _parsed(line, self._path, number)
                 if not isinstance(record, dict):
-                    raise _bad(self._path, number, "it is no record")
+                    raise _bad(self._path, number, "it is not a record")
                 try:
                     record = _with_column_names(record)
                 except _TwiceError as error:

@@ -70,7 +70,7 @@ def _open_bytes(path: Path) -> IO[bytes]:
 def _refuse_others(path: Path, head: bytes) -> None:
     for start, what, hint in _OTHERS:
         if head.startswith(start):
-            raise DataError(f"{path} is no text: it is {what}.", hint=hint)
+            raise DataError(f"{path} is not text: it is {what}.", hint=hint)
 
 
 def _encoding(head: bytes) -> str:

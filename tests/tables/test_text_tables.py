@@ -83,7 +83,7 @@ def test_another_encoding_is_told_by_line(tmp_path: Path) -> None:
     ids=["gzip", "xlsx", "parquet"],
 )
 def test_another_format_is_told(tmp_path: Path, content: bytes, said: str) -> None:
-    with pytest.raises(DataError, match=f"t.csv is no text: it is .*{said}"):
+    with pytest.raises(DataError, match=f"t.csv is not text: it is .*{said}"):
         read(tmp_path / "t.csv", content)
 
 
