@@ -59,7 +59,7 @@ def test_it_is_listed(installed: Path, tmp_path: Path) -> None:
 def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     parts = ("--task", "flowers-cls", "--backbone", "flowers-cnn", "--dataset", "flowers-patches")
-    run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 2, "--output", output)
+    run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 10, "--output", output)
     ran = python(installed, tmp_path, "-m", "mmft_core", *run)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     results = json.loads((output / "results.json").read_text())
