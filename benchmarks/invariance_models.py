@@ -18,7 +18,7 @@ from text_peers import minilm
 
 from mmft_core import DatasetSpec
 from mmft_core.cli import main as mmft
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import nest
 from mmft_core.contracts import DatasetContext, Split
 from mmft_core.discovery import discover
@@ -128,10 +128,10 @@ def made(subject: Subject, work: Path) -> tuple[LoadedModel, Split]:
     """A subject's model and its test split."""
     registry = discover()
     told = {"engine.workers": 0, **({"engine.steps": subject.steps} if subject.steps else {})}
-    plan = resolve(nest({**subject.run, **told}), registry)
+    plan = make_plan(nest({**subject.run, **told}), registry)
     data = build_dataset(plan)
     if not subject.steps:
-        plan = resolve(
+        plan = make_plan(
             nest({**subject.run, **{f"task.{k}": v for k, v in subject.options.items()}}), registry
         )
         task = build_task(plan, data, lambda text: None)

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Batch, Dataset, Split, Task
 from mmft_core.discovery import discover
 from mmft_core.loading.loaders import batches, evaluation_loader
@@ -34,7 +34,7 @@ Judged = Iterator[tuple[Any, Any]]
 
 def main(run: Path) -> None:
     registry = discover()
-    plan = resolve(RunDirectory(run).open(), registry)
+    plan = make_plan(RunDirectory(run).open(), registry)
     dataset = build_dataset(plan)
     split = dataset.splits.get("test") or dataset.splits["val"]
     trained = artifacts.load(run, registry).task

@@ -80,7 +80,7 @@ class NotebookDisplay(Display):
         self._draw(soon=done < total)
 
     def on_evaluation(self, event: Evaluated) -> None:
-        row = (event.split, event.step, event.best, event.evaluation.single)
+        row = (event.split, event.step, event.best, event.evaluation.scalars)
         self._evaluations.append(row)
         self._draw()
 

@@ -22,12 +22,12 @@ from mmft_core.config import (
     Tree,
     as_written,
     flatten,
+    make_plan,
     merge,
     nest,
     option_names,
     outside,
     refuse_idle,
-    resolve,
     settings_of,
     take_output,
 )
@@ -146,7 +146,7 @@ def run(
     others = _settings(settings, given)
     tree = settings_of(_plain(given), others, registry, notice)
     path = take_output(tree, None if output is None else as_path(output, "output"))
-    plan = resolve(tree, registry)
+    plan = make_plan(tree, registry)
     refuse_idle(others, plan)
     names = [part.component.name for part in plan.backbones.values()]
     path = path or default_output(plan.task.component.name, names)
@@ -183,7 +183,7 @@ def resume(
         )
     tree = resumed_tree(path, _settings(settings, {}), registry, notice)
     with as_written():
-        plan = resolve(tree, registry)
+        plan = make_plan(tree, registry)
     return _train(plan, registry, path, _callbacks(callbacks), progress=progress, resume=True)
 
 

@@ -1,5 +1,5 @@
 """`python -m mmft_core` is the command `mmft`."""
 
-from mmft_core.cli import main
+from mmft_core.cli.command_line import main
 
 main()

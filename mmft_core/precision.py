@@ -1,4 +1,4 @@
-"""The precision in which a model is trained, and the one in which it is judged and predicts."""
+"""The precision in which a model is trained, and the one in which it is evaluated and predicts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def inference_precision(wanted: str, device: torch.device) -> str:
-    """Return the precision in which a model is judged and predicts: "fp32", "bf16" or "fp16".
+    """Return the precision in which a model is evaluated and predicts: "fp32", "bf16" or "fp16".
 
     As asked for, where the device can compute in it. "auto" is fp32 on a CPU: in bf16 an answer
     may change with the inputs that share its batch, and little time is gained (docs/results.md).
@@ -61,7 +61,7 @@ def inference_precision(wanted: str, device: torch.device) -> str:
 
 @dataclass(frozen=True)
 class Inference:
-    """How a model computes when it is judged and when it predicts.
+    """How a model computes when it is evaluated and when it predicts.
 
     Attributes:
         device: where its weights are.

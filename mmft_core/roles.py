@@ -1,5 +1,6 @@
 """The name in mmft 0.1 of `mmft_core.contracts.lora_targets`."""
 
-from mmft_core.contracts.lora_targets import called, find_roles
+from mmft_core.contracts.lora_targets import called_layers as called
+from mmft_core.contracts.lora_targets import find_roles
 
 __all__ = ["called", "find_roles"]

@@ -64,7 +64,8 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
                 )
-        for attribute in ("extras", "modalities", "targets", "provides", "needs", "opens"):
+        tuples = ("extras", "modalities", "targets", "provides", "needs", "opens", "usage")
+        for attribute in tuples:
             value = getattr(self, attribute, ())
             if isinstance(value, str):
                 raise PluginError(
@@ -119,11 +120,19 @@ class PartSpec(ConfigurableSpec):
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
             give way to anything the user sets, and are passed over where a chosen part does not
             have such an option.
-        scratch: what is recommended instead where a backbone starts from random weights.
+        from_scratch: what is recommended instead where a backbone starts from random weights.
+        scratch: the name of `from_scratch` in mmft 0.1; only to be given, not to be read.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    from_scratch: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    scratch: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scratch:
+            object.__setattr__(self, "from_scratch", self.scratch)
+            object.__setattr__(self, "scratch", {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +213,7 @@ class TaskSpec(PartSpec):
         count: of a task of any modalities, how many it takes at least and at most.
         partial: whether samples may lack some of the modalities.
         target: what it learns from; compare `DatasetSpec.targets`.
-        unseen_classes: whether it can be judged on classes that it did not learn.
+        unseen_classes: whether it can be evaluated on classes that it did not learn.
         needs: what it asks of every backbone; compare `BackboneSpec.provides`.
         writes: modalities whose backbones write what is predicted and read no input, with what it
             asks of these in place of `needs`.
@@ -213,13 +222,15 @@ class TaskSpec(PartSpec):
             own; metrics go by it.
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
-        monitor: the figure by which the best model is chosen, as "metric" or "metric/part".
+        monitor: the metric by which the best model is chosen, as "metric" or "metric/part".
         pipeline: what model hubs call such a task (`pipeline_tag`), as "image-classification";
             empty where they have no name for it.
         pipelines: of a task of any modalities the same, by what it reads: {"image":
             "image-to-text"}; several are joined in the order of the alphabet, "image+text".
         captions: settings under which its records have timed "segments" or "words", from which
             captions can be made; None if they have no times.
+        usage: commands with which a user of a finished run goes on, the likeliest first; {run}
+            stands for its folder. Empty for `mmft predict`.
     """
 
     kind = "task"
@@ -238,6 +249,7 @@ class TaskSpec(PartSpec):
     pipeline: str = ""
     pipelines: Mapping[str, str] = field(default_factory=dict, hash=False)
     captions: Mapping[str, Any] | None = field(default=None, hash=False)
+    usage: tuple[str, ...] = ()
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -254,10 +266,10 @@ class TaskSpec(PartSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(PartSpec):
-    """A figure of merit.
+    """A measure of how good predictions are.
 
     Attributes:
-        measures: the kind of predictions it can judge; compare `TaskSpec.predicts`.
+        measures: the kind of predictions that it measures; compare `TaskSpec.predicts`.
         higher_is_better: the direction, for choosing the best model.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -30,10 +30,10 @@ _LINE_SECONDS = 10.0
 """Seconds between plain lines about what is going on."""
 
 _WIDE = 80
-"""Columns of a terminal in which a progress bar has room beside figures."""
+"""Columns of a terminal in which a progress bar has room beside metrics."""
 
 _COLUMNS = 4
-"""Figures of an evaluation that fit on one line beside step and loss."""
+"""Metrics of an evaluation that fit on one line beside step and loss."""
 
 
 def make_display(console: Console) -> Display:
@@ -88,7 +88,7 @@ class LiveDisplay(Display):
 
     def on_evaluation(self, event: Evaluated) -> None:
         if self.table is None:
-            self.table = _evaluation_table(event.evaluation.single, self.console.width)
+            self.table = _evaluation_table(event.evaluation.scalars, self.console.width)
         _add_evaluation(self.table, event)
         self.live.update(Group(self.table, self.progress))
 
@@ -153,8 +153,8 @@ class LineDisplay(Display):
             self._print(f"{split:5} {done:,} of {total:,}")
 
     def on_evaluation(self, event: Evaluated) -> None:
-        figures = _chosen(event.evaluation.single)
-        text = "  ".join(f"{name} {_figure(value)}" for name, value in figures.items())
+        metrics = list(event.evaluation.scalars.items())[: _COLUMNS + 1]
+        text = "  ".join(f"{name} {_number(value)}" for name, value in metrics)
         star = "  (best)" if event.best else ""
         self._print(f"{event.split:5} step {event.step}  {text}{star}")
 
@@ -199,31 +199,23 @@ def _left(event: TrainStep, total_steps: int, rate: float) -> str:
     return f"  {seconds // 60}:{seconds % 60:02d} left"
 
 
-def _chosen(figures: dict[str, float | None]) -> dict[str, float | None]:
-    return dict(list(figures.items())[: _COLUMNS + 1])
-
-
-def _figure(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _evaluation_table(figures: Iterable[str], width: int) -> Table:
-    """An empty table with as many of the figures as are told of and fit."""
+def _evaluation_table(metrics: Iterable[str], width: int) -> Table:
+    """An empty table with as many of the metrics as are told of and fit."""
     split, epoch, best = Column("split"), Column("epoch", number=True), Column("")
-    columns = [Column(name, number=True) for name in figures][: _COLUMNS + 1]
-    while len(columns) > 1 and _widest(columns) > width:
+    columns = [Column(name, number=True) for name in metrics][: _COLUMNS + 1]
+    # Values below 1000 take 8 columns; split, epoch and "best" together 22.
+    while len(columns) > 1 and 22 + sum(2 + max(8, len(c.name)) for c in columns) > width:
         columns.pop()
     return Table(split, epoch, *columns, best)
 
 
-def _widest(figures: Sequence[Column]) -> int:
-    """The width of a table with these figures, of values below 1000."""
-    return 22 + sum(2 + max(8, len(column.name)) for column in figures)
-
-
 def _add_evaluation(table: Table, event: Evaluated) -> None:
-    figures = event.evaluation.single
-    cells = [_figure(figures.get(column.name)) for column in table.columns[2:-1]]
+    metrics = event.evaluation.scalars
+    cells = [_number(metrics.get(column.name)) for column in table.columns[2:-1]]
     epoch = str(event.epoch) if event.epoch else ""
     best = text("best" if event.best else "", "green")
     table.add(event.split, epoch, *cells, best, style="bold" if event.split == "test" else "")

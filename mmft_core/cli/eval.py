@@ -53,11 +53,11 @@ def evaluate(
     from mmft_core.cli.display import make_display
     from mmft_core.cli.summary import figures_table
     from mmft_core.cli.tables import console
-    from mmft_core.inference.finished import judge
+    from mmft_core.inference.finished import evaluate_finished
 
     display = make_display(console(stderr=True))
     try:
-        judged = judge(
+        found = evaluate_finished(
             run_dir,
             discover(),
             display,
@@ -70,13 +70,14 @@ def evaluate(
         )
     finally:
         display.close()
-    name, evaluation = judged.split, judged.evaluation
+    name, evaluation = found.split, found.evaluation
     if as_json:
         told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
+        told |= {"kinds": dict(evaluation.kinds)} if evaluation.kinds else {}
         echo_json({**told, "loss": None, **evaluation.record})
         return
     console().print(figures_table({name: evaluation.record}))
     for remark in evaluation.remarks:
         echo(f"! {remark}")
-    computed = f"({judged.inference.device}, {judged.inference.precision})"
+    computed = f"({found.inference.device}, {found.inference.precision})"
     echo(f"{counted(evaluation.samples, 'sample')} in {evaluation.seconds:.1f} s {computed}")

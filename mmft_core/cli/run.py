@@ -21,7 +21,7 @@ from mmft_core.cli.terminal import echo
 from mmft_core.config.given import refuse_idle, take_output
 from mmft_core.config.options import as_written
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError, DataError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mmft_core.contracts.callbacks import Callback
-    from mmft_core.run.runner import RunOutcome
 
 
 @click.command()
@@ -79,7 +78,7 @@ def run(
         tree = resumed_tree(resume, tree, registry, notice)
     output = take_output(tree, output)
     with as_written() if resume is not None else contextlib.nullcontext():
-        plan = resolve(tree, registry)
+        plan = make_plan(tree, registry)
     refuse_idle(flag_settings(given, registry), plan)
     if dry_run:
         from mmft_core.cli.dry_run import show_plan
@@ -110,21 +109,21 @@ def check_run(arguments: Sequence[str]) -> None:
     tree = read_settings(given, registry)
     take_output(tree, given["output"])
     with contextlib.suppress(DataError):
-        refuse_idle(flag_settings(given, registry), resolve(tree, registry))
+        refuse_idle(flag_settings(given, registry), make_plan(tree, registry))
 
 
 def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | None) -> None:
-    """Train with a display, then print what came of it."""
+    """Train with a display, then print the results."""
     if output is not None and resume is None and plan.folds is None:
         RunDirectory(output).ensure_usable()  # Before torch is imported, which takes seconds.
     from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
     from mmft_core.cli.display import make_display
+    from mmft_core.cli.summary import print_summary
     from mmft_core.cli.tables import console
     from mmft_core.run import runner
 
-    # Those that are not the main process have nothing to say.
     screen = console(quiet=not comm.is_main())
     command = shlex.join(["mmft", *sys.argv[1:]])
     names = [part.component.name for part in plan.backbones.values()]
@@ -140,7 +139,11 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
         if resume is None
         else runner.resume(path, plan, [display], command)
     )
-    _conclude(outcome)
+    if outcome.results is None:
+        step, total = outcome.fit.progress.step, outcome.fit.total_steps
+        _stop(f"Stopped at step {step} of {total}; a checkpoint is written.", path)
+    elif comm.is_main():
+        print_summary(outcome.results, path)
 
 
 def _cross_validate(
@@ -159,17 +162,6 @@ def _cross_validate(
         _stop("Stopped; finished folds are kept, and a checkpoint is written.", path)
     elif comm.is_main():
         print_folds(record, path)
-
-
-def _conclude(outcome: RunOutcome) -> None:
-    from mmft_core.cli.summary import print_summary
-
-    path = outcome.directory.path
-    if outcome.results is None:
-        step, total = outcome.fit.progress.step, outcome.fit.total_steps
-        _stop(f"Stopped at step {step} of {total}; a checkpoint is written.", path)
-    elif comm.is_main():
-        print_summary(outcome.results, path)
 
 
 def _stop(what: str, path: Path) -> None:

@@ -16,7 +16,7 @@ from mmft_core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ENGINE = ("engine.precision", "engine.device", "engine.workers", "engine.threads")
+INFERENCE_SETTINGS = ("engine.precision", "engine.device", "engine.workers", "engine.threads")
 """What of the engine can be set for a finished model; the rest is for training."""
 
 

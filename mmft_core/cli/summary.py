@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(results: Mapping[str, Any], path: Path) -> None:
-    """Print the figures of every judged split, and where everything is."""
+    """Print the metrics of every evaluated split, and where everything is."""
     screen = console()
     screen.print()
     if results["metrics"]:
@@ -40,13 +40,15 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 def next_command(results: Mapping[str, Any], folder: Path) -> str:
     """The command with which a user of a run, or of what was made of it, most likely goes on."""
     run = shlex.quote(str(folder))
+    if results.get("usage"):
+        return ", or ".join(command.replace("{run}", run) for command in results["usage"])
     if results.get("predicts") in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
     return f"mmft predict {run} {inputs_of(results)}"
 
 
 def print_folds(record: Mapping[str, Any], path: Path) -> None:
-    """Print mean and spread of every figure over the folds, and where everything is."""
+    """Print mean and spread of every metric over the folds, and where everything is."""
     screen = console()
     table = _figures(record["figures"])
     for name in dict.fromkeys(name for values in record["figures"].values() for name in values):
@@ -63,7 +65,7 @@ def print_folds(record: Mapping[str, Any], path: Path) -> None:
 
 
 def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each single figure, a column for each split; "–" for what is undefined."""
+    """A row for each metric that is one number, a column for each split; "–" if undefined."""
     table = _figures(metrics)
     names = dict.fromkeys(name for values in metrics.values() for name in values)
     for name in names:
@@ -74,7 +76,7 @@ def figures_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def headline_of(results: Mapping[str, Any]) -> str:
-    """The monitored figure on the best evidence that there is: test, else val."""
+    """The monitored metric on the best evidence that there is: test, else val."""
     name = results["monitor"]["name"]
     for split in ("test", "val"):
         value = results["metrics"].get(split, {}).get(name)
@@ -95,6 +97,10 @@ def _figures(splits: Iterable[str]) -> Table:
 
 def inputs_of(results: Mapping[str, Any]) -> str:
     """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    for command in results.get("usage", ()):
+        _, found, inputs = command.partition("mmft predict {run} ")
+        if found:
+            return str(inputs)
     files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
     return "FILES..." if files else "--dataset TABLE"
 
@@ -109,7 +115,7 @@ def plus_minus(spread: Mapping[str, Any]) -> str:
 
 
 def folds_headline(record: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Name, split and spread of the monitored figure: on test where there is one, else on val."""
+    """Name, split and spread of the monitored metric: on test where there is one, else on val."""
     for split in ("test", "val"):
         spread = record["figures"].get(split, {}).get(record["monitor"])
         if spread is not None and spread["mean"] is not None:

@@ -18,7 +18,7 @@ from .options import convert as convert
 from .options import describe as describe
 from .options import option_names as option_names
 from .options import outside as outside
-from .places import TABLE as TABLE
+from .places import PLACES_TABLE as PLACES_TABLE
 from .places import Place as Place
 from .places import given_places as given_places
 from .places import portable as portable
@@ -27,6 +27,7 @@ from .places import rewritten as rewritten
 from .places import same_place as same_place
 from .plan import Plan as Plan
 from .resolving import TOP_LEVEL as TOP_LEVEL
+from .resolving import make_plan as make_plan
 from .resolving import resolve as resolve
 from .resolving import with_data as with_data
 from .trees import Tree as Tree

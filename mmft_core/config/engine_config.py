@@ -230,5 +230,5 @@ class EngineConfig:
 
     @property
     def learns(self) -> bool:
-        """Whether anything is learned; without a step, a model is only judged."""
+        """Whether anything is learned; without a step, a model is only evaluated."""
         return self.steps is not None or self.epochs > 0

@@ -23,7 +23,7 @@ from mmft_core.config.trees import Tree, flatten, merge, nest, read_toml
 from mmft_core.registry import Registry
 from mmft_core.specs import DatasetSpec
 
-TABLE = "places"
+PLACES_TABLE = "places"
 
 Place = Annotated[str, Meta(extra={"place": True})]
 """An option that is a path, or may be one; those named `path` and `root` are anyway."""
@@ -105,7 +105,7 @@ def portable(tree: Mapping[str, Any], paths: Mapping[str, str], folder: Path) ->
             moved[key], others[key] = full, near
         else:
             moved[key], others[key] = near, full
-    return merge(tree, nest(moved)) | ({TABLE: others} if others else {})
+    return merge(tree, nest(moved)) | ({PLACES_TABLE: others} if others else {})
 
 
 def given_places(tree: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -125,7 +125,7 @@ def rewritten(file: Path, folder: Path) -> Tree:
     Raises:
         ConfigError: it cannot be read.
     """
-    keys, tree = read_toml(file).get(TABLE, {}), read_places(file)
+    keys, tree = read_toml(file).get(PLACES_TABLE, {}), read_places(file)
     settings = flatten(tree)
     return portable(tree, {key: settings[key] for key in keys if key in settings}, folder)
 
@@ -137,7 +137,7 @@ def read_places(file: Path) -> Tree:
         ConfigError: there is no such file, or it is no TOML.
     """
     tree = read_toml(file)
-    others, settings = tree.pop(TABLE, {}), flatten(tree)
+    others, settings = tree.pop(PLACES_TABLE, {}), flatten(tree)
     if not isinstance(others, Mapping):
         return tree
     found = {
@@ -157,7 +157,7 @@ def read_settings_file(file: Path, registry: Registry) -> Tree:
         ConfigError: there is no such file, or it is no TOML.
     """
     tree = read_toml(file)
-    if TABLE in tree:
+    if PLACES_TABLE in tree:
         return read_places(file)
     if isinstance(tree.get("dataset"), str):
         tree["dataset"] = {"name": tree["dataset"]}

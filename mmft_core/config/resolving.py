@@ -12,7 +12,7 @@ from mmft_core.config.dataset_choice import choose_dataset, chosen_name
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
-from mmft_core.config.places import TABLE
+from mmft_core.config.places import PLACES_TABLE
 from mmft_core.config.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
 from mmft_core.data.fold_choice import Folds
@@ -42,7 +42,7 @@ TOP_LEVEL = (
 )
 
 
-def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
+def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """Look up every name, add recommended defaults, type every option, check that all fits.
 
     Raises:
@@ -68,7 +68,9 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
     )
     specs = [component.spec for component in (*backbones.values(), task, dataset)]
     advice = merge(*(_advised(spec.defaults) for spec in specs))
-    scratch = merge(*(merge(_advised(spec.defaults), _advised(spec.scratch)) for spec in specs))
+    scratch = merge(
+        *(merge(_advised(spec.defaults), _advised(spec.from_scratch)) for spec in specs)
+    )
     recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
@@ -85,6 +87,10 @@ def resolve(tree: Mapping[str, Any], registry: Registry) -> Plan:
         folds=Folds.of(tree),
         callbacks=choose_callbacks(tree, registry),
     )
+
+
+resolve = make_plan
+"""Its name in mmft 0.1."""
 
 
 def _advised(settings: Mapping[str, Any]) -> Tree:
@@ -135,7 +141,7 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     """
     own = _table(tree, "dataset")
     others = combine([dict(tree) | {"dataset": {"name": name}}], registry)
-    found = resolve(others, registry).dataset.component.qualified
+    found = make_plan(others, registry).dataset.component.qualified
     if found != own.get("name"):
         return others
     return others | {"dataset": merge(own, _table(others, "dataset"))}
@@ -144,7 +150,7 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
 def _check_keys(tree: Mapping[str, Any]) -> None:
     for key in tree:
         # The table of places concerns whoever reads the file.
-        if key not in (*TOP_LEVEL, TABLE, OLD_TABLE):
+        if key not in (*TOP_LEVEL, PLACES_TABLE, OLD_TABLE):
             below = option_names(EngineConfig)
             near = f"engine.{key}" if key in below else key
             known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}

@@ -20,6 +20,8 @@ target, or the codec prepares both together (`JointPreparation`); both collate t
 `Task.forward(batch)` calls its backbones and gives `Outputs`, which metrics and `Task.decode` read.
 """
 
+from typing import Any
+
 from mmft_core.contracts.backbones import (
     PADDING,
     Backbone,
@@ -39,10 +41,16 @@ from mmft_core.contracts.callbacks import (
     TrainStep,
 )
 from mmft_core.contracts.capabilities import (
+    Accepting,
+    Attaching,
     Calibrated,
     Completing,
     JointPreparation,
+    LearnedPart,
+    Referenced,
     Showing,
+    ShowingLearned,
+    ShownToken,
 )
 from mmft_core.contracts.data import (
     Batch,
@@ -66,7 +74,7 @@ from mmft_core.contracts.inspection import (
     Inspector,
     Traits,
 )
-from mmft_core.contracts.lora_targets import called, find_roles
+from mmft_core.contracts.lora_targets import called_layers, find_roles
 from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
@@ -94,12 +102,14 @@ from mmft_core.contracts.tasks import (
     Task,
     TaskContext,
 )
-from mmft_core.contracts.whole import Part, grouped, input_axes, named
+from mmft_core.contracts.whole import Part, flatten_tensors, input_axes, unflatten_tensors
 
 __all__ = [
     "PADDING",
     "WEIGHTS",
+    "Accepting",
     "AdapterBase",
+    "Attaching",
     "Axes",
     "Backbone",
     "BackboneContext",
@@ -128,6 +138,7 @@ __all__ = [
     "InputPiece",
     "Inspector",
     "JointPreparation",
+    "LearnedPart",
     "Metric",
     "MetricContext",
     "MetricValue",
@@ -142,6 +153,7 @@ __all__ = [
     "ProcessorWrapper",
     "PublishedModel",
     "Record",
+    "Referenced",
     "Related",
     "RunStart",
     "Runner",
@@ -149,6 +161,8 @@ __all__ = [
     "SampleMean",
     "ScheduleContext",
     "Showing",
+    "ShowingLearned",
+    "ShownToken",
     "Split",
     "TargetCodec",
     "Task",
@@ -158,13 +172,26 @@ __all__ = [
     "TrainStep",
     "Traits",
     "as_features",
-    "called",
+    "called_layers",
     "data_url",
     "decoded",
     "find_roles",
-    "grouped",
+    "flatten_tensors",
     "input_axes",
     "map_tensors",
     "masked_mean",
-    "named",
+    "unflatten_tensors",
 ]
+
+_OLD_NAMES = {
+    "called": called_layers,
+    "grouped": unflatten_tensors,
+    "named": flatten_tensors,
+}
+"""What was renamed since mmft 0.1, for plugins that were written against it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _OLD_NAMES[name]

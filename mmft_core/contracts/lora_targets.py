@@ -46,7 +46,7 @@ def _role(name: str, module: nn.Module, linear: tuple[type[nn.Module], ...]) -> 
     return None
 
 
-def called(
+def called_layers(
     network: nn.Module, roles: Mapping[str, Sequence[str]], forward: Callable[[], object]
 ) -> dict[str, list[str]]:
     """Leave out layers that a pass does not call, because their weights are only read.

@@ -1,4 +1,4 @@
-"""Metrics: streaming figures of merit."""
+"""Metrics, computed while predictions stream by."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 from mmft_core.contracts.data import DatasetInfo
 
 MetricValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
-"""A figure; one for each class, in their order; or a matrix with a row for each true class. What
+"""A number; one for each class, in their order; or a matrix with a row for each true class. What
 is undefined on the samples is None; metrics may give NaN for it, which an evaluation makes None."""
 
 
 class Metric(ABC):
-    """A streaming figure of merit whose states merge across processes."""
+    """A streaming metric whose states merge across processes."""
 
     @abstractmethod
     def update(self, predictions: Any, targets: Any) -> None:
@@ -27,15 +27,15 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, MetricValue]:
-        """The figures over all that was taken in.
+        """The values over all that was taken in.
 
-        A single figure is keyed "", several by what they are: {"macro": ..., "per-class": ...}.
+        A single value is keyed "", several by what they are: {"macro": ..., "per-class": ...}.
         What is undefined on them (a mean of nothing, a ratio with a denominator of 0) is NaN or
         None, and is left out of means.
         """
 
     def remarks(self) -> Sequence[str]:
-        """What a reader of the figures must know: which are undefined, and why.
+        """What a reader of the values must know: which are undefined, and why.
 
         Each follows the metric's name and a colon: "undefined for 2 classes without samples: a, b".
         """

@@ -26,10 +26,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A raw input as a reader can be shown it: MIME type and content."""
+    """A raw input as a reader can be shown it: MIME type and content.
+
+    Attributes:
+        label: of views that are turns of a conversation, who has it ("user"); else "".
+    """
 
     mime: str
     data: bytes
+    label: str = ""
 
 
 def data_url(preview: Preview) -> str:
@@ -220,9 +225,9 @@ class TargetCodec(ABC):
         """Join encoded targets into a batch."""
 
     def for_judging(self) -> TargetCodec:
-        """The codec for samples that a model is judged on and does not learn from.
+        """The codec for samples that a model is evaluated on and does not learn from.
 
-        Override it where more can be judged than learned, such as a text that is longer than the
+        Override it where more can be evaluated than learned, such as a text that is longer than the
         model writes at once.
         """
         return self

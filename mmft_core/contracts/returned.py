@@ -1,7 +1,7 @@
 """What a plugin's objects return, checked where the core calls them.
 
 Without that a wrong result would end in a traceback far from the plugin that it is a fault of, or
-in a wrong figure.
+in a wrong result.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
 
 
 def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
-    """The figures of a metric.
+    """The values of a metric.
 
     Raises:
         PluginError: they are not numbers by name.

@@ -22,7 +22,7 @@ BATCH = "batch"
 PRESENT, PREDICTIONS, FIGURES = "present", "predictions", "figures"
 
 
-def named(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
+def flatten_tensors(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
     """Tensors in groups as tensors by "GROUP.NAME", or "GROUP" where one has no name."""
     return {
         f"{group}.{name}" if name else group: tensor
@@ -31,8 +31,8 @@ def named(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
     }
 
 
-def grouped(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
-    """The groups of what `named` has named."""
+def unflatten_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
+    """The groups of what `flatten_tensors` has put together."""
     groups: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
@@ -41,7 +41,7 @@ def grouped(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
 
 
 def input_axes(processors: Mapping[str, Processor], inputs: Mapping[str, Tensors]) -> Axes:
-    """The dimensions of any size of what processors collate, as `named` names it."""
+    """The dimensions of any size of what processors collate, as `flatten_tensors` names them."""
     axes: dict[str, dict[int, str]] = {}
     for modality, own in inputs.items():
         varying = processors[modality].axes()
@@ -57,12 +57,12 @@ def whole_graph(task: Task, batch: Batch) -> Graph:
     Args:
         batch: an example that has all modalities.
     """
-    inputs, axes = named(batch.inputs), input_axes(task.processors, batch.inputs)
+    inputs, axes = flatten_tensors(batch.inputs), input_axes(task.processors, batch.inputs)
     if len(batch.inputs) > 1:
         everywhere = torch.ones(len(batch), dtype=torch.bool)
         # Each a tensor of its own, for torch.export takes one that comes twice for one input.
         held = {m: batch.present.get(m, everywhere).clone() for m in batch.inputs}
-        present = named({PRESENT: held})
+        present = flatten_tensors({PRESENT: held})
         inputs, axes = inputs | present, {**axes, **{name: {0: BATCH} for name in present}}
     return Graph(
         name="model", module=_Whole(task.eval(), list(batch.ids)), inputs=inputs, axes=axes
@@ -75,10 +75,10 @@ class _Whole(nn.Module):
         self.task, self.ids = task, ids
 
     def forward(self, inputs: Tensors) -> Tensors:
-        groups = grouped(inputs)
+        groups = unflatten_tensors(inputs)
         present = groups.pop(PRESENT, {})
         outputs = self.task(Batch(inputs=groups, targets=None, ids=self.ids, present=present))
-        return named(_trees(outputs))
+        return flatten_tensors(_trees(outputs))
 
 
 def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
@@ -98,7 +98,7 @@ class Part(nn.Module):
         self.task, self.function = task, function
 
     def forward(self, inputs: Tensors) -> Tensors:
-        return self.function(grouped(inputs))
+        return self.function(unflatten_tensors(inputs))
 
 
 class WholeTask(Task):
@@ -126,7 +126,7 @@ class WholeTask(Task):
         return self.origin.processors
 
     def forward(self, batch: Batch) -> Outputs:
-        found = grouped(self._runner(self._inputs(batch)))
+        found = unflatten_tensors(self._runner(self._inputs(batch)))
         predictions: Any = found[PREDICTIONS]
         if set(predictions) == {""}:
             predictions = predictions[""]
@@ -140,7 +140,7 @@ class WholeTask(Task):
         everywhere = torch.ones(len(batch), dtype=torch.bool)
         held = {m: batch.present.get(m, everywhere) for m in self.processors}
         rows = {m: {n: _spread(t, held[m]) for n, t in i.items()} for m, i in batch.inputs.items()}
-        return named(rows) | (named({PRESENT: held}) if len(held) > 1 else {})
+        return flatten_tensors(rows) | (flatten_tensors({PRESENT: held}) if len(held) > 1 else {})
 
     def weight(self, batch: Batch) -> int:
         return self.origin.weight(batch)

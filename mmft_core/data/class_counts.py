@@ -1,4 +1,4 @@
-"""Classes that a split has no sample of, so that figures on it say nothing of them."""
+"""Classes that a split has no sample of, so that metrics on it say nothing of them."""
 
 from __future__ import annotations
 

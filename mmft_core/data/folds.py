@@ -78,7 +78,7 @@ def assign(labels: Indices, folds: Folds, seed: int) -> Indices:
 
 
 def _labels(split: Joined, classes: Sequence[str]) -> Indices | None:
-    """(n,) class indices, -1 for a bad sample's; None where a target is no class."""
+    """(n,) class indices, -1 for a bad sample's; None where a target is not a class."""
     index_of = {name: index for index, name in enumerate(classes)}
     labels = []
     for index in range(len(split) if classes else 0):

@@ -1,5 +1,5 @@
 """Dividing samples that come in groups: the visits of a patient, what a speaker says, a file's
-passages. A group is never torn apart, or a model would be judged on what it knows.
+passages. A group is never torn apart, or a model would be evaluated on what it has seen.
 """
 
 from __future__ import annotations

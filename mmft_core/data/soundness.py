@@ -59,6 +59,17 @@ class Findings:
         self.changes[split, change] += 1
         self.examples.setdefault((split, change), sample_id)
 
+    def add_fault(self, split: str, index: int, error: SampleError) -> None:
+        self.faults.append(
+            Fault(
+                split=split,
+                index=index,
+                id=error.sample_id,
+                reason=error.reason,
+                hint=error.hint,
+            )
+        )
+
     def faulty(self) -> dict[str, list[int]]:
         """The indices of the faulty samples of each split."""
         indices: dict[str, list[int]] = {}
@@ -115,7 +126,7 @@ def read(
             found.note(name, text, split.sample_id(index))
         split.target(index)
 
-    return _over(dataset, look, {}, on_progress, fingerprints)
+    return _look_at_all(dataset, look, {}, on_progress, fingerprints)
 
 
 def inspect(
@@ -132,7 +143,7 @@ def inspect(
     Args:
         processors: of the task, by modality.
         codec: of the task.
-        learns: whether the task learns from the train split; else it is only judged on all.
+        learns: whether the task learns from the train split; else it is only evaluated on all.
         known: what `read` found, if it was called before; samples that cannot be read are not
             looked at again.
     """
@@ -154,7 +165,7 @@ def inspect(
         for label in classes_of(target) if dataset.info.classes else ():
             found.classes[name, label] += 1
 
-    found = _over(dataset, look, known.faulty(), on_progress)
+    found = _look_at_all(dataset, look, known.faulty(), on_progress)
     found.add(known)
     found.sort(dataset)
     return found
@@ -213,7 +224,7 @@ _Look: TypeAlias = Callable[[str, Split, int, Findings], None]
 """Looks at a sample of a split of that name; may raise SampleError or ValueError."""
 
 
-def _over(
+def _look_at_all(
     dataset: Dataset,
     look: _Look,
     but: Mapping[str, Sequence[int]],
@@ -234,41 +245,24 @@ def _over(
         done = min(total, done + samples)
         on_progress(done, total)
 
+    def check(name: str, split: Split, passed: frozenset[int], indices: range) -> Findings:
+        found = Findings()
+        for index in indices:
+            if index in passed:
+                continue
+            try:
+                look(name, split, index, found)
+            except SampleError as error:
+                found.add_fault(name, index, error)
+            except ValueError as error:
+                found.add_fault(name, index, SampleError(split.sample_id(index), str(error)))
+        if fingerprints is not None:
+            found.fingerprints[name] = [fingerprints.table(split, indices)]
+        return found
+
     for name, split in dataset.splits.items():
         passed = frozenset(but.get(name, ()))
-        check = partial(_look_at_chunk, name, split, look, passed, fingerprints)
-        for found in in_chunks(len(split), check, on_done):
+        for found in in_chunks(len(split), partial(check, name, split, passed), on_done):
             findings.add(found)
     findings.sort(dataset)
-    return findings
-
-
-def _look_at_chunk(
-    name: str,
-    split: Split,
-    look: _Look,
-    but: frozenset[int],
-    fingerprints: Fingerprints | None,
-    indices: range,
-) -> Findings:
-    findings = Findings()
-    for index in indices:
-        if index in but:
-            continue
-        try:
-            try:
-                look(name, split, index, findings)
-            except ValueError as error:
-                raise SampleError(split.sample_id(index), str(error)) from None
-        except SampleError as error:
-            fault = Fault(
-                split=name,
-                index=index,
-                id=error.sample_id,
-                reason=error.reason,
-                hint=error.hint,
-            )
-            findings.faults.append(fault)
-    if fingerprints is not None:
-        findings.fingerprints[name] = [fingerprints.table(split, indices)]
     return findings

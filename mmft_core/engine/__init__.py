@@ -3,7 +3,7 @@
 loop                                the loop
 state                               task, optimizer, schedule and progress, kept and restored
 optim, device, losses, monitor      what it is made of
-evaluation, top_examples            judging a split; the samples that a report shows
+evaluation, top_examples            evaluating a split; the samples that a report shows
 metrics_log                         the metrics of a training, line by line
 tuning, lora, kept_weights          what is trained, by which adapters, and what of it is kept
 checkpoint                          a training on disk

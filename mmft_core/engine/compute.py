@@ -171,7 +171,7 @@ def _first_batch(engine: Engine) -> tuple[Batch, float] | None:
 
     None if it cannot be read, which training itself reports.
     """
-    keys = max(engine.windows.micro_batches(0), key=len)
+    keys = max(engine.batch_sampler.micro_batches(0), key=len)
     while True:
         started = time.perf_counter()
         batch = engine.train.collate([engine.train[key] for key in keys]).batch

@@ -24,7 +24,7 @@ def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
     Smaller parts of the same batch are tried, so that the hint names settings that work.
     """
     progress, config = engine.state.progress, engine.config
-    keys = max(engine.windows.micro_batches(progress.step % engine.total_steps), key=len)
+    keys = max(engine.batch_sampler.micro_batches(progress.step % engine.total_steps), key=len)
     samples = counted(len(keys), "sample")
     message = f"Memory ran out at step {progress.step + 1}, with {samples} in a batch."
     parts = _fitting_parts(engine, keys)
@@ -77,7 +77,7 @@ def _fits(engine: Engine, keys: list[Key]) -> bool | None:
     """Whether a forward and a backward pass and the optimizer's state fit; None if unknown."""
     state = engine.state
     try:
-        state.train(engine.windows.epoch_of(state.progress.step))
+        state.train(engine.batch_sampler.epoch_of(state.progress.step))
         trained = [p for p in state.trained.parameters() if p.requires_grad]
         known = state.raw_optimizer.state
         moments = [torch.empty_like(p) for p in trained if p not in known for _ in range(2)]

@@ -32,10 +32,9 @@ from mmft_core.engine.metrics_log import log_every
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
 from mmft_core.engine.thread_watch import ThreadWatch
-from mmft_core.loading.batch_sampler import TrainingKeys
 from mmft_core.loading.loaders import batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
-from mmft_core.loading.sampler_choice import choose_windows
+from mmft_core.loading.sampler_choice import choose_batch_sampler
 from mmft_core.precision import Inference
 from mmft_core.utils.files import replacing
 
@@ -84,9 +83,9 @@ class Engine:
         self.inference = Inference.of(config.precision, accelerator.device)
         check_compiler(config, accelerator.device)
         self.compute = Compute.of(accelerator, config, begun)
-        self.windows = choose_windows(train, task, config)
+        self.batch_sampler = choose_batch_sampler(train, task, config)
         use_running_statistics(task, callback.on_message)
-        self.steps_per_epoch = self.windows.steps_per_epoch
+        self.steps_per_epoch = self.batch_sampler.steps_per_epoch
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, recipe, accelerator, self.compute, self.total_steps)
         self.best_weights = folder / "best.safetensors"
@@ -120,23 +119,23 @@ class Engine:
             self.compute.limited(),
             contextlib.closing(self._batches()) as stream,
         ):
-            state.train(self.windows.epoch_of(progress.step))
+            state.train(self.batch_sampler.epoch_of(progress.step))
             self._evaluate_if_due(stop)  # A training that is resumed may owe an evaluation.
             while (ending := self._ending(stop)) is None:
                 step = progress.step
                 if step % self.steps_per_epoch == 0:
-                    state.train(self.windows.epoch_of(step))
-                window, shares = self._next_window(stream)
+                    state.train(self.batch_sampler.epoch_of(step))
+                micro_batches, shares = self._next_batches(stream)
                 loaded = time.perf_counter()
                 total = torch.zeros((), device=device)
-                for number, (batch, share) in enumerate(zip(window, shares, strict=True)):
+                for number, (batch, share) in enumerate(zip(micro_batches, shares, strict=True)):
                     # Loading may have drawn random numbers here; the model's start anew.
                     seed_everything(config.seed, step, number, comm.rank())
-                    with state.parallel.no_sync(number + 1 < len(window)):
+                    with state.parallel.no_sync(number + 1 < len(micro_batches)):
                         loss = state.parallel.loss(batch.to(device)) * share
                         accelerator.backward(loss)
                     total += loss.detach()
-                self._add_loss(step + 1, total, window)
+                self._add_loss(step + 1, total, micro_batches)
                 if config.clip_norm is not None:
                     accelerator.clip_grad_norm_(state.trained.parameters(), config.clip_norm)
                 state.optimizer.step()
@@ -144,9 +143,9 @@ class Engine:
                 state.optimizer.zero_grad()
                 if state.ema is not None:
                     state.ema.update_parameters(state.trained)
-                watch.follow(time.perf_counter() - loaded, window)
+                watch.follow(time.perf_counter() - loaded, micro_batches)
                 progress.step += 1
-                progress.samples += self.windows.window_size(step)
+                progress.samples += self.batch_sampler.samples(step)
                 progress.seconds = time.perf_counter() - started
                 evaluated = self._evaluate_if_due(stop)
                 if self._checkpoint_is_due(evaluated):
@@ -177,7 +176,7 @@ class Engine:
 
     def _batches(self) -> Generator[Batch]:
         """The batches of all steps that are left."""
-        keys = TrainingKeys(self.windows, self.state.progress.step, self.total_steps)
+        keys = self.batch_sampler.batches(self.state.progress.step, self.total_steps)
         pin = self.accelerator.device.type == "cuda"
         return batches(training_loader(self.train, keys, workers=self.compute.workers, pin=pin))
 
@@ -190,18 +189,20 @@ class Engine:
             return "early"
         return "finished" if progress.step >= self.total_steps else None
 
-    def _next_window(self, stream: Iterator[Batch]) -> tuple[list[Batch], list[float]]:
+    def _next_batches(self, stream: Iterator[Batch]) -> tuple[list[Batch], list[float]]:
         """The batches of a step, and by what each of their losses is multiplied.
 
-        So the sum is the mean over the whole window, over however many passes and processes, of
+        So the sum is the mean over the whole step, over however many passes and processes, of
         whose gradients the mean is taken.
         """
         asked = time.perf_counter()
-        window = [next(stream) for _ in range(self.windows.passes(self.state.progress.step))]
+        micro_batches = [
+            next(stream) for _ in range(self.batch_sampler.passes(self.state.progress.step))
+        ]
         self.state.progress.waited += time.perf_counter() - asked
-        weights = [self.state.task.weight(batch) for batch in window]
+        weights = [self.state.task.weight(batch) for batch in micro_batches]
         scale = comm.count() / max(1, comm.total(sum(weights)))
-        return window, [weight * scale for weight in weights]
+        return micro_batches, [weight * scale for weight in weights]
 
     def _checkpoint_is_due(self, evaluated: bool) -> bool:
         every, step = self.config.checkpoint_every, self.state.progress.step
@@ -210,15 +211,15 @@ class Engine:
         return step % every == 0
 
     def _save(self) -> None:
-        """Write a checkpoint, but none of weights that a loss which is no number has spoilt."""
+        """Write a checkpoint, but none of weights that a NaN loss has spoilt."""
         self._report_losses()
         self.state.save(self.folder)
 
     # --- losses ---------------------------------------------------------------------------------
 
-    def _add_loss(self, step: int, loss: Tensor, window: Sequence[Batch]) -> None:
+    def _add_loss(self, step: int, loss: Tensor, micro_batches: Sequence[Batch]) -> None:
         """Take in a step's loss; on a GPU it is looked at later, for that waits for the GPU."""
-        ids = [sample_id for batch in window for sample_id in batch.ids]
+        ids = [sample_id for batch in micro_batches for sample_id in batch.ids]
         self._losses.add(step, loss, ids)
         every = log_every(self.config.log_every, self.total_steps)
         if self.accelerator.device.type == "cpu" or len(self._losses) >= every:
@@ -237,7 +238,7 @@ class Engine:
         self.callback.on_step(
             TrainStep(
                 step=step,
-                epoch=self.windows.epoch_of(step - 1) + 1,
+                epoch=self.batch_sampler.epoch_of(step - 1) + 1,
                 loss=loss,
                 lr=self.state.current_lr,
                 samples=progress.samples,
@@ -273,7 +274,7 @@ class Engine:
         self._report_losses()
         self.state.update_eval_model()
         evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
-        progress, value = self.state.progress, evaluation.figure(self.monitor.name)
+        progress, value = self.state.progress, evaluation.scalar(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.evaluated(value, best)
         if value is None:
@@ -281,16 +282,16 @@ class Engine:
         if best and comm.is_main():
             with replacing(self.best_weights) as temporary:
                 kept_weights.write(self.state.eval_model, temporary)
-        epoch = self.windows.epoch_of(progress.step - 1) + 1
+        epoch = self.batch_sampler.epoch_of(progress.step - 1) + 1
         self.callback.on_evaluation(
             Evaluated(
                 step=progress.step, epoch=epoch, split="val", evaluation=evaluation, best=best
             )
         )
-        self.state.train(self.windows.epoch_of(progress.step))
+        self.state.train(self.batch_sampler.epoch_of(progress.step))
 
     def _tell_undefined(self, reason: str) -> None:
-        """Say, once, that the monitored figure cannot choose a model."""
+        """Say, once, that the monitored metric cannot choose a model."""
         if self._told_undefined:
             return
         self._told_undefined = True

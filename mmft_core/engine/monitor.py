@@ -1,4 +1,4 @@
-"""The figure by which the best model of a training is chosen."""
+"""The metric by which the best model of a training is chosen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmft_core.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
-    """The monitored figure, and its direction."""
+    """The monitored metric, and its direction."""
 
     name: str
     higher_is_better: bool
@@ -23,7 +23,7 @@ class Monitor:
 
 
 def choose_monitor(plan: Plan) -> Monitor:
-    """The monitored figure of a plan, whose metric must be among those of the run.
+    """The monitored metric of a plan, whose metric must be among those of the run.
 
     Raises:
         ConfigError: it is not.

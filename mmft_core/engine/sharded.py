@@ -62,6 +62,9 @@ class Sharded(Parallel):
 
     @torch.no_grad()
     def update_eval_model(self, source: nn.Module) -> None:
+        # One tensor at a time, into the copy that is there: torch's `get_model_state_dict` would
+        # gather a second whole model on every device, or one on the first rank alone, while every
+        # rank evaluates.
         self.task.to(self.accelerator.device)
         kept = self.task.state_dict()
         for name, tensor in source.state_dict().items():

@@ -1,6 +1,10 @@
 """What a sharded checkpoint holds of a training: its tensors by name, and the rest as JSON.
 
 Names are those of parameters, so nothing in it depends on how many processes there were.
+
+torch's `set_optimizer_state_dict` names them alike, but gives a fresh optimizer state by letting it
+take a step with zero gradients, which is more than a plugin's optimizer has to withstand, and
+takes shards from memory. Here every process reads its shards from the file into empty ones.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ def restore(training: TrainingState, folder: Path) -> tuple[dict[str, Any], list
     """Go back to the newest sound checkpoint.
 
     Returns:
-        the figures of its progress, and remarks about damaged ones.
+        its progress, and remarks about damaged ones.
 
     Raises:
         CheckpointError: there is none.

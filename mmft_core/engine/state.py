@@ -32,7 +32,7 @@ class Progress:
         seconds: taken so far, over all its sessions.
         waited: of these, waiting for data.
         evaluated_step: the step of the last evaluation.
-        best: the monitored figure of the best evaluation.
+        best: the monitored metric at the best evaluation.
     """
 
     step: int = 0

@@ -45,17 +45,17 @@ class ThreadWatch:
         """What a unit of work took with the other number of threads, while one is tried."""
         self._clock = 0.0
 
-    def follow(self, seconds: float, window: Sequence[Batch]) -> None:
+    def follow(self, seconds: float, batches: Sequence[Batch]) -> None:
         """Take in a step.
 
         Args:
             seconds: that computing it took.
-            window: its batches.
+            batches: its batches.
         """
         if self.all == 1:
             return
         self._clock += seconds
-        self._recent.append((seconds, _work(window)))
+        self._recent.append((seconds, _work(batches)))
         recent = statistics.median(s / work for s, work in self._recent)
         if self._before is not None:
             if len(self._recent) == _RECENT or seconds > _SECONDS:
@@ -67,7 +67,7 @@ class ThreadWatch:
             if self._clock >= self._until:
                 self._try(self.all // 2, recent)
         else:
-            self._usual.append(seconds / _work(window))
+            self._usual.append(seconds / _work(batches))
 
     def _disturbed(self, recent: float) -> bool:
         if len(self._recent) < _RECENT or len(self._usual) < _RECENT:
@@ -107,7 +107,7 @@ class ThreadWatch:
         torch.set_num_threads(threads)
 
 
-def _work(window: Sequence[Batch]) -> float:
+def _work(batches: Sequence[Batch]) -> float:
     """A measure of what a step computes: the numbers that it is given, padding included."""
-    tensors = (t for batch in window for part in batch.inputs.values() for t in part.values())
+    tensors = (t for batch in batches for part in batch.inputs.values() for t in part.values())
     return float(sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))) or 1.0

@@ -30,7 +30,7 @@ KEPT = ("pooled", "sequence")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What a task is trained and judged on.
+    """What a task is trained and evaluated on.
 
     Attributes:
         splits: with stored features in place of the inputs of frozen backbones.

@@ -1,6 +1,7 @@
 from . import opening as opening
+from .adapter_sets import load_beside as load_beside
 from .downloads import Limits as Limits
-from .finished import judge as judge
+from .finished import evaluate_finished as evaluate_finished
 from .finished import make_predictor as make_predictor
 from .finished import samples_of as samples_of
 from .named import Hidden as Hidden

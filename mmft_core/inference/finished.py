@@ -15,7 +15,7 @@ import torch
 from mmft_core.config.callback_choice import without_callbacks
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import as_written, convert
-from mmft_core.config.resolving import resolve, with_data
+from mmft_core.config.resolving import make_plan, with_data
 from mmft_core.config.trees import Tree, merge
 from mmft_core.contracts import Callback, Dataset, Split
 from mmft_core.engine.evaluation import Evaluation
@@ -32,7 +32,7 @@ from mmft_core.run.own_data import OwnData
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class FinishedEvaluation:
     """An evaluation, with the split and the device and precision that it was made on."""
 
     split: str
@@ -40,7 +40,7 @@ class Judged:
     inference: Inference
 
 
-def judge(
+def evaluate_finished(
     path: Path,
     registry: Registry,
     display: Callback,
@@ -51,7 +51,7 @@ def judge(
     batch_size: int | None = None,
     on_bad_sample: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Judged:
+) -> FinishedEvaluation:
     """Evaluate a finished run or an export.
 
     Args:
@@ -71,7 +71,7 @@ def judge(
     directory, settings = RunDirectory(folder), dict(settings or {})
     own = without_callbacks(directory.open())
     with as_written():
-        of_run = resolve(own, registry)
+        of_run = make_plan(own, registry)
         tree = own if dataset is None else with_data(own, dataset, registry)
     tree = merge(tree, settings)
     if metrics:
@@ -81,13 +81,13 @@ def judge(
     if on_bad_sample is not None:
         tree["on_bad_sample"] = on_bad_sample
     with as_written():
-        plan = resolve(tree, registry)
+        plan = make_plan(tree, registry)
     model = opening.load(folder, registry, settings)
     check_engine(model, settings)
     if dataset is None:
         own_data = OwnData.again(directory, of_run, plan)
         data = own_data.dataset
-        name = split or _judged_split(data)
+        name = split or _default_split(data)
         own_data.check(name)
     else:
         name = split or "all"
@@ -102,11 +102,11 @@ def judge(
         display,
         skip_bad=plan.on_bad_sample == "skip",
     )
-    return Judged(split=name, evaluation=evaluation, inference=predictor.inference)
+    return FinishedEvaluation(split=name, evaluation=evaluation, inference=predictor.inference)
 
 
-def _judged_split(data: Dataset) -> str:
-    """The split that a run is judged on.
+def _default_split(data: Dataset) -> str:
+    """The split that a run is evaluated on unless the user names one.
 
     Raises:
         DataError: all its data were learned from.
@@ -141,8 +141,8 @@ def samples_of(
     directory = RunDirectory(path)
     tree = without_callbacks(directory.open())
     with as_written():
-        own = resolve(tree, registry)
-        plan = resolve(merge(with_data(tree, dataset, registry), settings), registry)
+        own = make_plan(tree, registry)
+        plan = make_plan(merge(with_data(tree, dataset, registry), settings), registry)
     data = named_data(directory, own, plan, split, say, targets=False)
     tell_warnings(data, say)
     return choose_split(data, split)

@@ -1,4 +1,4 @@
-"""Which samples are read when: each optimizer step's, and an evaluation's.
+"""Batch samplers: which samples are read when, in training and in evaluation.
 
 The order is a function of the seed and the step, so that a resumed training starts at any step
 without replaying data.
@@ -20,8 +20,8 @@ Key: TypeAlias = tuple[int, int]
 EVALUATION = 0  # the epoch of keys that are not for training
 
 
-class Windows(ABC):
-    """Which samples each optimizer step sees: one forward pass or several of them.
+class BatchSampler(ABC):
+    """Which samples each optimizer step sees, in one forward pass or several.
 
     Each epoch sees every sample once, in as many steps as any other. Of each forward pass, process
     `rank` of `world` takes every world-th sample.
@@ -41,16 +41,13 @@ class Windows(ABC):
     def smallest_pass(self) -> int:
         """The fewest samples that a forward pass has, on all processes together."""
 
-    def epoch_of(self, step: int) -> int:
-        return step // self.steps_per_epoch
+    def batches(self, first_step: int, last_step: int) -> Iterator[list[Key]]:
+        """This process's batches of the steps from `first_step` until before `last_step`.
 
-    def passes(self, step: int) -> int:
-        """How many forward passes a step takes."""
-        return len(self._step(step))
-
-    def window_size(self, step: int) -> int:
-        """How many samples a step sees, on all processes together."""
-        return sum(map(len, self._step(step)))
+        For a DataLoader: one pass over all epochs keeps worker processes busy across their ends.
+        """
+        for step in range(first_step, last_step):
+            yield from self.micro_batches(step)
 
     def micro_batches(self, step: int) -> list[list[Key]]:
         """This process's share of each forward pass of a step, which counts from 0."""
@@ -59,6 +56,17 @@ class Windows(ABC):
             [(epoch, int(i)) for i in members[self.rank :: self.world]]
             for members in self._step(step)
         ]
+
+    def epoch_of(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def passes(self, step: int) -> int:
+        """How many forward passes a step takes."""
+        return len(self._step(step))
+
+    def samples(self, step: int) -> int:
+        """How many samples a step sees, on all processes together."""
+        return sum(map(len, self._step(step)))
 
     def _step(self, step: int) -> list[Indices]:
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -69,13 +77,12 @@ class Windows(ABC):
         return self._epochs[epoch][position]
 
 
-class CountedWindows(Windows):
-    """So many samples at a time.
+class SampleBatchSampler(BatchSampler):
+    """Batches of a number of samples.
 
-    An epoch's random order is cut into windows of `batch_size * accumulation_steps` samples, one
-    window for each step, and a window into forward passes. The cuts are even, so that no epoch ends
-    on a tiny batch and none of its samples is left out. An arrangement says which samples share a
-    forward pass.
+    An epoch's random order is cut into steps of `batch_size * accumulation_steps` samples, and a
+    step into forward passes. The cuts are even, so that no epoch ends on a tiny batch and none of
+    its samples is left out. An arrangement says which samples share a forward pass.
     """
 
     def __init__(
@@ -107,29 +114,15 @@ class CountedWindows(Windows):
 
     def _cuts(self, position: int) -> list[slice]:
         """Where in an epoch's order the forward passes of its step at `position` lie."""
-        window = _cut(self.size, self.steps_per_epoch, position)
-        length = window.stop - window.start
+        step = _cut(self.size, self.steps_per_epoch, position)
+        length = step.stop - step.start
         passes = -(-length // self.batch_size)
         cuts = (_cut(length, passes, k) for k in range(passes))
-        return [slice(window.start + c.start, window.start + c.stop) for c in cuts]
+        return [slice(step.start + c.start, step.start + c.stop) for c in cuts]
 
 
-class TrainingKeys:
-    """The batch sampler of a whole training, from its first step to its last.
-
-    One pass over all epochs keeps worker processes busy across the ends of epochs.
-    """
-
-    def __init__(self, windows: Windows, first_step: int, last_step: int) -> None:
-        self.windows, self.first_step, self.last_step = windows, first_step, last_step
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for step in range(self.first_step, self.last_step):
-            yield from self.windows.micro_batches(step)
-
-
-class EvaluationKeys:
-    """The batch sampler of an evaluation: every index once, in the given order."""
+class EvaluationBatchSampler:
+    """The batches of an evaluation: every index once, in the given order."""
 
     def __init__(self, indices: Sequence[int] | Indices, cuts: Iterable[slice]) -> None:
         """Args:

@@ -22,15 +22,17 @@ from mmft_core.contracts import Batch
 from mmft_core.data.splits import Indices
 from mmft_core.distributed.signals import leave_stopping_to_parent
 from mmft_core.errors import DataError, SampleError, first_line
-from mmft_core.loading.batch_sampler import EvaluationKeys, Key, TrainingKeys
+from mmft_core.loading.batch_sampler import EvaluationBatchSampler, Key
 from mmft_core.loading.prepared import Loaded, PreparedSplit
 from mmft_core.loading.token_batch_sampler import pack
 
 Loader: TypeAlias = "DataLoader[Any]"
 
 
-def training_loader(data: PreparedSplit, keys: TrainingKeys, *, workers: int, pin: bool) -> Loader:
-    """Load the batches of a training in order."""
+def training_loader(
+    data: PreparedSplit, keys: Iterable[list[Key]], *, workers: int, pin: bool
+) -> Loader:
+    """Load the batches of a training in order (`BatchSampler.batches`)."""
     return _loader(data, keys, workers, pin)
 
 
@@ -70,7 +72,7 @@ def evaluation_loader(
     else:
         most = batch_size if in_order else None
         cuts = list(pack(np.asarray(sizes)[order], batch_total / parts, most))
-    return _loader(data, EvaluationKeys(order, cuts[rank::world]), workers, pin)
+    return _loader(data, EvaluationBatchSampler(order, cuts[rank::world]), workers, pin)
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:

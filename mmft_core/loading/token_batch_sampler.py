@@ -13,7 +13,7 @@ import numpy as np
 
 from mmft_core.data.splits import Indices
 from mmft_core.errors import ConfigError, DataError
-from mmft_core.loading.batch_sampler import Windows
+from mmft_core.loading.batch_sampler import BatchSampler
 
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -24,8 +24,8 @@ LEAST = 8
 """Samples of a bucket, so that outliers do not train alone."""
 
 
-class SizedWindows(Windows):
-    """So much at a time: a forward pass holds a total of sizes."""
+class TokenBatchSampler(BatchSampler):
+    """Batches with a fixed total size, such as of tokens or seconds."""
 
     def __init__(
         self,

@@ -207,7 +207,7 @@ class MetricsFile(Callback):
                 "epoch": event.epoch,
                 "split": event.split,
                 "best": event.best,
-                **event.evaluation.figures,
+                **event.evaluation.defined_scalars,
             }
         )
 

@@ -1,8 +1,8 @@
-"""Cross-validation: a run for each fold, and what their figures are on average.
+"""Cross-validation: a run for each fold, and their metrics on average.
 
 OUTPUT/config.toml      the settings; running them again repeats all of it
 OUTPUT/fold-1 …         an ordinary run directory each
-OUTPUT/folds.json       the figures of all folds, with mean and standard deviation
+OUTPUT/folds.json       the metrics of all folds, with mean and standard deviation
 OUTPUT/report.html      the same to look at, by the callback `report`
 """
 
@@ -158,8 +158,8 @@ def collect_folds(
 ) -> dict[str, Any]:
     """Put the results of the folds that are finished into one record.
 
-    "std" is the standard deviation of the folds' figures as a sample (with n - 1), so it is null
-    for a single one. A figure that is undefined in a fold is null there, and left out of both.
+    "std" is the standard deviation of the folds' metrics as a sample (with n - 1), so it is null
+    for a single one. A metric that is undefined in a fold is null there, and left out of both.
     """
     assert plan.folds is not None
     first = results[0]
@@ -189,7 +189,7 @@ def collect_folds(
 
 
 def _figures(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, Any]]:
-    """Each single figure of a split, over the folds in which it is defined."""
+    """Each metric of a split that is a single number, over the folds in which it is defined."""
     of_folds = [result["metrics"].get(split, {}) for result in results]
     found = {}
     for name in dict.fromkeys(name for values in of_folds for name in values):

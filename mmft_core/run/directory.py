@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mmft_core.config.places import TABLE, places, portable, read_places, same_place
+from mmft_core.config.places import PLACES_TABLE, places, portable, read_places, same_place
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.distributed import comm
@@ -234,8 +234,8 @@ class RunDirectory:
             StorageError: that cannot be written.
         """
         before = read_toml(self.config)
-        others = {k: v for k, v in before.get(TABLE, {}).items() if k not in places(plan)}
-        now = merge({TABLE: others}, portable(before, places(plan), self.path))
+        others = {k: v for k, v in before.get(PLACES_TABLE, {}).items() if k not in places(plan)}
+        now = merge({PLACES_TABLE: others}, portable(before, places(plan), self.path))
         if now != before:
             write_text(self.config, dump_toml(now))
 

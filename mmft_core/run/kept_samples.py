@@ -1,4 +1,4 @@
-"""`samples.parquet`: exactly which samples a run was trained and judged on.
+"""`samples.parquet`: exactly which samples a run was trained and evaluated on.
 
 It has a row for each sample, in the order in which its split holds them: `split` (null for one that
 was left out), `place` among all samples of the data set (`Whole`), `id`, and its fingerprint. So

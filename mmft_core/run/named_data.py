@@ -41,7 +41,7 @@ def named_data(
         own: the plan of the run.
         plan: the same with the data that are named.
         say: told when a split was drawn at random.
-        targets: whether samples are to be judged; else they need not have any.
+        targets: whether samples are to be evaluated; else they need not have any.
 
     Raises:
         DataError: they cannot be used, are the run's own and have changed, or lack the split.
@@ -134,7 +134,7 @@ def _others(
     *,
     targets: bool,
 ) -> Dataset:
-    """Data that are not the run's, with the split that `mmft eval` judges."""
+    """Data that are not the run's, with the split that `mmft eval` evaluates."""
     try:
         divided = build_dataset(plan, training=False)
     except DataError as error:

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from mmft_core.config.options import as_written
 from mmft_core.config.places import in_places_of, places
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
-from mmft_core.contracts import Calibrated, Dataset, Task
+from mmft_core.contracts import Calibrated, Dataset, Referenced, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
@@ -53,10 +53,13 @@ from mmft_core.run.directory import RunDirectory
 from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.run.results import collect_results, suppliers
-from mmft_core.run.usable_data import inspected, readable, with_notes
-from mmft_core.utils.files import read_as, replacing_folder, write_json
+from mmft_core.run.usable_data import drop_unreadable, inspect_samples, with_notes
+from mmft_core.utils.files import read_as, replacing, replacing_folder, write_json
 from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights
+
+_REFERENCE = "reference.safetensors"
+"""In the folder of checkpoints."""
 
 EXAMPLES = 24
 """How many samples of each ranking the report shows."""
@@ -118,6 +121,7 @@ def resume(
         if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
             run = _interrupted_run(plan, directory, followers, command)
             run.make_engine()
+            run.read_reference()
             return run.fit(resume=True)
         if directory.elsewhere(plan):
             same_data(plan, directory, followers)
@@ -157,24 +161,24 @@ def run_or_resume(
         return directory.read_results()
     if begun:
         with as_written():
-            settings = in_places_of(resolve(directory.open(), registry), plan)
+            settings = in_places_of(make_plan(directory.open(), registry), plan)
         return resume(path, settings, callbacks, command).results
     return train(plan, path, callbacks, command).results
 
 
-def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> _Run:
+def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> Run:
     """Build the parts of a new run and make sure of its data, without writing anything."""
     monitor = choose_monitor(plan)
     with comm.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
     tell_warnings(dataset, callbacks.on_message)
     plan = plan.with_data_options(dataset.options)
-    sound, read = readable(dataset, plan, callbacks)
+    sound, read = drop_unreadable(dataset, plan, callbacks)
     task = build_task(plan, sound, callbacks.on_message)
     plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
     if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
         plan = plan.from_scratch()
-    findings = inspected(dataset, task, plan, read, callbacks)
+    findings = inspect_samples(dataset, task, plan, read, callbacks)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())
     dataset = replace(left, info=with_notes(sound.info, findings, plan))
@@ -187,7 +191,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
         "target_scale": dataset.info.target_scale,
         "weights": {m: asdict(task.backbone(m).loaded) for m in task.backbones},
     }
-    return _Run(
+    return Run(
         plan=plan,
         dataset=dataset,
         task=task,
@@ -202,7 +206,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
 
 def _interrupted_run(
     plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
-) -> _Run:
+) -> Run:
     """Build a run again as it was, but for what its checkpoints hold."""
     data = directory.read_data()
     own, samples = same_data(plan, directory, callbacks)
@@ -217,9 +221,13 @@ def _interrupted_run(
         if samples is not own.kept:
             samples.write(directory.samples)
         directory.follow(plan)
-    weights = {m: read_as(LoadedWeights, w, directory.data) for m, w in data["weights"].items()}
-    loaded = {m: _told(own_weights, m, plan) for m, own_weights in weights.items()}
-    return _Run(
+    loaded = {}
+    for modality, saved in data["weights"].items():
+        weights = read_as(LoadedWeights, saved, directory.data)
+        place = places(plan).get(f"backbone.{modality}.weights")
+        # Weights that are not kept with the run are where the plan says now.
+        loaded[modality] = replace(weights, source=place) if weights.digest and place else weights
+    return Run(
         plan=plan,
         dataset=dataset,
         task=build_task(plan, dataset, callbacks.on_message, loaded, directory.assets),
@@ -232,14 +240,8 @@ def _interrupted_run(
     )
 
 
-def _told(loaded: LoadedWeights, modality: str, plan: Plan) -> LoadedWeights:
-    """What weights once were; those that are not kept are where the plan says now."""
-    place = places(plan).get(f"backbone.{modality}.weights")
-    return replace(loaded, source=place) if loaded.digest and place else loaded
-
-
 @dataclass(kw_only=True)
-class _Run:
+class Run:
     """A run whose parts are built.
 
     Attributes:
@@ -291,14 +293,45 @@ class _Run:
 
     def rehearse(self) -> None:
         """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
-        and not after an epoch; then time a few steps to choose how to compute."""
+        and not after an epoch; let the task look at its reference, if it has one; then time a few
+        steps to choose how to compute."""
         split = self.training_data.splits.get("val")
         if split is not None:
             few = Subset(split, torch.arange(min(2, len(split))).numpy())
             evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
-            evaluation.figure(self.engine.monitor.name)
+            evaluation.scalar(self.engine.monitor.name)
+        self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_message(chosen)
+
+    def _refer(self) -> None:
+        """Evaluate the model on the splits of which the task keeps what its reference predicts."""
+        task = self.engine.state.eval_model
+        if not isinstance(task, Referenced):
+            return
+        for name in task.judged_beforehand(tuple(self.training_data.splits)):
+            task.remember(*self._predicted(name))
+
+    def read_reference(self) -> None:
+        """Raises:
+        CheckpointError: the reference's weights are missing or damaged.
+        """
+        model = self._reference_model()
+        if model is None:
+            return
+        file = self.directory.checkpoints / _REFERENCE
+        try:
+            strange = [name for names in kept_weights.read_tensors(model, file) for name in names]
+            if strange:
+                raise ValueError(f"'{strange[0]}' does not fit")
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The weights of the reference model, {file}, cannot be read: {first_line(error)}.",
+                hint="Repeat the run in a new folder, with -c and its config.toml.",
+            ) from error
+
+    def _reference_model(self) -> torch.nn.Module | None:
+        return self.task.reference_model() if isinstance(self.task, Referenced) else None
 
     def create_directory(self) -> None:
         """Write what a run starts with."""
@@ -309,6 +342,11 @@ class _Run:
                 self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
                 save_assets(self.task, temporary)
+        reference = self._reference_model()
+        if reference is not None and comm.is_main():
+            self.directory.checkpoints.mkdir(exist_ok=True)
+            with replacing(self.directory.checkpoints / _REFERENCE) as temporary:
+                kept_weights.write_tensors(reference.state_dict(), temporary)
 
     def fit(self, *, resume: bool) -> RunOutcome:
         """Train to the end, evaluate the model, and write what a run leaves.
@@ -359,11 +397,15 @@ class _Run:
         task = self.engine.state.eval_model
         if "val" not in self.training_data.splits or not isinstance(task, Calibrated):
             return
-        predicted = Predicted()
-        val = self._prepared_split(self.training_data.splits["val"])
-        self.engine.evaluate(val, "val", {"": predicted})
         # Every process chooses by the same, so all have the same model.
-        task.calibrate(*comm.from_main(predicted.joined))
+        task.calibrate(*self._predicted("val"))
+
+    def _predicted(self, name: str) -> tuple[Any, Any]:
+        """What the model predicts of a split, and its targets, on all processes."""
+        predicted = Predicted()
+        split = self._prepared_split(self.training_data.splits[name])
+        self.engine.evaluate(split, name, {"": predicted})
+        return comm.from_main(predicted.joined)
 
     def _evaluate(self) -> dict[str, Evaluation]:
         """Evaluate the kept model on val and test."""
@@ -384,17 +426,7 @@ class _Run:
 
     def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         """Write the model and the results; callbacks write their reports."""
-        results = collect_results(
-            self.plan,
-            self.task,
-            self.dataset.info,
-            self.data,
-            self.engine,
-            outcome,
-            evaluations,
-            total_seconds=time.perf_counter() - self.started,
-            command=self.command,
-        )
+        results = collect_results(self, outcome, evaluations)
         if comm.is_main():
             directory, task = self.directory, self.engine.state.eval_model
             artifacts.save(directory.model, task, self.plan, self.dataset.info)

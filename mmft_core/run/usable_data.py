@@ -16,7 +16,7 @@ from mmft_core.run.build import with_scale
 from mmft_core.run.own_data import fingerprints_of
 
 
-def readable(
+def drop_unreadable(
     dataset: Dataset, plan: Plan, callback: Callback
 ) -> tuple[Dataset, soundness.Findings]:
     """The data without samples that cannot be read, from which backbones and task learn their
@@ -39,14 +39,14 @@ def readable(
     return left, found
 
 
-def inspected(
+def inspect_samples(
     dataset: Dataset, task: Task, plan: Plan, read: soundness.Findings, callback: Callback
 ) -> soundness.Findings:
     """Check that the task can use all samples; bad ones end the run or are left out, as the user
     decided.
 
     Args:
-        read: what `readable` found.
+        read: what `drop_unreadable` found.
 
     Raises:
         DataError: there are bad ones, which are to end the run; lists them.

@@ -52,7 +52,7 @@ def register_backbone() -> list[BackboneSpec]:
             build=f"mmft_audio.{module}:build_{name.replace('-', '_').replace('.', '_')}",
             options=f"mmft_audio.options:{options}Options",
             defaults=_FINE_TUNING,
-            scratch=_SCRATCH,
+            from_scratch=_SCRATCH,
         )
         for module, options, names, provides in families
         for name, summary in names.items()
@@ -142,7 +142,7 @@ def register_task() -> list[TaskSpec]:
             monitor="wer",
             pipeline="automatic-speech-recognition",
             captions={"task.timestamps": "words"},
-            scratch={"engine.batch_size": 12},  # A transcript is few tokens to learn from.
+            from_scratch={"engine.batch_size": 12},  # A transcript is few tokens to learn from.
             **common,
         ),
         TaskSpec(

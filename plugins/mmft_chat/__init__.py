@@ -6,6 +6,9 @@ from mmft_core.data import TABLE_SUFFIXES
 _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
 """Random weights have further to go."""
 
+_AS_PREFERENCES = {"task.beta": 1.0}
+"""Random weights, with which the bundled chats are mostly used, are not worth staying close to."""
+
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
 
@@ -45,7 +48,7 @@ def register_dataset() -> list[DatasetSpec]:
             describe="mmft_chat.chat_table:describe",
             options="mmft_chat.options:ChatTableOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             opens=TABLE_SUFFIXES,
         ),
@@ -55,7 +58,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_chat.facts:build",
             options="mmft_chat.options:ChatFactsOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             bundled=True,
             defaults={
@@ -63,6 +66,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.vocabulary": 4000,
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 12,
+                **_AS_PREFERENCES,
             },
             scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
         ),
@@ -72,7 +76,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_chat.pictures:build",
             options="mmft_chat.options:ChatPicturesOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             bundled=True,
             defaults={
@@ -80,6 +84,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.vocabulary": 500,
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 8,
+                **_AS_PREFERENCES,
             },
             scratch={"engine.batch_size": 16, "engine.epochs": 12},
         ),
@@ -102,7 +107,24 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("exact-match", "token-f1"),
             monitor="token-f1",
             pipeline="text-generation",
-        )
+            usage=("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}"),
+        ),
+        TaskSpec(
+            name="preference",
+            summary="Preferences between answers: DPO, IPO, ORPO, KTO, SimPO",
+            modalities=("chat",),
+            target="preference",
+            predicts="preferences",
+            needs=("chat",),
+            build="mmft_chat.preference:build",
+            options="mmft_chat.preference_options:PreferenceOptions",
+            default_dataset="chat-facts",
+            default_metrics=("rewards", "logps"),
+            defaults={"engine.lr": 2e-6, "engine.epochs": 1},
+            from_scratch=_SCRATCH,
+            monitor="loss",
+            pipeline="text-generation",
+        ),
     ]
 
 
@@ -132,5 +154,29 @@ def register_metric() -> list[MetricSpec]:
             summary="F1 of the words that answer and reference share (Rajpurkar et al., 2016)",
             build="mmft_chat.metrics:build_token_f1",
             measures="text",
+        ),
+        MetricSpec(
+            name="choice-accuracy",
+            summary="Share of answers that choose the reference's letter (A, B, ...)",
+            build="mmft_chat.structured:build_choice_accuracy",
+            measures="text",
+        ),
+        MetricSpec(
+            name="json-fields",
+            summary="F1 of the fields of answers in JSON, and the accuracy of each field",
+            build="mmft_chat.structured:build_json_fields",
+            measures="text",
+        ),
+        MetricSpec(
+            name="rewards",
+            summary="Rewards of preferences: accuracy, margin, chosen, rejected",
+            build="mmft_chat.preference_metrics:build_rewards",
+            measures="preferences",
+        ),
+        MetricSpec(
+            name="logps",
+            summary="Log-probabilities of chosen and rejected answers",
+            build="mmft_chat.preference_metrics:build_logps",
+            measures="preferences",
         ),
     ]

@@ -19,13 +19,15 @@ from transformers import (
     LlavaProcessor,
     SiglipVisionConfig,
 )
+from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.backbone import ChatBackbone, ChatBuilder, random_tokenizer, template_source
-from mmft_chat.conversations import Conversation, Message
+from mmft_chat.conversations import Conversation, Kind, Message
 from mmft_chat.learned import Learn, prompt_of, rendered
 from mmft_chat.media import open_picture
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor, in_spans
+from mmft_chat.showing import Spelled
 from mmft_chat.templates import Span, Template
 from mmft_core.config import Generation
 from mmft_core.contracts import Axes, BackboneContext, Graph, Task, Tensors
@@ -74,6 +76,10 @@ class VisionProcessor(ChatProcessor):
     """
 
     family: Any = None
+
+    @property
+    def reads(self) -> tuple[Kind, ...]:
+        return ("image",)
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         """The text and its spans, and each picture in RGB (H, W, 3) uint8."""
@@ -140,6 +146,13 @@ class VisionProcessor(ChatProcessor):
         whole = rendered(self.template, messages, tools, self.learn)
         return whole.text, whole.spans, whole.begins
 
+    def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
+        text, spans, _ = self._text(messages, tools)
+        _, (offsets,), (moved,) = self._processed([text], [_pictures(messages)])
+        own = [(int(a), int(b)) for a, b in offsets.tolist()]
+        learned = in_spans(own, [(moved(a), moved(b)) for a, b in spans])
+        return Spelled(text, moved.written_out(text), own, learned.tolist(), moved)
+
     def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
         """Tokens of a chat, those of its pictures included."""
         text, _, _ = self._text(messages, raw.tools)
@@ -201,6 +214,15 @@ class _Moved:
             if one["span"][1] <= at:
                 gained = one["new_span"][1] - one["span"][1]
         return at + gained
+
+    def written_out(self, text: str) -> str:
+        """The text with what stands in place of each placeholder."""
+        parts, last = [], 0
+        for one in self.replaced:
+            start, end = one["span"]
+            parts += [text[last:start], one["replacement"]]
+            last = end
+        return "".join([*parts, text[last:]])
 
 
 def _tensor(value: Any) -> Tensor:
@@ -267,12 +289,17 @@ class VisionChatBackbone(ChatBackbone):
         return inputs["prompt_length"].tolist()
 
     def write(
-        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+        self,
+        inputs: Tensors,
+        settings: Generation,
+        show: Callable[[str], None] | BaseStreamer | None = None,
+        seed: int = 0,
     ) -> list[str]:
         lengths = inputs["prompt_length"].tolist()
         prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
         mask = _left(inputs["attention_mask"], lengths, 0).bool()
-        return super().write({**inputs, "prompt": prompt, "prompt_mask": mask}, settings, show)
+        given = {**inputs, "prompt": prompt, "prompt_mask": mask}
+        return super().write(given, settings, show, seed)
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(

@@ -21,6 +21,8 @@ def show(report: Report) -> None:
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
         noun = "sample " if facts.samples == 1 else "samples"
         echo(f"{name:6} {facts.samples:>9,} {noun}  {classes}{facts.described()}")
+        if facts.learned:
+            echo(f"{'':6} {facts.tokens()}")
     for note in report.notes:
         echo(note)
     for warning in report.warnings:

@@ -45,7 +45,7 @@ def register_backbone() -> list[BackboneSpec]:
                 build=f"mmft_detection.torchvision_detectors:build_{name.replace('-', '_')}",
                 options="mmft_detection.options:TorchvisionDetectorOptions",
                 defaults={"engine.lr": 1e-4, **_SMALL_BATCHES, **defaults},
-                scratch={"engine.lr": 1e-3},
+                from_scratch={"engine.lr": 1e-3},
                 **common,
             )
             for name, (summary, defaults) in _TORCHVISION.items()
@@ -57,7 +57,7 @@ def register_backbone() -> list[BackboneSpec]:
                 build=f"mmft_detection.transformers_detectors:build_{name.replace('-', '_')}",
                 options="mmft_detection.options:TransformersDetectorOptions",
                 defaults={"engine.lr": 1e-4, "engine.clip_norm": 0.1, **_SMALL_BATCHES},
-                scratch={"engine.lr": 5e-4},
+                from_scratch={"engine.lr": 5e-4},
                 **common,
             )
             for name, summary in _TRANSFORMERS.items()

@@ -123,8 +123,8 @@ def compare(
             (run, export), recorders, (callback, _ProgressAlone(callback)), strict=True
         )
     ]
-    name = _figure(monitor, evaluations)
-    figures = [e.figures.get(name) for e in evaluations]
+    name = _compared_metric(monitor, evaluations)
+    values = [e.defined_scalars.get(name) for e in evaluations]
     wanted, got = (leaves(r.predictions) for r in recorders)
     if recorders[0].targets != recorders[1].targets:
         raise ExportError(
@@ -134,11 +134,11 @@ def compare(
         )
     latencies = _latencies((run, export), _batches(run, dataset, split))
     drop = None
-    if figures[0] is not None and figures[1] is not None:
-        drop = figures[0] - figures[1] if monitor.higher_is_better else figures[1] - figures[0]
+    if values[0] is not None and values[1] is not None:
+        drop = values[0] - values[1] if monitor.higher_is_better else values[1] - values[0]
     sides = [
-        Side(metric=figure, latency=latency, megabytes=size)
-        for figure, latency, size in zip(figures, latencies, megabytes, strict=True)
+        Side(metric=value, latency=latency, megabytes=size)
+        for value, latency, size in zip(values, latencies, megabytes, strict=True)
     ]
     numbers = [pair for pair in zip(wanted, got, strict=True) if isinstance(pair[0], Tensor)]
     others = [pair for pair in zip(wanted, got, strict=True) if not isinstance(pair[0], Tensor)]
@@ -154,9 +154,9 @@ def compare(
     )
 
 
-def _figure(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
+def _compared_metric(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str:
     """The monitored metric, or where one has no loss the first that both have."""
-    names = [n for n in evaluations[0].figures if n in evaluations[1].figures]
+    names = [n for n in evaluations[0].defined_scalars if n in evaluations[1].defined_scalars]
     if monitor.name in names or not names:
         return monitor.name
     return next((n for n in names if n != "loss"), monitor.name)

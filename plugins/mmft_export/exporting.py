@@ -14,13 +14,13 @@ import torch
 import mmft_core
 from mmft_core import Registry
 from mmft_core.config import (
-    TABLE,
+    PLACES_TABLE,
     EngineConfig,
     Plan,
     as_written,
     dump_toml,
+    make_plan,
     merge,
-    resolve,
     rewritten,
     with_data,
     without_callbacks,
@@ -84,7 +84,7 @@ def export(
         "workers": 0,
     }
     with as_written():
-        plan = resolve(merge(tree, {"engine": engine}), registry)
+        plan = make_plan(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
     dataset = _data(directory, plan, wanted, callback)
@@ -154,9 +154,9 @@ class _Making:
     def _copy_settings(self, folder: Path) -> None:
         """The run's settings, and its splits without the names of their samples."""
         settings = rewritten(self.run.config, self.output)
-        if TABLE in settings:  # No absolute path of this machine where a relative one does.
-            others = settings[TABLE].items()
-            settings[TABLE] = {k: "" if Path(v).is_absolute() else v for k, v in others}
+        if PLACES_TABLE in settings:  # No absolute path of this machine where a relative one does.
+            others = settings[PLACES_TABLE].items()
+            settings[PLACES_TABLE] = {k: "" if Path(v).is_absolute() else v for k, v in others}
         (folder / self.run.config.name).write_text(dump_toml(settings), encoding="utf-8")
         samples = KeptSamples.read(self.run.samples)
         if samples is not None:

@@ -98,7 +98,7 @@ def register_task() -> list[TaskSpec]:
         "partial": True,
         "default_dataset": "noisy-digits",
         "defaults": {"engine.lr": 1e-4, "engine.head_lr": 1e-3, "engine.weight_decay": 0.01},
-        "scratch": {"engine.lr": 1e-3, "engine.head_lr": "none"},
+        "from_scratch": {"engine.lr": 1e-3, "engine.head_lr": "none"},
     }
     return [
         TaskSpec(
@@ -136,7 +136,7 @@ def register_task() -> list[TaskSpec]:
             build="mmft_fusion.captioning:build",
             options="mmft_fusion.options:CaptioningOptions",
             defaults={"engine.lr": 5e-5, "engine.head_lr": 1e-3, "engine.weight_decay": 0.01},
-            scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
+            from_scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
             default_dataset="digit-scenes",
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",

@@ -21,9 +21,9 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
     Tensors,
-    grouped,
+    flatten_tensors,
     input_axes,
-    named,
+    unflatten_tensors,
 )
 from mmft_core.errors import ConfigError
 from mmft_fusion.encoding import Encoded
@@ -69,7 +69,7 @@ class Captioning(Written):
         """Give {"prefix": (B, P, D)}, and "seeds" (B,) where texts are sampled."""
         inputs = batch.inputs[self.modality]
         if self._runner is not None:
-            found = self._runner(named({self.modality: inputs}))
+            found = self._runner(flatten_tensors({self.modality: inputs}))
         else:
             found = {"prefix": self.prefix(inputs)}
         if not self.generation.sample:
@@ -88,7 +88,7 @@ class Captioning(Written):
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
         """Those of the language model, and "prefix", from the inputs to what stands before it."""
-        inputs = named(batch.inputs)
+        inputs = flatten_tensors(batch.inputs)
         axes = input_axes(self.processors, batch.inputs)
         first = Graph(name="prefix", module=_Prefix(self), inputs=inputs, axes=axes)
         return [first, *super().graphs(batch)]
@@ -107,7 +107,7 @@ class _Prefix(nn.Module):
         self.task = task
 
     def forward(self, given: Tensors) -> Tensors:
-        return {"prefix": self.task.prefix(grouped(given)[self.task.modality])}
+        return {"prefix": self.task.prefix(unflatten_tensors(given)[self.task.modality])}
 
 
 def build(options: CaptioningOptions, context: TaskContext) -> Captioning:

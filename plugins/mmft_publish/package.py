@@ -115,7 +115,7 @@ def _facts(
         "options": asdict(model.parts[modality].options),
         "provides": list(base.spec.provides),
         "defaults": dict(base.spec.defaults),
-        "scratch": dict(base.spec.scratch),
+        "scratch": dict(base.spec.from_scratch),
     }
 
 

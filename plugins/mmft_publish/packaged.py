@@ -78,7 +78,7 @@ class PackagedBackbone:
             build=f"{path}.build",
             options=f"{path}.options",
             defaults=facts["defaults"],
-            scratch=facts["scratch"],
+            from_scratch=facts["scratch"],
         )
 
     @cached_property

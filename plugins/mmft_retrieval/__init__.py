@@ -49,7 +49,7 @@ def register_task() -> list[TaskSpec]:
                 "engine.weight_decay": 0.05,
                 "engine.batch_size": 128,
             },
-            scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
+            from_scratch={"engine.lr": 1e-3, "engine.head_lr": "none"},
             default_dataset="digit-scenes",
             default_metrics=("pair-recall",),
             monitor="pair-recall/at-1",

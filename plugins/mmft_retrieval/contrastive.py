@@ -25,8 +25,8 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
     Tensors,
+    flatten_tensors,
     input_axes,
-    named,
 )
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.neighbours import Neighbours
@@ -73,7 +73,7 @@ class Contrastive(Task):
 
     def _embed(self, modality: str, inputs: Tensors) -> Tensor:
         if modality in self._runners:
-            return self._runners[modality](named({modality: inputs}))["embeddings"]
+            return self._runners[modality](flatten_tensors({modality: inputs}))["embeddings"]
         features = self.backbone(modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
@@ -87,7 +87,7 @@ class Contrastive(Task):
         own = {modality: inputs}
         part = Part(self, lambda given: {"embeddings": self._embed(modality, given[modality])})
         axes = input_axes(self.processors, own)
-        return Graph(name=modality, module=part, inputs=named(own), axes=axes)
+        return Graph(name=modality, module=part, inputs=flatten_tensors(own), axes=axes)
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         self._runners = dict(runners)

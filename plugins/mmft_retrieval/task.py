@@ -22,8 +22,8 @@ from mmft_core.contracts import (
     TargetCodec,
     Task,
     Tensors,
+    flatten_tensors,
     input_axes,
-    named,
 )
 from mmft_core.distributed import gathered
 from mmft_datasets.names import Lookup, identity
@@ -89,7 +89,7 @@ class Embedding(Task):
     def embed(self, inputs: Tensors) -> Tensor:
         """Embed what the modality's processor collated: (B, D), float32, of length one."""
         if self._runner is not None:
-            return self._runner(named({self.modality: inputs}))["embeddings"]
+            return self._runner(flatten_tensors({self.modality: inputs}))["embeddings"]
         features = self.backbone(self.modality)(inputs).pooled
         # In full precision: in bf16 the nearest neighbours are often equally near.
         with torch.autocast(features.device.type, enabled=False):
@@ -99,7 +99,7 @@ class Embedding(Task):
         """From the inputs to their embeddings; queries go the same way."""
         part = Part(self, lambda inputs: {"embeddings": self.embed(inputs[self.modality])})
         axes = input_axes(self.processors, batch.inputs)
-        return [Graph(name="model", module=part, inputs=named(batch.inputs), axes=axes)]
+        return [Graph(name="model", module=part, inputs=flatten_tensors(batch.inputs), axes=axes)]
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         self._runner = runners["model"]

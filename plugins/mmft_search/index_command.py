@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmft_core import Registry, discover
-from mmft_core.cli import ENGINE, echo, later_settings, remark_hidden, say, set_option
+from mmft_core.cli import INFERENCE_SETTINGS, echo, later_settings, remark_hidden, say, set_option
 from mmft_core.config import Tree
 from mmft_core.errors import (
     ConfigError,
@@ -121,7 +121,7 @@ def index(
     """
     if bool(library) == (dataset is not None):
         raise ConfigError("Give either a LIBRARY or --dataset.")
-    settings = later_settings(assignments, ("dataset", "store", *ENGINE))
+    settings = later_settings(assignments, ("dataset", "store", *INFERENCE_SETTINGS))
     if library and ("dataset" in settings or split != "all"):
         given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
         idle = next(given, f"--split {split}")

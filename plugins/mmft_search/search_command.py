@@ -12,7 +12,7 @@ import click
 
 from mmft_core import discover
 from mmft_core.cli import (
-    ENGINE,
+    INFERENCE_SETTINGS,
     echo,
     echo_json,
     fetching_options,
@@ -99,7 +99,7 @@ def search(
     from mmft_search.opening import open_index
     from mmft_search.searching import Searcher
 
-    settings = later_settings(assignments, ENGINE)
+    settings = later_settings(assignments, INFERENCE_SETTINGS)
     where = place or run_dir / FOLDER
     identity = folder.read(where).identity
     registry = discover()

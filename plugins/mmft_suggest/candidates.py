@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmft_core import ANY_MODALITIES, BackboneSpec, Component, Registry, TaskSpec
-from mmft_core.config import Tree, choose_dataset, combine, merge, option_names, resolve
+from mmft_core.config import Tree, choose_dataset, combine, make_plan, merge, option_names
 from mmft_core.errors import ConfigError, DataError, IncompatibleError
 from mmft_core.run import build_dataset
 
@@ -59,7 +59,7 @@ def candidates(
         reads = held == ANY_MODALITIES or component.spec.modality in held
         if names or (reads and not lacking and not component.missing_extras()):
             own = _with_backbone(tree, component, weights)
-            resolve(own, registry)
+            make_plan(own, registry)
             found.append(Candidate(name=component.name, modality=component.spec.modality, tree=own))
     unknown = weights.keys() - {c.name for c in found} - {""}
     if unknown:
@@ -96,7 +96,7 @@ def _of_held_modalities(found: list[Candidate], registry: Registry) -> list[Cand
         if candidate.modality in held:
             continue
         try:
-            build_dataset(resolve(candidate.tree, registry))
+            build_dataset(make_plan(candidate.tree, registry))
             held[candidate.modality] = True
         except DataError as error:
             held[candidate.modality], problem = False, error

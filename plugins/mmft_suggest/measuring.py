@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mmft_core import discover
-from mmft_core.config import Plan, resolve
+from mmft_core.config import Plan, make_plan
 from mmft_core.contracts import BackboneContext, Callback, Split, Task, TrainStep
 from mmft_core.data import Subset
 from mmft_core.engine import Engine, Monitor, make_accelerator
@@ -54,7 +54,7 @@ class Measured:
 
 def missing_weights(candidate: Candidate) -> str | None:
     """Why a candidate's weights cannot be had; None if they can."""
-    plan = resolve(candidate.tree, discover())
+    plan = make_plan(candidate.tree, discover())
     part = plan.backbones[candidate.modality]
     dataset = build_dataset(plan)
     context = BackboneContext(
@@ -76,7 +76,7 @@ def measure(candidate: Candidate, samples: int) -> Measured:
     Raises:
         MmftError: as a run with it would.
     """
-    plan = resolve(candidate.tree, discover())
+    plan = make_plan(candidate.tree, discover())
     dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, lambda text: None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmft_core import Registry
-from mmft_core.config import Plan, Tree, combine, flatten, means, nest, resolve
+from mmft_core.config import Plan, Tree, combine, flatten, make_plan, means, nest
 from mmft_core.errors import ConfigError
 from mmft_sweep.space import Dimension, Space, Value
 
@@ -36,7 +36,7 @@ def plan_trial(base: Mapping[str, Any], params: Mapping[str, Value], registry: R
         MmftError: as `resolve` does.
     """
     layers = (nest({key: value}) for key, value in params.items())
-    return resolve(combine((base, *layers), registry), registry)
+    return make_plan(combine((base, *layers), registry), registry)
 
 
 def fit(space: Space, base: Tree, registry: Registry) -> Space:

@@ -67,7 +67,7 @@ class PruningCallback(Callback):
         """
         if event.split != "val":
             return
-        self._report(event.evaluation.figure(self.monitor))
+        self._report(event.evaluation.scalar(self.monitor))
         if event.step < self.last_step and self.trial.should_prune():
             raise TrialPrunedError
 

@@ -21,7 +21,7 @@ def register_backbone() -> list[BackboneSpec]:
             provides=provides,
             build=f"mmft_tabular.backbones:build_{name.replace('-', '_')}",
             options="mmft_tabular.options:TabularOptions",
-            scratch={"engine.lr": 1e-3},
+            from_scratch={"engine.lr": 1e-3},
         )
         for name, (summary, provides) in _NETWORKS.items()
     ]

@@ -65,7 +65,7 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
 def defaults_are_settings(bench: Workbench, component: Component[PartSpec]) -> None:
     """The recommended defaults name settings that there are; those of other parts may vary."""
     tables = ("engine", "backbone", "dataset", "task")
-    for settings in (component.spec.defaults, component.spec.scratch):
+    for settings in (component.spec.defaults, component.spec.from_scratch):
         for key in settings:
             table, dot, _ = key.partition(".")
             assert dot and table in tables, f"defaults: '{key}' begins with none of {tables}"

@@ -134,7 +134,7 @@ def writes_what_it_has_learned(bench: Workbench, component: Spec) -> None:
     """A text that is learned by heart is written: codec, losses and writing mean the same."""
     generator = copy.deepcopy(bench.backbone(component))
     assert isinstance(generator, Generator)
-    advice = {**component.spec.defaults, **component.spec.scratch}
+    advice = {**component.spec.defaults, **component.spec.from_scratch}
     optimizer = torch.optim.Adam(generator.parameters(), lr=advice.get("engine.lr", 1e-3))
     inputs, targets = _inputs(bench, component, [0]), generator.codec.collate(_rows(generator)[:1])
     worst = float("inf")

@@ -212,7 +212,7 @@ class Workbench:
     def learning_rate(self, component: Component[TaskSpec]) -> float:
         """The one that is recommended for the task's parts when they start from random weights."""
         parts = (*self._backbones_for(component).values(), component, self.dataset_for(component))
-        own = (merge(nest(part.spec.defaults), nest(part.spec.scratch)) for part in parts)
+        own = (merge(nest(part.spec.defaults), nest(part.spec.from_scratch)) for part in parts)
         advice = merge(*own, self.settings)
         return float(advice.get("engine", {}).get("lr", EngineConfig().lr))
 

@@ -55,7 +55,7 @@ def register_backbone() -> list[BackboneSpec]:
             build=f"mmft_text.{module}:build_{name.replace('-', '_')}",
             options="mmft_text.options:TextBackboneOptions",
             defaults=_FINE_TUNING,
-            scratch=_SCRATCH,
+            from_scratch=_SCRATCH,
         )
         for module, names, provides in families
         for name, summary in names.items()
@@ -78,7 +78,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_text.options:DocstringOptions",
             bundled=True,
             defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
-            scratch={"engine.epochs": 3},  # More takes long, and fits train alone.
+            from_scratch={"engine.epochs": 3},  # More takes long, and fits train alone.
             **texts,
         ),
         DatasetSpec(
@@ -88,7 +88,7 @@ def register_dataset() -> list[DatasetSpec]:
             options="mmft_text.options:DocstringOptions",
             bundled=True,
             defaults={"backbone.random_size": "tiny", "backbone.max_length": 128},
-            scratch={"engine.epochs": 6},
+            from_scratch={"engine.epochs": 6},
             **(texts | {"targets": ("labels",)}),
         ),
         DatasetSpec(
@@ -164,7 +164,7 @@ def register_task() -> list[TaskSpec]:
             needs=("generation",),
             build="mmft_text.summarization:build",
             options="mmft_text.options:SummarizationOptions",
-            scratch={"engine.batch_size": 16},  # A summary is few tokens to learn from.
+            from_scratch={"engine.batch_size": 16},  # A summary is few tokens to learn from.
             default_metrics=("rouge", "bleu", "chrf"),
             monitor="rouge/l",
             pipeline="summarization",

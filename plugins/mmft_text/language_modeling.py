@@ -19,8 +19,8 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
     Tensors,
+    flatten_tensors,
     input_axes,
-    named,
 )
 from mmft_text.causal import CausalBackbone
 from mmft_text.options import LanguageModelingOptions
@@ -57,7 +57,7 @@ class LanguageModeling(Task):
     def _losses(self, inputs: Tensors) -> Tensor:
         """The nats (R, L) of each token of packed rows."""
         if self._runner is not None:
-            return self._runner(named({"text": inputs}))["nats"]
+            return self._runner(flatten_tensors({"text": inputs}))["nats"]
         backbone = self.backbone("text")
         assert isinstance(backbone, CausalBackbone)
         return backbone.packed_losses(inputs)
@@ -68,7 +68,9 @@ class LanguageModeling(Task):
         rows = {name: {**own, 0: "rows"} for name, own in axes.items()}
         part = Part(self, lambda inputs: {"nats": self._losses(inputs["text"])})
         example = _two_rows(batch.inputs["text"])
-        return [Graph(name="model", module=part, inputs=named({"text": example}), axes=rows)]
+        return [
+            Graph(name="model", module=part, inputs=flatten_tensors({"text": example}), axes=rows)
+        ]
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         self._runner = runners["model"]

@@ -15,7 +15,7 @@ from PIL import Image
 import mmft
 from mmft.tables import place_of
 from mmft_core.config.given import settings_of
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Dataset
 from mmft_core.run.build import build_dataset
 
@@ -27,7 +27,7 @@ def opened(data: Any, task: str = "text-cls", backbone: str = "bert-base") -> Da
     """The data set that a run would learn from."""
     given = {"task": task, "backbone": (backbone,), "dataset": place_of(data)}
     registry = mmft.plugins()
-    return build_dataset(resolve(settings_of(given, {}, registry, print), registry))
+    return build_dataset(make_plan(settings_of(given, {}, registry, print), registry))
 
 
 def cells(data: Dataset, modality: str = "text") -> dict[Any, str]:

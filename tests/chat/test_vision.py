@@ -29,7 +29,8 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.conversations import Conversation, Message, Part, asked
+from mmft_chat.held import held_chat, with_files
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
 from mmft_chat.task import Chat
 from mmft_chat.vision import CHATML_WITH_PICTURES, VisionChatBackbone, build_vision_chat
@@ -305,3 +306,35 @@ def test_a_language_model_is_refused(tmp_path: Path) -> None:
     LlamaForCausalLM(LlamaConfig(vocab_size=len(own), **TEXT)).save_pretrained(tmp_path)
     with pytest.raises(WeightsError, match="Choose|cannot be loaded|has no processor"):
         built(str(tmp_path))
+
+
+def test_learned_tokens_are_shown_turn_by_turn(folder: Path) -> None:
+    """Those that the loss counts; a picture is one thing of many tokens."""
+    processor = built(str(folder)).packed(join=None, learn="assistant")
+    chat = Conversation((*CHATS[1].messages, turn("user", "Two?"), turn("assistant", "three")))
+    parts = processor.show_learned(chat)
+    assert [part.label for part in parts] == [message.role for message in chat.messages]
+    tokens = [token for part in parts for token in part.tokens]
+    inputs = processor.collate([processor.prepare(chat, train=True)])
+    assert sum(token.count for token in tokens) == inputs["tokens"].shape[1]
+    assert sum(token.count for token in tokens if token.learned) == int(inputs["learned"].sum())
+    answers = ["".join(t.text for t in part.tokens if t.learned) for part in parts[1::2]]
+    assert answers == ["a blue three<|im_end|>", "three<|im_end|>"]
+    assert any(token.count > 1 for token in parts[0].tokens)
+
+
+def test_pictures_are_attached_to_questions(tmp_path: Path) -> None:
+    """By a command line as files, by a program as paths, bytes or in memory."""
+    file = tmp_path / "seven.png"
+    file.write_bytes(picture(8, 8))
+    chat = with_files(asked("What is this?"), [file], ("image",))
+    assert chat.messages[-1].parts == (Part("image", media=file), Part("text", "What is this?"))
+    with Image.open(file) as opened:
+        for given in (file, str(file), file.read_bytes(), opened):
+            part = {"type": "image", "image": given}
+            held = held_chat([{"role": "user", "content": [part, "What is this?"]}])
+            assert held is not None and len(held.media("image")) == 1
+    assert held_chat([{"question": "What?"}]) is None and held_chat("What?") is None
+    for wrong in (tmp_path / "none.png", tmp_path / "hum.wav"):
+        with pytest.raises(ValueError, match="there is no such file|takes no recordings"):
+            with_files(asked("What?"), [wrong], ("image",))

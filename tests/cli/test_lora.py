@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.run import artifacts, runner
@@ -121,7 +121,7 @@ def test_an_interrupted_run_ends_in_equal_models(
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert mmft(*adapting(whole, base, "--set", f"engine.lora.save={save}")).code == 0
-    plan = resolve(read_toml(whole / "config.toml"), discover())
+    plan = make_plan(read_toml(whole / "config.toml"), discover())
     assert runner.train(plan, cut, [Stop()]).results is None
     checkpoint = cut / "checkpoints" / "step-2" / "tensors.safetensors"
     holds_base = any("base_layer" in key for key in load_file(checkpoint))

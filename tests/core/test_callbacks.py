@@ -10,7 +10,7 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Callback, Ending, Evaluated, FinishedRun, RunStart, TrainStep
 from mmft_core.errors import StopTrainingError
 from mmft_core.run import runner
@@ -252,7 +252,7 @@ def plan(**more: object) -> Plan:
         "engine": {"steps": 1, "workers": 0},
         **more,
     }
-    return resolve(tree, discover())
+    return make_plan(tree, discover())
 
 
 def test_a_program_passes_objects(tmp_path: Path) -> None:

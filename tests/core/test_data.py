@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.data.splits import Subset, together
 from mmft_core.errors import DataError, SampleError
-from mmft_core.loading.batch_sampler import CountedWindows, TrainingKeys
+from mmft_core.loading.batch_sampler import SampleBatchSampler
 from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader, training_loader
 from mmft_core.loading.prepared import Loaded, PreparedSplit, seed_everything
 
@@ -27,45 +27,46 @@ SIZES = {
 }
 
 
-def epoch_keys(windows: CountedWindows, epoch: int) -> list:
-    first = epoch * windows.steps_per_epoch
-    return list(chain.from_iterable(TrainingKeys(windows, first, first + windows.steps_per_epoch)))
+def epoch_keys(sampler: SampleBatchSampler, epoch: int) -> list:
+    first = epoch * sampler.steps_per_epoch
+    return list(chain.from_iterable(sampler.batches(first, first + sampler.steps_per_epoch)))
 
 
-class TestWindows:
+class TestBatchSampler:
     @given(**SIZES, epoch=st.integers(0, 3))
     def test_each_epoch_takes_every_sample_once(self, epoch, **sizes) -> None:
-        windows = CountedWindows(**sizes)
-        keys = epoch_keys(windows, epoch)
+        sampler = SampleBatchSampler(**sizes)
+        keys = epoch_keys(sampler, epoch)
         assert sorted(keys) == [(epoch, i) for i in range(sizes["size"])]
 
     @given(**SIZES)
     def test_cuts_are_even_and_within_bounds(self, **sizes) -> None:
-        windows = CountedWindows(**sizes)
-        steps = range(windows.steps_per_epoch)
-        window_sizes = [windows.window_size(step) for step in steps]
-        assert sum(window_sizes) == sizes["size"]
-        assert max(window_sizes) - min(window_sizes) <= 1
-        assert max(window_sizes) <= sizes["batch_size"] * sizes["accumulation_steps"]
+        sampler = SampleBatchSampler(**sizes)
+        steps = range(sampler.steps_per_epoch)
+        sizes_of_steps = [sampler.samples(step) for step in steps]
+        assert sum(sizes_of_steps) == sizes["size"]
+        assert max(sizes_of_steps) - min(sizes_of_steps) <= 1
+        assert max(sizes_of_steps) <= sizes["batch_size"] * sizes["accumulation_steps"]
         for step in steps:
-            passes = [len(keys) for keys in windows.micro_batches(step)]
-            assert sum(passes) == windows.window_size(step)
-            assert len(passes) == windows.passes(step) <= sizes["accumulation_steps"]
+            passes = [len(keys) for keys in sampler.micro_batches(step)]
+            assert sum(passes) == sampler.samples(step)
+            assert len(passes) == sampler.passes(step) <= sizes["accumulation_steps"]
             assert max(passes) - min(passes) <= 1
             assert 0 < max(passes) <= sizes["batch_size"]
 
     @given(**SIZES, first=st.integers(0, 50))
     def test_from_any_step_the_rest_is_the_same(self, first, **sizes) -> None:
-        whole = CountedWindows(**sizes)
+        whole = SampleBatchSampler(**sizes)
         passes_before = sum(whole.passes(step) for step in range(first))
-        rest = list(TrainingKeys(CountedWindows(**sizes), first, first + 10))
-        assert rest == list(TrainingKeys(whole, 0, first + 10))[passes_before:]
+        rest = list(SampleBatchSampler(**sizes).batches(first, first + 10))
+        assert rest == list(whole.batches(0, first + 10))[passes_before:]
 
     @given(**SIZES, world=st.integers(1, 5), step=st.integers(0, 20))
     def test_processes_share_each_forward_pass(self, world, step, **sizes) -> None:
-        alone = CountedWindows(**sizes).micro_batches(step)
+        alone = SampleBatchSampler(**sizes).micro_batches(step)
         ranks = [
-            CountedWindows(**sizes, rank=r, world=world).micro_batches(step) for r in range(world)
+            SampleBatchSampler(**sizes, rank=r, world=world).micro_batches(step)
+            for r in range(world)
         ]
         for number, keys in enumerate(alone):
             shares = [rank[number] for rank in ranks]
@@ -73,15 +74,15 @@ class TestWindows:
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
     def test_order_differs_by_epoch_and_seed_and_is_no_order_of_the_data(self) -> None:
-        windows = CountedWindows(100, 10, 1, seed=0)
-        orders = [[i for _, i in epoch_keys(windows, epoch)] for epoch in (0, 1)]
-        orders.append([i for _, i in epoch_keys(CountedWindows(100, 10, 1, seed=1), 0)])
+        sampler = SampleBatchSampler(100, 10, 1, seed=0)
+        orders = [[i for _, i in epoch_keys(sampler, epoch)] for epoch in (0, 1)]
+        orders.append([i for _, i in epoch_keys(SampleBatchSampler(100, 10, 1, seed=1), 0)])
         orders.append(list(range(100)))
         assert len(set(map(tuple, orders))) == 4
 
     def test_an_empty_split(self) -> None:
         with pytest.raises(DataError, match="training split is empty"):
-            CountedWindows(0, 1, 1, 0)
+            SampleBatchSampler(0, 1, 1, 0)
 
 
 class Numbers(Split):
@@ -131,7 +132,7 @@ def prepared(train: bool = False, bad: dict[int, str] | None = None, seed: int =
 
 
 def read(data: PreparedSplit, first: int = 0, workers: int = 0) -> list:
-    keys = TrainingKeys(CountedWindows(10, 3, 1, seed=0), first, 8)
+    keys = SampleBatchSampler(10, 3, 1, seed=0).batches(first, 8)
     return [(b.ids, b.inputs["number"]["x"]) for b in batches(_loader(data, keys, workers))]
 
 

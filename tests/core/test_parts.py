@@ -7,7 +7,7 @@ import torch
 
 from mmft_core import Component, MetricSpec
 from mmft_core.config.plan import Part
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
 from mmft_core.errors import PluginError
@@ -64,14 +64,14 @@ _DIGITS = {
 
 @pytest.mark.parametrize(("tune", "told"), [("head", True), ("full", False)])
 def test_random_weights_that_are_never_trained_are_told_of(tune: str, told: bool) -> None:
-    plan = resolve({**_DIGITS, "engine": {"tune": tune}}, discover())
+    plan = make_plan({**_DIGITS, "engine": {"tune": tune}}, discover())
     said: list[str] = []
     build_task(plan, build_dataset(plan), said.append)
     assert ["random weights stay as they are" in text for text in said] == [True] * told
 
 
 def test_top_5_of_few_classes_is_no_figure() -> None:
-    few = resolve({**_DIGITS, "metrics": ["top5-accuracy"]}, discover()).metrics
+    few = make_plan({**_DIGITS, "metrics": ["top5-accuracy"]}, discover()).metrics
     built = build_metrics(few, DatasetInfo(name="d", classes=tuple("abc")))["top5-accuracy"]
     assert built.compute() == {}
     many = build_metrics(few, DatasetInfo(name="d", classes=tuple("abcdef")))["top5-accuracy"]

@@ -22,7 +22,7 @@ from mmft_core import (
 from mmft_core.config.layers import combine
 from mmft_core.config.options import RenamedOptionWarning
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import dump_toml, merge, nest, parse_set
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, UnknownComponentError
 
@@ -33,7 +33,7 @@ SPECS = (
         modality="image",
         options=IMAGE_OPTIONS,
         defaults={"engine.lr": 1e-4, "engine.epochs": 7},
-        scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
+        from_scratch={"engine.weight_decay": 0.5, "engine.epochs": 50, "optimizer.momentum": 0.5},
         summary="",
         build="a:b",
     ),
@@ -116,7 +116,7 @@ BASE = {"task": "image-cls", "backbone": "net"}
 
 
 def plan(*settings: str, **tree: object) -> Plan:
-    return resolve(merge(BASE, tree, parse_set(settings)), REGISTRY)
+    return make_plan(merge(BASE, tree, parse_set(settings)), REGISTRY)
 
 
 class TestDefaults:
@@ -158,7 +158,7 @@ class TestDefaults:
         assert own.optimizer.options.momentum == 0.7
         assert own.from_scratch().optimizer.options.momentum == 0.7
         assert own.tree()["optimizer"] == {"momentum": 0.7, "nesterov": True}
-        assert resolve(own.tree(), REGISTRY) == own
+        assert make_plan(own.tree(), REGISTRY) == own
         with pytest.raises(ConfigError, match="'adamw' has no option 'optimizer.momentum'"):
             plan("optimizer.momentum=0.7")
 
@@ -167,7 +167,7 @@ class TestDefaults:
         for first, second, steps in ((0, 1, 2), (1, 0, 4)):
             with pytest.warns(RenamedOptionWarning, match="engine.accumulate is now called"):
                 tree = combine([BASE, layers[first], layers[second]], REGISTRY)
-            assert resolve(tree, REGISTRY).engine.gradient_accumulation_steps == steps
+            assert make_plan(tree, REGISTRY).engine.gradient_accumulation_steps == steps
 
     def test_adapters_learn_faster_than_the_weights_that_advice_is_for(self) -> None:
         full, adapted = plan().engine, plan("engine.tune=lora").engine
@@ -182,9 +182,9 @@ class TestDefaults:
             "dataset": "captions",
             "backbone": {"image": "net", "text": "bert"},
         }
-        full = resolve(tree, REGISTRY).engine.lr
+        full = make_plan(tree, REGISTRY).engine.lr
         for tune, factor in (("text=lora", 1), ("image=head,text=lora", 20), ("lora", 20)):
-            engine = resolve({**tree, "engine": {"tune": tune}}, REGISTRY).engine
+            engine = make_plan({**tree, "engine": {"tune": tune}}, REGISTRY).engine
             assert engine.lr == pytest.approx(factor * full), tune
 
     def test_advice_for_options_that_a_part_lacks_is_passed_over(self) -> None:
@@ -199,7 +199,7 @@ class TestNames:
             "dataset": {"name": "acme/digits"},
             "metrics": "accuracy",
         }
-        assert resolve(long, REGISTRY) == plan("backbone.flip=false", dataset="digits")
+        assert make_plan(long, REGISTRY) == plan("backbone.flip=false", dataset="digits")
 
     def test_two_backbones_by_modality(self) -> None:
         tree = {
@@ -211,7 +211,7 @@ class TestNames:
                 "text": {"name": "bert"},
             },
         }
-        made = resolve(tree, REGISTRY)
+        made = make_plan(tree, REGISTRY)
         assert {m: p.component.name for m, p in made.backbones.items()} == {
             "image": "net",
             "text": "bert",
@@ -266,7 +266,7 @@ class TestNames:
     )
     def test_mistakes(self, tree: dict, error: type[Exception], sentence: str) -> None:
         with pytest.raises(error, match=sentence) as caught:
-            resolve(tree, REGISTRY)
+            make_plan(tree, REGISTRY)
         assert "\n" not in str(caught.value)
 
 
@@ -314,7 +314,7 @@ class TestPaths:
             )
         )
         with pytest.raises(ConfigError, match=r"Several datasets open .*acme/folder, other/folder"):
-            resolve({**BASE, "dataset": str(tmp_path)}, twice)
+            make_plan({**BASE, "dataset": str(tmp_path)}, twice)
 
 
 SETTINGS = st.fixed_dictionaries(
@@ -337,7 +337,7 @@ SETTINGS = st.fixed_dictionaries(
 @given(SETTINGS)
 def test_running_a_written_plan_again_is_the_same_plan(settings: dict) -> None:
     tree = merge({"task": {"name": "image-cls"}, "backbone": {"name": "net"}}, nest(settings))
-    first = resolve(tree, REGISTRY)
-    again = resolve(tomllib.loads(dump_toml(first.tree())), REGISTRY)
+    first = make_plan(tree, REGISTRY)
+    again = make_plan(tomllib.loads(dump_toml(first.tree())), REGISTRY)
     assert again == first
     assert again.tree() == first.tree()

@@ -13,7 +13,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 import mmft
 import mmft_core
 import mmft_vision
+from mmft_core.engine import Evaluation
 from mmft_core.specs import KINDS
 from mmft_core.utils.public_names import public_names
 
@@ -72,6 +73,24 @@ def test_plugins_import_public_names_alone(folder: Path) -> None:
         if not is_public(module, name)
     ]
     assert not private, private
+
+
+def test_old_names_still_work() -> None:
+    from mmft_core import contracts
+
+    assert contracts.called is contracts.called_layers
+    assert contracts.named is contracts.flatten_tensors
+    assert contracts.grouped is contracts.unflatten_tensors
+    with pytest.raises(AttributeError, match="no attribute 'nemed'"):
+        _ = contracts.nemed
+    old = mmft_core.MetricSpec(
+        name="m", summary="S.", build="a:b", measures="x", scratch={"engine.lr": 1.0}
+    )
+    assert old.from_scratch == {"engine.lr": 1.0}
+    assert replace(old, from_scratch={}).from_scratch == {}
+    evaluation = Evaluation(loss=1.5, values={"a": None, "b/c": [1.0]})
+    assert evaluation.single == {"loss": 1.5, "a": None} and evaluation.figures == {"loss": 1.5}
+    assert evaluation.figure("loss") == 1.5
 
 
 def test_a_private_import_is_found() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.run.runner import resume, train
 from tests.conftest import Finished
@@ -99,10 +99,10 @@ def test_a_run_that_goes_on_ends_with_the_same_weights(folder: Path, tmp_path: P
         "engine": {"steps": 4, "eval_every": 4, "checkpoint_every": 1, "workers": 0},
     }
     settings["engine"] |= {"batch_size": 4}
-    plan = resolve(settings, discover())
+    plan = make_plan(settings, discover())
     train(plan, tmp_path / "whole")
     assert train(plan, tmp_path / "cut", [StopAt(2)]).fit.ending == "interrupted"
-    resume(tmp_path / "cut", resolve(plan.tree(), discover()))
+    resume(tmp_path / "cut", make_plan(plan.tree(), discover()))
     whole, cut = (
         (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")
     )

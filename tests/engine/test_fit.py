@@ -110,14 +110,14 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     callback = Recorder()
     engine = make_engine(tmp_path, replace(FAST, epochs=12, lr=0.3), callback=callback)
     outcome = engine.fit()
-    values = [e.evaluation.figures["accuracy"] for e in callback.evaluations]
+    values = [e.evaluation.defined_scalars["accuracy"] for e in callback.evaluations]
     first_best = values.index(max(values))
     assert outcome.progress.best_step == callback.evaluations[first_best].step
     assert [e.best for e in callback.evaluations].count(True) >= 1
     engine.state.task.load_state_dict(load_file(outcome.best_weights))
     assert engine.val is not None
     again = engine.evaluate(engine.val, "val")
-    assert again.figures["accuracy"] == max(values)
+    assert again.defined_scalars["accuracy"] == max(values)
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:

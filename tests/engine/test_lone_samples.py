@@ -30,7 +30,7 @@ def test_a_pass_of_one_sample_trains(
     before = weights(engine)
     assert engine.fit().ending == "finished"
     after = weights(engine)
-    alone = engine.windows.smallest_pass() == 1
+    alone = engine.batch_sampler.smallest_pass() == 1
     told = [r for r in callback.remarks if "--batch-size 2 or more" in r]
     assert len(told) == alone, "once, and only if it happens"
     assert not torch.equal(after["head.weight"], before["head.weight"])

@@ -55,11 +55,11 @@ def test_an_evaluation_tells_undefined_from_unknown() -> None:
     assert judged.record == {
         "loss": None, "accuracy": 0.5, "auc/macro": None, "auc/per-class": [None, 0.5]
     }  # fmt: skip
-    assert judged.figures == {"accuracy": 0.5}
-    assert judged.figure("auc/macro") is None and judged.figure("loss") is None
+    assert judged.defined_scalars == {"accuracy": 0.5}
+    assert judged.scalar("auc/macro") is None and judged.scalar("loss") is None
     assert judged.why_undefined("auc/macro") == "auc: undefined, so"
     with pytest.raises(ConfigError, match="Did you mean 'auc/macro'"):
-        judged.figure("auc/macr")
+        judged.scalar("auc/macr")
 
 
 def test_an_undefined_figure_is_neither_better_nor_worse() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from mmft_core import TaskSpec, discover
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Graph, Split
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.data.splits import Unlabelled
@@ -47,7 +47,7 @@ ALIKE = {
 }
 """One graph as well, of the same kinds of inputs, with another head."""
 
-ELSEWHERE = {"chat", "detection", "image-multilabel", "text-multilabel"}
+ELSEWHERE = {"chat", "detection", "image-multilabel", "preference", "text-multilabel"}
 """Tasks whose exports, or why there are none, are tested beside them."""
 
 CASES = [(name, kind) for name in RUNS for kind in FORMATS if kind != "onnx" or name not in ALIKE]
@@ -108,7 +108,7 @@ def test_an_export_predicts_what_the_run_does(
 
 
 def samples(run: Path) -> Split:
-    plan = resolve(RunDirectory(run).open(), discover())
+    plan = make_plan(RunDirectory(run).open(), discover())
     return Unlabelled(choose_split(build_dataset(plan), "train"))
 
 

@@ -53,7 +53,7 @@ GARBAGE = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(PLAIN, below, max_size=2),
     max_leaves=5,
 )
-NAMES = "name summary build options extras defaults scratch modality provides colour"
+NAMES = "name summary build options extras defaults from_scratch scratch modality provides colour"
 FIELDS = st.dictionaries(st.sampled_from(NAMES.split()), GARBAGE, max_size=3)
 ERRORS = st.sampled_from([Exception, KeyError, SystemExit, RecursionError, MemoryError, OSError])
 
@@ -108,7 +108,7 @@ def check_isolated(attributes: dict[str, Any]) -> None:
         found = component.spec
         assert all(isinstance(text, str) for text in (found.name, found.summary, found.build))
         assert all(isinstance(text, str) for text in (*found.extras, *found.modality_names))
-        assert all(isinstance(key, str) for key in (*found.defaults, *found.scratch))
+        assert all(isinstance(key, str) for key in (*found.defaults, *found.from_scratch))
 
 
 def _raises(hook: Any) -> bool:

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import dump_toml, flatten, merge, parse_set
 from mmft_core.errors import ConfigError, MmftError
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 REGISTRY = discover()
 BASE = {"task": {"name": "image-cls"}, "backbone": {"name": "resnet18"}}
-PLAN = resolve(BASE, REGISTRY)
+PLAN = make_plan(BASE, REGISTRY)
 KNOWN = sorted(flatten(PLAN.tree()))
 KEYS = st.sampled_from(KNOWN) | st.builds(
     lambda key, place, letter: key[: place % len(key)] + letter + key[place % len(key) + 1 :],
@@ -41,11 +41,11 @@ VALUES = st.one_of(
 def test_any_settings_make_a_plan_or_one_sentence(pairs: list[tuple[str, str]]) -> None:
     try:
         tree = parse_set([f"{key}={value}" for key, value in pairs])
-        plan = resolve(merge(BASE, tree), REGISTRY)
+        plan = make_plan(merge(BASE, tree), REGISTRY)
     except MmftError as error:
         assert error.message.strip()
         return
-    again = resolve(tomllib.loads(dump_toml(plan.tree())), REGISTRY)
+    again = make_plan(tomllib.loads(dump_toml(plan.tree())), REGISTRY)
     assert again.tree() == plan.tree(), "config.toml repeats the run"
 
 
@@ -62,7 +62,7 @@ PLAIN: st.SearchStrategy[Any] = st.recursive(
 @given(st.dictionaries(st.sampled_from(TABLES), PLAIN))
 def test_any_file_makes_a_plan_or_one_sentence(tree: dict[str, Any]) -> None:
     try:
-        resolve(merge(BASE, tree), REGISTRY)
+        make_plan(merge(BASE, tree), REGISTRY)
     except MmftError as error:
         assert error.message.strip()
 
@@ -74,7 +74,7 @@ def test_a_misspelt_key_is_named_with_the_one_that_is_meant(key: str, place: int
     wrong = name[: place % len(name)] + "q" + name[place % len(name) :]
     table = key.rpartition(".")[0]
     try:
-        resolve(merge(BASE, parse_set([f"{table}.{wrong}=1"])), REGISTRY)
+        make_plan(merge(BASE, parse_set([f"{table}.{wrong}=1"])), REGISTRY)
     except MmftError as error:
         assert f"{table}.{wrong}" in str(error) and "Did you mean" in str(error)
     else:
@@ -85,4 +85,4 @@ def test_a_path_that_no_file_could_hold(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"d\xff")
     folder.mkdir()
     with pytest.raises(ConfigError, match=r"dataset.path = .*d\ufffd is not UTF-8"):
-        resolve(merge(BASE, {"dataset": {"path": str(folder)}}), REGISTRY)
+        make_plan(merge(BASE, {"dataset": {"path": str(folder)}}), REGISTRY)

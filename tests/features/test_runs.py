@@ -126,16 +126,16 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "whole")
     from mmft_core.engine.loop import Engine
 
-    window = Engine._next_window
+    original = Engine._next_batches
 
     def killed(self: Engine, stream: Any) -> Any:
         if self.state.progress.step == 1:
             raise KeyboardInterrupt
-        return window(self, stream)
+        return original(self, stream)
 
-    monkeypatch.setattr(Engine, "_next_window", killed)
+    monkeypatch.setattr(Engine, "_next_batches", killed)
     assert mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "cut").code != 0
-    monkeypatch.setattr(Engine, "_next_window", window)
+    monkeypatch.setattr(Engine, "_next_batches", original)
     assert mmft("run", "--resume", tmp_path / "cut").code == 0
     assert_same_model(tmp_path / "whole", tmp_path / "cut")
 

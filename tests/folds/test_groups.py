@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmft_core import DatasetSpec, discover
 from mmft_core.config.options import convert
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.data.fold_choice import Folds
 from mmft_core.data.folds import in_folds
@@ -155,7 +155,7 @@ def test_data_without_columns_have_none_to_group_by(photo_folder: Callable[..., 
         "dataset": {"path": str(photo_folder()), "group_column": "patient"},
     }
     with pytest.raises(ConfigError, match=r"'image-folder' has no columns, so there is none"):
-        resolve(settings, discover())
+        make_plan(settings, discover())
 
 
 def test_a_column_of_groups_is_no_input(tmp_path: Path) -> None:

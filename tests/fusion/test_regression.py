@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.run.runner import resume, train
 from tests.conftest import Finished
@@ -133,12 +133,12 @@ def test_a_run_that_goes_on_keeps_its_scale(tmp_path: Path) -> None:
     areas = [10.5 + k if k != 5 else "wide" for k in range(40)]
     table = write(tmp_path / "t.csv", prices({5: 10**9}), areas)
     settings = {**SETTINGS, "dataset": {"path": str(table)}, "on_bad_sample": "skip"}
-    plan = resolve(settings, discover())
+    plan = make_plan(settings, discover())
     whole = train(plan, tmp_path / "whole", [Callback()])
     assert train(plan, tmp_path / "cut", [StopAt(3)]).fit.ending == "interrupted"
     stored = json.loads((tmp_path / "cut" / "data.json").read_text())["target_scale"]
     assert stored[0] < 1000
-    gone_on = resume(tmp_path / "cut", resolve(plan.tree(), discover()), [Callback()])
+    gone_on = resume(tmp_path / "cut", make_plan(plan.tree(), discover()), [Callback()])
     assert whole.results is not None and gone_on.results is not None
     assert gone_on.results["metrics"] == whole.results["metrics"]
     assert scale(tmp_path / "cut") == scale(tmp_path / "whole") == tuple(stored)

@@ -15,7 +15,7 @@ import soundfile
 from PIL import Image
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import parse_set
 from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.errors import StopTrainingError
@@ -175,7 +175,7 @@ def stopped_run(kind: str, data: Path | str, output: Path | str, **changes: obje
     settings |= {**KINDS[kind].settings, "dataset": str(data)}
     settings |= {key.replace("__", "."): value for key, value in changes.items()}
     tree = parse_set(f"{key}={value}" for key, value in settings.items())
-    plan = resolve(tree, discover())
+    plan = make_plan(tree, discover())
     with pytest.raises(StopTrainingError):
         runner.train(plan, Path(output), [_Stop()])
     assert not (Path(output) / "results.json").exists()

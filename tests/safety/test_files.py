@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.data import parquet_size
@@ -66,7 +66,7 @@ def stopped(text_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = read_toml(text_run / "config.toml")
     tree["engine"]["steps"] = 3
     run = tmp_path_factory.mktemp("stopped") / "run"
-    assert runner.train(resolve(tree, discover()), run, [Stop()]).results is None
+    assert runner.train(make_plan(tree, discover()), run, [Stop()]).results is None
     return run
 
 

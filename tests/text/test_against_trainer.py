@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmft_core import discover
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import nest
 from mmft_core.contracts import Batch, Task
 from mmft_core.data.splits import Subset
@@ -114,7 +114,7 @@ def trainers_losses(task: Task, data: PreparedSplit, keys: list, output: Path) -
 @pytest.mark.slow
 def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
     registry = discover()
-    plan = resolve(nest(SETTINGS), registry)
+    plan = make_plan(nest(SETTINGS), registry)
     dataset = build_dataset(plan)
     task = build_task(plan, dataset, print)
     for module in task.modules():

@@ -20,7 +20,7 @@ import pytest
 from mmft_core import discover
 from mmft_core.config.given import resumed_settings
 from mmft_core.config.plan import Plan
-from mmft_core.config.resolving import resolve
+from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import dump_toml, read_toml
 from mmft_core.contracts.callbacks import Callback, Record, RunStart, TrainStart
 from mmft_core.engine.metrics_log import read_metrics
@@ -150,7 +150,7 @@ class Listener(Callback):
 def plan_of(*names: str, **tables: dict[str, Any]) -> Plan:
     """Any plan with these callbacks, and their options."""
     parts = {"task": "image-cls", "backbone": "resnet18"}
-    return resolve({**parts, "callbacks": list(names), "callback": tables}, discover())
+    return make_plan({**parts, "callbacks": list(names), "callback": tables}, discover())
 
 
 @contextlib.contextmanager
@@ -288,7 +288,7 @@ def test_what_version_0_1_wrote_still_works(tmp_path: Path, mmft: Mmft) -> None:
     assert config["callbacks"] == ["report/report", "trackers/mlflow"]
     assert config["callback"]["trackers/mlflow"]["uri"] == "sqlite:///x.db"
     assert said.count("trackers are callbacks now") == 1
-    assert resolve(config, discover()) == resolve(
+    assert make_plan(config, discover()) == make_plan(
         {k: v for k, v in config.items() if k[:8] != "callback"}
         | {"tracking": {"to": ["mlflow"], "mlflow": {"uri": "sqlite:///x.db"}}},
         discover(),

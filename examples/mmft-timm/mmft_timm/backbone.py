@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import timm
 import torch
-from mmft_core.contracts import BackboneContext, Features, Tensors, called, find_roles
+from mmft_core.contracts import BackboneContext, Features, Tensors, called_layers, find_roles
 from mmft_core.errors import ConfigError, did_you_mean, first_line
 from mmft_core.weights import LoadedWeights
 from mmft_vision.parts import ImageBackbone, count_once
@@ -74,7 +74,7 @@ class TimmBackbone(ImageBackbone):
             role: [name for name in names if not isinstance(modules[name], _STANDARDIZED)]
             for role, names in find_roles(self).items()
         }
-        return called(self, roles, self.encode_blank)
+        return called_layers(self, roles, self.encode_blank)
 
     def encode_blank(self) -> Features:
         """Encode a black picture, to see what becomes of it."""
