@@ -13,10 +13,10 @@ The command line calls the same functions. What a user does wrong raises an `Mmf
 message says what, where and what to do. Importing this module does not import torch.
 """
 
+from mmft.components import plugins
 from mmft.finished import Report, Run, load
 from mmft.training import CrossValidation, resume, run
 from mmft_core import Registry, __version__
-from mmft_core import discover as plugins
 from mmft_core.errors import (
     CheckpointError,
     ConfigError,

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmft.tables import Data, as_file, is_table, place_of
+from mmft.wording import in_python
 from mmft_core import discover
-from mmft_core.errors import ConfigError, DataError, ExportError, RunDirectoryError, some_of
+from mmft_core.errors import (
+    ConfigError,
+    DataError,
+    ExportError,
+    RunDirectoryError,
+    did_you_mean,
+    some_of,
+)
 from mmft_core.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -103,6 +112,7 @@ class Run:
             raise RunDirectoryError(f"{self.path} has no report.")
         return Report(path)
 
+    @in_python()
     def predict(
         self,
         inputs: Any,
@@ -141,7 +151,7 @@ class Run:
             raise ConfigError(f"on_error is {on_error!r}.", hint='Give "raise" or "keep".')
         if not isinstance(top_k, int) or top_k < 1:
             raise ConfigError(f"top_k is {top_k!r}.", hint="Give a whole number from 1 on.")
-        nested = self._settings(settings, "task", "dataset", "engine")
+        nested = self._settings(settings, Run.predict)
         predictions = list(self._predictions(inputs, top_k, split, batch_size, nested))
         failed = [f"{p.source} ({p.error})" for p in predictions if p.record is None]
         if failed and on_error == "raise":
@@ -154,6 +164,7 @@ class Run:
             for p in predictions
         ]
 
+    @in_python()
     def evaluate(
         self,
         dataset: str | os.PathLike[str] | Data | None = None,
@@ -193,10 +204,11 @@ class Run:
                 metrics=names_of(metrics),
                 batch_size=batch_size,
                 on_bad_sample=on_bad_sample,
-                settings=self._settings(settings, "task", "dataset", "engine"),
+                settings=self._settings(settings, Run.evaluate),
             )
         return {"loss": None, **found.evaluation.record}
 
+    @in_python()
     def export(
         self,
         format: str = "onnx",
@@ -296,8 +308,11 @@ class Run:
         return self._predictors[key]
 
     @staticmethod
-    def _settings(given: Mapping[str, Any], *tables: str) -> dict[str, Any]:
+    def _settings(given: Mapping[str, Any], method: Callable[..., Any]) -> dict[str, Any]:
         """Settings as nested tables.
+
+        Args:
+            method: which takes them.
 
         Raises:
             ConfigError: one is of another part, and would change nothing.
@@ -306,10 +321,12 @@ class Run:
 
         tree = nest(given)
         for name in tree:
-            if name not in tables:
+            if name not in ("task", "dataset", "engine"):
+                arguments = [a for a in inspect.signature(method).parameters if a != "self"]
                 raise ConfigError(
-                    f"{name} cannot be changed in a finished run.",
-                    hint=f"Here settings of {', '.join(tables)} can be given.",
+                    f"'{name}' is not an argument of {method.__name__}, and not a setting that can "
+                    f"be changed in a finished run.{did_you_mean(name, arguments)}",
+                    hint="Here settings of task, dataset and engine can be given.",
                 )
         return tree
 
@@ -374,6 +391,7 @@ def names_of(given: Any) -> tuple[Any, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+@in_python()
 def load(path: str | os.PathLike[str]) -> Run:
     """Open a finished run, or an export of one.
 

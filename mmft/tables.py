@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError, first_line
-from mmft_core.utils import cache_root, filled_folder, storage_errors
+from mmft_core.utils import filled_folder, memory_tables, storage_errors
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]
 """A list of dictionaries, one for each row; missing keys are empty cells."""
@@ -219,7 +219,7 @@ def _written(tables: Mapping[str, Any]) -> Path:
     """A folder with a Parquet file for each table, named after a digest of them all."""
     from pyarrow import parquet
 
-    root = cache_root() / "data"
+    root = memory_tables()
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".") as temporary:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmft.finished import Report, Run, as_path, names_of
 from mmft.tables import Data, place_of
+from mmft.wording import in_python
 from mmft_core import Registry, discover
 from mmft_core.config import (
+    OLD_TABLE,
+    SHORT,
+    TOP_LEVEL,
+    EngineConfig,
     Plan,
+    Tree,
     as_written,
+    flatten,
     make_plan,
+    merge,
     nest,
+    option_names,
+    outside,
     refuse_idle,
     settings_of,
     take_output,
 )
-from mmft_core.errors import ConfigError
+from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.run import default_output, resumed_tree
 
 if TYPE_CHECKING:
@@ -48,6 +58,21 @@ class CrossValidation:
         return Report(self.path / "report.html")
 
 
+_HINTS = {
+    "metric": 'Metrics are named by metrics=["accuracy"]; **{"metric.NAME.OPTION": ...} sets an '
+    "option of one.",
+    "track": 'Trackers are callbacks: callbacks=["NAME"].',
+    "callback": 'Callbacks are given by callbacks=["NAME"].',
+    "dry_run": "On the command line, `mmft run --dry-run` shows all settings of a run.",
+    "resume": "mmft.resume(path) goes on with a run.",
+    "model": "A backbone is named by backbone=.",
+    "data": "Data are given by dataset=.",
+    "group": '**{"dataset.group_column": NAME} names the column of groups.',
+}
+"""What to give in place of arguments that there are not."""
+
+
+@in_python()
 def run(
     *,
     task: str | None = None,
@@ -118,15 +143,17 @@ def run(
         "metric": names_of(metrics),
         "callback": tuple(name for name in callbacks if isinstance(name, str)),
     }
-    tree = settings_of(_plain(given), nest(_plain(settings)), registry, warnings.warn)
+    others = _settings(settings, given)
+    tree = settings_of(_plain(given), others, registry, notice)
     path = take_output(tree, None if output is None else as_path(output, "output"))
     plan = make_plan(tree, registry)
-    refuse_idle(nest(settings), plan)
+    refuse_idle(others, plan)
     names = [part.component.name for part in plan.backbones.values()]
     path = path or default_output(plan.task.component.name, names)
     return _train(plan, registry, path, callbacks, progress=progress, resume=False)
 
 
+@in_python()
 def resume(
     path: str | os.PathLike[str],
     *,
@@ -154,7 +181,7 @@ def resume(
             f"The callback '{named[0]}' cannot be added to a run that goes on.",
             hint="Its configuration names its callbacks; give objects.",
         )
-    tree = resumed_tree(path, nest(settings), registry, warnings.warn)
+    tree = resumed_tree(path, _settings(settings, {}), registry, notice)
     with as_written():
         plan = make_plan(tree, registry)
     return _train(plan, registry, path, _callbacks(callbacks), progress=progress, resume=True)
@@ -205,6 +232,51 @@ def _callbacks(given: Any) -> tuple[Any, ...]:
     if isinstance(given, str | Sequence):
         return names_of(given)
     raise ConfigError(f"callbacks is {given!r}.", hint="Give a list: callbacks=[...].")
+
+
+def notice(text: str) -> None:
+    """Warn whoever called mmft."""
+    warnings.warn(text, stacklevel=outside())
+
+
+def _settings(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:
+    """The settings as a tree.
+
+    Args:
+        given: the other arguments by name, of which some are short for a setting.
+
+    Raises:
+        ConfigError: there is no such setting, or one is given twice.
+    """
+    known = {*TOP_LEVEL, OLD_TABLE}
+    names: dict[str, str] = {
+        SHORT[name]: f"{name}=" for name in given.keys() & SHORT.keys() if given[name] is not None
+    }
+    tree: Tree = {}
+    for key, value in settings.items():
+        top, below = key.partition(".")[0], nest({key: _plain(value)})
+        if top not in known or (top in _HINTS and not isinstance(below[top], Mapping)):
+            near = did_you_mean(top, _names(known, given))
+            raise ConfigError(
+                f"There is no argument or setting '{key}'.{near}",
+                hint=_HINTS.get(top)
+                or 'Settings are given by their dotted names: **{"engine.warmup": 0.1}.',
+            )
+        for setting in flatten(below):
+            called = f"{top}={{...}}" if isinstance(value, Mapping) else f'"{key}"'
+            if setting in names:
+                raise ConfigError(
+                    f"{setting} is given twice, by {names[setting]} and by {called}.",
+                    hint="Leave one of them out.",
+                )
+            names[setting] = called
+        tree = merge(tree, below)
+    return tree
+
+
+def _names(known: Collection[str], given: Mapping[str, Any]) -> list[str]:
+    engine = (f"engine.{name}" for name in option_names(EngineConfig))
+    return [*(name for name in given if name not in _HINTS), *known, *engine]
 
 
 def _plain(settings: Any) -> Any:

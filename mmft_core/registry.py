@@ -9,12 +9,21 @@ from typing import Any, Generic, TypeVar, cast
 
 from mmft_core.errors import (
     AmbiguousNameError,
+    ConfigError,
     MissingExtraError,
     PluginError,
     UnknownComponentError,
     did_you_mean,
 )
-from mmft_core.specs import KINDS, ConfigurableSpec, Spec, resolve
+from mmft_core.specs import (
+    ANY_MODALITIES,
+    KINDS,
+    ConfigurableSpec,
+    MetricSpec,
+    Spec,
+    TaskSpec,
+    resolve,
+)
 from mmft_core.utils.extras import extra_installed, missing_error
 
 S = TypeVar("S", bound=Spec, covariant=True)
@@ -179,6 +188,31 @@ class Registry:
             raise UnknownComponentError(self._unknown(None, name, self.components))
         return tuple(self.get(spec, name) for kind, spec in KINDS.items() if kind in kinds)
 
+    def select(self, kind: str | None = None, modality: str | None = None) -> Registry:
+        """The components of one kind, or for one modality. Failures stay.
+
+        Of the metrics, which have no modality, those remain that can judge a remaining task.
+
+        Raises:
+            ConfigError: there is no such kind, or nothing deals with that modality.
+        """
+        chosen = self.components
+        if modality is not None:
+            known = {m for c in chosen for m in c.spec.modality_names} - set(ANY_MODALITIES)
+            if modality not in known:
+                raise ConfigError(
+                    f"No component deals with the modality '{modality}'."
+                    f"{did_you_mean(modality, known)}",
+                    hint=f"There are: {', '.join(sorted(known)) or 'none'}.",
+                )
+            names = {modality, *ANY_MODALITIES}
+            specs = [c.spec for c in chosen if names & set(c.spec.modality_names)]
+            predicted = {spec.predicts for spec in specs if isinstance(spec, TaskSpec)}
+            chosen = tuple(c for c in chosen if c.spec in specs or _judges(c.spec, predicted))
+        if kind is not None:
+            chosen = tuple(c for c in chosen if c.kind == kind_named(kind))
+        return Registry(chosen, self.failures)
+
     def _unknown(self, kind: str | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
         text = f"There is no {kind or 'component'} named '{name}'."
         text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
@@ -191,3 +225,25 @@ class Registry:
             broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
             text += f" It may belong to a plugin that did not load: {broken}"
         return text
+
+
+def kind_named(name: str) -> str:
+    """A kind of component, also by its plural.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    for kind in KINDS:
+        if name in (kind, f"{kind}s"):
+            return kind
+    trackers = name.startswith("tracker")
+    raise ConfigError(
+        f"There is no kind of component named '{name}'.{did_you_mean(name, KINDS)}",
+        hint="Experiment trackers are callbacks: --kind callback."
+        if trackers
+        else f"Kinds are: {', '.join(KINDS)}.",
+    )
+
+
+def _judges(spec: Spec, predicted: set[str]) -> bool:
+    return isinstance(spec, MetricSpec) and spec.measures in predicted

@@ -5,6 +5,7 @@ from .display import data_line as data_line
 from .display import make_display as make_display
 from .fetching import fetching_options as fetching_options
 from .finite import FiniteRange as FiniteRange
+from .run import check_run as check_run
 from .settings import INFERENCE_SETTINGS as INFERENCE_SETTINGS
 from .settings import flag_settings as flag_settings
 from .settings import later_settings as later_settings

@@ -49,8 +49,8 @@ def check_output(form: str, output: Path | None, *, several: bool) -> None:
     """
     if several and not _is_folder(output):
         raise ConfigError(
-            f"Captions of several inputs do not go into one {form.upper()} file.",
-            hint="Give -o FOLDER for a file each.",
+            f"Captions of several inputs cannot be written to one {form.upper()} file.",
+            hint="Give -o FOLDER to write one file for each.",
         )
 
 

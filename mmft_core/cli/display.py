@@ -21,6 +21,7 @@ from rich.progress import (
 
 from mmft_core.cli.tables import Column, Table, remark, text
 from mmft_core.contracts.callbacks import Callback, Ending, Evaluated, TrainStart, TrainStep
+from mmft_core.utils.numbers import counted
 
 if TYPE_CHECKING:
     from mmft_core.contracts import Dataset
@@ -133,7 +134,7 @@ class LineDisplay(Display):
         self.rate = Rate()
         verb = f"go on at step {event.step} of" if event.step else "train"
         self._print(
-            f"{verb} {event.total_steps} steps on {event.samples} samples "
+            f"{verb} {counted(event.total_steps, 'step')} on {counted(event.samples, 'sample')} "
             f"({event.device}, {event.precision})"
         )
 

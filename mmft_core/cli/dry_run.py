@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mmft_core.cli.terminal import Styled, echo, echo_data, joined, styled
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import dump_toml
+from mmft_core.engine.monitor import choose_monitor
 from mmft_core.specs import resolve
 
 if TYPE_CHECKING:
@@ -23,12 +24,16 @@ def show_plan(plan: Plan) -> None:
     """Print the parts, their sizes, and the resolved configuration as TOML.
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
+
+    Raises:
+        ConfigError: the monitored metric is none of the run's.
     """
+    choose_monitor(plan)  # Which may be wrong.
     backbones = _backbones(plan)
     learned, unfilled = _learned(plan, backbones)
     if unfilled is not None:
         backbones = {m: unfilled.backbone(m) for m in unfilled.backbones}
-    echo("# The run that would be done; this output is a file for `mmft run -c`.")
+    echo("# The settings of the run; this output can be used as a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
         echo(f"# {component.kind:9} {component.qualified:32} {supplier}")

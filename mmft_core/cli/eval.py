@@ -9,6 +9,7 @@ import click
 from mmft_core.cli.settings import later_settings, set_option
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
+from mmft_core.utils.numbers import counted
 
 
 @click.command("eval")
@@ -79,4 +80,4 @@ def evaluate(
     for remark in evaluation.remarks:
         echo(f"! {remark}")
     computed = f"({found.inference.device}, {found.inference.precision})"
-    echo(f"{evaluation.samples} samples in {evaluation.seconds:.1f} s {computed}")
+    echo(f"{counted(evaluation.samples, 'sample')} in {evaluation.seconds:.1f} s {computed}")

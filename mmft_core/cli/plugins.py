@@ -10,9 +10,15 @@ import click
 
 from mmft_core.cli.terminal import echo, echo_json
 from mmft_core.discovery import discover
-from mmft_core.errors import ConfigError, did_you_mean
-from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, KINDS, MetricSpec, Spec, TaskSpec
+from mmft_core.registry import Component, Registry, kind_named
+from mmft_core.specs import KINDS, Spec
+
+
+class _Kind(click.Choice[str]):
+    """A kind of component; what is none ends in a sentence that knows what is meant."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return kind_named(value)
 
 
 def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -25,9 +31,7 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Exit with an error if any plugin is broken.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option(
-            "--kind", type=click.Choice(list(KINDS)), help="List only components of this kind."
-        ),
+        click.option("--kind", type=_Kind(KINDS), help="List only components of this kind."),
     ):
         command = decorate(command)
     return command
@@ -50,7 +54,7 @@ def plugins(
     ctx.obj = {"kind": kind, "as_json": as_json, "strict": strict}
     if ctx.invoked_subcommand is not None:
         return
-    registry = select(discover(strict=strict), kind, modality)
+    registry = discover(strict=strict).select(kind, modality)
     if as_json:
         _print_json([facts(c) for c in registry], failures=registry.failures)
     elif sys.stdout.isatty():
@@ -85,36 +89,6 @@ def show(before: dict[str, Any], name: str, kind: str | None, as_json: bool, str
                 echo()
             for line in page(component):
                 echo(line)
-
-
-def select(registry: Registry, kind: str | None, modality: str | None) -> Registry:
-    """The part of a registry that the filters let through. Failures always show.
-
-    Of the metrics, which have no modality, those remain that can judge a remaining task.
-
-    Raises:
-        ConfigError: nothing deals with that modality.
-    """
-    chosen = registry.components
-    if modality is not None:
-        known = {m for c in chosen for m in c.spec.modality_names} - set(ANY_MODALITIES)
-        if modality not in known:
-            raise ConfigError(
-                f"No component deals with the modality '{modality}'."
-                f"{did_you_mean(modality, known)}",
-                hint=f"There are: {', '.join(sorted(known)) or 'none'}.",
-            )
-        names = {modality, *ANY_MODALITIES}
-        specs = [c.spec for c in chosen if names & set(c.spec.modality_names)]
-        predicted = {spec.predicts for spec in specs if isinstance(spec, TaskSpec)}
-        chosen = tuple(c for c in chosen if c.spec in specs or _judges(c.spec, predicted))
-    if kind is not None:
-        chosen = tuple(c for c in chosen if c.kind == kind)
-    return Registry(chosen, registry.failures)
-
-
-def _judges(spec: Spec, predicted: set[str]) -> bool:
-    return isinstance(spec, MetricSpec) and spec.measures in predicted
 
 
 def facts(component: Component[Spec]) -> dict[str, Any]:

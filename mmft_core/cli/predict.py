@@ -100,7 +100,7 @@ def predict(
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
     mmft predict runs/topics 'A text as it is' letter.txt
-    mmft predict runs/topics - < texts.txt             one input a line, or one file
+    mmft predict runs/topics - < texts.txt             one input per line, or one file
     mmft predict runs/topics -- '-1 star'              what begins with a dash, after --
     mmft predict runs/flowers https://example.org/rose.jpg
     mmft predict runs/seer 'What is this?' --image photo.jpg

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import make_plan
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
-from mmft_core.errors import ConfigError
+from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Registry
 from mmft_core.run.directory import RunDirectory, default_output
 from mmft_core.run.resumed import resumed_tree
@@ -86,6 +87,29 @@ def run(
             show_plan(plan)
         return
     _train(plan, registry, output, resume)
+
+
+def check_run(arguments: Sequence[str]) -> None:
+    """Check a run before it waits in a queue: its flags, names and settings.
+
+    Files and data may be on other machines, so those that are not here are no mistake.
+
+    Args:
+        arguments: of `mmft run`.
+
+    Raises:
+        click.UsageError: there is no such flag.
+        MmftError: a name or a setting is wrong.
+    """
+    given = run.make_context("mmft run", list(arguments)).params
+    config = given["config"]
+    if given["resume"] is not None or (config is not None and not config.exists()):
+        return
+    registry = discover()
+    tree = read_settings(given, registry)
+    take_output(tree, given["output"])
+    with contextlib.suppress(DataError):
+        refuse_idle(flag_settings(given, registry), make_plan(tree, registry))
 
 
 def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | None) -> None:

@@ -35,7 +35,7 @@ def refuse_mixed(inputs: tuple[str, ...]) -> None:
     """
     if len(inputs) > 1 and "-" in inputs:
         raise ConfigError(
-            "-, which is standard input, goes with no other input.",
+            "-, which is standard input, cannot be combined with other inputs.",
             hint="Give names or texts either as arguments or on standard input.",
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmft_core.cli.tables import Column, Table, console
-from mmft_core.utils.numbers import is_finite, readable
+from mmft_core.utils.numbers import counted, is_finite, readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,10 +21,10 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     if results["metrics"]:
         screen.print(figures_table(results["metrics"]))
     else:
-        screen.print("There is neither a val nor a test split to judge the model by.")
+        screen.print("There is neither a val nor a test split to evaluate the model on.")
     timings, monitor = results["timings"], results["monitor"]
     screen.print(
-        f"trained {results['steps']} steps in {timings['training_seconds']:.0f} s"
+        f"trained {counted(results['steps'], 'step')} in {timings['training_seconds']:.0f} s"
         + (f" (best {monitor['name']} at step {monitor['step']})" if monitor["step"] else "")
         + (", stopped early" if results["ending"] == "early" else "")
         + f", {results['parameters']['trained_share']:.2%} of the parameters"

@@ -43,7 +43,7 @@ def echo(*parts: str, err: bool = False) -> None:
 def remark_hidden(hidden: object) -> None:
     """Tell of hidden files that were passed over, if there were any."""
     if str(hidden):
-        say(f"passed over {hidden}")
+        say(f"skipped {hidden}")
 
 
 def say(text: str) -> None:

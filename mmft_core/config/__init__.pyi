@@ -1,10 +1,12 @@
 from . import compat as compat
+from .callback_choice import OLD_TABLE as OLD_TABLE
 from .callback_choice import unfollowed as unfollowed
 from .callback_choice import without_callbacks as without_callbacks
 from .dataset_choice import choose_dataset as choose_dataset
 from .engine_config import EngineConfig as EngineConfig
 from .engine_config import LoraConfig as LoraConfig
 from .generation import Generation as Generation
+from .given import SHORT as SHORT
 from .given import refuse_idle as refuse_idle
 from .given import resumed_settings as resumed_settings
 from .given import settings_of as settings_of
@@ -15,6 +17,7 @@ from .options import as_written as as_written
 from .options import convert as convert
 from .options import describe as describe
 from .options import option_names as option_names
+from .options import outside as outside
 from .places import PLACES_TABLE as PLACES_TABLE
 from .places import Place as Place
 from .places import given_places as given_places
@@ -23,6 +26,7 @@ from .places import read_places as read_places
 from .places import rewritten as rewritten
 from .places import same_place as same_place
 from .plan import Plan as Plan
+from .resolving import TOP_LEVEL as TOP_LEVEL
 from .resolving import make_plan as make_plan
 from .resolving import resolve as resolve
 from .resolving import with_data as with_data

@@ -205,7 +205,11 @@ class EngineConfig:
         ),
     ] = "ddp"
     device: Annotated[
-        Literal["auto", "cpu"], Meta(description="Device; cpu leaves an available GPU unused.")
+        Literal["auto", "cpu", "cuda"],
+        Meta(
+            description="Device: auto uses a GPU if there is one; cuda insists on one; cpu leaves "
+            "it unused."
+        ),
     ] = "auto"
     log_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,

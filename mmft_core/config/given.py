@@ -17,7 +17,7 @@ from mmft_core.registry import Registry
 Notice: TypeAlias = Callable[[str], None]
 """Told what a user should know, in a sentence."""
 
-_SETTINGS = {
+SHORT = {
     "epochs": "engine.epochs",
     "batch_size": "engine.batch_size",
     "lr": "engine.lr",
@@ -67,7 +67,7 @@ def tell_of_old_table(tree: Mapping[str, Any], notice: Notice) -> None:
 
 
 def _flags(given: Mapping[str, Any]) -> Tree:
-    tree = nest({k: given[flag] for flag, k in _SETTINGS.items() if given.get(flag) is not None})
+    tree = nest({k: given[flag] for flag, k in SHORT.items() if given.get(flag) is not None})
     backbones: tuple[str, ...] = given.get("backbone") or ()
     own: dict[str, str] = {}
     for choice in backbones:

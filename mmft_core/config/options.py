@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import sys
 import types
 import typing
 import warnings
@@ -89,8 +90,17 @@ def renamed(values: Mapping[str, Any], options_type: type[Any], where: str) -> d
         text = f"{where}.{former} is now called {where}.{names[former]}."
         if names[former] in values:
             raise ConfigError(f"{text} Both are set.", hint="Leave out the former.")
-        warnings.warn(text, RenamedOptionWarning, stacklevel=2)
+        warnings.warn(text, RenamedOptionWarning, stacklevel=outside())
     return {names.get(key, key): value for key, value in values.items()}
+
+
+def outside() -> int:
+    """The `stacklevel` by which a warning points at the code that called mmft."""
+    level, frame = 1, sys._getframe(1)
+    own = ("mmft", "contextlib")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(own):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @contextlib.contextmanager
@@ -101,13 +111,14 @@ def as_written() -> Iterator[None]:
         yield
 
 
-def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
+def convert(values: Mapping[str, Any], options_type: type[T], where: str, owner: str = "") -> T:
     """Build the dataclass from untyped values.
 
     The string "none" unsets an option that may be unset, for TOML has no null.
 
     Args:
         where: dotted prefix of the keys, for messages: "engine", "backbone.image".
+        owner: the component that has the options, for messages: "Backbone 'resnet50'".
 
     Raises:
         ConfigError: an unknown key (names the nearest), a wrong type, a value out of range.
@@ -118,25 +129,34 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str) -> T:
         if key not in known:
             valid = ", ".join(sorted(known)) or "none"
             raise ConfigError(
-                f"There is no option '{where}.{key}'.{did_you_mean(key, known)}",
-                hint=f"Options of {where}: {valid}.",
+                (f"{owner} has" if owner else "There is")
+                + f" no option '{where}.{key}'.{did_you_mean(key, known)}",
+                hint=f"Options of {_inside(owner) or where}: {valid}.",
             )
     optional = {o.name for o in describe(options_type) if "unset" in o.type}
     given = {k: None if v == "none" and k in optional else v for k, v in values.items()}
     for name, hint in typing.get_type_hints(options_type).items():
         table = given.get(name)
         if dataclasses.is_dataclass(hint) and isinstance(table, Mapping):
-            typed = convert(table, typing.cast("type[Any]", hint), f"{where}.{name}")
+            typed = convert(table, typing.cast("type[Any]", hint), f"{where}.{name}", owner)
             given[name] = dataclasses.asdict(typed)
     try:
         return msgspec.convert(given, options_type)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), values, options_type, where)) from None
+        told = _explain(str(error), values, options_type, where, owner)
+        raise ConfigError(told) from None
     except TypeError as error:  # Of a type, or a bound on it, that msgspec knows nothing of.
         raise PluginError(f"The options of {where} cannot be read: {first_line(error)}.") from None
 
 
-def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], where: str) -> str:
+def _inside(owner: str) -> str:
+    """A component as it is called within a sentence."""
+    return owner[:1].lower() + owner[1:]
+
+
+def _explain(
+    text: str, values: Mapping[str, Any], options_type: type[Any], where: str, owner: str
+) -> str:
     """Turn msgspec's "Expected `float`, got `str` - at `$.lr`" into a sentence about the key."""
     reason, _, place = text.partition(" - at ")
     key = re.sub(r"^\$\.?", "", place.strip("`"))
@@ -153,7 +173,8 @@ def _explain(text: str, values: Mapping[str, Any], options_type: type[Any], wher
         reason = f"expected {_type_name(hint)}"
     reason = (reason[0].lower() + reason[1:]).replace("`", "")
     shown = f" {given!r}" if name in values else ""
-    return f"{where}.{key} ={shown} is not valid: {reason}."
+    of = f" for {_inside(owner)}" if owner else ""
+    return f"{where}.{key} ={shown} is not valid{of}: {reason}."
 
 
 def _bare(hint: Any) -> Any:

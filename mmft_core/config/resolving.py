@@ -241,7 +241,8 @@ def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, 
         advice = renamed(advice, options_type, where)
     advised = {k: v for k, v in advice.items() if k in known}
     given = renamed({k: v for k, v in table.items() if k != "name"}, options_type, where)
-    return convert(merge(advised, given), options_type, where)
+    owner = f"{component.kind.capitalize()} '{component.name}'"
+    return convert(merge(advised, given), options_type, where, owner)
 
 
 def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> Part[S]:

@@ -91,7 +91,7 @@ class Tunings:
         known = list(modalities)
         for strange in (m for m in self.own if m not in known):
             raise ConfigError(
-                f"engine.tune names {strange}, of which there is no backbone."
+                f"engine.tune names {strange}, but no backbone reads it."
                 f"{did_you_mean(strange, known)}",
                 hint=f"The run's backbones read {', '.join(known)}.",
             )

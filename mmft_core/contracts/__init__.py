@@ -79,9 +79,18 @@ from mmft_core.contracts.metrics import (
     Metric,
     MetricContext,
     MetricValue,
+    SampleMean,
 )
+from mmft_core.contracts.modules import ModuleBackbone, as_features, masked_mean
 from mmft_core.contracts.optimizers import OptimizerContext, ScheduleContext
-from mmft_core.contracts.preprocessing import Extent, Preview, Processor, TargetCodec, data_url
+from mmft_core.contracts.preprocessing import (
+    Extent,
+    Preview,
+    Processor,
+    ProcessorWrapper,
+    TargetCodec,
+    data_url,
+)
 from mmft_core.contracts.published import WEIGHTS, AdapterBase, PublishedModel
 from mmft_core.contracts.returned import decoded
 from mmft_core.contracts.tasks import (
@@ -133,6 +142,7 @@ __all__ = [
     "Metric",
     "MetricContext",
     "MetricValue",
+    "ModuleBackbone",
     "NoTargets",
     "OptimizerContext",
     "Origin",
@@ -140,6 +150,7 @@ __all__ = [
     "Part",
     "Preview",
     "Processor",
+    "ProcessorWrapper",
     "PublishedModel",
     "Record",
     "Referenced",
@@ -147,6 +158,7 @@ __all__ = [
     "RunStart",
     "Runner",
     "Sample",
+    "SampleMean",
     "ScheduleContext",
     "Showing",
     "ShowingLearned",
@@ -159,6 +171,7 @@ __all__ = [
     "TrainStart",
     "TrainStep",
     "Traits",
+    "as_features",
     "called_layers",
     "data_url",
     "decoded",
@@ -166,6 +179,7 @@ __all__ = [
     "flatten_tensors",
     "input_axes",
     "map_tensors",
+    "masked_mean",
     "unflatten_tensors",
 ]
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
 
 from mmft_core.contracts.data import DatasetInfo
 
@@ -55,3 +59,34 @@ class MetricContext:
     """What a metric is built with."""
 
     info: DatasetInfo = field(default_factory=lambda: DatasetInfo(name=""))
+
+
+class SampleMean(Metric):
+    """The mean of a score of each sample. Only `scores` has to be written."""
+
+    _total: float
+    _count: int
+
+    def __init__(self, options: Any = None, context: MetricContext | None = None) -> None:
+        self.options, self.context = options, context
+        self.reset()
+
+    @abstractmethod
+    def scores(self, predictions: Any, targets: Any) -> Tensor | Sequence[float]:
+        """A number or a boolean for each sample of a batch (B,)."""
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        scores = torch.as_tensor(self.scores(predictions, targets)).double()
+        self._total, self._count = self._total + float(scores.sum()), self._count + len(scores)
+
+    def compute(self) -> dict[str, MetricValue]:
+        return {"": self._total / self._count if self._count else math.nan}
+
+    def state(self) -> tuple[float, int]:
+        return self._total, self._count
+
+    def merge(self, state: tuple[float, int]) -> None:
+        self._total, self._count = self._total + state[0], self._count + state[1]
+
+    def reset(self) -> None:
+        self._total, self._count = 0.0, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -174,6 +175,38 @@ class Processor(ABC):
         """All that a report shows of a raw input: its preview, and what else there is to see."""
         preview = self.preview(raw)
         return () if preview is None else (preview,)
+
+
+class ProcessorWrapper(Processor):
+    """A processor that hands everything on to another one; a subclass overrides what differs.
+
+    Args:
+        inner: the other one.
+    """
+
+    def __init__(self, inner: Processor) -> None:
+        self.inner = inner
+
+    def prepare(self, raw: Any, *, train: bool) -> Tensors:
+        return self.inner.prepare(raw, train=train)
+
+    def collate(self, items: Sequence[Tensors]) -> Tensors:
+        return self.inner.collate(items)
+
+
+def _hand_on(name: str) -> Any:
+    if not callable(getattr(Processor, name)):
+        return property(lambda self: getattr(self.inner, name))
+
+    def handed_on(self: ProcessorWrapper, *args: Any, **named: Any) -> Any:
+        return getattr(self.inner, name)(*args, **named)
+
+    return functools.wraps(getattr(Processor, name))(handed_on)
+
+
+for _name in vars(Processor):
+    if not _name.startswith("_") and _name not in vars(ProcessorWrapper):
+        setattr(ProcessorWrapper, _name, _hand_on(_name))
 
 
 class TargetCodec(ABC):

@@ -86,7 +86,7 @@ def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
     found = outputs.predictions
     predictions = dict(found) if isinstance(found, Mapping) else {"": found}
     if not all(isinstance(p, Tensor) for p in predictions.values()):
-        raise IncompatibleError("What the task predicts are no tensors, so no graph computes it.")
+        raise IncompatibleError("The task's predictions are not tensors, so no graph computes it.")
     return {PREDICTIONS: predictions, FIGURES: dict(outputs.figures)}
 
 

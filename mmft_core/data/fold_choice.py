@@ -34,14 +34,14 @@ class Folds:
         if count is None:
             if chosen is not None:
                 raise ConfigError(
-                    f"fold = {chosen} is set, but not of how many.", hint="Set folds, too."
+                    f"fold = {chosen} is set, but not the number of folds.", hint="Set folds, too."
                 )
             return None
         if count < 2:
             raise ConfigError(
                 f"folds = {count} is not valid: expected int >= 2.",
                 hint="Each fold is validated by a model that learned from the others, of which "
-                "there must be one; 5 and 10 are usual.",
+                "there must be at least one; 5 and 10 are usual.",
             )
         if chosen is not None and not 1 <= chosen <= count:
             raise ConfigError(f"There is no fold {chosen} of {count}; the first is fold 1.")

@@ -94,7 +94,7 @@ def fold_groups(groups: Sequence[str], labels: Indices, count: int, seed: int) -
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < count:
         raise DataError(
-            f"The samples are of {len(names)} groups, too few for {count} folds.",
+            f"The samples belong to {len(names)} groups, too few for {count} folds.",
             hint=f"Give --folds {len(names)} or fewer." if len(names) > 1 else None,
         )
     _, classes = np.unique(labels, return_inverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,8 @@ import pyarrow as pa
 from mmft_core.contracts import Split
 from mmft_core.data.chunks import in_chunks
 from mmft_core.data.fingerprints import Fingerprints
+
+_Identity: TypeAlias = tuple[bytes, bytes | None]
 
 _LOOKED_AT = 1000
 """So many samples, evenly spread, are looked at: files of all would take long to read."""
@@ -24,19 +27,34 @@ def share_alike(kept: pa.Table, now: Split, fingerprints: Fingerprints) -> float
     Args:
         kept: fingerprints of the run's samples.
     """
-    column = "values" if kept["inputs"].null_count == len(kept) else "inputs"
-    left = Counter(zip(kept[column].to_pylist(), kept["content"].to_pylist(), strict=True))
-    places = np.linspace(0, len(now) - 1, min(_LOOKED_AT, len(now))).astype(int).tolist()
-
-    def identities(chunk: range) -> list[tuple[bytes, bytes | None] | None]:
-        return [
-            fingerprints.identity(now, places[k], with_labels=column == "values") for k in chunk
-        ]
-
-    common = 0
-    for identity in (each for part in in_chunks(len(places), identities) for each in part):
+    then, found = _identities(kept, now, fingerprints)
+    left, common = Counter(then), 0
+    for identity in found:
         if identity is not None and left[identity] > 0:
             left[identity] -= 1
             common += 1
     smaller = max(1, min(len(now), len(kept)))
-    return min(1.0, common * len(now) / max(1, len(places)) / smaller)
+    return min(1.0, common * len(now) / max(1, len(found)) / smaller)
+
+
+def share_known(kept: pa.Table, now: Split, fingerprints: Fingerprints) -> float:
+    """The share of samples that are also among those of a run; see `share_alike`."""
+    then, found = _identities(kept, now, fingerprints)
+    known = set(then)
+    return sum(each in known for each in found if each is not None) / max(1, len(found))
+
+
+def _identities(
+    kept: pa.Table, now: Split, fingerprints: Fingerprints
+) -> tuple[list[_Identity], list[_Identity | None]]:
+    """What identifies the samples of a run, and those of now that are looked at."""
+    column = "values" if kept["inputs"].null_count == len(kept) else "inputs"
+    then = list(zip(kept[column].to_pylist(), kept["content"].to_pylist(), strict=True))
+    places = np.linspace(0, len(now) - 1, min(_LOOKED_AT, len(now))).astype(int).tolist()
+
+    def identities(chunk: range) -> list[_Identity | None]:
+        return [
+            fingerprints.identity(now, places[k], with_labels=column == "values") for k in chunk
+        ]
+
+    return then, [each for part in in_chunks(len(places), identities) for each in part]

@@ -215,7 +215,7 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
         hint=" ".join(
-            ["Mend or remove them, or leave them out with --on-bad-sample skip.", *special]
+            ["Correct or remove them, or leave them out with --on-bad-sample skip.", *special]
         ),
     )
 

@@ -104,7 +104,7 @@ def _divided(found: Sequence[TablePart]) -> tuple[list[TablePart], list[str]]:
         return list(found), []
     left = [part.name for part in found if part.split is None]
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-    return known, [f"not read, for it is neither train, val nor test: {left[0]}{more}"]
+    return known, [f"not read, because it is neither train, val nor test: {left[0]}{more}"]
 
 
 def _shards(folder: Path) -> list[Path]:

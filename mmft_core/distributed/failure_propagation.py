@@ -68,7 +68,7 @@ def _first(store: Store, error: Exception) -> Exception:
         return _read(store, error) if _appears(store, _FAILURE) else error
     if lost:
         error = ProcessError(
-            "Another process of this run has gone without a word.",
+            "Another process of this run has gone without an error message.",
             hint="It may have run out of memory, or have been killed; --resume goes on.",
         )
     message = error.message if isinstance(error, MmftError) else first_line(error)

@@ -29,10 +29,18 @@ def make_accelerator(
             of the same type.
 
     Raises:
-        ConfigError: the precision is none of the device's, or `accelerate launch` was configured to
-            decide what a run's settings do.
+        ConfigError: a GPU is asked for and there is none, the precision is none of the device's, or
+            `accelerate launch` was configured to decide what a run's settings do.
     """
     cpus.limit_threads(config.threads)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda is not None
+        raise ConfigError(
+            "engine.device = 'cuda', but there is no GPU that this installation can use"
+            + ("." if built else ": torch is built without CUDA."),
+            hint="Leave it out to use what there is"
+            + ("." if built else ", or install a build of torch with CUDA."),
+        )
     for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise ConfigError(

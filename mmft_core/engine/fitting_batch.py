@@ -11,6 +11,7 @@ import torch
 from mmft_core.distributed import comm
 from mmft_core.errors import OutOfMemoryError
 from mmft_core.utils.memory_errors import out_of_memory
+from mmft_core.utils.numbers import counted
 
 if TYPE_CHECKING:
     from mmft_core.engine.loop import Engine
@@ -24,7 +25,8 @@ def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
     """
     progress, config = engine.state.progress, engine.config
     keys = max(engine.batch_sampler.micro_batches(progress.step % engine.total_steps), key=len)
-    message = f"Memory ran out at step {progress.step + 1}, with {len(keys)} samples in a batch."
+    samples = counted(len(keys), "sample")
+    message = f"Memory ran out at step {progress.step + 1}, with {samples} in a batch."
     parts = _fitting_parts(engine, keys)
     if parts is None:
         return OutOfMemoryError(message, hint=f"Give a smaller --batch-size.{_savings(engine)}")

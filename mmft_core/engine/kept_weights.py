@@ -35,7 +35,7 @@ def leave_out(backbone: Backbone, reason: str) -> None:
     loaded = backbone.loaded
     if loaded.source == "random":
         raise ConfigError(
-            f"{reason} keeps no base weights, and these are random: nobody could load them again.",
+            f"{reason} keeps no base weights, but these are random and could not be loaded again.",
             hint="Load pretrained ones, or keep the whole model: engine.lora.save = merged.",
         )
     path = Path(loaded.source).expanduser()
@@ -59,7 +59,7 @@ def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
         raise WeightsError(
             f"The base weights ({loaded.detail or loaded.source}) have changed since adapters "
             "or a head were trained on them.",
-            hint="Bring back the weights of then; the model holds only what was added to them.",
+            hint="Restore the original weights; the model holds only what was added to them.",
         )
     backbone.loaded = loaded
 

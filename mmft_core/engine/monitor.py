@@ -37,6 +37,6 @@ def choose_monitor(plan: Plan) -> Monitor:
             return Monitor(name=name, higher_is_better=part.spec.higher_is_better)
     names = ["loss", *(part.component.name for part in plan.metrics)]
     raise ConfigError(
-        f"engine.monitor = '{name}' is none of the run's metrics.{did_you_mean(metric, names)}",
+        f"engine.monitor = '{name}' is not one of the run's metrics.{did_you_mean(metric, names)}",
         hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
     )

@@ -130,7 +130,7 @@ def make_parallel(
     quantized = [m for m in task.backbones if task.backbone(m).quantized]
     if quantized:
         raise IncompatibleError(
-            f"The {quantized[0]} backbone's weights are held in few bits, which cannot be sharded.",
+            f"The {quantized[0]} backbone's weights are quantized, which cannot be sharded.",
             hint="Give engine.parallel=ddp, or load the weights in full.",
         )
     from mmft_core.engine.sharded import Sharded  # Slow to import.

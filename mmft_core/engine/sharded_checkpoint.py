@@ -87,7 +87,7 @@ def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
             no_dist=not comm.several(),
         )
     except (CheckpointException, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise no_usable(path, [f"It is of another model: {error}"]) from None
+        raise no_usable(path, [f"It belongs to another model: {error}"]) from None
 
 
 def _sound(path: Path) -> tuple[Path, Any]:

@@ -161,7 +161,7 @@ class TrainingState:
             self._take(state)
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(
-                f"The checkpoint in {folder} is of another run: {first_line(error)}."
+                f"The checkpoint in {folder} belongs to another run: {first_line(error)}."
             ) from error
         return remarks
 
@@ -189,7 +189,7 @@ def _load(module: nn.Module, state: dict[str, Tensor], keep: Callable[[str], boo
     result = module.load_state_dict(state, strict=False)
     strange = [*filter(keep, result.missing_keys), *result.unexpected_keys]
     if strange:
-        raise CheckpointError(f"The checkpoint is of another model: '{strange[0]}' differs.")
+        raise CheckpointError(f"The checkpoint belongs to another model: '{strange[0]}' differs.")
 
 
 def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:

@@ -43,7 +43,7 @@ def prepare(task: Task, config: EngineConfig) -> None:
                 kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
             lora.inject(backbone, config.lora)
         elif backbone.quantized:
-            kept_weights.leave_out(backbone, f"The {modality} backbone in few bits")
+            kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
     if config.learns and not _trains(task, tunings):
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
@@ -67,12 +67,12 @@ def _check_quantized(modality: str, tuning: Tuning, config: EngineConfig) -> Non
     if tuning.mode not in ("lora", "head"):
         raise IncompatibleError(
             f"engine.tune = '{config.tune}' cannot train the {modality} backbone, whose weights "
-            "are held in few bits.",
+            "are quantized.",
             hint="Give --tune lora or --tune head, or load the weights in full.",
         )
     if tuning.mode == "lora" and config.lora.save == "merged":
         raise IncompatibleError(
-            f"The {modality} backbone's weights are held in few bits, and adapters do not merge "
+            f"The {modality} backbone's weights are quantized, and adapters do not merge "
             "into them without loss.",
             hint="Give --set engine.lora.save=adapter, or load the weights in full.",
         )

@@ -22,6 +22,7 @@ from mmft_core.features.reading import StoredFeatures, StoredSplit
 from mmft_core.features.store import MISSING, FeatureStore
 from mmft_core.precision import Inference
 from mmft_core.utils.cache import cache_root
+from mmft_core.utils.numbers import counted
 
 KEPT = ("pooled", "sequence")
 """What of a backbone's features can be kept; a task that needs more computes them itself."""
@@ -123,8 +124,9 @@ def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[st
     for modality, obstacle in obstacles.items():
         if obstacle:
             callback.on_message(
-                f"The frozen {modality} backbone computes its features anew each epoch, for "
-                f"{obstacle}. Without that they would be computed once, and epochs be much faster."
+                f"The frozen {modality} backbone computes its features again in each epoch, "
+                f"because {obstacle}. Otherwise they would be computed once, and epochs would be "
+                "much faster."
             )
     return [m for m in frozen if not obstacles[m]]
 
@@ -136,7 +138,7 @@ def _obstacle(task: Task, plan: Plan, modality: str) -> str:
         return f"task '{plan.task.spec.name}' needs more of it than features"
     own = task.processors[modality] is not backbone.processor
     if own or isinstance(task.codec, JointPreparation):
-        return f"task '{plan.task.spec.name}' prepares its inputs in a way of its own"
+        return f"task '{plan.task.spec.name}' prepares its inputs in its own way"
     return backbone.augments or task.augments
 
 
@@ -167,8 +169,9 @@ def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callbac
     check_plain(encoder, whole)
     places = features_of(encoder, store, whole, on_progress)
     how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
+    samples = counted(int((places != MISSING).sum()), "sample")
     callback.on_message(
-        f"Features of the frozen {modality} backbone: {int((places != MISSING).sum()):,} samples, "
+        f"Features of the frozen {modality} backbone: {samples}, "
         f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
     )
     return places

@@ -174,7 +174,7 @@ def check_plain(encoder: Encoder, split: Split) -> None:
         raise PluginError(
             f"{type(processor).__name__} prepares training samples otherwise than others, which "
             "its `augments` does not say.",
-            hint="Set engine.cache_features=never; its author should mend it.",
+            hint="Set engine.cache_features=never; its author should fix it.",
         )
 
 

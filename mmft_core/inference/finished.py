@@ -27,7 +27,7 @@ from mmft_core.registry import Registry
 from mmft_core.run.artifacts import LoadedModel
 from mmft_core.run.build import build_metrics, tell_warnings
 from mmft_core.run.directory import RunDirectory
-from mmft_core.run.named_data import named_data
+from mmft_core.run.named_data import named_data, tell_learned
 from mmft_core.run.own_data import OwnData
 
 
@@ -92,6 +92,7 @@ def evaluate_finished(
     else:
         name = split or "all"
         data = named_data(directory, of_run, plan, name, display.on_message)
+        tell_learned(directory, plan, choose_split(data, name), display.on_message)
     tell_warnings(data, display.on_message)
     predictor = Predictor(model, plan.engine)
     evaluation = predictor.evaluate(
@@ -168,7 +169,7 @@ def check_engine(model: LoadedModel, settings: Mapping[str, Any]) -> None:
     wanted = settings.get("engine", {}).get("precision")
     if model.exported and wanted in ("bf16", "fp16"):
         raise ConfigError(
-            f"engine.precision = '{wanted}' is for runs: an export computes as it was written.",
+            f"engine.precision = '{wanted}' is only for runs; an export computes as it is.",
             hint="Leave it out, or give the run.",
         )
     if wanted == "fp16" and not torch.cuda.is_available():

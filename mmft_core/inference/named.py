@@ -150,6 +150,6 @@ def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
 
 def _table(path: Path) -> DataError:
     return DataError(
-        f"{path} is a table, and not a single input.",
+        f"{path} is a table, not a single input.",
         hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
     )

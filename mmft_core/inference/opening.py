@@ -64,7 +64,7 @@ def unreadable(folder: Path, error: object) -> ExportError:
     """What is said of an export whose description is wrong."""
     return ExportError(
         f"The export in {folder} cannot be read: {error}.",
-        hint="Make it anew with `mmft export RUN_DIR`.",
+        hint="Make it again with `mmft export RUN_DIR`.",
     )
 
 
@@ -113,7 +113,7 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
     except DamagedFileError as error:  # Its words begin with the path below the folder.
         raise ExportError(
             f"The export is damaged: {folder}/{error}.",
-            hint="Make it anew with `mmft export RUN_DIR`.",
+            hint="Make it again with `mmft export RUN_DIR`.",
         ) from None
     exporter = registry.get(ExporterSpec, told["kind"])
     reader = exporter.make()

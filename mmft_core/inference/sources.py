@@ -188,7 +188,7 @@ def _typed(text: str, number: int, processor: Processor, limits: Limits | None) 
     if readable and "\0" in text:
         raise DataError(
             f"Standard input holds a NUL character in line {number}.",
-            hint="Give an input a line. Where NUL characters separate inputs, as in what "
+            hint="Give one input per line. Where NUL characters separate inputs, as in what "
             r"`find -print0` writes, put `tr '\0' '\n'` in between.",
         )
     if readable and processor.parse(text) is not None:
@@ -197,7 +197,7 @@ def _typed(text: str, number: int, processor: Processor, limits: Limits | None) 
         wanted = f"a file of {', '.join(processor.suffixes)}, or " if processor.suffixes else ""
         raise DataError(
             f"Standard input is not UTF-8 in line {number}.",
-            hint=f"Give {wanted}text in UTF-8, an input a line.",
+            hint=f"Give {wanted}text in UTF-8, one input per line.",
         )
     if not text.strip():
         return None
@@ -225,7 +225,8 @@ def local_path(argument: str) -> str:
 def _remote(url: str, limits: Limits | None) -> Remote:
     if limits is None:
         raise DataError(
-            f"{url}: only files of this machine are taken.", hint="Download it, and give the file."
+            f"{url}: only files on this machine are accepted.",
+            hint="Download it, and give the file.",
         )
     return Remote(url, limits)
 

@@ -114,11 +114,11 @@ def check_sizes(sizes: Sequence[float] | None, group_size: int) -> Sequence[floa
     if sizes is None:
         raise ConfigError(
             "engine.batch_total is set, but the samples of this data set have no sizes.",
-            hint="Give --batch-size in its place.",
+            hint="Give --batch-size instead.",
         )
     if group_size > 1:
         raise ConfigError(
             "engine.batch_total is set, but the task's batches go by class.",
-            hint="Give --batch-size in its place.",
+            hint="Give --batch-size instead.",
         )
     return sizes

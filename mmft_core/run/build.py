@@ -33,6 +33,7 @@ from mmft_core.loading.prepared import seed_everything
 from mmft_core.plugin_errors import told
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
+from mmft_core.utils.cache import memory_tables
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 
 T = TypeVar("T")
@@ -54,6 +55,8 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build_component(component, plan.dataset.options, context, Dataset)
+    if dataset.info.name.startswith(str(memory_tables())):
+        dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):
         raise DataError(f"Dataset '{dataset.info.name}' has no training samples.")
     if training and plan.folds is not None:
@@ -127,9 +130,9 @@ def build_task(
             backbone = build_component(part.component, part.options, context, Backbone)
             if backbone.loaded.fell_back:
                 say(
-                    f"{part.component.name} starts from RANDOM weights, for the published ones "
-                    f"cannot be had: {backbone.loaded.detail} Give --weights PATH to load a file, "
-                    "or --weights pretrained to make this an error."
+                    f"{part.component.name} starts from RANDOM weights, because the published ones "
+                    f"cannot be loaded: {backbone.loaded.detail} Give --weights PATH to load a "
+                    "file, or --weights pretrained to make this an error."
                 )
             _tell_of_frozen(plan, modality, backbone, say)
             _check_weights(backbone, modality)
@@ -201,7 +204,7 @@ def _check_weights(backbone: Backbone, modality: str) -> None:
         raise WeightsError(
             f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
             f"used: {error}.",
-            hint="They were spoilt in training or damaged; give others by --weights.",
+            hint="They were ruined in training or are damaged; give others with --weights.",
         ) from None
 
 
@@ -212,7 +215,7 @@ def _tell_of_frozen(
     mode = plan.engine.tuning[modality].mode
     if backbone.loaded.source == "random" and mode in ("head", "lora"):
         say(
-            f"The {modality} backbone's random weights stay as they are, for engine.tune = "
+            f"The {modality} backbone's random weights stay as they are, because engine.tune = "
             f"'{plan.engine.tune}' does not train them; --tune full would."
         )
 
@@ -244,8 +247,8 @@ def rebuild(
     except WeightsError as error:
         raise WeightsError(
             f"The base weights of the {modality} backbone, which are not kept with the run, "
-            f"cannot be had any more: {error.message}",
-            hint="Bring them back to where they were; the rest was made for them alone.",
+            f"cannot be loaded any more: {error.message}",
+            hint="Restore them to where they were; the rest only works with them.",
         ) from None
     kept_weights.check_same(backbone, loaded)
     return backbone
@@ -285,7 +288,7 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
                 "of mmft_testing checks this.",
             ) from error
-        error.add_note(f"It arose in building the {what} of {owner}.")
+        error.add_note(f"It occurred while building the {what} of {owner}.")
         raise
     if not isinstance(built, wanted):
         raise PluginError(

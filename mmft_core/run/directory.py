@@ -154,7 +154,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path} is a file.", hint="Give --output a new folder.")
         if printable(str(self.path)) != str(self.path):  # safetensors would not open its files.
             raise RunDirectoryError(
-                f"The name {printable(str(self.path))} is no UTF-8.", hint="Give another --output."
+                f"The name {printable(str(self.path))} is not UTF-8.", hint="Give another --output."
             )
         if self._in_use():
             advice = (

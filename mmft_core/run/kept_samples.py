@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from mmft_core.contracts import Dataset, Split
 from mmft_core.data.chunks import in_chunks
 from mmft_core.data.fingerprints import DIGEST, Fingerprints, Likeness
-from mmft_core.data.likeness import share_alike
+from mmft_core.data.likeness import share_alike, share_known
 from mmft_core.data.parquet_size import check_parquet
 from mmft_core.data.soundness import Findings
 from mmft_core.data.splits import Indices, Subset, Whole
@@ -180,6 +180,10 @@ class KeptSamples:
         if all(each.same or each.relabelled for each in found):
             return self._relabelled(whole, others, len(rows)), self
         return self._change(whole, fingerprints, others, len(rows)), self
+
+    def share_learned(self, split: Split, fingerprints: Fingerprints) -> float:
+        """The share of samples, of any data, that the run was trained on."""
+        return share_known(self.table.take(self._rows(["train"])), split, fingerprints)
 
     def _rows(self, splits: Collection[str]) -> Indices:
         """The rows of the table that are of these splits."""

@@ -14,7 +14,7 @@ import numpy as np
 from mmft_core.config.options import option_names
 from mmft_core.config.places import dataset_places, same_place
 from mmft_core.config.plan import Plan
-from mmft_core.contracts import Dataset
+from mmft_core.contracts import Dataset, Split
 from mmft_core.data.splits import Subset, Whole
 from mmft_core.errors import DataError, MmftError
 from mmft_core.run.build import build_dataset
@@ -55,6 +55,20 @@ def named_data(
     drawn = functools.cache(lambda: _drawn(plan, split))  # Which builds the data set twice.
     copy = _copy_of_own(directory, plan, split, say, drawn)
     return copy or _others(plan, split, say, drawn, targets=targets)
+
+
+def tell_learned(
+    directory: RunDirectory, plan: Plan, split: Split, say: Callable[[str], None]
+) -> None:
+    """Say which share of the samples that a model is judged on it was trained on."""
+    kept = KeptSamples.read(directory.samples)
+    share = 0.0 if kept is None else kept.share_learned(split, fingerprints_of(plan))
+    if share:
+        number = max(1, round(share * len(split)))
+        say(
+            f"The model was trained on {number:,} of these {len(split):,} samples, so the metrics "
+            "say less about new data."
+        )
 
 
 def _is_own(own: Plan, plan: Plan) -> bool:
@@ -101,7 +115,7 @@ def _copy_of_own(
     if change.alike >= _ALIKE and not drawn():
         say(
             f"{dataset.info.name} is a copy of the data of {directory.path} that has changed: "
-            f"{change.reason}. The {split} split is the one that it has itself."
+            f"{change.reason}. The {split} split is the data's own."
         )
     elif change.alike >= _ALIKE:
         raise DataError(

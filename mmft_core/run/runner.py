@@ -125,7 +125,9 @@ def resume(
             return run.fit(resume=True)
         if directory.elsewhere(plan):
             same_data(plan, directory, followers)
-        followers.on_message("No checkpoint was written yet, so the run is begun anew.")
+        followers.on_message(
+            "No checkpoint was written yet, so the run starts again from the beginning."
+        )
         run = _new_run(plan, directory, followers, command)
         run.make_engine()
         run.rehearse()

@@ -20,7 +20,7 @@ def refuse_missing(path: Path) -> None:
     if path.is_dir():
         return
     if path.exists():
-        raise RunDirectoryError(f"{path} is a file, and no run.", hint="Give the run's folder.")
+        raise RunDirectoryError(f"{path} is a file, not a run.", hint="Give the run's folder.")
     below = Path("runs") / path
     hint = (
         f"Is it {shlex.quote(str(below))}?"
@@ -35,7 +35,7 @@ def refuse_export(path: Path) -> None:
     RunDirectoryError: this is an export.
     """
     if (path / "export.json").is_file():
-        raise _no_run(f"{path} is an export, and no run.")
+        raise _no_run(f"{path} is an export, not a run.")
 
 
 def refuse_model(path: Path) -> None:
@@ -44,7 +44,7 @@ def refuse_model(path: Path) -> None:
     """
     refuse_export(path)
     if is_model(path):
-        raise _no_run(f"{path} is a model that was published, and no run.")
+        raise _no_run(f"{path} is a published model, not a run.")
 
 
 def refuse_folds(path: Path) -> None:
@@ -65,4 +65,4 @@ def without_folds(path: Path) -> str:
 
 
 def _no_run(message: str) -> RunDirectoryError:
-    return RunDirectoryError(message, hint="Give the run that it is of.")
+    return RunDirectoryError(message, hint="Give the run that it belongs to.")

@@ -2,6 +2,7 @@ from . import numbers as numbers
 from .cache import cache_root as cache_root
 from .cache import cached_folder as cached_folder
 from .cache import filled_folder as filled_folder
+from .cache import memory_tables as memory_tables
 from .digests import check_seal as check_seal
 from .digests import digest_of as digest_of
 from .digests import sealed_name as sealed_name
@@ -34,6 +35,7 @@ from .folders import is_hidden as is_hidden
 from .folders import reading as reading
 from .logging import quieted as quieted
 from .memory_errors import out_of_memory as out_of_memory
+from .numbers import counted as counted
 from .numbers import is_finite as is_finite
 from .numbers import is_numeric as is_numeric
 from .numbers import readable as readable

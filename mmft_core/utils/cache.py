@@ -22,6 +22,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmft"
 
 
+def memory_tables() -> Path:
+    """The folder of the tables of data that programs gave in memory."""
+    return cache_root() / "data"
+
+
 def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
     """A folder of the user's cache, made as a whole or not at all.
 

@@ -16,7 +16,7 @@ RATIO = 200
 """How many times its own size a file may become. Tables reach 20, deflate cannot exceed 1,032."""
 
 
-_HINT = "If it is meant to, unpack it yourself and give what comes of it."
+_HINT = "If that is intended, unpack it yourself and give the result."
 
 
 def most_unpacked(path: Path, free: int | None = None) -> int:

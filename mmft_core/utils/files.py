@@ -59,9 +59,7 @@ def ensure_new(path: Path) -> None:
         RunDirectoryError: there is something there already.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise RunDirectoryError(
-            f"There is something at {path} already.", hint="Give --output another name."
-        )
+        raise RunDirectoryError(f"{path} exists already.", hint="Give --output another name.")
 
 
 @contextlib.contextmanager
@@ -102,6 +100,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             yield temporary
             for file in sorted(temporary.rglob("*")):
                 _sync(file)
+                if file.is_file() and not file.is_symlink():  # Some libraries write for the owner.
+                    executable = file.stat().st_mode & 0o111
+                    file.chmod((0o666 | executable) & ~umask())
             temporary.chmod(0o777 & ~umask())
             aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
             if path.exists():  # Out of the way as a whole, for removing it takes a while.

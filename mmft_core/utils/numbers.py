@@ -23,6 +23,11 @@ def is_finite(value: Any) -> TypeGuard[float]:
     return is_number(value) and math.isfinite(value)
 
 
+def counted(value: int, noun: str) -> str:
+    """A number of things: 1 sample, 2 samples."""
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
 def readable(value: Any) -> str:
     """A metric's value: four decimals where that says enough; "–" for what is not a number."""
     if not is_number(value):

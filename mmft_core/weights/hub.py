@@ -25,7 +25,7 @@ def check_id(repo: str) -> None:
             raise HFValidationError("it does not say whose it is")
     except HFValidationError:
         raise ConfigError(
-            f"--repo '{repo}' is no id of the Hub.",
+            f"--repo '{repo}' is not an id on the Hub.",
             hint="Give USER/NAME, of letters, digits, '.', '-' and '_'.",
         ) from None
 
@@ -112,7 +112,7 @@ def push(folder: Path, repo: str, token: str, *, private: bool, update: bool) ->
                 hint="Give another --repo, or --update to push a new version into it.",
             ) from None
         told = error.server_message or first_line(error)
-        hint = "Is the token one that may write there?" if status in (401, 403) else None
+        hint = "May the token write there?" if status in (401, 403) else None
         raise HubError(
             f"The Hub refuses to take {repo} ({status}): {told.rstrip('.')}.", hint=hint
         ) from None

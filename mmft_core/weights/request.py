@@ -124,7 +124,7 @@ class WeightsRequest:
             if self.choice == "pretrained":
                 raise WeightsError(
                     error.message,
-                    hint="Give --weights PATH for weights of yours, or --weights none to start "
+                    hint="Give --weights PATH for weights of your own, or --weights none to start "
                     "from random weights.",
                 ) from None
             return None, LoadedWeights(source="random", detail=error.message, fell_back=True)
@@ -200,7 +200,7 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
     except pickle.UnpicklingError as error:  # It would have executed code.
         raise WeightsError(
             f"{path} holds more than tensors and is not loaded: {first_line(error)}.",
-            hint="Save the state dict alone, best as safetensors.",
+            hint="Save only the state dict, best as safetensors.",
         ) from None
     except Exception as error:  # What torch raises of a file that is something else is anything.
         raise _unreadable(path, error) from None

@@ -13,9 +13,9 @@ _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 10}
 
 _WHISPER = {
     "whisper-tiny": "Whisper tiny (Radford et al., 2022), 39 M parameters",
-    "whisper-tiny.en": "Whisper tiny, English alone (Radford et al., 2022), 39 M parameters",
+    "whisper-tiny.en": "Whisper tiny, English only (Radford et al., 2022), 39 M parameters",
     "whisper-base": "Whisper base (Radford et al., 2022), 74 M parameters",
-    "whisper-base.en": "Whisper base, English alone (Radford et al., 2022), 74 M parameters",
+    "whisper-base.en": "Whisper base, English only (Radford et al., 2022), 74 M parameters",
     "whisper-small": "Whisper small (Radford et al., 2022), 244 M parameters",
     "whisper-medium": "Whisper medium (Radford et al., 2022), 769 M parameters",
     "whisper-large-v3": "Whisper large v3 (Radford et al., 2022), 1.5 G parameters",
@@ -132,7 +132,7 @@ def register_task() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="asr",
-            summary="Speech recognition: what is said, in writing",
+            summary="Speech recognition: transcripts of what is said",
             target="text",
             predicts="transcripts",
             needs=("transcription",),
@@ -165,7 +165,7 @@ def register_metric() -> list[MetricSpec]:
     return [
         MetricSpec(
             name="wer",
-            summary="Word error rate, as it stands and normalized; insertions, deletions, ...",
+            summary="Word error rate, raw and normalized, with its insertions, deletions, ...",
             build="mmft_audio.metrics:build_wer",
             options="mmft_audio.metric_options:ErrorRateOptions",
             measures="transcripts",
@@ -173,7 +173,7 @@ def register_metric() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="cer",
-            summary="Character error rate, as it stands and normalized",
+            summary="Character error rate, raw and normalized",
             build="mmft_audio.metrics:build_cer",
             options="mmft_audio.metric_options:ErrorRateOptions",
             measures="transcripts",

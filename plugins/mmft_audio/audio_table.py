@@ -76,7 +76,7 @@ def _seconds(table: Table, column: str | None) -> Seconds:
     """A column of seconds (n,), NaN where there are none.
 
     Raises:
-        DataError: a cell is no number of seconds; names its row.
+        DataError: a cell is not a number of seconds; names its row.
     """
     found = np.full(len(table), np.nan)
     cells: list[Any] = [] if column is None else texts_of(table, column)
@@ -85,7 +85,7 @@ def _seconds(table: Table, column: str | None) -> Seconds:
             found[row] = float(cell) if cell else np.nan
         except ValueError:
             raise DataError(
-                f"{table.row_id(row)}: {cell!r} in column '{column}' is no number of seconds.",
-                hint="Mend the cell, or name another column.",
+                f"{table.row_id(row)}: {cell!r} in column '{column}' is not a number of seconds.",
+                hint="Correct the cell, or name another column.",
             ) from None
     return found

@@ -51,7 +51,7 @@ class CtcBuilder(Builder[CtcBackbone]):
         if not known or squeezed or not hasattr(config, "conv_stride"):
             raise WeightsError(
                 f"{checkpoint.folder} holds a network of type {config.model_type}, "
-                "which is none that labels waves with characters."
+                "which does not label audio with characters."
             )
 
     def empty(self, checkpoint: Checkpoint) -> CtcBackbone:

@@ -58,14 +58,14 @@ class AudioCutter(Cutter):
         if cutting.target in _WHOLE:
             if cutting.aligner is not None:
                 raise ConfigError(
-                    "--aligner divides transcripts, and the targets of this task are none: every "
-                    "piece has the target of its recording.",
+                    "--aligner divides transcripts, but the targets of this task are not "
+                    "transcripts: every piece keeps the target of its recording.",
                     hint="Leave --aligner out.",
                 )
             return cls(cutting.longest, None)
         if cutting.target != "text":
             raise ConfigError(
-                "--longest cannot divide what a recording is paired with: every piece would be "
+                "--longest cannot divide what is paired with a recording: every piece would be "
                 "paired with all of it.",
                 hint="If these are transcripts, cut with --task asr first.",
             )

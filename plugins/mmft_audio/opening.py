@@ -134,7 +134,9 @@ def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
     elif not frames:
         reason = "holds no audio"
     elif not 0 <= start < (math.inf if end is None else end):
-        reason = f"from {start:g} s to {'its end' if end is None else f'{end:g} s'} is no part"
+        reason = (
+            f"from {start:g} s to {'its end' if end is None else f'{end:g} s'} is not a part of it"
+        )
     elif start * rate >= frames:
         reason = f"starts at {start:g} s of a file of {frames / rate:.2f} s"
     elif end is not None and end > frames / rate + _LENIENT_END:

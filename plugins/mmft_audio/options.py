@@ -13,8 +13,8 @@ from mmft_transformers.options import SizeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioBackboneOptions(SizeOptions):
-    """Options of every audio backbone."""
+class AugmentationOptions:
+    """How training audio is changed."""
 
     speed: Annotated[
         float,
@@ -41,6 +41,25 @@ class AudioBackboneOptions(SizeOptions):
             "et al., 2019)."
         ),
     ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioOptions(AugmentationOptions):
+    """How an audio backbone hears recordings; the options of a network of one's own."""
+
+    window: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            description="Length that recordings are padded to, in seconds; of a longer one, a "
+            "part is used.",
+        ),
+    ] = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioBackboneOptions(AugmentationOptions, SizeOptions):
+    """Options of the audio backbones that are networks of transformers."""
 
 
 @dataclass(frozen=True, kw_only=True)

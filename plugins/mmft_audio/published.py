@@ -83,8 +83,8 @@ def build_speech_commands(options: SpeechCommandsOptions, context: DatasetContex
     folder = _folder(wanted, f"{_COMMANDS}/{_VERSION}.tar.gz", [root, wanted.parent], "")
     if not (folder / "testing_list.txt").is_file():
         raise DataError(
-            f"{folder} is not whole: it has no testing_list.txt.",
-            hint="Remove it, to have it unpacked or downloaded again.",
+            f"{folder} is incomplete: it has no testing_list.txt.",
+            hint="Remove it to have it unpacked or downloaded again.",
         )
     files = sorted(p.relative_to(folder).as_posix() for p in folder.glob("[!_.]*/*.wav"))
     listed = {name: _listing(folder / f"{file}_list.txt") for name, file in _LISTS.items()}

@@ -168,7 +168,7 @@ def _decoded(
             raise SampleError(recording.name, f"is damaged or cut short {place}")
         if not np.isfinite(block).all():
             place = f"at {at / file.samplerate:.1f} s"
-            raise SampleError(recording.name, f"holds samples that are no numbers {place}")
+            raise SampleError(recording.name, f"holds samples that are not numbers {place}")
         yield block
         at += len(block)
 

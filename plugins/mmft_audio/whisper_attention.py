@@ -128,7 +128,7 @@ class SourceAttention(nn.Module):
     ) -> tuple[Tensor, None]:
         """Attend with states (B * beams, T, width); the other arguments are for transformers'."""
         heard = self.heard
-        assert heard is not None, "nothing is to be heard"
+        assert heard is not None, "there is nothing to hear"
         keys, values = heard.projected(self)
         rows, length, width = hidden_states.shape
         together = hidden_states.reshape(keys.shape[0], -1, width)  # `len` would fix it in a graph.

@@ -236,7 +236,7 @@ def _of_cells(table: Table, column: str, separator: str | None) -> LabelSets:
     if any(listed) and not any(plain):
         return _sets(raw, [column], "lists")
     if separator is None:
-        return _sets(raw, [column], "one label in a cell, for none of ; | , is in any")
+        return _sets(raw, [column], "one label per cell, since no cell has ; | or , in it")
     found = _sets(raw, [column], f"labels separated by '{separator}'")
     return replace(found, separator=separator)
 
@@ -338,7 +338,7 @@ def _sets(
     notes = [f"{len(classes):,} labels from {where}: {form}"]
     notes += (f"labels of {where}: {note}" for note in told)
     if empty:
-        notes.append(f"{empty:,} of {len(raw):,} rows have no label, which is learned as it is")
+        notes.append(f"{empty:,} of {len(raw):,} rows have no label, which is learned as such")
     if twice:
         notes.append(f"{twice:,} rows name a label twice, which counts once")
     sizes = np.bincount(sets.labels, minlength=len(classes)).tolist()

@@ -47,7 +47,7 @@ class LabelCodec(TargetCodec):
         place = self._place(name)
         if place is None:
             near = did_you_mean(str(name), self.labels)
-            raise ValueError(f"its label {name!r} is none of the model's.{near}".rstrip("."))
+            raise ValueError(f"its label {name!r} is not one of the model's.{near}".rstrip("."))
         return place
 
 

@@ -53,7 +53,7 @@ class MultiLabelOptions:
         Annotated[float, Meta(ge=0)] | None,
         Meta(
             description="Focusing of the focal loss (default 2), or of the negatives in the "
-            "asymmetric loss (default 4). Easy ones count less, the larger it is."
+            "asymmetric loss (default 4). The larger it is, the less easy ones count."
         ),
     ] = None
     margin: Annotated[

@@ -26,7 +26,7 @@ class ClassCodec(TargetCodec):
         place = self._place(target)
         if place is None:
             near = did_you_mean(str(target), self.classes)
-            raise ValueError(f"its class {target!r} is none of the model's.{near}".rstrip("."))
+            raise ValueError(f"its class {target!r} is not one of the model's.{near}".rstrip("."))
         return place
 
     def inspect(self, target: Any) -> str | None:

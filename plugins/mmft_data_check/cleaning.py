@@ -128,7 +128,7 @@ def _cells(
         cells = inspectors[modality].cells(raw) if modality in inspectors else {}
         if not cells:
             raise DataError(
-                f"{sample.id}: its {modality} is in no file, so a table cannot name it.",
+                f"{sample.id}: its {modality} is not in a file, so a table cannot refer to it.",
                 hint="Clean data sets that are made of files and texts.",
             )
         yield from ((k, place(v, folder, v)) for k, v in cells.items())

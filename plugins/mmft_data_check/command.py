@@ -15,6 +15,7 @@ import click
 
 from mmft_core.cli import FiniteRange, echo
 from mmft_core.errors import ConfigError
+from mmft_core.utils import counted
 from mmft_data_check.data_choice import (
     check_output,
     chosen_data,
@@ -80,11 +81,11 @@ def check(
 ) -> None:
     """Look at every sample of DATASET, a name or a path, and report problems.
 
-    Found are unreadable files, exact and near copies, copies across splits, contradicting and
+    It finds unreadable files, exact and near copies, copies across splits, contradicting and
     suspicious labels, rare classes, silent, clipped, blank, empty and overlong inputs, broken
-    characters and missing values; and warnings of what is doubtful about the whole, such as a
-    missing header or classes of nearly the same name. Ends with 0 if there is nothing, and with 1
-    otherwise.
+    characters and missing values. It warns of what is doubtful about the data set as a whole, such
+    as a missing header or classes with nearly the same name. Exits with 0 if nothing is found, and
+    with 1 otherwise.
 
     \b
     mmft data check ./photos --html check.html
@@ -170,7 +171,7 @@ def clean(
 ) -> None:
     """Write a table of DATASET without the samples that are faulty; the data are not changed.
 
-    Beside OUTPUT.csv comes OUTPUT.removed.csv with the reason for each sample that is left out.
+    OUTPUT.removed.csv lists the samples that were left out, with the reason for each.
 
     \b
     mmft data clean ./photos -o photos.csv && mmft run --task image-cls --dataset photos.csv ...
@@ -199,7 +200,8 @@ def clean(
     kinds = Counter(finding.kind for finding in (*removed, *more))
     told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
     echo(
-        f"{left:,} samples left, {len(removed) + len(more):,} removed{f': {told}' if told else ''}"
+        f"{counted(left, 'sample')} left, {len(removed) + len(more):,} removed"
+        f"{f': {told}' if told else ''}"
     )
     echo(f"table    {output}")
     echo(f"removed  {removed_file}")
@@ -274,7 +276,7 @@ def _cut(
         cut = long.write(output, table, removed, group, on_progress)
     for finding in cut.removed:
         echo(f"! {finding.id}: {finding.text}", err=True)
-    echo(f"{cut.inputs:,} cut into {cut.pieces:,} pieces, in {long.folder}")
+    echo(f"{cut.inputs:,} cut into {counted(cut.pieces, 'piece')}, in {long.folder}")
     return cut
 
 

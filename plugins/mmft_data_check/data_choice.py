@@ -93,7 +93,7 @@ def group_column(assignments: tuple[str, ...]) -> str | None:
 def check_output(output: Path, files: list[Path]) -> None:
     """Check that these files may be written, which are named after the output."""
     if output.suffix not in (".csv", ".parquet"):
-        raise ConfigError(f"--output {output} is no .csv file and no .parquet file.")
+        raise ConfigError(f"--output {output} is neither a .csv nor a .parquet file.")
     for file in files:
         ensure_new(file)
 

@@ -19,7 +19,8 @@ def show(report: Report) -> None:
 
     for name, facts in report.splits.items():
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
-        echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
+        noun = "sample " if facts.samples == 1 else "samples"
+        echo(f"{name:6} {facts.samples:>9,} {noun}  {classes}{facts.described()}")
         if facts.learned:
             echo(f"{'':6} {facts.tokens()}")
     for note in report.notes:
@@ -38,4 +39,4 @@ def show(report: Report) -> None:
     told = [f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found if number]
     what = " and ".join(told) or "nothing is wrong"
     echo()
-    echo(f"{what}, after {report.seconds:.1f} s")
+    echo(f"{what} ({report.seconds:.1f} s)")

@@ -72,8 +72,8 @@ def split(
 ) -> None:
     """Write a table of DATASET with a new column that splits it into train, val and test.
 
-    Each class is divided in proportion, unless --group or --time says otherwise. With --folds K
-    there come K tables, OUTPUT.fold-1.csv and so on, whose val is a fold each.
+    Each class is split in proportion, unless --group or --time says otherwise. --folds K writes K
+    tables, OUTPUT.fold-1.csv and so on, each of which has another fold as val.
 
     \b
     mmft data split patients.csv -o divided.csv --group patient
@@ -84,11 +84,11 @@ def split(
     files = [output.with_suffix(f".fold-{number}{output.suffix}") for number in numbers] or [output]
     check_output(output, files)
     if time is not None and (group is not None or folds is not None):
-        raise ConfigError("--time goes neither with --group nor with --folds.")
+        raise ConfigError("--time cannot be combined with --group or --folds.")
     if folds is not None and (val is not None or test is not None):
         raise ConfigError(
-            "--val and --test do not go with --folds, of which each is val once.",
-            hint="Set test aside first, then divide the table of the others in folds.",
+            "--val and --test cannot be combined with --folds, where each fold is val once.",
+            hint="Set test aside first, then split the table of the other rows into folds.",
         )
     table, rows = _rows(dataset, task, assignments, output)
     classes = find_label(rows, label)
@@ -110,7 +110,7 @@ def _how(classes: str | None, group: str | None, time: str | None) -> str:
         return f"by      time, of column '{time}'"
     whole = f", in whole groups of column '{group}'" if group is not None else ""
     if classes is None:
-        return f"by      chance{whole}; no column is clearly that of classes, see --label"
+        return f"by      chance{whole}; no column is clearly the classes, see --label"
     return f"by      class, of column '{classes}'{whole}"
 
 

@@ -21,14 +21,14 @@ KINDS: Mapping[str, str] = {
     "encoding": "with broken characters",
     "odd": "odd but readable",
     "too-long": "far longer than the others",
-    "conflict": "there twice with contradicting labels",
-    "leak": "there in another split, too",
+    "conflict": "duplicated with contradicting labels",
+    "leak": "also in another split",
     "duplicate": "there twice",
     "near-leak": "nearly the same as one in another split",
     "near-duplicate": "nearly the same as another",
     "suspect": "perhaps wrongly labelled",
     "absent-class": "absent from a split",
-    "rare-class": "rare beside other classes",
+    "rare-class": "rare compared with other classes",
 }
 """Kinds of findings with their headings, the gravest first. Inspectors of plugins may have kinds of
 their own, which come after these."""

@@ -86,7 +86,7 @@ def _suspects(own: list[Look], seed: int) -> Iterator[Finding]:
             split=sample.split,
             index=sample.index,
             id=sample.id,
-            text=f"is labelled {sample.target!r}; what is known of the others says "
+            text=f"is labelled {sample.target!r}; the other samples suggest "
             f"{str(names[likely[row]])!r} ({probabilities[row, likely[row]]:.0%})",
         )
 

@@ -30,7 +30,7 @@ def find_label(rows: Rows, given: str | None) -> str | None:
     _cells(rows, given, "--label")
     if not _repeats(rows, given):
         raise DataError(
-            f"The cells of column '{given}' hardly repeat, so they are no classes.",
+            f"The cells of column '{given}' hardly repeat, so they are not classes.",
             hint="Leave out --label to divide at random.",
         )
     return given
@@ -105,7 +105,7 @@ def _groups(rows: Rows, column: str) -> list[str]:
     if "" in groups:
         raise DataError(
             f"Row {groups.index('') + 1}: its cell in the column of groups, '{column}', is empty.",
-            hint="Fill it in; a row of no other's group gets a name of its own.",
+            hint="Fill it in; give a row without a group a unique name.",
         )
     return groups
 

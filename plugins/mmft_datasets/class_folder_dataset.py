@@ -204,7 +204,7 @@ def passed_over(found: Sequence[PassedOver]) -> Iterator[str]:
     others = _together([one.others for one in found])
     if others.count:
         yield (
-            f"passed over, not {noun} by their suffix: {_files(others)} ({others.by_suffix()}), "
+            f"skipped, not {noun} by their suffix: {_files(others)} ({others.by_suffix()}), "
             f"such as {printable(others.example)}"
         )
     for what, tally in (
@@ -212,7 +212,7 @@ def passed_over(found: Sequence[PassedOver]) -> Iterator[str]:
         ("beside the split folders", _together([f.beside for f in found])),
     ):
         if tally.count:
-            yield f"passed over, {what}: {_files(tally)}, such as {printable(tally.example)}"
+            yield f"skipped, {what}: {_files(tally)}, such as {printable(tally.example)}"
 
 
 def _files(tally: Tally) -> str:

@@ -247,7 +247,7 @@ def describe(options: DetectionFolderOptions, context: DatasetContext) -> list[s
 def _counted(splits: Mapping[str, BoxedPictures]) -> list[str]:
     """How many boxes there are, and how many pictures without any."""
     boxes = sum(len(split.boxes) for split in splits.values())
-    notes = [f"{boxes:,} boxes"]
+    notes = [f"{boxes:,} {'box' if boxes == 1 else 'boxes'}"]
     notes += [
         f"{split.lacking:,} of {len(split):,} pictures of {name} without boxes"
         for name, split in splits.items()

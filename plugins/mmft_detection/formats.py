@@ -42,7 +42,7 @@ def read(root: Path, options: DetectionFolderOptions) -> Found:
         finders = {options.format: finders[options.format]}
     there = {name: found for name, finder in finders.items() if (found := finder(root, place))}
     if not there:
-        raise NoFilesError(f"No annotations of boxes are in {place or root}.", hint=_EXPECTED)
+        raise NoFilesError(f"There are no box annotations in {place or root}.", hint=_EXPECTED)
     if len(there) > 1:
         raise DataError(
             f"{root} has annotations of several formats: {', '.join(there)}.",
@@ -121,7 +121,7 @@ def _coco(root: Path, files: list[Path], images: str | None) -> Found:
         if split is None and len(files) > 1:
             raise DataError(
                 f"{file} names no split, and there are {len(files)} annotation files.",
-                hint="Let its name hold train, val or test, or choose one with "
+                hint="Put train, val or test into its name, or choose one with "
                 "dataset.annotations.",
             )
         pictures = _coco_pictures(root, file, content, names[file], images)
@@ -268,7 +268,7 @@ def _yolo(root: Path, folders: list[Path], images: str | None) -> Found:
             splits.setdefault(split, []).append(picture)
     notes = [f"class names from {source}"]
     if polygons:
-        notes.append(f"{polygons:,} polygons were made the boxes around them")
+        notes.append(f"{polygons:,} polygons were replaced by the boxes around them")
     return Found("YOLO", classes, _ordered(splits), relative=True, notes=notes)
 
 

@@ -36,7 +36,7 @@ class DetectionOptions:
         Meta(
             ge=0,
             le=1,
-            description="Lowest score of the objects that predictions, reports and the server "
+            description="Minimum score of the objects that predictions, reports and the server "
             "list. Metrics count all that the network finds.",
         ),
     ] = 0.5
@@ -54,7 +54,7 @@ class DetectorOptions(PixelOptions):
         ),
     ] = 640
     max_objects: Annotated[
-        int, Meta(ge=1, le=1000, description="Objects found in a picture at most.")
+        int, Meta(ge=1, le=1000, description="Maximum number of objects in a picture.")
     ] = 100
 
 
@@ -105,7 +105,7 @@ class DetectionFolderOptions(SplitOptions):
     path: Annotated[str, Meta(description="Path of the folder.")] = ""
     format: Annotated[
         Literal["auto", "coco", "yolo", "voc"],
-        Meta(description="How boxes are stored; auto finds out from the files."),
+        Meta(description="How boxes are stored; auto detects it from the files."),
     ] = "auto"
     images: Annotated[
         str | None,

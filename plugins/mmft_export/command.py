@@ -11,6 +11,7 @@ import click
 from mmft_core import discover
 from mmft_core.cli import FiniteRange, echo, echo_json, later_settings, set_option
 from mmft_core.run import RunDirectory
+from mmft_core.utils import counted
 
 if TYPE_CHECKING:
     from mmft_export.comparison import Comparison
@@ -150,4 +151,4 @@ def _show(found: Comparison, name: str) -> None:
         if found.alike is not None
         else f"largest difference of a prediction {found.difference:.2g}"
     )
-    echo(f"{told}, on {found.samples} samples")
+    echo(f"{told}, on {counted(found.samples, 'sample')}")

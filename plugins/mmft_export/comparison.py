@@ -17,6 +17,7 @@ from mmft_core.engine import Evaluation, Monitor
 from mmft_core.errors import ExportError
 from mmft_core.inference import Predictor
 from mmft_core.loading import PreparedSplit
+from mmft_core.utils import counted
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
@@ -33,7 +34,7 @@ class Side:
     """One of the two.
 
     Attributes:
-        metric: the monitored figure, or None where there is none without a loss.
+        metric: the monitored metric, or None where there is none without a loss.
         latency: median milliseconds by the number of samples computed at once.
         megabytes: of its weights or graphs.
     """
@@ -51,7 +52,7 @@ class Comparison:
         difference: the largest of any number that is predicted; None for texts.
         relative: the same, of numbers above 1 in proportion to them.
         alike: share of predictions that are the same, of texts; None for numbers.
-        metric: the name of the monitored figure.
+        metric: the name of the monitored metric.
         drop: how much worse it is; negative for better.
     """
 
@@ -76,19 +77,20 @@ class Comparison:
         if worse:
             raise ExportError(
                 f"The export was refused: its {self.metric} is {self.export.metric:.4f} and the "
-                f"run's {self.torch.metric:.4f} on {self.samples} samples.",
+                f"run's {self.torch.metric:.4f} on {counted(self.samples, 'sample')}.",
                 hint="--max-drop allows for more; --quantize int8-static and int8 lose "
                 "differently.",
             )
         if exact and not _close(self.relative, self.alike):
             found = (
-                f"{1 - self.alike:.0%} of its texts are others"
+                f"{1 - self.alike:.0%} of its texts differ"
                 if self.alike is not None
                 else f"its predictions differ by up to {self.difference:.2g}"
             )
             raise ExportError(
-                f"The export was refused: {found} than the run's on {self.samples} samples.",
-                hint="Another --format may do; please report it, for this should not be.",
+                f"The export was refused: {found} from the run's on "
+                f"{counted(self.samples, 'sample')}.",
+                hint="Try another --format, and please report this, which should not happen.",
             )
 
 
@@ -128,7 +130,7 @@ def compare(
         raise ExportError(
             f"The export was refused: {run.model.task.component} compares predictions with targets "
             "that its forward pass computes, which an export lacks.",
-            hint="Its author has to give them by Task.targets_of.",
+            hint="Its author has to provide them with Task.targets_of.",
         )
     latencies = _latencies((run, export), _batches(run, dataset, split))
     drop = None

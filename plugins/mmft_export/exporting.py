@@ -198,7 +198,7 @@ class _Making:
         if not found:
             raise DataError(
                 "None of the samples has all modalities, so there is no example to export with.",
-                hint="Give --dataset with some that have.",
+                hint="Give --dataset with samples that have them all.",
             )
         batch = data.collate([*found, *found[:1] * (_EXAMPLES - len(found))]).batch
         assert batch is not None

@@ -75,7 +75,7 @@ def describe(folder: Path) -> Description:
                 raise ValueError(f"'{name[:80]}' lies outside of it")
         for tensor in (t for g in told.graphs for t in (*g.inputs, *g.outputs)):
             if not isinstance(getattr(torch, tensor.dtype, None), torch.dtype):
-                raise ValueError(f"'{tensor.dtype[:80]}' is no type of tensors")
+                raise ValueError(f"'{tensor.dtype[:80]}' is not a tensor type")
     except ValueError as error:
         raise opening.unreadable(folder, error) from error
     return told

@@ -23,7 +23,7 @@ class Wanted:
         settings: of these data, as {"dataset": {"target_column": "topic"}}.
         samples: how many of them.
         batch_size: for which latency is measured, beside 1.
-        most: by how much the monitored figure may be worse.
+        most: by how much the monitored metric may be worse.
     """
 
     kind: str = "onnx"
@@ -55,7 +55,7 @@ def check_output(output: Path) -> None:
     taken = output.is_file() or (output.is_dir() and any(output.iterdir()))
     if taken and opening.find_export(output) != output:
         raise RunDirectoryError(
-            f"{output} is there already, and is no export.", hint="Give another --output."
+            f"{output} exists already and is not an export.", hint="Give another --output."
         )
 
 
@@ -63,7 +63,6 @@ def check_weights(model: LoadedModel) -> None:
     for modality in model.task.backbones:
         if model.task.backbone(modality).quantized:
             raise ExportError(
-                f"The {modality} backbone's weights are held in few bits, which only torch "
-                "computes with.",
+                f"The {modality} backbone's weights are quantized, which only torch computes with.",
                 hint="Train without backbone.load_bits to export.",
             )

@@ -117,7 +117,7 @@ def check_formats(
             )
         if text not in DATE_FORMATS and NumberFormat.parse(text) is None:
             raise ConfigError(
-                f"dataset.formats.{name} = '{text}' is no format.",
+                f"dataset.formats.{name} = '{text}' is not a format.",
                 hint="Choose decimal-point, decimal-comma or plain, with a unit if there is one "
                 f"('decimal-comma €'), of numbers; {', '.join(DATE_FORMATS)} of dates.",
             )
@@ -154,7 +154,7 @@ def read_numbers(table: Table, name: str, form: Format, faults: Faults) -> Any:
 
     def fault(text: str) -> str:
         why = _why_not(own, name, text)
-        if why == "is no number":
+        if why == "is not a number":
             why += f" (if it is not numeric, train with dataset.columns.{name}=category)"
         return f"{text!r} in column '{name}' {why}"
 
@@ -170,7 +170,7 @@ def read_dates(table: Table, name: str, form: Format, faults: Faults) -> Any:
     """
 
     def fault(text: str) -> str:
-        return f"{text!r} in column '{name}' is no date ({form.text}, as the column's others)"
+        return f"{text!r} in column '{name}' is not a date ({form.text}, like the column's others)"
 
     found = _read(texts_of(table, name), _reader(form.text), fault, faults)
     return np.array(found, dtype="datetime64[s]")
@@ -222,7 +222,9 @@ class NumberTargets:
         own = NumberFormat.parse(self.format.text) or TYPED
         number = own.read(text)
         if number is None:
-            why = _why_not(own, self.column, text).replace("is no number", "is no finite number")
+            why = _why_not(own, self.column, text).replace(
+                "is not a number", "is not a finite number"
+            )
             raise ValueError(f"its target {text!r} {why}")
         return int(number) if number.is_integer() else number
 
@@ -237,7 +239,7 @@ def _why_not(own: NumberFormat, name: str, text: str) -> str:
 def _typed_numbers(table: Table, name: str, faults: Faults) -> Any:
     cells = table.arrow(name).cast(pa.float64(), safe=False).to_numpy()
     for row in np.flatnonzero(np.abs(cells) > LARGEST).tolist():
-        faults[row] = f"{cells[row]:g} in column '{name}' is no finite number"
+        faults[row] = f"{cells[row]:g} in column '{name}' is not a finite number"
     return np.where(np.abs(cells) > LARGEST, np.nan, cells)
 
 

@@ -129,7 +129,7 @@ def notes_on(columns: Sequence[Column]) -> list[str]:
     keys = [column for column in columns if column.odd == "key"]
     if keys:
         used = ", ".join(f"{c.name} ({'not ' * (c.kind == 'ignored')}used)" for c in keys)
-        notes.append(f"another value in every row, as keys have: {used}")
+        notes.append(f"a different value in every row, like keys: {used}")
     notes += [f"column '{c.name}' looks like {c.resembles}" for c in columns if c.resembles]
     return notes
 
@@ -153,7 +153,7 @@ def _guessed(table: Table, name: str) -> Column:
     for kind, files in _FILES.items():
         if sum(text.lower().endswith(files.suffixes) for text in texts) >= _MOST * len(texts):
             if all(map(ADDRESS.match, texts)):
-                reason = f"addresses, from which nothing is fetched, such as {texts[0]}"
+                reason = f"URLs, which are not fetched, such as {texts[0]}"
                 return Column(name, "ignored", reason)
             return Column(name, kind, f"paths such as {texts[0]}")
     if distinct == 1:
@@ -199,11 +199,16 @@ def _of_numbers(
     whole = [int(text) for text in texts if _WHOLE.fullmatch(text)]
     odd = "key" if key and len(whole) == len(texts) else ""
     if key and _KEY.fullmatch(name):
-        return Column(name, "ignored", "every row has another number, by its name a key", odd="key")
+        return Column(
+            name,
+            "ignored",
+            "every row has a different number, and the name is that of a key",
+            odd="key",
+        )
     reason = f"{len(set(texts))} different numbers in {len(texts)} rows"
     if any(abs(number) > _EXACT for number in whole):
         if odd:
-            reason = "every row has another number, of more digits than are computed with"
+            reason = "every row has a different number, with more digits than can be computed with"
             return Column(name, "ignored", reason, odd="key")
         reason += f", rounded beyond {_EXACT}, which a category would not be"
     return Column(name, "number", reason, odd=odd)
@@ -213,7 +218,7 @@ def _of_words(name: str, texts: Sequence[str], distinct: int, *, key: bool) -> C
     words = sum(len(text.split()) for text in texts) / len(texts)
     told = f"{distinct} different in {len(texts)} rows, {words:.1f} words each"
     if key and all(map(_UUID.fullmatch, texts)):
-        return Column(name, "ignored", "every row has another UUID", odd="key")
+        return Column(name, "ignored", "every row has a different UUID", odd="key")
     if words <= _WORDS and distinct <= max(2, len(texts) / 2):
         return Column(name, "category", told)
     if words < 1.5:

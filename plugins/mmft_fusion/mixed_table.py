@@ -106,7 +106,7 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
         *lines,
         *found.notes,
         *told,
-        "a wrong guess is mended by --set dataset.columns.NAME=KIND",
+        "correct a wrong guess with --set dataset.columns.NAME=KIND",
         *(f"! {warning}" for warning in (*table.warnings, *found.warnings)),
     ]
 

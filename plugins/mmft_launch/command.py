@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from mmft_core import LauncherSpec, discover
-from mmft_core.cli import echo, echo_data
+from mmft_core.cli import check_run, echo, echo_data
 from mmft_core.config import convert, parse_set
 from mmft_core.errors import ConfigError, PluginError
 from mmft_core.utils import write_text
@@ -85,13 +85,20 @@ def launch(
     name, file = wanted[0] if wanted else (launcher or "torchrun", file)
     job = make_job(arguments, machines, processes, gpus, meet)
     chosen = _launcher(name, job, assignments)
-    if file is not None:
-        write_text(file, chosen.text(file))
-        echo(f"Written. Submit it with: {chosen.submit} {shlex.quote(str(file))}")
-    elif show:
-        echo_data(chosen.text(), nl=False)
-    else:
+    if file is None and not show:
+        check_run(arguments[1:])
         sys.exit(chosen.start())
+    text = chosen.text(file)
+    check_run(arguments[1:])
+    if file is None:
+        echo_data(text, nl=False)
+        return
+    if file.exists():
+        raise ConfigError(
+            f"{file} exists already.", hint="Choose another name, or remove the file."
+        )
+    write_text(file, text)
+    echo(f"Written. Submit it with: {chosen.submit} {shlex.quote(str(file))}")
 
 
 def _launcher(name: str, job: Job, assignments: tuple[str, ...]) -> Launcher:

@@ -26,7 +26,7 @@ class _Kubernetes(Launcher):
         """
         if not options.image:
             raise ConfigError(
-                "Kubernetes needs a container image with mmft in it.",
+                "Kubernetes needs a container image that contains mmft.",
                 hint="Give --set image=IMAGE.",
             )
         self.options, self.job = options, job
@@ -136,7 +136,7 @@ def _resources(job: Job, settings: KubernetesOptions) -> dict[str, Any]:
 def _dump(version: str, kind: str, settings: KubernetesOptions, spec: dict[str, Any]) -> str:
     if not _NAME.fullmatch(settings.name):
         raise ConfigError(
-            f"--name {settings.name} is no name that Kubernetes accepts.",
+            f"--name {settings.name} is not a name that Kubernetes accepts.",
             hint="Give lower-case letters, digits and dashes, at most 42, a letter first.",
         )
     metadata = {"name": settings.name}

@@ -6,6 +6,7 @@ A plugin offers launchers by `register_launcher`; `LauncherSpec.build(options, j
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from mmft_core.errors import ConfigError
 
 PORT = 29500
 """Where processes of several machines meet, unless it is said otherwise."""
+
+_MEETING = re.compile(r"\S+:\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Job:
             if found is not None:
                 return found
         raise ConfigError(
-            "A job for a cluster needs to know where its run is, to go on with it when it is "
+            "A cluster job needs to know where its run is, to resume it when the job is "
             "started again.",
             hint="Add --output FOLDER, on storage that all machines share.",
         )
@@ -129,6 +132,10 @@ def make_job(
             f"Several processes can do `mmft run` together, and {given} was given.",
             hint="For example: mmft launch --processes 2 -- run --task image-cls --backbone "
             "resnet50",
+        )
+    if meet is not None and not _MEETING.fullmatch(meet):
+        raise ConfigError(
+            f"--meet {meet} is not HOST:PORT.", hint=f"For example: --meet node1:{PORT}"
         )
     if processes is None and gpus is None:
         import torch

@@ -35,9 +35,7 @@ class SlurmOptions:
 class KubernetesOptions:
     """Options of kubernetes."""
 
-    image: Annotated[
-        str, Meta(description="Container image with mmft in it; it has to be given.")
-    ] = ""
+    image: Annotated[str, Meta(description="Container image that contains mmft; required.")] = ""
     name: Annotated[str, Meta(description="Name of the job.")] = "mmft"
     namespace: Annotated[str | None, Meta(description="Namespace; unset for the current one.")] = (
         None
@@ -68,5 +66,5 @@ class JobSetOptions(KubernetesOptions):
     """Options of jobset."""
 
     restarts: Annotated[
-        int, Meta(ge=0, description="How often a failed job is restarted, to go on.")
+        int, Meta(ge=0, description="How often a failed job is restarted and resumed.")
     ] = 3

@@ -44,7 +44,7 @@ def _script(job: Job, settings: SlurmOptions, name: str) -> str:
     """
     if not _TIME.fullmatch(settings.time):
         raise ConfigError(
-            f"--time {settings.time} is no time that SLURM understands.",
+            f"--time {settings.time} is not a time that SLURM understands.",
             hint="Give minutes, HH:MM:SS or D-HH:MM:SS.",
         )
     cpus = settings.cpus * job.processes

@@ -17,7 +17,7 @@ def register_optimizer() -> list[OptimizerSpec]:
             ("adam", "Adam; weight decay is added to the gradient", "adam", "AdamOptions"),
             ("sgd", "Stochastic gradient descent with momentum", "sgd", "SgdOptions"),
             ("adafactor", "Adafactor: less memory than Adam", "adafactor", "AdafactorOptions"),
-            ("muon", "Muon for matrices, AdamW for all else", "Muon", "MuonOptions"),
+            ("muon", "Muon for matrices, AdamW for everything else", "Muon", "MuonOptions"),
         )
     ]
 
@@ -32,15 +32,15 @@ def register_schedule() -> list[ScheduleSpec]:
             options=options and f"mmft_optimizers.options:{options}",
         )
         for name, summary, build, options in (
-            ("cosine", "Warm-up, then down along half a cosine", "cosine", "DecayOptions"),
-            ("linear", "Warm-up, then down along a line", "linear", "DecayOptions"),
-            ("constant", "Warm-up, then the peak to the end", "constant", None),
+            ("cosine", "Warm-up, then cosine decay", "cosine", "DecayOptions"),
+            ("linear", "Warm-up, then linear decay", "linear", "DecayOptions"),
+            ("constant", "Warm-up, then constant", "constant", None),
             (
                 "warmup-stable-decay",
-                "Warm-up, then the peak, then down along a line at the end",
+                "Warm-up, then constant, then linear decay at the end",
                 "warmup_stable_decay",
                 "StableOptions",
             ),
-            ("one-cycle", "Up and down along half cosines", "one_cycle", "OneCycleOptions"),
+            ("one-cycle", "Cosine rise, then cosine decay", "one_cycle", "OneCycleOptions"),
         )
     ]

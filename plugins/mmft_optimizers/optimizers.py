@@ -37,7 +37,7 @@ def adafactor(options: AdafactorOptions, context: OptimizerContext) -> Optimizer
 
 
 class Muon(Optimizer):
-    """torch's Muon for matrices, and AdamW for all else, which Muon does not take: one optimizer.
+    """torch's Muon for matrices, and AdamW for everything else, as one optimizer.
 
     Updates of matrices are scaled to the size of AdamW's, so one learning rate and one weight decay
     serve both (Liu et al., 2025, "Muon is Scalable for LLM Training").

@@ -53,12 +53,14 @@ class AdafactorOptions:
 class MuonOptions:
     """Options of muon."""
 
-    momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum of the matrices.")] = 0.95
+    momentum: Annotated[float, Meta(ge=0, lt=1, description="Momentum for matrices.")] = 0.95
     nesterov: Annotated[bool, Meta(description="Use Nesterov momentum.")] = True
     betas: Annotated[
-        tuple[Decay, Decay], Meta(description="AdamW's betas, for all else than matrices.")
+        tuple[Decay, Decay], Meta(description="AdamW's betas, for everything but matrices.")
     ] = (0.9, 0.999)
-    eps: Annotated[float, Meta(gt=0, description="AdamW's eps, for all else than matrices.")] = 1e-8
+    eps: Annotated[float, Meta(gt=0, description="AdamW's eps, for everything but matrices.")] = (
+        1e-8
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,6 @@ def build_wheel(project: Path) -> Path:
     )
     wheels = sorted((project / "dist").glob("*.whl"))
     if ran.returncode or not wheels:
-        said = (ran.stderr.strip() or ran.stdout.strip() or "no wheel came of it").splitlines()[-1]
+        said = (ran.stderr.strip() or ran.stdout.strip() or "no wheel was built").splitlines()[-1]
         raise StorageError(f"The wheel of {project} cannot be built: {said}")
     return wheels[-1]

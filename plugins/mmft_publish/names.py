@@ -45,7 +45,7 @@ def choose_names(name: str, modalities: Collection[str], registry: Registry) -> 
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"--name '{name}' is no name for a backbone.",
+            f"--name '{name}' is not a valid name for a backbone.",
             hint="It takes lower-case letters, digits, '.', '-' and '_', and begins with a letter.",
         )
     several = len(modalities) > 1

@@ -89,10 +89,10 @@ def _chosen(wanted: Collection[str], model: LoadedModel) -> list[str]:
     for modality in chosen:
         if model.task.backbone(modality).quantized:
             raise IncompatibleError(
-                f"The weights of the {modality} backbone are held in few bits and not kept with "
-                "the run, so a package cannot bring them along.",
-                hint="Repeat the run without quantization, or pass its directory on: adapters "
-                "for whoever has the base weights.",
+                f"The weights of the {modality} backbone are quantized and not kept with the run, "
+                "so a package cannot contain them.",
+                hint="Repeat the run without quantization, or share its directory: the adapters in "
+                "it work for anyone who has the base weights.",
             )
     return chosen
 

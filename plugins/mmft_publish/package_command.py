@@ -26,7 +26,7 @@ from mmft_core.utils import require_extra
     "--modality",
     "modalities",
     multiple=True,
-    help="Modality whose backbone to package, for a model of several; can be repeated.",
+    help="Modality whose backbone to package, if the model has several; can be repeated.",
 )
 @click.option("--version", default="0.1.0", show_default=True, help="Version of the package.")
 @click.option("--licence", default="", help="SPDX licence identifier, such as apache-2.0.")
@@ -76,7 +76,7 @@ def package(
 
 def _version(given: str) -> str:
     """Raises:
-    ConfigError: it is none that pip takes.
+    ConfigError: it is not a version that pip accepts.
     """
     from packaging.version import InvalidVersion, Version
 
@@ -84,5 +84,5 @@ def _version(given: str) -> str:
         return str(Version(given))
     except InvalidVersion:
         raise ConfigError(
-            f"--version '{given}' is none that pip takes.", hint="For example: 0.2.0"
+            f"--version '{given}' is not a version that pip accepts.", hint="For example: 0.2.0"
         ) from None

@@ -105,8 +105,8 @@ def _check_bases(model: Mapping[str, Any]) -> None:
         loaded = part["loaded"]
         if loaded.get("digest") and (part.get("beside") or Path(loaded["source"]).exists()):
             raise IncompatibleError(
-                f"The run keeps adapters of its {modality} backbone alone, and the weights that "
-                f"they belong to lie in {loaded['source']}, which nobody else has.",
+                f"The run keeps only the adapters of its {modality} backbone, and their base "
+                f"weights are in {loaded['source']}, which nobody else has.",
                 hint="Repeat it with engine.lora.save = merged, or use `mmft package`, which "
                 "merges them.",
             )

@@ -32,7 +32,7 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
     "--power",
     type=_POSITIVE,
     metavar="WATTS",
-    help="Average power of all hardware, for the estimate of energy.",
+    help="Average power of all hardware, for the energy estimate.",
 )
 @click.option(
     "--carbon-intensity",
@@ -71,7 +71,7 @@ def publish(
     if (push or private or update) and not repo:
         raise ConfigError("--push, --private and --update need --repo USER/NAME.")
     if (private or update) and not push:
-        raise ConfigError("--private and --update are for --push.")
+        raise ConfigError("--private and --update need --push.")
     output = output or Path(repo.partition("/")[2] or f"{run_dir.resolve().name}-published")
     wanted = Wanted(licence=spdx(licence), repo=repo, watts=power, intensity=carbon_intensity)
     token = hub.check_access() if push else ""
@@ -80,7 +80,7 @@ def publish(
     echo(f"folder  {output}")
     echo(f"use it  {use}")
     if not licence:
-        echo("! no licence was given, so nobody may use it; --licence gives one", err=True)
+        echo("! no licence was given, so nobody may use it; give one with --licence", err=True)
     if push:
         address = hub.push(output, repo, token, private=private, update=update)
         echo(f"pushed  {address}")

@@ -19,7 +19,7 @@ class NumberCodec(TargetCodec):
     def encode(self, target: Any) -> float:
         number = finite_number(target)
         if number is None:
-            raise ValueError(f"its target {target!r} is no finite number")
+            raise ValueError(f"its target {target!r} is not a finite number")
         return number
 
     def collate(self, targets: Sequence[float]) -> Tensor:

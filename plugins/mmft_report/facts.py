@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmft_core.config import flatten
-from mmft_core.utils import numbers
+from mmft_core.utils import counted, numbers
 from mmft_report import wording
 from mmft_report.content import ReportContent
 
@@ -113,7 +113,7 @@ def _training(content: ReportContent) -> Facts:
         rows.append(("finished", str(content.results["finished"])))
     if "ending" in content.results:
         steps = content.results.get("steps")
-        after = f" after {wording.counted(steps, 'step')}" if isinstance(steps, int) else ""
+        after = f" after {counted(steps, 'step')}" if isinstance(steps, int) else ""
         ending = {"early": "stopped early"}.get(content.results["ending"])
         rows.append(("ending", (ending or str(content.results["ending"])) + after))
     if monitor.get("step"):

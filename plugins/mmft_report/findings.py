@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmft_core.utils import numbers
-from mmft_report import wording
 from mmft_report.content import ReportContent
 
 
@@ -37,7 +36,7 @@ class Banner:
 
 
 def headline(content: ReportContent) -> Headline | None:
-    """The monitored figure on the split that the model knows least, or else that split's loss."""
+    """The monitored metric on the split that the model knows least, or else that split's loss."""
     monitored = content.section("monitor").get("name")
     for name in (monitored, "loss"):
         value = content.values.get(name) if name else None
@@ -72,11 +71,11 @@ def _ending(content: ReportContent) -> list[Banner]:
     if content.results.get("ending") != "interrupted":
         return []
     steps = content.results.get("steps")
-    after = f" after {wording.counted(steps, 'step')}" if isinstance(steps, int) else ""
+    after = f" after {numbers.counted(steps, 'step')}" if isinstance(steps, int) else ""
     return [
         Banner(
             title="This run was interrupted",
-            text=f"Training stopped{after}, before its end; mmft run --resume goes on with it.",
+            text=f"Training stopped{after}, before the end; mmft run --resume continues it.",
             alarm=True,
         )
     ]
@@ -90,8 +89,8 @@ def _weights(content: ReportContent) -> list[Banner]:
             found.append(
                 Banner(
                     title=f"{part['name']} was trained from random initialisation",
-                    text="Its pretrained weights could not be had, so the metrics say little about "
-                    f"what fine-tuning would reach. The reason: {weights.get('detail')}",
+                    text="Its pretrained weights could not be loaded, so the metrics say little "
+                    f"about what fine-tuning would reach. The reason: {weights.get('detail')}",
                     alarm=True,
                 )
             )
@@ -127,8 +126,8 @@ def _data(content: ReportContent) -> list[Banner]:
     if skipped:
         found.append(
             Banner(
-                title=f"{wording.counted(len(skipped), 'sample')} left out",
-                text="They could not be read or used, and count in no metric.",
+                title=f"{numbers.counted(len(skipped), 'sample')} left out",
+                text="They could not be read or used, and no metric includes them.",
                 particulars=tuple(f"{fault['id']}: {fault['reason']}" for fault in skipped),
             )
         )
@@ -137,7 +136,7 @@ def _data(content: ReportContent) -> list[Banner]:
         found.append(
             Banner(
                 title="Some samples were changed, or are odd",
-                text="They were used all the same.",
+                text="They were used nevertheless.",
                 particulars=tuple(changed),
             )
         )
@@ -145,8 +144,8 @@ def _data(content: ReportContent) -> list[Banner]:
         found.append(
             Banner(
                 title="There was no test split",
-                text=f"The metrics are of the {content.split} split, on which the model was "
-                "chosen; on new data expect somewhat less.",
+                text=f"The metrics are those of the {content.split} split, which also chose the "
+                "model; on new data, expect somewhat worse ones.",
             )
         )
     return found

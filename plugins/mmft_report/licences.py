@@ -21,7 +21,7 @@ def spdx(licence: str) -> str:
         return str(canonicalize_license_expression(licence))
     except InvalidLicenseExpression:
         raise ConfigError(
-            f"--licence '{licence}' is no SPDX expression.",
+            f"--licence '{licence}' is not an SPDX expression.",
             hint=f"For example: apache-2.0, mit, cc-by-4.0, or {_OWN}NAME for one of your own.",
         ) from None
 

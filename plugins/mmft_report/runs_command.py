@@ -62,7 +62,7 @@ def list_runs(
 
         print_runs(found)
     else:
-        echo(f"There are no such runs in {folder}.")
+        echo(f"There are no matching runs in {folder}.")
 
 
 @runs.command()

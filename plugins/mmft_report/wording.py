@@ -12,11 +12,6 @@ def count(value: Any) -> str:
     return f"{value:,.0f}" if is_finite(value) else "–"
 
 
-def counted(value: int, noun: str) -> str:
-    """1 sample, 2 samples."""
-    return f"{value:,} {noun}{'' if value == 1 else 's'}"
-
-
 def parameters(value: Any) -> str:
     """A number of parameters: 23.5 M."""
     if not is_finite(value):

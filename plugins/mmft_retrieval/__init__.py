@@ -23,7 +23,7 @@ def register_metric() -> list[MetricSpec]:
     ] + [
         MetricSpec(
             name="pair-recall",
-            summary="Share that finds its partner of the other modality: first 1, 5, 10; both ways",
+            summary="Share with their partner among the first 1, 5, 10 of the other modality",
             build="mmft_retrieval.metrics:build_pair_recall",
             measures="pairs",
         )

@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="new-plugin",
-            summary="Write the package of a new plugin, which works from the start.",
+            summary="Write a new plugin package that works from the start.",
             build="mmft_scaffold.command:new_plugin",
             section="Plugin development",
         ),

@@ -6,8 +6,10 @@ What the templates hold is a plugin author's affair; this module knows of kinds 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.resources
 import importlib.util
 import re
+import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,27 +26,24 @@ _FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tests.yml": (".github/workflows/tests.yml", PARTS),
     "hooks.py": ("{package}/__init__.py", PARTS),
     "options.py": ("{package}/options.py", ("backbone", "dataset", "task")),
-    "tiny_cnn.py": ("{package}/tiny_cnn.py", ("backbone",)),
-    "photo_patches.py": ("{package}/photo_patches.py", ("dataset",)),
+    "{modality}_network.py": ("{package}/network.py", ("backbone",)),
+    "{modality}_data.py": ("{package}/data.py", ("dataset",)),
     "prototypes.py": ("{package}/prototypes.py", ("task",)),
     "balanced_accuracy.py": ("{package}/balanced_accuracy.py", ("metric",)),
     "test_conformance.py": ("tests/test_conformance.py", PARTS),
 }
 """By template: which file comes of it, and the kinds of component of which one needs it."""
 
-_SUFFIXES: dict[str, str] = {
-    "backbone": "cnn",
-    "dataset": "patches",
-    "task": "cls",
-    "metric": "accuracy",
-}
-_BUILT_IN: dict[str, str] = {
-    "backbone": "resnet18",
-    "dataset": "digits",
-    "task": "image-cls",
-    "metric": "accuracy",
-}
-"""What stands in for a kind that a plugin does not offer."""
+_TEMPLATES = importlib.resources.files("mmft_scaffold") / "templates"
+_NETWORK = "_network.py.j2"
+
+
+def modalities() -> list[str]:
+    """Those that there are templates for; images first."""
+    names = [file.name for file in _TEMPLATES.iterdir() if file.name.endswith(_NETWORK)]
+    found = sorted(name.removesuffix(_NETWORK) for name in names)
+    return sorted(found, key=lambda modality: modality != "image")
+
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -54,13 +53,16 @@ def distribution_name(name: str) -> str:
     return f"{PROJECT}-{name}"
 
 
-def write_plugin(name: str, kinds: Collection[str], folder: Path) -> dict[str, str]:
+def write_plugin(
+    name: str, kinds: Collection[str], folder: Path, modality: str = "image"
+) -> dict[str, str]:
     """Write a pip package with one component of each kind, all of it or nothing.
 
     Args:
         name: of the plugin; its distribution, its module and its components are named after it.
         kinds: of component that it offers.
         folder: of the package; is made, and may be there if it is empty.
+        modality: one of `modalities`, which its network reads.
 
     Returns:
         one name of each kind that fit together: its own, and built-in ones for kinds that it lacks.
@@ -73,16 +75,18 @@ def write_plugin(name: str, kinds: Collection[str], folder: Path) -> dict[str, s
     check_name(name)
     if folder.is_symlink() or (folder.exists() and not _is_empty(folder)):
         raise RunDirectoryError(
-            f"{folder} is there already.", hint="Choose another folder with --output, or remove it."
+            f"{folder} exists already.", hint="Choose another folder with --output, or remove it."
         )
     chosen = [kind for kind in PARTS if kind in kinds]
-    values = _values(name, chosen)
+    values = _values(name, chosen, modality)
     with replacing_folder(folder) as temporary:
         for template, (path, users) in _FILES.items():
             if set(users) & set(chosen):
                 target = temporary / path.format(package=values["package"])
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(_render(template, values), encoding="utf-8")
+                target.write_text(
+                    _render(template.format(modality=modality), values), encoding="utf-8"
+                )
     return {kind: values[kind] for kind in PARTS}
 
 
@@ -92,7 +96,7 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"'{name}' is not a plugin's name: lower-case letters, digits and single hyphens, "
+            f"'{name}' is not a plugin name: use lower-case letters, digits and single hyphens, "
             "a letter first.",
             hint="For example: mmft new-plugin flowers.",
         )
@@ -116,20 +120,28 @@ def _package(name: str) -> str:
     return distribution_name(name).replace("-", "_")
 
 
-def _values(name: str, kinds: list[str]) -> dict[str, Any]:
+def _values(name: str, kinds: list[str], modality: str) -> dict[str, Any]:
     """What the templates are filled with."""
-    components: dict[str, str] = {
-        k: f"{name}-{_SUFFIXES[k]}" if k in kinds else _BUILT_IN[k] for k in PARTS
+    facts = tomllib.loads((_TEMPLATES / f"{modality}_facts.toml").read_text(encoding="utf-8"))
+    own = {
+        "backbone": facts["backbone"],
+        "dataset": facts["dataset"],
+        "task": "cls",
+        "metric": "accuracy",
     }
-    *others, last = (f"a {kind}" for kind in kinds)
+    others = {**facts["built_in"], "metric": "accuracy"}  # For kinds that it does not offer.
+    components = {k: f"{name}-{own[k]}" if k in kinds else others[k] for k in PARTS}
+    *most, last = (f"a {kind}" for kind in kinds)
     return {
         "name": name,
+        "modality": modality,
+        "facts": facts,
         "package": _package(name),
         "distribution": distribution_name(name),
         "kinds": kinds,
         "specs": sorted(f"{kind.capitalize()}Spec" for kind in kinds),
         "own": [components[kind] for kind in kinds],
-        "offer": f"{', '.join(others)} and {last}" if others else last,
+        "offer": f"{', '.join(most)} and {last}" if most else last,
         **components,
     }
 

@@ -125,7 +125,7 @@ def locked(folder: Path) -> Iterator[None]:
     strange = [name for name in found if name not in known and not name.startswith(".")]
     if strange:
         raise RunDirectoryError(
-            f"{folder} holds {printable(strange[0])}, and is no index.",
+            f"{folder} holds {printable(strange[0])}, and is not an index.",
             hint="Choose another --output.",
         )
     lock = FileLock(folder / _LOCK)

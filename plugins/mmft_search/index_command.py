@@ -21,7 +21,7 @@ from mmft_core.errors import (
     RunDirectoryError,
     some_of,
 )
-from mmft_core.utils import printable
+from mmft_core.utils import counted, printable
 
 if TYPE_CHECKING:
     from mmft_core.inference import Predictor
@@ -126,7 +126,7 @@ def index(
         given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
         idle = next(given, f"--split {split}")
         raise ConfigError(
-            f"{idle} is for --dataset, and changes nothing of a LIBRARY.",
+            f"{idle} is for --dataset, and does not apply to a LIBRARY.",
             hint="Leave it out, or name a data set by --dataset.",
         )
 
@@ -176,7 +176,7 @@ def index(
     if failed:
         message = f"{len(failed):,} could not be read, and are not in the index: {some_of(failed)}"
         if on_bad_sample == "fail":
-            raise DataError(message, hint="The others are. --on-bad-sample skip lets it be.")
+            raise DataError(message, hint="The others are. --on-bad-sample skip accepts this.")
         say(message)
 
 
@@ -271,7 +271,7 @@ def _writer(
 
     if rebuild or not folders.exists(folder):
         return opening.begin(folder, identity, wanted, registry)
-    hint = "Add --rebuild to make it anew, or choose another --output."
+    hint = "Add --rebuild to build it again, or choose another --output."
     check_model(folder, folders.read(folder).identity, identity, hint)
     return opening.open_writer(folder, wanted, registry)
 
@@ -291,7 +291,7 @@ def _tell(
     if found is None:
         echo(f"index   {folder}: empty")
         return
-    echo(f"index   {folder}: {size:,} items, {found.kind}")
+    echo(f"index   {folder}: {counted(size, 'item')}, {found.kind}")
     echo(f"search  {found.milliseconds:.2f} ms a query, {found.how}")
     place = "" if output is None else f" --index {shlex.quote(str(output))}"
     echo(f"use it  mmft search {shlex.quote(str(run_dir))} QUERY...{place}")

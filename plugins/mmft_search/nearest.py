@@ -43,7 +43,7 @@ _ITERATIONS = 10
 _GROWTH = 2.0
 """Cells are laid out anew when there are so many times the vectors that they were laid out for."""
 
-_AGAIN = "Run `mmft index` again, with the same library: only the index is made anew."
+_AGAIN = "Run `mmft index` again, with the same library: only the index is built again."
 _MARKS = (b"IxFI", b"IHNf", b"IwFl")
 """The first bytes of flat, HNSW and IVF indexes in FAISS's files."""
 _INDEX, _FACTS = "index.faiss", "facts.json"
@@ -69,7 +69,7 @@ class Nearest:
         nearest = _load(store.folder, store.width)
         if nearest.facts.contents != store.contents:
             raise RunDirectoryError(
-                f"The index in {store.folder} is not of all that was embedded.", hint=_AGAIN
+                f"The index in {store.folder} does not contain all that was embedded.", hint=_AGAIN
             )
         return nearest
 

@@ -147,6 +147,6 @@ def _kept(component: Component[StoreSpec], store: Store) -> folders.Kept:
 def _kept_elsewhere(folder: Path, keeper: str) -> RunDirectoryError:
     return RunDirectoryError(
         f"The index in {folder} is kept by {keeper}.",
-        hint="Leave --store and its options out, add --rebuild to make it anew, or choose another "
-        "--output.",
+        hint="Leave --store and its options out, add --rebuild to build it again, or choose "
+        "another --output.",
     )

@@ -99,7 +99,7 @@ class Connection:
         except ResponseHandlingException as error:
             raise StorageError(
                 f"Qdrant at {self.url} does not answer: {first_line(error.source)}.",
-                hint="What it has is kept; run `mmft index` again to go on.",
+                hint="What it holds is kept; run `mmft index` again to continue.",
             ) from error
         except UnexpectedResponse as error:
             raise self._refused(error) from error
@@ -133,7 +133,7 @@ def _reached(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
-            f"--url {url} is no URL of a server.", hint="For example: http://localhost:6333"
+            f"--url {url} is not the URL of a server.", hint="For example: http://localhost:6333"
         )
     if parts.port is None:
         url = parts._replace(netloc=f"{parts.netloc}:{_PORT}").geturl()
@@ -141,6 +141,6 @@ def _reached(url: str) -> str:
         is_there(url)
     except WeightsError as error:
         raise StorageError(
-            f"Qdrant cannot be reached: {error.message}", hint="Start it, or mend --url."
+            f"Qdrant cannot be reached: {error.message}", hint="Start it, or correct --url."
         ) from None
     return url

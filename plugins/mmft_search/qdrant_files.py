@@ -46,7 +46,7 @@ def open_files(folder: Path) -> QdrantClient:
         ) from None
 
 
-_AGAIN = "Make the index anew with `mmft index --rebuild`."
+_AGAIN = "Build the index again with `mmft index --rebuild`."
 
 
 def _check_names(folder: Path) -> None:

@@ -62,7 +62,7 @@ class QdrantStore(Store):
         ConfigError: a collection is named, and no server that has it.
         """
         if options.collection and not options.url:
-            raise ConfigError("--collection names one of a server.", hint="Give its --url.")
+            raise ConfigError("--collection is only for a server.", hint="Give its --url.")
         self.place, self.options = place, options
         if options.url:
             name = options.collection or _collection_of(place.identity)

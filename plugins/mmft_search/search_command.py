@@ -24,7 +24,7 @@ from mmft_core.cli import (
     set_option,
 )
 from mmft_core.errors import ConfigError, DataError, IncompatibleError, some_of
-from mmft_core.utils import printable, shortened
+from mmft_core.utils import counted, printable, shortened
 from mmft_search.index_command import FOLDER, check_model, identify, load_embedder
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _asked(
     readers = [m for m, p in model.processors.items() if p.parse("a text") is not None]
     if texts and not readers:
         raise IncompatibleError(
-            f"The model embeds {' and '.join(model.processors)}, and no texts.",
+            f"The model embeds {' and '.join(model.processors)}, not texts.",
             hint="Give files, or train with --task contrastive on pictures and texts.",
         )
     if queries == ("-",):
@@ -183,6 +183,6 @@ def _tell(index: Index, answers: Sequence[Answer], html: Path | None) -> None:
     times = [answer.milliseconds for answer in answers if not answer.error]
     if times:
         mean = sum(times) / len(times)
-        echo(f"{len(index):,} items searched in {mean:.2f} ms ({index.how})")
+        echo(f"{counted(len(index), 'item')} searched in {mean:.2f} ms ({index.how})")
     if html is not None:
         echo(f"sheet  {html}")

@@ -158,7 +158,7 @@ def _add_previews(keyed: APIRouter, searcher: Searcher) -> None:
         """Show an item of the index."""
         preview = searcher.preview(key)
         if preview is None:
-            raise RefusedError(404, "There is nothing to be shown of this item.")
+            raise RefusedError(404, "This item has no preview.")
         return Response(preview.data, media_type=preview.mime)
 
 
@@ -182,4 +182,4 @@ def _add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return RefusedError(400, "The request was broken off.").response(request.url.path)
+        return RefusedError(400, "The request was aborted.").response(request.url.path)

@@ -115,7 +115,9 @@ def serve(
             address = f"[{host}]" if ":" in host else host
             echo(f"serving  http://{address}:{listener.getsockname()[1]}")
             if host not in _HOME and settings.api_key is None:
-                note = "whoever reaches this address may use the model; --api-key asks for a key"
+                note = (
+                    "anyone who can reach this address may use the model; --api-key requires a key"
+                )
                 echo(f"! {note}", err=True)
             logs.configure_logs(access_log, log_format)
             server.run(service, listener)

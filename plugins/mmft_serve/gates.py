@@ -90,7 +90,7 @@ class Admission:
         """
         self.check_open()
         if self.depth >= self.most:
-            message = f"{self.depth:,} requests are being worked on already; try again later."
+            message = f"{self.depth:,} requests are in progress already; try again later."
             raise RefusedError(429, message, {"Retry-After": "1"})
 
     @contextmanager

@@ -106,7 +106,7 @@ class Inputs:
             cells = None
         if not isinstance(cells, dict):
             raise RefusedError(
-                422, f'The {modality} is no row: give a JSON object, such as {{"column": 1}}.'
+                422, f'The {modality} is not a row: give a JSON object, such as {{"column": 1}}.'
             )
         return cells
 

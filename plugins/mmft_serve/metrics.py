@@ -26,19 +26,19 @@ class Metrics:
         )
         self.seconds = Histogram(
             "mmft_request_seconds",
-            "From a request's headers to the last byte of its answer.",
+            "Seconds from a request's headers to the last byte of its answer.",
             ["path"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.batches = Histogram(
             "mmft_batch_size",
-            "Inputs that the model was given at once.",
+            "Inputs in a batch of the model.",
             buckets=_SIZES,
             registry=self.registry,
         )
         self.depth = Gauge(
-            "mmft_queue_depth", "Requests worked on or waiting.", registry=self.registry
+            "mmft_queue_depth", "Requests in progress or waiting.", registry=self.registry
         )
         self.waiting = Gauge(
             "mmft_inputs_waiting",

@@ -25,9 +25,9 @@ class Input(BaseModel):
     modality: str
     backbone: str
     files: list[str] = Field(description="Suffixes of the files that it reads; empty for none.")
-    text: bool = Field(description="Whether it reads a text as it is typed.")
+    text: bool = Field(description="Whether it accepts typed text.")
     fields: dict[str, list[str] | None] = Field(
-        description="Of a row: by column its categories, or null for numbers."
+        description="For a row: the categories of each column, or null for numbers."
     )
 
 
@@ -37,7 +37,7 @@ class Limits(BaseModel):
     bytes: int
     seconds_to_answer: float
     queue: int
-    extents: dict[str, float] = Field(description="What an input may hold, by unit.")
+    extents: dict[str, float] = Field(description="Limits of an input, by unit.")
 
 
 class Library(BaseModel):
@@ -78,7 +78,7 @@ class Answer(BaseModel):
 
     prediction: dict[str, Any] = Field(description="The record that `mmft predict` writes.")
     neighbours: list[Neighbour] | None = Field(
-        default=None, description="What is most like it, if the run has an index."
+        default=None, description="The most similar items, if the run has an index."
     )
     shown: dict[str, str] | None = Field(
         default=None,

@@ -46,9 +46,9 @@ def listen(host: str, port: int) -> socket.socket:
         elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise ConfigError(
             f"The server cannot listen at {host}, port {port}: {(error.strerror or '').lower()}.",
-            hint="Give --host an address of this machine, or 0.0.0.0 for all that it has."
+            hint="Give --host an address of this machine, or 0.0.0.0 for all of them."
             if elsewhere
-            else "--port 0 takes a free one.",
+            else "--port 0 picks a free one.",
         ) from None
     return listener
 

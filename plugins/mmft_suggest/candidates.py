@@ -47,7 +47,7 @@ def candidates(
     task = registry.get(TaskSpec, str(merge({"task": {}}, tree)["task"].get("name", "")))
     if task.spec.writes or task.spec.count[0] > 1:
         raise IncompatibleError(
-            f"Task '{task.name}' joins several backbones, and they are compared one at a time.",
+            f"Task '{task.name}' combines several backbones, but they are compared one at a time.",
             hint="Compare those of each modality with a task of its own.",
         )
     known = [registry.get(BackboneSpec, name) for name in names] or _all(task.spec, registry)

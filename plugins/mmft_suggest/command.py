@@ -138,7 +138,7 @@ def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
     if missing:
         names = ", ".join(missing)
         reason = first_line(WeightsError(next(iter(missing.values()))))
-        told = f"{len(missing)} are left out for want of weights: {names} ({reason})."
+        told = f"{len(missing)} are left out because their weights are missing: {names} ({reason})."
         echo(f"! {told}", err=True)
     return left
 
@@ -206,11 +206,11 @@ def _show(measured: list[Measured], commands: dict[str, str]) -> None:
         )  # fmt: skip
     console().print(table)
     if score is None:
-        echo("What it learns is neither a class nor a number, so there is no linear probe.")
+        echo("The target is neither a class nor a number, so there is no linear probe.")
     else:
         echo(
-            f"{score.name}: of a linear model on frozen features; guessing scores "
-            f"{score.guess:.3f}. time: to train as the command below would."
+            f"{score.name} is that of a linear model on frozen features; guessing reaches "
+            f"{score.guess:.3f}. time is for training with the command below."
         )
     echo(f"run it  {commands[measured[0].name]}")
 

@@ -80,7 +80,7 @@ def _classes(features: Numbers, labels: Labels, groups: Labels | None, seed: int
         fold_of = _grouped(groups[common], labels, fewest, seed)
         for fold in set(fold_of.tolist()):
             if len(set(labels[fold_of != fold].tolist())) < 2:
-                raise _too_few("groups of one class alone")
+                raise _too_few("only groups of one class")
         folds = PredefinedSplit(fold_of)
     guess = max(Counter(labels.tolist()).values()) / len(labels)
     model = LogisticRegression(max_iter=1000)
@@ -111,7 +111,7 @@ def _grouped(groups: Labels, labels: Labels, most: int, seed: int) -> Indices:
     """(n,) the fold of each sample, of at most so many."""
     names = set(groups.tolist())
     if len(names) < 2:
-        raise _too_few("one group alone, too few")
+        raise _too_few("only one group, too few")
     return fold_groups(groups.tolist(), labels, min(_FOLDS, most, len(names)), seed)
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pruner",
     type=click.Choice(["none", "median", "hyperband"]),
-    help="How to end hopeless trials early.  [default: median]",
+    help="How to stop unpromising trials early.  [default: median]",
 )
 @click.option(
     "--keep",
@@ -81,7 +81,7 @@ def sweep(
         --vary engine.lr=1e-5..1e-2:log --vary engine.batch_size=16,32,64 -o sweeps/digits
     mmft sweep --resume sweeps/digits --trials 40    goes on, or joins from another terminal
 
-    Trials are compared by the monitored figure on val; with --folds K by its mean over the folds.
+    Trials are compared by the monitored metric on val; with --folds K by its mean over the folds.
     """
     _require_optuna()
     registry = discover(strict=strict_plugins)
@@ -187,7 +187,7 @@ def _sweep(
     _show(folder, settings, study)
     if trials is not None and trials < (wanted := folder.read().trials):
         echo(
-            f"This command was for {trials} in all, the sweep is for {wanted}. "
+            f"This command was for {trials} in total, but the sweep is for {wanted}. "
             f"Go on with: {_go_on(folder)}"
         )
 

@@ -66,7 +66,7 @@ def refuse_fixed(space: Space) -> None:
         reason = _FIXED.get(dimension.key.removesuffix(".name"))
         if reason is not None:
             raise ConfigError(
-                f"{dimension.key} cannot vary, for {reason}.",
+                f"{dimension.key} cannot vary, because {reason}.",
                 hint="Leave it out, or start a sweep for each of its values.",
             )
 

@@ -58,7 +58,7 @@ class SweepSettings:
         """
         known = {"base", "vary", "trials", "pruner", "keep"}
         if not {"base", "vary"} <= tree.keys() <= known:
-            raise ConfigError("It is no sweep's: it needs [base] and [vary].")
+            raise ConfigError("It does not belong to a sweep: it needs [base] and [vary].")
         return cls(**tree)
 
     def tree(self) -> Tree:

@@ -90,7 +90,7 @@ class Jobs:
                 last = told or (lines[-1] if lines else f"exit code {worker.returncode}")
                 raise TrainingError(
                     f"A worker of the sweep has ended: {last.removeprefix('error: ')}",
-                    hint=f"All that it said is in {log}.",
+                    hint=f"Its whole output is in {log}.",
                 )
 
     def wait(self) -> None:

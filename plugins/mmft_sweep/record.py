@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from mmft_core.config import dump_toml, rewritten
-from mmft_core.utils import write_json, write_text
+from mmft_core.utils import counted, write_json, write_text
 from mmft_sweep.folder import SweepFolder
 from mmft_sweep.study import Study, state_of
 
@@ -52,7 +52,7 @@ def write_record(
     if best is not None:
         file = folder.trial(best.number) / "config.toml"
         heading = (
-            f"# The best of {len(record['trials'])} trials, number {best.number}: "
+            f"# The best of {counted(len(record['trials']), 'trial')}, number {best.number}: "
             f"{study.monitor.name} {best.value:.6g} on val.\n\n"
         )
         write_text(folder.best, heading + dump_toml(rewritten(file, folder.path)))

@@ -117,7 +117,7 @@ def parse_space(texts: Iterable[str]) -> Space:
         if not equals or not spec or not all(part.strip() for part in key.split(".")):
             raise ConfigError(f"--vary '{text}' is not KEY=RANGE.", hint=_EXAMPLES)
         if key in dimensions:
-            raise ConfigError(f"{key} varies twice.", hint="Give all of its values at once.")
+            raise ConfigError(f"{key} is varied twice.", hint="Give all of its values at once.")
         dimensions[key] = _dimension(key, spec)
     if not dimensions:
         raise ConfigError("Nothing varies.", hint=_EXAMPLES)
@@ -141,7 +141,7 @@ def _range(key: str, spec: str) -> Range:
     first, _, last = ends.partition("..")
     low, high = _number(key, spec, first), _number(key, spec, last)
     if low >= high:
-        raise _wrong(key, spec, f"it is empty, for {first.strip()} is not below {last.strip()}")
+        raise _wrong(key, spec, f"it is empty, because {first.strip()} is not below {last.strip()}")
     log = how.strip() == "log"
     step = None if log or not colon else _number(key, spec, how)
     if log and low <= 0:
@@ -182,7 +182,7 @@ def _choice(key: str, spec: str) -> Choice:
         )
     for number, value in enumerate(values):
         if value in values[:number]:
-            raise _wrong(key, spec, f"{words[number]} stands there twice")
+            raise _wrong(key, spec, f"{words[number]} is given twice")
     return Choice(key=key, text=spec, values=values)
 
 

@@ -86,12 +86,12 @@ class Study:
             stored = study.user_attrs.get("sweep") or wanted
         except Exception as error:  # Of SQLAlchemy and of Optuna, by what the file holds.
             raise RunDirectoryError(
-                f"{self.folder.study} is no study that can be read: {first_line(error)}.",
+                f"{self.folder.study} is not a study that can be read: {first_line(error)}.",
                 hint="Start the sweep in a new folder.",
             ) from error
         if stored != wanted:
             raise RunDirectoryError(
-                f"{self.folder.study} is of another sweep: of {stored}, not {wanted}.",
+                f"{self.folder.study} belongs to another sweep: {stored}, not {wanted}.",
                 hint="Start the sweep in a new folder.",
             )
         study.set_user_attr("sweep", wanted)

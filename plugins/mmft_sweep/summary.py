@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmft_core.cli import Column, Table, console
+from mmft_core.utils import counted
 from mmft_report.wording import setting
 from mmft_sweep.record import ranked
 
@@ -28,7 +29,7 @@ def print_sweep(record: Mapping[str, Any], path: Path) -> None:
         screen.print(f"importance of {key}: {share:.1%}")
     words = {"complete": "complete", "pruned": "stopped early", "failed": "failed"}
     told = ", ".join(f"{states[state]} {word}" for state, word in words.items() if states[state])
-    screen.print(f"{len(record['trials'])} trials: {told}")
+    screen.print(f"{counted(len(record['trials']), 'trial')}: {told}")
     screen.print(f"report  {path / 'report.html'}", soft_wrap=True)
     if best:
         again = f"mmft run -c {shlex.quote(str(path / 'best.toml'))}"

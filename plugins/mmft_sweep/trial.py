@@ -98,7 +98,7 @@ class TrialRunner:
         """Train as the plan says.
 
         Returns:
-            The monitored figure of the kept model on val; the folds' mean where there are folds;
+            The monitored metric of the kept model on val; the folds' mean where there are folds;
             NaN where it is undefined.
 
         Raises:
@@ -176,7 +176,7 @@ def _no_val(plan: Plan) -> DataError:
 
 
 def _validations(run: Path, monitor: str) -> list[float | None]:
-    """The monitored figure of every validation that `metrics.jsonl` tells of; None where it is
+    """The monitored metric of every validation that `metrics.jsonl` tells of; None where it is
     undefined."""
     file = RunDirectory(run).metrics
     records = read_metrics(file) if file.exists() else []

@@ -74,7 +74,7 @@ class Worker:
             value = self.runner.run(attempt, plan_trial(self.base, attempt.params, self.registry))
         except TrialPrunedError:
             study.pruned(attempt)
-            return "was stopped early, for it was worse than others."
+            return "was stopped early, because it was worse than the others."
         except (TrialStoppedError, KeyboardInterrupt):
             study.interrupted(attempt)
             raise

@@ -10,5 +10,6 @@ tables, row_ids                                 a table, read once; what rows ar
 cells, class_targets                            from cells to texts and classes
 table_options, table_columns                    what users say about columns
 target_rows, divided_table                      tables, as data sets use them
+table_dataset                                   a table of any content as a data set
 file_columns, row_files                         files that a table's rows name or hold
 """

@@ -158,7 +158,7 @@ class _Rows:
                     if len(cells) > width == 1
                     else "Put quotes around cells that hold the separator."
                     if len(cells) > width
-                    else "Each row needs a cell for each column, if an empty one.",
+                    else "Each row needs a cell for each column, even if it is empty.",
                 )
             waiting.append((number, row))
             if any(row):
@@ -172,8 +172,8 @@ class _Rows:
 def _notes(records: Records, rows: _Rows) -> Iterator[str]:
     if records.literal:
         yield (
-            f"quotation marks that enclose no cell are text, in {len(records.literal):,} rows from "
-            f"line {records.literal[0]} on"
+            "quotation marks that do not enclose a cell are read as text, in "
+            f"{len(records.literal):,} rows from line {records.literal[0]} on"
         )
     if rows.empty_at_end:
         yield f"{rows.empty_at_end:,} empty rows at the end are left out"

@@ -81,7 +81,7 @@ def _read(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     try:
         return _READERS[kind](stored, parameters) if kind in _READERS else stored
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise pa.ArrowInvalid(f"column '{field.name}' is no {kind}: {error}") from None
+        raise pa.ArrowInvalid(f"column '{field.name}' is not of type {kind}: {error}") from None
 
 
 def _stored(kind: pa.DataType) -> pa.DataType:

@@ -128,7 +128,7 @@ def _unreadable(form: pa.DataType, kind: FileKind) -> tuple[str, str] | None:
         if item is not None and (pa.types.is_floating(item) or pa.types.is_integer(item)):
             return "lists of numbers, not files", keep
         return (
-            f"lists, and a row has one {kind.one}",
+            f"lists, but a row has one {kind.one}",
             f"Give each {kind.one} a row of its own, or name another column.",
         )
     if pa.types.is_struct(form):

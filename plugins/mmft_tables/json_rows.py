@@ -86,9 +86,9 @@ def read_records(records: Callable[[], Iterator[Record]], place: Callable[[int],
                 except UnicodeEncodeError:
                     row = next(k for k, value in enumerate(values) if not _encodes(value))
                     raise DataError(
-                        f"{place(done + row)}: '{name}' holds half of a character, which is no "
+                        f"{place(done + row)}: '{name}' holds half of a character, which is not "
                         "text (a lone surrogate).",
-                        hint="Mend the cell.",
+                        hint="Correct the cell.",
                     ) from None
             spool.add(columns)
             done += len(batch)
@@ -149,7 +149,7 @@ class _JsonLines:
                 if not isinstance(record, dict):
                     record = _parsed(line, self._path, number)
                 if not isinstance(record, dict):
-                    raise _bad(self._path, number, "it is no record")
+                    raise _bad(self._path, number, "it is not a record")
                 try:
                     record = _with_column_names(record)
                 except _TwiceError as error:
@@ -176,12 +176,12 @@ def _parsed(text: str, path: Path, line: int | None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        cause = f"it is no JSON: {error.msg}"
+        cause = f"it is not valid JSON: {error.msg}"
         raise _bad(path, line or error.lineno, cause) from None
     except _TwiceError as error:
         raise _bad(path, line, str(error)) from None
     except (ValueError, RecursionError) as error:
-        raise _bad(path, line, f"it is no JSON: {first_line(error)}") from None
+        raise _bad(path, line, f"it is not valid JSON: {first_line(error)}") from None
 
 
 _column_name = functools.lru_cache(1024)(column_name)
@@ -202,7 +202,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _TwiceError(f"'{twice}' is there twice in one record")
+        raise _TwiceError(f"'{twice}' occurs twice in one record")
     return record
 
 
@@ -210,5 +210,6 @@ def _bad(path: Path, line: int | None, cause: str) -> DataError:
     place = f"{path}, line {line}" if line else str(path)
     return DataError(
         f"{place}: {cause}.",
-        hint='Expected one record a line, as {"text": "...", "label": "..."}, or one list of them.',
+        hint='Expected one record per line, as {"text": "...", "label": "..."}, or one list of '
+        "them.",
     )

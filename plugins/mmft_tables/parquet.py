@@ -108,9 +108,9 @@ def _named_classes(rows: Any, name: str, row_id: Callable[[int], str]) -> pa.Chu
             k for k, cell in enumerate(cells) if cell is not None and not -2 < cell < len(names)
         )
         raise DataError(
-            f"{row_id(row)}: {cells[row]} in column '{name}' is the number of none of "
+            f"{row_id(row)}: {cells[row]} in column '{name}' is not the number of one of "
             f"its {len(names)} classes.",
-            hint="Write the table anew.",
+            hint="Write the table again.",
         ) from None
 
 

@@ -170,8 +170,8 @@ class Records:
         if fits and (self.separator == "\t" or self._strictly(taken[0]) is None):
             return self._first_alone(first, taken)
         raise DataError(
-            f"{self._path}, line {first}: a quotation mark opens a cell that is not closed as a "
-            "cell is.",
+            f"{self._path}, line {first}: a quotation mark opens a cell that is not closed "
+            "properly.",
             hint='Close it at the end of the cell, or write the cell as "...", with each mark that '
             'is text doubled: "".',
         )

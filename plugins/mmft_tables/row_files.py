@@ -190,16 +190,16 @@ def located(folder: Path, name: str) -> Path:
         ValueError: it is the address of another machine, or content in writing.
     """
     if CONTENT.match(name):
-        raise ValueError("it is a data: URL, and content in writing is not read")
+        raise ValueError("it is a data: URL, and embedded content is not read")
     if len(name) > LONGEST or "\0" in name:
-        raise ValueError("it is no name of a file")
+        raise ValueError("it is not a file name")
     if name.lower().startswith("file:"):
         parts = urlsplit(name)
         if parts.netloc not in ("", "localhost"):
-            raise ValueError(f"its address is of another machine, {parts.netloc}")
+            raise ValueError(f"its URL points at another machine, {parts.netloc}")
         return folder / url2pathname(parts.path)
     if ADDRESS.match(name):
-        raise ValueError("it is an address, from which nothing is fetched")
+        raise ValueError("it is a URL, which is not fetched")
     path = folder / (Path(name).expanduser() if name.startswith("~/") else name)
     if os.sep == "/" and "\\" in name and not path.exists():
         if _DRIVE.match(name) or name.startswith("\\\\"):

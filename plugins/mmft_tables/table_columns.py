@@ -150,7 +150,7 @@ def groups_of(table: Table, column: str | None, context: DatasetContext) -> list
         raise DataError(
             f"{table.row_id(groups.index(''))}: its cell in the column of groups, '{column}', is "
             "empty.",
-            hint="Fill it in; a row of no other's group gets a name of its own.",
+            hint="Fill it in; give a row without a group a unique name.",
         )
     return groups
 
@@ -162,5 +162,5 @@ def _check_groups(table: Table, groups: Sequence[str] | None, parts: Sequence[st
         if home.setdefault(group, part) != part:
             raise DataError(
                 f"{table.row_id(row)}: group '{group}' is in {part}, and in {home[group]} as well.",
-                hint=f"Divide it anew: mmft data split {table.path} -o NEW.csv --group COLUMN",
+                hint=f"Split it again: mmft data split {table.path} -o NEW.csv --group COLUMN",
             )

@@ -70,7 +70,7 @@ def _open_bytes(path: Path) -> IO[bytes]:
 def _refuse_others(path: Path, head: bytes) -> None:
     for start, what, hint in _OTHERS:
         if head.startswith(start):
-            raise DataError(f"{path} is no text: it is {what}.", hint=hint)
+            raise DataError(f"{path} is not text: it is {what}.", hint=hint)
 
 
 def _encoding(head: bytes) -> str:
@@ -97,8 +97,8 @@ def _not_decodable(path: Path, error: UnicodeDecodeError) -> DataError:
                 line.decode("utf-8")
             except UnicodeDecodeError as found:
                 return DataError(
-                    f"{path}, line {number}: byte {line[found.start]:#04x} is no UTF-8.",
+                    f"{path}, line {number}: byte {line[found.start]:#04x} is not UTF-8.",
                     hint="Save it as UTF-8: `iconv -f latin1 -t utf-8 OLD > NEW`, where latin1 "
                     "stands for what it is now.",
                 )
-    return DataError(f"{path} is no UTF-8.", hint="Save it as UTF-8.")
+    return DataError(f"{path} is not UTF-8.", hint="Save it as UTF-8.")

@@ -37,8 +37,8 @@ def read_workbook(path: Path, sheet: str | None = None) -> Read:
         raise
     except Exception as error:  # Of zip, XML and openpyxl itself.
         raise DataError(
-            f"{path} is no Excel workbook that can be read: {first_line(error)}.",
-            hint="Save it anew as .xlsx, or as CSV.",
+            f"{path} is not an Excel workbook that can be read: {first_line(error)}.",
+            hint="Save it again as .xlsx, or as CSV.",
         ) from None
     filled = [(k, row) for k, row in enumerate(rows) if any(cell is not None for cell in row)]
     if not filled:

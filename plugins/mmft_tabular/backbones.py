@@ -157,17 +157,19 @@ class TabularTransformer(Tabular):
 
 def build_tabular_mlp(options: TabularOptions, context: BackboneContext) -> TabularMlp:
     """Build the perceptron for the columns of the training split."""
-    return _loaded(TabularMlp(_columns(options, context), options), context)
+    return _loaded(TabularMlp(columns_of(options, context), options), context)
 
 
 def build_tabular_transformer(
     options: TabularOptions, context: BackboneContext
 ) -> TabularTransformer:
     """Build the transformer for the columns of the training split."""
-    return _loaded(TabularTransformer(_columns(options, context), options), context)
+    return _loaded(TabularTransformer(columns_of(options, context), options), context)
 
 
-def _columns(options: TabularOptions, context: BackboneContext) -> Columns:
+def columns_of(options: TabularOptions, context: BackboneContext) -> Columns:
+    """The columns of the training split with their scales and categories; on reloading, those
+    that were kept with the model."""
     if context.assets is not None:
         return Columns.load(context.assets)
     # Without data, when only the size is asked for, there is one column of each kind.

@@ -33,7 +33,7 @@ class RowInspector(Inspector):
     def inspect(self, raw: Cells) -> Traits:
         for name, cell in raw.items():
             if isinstance(cell, float) and not math.isfinite(cell):
-                raise SampleError("", f"its {cell} in column '{name}' is no finite number")
+                raise SampleError("", f"its {cell} in column '{name}' is not a finite number")
         lacking = [name for name, cell in raw.items() if cell is None]
         text = json.dumps(raw, sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()

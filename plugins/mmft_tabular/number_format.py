@@ -109,14 +109,14 @@ class NumberFormat:
         """Why a cell cannot be read, after its text."""
         cell = _Cell.of(text)
         if cell is None:
-            return "is no number"
+            return "is not a number"
         if cell.unit != self.unit and (cell.unit or self.unit == PERCENT):
             others = f"in {self.unit}" if self.unit else "plain numbers"
             own = f"in {cell.unit}" if cell.unit else "a plain number"
             return f"is {own}, the others are {others}"
         if self.marks == "plain" and cell.doubtful:
             return f"can be read as {cell.point:.12g} or as {cell.comma:.12g}"
-        return "is no number"
+        return "is not a number"
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,12 @@ class TabularProcessor(Processor):
         return number
 
     def _why_not(self, name: str, cell: Any) -> str:
-        why = self._formats[name].why_not(cell) if isinstance(cell, str) else "is no number"
-        if why != "is no number":
+        why = self._formats[name].why_not(cell) if isinstance(cell, str) else "is not a number"
+        if why != "is not a number":
             return why.replace("the others are", "the run's were")
         marks = self._formats[name].marks.replace("-", " ")
         read = f" (read with a {marks})" if isinstance(cell, str) and marks != "plain" else ""
-        return f"is no finite number{read}"
+        return f"is not a finite number{read}"
 
     def _date(self, raw: Cells, name: str) -> dt.datetime | None:
         """A cell of dates.
@@ -102,7 +102,7 @@ class TabularProcessor(Processor):
         form = self._date_format(name)
         date = read_date(str(cell), form)
         if date is None:
-            raise ValueError(f"its {cell!r} in column '{name}' is no date (read {form})")
+            raise ValueError(f"its {cell!r} in column '{name}' is not a date (read {form})")
         return date
 
     def _date_format(self, name: str) -> DateFormat:
@@ -125,9 +125,10 @@ class TabularProcessor(Processor):
     def manifest(self) -> Mapping[str, Any]:
         return {
             "tensors": {
-                "numbers": "(batch, columns of numbers): less the mean, by the deviation, at most "
+                "numbers": "(batch, columns of numbers): minus the mean, divided by the "
+                "deviation, at most "
                 f"{FARTHEST:g} from 0; 0 where there is none",
-                "given": "which of them are there",
+                "given": "which of them are present",
                 "categories": "(batch, columns of categories): numbers of categories",
             },
             "numbers": {
@@ -184,7 +185,7 @@ class TabularProcessor(Processor):
         name = self._names[0]
         value = "a" if name in self._places else "2024-01-31" if name in self.columns.dates else 1.5
         row = json.dumps({name: value}, ensure_ascii=False)
-        raise SampleError(str(source), f"it is no row: expected a JSON object such as {row}")
+        raise SampleError(str(source), f"it is not a row: expected a JSON object such as {row}")
 
     def parse(self, text: str) -> Cells | None:
         """A JSON object is a row.

@@ -124,7 +124,7 @@ def roles_name_layers_that_are_called(bench: Workbench, component: Spec) -> None
     modules = dict(backbone.named_modules())
     for role, names in roles.items():
         unknown = [name for name in names if name not in modules]
-        assert not unknown, f"role '{role}' names {unknown[0]}, which is no module"
+        assert not unknown, f"role '{role}' names {unknown[0]}, which is not a module"
     with torch.no_grad():
         wanted = backbone.encode(inputs).pooled
         lora.inject(backbone, LoraConfig(rank=2, targets=("all",)))

@@ -35,7 +35,7 @@ def builds_offline(bench: Workbench, component: Spec) -> None:
     dataset = _dataset(bench, component)
     assert "train" in dataset.splits, "there is no split 'train'"
     for name, split in dataset.splits.items():
-        assert isinstance(split, Split), f"split '{name}' is no Split"
+        assert isinstance(split, Split), f"split '{name}' is not a Split"
         assert len(split) > 0, f"split '{name}' is empty"
 
 

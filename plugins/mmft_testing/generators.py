@@ -159,8 +159,8 @@ def graphs_are_of_any_batch(bench: Workbench, component: Spec) -> None:
 
 def _generator(bench: Workbench, component: Spec) -> Generator:
     backbone = bench.backbone(component)
-    assert isinstance(backbone, Generator), "it declares generation and is no Generator"
-    assert isinstance(backbone.codec, TargetCodec), "its codec is no TargetCodec"
+    assert isinstance(backbone, Generator), "it declares generation but is not a Generator"
+    assert isinstance(backbone.codec, TargetCodec), "its codec is not a TargetCodec"
     assert backbone.prompt.count("{text}") == 1, "its prompt does not hold {text} once"
     return backbone
 

@@ -60,7 +60,7 @@ def prepares_all_alike_unless_it_augments(bench: Workbench, component: Spec) -> 
             processor.prepare(bench.raw(component, 1)[0], train=t) for t in (False, True)
         )
         assert equal(plain, train), (
-            "prepare(train=True) gives something else, and `augments` says nothing of it"
+            "prepare(train=True) gives something else, and `augments` does not mention it"
         )
 
 
@@ -68,7 +68,7 @@ def stamps_tell_inputs_apart(bench: Workbench, component: Spec) -> None:
     """By its stamp a sample's features are found again, so others have others."""
     processor = bench.backbone(component).processor
     once, again = ([processor.stamp(raw) for raw in bench.raw(component, 3)] for _ in range(2))
-    assert all(isinstance(stamp, bytes) for stamp in once), "a stamp is no bytes"
+    assert all(isinstance(stamp, bytes) for stamp in once), "a stamp is not bytes"
     assert once == again, "the same sample has another stamp when it is read again"
     assert len(set(once)) == len(once), "different samples have the same stamp"
 
@@ -82,7 +82,7 @@ def collates_batches(bench: Workbench, component: Spec) -> None:
             batch = processor.collate([processor.prepare(r, train=train) for r in raw])
             assert isinstance(batch, dict) and batch, "collate returns no dict of tensors"
             for name, tensor in batch.items():
-                assert isinstance(tensor, Tensor), f"'{name}' of a batch is no tensor"
+                assert isinstance(tensor, Tensor), f"'{name}' of a batch is not a tensor"
                 assert tensor.shape[:1] == (size,), (
                     f"'{name}' of a batch of {size} has shape {tuple(tensor.shape)}"
                 )

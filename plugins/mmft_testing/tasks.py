@@ -35,7 +35,7 @@ def defaults_are_there(bench: Workbench, component: Spec) -> None:
         bench.registry.get(MetricSpec, name)
     monitored = spec.monitor.partition("/")[0]
     assert monitored in ("loss", *spec.default_metrics), (
-        f"its monitor '{spec.monitor}' is of none of its default metrics"
+        f"its monitor '{spec.monitor}' is not one of its default metrics"
     )
 
 
@@ -101,7 +101,9 @@ def predictions_decode_to_records(bench: Workbench, component: Spec) -> None:
         for top_k in (1, 3):
             records = task.decode(outputs.predictions, top_k=top_k)
             assert len(records) == size, f"decode gives {len(records)} records of {size} samples"
-            assert all(isinstance(r, dict) and r for r in records), "a record is empty or no dict"
+            assert all(isinstance(r, dict) and r for r in records), (
+                "a record is empty or not a dict"
+            )
             json.dumps(records, allow_nan=False)
 
 

@@ -16,8 +16,8 @@ from mmft_core.weights import LoadedWeights
 from mmft_text.checkpoints import check_fits
 from mmft_text.families import Family, Kind, positions
 from mmft_text.options import TextBackboneOptions
-from mmft_text.processing import TextProcessor, Vocabulary
 from mmft_text.quantization import check_bits, check_full, quantization
+from mmft_text.text_backbone import Tokenized
 from mmft_text.tokenizers import train_tokenizer
 from mmft_transformers.building import Builder
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
@@ -27,7 +27,7 @@ from mmft_transformers.published_models import TransformersModel
 from mmft_transformers.sizes import chosen_size
 
 
-class TextBackbone(TransformersBackbone):
+class TransformersText(Tokenized, TransformersBackbone):
     """A network of transformers with its tokenizer.
 
     Attributes:
@@ -38,7 +38,6 @@ class TextBackbone(TransformersBackbone):
 
     auto: Any
     kind: Kind
-    processor: TextProcessor
     writes: bool = False
     start: int | None = None
     advice: GenerationConfig | None = None
@@ -46,23 +45,16 @@ class TextBackbone(TransformersBackbone):
 
     def __init__(self, network: nn.Module, tokenizer: Any, options: TextBackboneOptions) -> None:
         super().__init__()
-        self.network, self.tokenizer = network, tokenizer
+        self.network = network
         self.width = self.config.hidden_size
         if hasattr(network, "generation_config"):
             self.advice = network.generation_config  # type: ignore[assignment]
             # A checkpoint's own would fill in what the settings of a task leave open.
             network.generation_config = GenerationConfig()  # type: ignore[assignment]
-        self.vocabulary = Vocabulary.of(tokenizer)
-        self.positions = positions(network)
-        self.processor = TextProcessor(
-            vocabulary=self.vocabulary,
-            max_length=min(options.max_length, self.positions or options.max_length),
-            overlong=options.overlong,
-        )
+        self.read_with(tokenizer, options, positions(network))
 
     def save_assets(self, folder: Path) -> None:
         super().save_assets(folder)
-        self.tokenizer.save_pretrained(folder)
         if self.advice is not None:
             save_advice(self.advice, folder)
 
@@ -89,11 +81,11 @@ _TASK_TYPES = {"causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 
 
 def builder(
-    kind: type[TextBackbone], family: Family
-) -> Callable[[TextBackboneOptions, BackboneContext], TextBackbone]:
+    kind: type[TransformersText], family: Family
+) -> Callable[[TextBackboneOptions, BackboneContext], TransformersText]:
     """Make the `build` of one name."""
 
-    def build(options: TextBackboneOptions, context: BackboneContext) -> TextBackbone:
+    def build(options: TextBackboneOptions, context: BackboneContext) -> TransformersText:
         if context.weights.choice != "run" or context.assets is None:
             check_bits(options.load_bits, context.weights.choice)
         return TextBuilder(family.hub_id, options, context, kind, family).build()
@@ -102,18 +94,18 @@ def builder(
 
 
 @dataclass(frozen=True)
-class TextBuilder(Builder[TextBackbone]):
+class TextBuilder(Builder[TransformersText]):
     """How a text backbone is built."""
 
-    kind: type[TextBackbone]
+    kind: type[TransformersText]
     family: Family
 
-    def build(self) -> TextBackbone:
+    def build(self) -> TransformersText:
         backbone = super().build()
         backbone.use(self.context.needs)
         return backbone
 
-    def empty(self, checkpoint: Checkpoint) -> TextBackbone:
+    def empty(self, checkpoint: Checkpoint) -> TransformersText:
         config, tokenizer = self._read(checkpoint)
         if checkpoint.run is not None:
             check_full(self.options.load_bits, checkpoint.run)
@@ -125,7 +117,7 @@ class TextBuilder(Builder[TextBackbone]):
 
     def filled(
         self, checkpoint: Checkpoint, loaded: LoadedWeights
-    ) -> tuple[TextBackbone, LoadedWeights]:
+    ) -> tuple[TransformersText, LoadedWeights]:
         config, tokenizer = self._read(checkpoint)
         bits = self.options.load_bits
         writes = asks_for_texts(self.context.needs)
@@ -136,7 +128,7 @@ class TextBuilder(Builder[TextBackbone]):
         backbone.quantized = bits is not None
         return backbone, loaded
 
-    def random(self, loaded: LoadedWeights) -> tuple[TextBackbone, LoadedWeights]:
+    def random(self, loaded: LoadedWeights) -> tuple[TransformersText, LoadedWeights]:
         """With a tokenizer of its own."""
         context, options, kind = self.context, self.options, self.kind
         texts = not context.info.classes  # What else are targets that are strings?

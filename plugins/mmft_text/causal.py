@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
 from mmft_core.errors import IncompatibleError
-from mmft_text.backbone import TextBackbone, builder, position_ids
+from mmft_text.backbone import TransformersText, builder, position_ids
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_text.packing import PackingProcessor
@@ -26,7 +26,7 @@ from mmft_transformers.quiet import quietly
 from mmft_transformers.steps import accepted
 
 
-class CausalBackbone(TextBackbone, Generator):
+class CausalBackbone(TransformersText, Generator):
     """Sources are padded on the left, so that what is written follows them at once.
 
     The pooled features are those of the last token, the only one that has seen all others.

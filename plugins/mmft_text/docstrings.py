@@ -91,7 +91,7 @@ def build(options: DocstringOptions, context: DatasetContext) -> Dataset:
     target = context.learned or context.target
     versions = _installed()
     if len(versions) < 2:
-        raise DataError("Of the packages whose documentation is read, none is installed.")
+        raise DataError("None of the packages whose documentation is read is installed.")
     table = _load(versions)
     # Divided before anything is left out, so that one task's test texts are no other's to learn.
     table = table.append_column("split", _divide(table, options, context.seed))

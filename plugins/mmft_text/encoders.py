@@ -6,13 +6,13 @@ from torch import nn
 from transformers import AutoModel
 
 from mmft_core.contracts import Features, Tensors
-from mmft_text.backbone import TextBackbone, builder
+from mmft_text.backbone import TransformersText, builder
 from mmft_text.families import Family
 from mmft_text.options import TextBackboneOptions
 from mmft_transformers.masked import masked_mean
 
 
-class Encoder(TextBackbone):
+class Encoder(TransformersText):
     """The pooled features are the mean over all tokens (Reimers and Gurevych, 2019)."""
 
     auto = AutoModel

@@ -61,7 +61,7 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
         if context.training and len(found.classes) < 2:
             raise DataError(
                 f"Column '{target}' of '{options.id}' has fewer than two classes.",
-                hint="Choose another with dataset.target_column; a label is one class, no list.",
+                hint="Choose another with dataset.target_column; a label is one class, not a list.",
             )
     rows = {
         name: _rows(f"{options.id} {name}", part, text, target, targets)
@@ -101,9 +101,9 @@ def _load(options: HubTextOptions) -> Mapping[str, Any]:
             return datasets.load_dataset(options.id, options.config)  # type: ignore[no-any-return]
     except WeightsError as error:
         raise DataError(
-            f"The data set '{options.id}' cannot be had: {error.message}",
-            hint="Give a table or a folder of yours with --dataset PATH, or set HF_HUB_OFFLINE=1 "
-            "to use what was downloaded before.",
+            f"The data set '{options.id}' cannot be loaded: {error.message}",
+            hint="Give a table or a folder of your own with --dataset PATH, or set "
+            "HF_HUB_OFFLINE=1 to use what was downloaded before.",
         ) from None
     except Exception as error:  # datasets has errors of many libraries.
         raise DataError(

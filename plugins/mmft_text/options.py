@@ -14,8 +14,8 @@ from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextBackboneOptions(SizeOptions):
-    """Options of every text backbone."""
+class TextOptions:
+    """How a text backbone reads texts; the options of a network of one's own."""
 
     max_length: Annotated[
         int, Meta(ge=8, description="Maximum tokens per text; never more than the model allows.")
@@ -28,6 +28,12 @@ class TextBackboneOptions(SizeOptions):
         ),
     ] = "truncate"
     vocabulary: Vocabulary = 8000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBackboneOptions(TextOptions, SizeOptions):
+    """Options of the text backbones that are networks of transformers."""
+
     load_bits: LoadBits = None
 
 

@@ -90,7 +90,7 @@ class PackingProcessor(Processor):
             "tensors": {
                 "tokens": "ids (rows, length)",
                 "samples": "the text that a token belongs to, -1 for padding",
-                "positions": "of tokens, beginning anew with each text",
+                "positions": "of tokens, starting from 0 in each text",
             },
             "tokenizer": "tokenizer.json of the assets, as the library tokenizers reads it, "
             "without special tokens",

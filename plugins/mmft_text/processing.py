@@ -68,7 +68,9 @@ class Vocabulary:
         try:
             return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore
         except TypeError:  # Of tokenizers, which reads UTF-8.
-            raise ValueError("it holds half of a surrogate pair, which is no character") from None
+            raise ValueError(
+                "it holds half of a surrogate pair, which is not a character"
+            ) from None
 
     def words(self, text: str) -> list[int]:
         """The tokens of a text that says something.
@@ -115,7 +117,7 @@ class TextProcessor(Processor):
         left = None if self.positions is None else self.positions - room
         if left is not None and left < (MIN_LENGTH if self.shared else 0):
             raise ConfigError(
-                f"{room} tokens are to be written, and the network has but {self.positions} "
+                f"{room} tokens are to be written, and the network has only {self.positions} "
                 f"positions{' for these and the text' if self.shared else ''}.",
                 hint="Lower task.max_target_length and task.max_new_tokens.",
             )
@@ -165,7 +167,7 @@ class TextProcessor(Processor):
             "without special tokens",
             "before": [*v.head, *self.before],
             "after": [*self.after, *v.tail],
-            "most": f"{self.max_length} tokens in all; of a longer text the end is cut off",
+            "most": f"{self.max_length} tokens in all; longer texts are truncated",
             "padding": {"id": v.pad, "side": self.side},
         }
 
@@ -188,7 +190,7 @@ class TextProcessor(Processor):
             return None
         if self.overlong == "refuse":
             raise ValueError(f"it is {self._excess(ids)}")
-        return f"text longer than {self.max_length} tokens, its end cut off"
+        return f"text longer than {self.max_length} tokens, truncated"
 
     def preview(self, raw: str) -> Preview:
         return Preview("text/plain", raw.encode("utf-8", "replace"))

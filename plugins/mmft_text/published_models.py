@@ -11,7 +11,7 @@ from typing import Any
 from mmft_classification.task import Classification
 from mmft_core.contracts import Task
 from mmft_retrieval.task import Embedding
-from mmft_text.backbone import TextBackbone
+from mmft_text.backbone import TransformersText
 from mmft_text.processing import TextProcessor
 from mmft_text.writing import writing_config
 from mmft_text.written import Written
@@ -31,7 +31,7 @@ _STATES = {
 }
 
 
-def published_model(backbone: TextBackbone, task: Task) -> TransformersModel:
+def published_model(backbone: TransformersText, task: Task) -> TransformersModel:
     """The network with its tokenizer, as it is used by the task."""
     side = backbone.processor.side
 
@@ -61,7 +61,7 @@ def published_model(backbone: TextBackbone, task: Task) -> TransformersModel:
     return TransformersModel(backbone, described, more=save_tokenizer, generation=generation)
 
 
-def exported_tokenizer(backbone: TextBackbone, side: str) -> Any:
+def exported_tokenizer(backbone: TransformersText, side: str) -> Any:
     """The tokenizer, which by itself cuts and pads as the backbone's processor does."""
     tokenizer = copy.deepcopy(backbone.tokenizer)
     if tokenizer.pad_token is None:
@@ -89,12 +89,12 @@ embeddings = network.encode(["A text."])""",
 )
 
 
-def _embeds(backbone: TextBackbone, task: Task) -> bool:
+def _embeds(backbone: TransformersText, task: Task) -> bool:
     """Whether a task's embeddings are what sentence-transformers can make of the network."""
     return backbone.kind != "seq2seq" and isinstance(task, Embedding) and task.dim is None
 
 
-def _save_sentences(backbone: TextBackbone, folder: Path) -> None:
+def _save_sentences(backbone: TransformersText, folder: Path) -> None:
     """Write what sentence-transformers reads: how tokens become an embedding of length one."""
     place = "sentence_transformers.models"
     steps = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
@@ -118,7 +118,7 @@ def _save_sentences(backbone: TextBackbone, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _of_features(backbone: TextBackbone, task: Task) -> Described:
+def _of_features(backbone: TransformersText, task: Task) -> Described:
     pooled = _POOLED[backbone.kind]
     if not isinstance(task, Classification):
         note = f"Its use in mmft is the {pooled}."
@@ -132,7 +132,7 @@ def _of_features(backbone: TextBackbone, task: Task) -> Described:
     return Described(code=_probabilities(backbone, task.codec.classes), note=note)
 
 
-def _probabilities(backbone: TextBackbone, classes: Sequence[str]) -> str:
+def _probabilities(backbone: TransformersText, classes: Sequence[str]) -> str:
     """Python that computes what mmft predicts."""
     pooled = "states[:, -1]"
     if backbone.kind != "causal":
@@ -152,7 +152,7 @@ pooled = {pooled}
 probabilities = (pooled @ head["head.weight"].T + head["head.bias"]).softmax(-1)"""
 
 
-def _of_writing(backbone: TextBackbone, task: Task) -> Described:
+def _of_writing(backbone: TransformersText, task: Task) -> Described:
     code = loading(backbone.loaded_by, tokenizer="AutoTokenizer")
     pipeline = "text-generation" if backbone.kind == "causal" else ""
     if not isinstance(task, Written):

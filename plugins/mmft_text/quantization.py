@@ -27,7 +27,7 @@ def check_bits(bits: int | None, choice: str) -> None:
     option = f"backbone.text.load_bits = {bits}"
     if choice == "none":
         raise ConfigError(
-            f"{option} is about weights that are loaded, and --weights none loads none.",
+            f"{option} needs weights to load, and --weights none loads none.",
             hint="Leave one of the two out.",
         )
     if not torch.cuda.is_available():

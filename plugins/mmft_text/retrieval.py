@@ -70,4 +70,4 @@ def build(options: TextRetrievalOptions, context: TaskContext) -> TextRetrieval:
 
 def _check(query: Any) -> None:
     if not isinstance(query, str) or not query.strip():
-        raise ValueError(f"its query {query!r} is no text")
+        raise ValueError(f"its query {query!r} is not a text")

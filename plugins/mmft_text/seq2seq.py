@@ -11,7 +11,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from mmft_core.config import Generation
 from mmft_core.contracts import PADDING, Features, Generator, Graph, Runner, Tensors
-from mmft_text.backbone import TextBackbone, builder
+from mmft_text.backbone import TransformersText, builder
 from mmft_text.families import Family, positions
 from mmft_text.options import TextBackboneOptions
 from mmft_text.processing import TokenCodec
@@ -24,7 +24,7 @@ from mmft_transformers.masked import cross_entropies, masked_mean
 _START = "decoder_start_token_id"
 
 
-class Seq2SeqBackbone(TextBackbone, Generator):
+class Seq2SeqBackbone(TransformersText, Generator):
     """The features are the encoder's, pooled by their mean."""
 
     auto = AutoModelForSeq2SeqLM

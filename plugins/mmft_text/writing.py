@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 
 from mmft_core.config import Generation
 from mmft_core.contracts import Tensors
-from mmft_text.backbone import TextBackbone
+from mmft_text.backbone import TransformersText
 from mmft_transformers.choosing import seeds_of
 from mmft_transformers.generation import (
     drawing,
@@ -23,7 +23,7 @@ from mmft_transformers.quiet import quietly
 
 @torch.no_grad()
 def write(
-    backbone: TextBackbone,
+    backbone: TransformersText,
     inputs: Tensors,
     settings: Generation,
     *,
@@ -59,7 +59,7 @@ def write(
 
 
 def writing_config(
-    backbone: TextBackbone, settings: Generation, *, most: int | None = None, start: int | None
+    backbone: TransformersText, settings: Generation, *, most: int | None = None, start: int | None
 ) -> GenerationConfig:
     """transformers' settings for what the backbone writes.
 

@@ -69,7 +69,7 @@ def cache_in(output: Any) -> Any:
         raise IncompatibleError(
             "The network remembers something else than keys and values of attention, so it "
             "cannot be exported with a cache.",
-            hint="Export a network in the manner of GPT, Llama, T5 or BART.",
+            hint="Export a network like GPT, Llama, T5 or BART.",
         )
     return found
 

@@ -155,7 +155,7 @@ def _projections(network: Any, cache: Any) -> tuple[list[nn.Module], list[nn.Mod
         raise IncompatibleError(
             f"A network of type {network.config.model_type} attends to its source in a way that "
             "cannot be exported.",
-            hint="Export a network in the manner of T5 or BART.",
+            hint="Export a network like T5 or BART.",
         )
 
     return [maker(layer.keys) for layer in layers], [maker(layer.values) for layer in layers]

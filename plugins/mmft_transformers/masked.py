@@ -5,12 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mmft_core.contracts import PADDING
-
-
-def masked_mean(sequence: Tensor, mask: Tensor) -> Tensor:
-    """The mean of a sequence (B, T, D) where the mask (B, T) is True."""
-    weights = mask.unsqueeze(-1).to(sequence.dtype)
-    return (sequence * weights).sum(1) / weights.sum(1).clamp(min=1)
+from mmft_core.contracts import masked_mean as masked_mean
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:

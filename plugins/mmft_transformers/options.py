@@ -48,5 +48,8 @@ class SizeOptions:
     ] = "auto"
     random_size: Annotated[
         SizeName,
-        Meta(description="What size=auto means for random weights; data sets recommend it."),
+        Meta(
+            description="The size that auto stands for with random weights; data sets recommend "
+            "one."
+        ),
     ] = "published"

@@ -128,7 +128,7 @@ class TransformersModel(PublishedModel):
             raise ExportError(
                 f"transformers does not load the exported {self.kind.__name__} as it was: "
                 f"'{strange[0]}' differs.",
-                hint="Another --format may do; please report it, for this should not be.",
+                hint="Try another --format, and please report this, which should not happen.",
             )
 
     def _readme(self) -> str:

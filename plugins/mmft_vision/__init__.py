@@ -109,7 +109,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="image-folder",
-            summary="A folder of class folders, or of train/, val/ and test/ with these",
+            summary="A folder of class folders, or of train/, val/ and test/ with class folders",
             build="mmft_vision.image_folder:build",
             options="mmft_vision.options:ImageFolderOptions",
             opens=("/",),

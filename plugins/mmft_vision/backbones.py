@@ -15,17 +15,13 @@ from torchvision.models import WeightsEnum
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from mmft_core.contracts import AdapterBase, Backbone, BackboneContext, Features, Tensors
+from mmft_core.contracts import AdapterBase, BackboneContext, Features, Tensors
 from mmft_core.errors import ConfigError, WeightsError
 from mmft_core.weights import LoadedWeights, StateDict, ensure_reachable
 from mmft_vision.attention import WindowAttention, call_projections
+from mmft_vision.image_backbone import ImageBackbone
 from mmft_vision.options import ImageBackboneOptions
-from mmft_vision.pixel_range import PixelRange, fitted, with_range
-from mmft_vision.processing import ImageProcessor
 from mmft_vision.recomputed import recompute
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels; what all published weights of torchvision are trained with."""
 
 
 @dataclass(frozen=True)
@@ -49,41 +45,34 @@ class Recipe:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-class TorchvisionBackbone(Backbone):
-    """A network of torchvision without its classifier. Its `body` keeps the published names.
-
-    Attributes:
-        name: of the network, as torchvision has it.
-    """
-
-    published = "body"
-    name = ""
+class TorchvisionBackbone(ImageBackbone):
+    """A network of torchvision without its classifier."""
 
     def __init__(
         self,
+        name: str,
         body: nn.Module,
         recipe: Recipe,
         options: ImageBackboneOptions,
-        pixel_range: PixelRange | None,
+        context: BackboneContext,
     ) -> None:
-        super().__init__()
-        for name in recipe.head:
-            parent, _, child = name.rpartition(".")
+        """Args:
+        name: of the network, as torchvision has it.
+        """
+        for head in recipe.head:
+            parent, _, child = head.rpartition(".")
             setattr(body.get_submodule(parent), child, nn.Identity())
-        self.body = body.to(memory_format=torch.channels_last)
-        self.recipe = recipe
-        self.processor = ImageProcessor(options.image_size, options, pixel_range=pixel_range)
-        self.fitted_options = with_range(options, pixel_range)
-        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(_STD).view(3, 1, 1), persistent=False)
-        self.width = _width(body)
+        loaded = context.weights.load(
+            body,
+            published=lambda: _published(name, recipe, options.image_size),
+            head=tuple(f"{h}." for h in recipe.head),
+        )
+        super().__init__(body, options, context, width=_width(body), loaded=loaded)
+        self.name, self.recipe = name, recipe
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"pixels": (B, 3, S, S), 0 to 255}; the sequence is the grid of positions."""
-        assert isinstance(self.mean, Tensor) and isinstance(self.std, Tensor)
-        pixels = (inputs["pixels"] - self.mean) / self.std
-        pooled, sequence = self.recipe.tokens(self.body, pixels)
-        return Features(pooled, sequence)
+        return Features(*self.recipe.tokens(self.body, self.normalized(inputs)))
 
     def layers(self) -> Sequence[nn.Module]:
         return [nn.ModuleList(parts) for parts in self.recipe.layers(self.body)]
@@ -181,15 +170,7 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
             )
         body = zoo.get_model(name, weights=None, **sized, **recipe.arguments)
         call_projections(body)
-        pixel_range = fitted(options.pixel_range, context)
-        backbone = TorchvisionBackbone(body, recipe, options, pixel_range)
-        backbone.name = name
-        backbone.loaded = context.weights.load(
-            body,
-            published=lambda: _published(name, recipe, options.image_size),
-            head=tuple(f"{h}." for h in recipe.head),
-        )
-        return backbone
+        return TorchvisionBackbone(name, body, recipe, options, context)
 
     return build
 

@@ -37,10 +37,10 @@ def read_cifar(root: Path, kind: Any) -> Arrays:
     notes: tuple[str, ...] = ()
     if [_md5(files.get(name, b"")) for name in known] != list(known.values()):
         if not archive.is_file():
-            raise AbsentError(f"{folder} is not there, or not whole")
+            raise AbsentError(f"{folder} is missing or incomplete")
         files = _packed(archive, kind.base_folder, known)
         if any(_md5(files[name]) != md5 for name, md5 in known.items()):
-            notes = (f"{archive.name} is sound, but not as published, by its checksums",)
+            notes = (f"{archive.name} is readable, but its checksums are not the published ones",)
     classes = tuple(map(str, _loaded(files[kind.meta["filename"]])[kind.meta["key"]]))
     lists = {"train": kind.train_list, "test": kind.test_list}
     parts = {name: _part([files[n] for n, _ in batches]) for name, batches in lists.items()}
@@ -140,7 +140,7 @@ def _loaded(content: bytes) -> dict[str, Any]:
     except Exception as error:  # Whatever comes of bytes of any content.
         raise ValueError(f"a batch cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise ValueError("a batch is no dictionary")
+        raise ValueError("a batch is not a dictionary")
     return found
 
 

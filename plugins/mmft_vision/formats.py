@@ -31,7 +31,7 @@ _VOLUME = (
     "is a volume, which is not read: save slices as 16-bit PNG or TIFF, with nibabel for example"
 )
 _DRAWING = "is a drawing, which is not read: render it as PNG"
-_LAYERS = "is a file of layers, which is not read: export it as PNG or TIFF"
+_LAYERS = "is a layered file, which is not read: export it as PNG or TIFF"
 _RARE = "is of a format that is not read: convert it to PNG, or to TIFF if it holds floats"
 
 UNREAD: Mapping[str, str] = {

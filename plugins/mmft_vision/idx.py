@@ -79,7 +79,7 @@ def read_emnist(folder: Path, variant: str, classes: tuple[str, ...], kind: Any)
     if used:
         with archive.open("rb") as stream:
             if hashlib.file_digest(stream, "md5").hexdigest() != kind.md5:
-                notes = (f"{archive.name} is sound, but not as published, by its checksum",)
+                notes = (f"{archive.name} is readable, but its checksum is not the published one",)
     return Arrays(parts, classes, notes)
 
 
@@ -163,4 +163,4 @@ def _strange(file: Path, name: str, published: Published) -> Iterator[str]:
     if owner and (owner, own_name) != (name, file.name.replace(".idx", "-idx")):
         raise ValueError(f"{file.name} is {own_name} of {owner}")
     if not owner:
-        yield f"{file.name} is sound, but not as published, by its checksum"
+        yield f"{file.name} is readable, but its checksum is not the published one"

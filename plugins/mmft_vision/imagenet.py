@@ -70,7 +70,7 @@ def _prepare(root: Path) -> Mapping[str, tuple[str, ...]]:
     except Exception as error:  # Whatever comes of archives that were cut short.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"ImageNet is not in {root}, or not whole: {reason}",
+            f"ImageNet is not in {root}, or incomplete: {reason}",
             hint="Its licence forbids automatic downloads. Put "
             f"{', '.join(archive for archive, _ in imagenet.ARCHIVE_META.values())} there, or give "
             "the folder that has them as --data-root. Where train/ and val/ are there already, "

@@ -48,8 +48,13 @@ class PixelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBackboneOptions(PixelOptions, AugmentationOptions):
-    """Options of torchvision's backbones."""
+class ImageOptions(PixelOptions, AugmentationOptions):
+    """How an image backbone prepares its pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageBackboneOptions(ImageOptions):
+    """The same, with the size of the pictures; the options of torchvision's backbones."""
 
     image_size: Annotated[Side, Meta(description=SIDE)] = 224
 

@@ -128,7 +128,7 @@ def fitted(given: Sequence[float] | None, context: BackboneContext) -> PixelRang
         low, high = given
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ConfigError(
-                f"backbone.{context.weights.modality}.pixel_range = [{low:g}, {high:g}] is no "
+                f"backbone.{context.weights.modality}.pixel_range = [{low:g}, {high:g}] is not a "
                 "range.",
                 hint="Give the values that become black and white: [0, 4095]",
             )
@@ -164,11 +164,11 @@ def by_type(found: Values) -> PixelRange:
 
 def check_finite(found: Values) -> None:
     """Raises:
-    ValueError: some values are no finite numbers.
+    ValueError: some values are not finite numbers.
     """
     strange = int(found.size - np.isfinite(found).sum())
     if strange:
-        raise ValueError(f"{strange:,} of its {found.size:,} values are no finite numbers")
+        raise ValueError(f"{strange:,} of its {found.size:,} values are not finite numbers")
 
 
 class _Look(NamedTuple):

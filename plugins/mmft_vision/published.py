@@ -107,7 +107,7 @@ def _fetch(source: _Source, root: Path) -> None:
     except Exception as error:  # Of the network, of the disk, or a checksum that does not fit.
         reason = error.message if isinstance(error, MmftError) else _line(error)
         raise DataError(
-            f"{source.name} is not in {root}, or not whole, and cannot be downloaded: "
+            f"{source.name} is not in {root}, or incomplete, and cannot be downloaded: "
             f"{reason.rstrip('.')}.",
             hint=f"Put {source.expects} there, or give the folder that has it as --data-root.",
         ) from None

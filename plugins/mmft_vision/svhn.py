@@ -42,7 +42,7 @@ def read_svhn(root: Path, files: Mapping[str, tuple[str, str]]) -> Arrays:
         parts[split] = _part(root / name)
         with (root / name).open("rb") as stream:
             if hashlib.file_digest(stream, "md5").hexdigest() != md5:
-                notes.append(f"{name} is sound, but not as published, by its checksum")
+                notes.append(f"{name} is readable, but its checksum is not the published one")
     return Arrays(parts, tuple("0123456789"), tuple(notes))
 
 

@@ -14,6 +14,7 @@ import pytest
 import mmft
 from mmft.display import NotebookDisplay, quiet_or_shown
 from mmft_core.cli import main
+from mmft_core.utils.files import umask
 from tests.api.conftest import SMALL, Heard, pictures
 
 
@@ -96,7 +97,7 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         mmft.run(task="image-cls", backbone="resnet8")
     with pytest.raises(mmft.ConfigError, match=r"engine\.lr"):
         mmft.run(task="image-cls", backbone="resnet18", engine={"lr": "much"})
-    with pytest.raises(mmft.ConfigError, match="cannot be changed in a finished run"):
+    with pytest.raises(mmft.ConfigError, match="can be changed in a finished run"):
         reds.predict("x.png", backbone={"image_size": 64})
     with pytest.raises(mmft.RunDirectoryError):
         mmft.load(tmp_path)
@@ -106,6 +107,63 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         mmft.resume(reds.path, callbacks=["report"])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"lr": 1e-3, "engine.lr": 1e-2}, r'engine.lr is given twice, by lr= and by "engine.lr"'),
+        (
+            {"engine": {"steps": 3}, "engine.steps": 4},
+            r'engine.steps is given twice, by engine=\{...\} and by "engine.steps"',
+        ),
+        ({"metric": "accuracy"}, r"no argument or setting 'metric'.*metrics=\["),
+        ({"dry_run": True}, "`mmft run --dry-run` shows all settings"),
+        ({"track": "mlflow"}, "Trackers are callbacks: callbacks="),
+        ({"epoch": 3}, "Did you mean 'epochs'"),
+        ({"backbone": None}, r"No backbone was chosen. Give backbone=NAME; `mmft.plugins\(kind="),
+        (
+            {"dataset": [{"text": "a"}] * 4},
+            "^The data has no column that is clearly the path",
+        ),
+        ({"optimizer": {"betta": 1}}, "Optimizer 'adamw' has no option 'optimizer.betta'"),
+    ],
+)
+def test_mistakes_are_told_in_the_words_of_python(given: Any, words: str, cache: Path) -> None:
+    with pytest.raises(mmft.MmftError, match=words) as caught:
+        mmft.run(**{"task": "image-cls", "backbone": "resnet18", "progress": False, **given})
+    told = str(caught.value)
+    assert str(cache) not in told and "--" not in told.replace("mmft run --dry-run", "")
+
+
+def test_notices_point_at_the_caller(cache: Path) -> None:
+    with pytest.warns(FutureWarning, match="is now called") as told, pytest.raises(mmft.MmftError):
+        mmft.run(task="image-cls", backbone="resnet18", engine={"accumulate": 2, "lrr": 1})
+    assert {warning.filename for warning in told} == {__file__}
+
+
+def test_components_are_listed_by_kind() -> None:
+    assert {c.kind for c in mmft.plugins(kind="callbacks")} == {"callback"}
+    assert "bert-base" not in {c.name for c in mmft.plugins("backbone", modality="image")}
+    with pytest.raises(mmft.ConfigError, match="trackers are callbacks"):
+        mmft.plugins("trackers")
+
+
+def test_rows_that_were_trained_on_are_told(
+    reds: mmft.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    reds.evaluate([*pictures(60), *pictures(61)[60:]], progress=False)
+    told = capsys.readouterr().err
+    assert "The model was trained on 48 of these 61 samples" in told
+    reds.evaluate(progress=False)
+    assert "was trained on" not in capsys.readouterr().err
+
+
+def test_a_run_of_data_in_memory_is_not_called_by_a_file_of_the_cache(reds: mmft.Run) -> None:
+    title = reds.report.html.partition("<title>")[2].partition("</title>")[0]
+    assert "data in memory" in title and "parquet" not in title
+    assert (reds.path / "model" / "model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
 def test_whatever_cannot_be_predicted_is_told_in_a_sentence(reds: mmft.Run) -> None:
     picture = pictures(1)[0]["image"]
     for strange in (None, 5, [picture, float("nan")], np.zeros((4, 4, 3)), {picture.mode}):
@@ -113,6 +171,8 @@ def test_whatever_cannot_be_predicted_is_told_in_a_sentence(reds: mmft.Run) -> N
             reds.predict(strange)
     kept = reds.predict([picture, None], on_error="keep")
     assert kept[0]["label"] == "dark" and "cannot read a NoneType" in kept[1]["error"]
+    with pytest.raises(mmft.ConfigError, match="'topk' is not an argument .* mean 'top_k'"):
+        reds.predict(picture, topk=2)
     with pytest.raises(mmft.ConfigError, match="top_k is 0"):
         reds.predict(picture, top_k=0)
     (row,) = reds.predict({"image": picture})

@@ -88,7 +88,7 @@ def test_or_given_with_a_task(recordings: Recordings, checkpoint: Path) -> None:
 
 
 def test_one_that_the_network_does_not_know(recordings: Recordings, checkpoint: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'df' is none of the network's 3 languages.*de"):
+    with pytest.raises(ConfigError, match=r"'df' is not one of the network's 3 languages.*de"):
         make_backbone("whisper", recordings, weights=str(checkpoint), language="df")
 
 

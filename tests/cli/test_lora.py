@@ -153,7 +153,7 @@ def test_a_base_that_changed_or_is_gone_is_one_sentence(
     changed = mmft("predict", run, picture)
     weights.unlink()
     gone = mmft("predict", run, picture)
-    reasons = ("is not what was written", "have changed", "cannot be had any more")
+    reasons = ("is not what was written", "have changed", "cannot be loaded any more")
     for ended, reason in zip((damaged, changed, gone), reasons, strict=True):
         assert ended.code == 2
         assert reason in ended.err and str(moved_base) in ended.err

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import Finished, run_arguments
 
@@ -38,6 +39,13 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         ((*TASK, "--set", "engine.lr"), "is not KEY=VALUE"),
         ((*TASK, "--tune", "haed"), "engine.tune = 'haed' is not valid"),
         ((*TASK, "--set", "engine.monitor=f2"), "Did you mean 'f1'?"),
+        ((*TASK, "--set", "engine.monitor=f2", "--dry-run"), "Did you mean 'f1'?"),
+        ((*TASK, "--set", "optimizer.momentum=0.9"), "Optimizer 'adamw' has no option"),
+        pytest.param(
+            (*TASK, "--set", "engine.device=cuda"),
+            "there is no GPU that this installation can use",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         ((*TASK, "--set", "engine.precision=fp16", "--set", "engine.device=cpu"), "needs a GPU"),
         ((*TASK, "--weights", "nowhere.pt"), "no weights at nowhere.pt"),
         ((*TASK, "-c", "nowhere.toml"), "no configuration file nowhere.toml"),
@@ -168,7 +176,7 @@ def test_what_is_no_folder_is_told_apart(
     said = {
         "nowhere": "There is no folder nowhere.",
         "mine": "There is no folder mine.\n       Is it runs/mine?",
-        "notes.txt": "notes.txt is a file, and no run.",
+        "notes.txt": "notes.txt is a file, not a run.",
     }
     for given, sentence in said.items():
         ended = mmft(command, given, *inputs)

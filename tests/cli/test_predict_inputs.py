@@ -92,7 +92,7 @@ class TestEachInputHasItsRow:
 def test_hidden_files_are_passed_over_and_told_of(run: Path, album: Path, mmft: Mmft) -> None:
     ended = mmft("predict", run, album)
     assert len(records(ended)) == 2
-    assert "passed over 1 hidden file and 1 hidden folder, such as album/._b.png" in ended.err
+    assert "skipped 1 hidden file and 1 hidden folder, such as album/._b.png" in ended.err
 
 
 class TestStandardInput:
@@ -150,7 +150,7 @@ class TestStandardInput:
 
     def test_it_goes_alone(self, run: Path, album: Path, mmft: Mmft) -> None:
         ended = mmft("predict", run, "-", album)
-        assert ended.code == 2 and "goes with no other input" in ended.err
+        assert ended.code == 2 and "cannot be combined with other inputs" in ended.err
 
 
 def test_names_that_begin_with_a_dash(run: Path, album: Path, mmft: Mmft) -> None:

@@ -93,7 +93,7 @@ def test_eval_on_other_data_takes_all_of_it(
     (other / "flower").rename(other / "flwer")
     ended = mmft("eval", finished_run, "--dataset", other)
     assert ended.code == 2
-    assert "its class 'flwer' is none of the model's. Did you mean 'flower'?" in ended.err
+    assert "its class 'flwer' is not one of the model's. Did you mean 'flower'?" in ended.err
 
 
 def test_predict_files_folders_and_globs_in_order(

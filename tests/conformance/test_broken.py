@@ -66,10 +66,10 @@ EXPECTED = {
         ("prepares_for_training_by_the_seed", "differs although the seed is the same")
     ],
     "broken_backbones/silent-augmentation": [
-        ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
+        ("prepares_all_alike_unless_it_augments", "and `augments` does not mention it")
     ],
     "broken_backbones/seldom-augmentation": [
-        ("prepares_all_alike_unless_it_augments", "and `augments` says nothing of it")
+        ("prepares_all_alike_unless_it_augments", "and `augments` does not mention it")
     ],
     "broken_backbones/same-stamp": [("stamps_tell_inputs_apart", "samples have the same stamp")],
     "broken_backbones/mismeasured": [("measures_what_it_prepares", "measure says 7 of an input")],
@@ -98,7 +98,7 @@ EXPECTED = {
         ("roles_name_layers_that_are_called", "holds the layer below the adapter embed")
     ],
     "broken_backbones/unknown-role": [
-        ("roles_name_layers_that_are_called", "'mlp' names mixture, which is no module")
+        ("roles_name_layers_that_are_called", "'mlp' names mixture, which is not a module")
     ],
     "broken_backbones/checkpointing-forgets": [
         ("checkpointing_changes_nothing", "the gradients differ")
@@ -150,7 +150,7 @@ EXPECTED = {
     ],
     "broken_tasks/unknown-metric": [("defaults_are_there", "no metric named 'shaer'")],
     "broken_tasks/unmeasured-monitor": [
-        ("defaults_are_there", "'share/of-signs' is of none of its default metrics")
+        ("defaults_are_there", "'share/of-signs' is not one of its default metrics")
     ],
     "broken_tasks/no-backbones": [("builds_on_a_backbone", "`backbones` lack {'numbers'}")],
     "broken_tasks/unpicklable-codec": [("builds_on_a_backbone", "pickle")],

@@ -8,7 +8,7 @@ from mmft_core.errors import MmftError
 from mmft_testing import generators, plugin_checks
 
 EXPECTED = {
-    "no-generator": ("codec_ends_and_pads_texts", "declares generation and is no Generator"),
+    "no-generator": ("codec_ends_and_pads_texts", "declares generation but is not a Generator"),
     "codec-without-end": ("codec_ends_and_pads_texts", "texts end with different tokens"),
     "codec-pads-with-zero": ("codec_ends_and_pads_texts", "not padded with PADDING"),
     "codec-takes-empty": ("an_empty_target_is_refused", "takes an empty text"),

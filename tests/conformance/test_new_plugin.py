@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
 from mmft_scaffold.writing import write_plugin
+from mmft_testing import plugin_checks
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
@@ -57,7 +59,7 @@ def test_it_is_listed(installed: Path, tmp_path: Path) -> None:
 def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     parts = ("--task", "flowers-cls", "--backbone", "flowers-cnn", "--dataset", "flowers-patches")
-    run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 2, "--output", output)
+    run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 10, "--output", output)
     ran = python(installed, tmp_path, "-m", "mmft_core", *run)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     results = json.loads((output / "results.json").read_text())
@@ -73,6 +75,48 @@ def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
     ran = python(installed, plugin, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert ran.returncode == 0, ran.stdout
     assert "passed" in ran.stdout and "failed" not in ran.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("modality", "network", "dataset", "small"),
+    [
+        ("text", "cnn", "docstrings", {"backbone.vocabulary": 400}),
+        ("audio", "cnn", "notes", {"backbone.window": 0.5}),
+        ("tabular", "mlp", "wines", {"backbone.width": 16}),
+    ],
+)
+def test_a_plugin_of_another_modality_works_as_written(
+    modality: str,
+    network: str,
+    dataset: str,
+    small,
+    mmft,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_plugin(f"new-{modality}", PARTS, tmp_path / "plugin", modality)
+    info = tmp_path / "plugin" / f"mmft_new_{modality}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mmft]\nnew-{modality} = mmft_new_{modality}\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "plugin"))
+    task, backbone, data, metric = (
+        f"new-{modality}-{part}" for part in ("cls", network, dataset, "accuracy")
+    )
+    parts = ("--task", task, "--backbone", backbone, "--dataset", data, "--metric", metric)
+    run = ("--epochs", "4", "--set", "engine.workers=0", "-o", tmp_path / "run")
+    ended = mmft("run", *parts, *run)
+    assert ended.code == 0, ended.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["metrics"]["test"][metric] > 0.7
+    checked = mmft("data", "check", data)
+    assert checked.code in (0, 1) and "samples" in checked.out, checked.err
+    again = mmft("run", *parts, *run[:-1], tmp_path / "again", "--weights", tmp_path / "run")
+    assert again.code == 0, again.err
+    for check in plugin_checks(f"mmft_new_{modality}", settings=small, prefer=[backbone]):
+        with contextlib.suppress(pytest.skip.Exception):
+            check.values[0]()
 
 
 @pytest.mark.parametrize("kinds", [PARTS, *((kind,) for kind in PARTS)], ids="-".join)
@@ -97,9 +141,9 @@ def test_what_is_written_is_whole_and_clean(kinds, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, error, words",
     [
-        ("Flowers", ConfigError, "'Flowers' is not a plugin's name"),
-        ("../flowers", ConfigError, "is not a plugin's name"),
-        ("my_flowers", ConfigError, "is not a plugin's name"),
+        ("Flowers", ConfigError, "'Flowers' is not a plugin name"),
+        ("../flowers", ConfigError, "is not a plugin name"),
+        ("my_flowers", ConfigError, "is not a plugin name"),
         ("mmft-flowers", ConfigError, "mmft new-plugin flowers"),
         ("vision", ConfigError, "A plugin 'vision' is installed already"),
         ("core", ConfigError, "There is a module mmft_core already"),

@@ -159,7 +159,7 @@ class TestDefaults:
         assert own.from_scratch().optimizer.options.momentum == 0.7
         assert own.tree()["optimizer"] == {"momentum": 0.7, "nesterov": True}
         assert make_plan(own.tree(), REGISTRY) == own
-        with pytest.raises(ConfigError, match="There is no option 'optimizer.momentum'"):
+        with pytest.raises(ConfigError, match="'adamw' has no option 'optimizer.momentum'"):
             plan("optimizer.momentum=0.7")
 
     def test_former_names_are_told_and_the_later_layer_wins(self) -> None:

@@ -136,7 +136,9 @@ class TestList:
         code, _, err = astuple(mmft("plugins", "--modality", "imaeg"))
         assert code == 2
         assert "'imaeg'. Did you mean 'image'?" in err and "audio" in err
-        assert mmft("plugins", "--kind", "backbones").code == 2
+        assert mmft("plugins", "--kind", "backbones").code == 0
+        unknown = mmft("plugins", "--kind", "trackers")
+        assert unknown.code == 2 and "trackers are callbacks: --kind callback" in unknown.err
 
     def test_json(self, acme, mmft) -> None:
         document = as_json(mmft, "--json")

@@ -27,6 +27,9 @@ from mmft_core.specs import KINDS
 from mmft_core.utils.public_names import public_names
 
 PUBLIC = ("mmft_core", "mmft_core.contracts", "mmft_core.errors", "mmft_testing")
+PARTS = ("mmft_audio.parts", "mmft_tabular.parts", "mmft_text.parts", "mmft_vision.parts")
+"""What plugins give to networks of other plugins."""
+
 FROZEN = Path(__file__).with_name("public_api.txt")
 
 CORE = Path(mmft_core.__file__).parent
@@ -131,7 +134,7 @@ def is_public(module: str, name: str) -> bool:
 
 def listing() -> Iterator[str]:
     """A line for each public name: functions and methods with what they take, fields of data."""
-    for place in PUBLIC:
+    for place in PUBLIC + PARTS:
         module = importlib.import_module(place)
         for name in sorted(public(module)):
             thing = getattr(module, name)

@@ -201,7 +201,7 @@ class TestAddresses:
             found("file://elsewhere/a.png")
 
     def test_where_nothing_is_fetched_it_is_refused(self) -> None:
-        with pytest.raises(DataError, match="only files of this machine"):
+        with pytest.raises(DataError, match="only files on this machine"):
             list(expand(["https://example.org/a.png"], Pictures()))
 
 

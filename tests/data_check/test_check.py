@@ -215,8 +215,8 @@ def test_a_run_reads_a_cleaned_table(mmft: Call, faulty: Planted, tmp_path: Path
         (("check", "digits", "--task", "image-clss"), "no task named"),
         (("check", "digits", "--set", "engine.lr=1"), "only dataset.KEY"),
         (("check", "digits", "--set", "dataset.tset=0.2"), "tset"),
-        (("clean", "digits", "-o", "x.txt"), "no .csv file"),
-        (("clean", "digits", "-o", "x.csv"), "is in no file"),
+        (("clean", "digits", "-o", "x.txt"), "neither a .csv"),
+        (("clean", "digits", "-o", "x.csv"), "is not in a file"),
         (("clean", "digits", "-o", "x.csv", "--remove", "ugly"), "ugly"),
     ],
 )

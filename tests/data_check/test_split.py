@@ -51,7 +51,7 @@ def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: 
 def test_the_column_of_classes_may_have_any_name(mmft: Call, table: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("text,label", "text,state", 1))
     ended = mmft("data", "split", table, "-o", tmp_path / "chance.csv")
-    assert ended.code == 0 and "no column is clearly that of classes" in ended.out
+    assert ended.code == 0 and "no column is clearly the classes" in ended.out
     ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--label", "state")
     assert ended.code == 0 and "class, of column 'state'" in ended.out
     rows = read(tmp_path / "out.csv")
@@ -159,10 +159,10 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--group", "patiemt"), "Did you mean 'patient'"),
         (("--time", "label"), "Row 1: 'well' in 'label' is neither"),
         (("--val", "0.5", "--test", "0.5"), "leave nothing to train on"),
-        (("--time", "day", "--folds", "3"), "--time goes neither"),
-        (("--val", "0.2", "--folds", "3"), "--val and --test do not go with --folds"),
+        (("--time", "day", "--folds", "3"), "--time cannot be combined"),
+        (("--val", "0.2", "--folds", "3"), "--val and --test cannot be combined with --folds"),
         (("--label", "lable"), "Did you mean 'label'"),
-        (("--label", "text"), "hardly repeat, so they are no classes"),
+        (("--label", "text"), "hardly repeat, so they are not classes"),
         (("--set", "dataset.label_column=label"), "Name the column of its classes by --label"),
         (("--task", "text-clss"), "no task named 'text-clss'"),
         (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
@@ -187,7 +187,7 @@ def test_nothing_is_written_over(mmft: Call, table: Path, tmp_path: Path) -> Non
         ("split", tmp_path / "out.csv", ("--folds", 3)),
     ):
         ended = mmft("data", command, table, "-o", output, *more)
-        assert ended.code == 2 and "There is something at" in ended.err, ended.err
+        assert ended.code == 2 and "exists already" in ended.err, ended.err
     assert table.read_text() == before and fold.read_text() == "mine"
     assert not (tmp_path / "out.fold-1.csv").exists()
 

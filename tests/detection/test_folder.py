@@ -56,7 +56,7 @@ def test_a_folder_without_splits_is_divided_and_pictures_without_boxes_are_count
     }
     notes = " | ".join(dataset.info.notes)
     assert "1 of 20 pictures of train without boxes" in notes
-    assert "1 polygons were made the boxes around them" in notes
+    assert "1 polygons were replaced by the boxes around them" in notes
 
 
 def test_bad_boxes_of_coco_are_told_by_file_and_box(tmp_path: Path) -> None:

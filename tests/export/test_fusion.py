@@ -10,7 +10,7 @@ import torch
 from mmft_core.contracts import Batch, DatasetInfo, TaskContext
 from mmft_fusion.options import FusionClassificationOptions
 from mmft_fusion.tasks import build_classification
-from mmft_text.backbone import TextBackbone
+from mmft_text.backbone import TransformersText
 from tests.export.tools import check_any_batch
 from tests.text.tools import TEXTS, make_backbone
 
@@ -31,7 +31,7 @@ def test_a_graph_of_one_modality() -> None:
     check("concat", {"text": make_backbone("minilm")})
 
 
-def check(way: str, backbones: Mapping[str, TextBackbone]) -> None:
+def check(way: str, backbones: Mapping[str, TransformersText]) -> None:
     options = FusionClassificationOptions(fusion=way, width=32)  # type: ignore[arg-type]
     info = DatasetInfo(name="some", classes=("a", "b", "c"))
     task = build_classification(options, TaskContext(backbones=dict(backbones), info=info))

@@ -89,14 +89,14 @@ def test_backends_that_an_export_is_not_for(run: Path, made: Path, mmft: Mmft) -
 
 def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft) -> None:
     before = sorted(made.rglob("*"))
-    refused(mmft("export", made), "is an export, and no run")
-    refused(mmft("run", "--resume", made), "is an export, and no run")
+    refused(mmft("export", made), "is an export, not a run")
+    refused(mmft("run", "--resume", made), "is an export, not a run")
     again = mmft("run", "--task", "text-cls", "--backbone", "minilm", "-o", made)
     refused(again, "is not empty", "a new or empty folder")
     assert sorted(made.rglob("*")) == before
-    refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, and no run")
+    refused(mmft("publish", made, "-o", tmp_path / "there"), "is an export, not a run")
     packaged = mmft("package", made, "--name", "my-net", "-o", tmp_path / "there")
-    refused(packaged, "is an export, and no run", "Give the run")
+    refused(packaged, "is an export, not a run", "Give the run")
     assert not (tmp_path / "there").exists()
 
 
@@ -111,7 +111,7 @@ def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft
         (("--format", "safetensors", "--quantize", "int8"), "not safetensors"),
         (("--set", "dataset.text_column=a"), "--set is for --dataset"),
         (("--max-drop", "-1"), "is not in the range x>=0"),
-        (("--output", "FOLDER"), "is there already, and is no export"),
+        (("--output", "FOLDER"), "exists already and is not an export"),
     ],
     ids=["format", "torch in 8 bits", "weights in 8 bits", "idle set", "negative drop", "output"],
 )

@@ -39,12 +39,12 @@ def test_a_disk_that_fills_up(call: Call, disk: Disk, whole: bytes) -> None:
 
 @pytest.mark.slow
 def test_no_file_may_be_large(call: Call, tmp_path: Path, whole: bytes) -> None:
-    """The first checkpoint is refused, so the run is begun anew."""
+    """The first checkpoint is refused, so the run starts again from the beginning."""
     run = tmp_path / "run"
     refused(call(*new_run(run), first=partial(limit_file_size, 50_000)), "No space is left")
     assert not list((run / "checkpoints").glob("*step*"))
     text = resumes(call("run", "--resume", run), run, whole)
-    assert "No checkpoint was written yet, so the run is begun anew." in text
+    assert "No checkpoint was written yet, so the run starts again from the beginning." in text
 
 
 @pytest.mark.slow

@@ -84,5 +84,5 @@ def test_a_misspelt_key_is_named_with_the_one_that_is_meant(key: str, place: int
 def test_a_path_that_no_file_could_hold(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"d\xff")
     folder.mkdir()
-    with pytest.raises(ConfigError, match=r"dataset.path = .*d\ufffd is no UTF-8"):
+    with pytest.raises(ConfigError, match=r"dataset.path = .*d\ufffd is not UTF-8"):
         make_plan(merge(BASE, {"dataset": {"path": str(folder)}}), REGISTRY)

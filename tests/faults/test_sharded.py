@@ -122,5 +122,5 @@ def test_one_of_another_model_is_refused(folder: Path) -> None:
         {"task/weight": torch.zeros(4, 4)},
         {"task/bias": torch.zeros(3)},
     ):
-        with pytest.raises(CheckpointError, match="of another model"):
+        with pytest.raises(CheckpointError, match="to another model"):
             sharded_checkpoint.read(path, other)

@@ -101,7 +101,7 @@ def test_too_few_samples_or_too_few_of_a_class() -> None:
         (["folds=-3"], "folds = -3 is not valid"),
         (["folds=two"], "folds = 'two' is not valid: expected a whole number"),
         (["folds=true"], "expected a whole number"),
-        (["fold=1"], "fold = 1 is set, but not of how many"),
+        (["fold=1"], "fold = 1 is set, but not the number of folds"),
         (["folds=3", "fold=4"], "There is no fold 4 of 3"),
         (["folds=3", "fold=0"], "There is no fold 0 of 3"),
     ],

@@ -102,7 +102,7 @@ def test_a_key_has_another_value_in_every_row_of_the_table(tmp_path: Path) -> No
     for cells, key in ((list(range(1999)), True), ([k - k % 2 for k in range(1999)], False)):
         dataset = open_mixed(write_column(tmp_path, cells, "id"))
         assert ("id" in kinds(dataset)) is not key
-        assert any("as keys have: id" in note for note in dataset.info.notes) is key
+        assert any("like keys: id" in note for note in dataset.info.notes) is key
 
 
 def test_a_running_number_is_a_key_by_its_name_alone(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_cell_that_is_no_number_is_told_by_its_row(tmp_path: Path, cell: str) 
     assert kinds(dataset) == {"x": "number"}
     (told,) = faults(dataset).items()
     assert told[0] == "table.csv, row 3"
-    assert f"{cell!r} in column 'x' is no number" in told[1]
+    assert f"{cell!r} in column 'x' is not a number" in told[1]
     assert "dataset.columns.x=category" in told[1]
     columns = Columns.of(Joined(dataset.splits.values()), rare=1)
     assert columns.numbers["x"][0] == pytest.approx(sum(k / 7 for k in range(40) if k != 2) / 39)

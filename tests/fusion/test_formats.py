@@ -207,7 +207,7 @@ def test_columns_are_taken_for_what_they_hold_and_it_is_told(tmp_path: Path) -> 
     assert "in percent, so that 12% is 12" in notes
     assert "constant, so not used: always" in notes
     assert (
-        "another value in every row, as keys have: user_id (not used), uuid4 (not used), "
+        "a different value in every row, like keys: user_id (not used), uuid4 (not used), "
         "tweet (not used), width (used)" in notes
     )
     assert cells(dataset)[13] == 13.3 and cells(dataset, "rate")[29] == 29.0
@@ -311,13 +311,13 @@ def test_a_setting_settles_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"formats": {"x": "comma"}}, "dataset.formats.x = 'comma' is no format"),
+        ({"formats": {"x": "comma"}}, "dataset.formats.x = 'comma' is not a format"),
         ({"formats": {"y": "decimal-comma"}}, "has no column 'y', which dataset.formats names"),
         (
             {"formats": {"x": "day-first"}, "columns": {"x": "number"}},
             "is for columns of kind date",
         ),
-        ({"formats": {"x": "decimal-comma stones"}}, "is no format"),
+        ({"formats": {"x": "decimal-comma stones"}}, "is not a format"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(
@@ -335,11 +335,11 @@ def test_single_cells_of_another_form_are_told_by_row(tmp_path: Path) -> None:
     assert set(reasons) == {4, 8, 12, 14}
     assert "can be read as 1250 or as 1.25; say which with --set dataset.formats.x=" in reasons[4]
     assert "is in $, the others are plain numbers" in reasons[8]
-    assert "is no number" in reasons[12] and "dataset.columns.x=category" in reasons[14]
+    assert "is not a number" in reasons[12] and "dataset.columns.x=category" in reasons[14]
     dated = [f"2024-01-{k % 28 + 1:02}" for k in range(60)]
     dated[5], dated[6] = "soon", ""
     (told,) = faults(open_mixed(table(tmp_path, dated, y=plain[20:50] * 2), TABULAR)).values()
-    assert "'soon' in column 'x' is no date" in told
+    assert "'soon' in column 'x' is not a date" in told
 
 
 @pytest.mark.parametrize("form", [".csv", ".jsonl", ".parquet"])
@@ -372,7 +372,7 @@ def test_numbers_that_are_held_as_such_are_no_text(tmp_path: Path) -> None:
     rows = Joined(dataset.splits.values())
     assert rows.input(0, "tabular") == {"x": 1.125, "y": 7.5}
     assert rows.input(2, "tabular") == {"x": None, "y": 7.5}
-    with pytest.raises(SampleError, match="inf in column 'x' is no finite number"):
+    with pytest.raises(SampleError, match="inf in column 'x' is not a finite number"):
         rows.input(3, "tabular")
 
 
@@ -403,17 +403,17 @@ def test_targets_are_read_by_what_their_column_shows(
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("N/A", "its target 'N/A' is no finite number"),
-        ("-", "its target '-' is no finite number"),
-        ("inf", "its target 'inf' is no finite number"),
-        ("nan", "its target 'nan' is no finite number"),
-        ("1e60", "its target '1e60' is no finite number"),
+        ("N/A", "its target 'N/A' is not a finite number"),
+        ("-", "its target '-' is not a finite number"),
+        ("inf", "its target 'inf' is not a finite number"),
+        ("nan", "its target 'nan' is not a finite number"),
+        ("1e60", "its target '1e60' is not a finite number"),
         ("$90", "its target '$90' is in $, the others are plain numbers"),
         ("12%", "its target '12%' is in %, the others are plain numbers"),
         ("1,250", "can be read as 1250 or as 1.25; say which with --set dataset.formats.price="),
         ("", "it has no target"),
-        ("true", "its target 'true' is no finite number"),
-        ("2024-01-05", "is no finite number"),
+        ("true", "its target 'true' is not a finite number"),
+        ("2024-01-05", "is not a finite number"),
     ],
 )
 def test_a_target_that_is_no_number_is_told_by_row(tmp_path: Path, cell: str, reason: str) -> None:
@@ -514,7 +514,10 @@ def test_plain_numbers_of_a_json_row_are_no_percents(tmp_path: Path) -> None:
     assert processor.prepare(processor.parse('{"x": "12%"}') or {}, train=False)["given"][0]
     for row, said in (
         ('{"x": 0.12}', "its '0.12' in column 'x' is a plain number, the run's were in %"),
-        ('{"other": "1.5"}', "'1.5' in column 'other' is no finite number (read with a decimal c"),
+        (
+            '{"other": "1.5"}',
+            "'1.5' in column 'other' is not a finite number (read with a decimal c",
+        ),
         ('{"z": 1}', "it has none of the columns x, other"),
         ("{}", "it has none of the columns x, other"),
     ):
@@ -522,5 +525,7 @@ def test_plain_numbers_of_a_json_row_are_no_percents(tmp_path: Path) -> None:
             processor.prepare(processor.parse(row) or {}, train=False)
     split = Sources("tabular", list(typed(["not json", "[1]"], processor)), processor)
     for index in range(2):
-        with pytest.raises(SampleError, match=r'no row: expected a JSON object such as {"x": 1.5}'):
+        with pytest.raises(
+            SampleError, match=r'not a row: expected a JSON object such as {"x": 1.5}'
+        ):
             split[index]

@@ -156,7 +156,7 @@ def test_what_is_no_number_is_no_target(target: Any) -> None:
         TaskContext(backbones={"image": Plain(8, sequence=False)}, info=DatasetInfo(name="")),
     )
     assert model.codec.encode(" 3.5 ") == 3.5
-    with pytest.raises(ValueError, match="is no finite number"):
+    with pytest.raises(ValueError, match="is not a finite number"):
         model.codec.encode(target)
 
 

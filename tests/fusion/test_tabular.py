@@ -60,7 +60,7 @@ def test_rare_categories_are_counted_and_words_for_numbers_refused() -> None:
     processor = TabularProcessor(Columns.of(Rows(), rare=2))
     assert processor.inspect({"age": 1.0, "town": "Rome"}) is None
     assert "rare category in column 'town'" in (processor.inspect({"town": "Nara"}) or "")
-    with pytest.raises(ValueError, match="its 'old' in column 'age' is no finite number"):
+    with pytest.raises(ValueError, match="its 'old' in column 'age' is not a finite number"):
         processor.inspect({"age": "old"})
 
 

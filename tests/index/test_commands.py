@@ -254,7 +254,7 @@ def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
         ended = mmft("index", pictures, library, "-o", place, *idle)
         assert ended.code == 2 and f"{' '.join(idle)} is for --dataset" in ended.err
     other = mmft("index", pictures, library, "-o", library)
-    assert other.code == 2 and "and is no index" in other.err
+    assert other.code == 2 and "and is not an index" in other.err
 
 
 def test_an_index_of_another_model(
@@ -338,9 +338,9 @@ def test_hidden_files_are_no_part_of_a_library(
     (library / ".git").mkdir()
     (library / ".git" / "x.jpg").write_bytes(b"no picture")
     ended = mmft("index", pictures, library, "-o", tmp_path / "index")
-    assert ended.code == 0 and "passed over 1 hidden file and 1 hidden folder" in ended.err
+    assert ended.code == 0 and "skipped 1 hidden file and 1 hidden folder" in ended.err
     ended = mmft("index", pictures, "https://example.org/a.jpg", "-o", tmp_path / "index")
-    assert ended.code == 2 and "only files of this machine are taken" in ended.err
+    assert ended.code == 2 and "only files on this machine are accepted" in ended.err
 
 
 def test_a_picture_on_standard_input_is_a_query(

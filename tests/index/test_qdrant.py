@@ -209,7 +209,7 @@ def test_a_key_is_asked_for(server: FakeQdrant, tmp_path: Path, monkeypatch) -> 
 
 def test_mistakes(tmp_path: Path) -> None:
     for url in ("localhost:6333", "ftp://host", "http://"):
-        with pytest.raises(ConfigError, match="is no URL of a server"):
+        with pytest.raises(ConfigError, match="is not the URL of a server"):
             begin(tmp_path / "index", IDENTITY, at(url))
     with pytest.raises(ConfigError, match="no option 'store.url'"):
         begin(tmp_path / "index", IDENTITY, Wanted(store="faiss", options={"url": "http://x"}))

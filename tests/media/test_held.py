@@ -145,7 +145,7 @@ def test_bad_rows_are_told_by_their_numbers(tmp_path: Path, modality: str, mediu
     wanted = "not an image" if modality == "image" else "not audio"
     assert wanted in found[6] and wanted in found[9]
     assert found[8] == "there is no such file"
-    assert found[10] == "it is an address, from which nothing is fetched"
+    assert found[10] == "it is a URL, which is not fetched"
     with pytest.raises(SampleError, match=r"row 2: it holds no file"):
         dataset.splits["train"][1]
 
@@ -190,7 +190,7 @@ def test_the_column_is_found_by_what_it_holds(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "lists": ([[{"bytes": b"x", "path": None}]] * 4, "holds lists, and a row has one"),
+    "lists": ([[{"bytes": b"x", "path": None}]] * 4, "holds lists, but a row has one"),
     "arrays": ([{"array": [0.1], "sampling_rate": 8000, "path": "a"}] * 4, "holds decoded samples"),
     "numbers": ([[0.1, 0.2]] * 4, "holds lists of numbers, not files"),
     "other records": ([{"id": 1, "url": "a"}] * 4, "holds records of id, url, not files"),

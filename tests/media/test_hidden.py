@@ -41,7 +41,7 @@ def test_what_systems_and_programs_leave_is_no_class(tmp_path: Path, medium: Med
     dataset = build(medium.folder, root, **WHOLE)
     assert dataset.info.classes == ("bad", "good") and sizes(dataset) == {"train": 8}
     (note,) = passed_over(dataset)
-    assert note.startswith("passed over, hidden or in hidden folders: 7 files, such")
+    assert note.startswith("skipped, hidden or in hidden folders: 7 files, such")
     assert f".ipynb_checkpoints/00{medium.suffix}" in note
 
 
@@ -103,7 +103,7 @@ def test_folders_without_classes_count_them_as_well(
     dataset = build(medium.folder, tmp_path, target, **WHOLE)
     assert sizes(dataset) == {"train": 12}
     note = passed_over(dataset)[-1]
-    assert note.startswith("passed over, hidden or in hidden folders: 3 files")
+    assert note.startswith("skipped, hidden or in hidden folders: 3 files")
     # In the order of folders, by which earlier runs divided them.
     train = dataset.splits["train"]
     homes = [Path(train.sample_id(k).rpartition(":")[0] or train.sample_id(k)) for k in (0, 4, 8)]
@@ -158,7 +158,7 @@ def test_the_check_says_so(mmft: Call, tmp_path: Path) -> None:
     root = classes(tmp_path / "data", MEDIA["image"])
     write(root / ".ipynb_checkpoints", MEDIA["image"], 2)
     ended = mmft("data", "check", root)
-    assert "passed over, hidden or in hidden folders: 2 files" in ended.out
+    assert "skipped, hidden or in hidden folders: 2 files" in ended.out
     write(root / ".net", MEDIA["image"], 2)
     ended = mmft("data", "check", root)
     assert ended.code == 2 and ".net is hidden" in ended.err and "Rename it" in ended.err

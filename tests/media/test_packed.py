@@ -66,7 +66,7 @@ def test_the_four_packed_files_are_read(tmp_path: Path, name: str, folder: str) 
     image = dataset.splits["test"][4].inputs["image"]
     assert image.tobytes() == pixels.reshape(30, -1)[4].tobytes()
     assert len(list(raw.iterdir())) == 4  # Nothing is unpacked to the disk.
-    assert any("not as published, by its checksum" in note for note in dataset.info.notes)
+    assert any("its checksum is not the published one" in note for note in dataset.info.notes)
 
 
 def test_files_as_they_are_published_need_no_note(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -132,7 +132,7 @@ def test_damaged_packed_files_end_in_a_sentence(
 def test_a_missing_file_is_not_passed_over(tmp_path: Path) -> None:
     raw = write_packed(tmp_path / "MNIST" / "raw")
     (raw / "train-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"mnist is not in .*, or not whole, and cannot be down"):
+    with pytest.raises(DataError, match=r"mnist is not in .*, or incomplete, and cannot be down"):
         build("mnist", tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_an_archive_is_read_without_unpacking_it(
     row = pickle.loads(files[kind.test_list[0][0]])["data"][7]
     pixels = np.asarray(dataset.splits["test"][7].inputs["image"])
     assert np.array_equal(pixels[..., 1].ravel(), row[1024:2048])
-    assert any("not as published, by its checksums" in note for note in dataset.info.notes)
+    assert any("its checksums are not the published ones" in note for note in dataset.info.notes)
     assert names(tmp_path) == [kind.filename]
     expect(kind, files, monkeypatch)
     assert not any("checksum" in note for note in build(name, tmp_path).info.notes)

@@ -95,4 +95,4 @@ def _registry() -> Registry:
 
 
 def passed_over(dataset: Dataset) -> list[str]:
-    return [note for note in dataset.info.notes if "passed over" in note]
+    return [note for note in dataset.info.notes if "skipped" in note]

@@ -83,7 +83,7 @@ def test_other_data_are_judged_and_unknown_labels_told(
     other = tmp_path / "other.csv"
     other.write_text("text,labels\nthe cat meows,cat\nthe cow moos,cow;cat\n")
     ended = mmft("eval", finished, "--dataset", other)
-    assert ended.code == 2 and "its label 'cow' is none of the model's" in ended.err
+    assert ended.code == 2 and "its label 'cow' is not one of the model's" in ended.err
 
 
 def test_the_report_has_the_labels_by_f1(finished: Path) -> None:

@@ -209,7 +209,7 @@ def test_a_changed_copy_that_divides_itself_is_told_and_judged(mmft: Mmft, tmp_p
     told = " ".join(ended.err.split())
     assert ended.code == 0 and json.loads(ended.out)["samples"] == 6, told
     assert "is a copy of the data of" in told and "copy.csv, row 7" in told
-    assert "The test split is the one that it has itself." in told
+    assert "The test split is the data's own." in told
 
 
 class TestOtherData:

@@ -33,8 +33,11 @@ def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
     code, text = start_runs(2, log, first, endings).end()
     assert code == -signal.SIGKILL, text
     assert text.count("Stopped at step 3 of 9; a checkpoint is written.") == 1, text
-    assert text.count("has gone without a word") == 1, text
-    assert "gone without a word" in json.loads((runs[1] / "failure.json").read_text())["reason"]
+    assert text.count("has gone without an error message") == 1, text
+    assert (
+        "gone without an error message"
+        in json.loads((runs[1] / "failure.json").read_text())["reason"]
+    )
     for run in runs:
         assert (run / "checkpoints" / "step-3").is_dir()
     (parts,) = [list(run.glob("checkpoints/step-3/*")) for run in runs[1:]]

@@ -23,10 +23,10 @@ CLUSTER = ("launch", "--machines=3", "--processes=2")
 
 
 def test_the_command_is_shown(mmft: Mmft) -> None:
-    shown = mmft("launch", "--processes=2", "--show", "--", "run", "--task", "image-cls")
+    shown = mmft("launch", "--processes=2", "--show", *RUN[:-2])
     assert shown.out.split() == [
         *("torchrun", "--standalone", "--nproc-per-node=2"),
-        *("-m", "mmft_core", "run", "--task", "image-cls"),
+        *("-m", "mmft_core", *RUN[1:-2]),
     ]
     several = mmft(*CLUSTER, "--meet", "one:29500", "--show", *RUN).out
     assert "--nnodes=3" in several and "--rdzv-endpoint=one:29500" in several
@@ -49,6 +49,9 @@ def test_a_script_for_slurm(mmft: Mmft, tmp_path: Path) -> None:
     assert directives["nodes"] == "3" and directives["gpus-per-node"] == "2"
     assert directives["time"] == "12:00:00" and directives["partition"] == "gpu"
     assert directives["mem"] == "64G" and directives["cpus-per-task"] == "16"
+    again = mmft(*CLUSTER, "--slurm", file, *RUN)
+    assert again.code == 2 and f"{file} exists already." in again.err
+    assert file.read_text() == text
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -130,11 +133,15 @@ def bash_reads(scripts: list[str]) -> None:
         (("launch", "--processes=2", "--", "predict", "x"), "`mmft predict x` was given"),
         (("launch", "--processes=2"), "nothing was given"),
         ((*CLUSTER, *RUN), "need to know where to meet"),
+        ((*CLUSTER, "--meet=node1", *RUN), "--meet node1 is not HOST:PORT."),
+        ((*CLUSTER, "--meet=a:1", "--show", *RUN, "--lr=fast"), "'fast' is not a valid float"),
+        ((*CLUSTER, "--meet=a:1", "--show", *RUN, "--metric=acuracy"), "mean 'accuracy'"),
+        ((*CLUSTER, "--slurm=x.sh", *RUN, "--set=engine.stpes=3"), "mean 'steps'"),
         ((*CLUSTER, "--slurm=x.sh", "--", "run"), "needs to know where its run is"),
-        ((*CLUSTER, "--slurm=x.sh", "--set=time=soon", *RUN), "is no time"),
+        ((*CLUSTER, "--slurm=x.sh", "--set=time=soon", *RUN), "is not a time"),
         ((*CLUSTER, "--slurm=x.sh", "--set=partitoin=gpu", *RUN), "Did you mean 'partition'?"),
         ((*CLUSTER, "--jobset=x.yaml", *RUN), "needs a container image"),
-        ((*CLUSTER, "--jobset=x.yaml", "--set=image=i", "--set=name=A_b", *RUN), "is no name"),
+        ((*CLUSTER, "--jobset=x.yaml", "--set=image=i", "--set=name=A_b", *RUN), "is not a name"),
         ((*CLUSTER, "--jobset=x.yaml", "--slurm=y", *RUN), "Only one job file"),
         ((*CLUSTER, "--with=slurm", *RUN), "has to be written, and submitted"),
         ((*CLUSTER, "--with=slurn", *RUN), "no launcher named 'slurn'. Did you mean 'slurm'?"),

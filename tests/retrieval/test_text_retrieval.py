@@ -110,7 +110,7 @@ def test_a_query_that_is_no_text_is_refused_with_its_place(query: Any) -> None:
     split = Pairs([(SENTENCES[0], "a query"), (SENTENCES[1], query)])
     dataset = Dataset(info=DatasetInfo(name="pairs"), splits={"train": split})
     (fault,) = inspect(dataset, task.processors, task.codec).faults
-    assert fault.id == "pairs[1]" and "is no text" in fault.reason
+    assert fault.id == "pairs[1]" and "is not a text" in fault.reason
 
 
 def test_what_is_done_to_long_queries_is_told() -> None:

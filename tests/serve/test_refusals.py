@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "a long text": ({"json": {"text": "a " * 60_000}}, 413, "120,000 characters; at most 100,000"),
     "too much": ({"json": {"text": "a" * 400_000}}, 413, "larger than 300,000 bytes"),
     "bytes as a text": ({"files": {"text": b"\xff\xfe\x00"}}, 422, "is not UTF-8"),
-    "no row": ({"data": {"tabular": "[1]"}}, 422, "tabular is no row"),
+    "no row": ({"data": {"tabular": "[1]"}}, 422, "tabular is not a row"),
     "no column": ({"json": {"tabular": {"inc": 1}}}, 422, "no column 'inc'. Did you mean 'ink'?"),
     "no number": ({"json": {"tabular": {"ink": "much"}}}, 422, "'ink' takes a finite number"),
     "a huge number": ({"json": {"tabular": {"ink": 10**400}}}, 422, "takes a finite number"),

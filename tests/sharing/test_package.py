@@ -198,14 +198,14 @@ def test_several_backbones_have_a_name_each(
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (("--name", "My Net"), "'My Net' is no name for a backbone"),
-        (("--name", "../net"), "is no name for a backbone"),
+        (("--name", "My Net"), "'My Net' is not a valid name for a backbone"),
+        (("--name", "../net"), "is not a valid name for a backbone"),
         (("--name", "resnet18"), "There is a backbone named 'resnet18' already, of mmft"),
         (("--name", "vision"), "There is a plugin named 'vision' already"),
         (("--name", "core"), "would make a package mmft_core"),
         (("--name", "n", "--modality", "audio"), "--modality audio: the run has no such backbone"),
-        (("--name", "n", "--version", "one"), "--version 'one' is none that pip takes"),
-        (("--name", "n", "--licence", "my own"), "--licence 'my own' is no SPDX expression"),
+        (("--name", "n", "--version", "one"), "--version 'one' is not a version that pip accepts"),
+        (("--name", "n", "--licence", "my own"), "--licence 'my own' is not an SPDX expression"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(
@@ -225,5 +225,5 @@ def test_what_is_no_finished_run_or_no_new_folder(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     made = mmft("package", image_run, "--name", "n", "-o", tmp_path / "out")
-    assert made.code == 2 and "There is something at" in made.err
+    assert made.code == 2 and "exists already" in made.err
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["mine.txt"]

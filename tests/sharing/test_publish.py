@@ -199,11 +199,11 @@ def test_without_token_or_network_nothing_is_written(
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (("--repo", "topics"), "--repo 'topics' is no id of the Hub"),
-        (("--repo", "me/to pics"), "is no id of the Hub"),
+        (("--repo", "topics"), "--repo 'topics' is not an id on the Hub"),
+        (("--repo", "me/to pics"), "is not an id on the Hub"),
         (("--push",), "need --repo USER/NAME"),
-        (("--repo", "me/topics", "--private"), "are for --push"),
-        (("--licence", "free as beer"), "is no SPDX expression"),
+        (("--repo", "me/topics", "--private"), "need --push"),
+        (("--licence", "free as beer"), "is not an SPDX expression"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(
@@ -258,7 +258,7 @@ def test_what_is_not_finished_or_needs_what_nobody_has(
     done = mmft("publish", tmp_path / "begun", "-o", tmp_path / "out")
     assert done.code == 2 and "is not finished" in done.err
     done = mmft("publish", text_run, "-o", tmp_path / "begun")
-    assert done.code == 2 and "There is something at" in done.err
+    assert done.code == 2 and "exists already" in done.err
     adapted = train(
         tmp_path / "adapted",
         *("--task", "text-cls", "--backbone", "minilm", "--weights", text_run, "--dataset", texts),

@@ -101,7 +101,7 @@ def test_too_few_of_each_class_are_refused() -> None:
     [
         (("--task", "image-cls", "--backbone", "resnet81"), "no backbone named 'resnet81'"),
         (("--task", "image-cls", "--backbone", "minilm"), "minilm"),
-        (("--task", "captioning"), "joins several backbones"),
+        (("--task", "captioning"), "combines several backbones"),
         (("--task", "image-clss"), "no task named 'image-clss'"),
         (("--task", "image-cls", "--dataset", "nowhere"), "nowhere"),
         (("--task", "image-cls", "--weights", "resnet=x.pt"), "not among the backbones"),

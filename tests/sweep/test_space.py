@@ -69,7 +69,7 @@ def test_a_space_is_told_of_and_read_again() -> None:
         ("engine.lr=", "is not KEY=RANGE"),
         ("engine..lr=1,2", "is not KEY=RANGE"),
         ("engine.lr=1e-3", "leaves nothing to vary"),
-        ("engine.lr=2..1", "it is empty, for 2 is not below 1"),
+        ("engine.lr=2..1", "it is empty, because 2 is not below 1"),
         ("engine.lr=1..1", "it is empty"),
         ("engine.lr=slow..fast", "'slow' is not a number"),
         ("engine.lr=1..", "'' is not a number"),
@@ -79,7 +79,7 @@ def test_a_space_is_told_of_and_read_again() -> None:
         ("engine.lr=0..1:-0.1", "a step of -0.1 does not fit"),
         ("engine.lr=0..1:", "'' is not a number"),
         ("engine.batch_size=16,,32", "a value is missing"),
-        ("engine.batch_size=16,32,16", "16 stands there twice"),
+        ("engine.batch_size=16,32,16", "16 is given twice"),
     ],
 )
 def test_what_cannot_be_read(text: str, words: str) -> None:
@@ -90,7 +90,7 @@ def test_what_cannot_be_read(text: str, words: str) -> None:
 def test_nothing_and_the_same_twice() -> None:
     with pytest.raises(ConfigError, match="Nothing varies"):
         parse_space([])
-    with pytest.raises(ConfigError, match=r"engine\.lr varies twice"):
+    with pytest.raises(ConfigError, match=r"engine\.lr is varied twice"):
         parse_space(["engine.lr=1..2", "engine.lr=3..4"])
 
 

@@ -301,7 +301,7 @@ def test_bad_data_end_the_sweep(tmp_path: Path, mmft: Mmft, photo_folder: Callab
     (photos / "china" / "000.jpg").unlink()
     ended = mmft("sweep", "--resume", output, "--trials", "1")
     assert ended.code == 0, ended.err
-    assert "This command was for 1 in all, the sweep is for 3." in ended.out
+    assert "This command was for 1 in total, but the sweep is for 3." in ended.out
     assert [t["state"] for t in load(output)["trials"]] == ["complete"], "it did not count"
 
 

@@ -301,7 +301,9 @@ def test_a_model_finds_its_classes_where_a_column_writes_them_otherwise(
     lines = ["kind,size,grade", "1.0,2.5,6.0", "1,2.5,6", "0,0.0,5.00", "0.0,0,5"]
     path.write_text("\n".join([*lines, "0,0,x"]))
     ended = mmft("eval", run, "--dataset", path, "--json")
-    assert ended.code == 2 and "few.csv, row 5: its class 'x' is none of the model's" in ended.err
+    assert (
+        ended.code == 2 and "few.csv, row 5: its class 'x' is not one of the model's" in ended.err
+    )
     path.write_text("\n".join([*lines, "0.0,0,5.0", "0,0,"]))
     ended = mmft("eval", run, "--dataset", path, "--json", "--on-bad-sample", "skip")
     found = json.loads(ended.out)

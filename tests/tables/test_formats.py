@@ -138,7 +138,9 @@ def test_a_number_of_no_class_in_a_parquet_schema_is_told(tmp_path: Path) -> Non
     assert value in content
     other = content.replace(value, '{"names": ["x", "y"], "_type": "ClassLabel"}')
     parquet.write_table(table.replace_schema_metadata({b"huggingface": other.encode()}), path)
-    with pytest.raises(DataError, match=r"t\.parquet, row 2: 7 in column 'label' is the number of"):
+    with pytest.raises(
+        DataError, match=r"t\.parquet, row 2: 7 in column 'label' is not the number of"
+    ):
         contents("text-table", path)
 
 
@@ -185,7 +187,7 @@ def test_a_workbook_with_gaps_and_errors(tmp_path: Path) -> None:
     assert found.ids == [f"book.xlsx, row {k}" for k in (1, 3, 4)]
     assert found.targets == ["a", "it has no label", "b"]
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"book\.xlsx is no Excel workbook that can be read"):
+    with pytest.raises(DataError, match=r"book\.xlsx is not an Excel workbook that can be read"):
         contents("text-table", path)
 
 
@@ -229,8 +231,8 @@ def test_all_that_pandas_writes_as_json(tmp_path: Path, orient: Any) -> None:
     [
         ("[1, 2]", "holds no table"),
         ('{"a": [1], "b": [1, 2]}', "holds no table"),
-        ('[{"text": "a"},\n {"text" "b"}]', "line 2: it is no JSON"),
-        ('[{"text": "a", "text": "b"}]', "'text' is there twice in one record"),
+        ('[{"text": "a"},\n {"text" "b"}]', "line 2: it is not valid JSON"),
+        ('[{"text": "a", "text": "b"}]', "'text' occurs twice in one record"),
         ("[]", "has no rows"),
     ],
 )

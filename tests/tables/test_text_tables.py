@@ -65,7 +65,7 @@ def test_encodings_and_line_ends(reader: str, tmp_path: Path, how: str) -> None:
 
 def test_another_encoding_is_told_by_line(tmp_path: Path) -> None:
     content = "text,label\na b,x\nKäse,y\n".encode("latin-1")
-    with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is no UTF-8.*iconv"):
+    with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is not UTF-8.*iconv"):
         read(tmp_path / "t.csv", content)
     with pytest.raises(DataError, match=r"t\.csv\.gz, line 3: byte 0xe4"):
         read(tmp_path / "t.csv.gz", gzip.compress(content))
@@ -83,7 +83,7 @@ def test_another_encoding_is_told_by_line(tmp_path: Path) -> None:
     ids=["gzip", "xlsx", "parquet"],
 )
 def test_another_format_is_told(tmp_path: Path, content: bytes, said: str) -> None:
-    with pytest.raises(DataError, match=f"t.csv is no text: it is .*{said}"):
+    with pytest.raises(DataError, match=f"t.csv is not text: it is .*{said}"):
         read(tmp_path / "t.csv", content)
 
 
@@ -194,7 +194,10 @@ def test_between_tabs_a_stray_quotation_mark_is_text(tmp_path: Path, suffix: str
     )
     assert found.targets == LABELS
     assert found.inputs == [('"' if k in (2, 7) else "") + text for k, text in enumerate(TEXTS)]
-    assert "quotation marks that enclose no cell are text, in 2 rows from line 4 on" in found.notes
+    assert (
+        "quotation marks that do not enclose a cell are read as text, in 2 rows from line 4 on"
+        in found.notes
+    )
 
 
 def test_between_tabs_marks_that_open_and_close_in_two_cells_are_text(tmp_path: Path) -> None:
@@ -297,7 +300,10 @@ def test_marks_that_enclose_a_part_of_a_cell_are_text(tmp_path: Path) -> None:
     content = 'text,label\n"Great" film,good\n"a, b",bad\nthe "best",good\n'
     found = read(tmp_path / "t.csv", content)
     assert found.inputs == ['"Great" film', "a, b", 'the "best"']
-    assert "quotation marks that enclose no cell are text, in 1 rows from line 2 on" in found.notes
+    assert (
+        "quotation marks that do not enclose a cell are read as text, in 1 rows from line 2 on"
+        in found.notes
+    )
 
 
 # --- headers and odd rows -----------------------------------------------------------------------
@@ -389,14 +395,14 @@ def test_two_columns_of_one_name_are_told(tmp_path: Path, form: str) -> None:
         path.write_text("text,label,label\na b,x,y\n")
     else:
         path.write_text('{"text": "a b", "label": "x", "label": "y"}\n')
-    with pytest.raises(DataError, match="two columns are named 'label'|'label' is there twice"):
+    with pytest.raises(DataError, match="two columns are named 'label'|'label' occurs twice"):
         contents("text-table", path)
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet", "xlsx"])
 def test_two_columns_whose_names_are_two_forms_of_one_are_told(tmp_path: Path, form: str) -> None:
     both = {"text": ["a b", "c d"], "caf\u00e9": ["x", "y"], "cafe\u0301": ["z", "z"]}
-    with pytest.raises(DataError, match="two columns are named 'café'|'café' is there twice"):
+    with pytest.raises(DataError, match="two columns are named 'café'|'café' occurs twice"):
         Table(write(tmp_path / f"t.{form}", both))
 
 

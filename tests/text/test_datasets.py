@@ -105,13 +105,13 @@ class TestTable:
     def test_a_line_that_is_no_json_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "t.jsonl"
         path.write_text('{"text": "one", "label": "a"}\n{"text": "two", "label":\n')
-        with pytest.raises(DataError, match=r"t\.jsonl, line 2: it is no JSON"):
+        with pytest.raises(DataError, match=r"t\.jsonl, line 2: it is not valid JSON"):
             build("text-table", path=str(path))
 
     def test_a_line_that_is_no_utf8_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "t.csv"
         path.write_bytes("text,label\none,a\nKäse,b\n".encode("latin-1"))
-        with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is no UTF-8.*iconv"):
+        with pytest.raises(DataError, match=r"t\.csv, line 3: byte 0xe4 is not UTF-8.*iconv"):
             build("text-table", path=str(path))
 
     def test_rows_without_text_or_target_are_named(self, tmp_path: Path) -> None:
@@ -305,7 +305,9 @@ class TestHub:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-        with pytest.raises(DataError, match="'nobody/nothing' cannot be had: .*cannot be reached"):
+        with pytest.raises(
+            DataError, match="'nobody/nothing' cannot be loaded: .*cannot be reached"
+        ):
             build("hub-text", id="nobody/nothing")
         with pytest.raises(DataError, match="needs an id"):
             build("hub-text")

@@ -119,7 +119,7 @@ class TestClassification:
         assert figures["samples"] == 2 and figures["accuracy"] == 1.0
         other.write_text("text,label\nThe cow moos.,cow\n")
         ended = mmft("eval", finished, "--dataset", other)
-        assert ended.code == 2 and "'cow' is none of the model's" in ended.err
+        assert ended.code == 2 and "'cow' is not one of the model's" in ended.err
 
     def test_no_file_no_text(self, finished: Path, mmft) -> None:
         ended = mmft("predict", finished, "gone.txt")

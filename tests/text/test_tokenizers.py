@@ -113,7 +113,7 @@ def test_long_texts_lose_their_end_and_keep_their_frame(kind: str) -> None:
     v = cut.vocabulary
     assert len(tokens) == 16
     assert tokens == [*v.head, *v.ids(text)[: 16 - len(v.head) - len(v.tail)], *v.tail]
-    assert cut.inspect(text) == "text longer than 16 tokens, its end cut off"
+    assert cut.inspect(text) == "text longer than 16 tokens, truncated"
     assert cut.inspect("A cat.") is None
 
 
@@ -184,7 +184,7 @@ def test_room_is_left_for_what_is_written() -> None:
     apart = processor("seq2seq", max_length=48, positions=50)
     assert apart.with_prompt("", "", room=10).max_length == 48
     for chosen in (shared, apart):
-        with pytest.raises(ConfigError, match="51 tokens are to be written, and .* but 50 posit"):
+        with pytest.raises(ConfigError, match="51 tokens are to be written, and .* only 50 posit"):
             chosen.with_prompt("", "", room=51)
 
 

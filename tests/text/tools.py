@@ -13,7 +13,7 @@ from mmft_core.config.options import convert
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.loading.prepared import seed_everything
 from mmft_core.weights import WeightsRequest
-from mmft_text.backbone import TextBackbone
+from mmft_text.backbone import TransformersText
 
 TEXTS = [
     "The cat sat on the mat and looked at the rain.",
@@ -40,7 +40,7 @@ class Texts(Split):
 
 def make_backbone(
     name: str, *, weights: str = "none", assets: Path | None = None, seed: int = 0, **options
-) -> TextBackbone:
+) -> TransformersText:
     component = discover().get(BackboneSpec, name)
     context = BackboneContext(
         weights=WeightsRequest("run" if assets else weights, "text"),
@@ -50,11 +50,11 @@ def make_backbone(
     )
     seed_everything(seed)
     built = component.build(convert(SMALL | options, component.options_type(), "backbone"), context)
-    assert isinstance(built, TextBackbone)
+    assert isinstance(built, TransformersText)
     return built.eval()
 
 
-def collated(backbone: TextBackbone, texts: Sequence[str] = TEXTS):
+def collated(backbone: TransformersText, texts: Sequence[str] = TEXTS):
     processor = backbone.processor
     return processor.collate([processor.prepare(text, train=False) for text in texts])
 

@@ -122,7 +122,7 @@ def test_models_that_were_exported_or_published_are_no_runs(folder: Path, mmft: 
         (place / name).touch()
         assert mmft("runs", folder).out == before
         ended = mmft("publish", place, "-o", folder / "new")
-        assert ended.code == 2 and "and no run" in ended.err
+        assert ended.code == 2 and "not a run" in ended.err
         shutil.rmtree(place)
 
 

@@ -169,7 +169,7 @@ def test_other_files_are_counted_by_suffix(photo_folder: Callable[..., Path], mm
     for name in ("a.json", "b.json", "c.XML", "readme"):
         (root / "china" / name).write_text("x")
     checked = mmft("data", "check", root, "--task", "image-cls")
-    told = "passed over, not pictures by their suffix: 4 files (2 .json, 1 .xml, 1 no suffix)"
+    told = "skipped, not pictures by their suffix: 4 files (2 .json, 1 .xml, 1 no suffix)"
     assert told in checked.out
 
 

@@ -113,13 +113,13 @@ def test_other_files_are_passed_over_and_counted(photo_folder: Make) -> None:
     os.mkfifo(root / "china" / "pipe.jpg")  # Opening one waits for ever.
     dataset = load(root)
     assert sum(sizes(dataset).values()) == 24
-    others, hidden = (n for n in dataset.info.notes if "passed over" in n)
+    others, hidden = (n for n in dataset.info.notes if "skipped" in n)
     assert (
-        others.startswith("passed over, not pictures by their suffix: 3 files")
+        others.startswith("skipped, not pictures by their suffix: 3 files")
         and "README.md" in others
     )
     assert (
-        hidden.startswith("passed over, hidden or in hidden folders: 1 file,")
+        hidden.startswith("skipped, hidden or in hidden folders: 1 file,")
         and "china/.hidden.jpg" in hidden
     )
 
@@ -190,7 +190,7 @@ def test_train_and_val_alone_have_no_test(photo_folder: Make, tmp_path: Path, na
     assert sizes(dataset) == {"train": 8, "val": 4}
     assert dataset.info.notes == (
         "there is no test split",
-        "passed over, beside the split folders: 1 file, such as overview.jpg",
+        "skipped, beside the split folders: 1 file, such as overview.jpg",
     )
 
 

@@ -290,7 +290,7 @@ def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
     with pytest.raises(DataError, match=r"labels.csv, line 22: 4 cells, but the header has 2"):
         load(path)
     path.write_bytes("image,label\nä.jpg,x\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"labels.csv, line 2: byte 0xe4 is no UTF-8"):
+    with pytest.raises(DataError, match=r"labels.csv, line 2: byte 0xe4 is not UTF-8"):
         load(path)
     path.write_text("")
     with pytest.raises(DataError, match="is empty"):
@@ -304,7 +304,7 @@ def test_unreadable_tables_are_refused(tmp_path: Path, rows: list[Row]) -> None:
         load(broken)
     broken = tmp_path / "labels.jsonl"
     broken.write_text('{"image": "a.jpg", "label": "x"}\n{oh\n')
-    with pytest.raises(DataError, match=r"labels.jsonl, line 2: it is no JSON"):
+    with pytest.raises(DataError, match=r"labels.jsonl, line 2: it is not valid JSON"):
         load(broken)
     with pytest.raises(DataError, match="There is no table"):
         load(tmp_path / "nowhere.csv")

@@ -181,7 +181,7 @@ def test_no_data_without_the_tag_are_bad_values(tmp_path: Path) -> None:
                 processor.inspect(open_image(tmp_path / "a.tif", "id"))
             )
         else:
-            with pytest.raises(ValueError, match="96 of its 576 values are no finite numbers"):
+            with pytest.raises(ValueError, match="96 of its 576 values are not finite numbers"):
                 processor.inspect(open_image(tmp_path / "a.tif", "id"))
 
 
@@ -266,7 +266,7 @@ def test_the_scaling_is_linear_and_exact_where_values_are_of_8_bits() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "pixel_range", "words"),
     [
-        (np.float32, [0.1, np.nan, np.inf], PixelRange(0, 1), "2 of its 3 values are no finite"),
+        (np.float32, [0.1, np.nan, np.inf], PixelRange(0, 1), "2 of its 3 values are not finite"),
         (np.float32, [100.0, 200.0, 0.5], PixelRange(0, 1), "100, lie outside|200, lie outside"),
         (np.float32, [0.1, 0.9, 0.5], PixelRange(0, 4095), "fractions from 0 to 1"),
         (np.float32, [0.1, 0.9, 1.5], None, "does not know which of them are black"),
@@ -373,7 +373,7 @@ def test_a_range_can_be_given(folder: Path, mmft: Mmft, tmp_path: Path) -> None:
     assert config["backbone"]["image"]["pixel_range"] == [0, 8191]
     more[-1] = "backbone.pixel_range=[9, 9]"
     refused = mmft(*run_arguments(tmp_path / "none", *more))
-    assert refused.code == 2 and "pixel_range = [9, 9] is no range" in refused.err
+    assert refused.code == 2 and "pixel_range = [9, 9] is not a range" in refused.err
 
 
 def test_bad_values_end_a_run_before_training(mmft: Mmft, tmp_path: Path) -> None:
@@ -381,9 +381,9 @@ def test_bad_values_end_a_run_before_training(mmft: Mmft, tmp_path: Path) -> Non
     write_tiff(root / "dark" / "nan.tif", np.array([[0.5, np.nan]], np.float32))
     more = ["--dataset", root, "--epochs", "1"]
     refused = mmft(*run_arguments(tmp_path / "run", *more))
-    assert refused.code == 2 and "nan.tif: 1 of its 2 values are no finite" in refused.err
+    assert refused.code == 2 and "nan.tif: 1 of its 2 values are not finite" in refused.err
     skipped = mmft(*run_arguments(tmp_path / "run", *more, "--on-bad-sample", "skip"))
-    assert skipped.code == 0 and "nan.tif: 1 of its 2 values are no finite" in skipped.out
+    assert skipped.code == 0 and "nan.tif: 1 of its 2 values are not finite" in skipped.out
 
 
 # --- the data check and previews ------------------------------------------------------------------

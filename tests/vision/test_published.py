@@ -134,7 +134,7 @@ def test_existing_cifar_files_are_read(
 
     (folder / kind.train_list[0][0]).write_bytes(files[kind.train_list[0][0]][:-1])
     monkeypatch.setattr(kind, "url", CLOSED)
-    with pytest.raises(DataError, match=rf"{name} is not in .*, or not whole, and cannot be down"):
+    with pytest.raises(DataError, match=rf"{name} is not in .*, or incomplete, and cannot be down"):
         open_dataset(name, root=tmp_path)
 
 
@@ -341,7 +341,7 @@ def test_imagenet_says_which_files_it_wants(tmp_path: Path) -> None:
 
 def test_damaged_imagenet_files_end_in_a_sentence(imagenet: Path) -> None:
     (imagenet / "meta.bin").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"ImageNet is not in .*, or not whole"):
+    with pytest.raises(DataError, match=r"ImageNet is not in .*, or incomplete"):
         open_dataset("imagenet", root=imagenet)
 
 
@@ -442,7 +442,7 @@ def test_existing_svhn_files_are_read(tmp_path: Path, compressed: bool, monkeypa
     assert targets(dataset.splits["test"])[:11] == [*"1234567890", "1"]
     sample = dataset.splits["test"][9]
     assert np.array_equal(np.asarray(sample.inputs["image"]), written["test"]["X"][..., 9])
-    assert sum("not as published" in note for note in dataset.info.notes) == 2
+    assert sum("not the published one" in note for note in dataset.info.notes) == 2
     known = {
         s: [CLOSED, f"{s}_32x32.mat", md5((tmp_path / f"{s}_32x32.mat").read_bytes())]
         for s in ("train", "test")

@@ -7,18 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import timm
 import torch
-from mmft_core.contracts import (
-    Backbone,
-    BackboneContext,
-    Features,
-    Tensors,
-    called_layers,
-    find_roles,
-)
+from mmft_core.contracts import BackboneContext, Features, Tensors, called_layers, find_roles
 from mmft_core.errors import ConfigError, did_you_mean, first_line
-from mmft_vision.pixel_range import PixelRange, fitted, with_range
-from mmft_vision.processing import ImageProcessor
-from mmft_vision.recomputed import count_once
+from mmft_core.weights import LoadedWeights
+from mmft_vision.parts import ImageBackbone, count_once
 from timm.data import resolve_model_data_config
 from timm.data.transforms import str_to_interp_mode
 from timm.layers import ScaledStdConv2d, StdConv2d
@@ -32,43 +24,37 @@ _STANDARDIZED = (StdConv2d, ScaledStdConv2d)
 """Convolutions that change their weights before use, into which no adapter could be merged."""
 
 
-class TimmBackbone(Backbone):
-    """A network of timm without its classifier. Its `body` keeps the published names."""
-
-    published = "body"
+class TimmBackbone(ImageBackbone):
+    """A network of timm without its classifier."""
 
     def __init__(
         self,
         body: nn.Module,
         size: int,
         options: TimmOptions,
-        pixel_range: PixelRange | None,
-        sequence: bool,
+        context: BackboneContext,
+        loaded: LoadedWeights,
     ) -> None:
         """Args:
         size: the side of its pictures.
-        pixel_range: of those of other than 8 bits.
-        sequence: whether the task asks for what it makes of each place.
         """
-        super().__init__()
-        self.body, self.sequence = body.to(memory_format=torch.channels_last), sequence
-        self.width = body.head_hidden_size
         data = resolve_model_data_config(body)
-        self.processor = ImageProcessor(
-            size,
+        super().__init__(
+            body,
             options,
+            context,
+            size=size,
+            width=body.head_hidden_size,
+            colours=(data["mean"], data["std"]),
             crop=data["crop_pct"],
             interpolation=str_to_interp_mode(data["interpolation"]),
-            pixel_range=pixel_range,
+            loaded=loaded,
         )
-        self.fitted_options = with_range(options, pixel_range)
-        for name in ("mean", "std"):
-            pixels = 255 * torch.tensor(data[name]).view(3, 1, 1)
-            self.register_buffer(name, pixels, persistent=False)
+        self.sequence = "sequence" in context.needs
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"pixels": (B, 3, S, S), 0 to 255}; the sequence is patches or places of a map."""
-        found = self.body.forward_features((inputs["pixels"] - self.mean) / self.std)
+        found = self.body.forward_features(self.normalized(inputs))
         pooled = self.body.forward_head(found, pre_logits=True)
         if not self.sequence:
             return Features(pooled)
@@ -124,12 +110,12 @@ def build(options: TimmOptions, context: BackboneContext) -> TimmBackbone:
     name = options.model
     _check(name)
     published = timm.get_pretrained_cfg(name)
-    pixel_range = fitted(options.pixel_range, context)
     size = options.image_size or published.input_size[-1]
     sized = {"img_size": size} if published.fixed_input_size else {}
     try:
         body = timm.create_model(name, num_classes=0, **sized)
-        backbone = TimmBackbone(body, size, options, pixel_range, "sequence" in context.needs)
+        loaded = load(body, name, sized, context.weights)
+        backbone = TimmBackbone(body, size, options, context, loaded)
         if not backbone.mean.is_meta:
             with torch.no_grad():
                 backbone.eval().encode_blank()
@@ -139,7 +125,6 @@ def build(options: TimmOptions, context: BackboneContext) -> TimmBackbone:
             f"{first_line(error) or type(error).__name__}.",
             hint=f"Its weights are published for {published.input_size[-1]}.",
         ) from error
-    backbone.loaded = load(body, name, sized, context.weights)
     return backbone.train()
 
 

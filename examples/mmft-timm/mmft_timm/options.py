@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from mmft_vision.options import SIDE, AugmentationOptions, PixelOptions, Side
+from mmft_vision.options import SIDE, ImageOptions, Side
 from msgspec import Meta
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimmOptions(PixelOptions, AugmentationOptions):
+class TimmOptions(ImageOptions):
     """Options of every backbone of timm's."""
 
     model: Annotated[

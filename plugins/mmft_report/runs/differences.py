@@ -26,7 +26,7 @@ def figures_of(runs: Sequence[Run]) -> dict[tuple[str, str], list[float | None]]
 
 
 def headline(run: Run, split: str) -> str:
-    """The monitored figure of a split, with its spread over the folds where there are some."""
+    """The monitored metric of a split, with its spread over the folds where there are some."""
     value = run.figures.get(split, {}).get(run.monitor)
     if value is None:
         return ""

@@ -81,7 +81,7 @@ def read_run(path: Path, name: str) -> Run:
     except (ConfigError, RunDirectoryError) as error:
         reason = error.message
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"It holds something else than expected: {type(error).__name__}: {error}"
+        reason = f"It does not hold what was expected: {type(error).__name__}: {error}"
     return Run(path=path, name=name, state="damaged", reason=reason, size=size, changed=changed)
 
 

@@ -1,0 +1,18 @@
+"""What other plugins build networks for pictures of. Options are in `mmft_vision.options`."""
+
+from mmft_vision.image_backbone import IMAGENET, ImageBackbone
+from mmft_vision.pixel_range import PixelRange, fitted, with_range
+from mmft_vision.processing import ImageProcessor, to_rgb
+from mmft_vision.recomputed import count_once, recompute
+
+__all__ = [
+    "IMAGENET",
+    "ImageBackbone",
+    "ImageProcessor",
+    "PixelRange",
+    "count_once",
+    "fitted",
+    "recompute",
+    "to_rgb",
+    "with_range",
+]
