@@ -1,37 +1,41 @@
 """Chats: conversations in every form, models that answer, and what they learn of them."""
 
+from typing import Any
+
+from mmft_chat.families import FAMILIES
 from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
-
-_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
-"""Random weights have further to go."""
 
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
 
+_TRAINING: dict[str, Any] = {
+    "defaults": {"engine.lr": 2e-5, "engine.epochs": 2},
+    "scratch": {"engine.lr": 1e-3, "engine.epochs": 6},  # Random weights have further to go.
+}
+
+
 @hookimpl
 def register_backbone() -> list[BackboneSpec]:
+    anything = [
+        ("chat-lm", "building:build_chat_lm", "causal language model", None),
+        ("vision-chat", "vision:build_vision_chat", "vision-language model", "chat-pictures"),
+        ("audio-chat", "audio:build_audio_chat", "audio-language model", "chat-recordings"),
+    ]
     return [
-        BackboneSpec(
-            name="chat-lm",
-            summary="Any causal language model with a chat template, by --weights",
-            modality="chat",
-            provides=("pooled", "chat"),
-            build="mmft_chat.backbone:build_chat_lm",
-            options="mmft_chat.options:ChatBackboneOptions",
-            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch=_SCRATCH,
+        *(
+            BackboneSpec(
+                name=name,
+                summary=f"Any {what} with a chat template, by --weights",
+                modality="chat",
+                provides=("pooled", "chat"),
+                build=f"mmft_chat.{build}",
+                options="mmft_chat.options:ChatBackboneOptions",
+                **_TRAINING,
+            )
+            for name, build, what, dataset in anything
         ),
-        BackboneSpec(
-            name="vision-chat",
-            summary="Any vision-language model with a chat template, by --weights",
-            modality="chat",
-            provides=("pooled", "chat"),
-            build="mmft_chat.vision:build_vision_chat",
-            options="mmft_chat.options:ChatBackboneOptions",
-            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch=_SCRATCH,
-        ),
+        *(family.spec(**_TRAINING) for family in FAMILIES),
     ]
 
 

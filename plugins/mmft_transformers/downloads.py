@@ -13,7 +13,7 @@ from mmft_core.errors import WeightsError, first_line
 from mmft_core.weights import ensure_reachable
 from mmft_transformers.quiet import quietly
 
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 _NOT_THESE = ("*/*", "consolidated*")  # Other formats of the same weights.
 
 

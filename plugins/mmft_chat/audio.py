@@ -1,0 +1,45 @@
+"""Audio-language models that chat: recordings between the words."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from transformers import AutoModelForMultimodalLM, AutoModelForSeq2SeqLM
+
+from mmft_chat.backbone import ChatBackbone
+from mmft_chat.media_backbone import MediaChatBackbone, MediaChatBuilder
+from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.voxtral import VoxtralProcessor
+from mmft_core.contracts import BackboneContext
+from mmft_transformers.checkpoints import Checkpoint
+
+
+class AudioChatBackbone(MediaChatBackbone):
+    """A model that hears, and may see as well."""
+
+    pipeline: ClassVar[str] = "audio-text-to-text"
+
+
+class AudioChatBuilder(MediaChatBuilder):
+    """How an audio-language backbone is built."""
+
+    kind = AudioChatBackbone
+    # Some families are in one of the lists of transformers, some in the other.
+    autos: ClassVar[tuple[Any, ...]] = (AutoModelForMultimodalLM, AutoModelForSeq2SeqLM)
+    parts: ClassVar[tuple[str, ...]] = ("feature_extractor", "audio_processor")
+    reads: ClassVar[str] = "recordings"
+    network: ClassVar[str] = "qwen2_audio"
+
+    def processor(self, checkpoint: Checkpoint) -> Any:
+        if checkpoint.config().model_type == "voxtral":
+            return VoxtralProcessor.read(checkpoint.folder, checkpoint.tokenizer())
+        return super().processor(checkpoint)
+
+
+def build_audio_chat(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:
+    """Any audio-language model of transformers.
+
+    Raises:
+        WeightsError: the weights cannot be had, or have no chat template.
+    """
+    return AudioChatBuilder(options.hub_id(), options, context).build()
