@@ -46,7 +46,7 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
     import torch
 
     from mmft_core.contracts import BackboneContext, DatasetInfo
-    from mmft_core.engine import lora, tuning
+    from mmft_core.engine import tuning
     from mmft_core.weights import WeightsRequest
 
     counts = {}
@@ -58,9 +58,10 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
         )
         with torch.device("meta"):
             backbone = part.component.build(part.options, context)
-        own = plan.engine.tuning[modality]
-        if own.mode == "lora":
-            lora.inject(backbone, plan.engine.lora)
-        tuning.apply_to(backbone, own, epoch=0, training=True)
+        ways = tuning.tuned(backbone, modality, plan.engine.tuning)
+        if any(way.tuning.mode == "lora" for way in ways):
+            tuning.put_adapters(backbone, ways, plan.engine)
+            ways = tuning.tuned(backbone, modality, plan.engine.tuning)
+        tuning.apply_to(backbone, ways, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmft_chat.families import FAMILIES
+from mmft_chat.families import BUILDS, DATASETS, FAMILIES, PARTS, Kind
 from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
@@ -17,10 +17,10 @@ _TRAINING: dict[str, Any] = {
 
 @hookimpl
 def register_backbone() -> list[BackboneSpec]:
-    anything = [
-        ("chat-lm", "building:build_chat_lm", "causal language model", None),
-        ("vision-chat", "vision:build_vision_chat", "vision-language model", "chat-pictures"),
-        ("audio-chat", "audio:build_audio_chat", "audio-language model", "chat-recordings"),
+    anything: list[tuple[str, str, Kind]] = [
+        ("chat-lm", "causal language model", "text"),
+        ("vision-chat", "vision-language model", "vision"),
+        ("audio-chat", "audio-language model", "audio"),
     ]
     return [
         *(
@@ -29,11 +29,13 @@ def register_backbone() -> list[BackboneSpec]:
                 summary=f"Any {what} with a chat template, by --weights",
                 modality="chat",
                 provides=("pooled", "chat"),
-                build=f"mmft_chat.{build}",
+                build=BUILDS[kind],
                 options="mmft_chat.options:ChatBackboneOptions",
+                default_dataset=DATASETS[kind],
+                parts=PARTS[kind],
                 **_TRAINING,
             )
-            for name, build, what, dataset in anything
+            for name, what, kind in anything
         ),
         *(family.spec(**_TRAINING) for family in FAMILIES),
     ]
@@ -86,6 +88,24 @@ def register_dataset() -> list[DatasetSpec]:
                 "task.max_new_tokens": 8,
             },
             scratch={"engine.batch_size": 16, "engine.epochs": 12},
+        ),
+        DatasetSpec(
+            name="chat-recordings",
+            summary="Questions about spoken numbers with their recordings, by synthetic voices",
+            build="mmft_chat.spoken:build",
+            options="mmft_chat.options:ChatRecordingsOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            bundled=True,
+            extras=("speech",),
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.vocabulary": 500,
+                "backbone.max_length": 256,
+                "task.max_new_tokens": 8,
+            },
+            scratch={"engine.batch_size": 16, "engine.epochs": 4, "engine.lr": 5e-4},
         ),
     ]
 

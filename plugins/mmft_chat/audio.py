@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from transformers import AutoModelForMultimodalLM, AutoModelForSeq2SeqLM
@@ -12,6 +13,13 @@ from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.voxtral import VoxtralProcessor
 from mmft_core.contracts import BackboneContext
 from mmft_transformers.checkpoints import Checkpoint
+
+
+_UNMASKED = ("granite_speech", "granite_speech_plus", "phi4_multimodal")
+_MIXES = (
+    "What it makes of a recording differs a little beside a longer one, for transformers computes "
+    "it without a mask of the padding; engine.batch_size = 1 avoids that."
+)
 
 
 class AudioChatBackbone(MediaChatBackbone):
@@ -29,6 +37,13 @@ class AudioChatBuilder(MediaChatBuilder):
     parts: ClassVar[tuple[str, ...]] = ("feature_extractor", "audio_processor")
     reads: ClassVar[str] = "recordings"
     network: ClassVar[str] = "qwen2_audio"
+
+    def build(self) -> ChatBackbone:
+        backbone = super().build()
+        loaded = backbone.loaded
+        if backbone.config.model_type in _UNMASKED and loaded.source != "run":
+            backbone.loaded = replace(loaded, detail=f"{loaded.detail} {_MIXES}".strip())
+        return backbone
 
     def processor(self, checkpoint: Checkpoint) -> Any:
         if checkpoint.config().model_type == "voxtral":

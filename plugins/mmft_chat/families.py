@@ -18,11 +18,27 @@ from mmft_core import BackboneSpec
 
 Kind = Literal["text", "vision", "audio"]
 
-_BUILDS: Mapping[Kind, str] = {
+BUILDS: Mapping[Kind, str] = {
     "text": "mmft_chat.building:build_chat_lm",
     "vision": "mmft_chat.vision:build_vision_chat",
     "audio": "mmft_chat.audio:build_audio_chat",
 }
+
+
+DATASETS: Mapping[Kind, str | None] = {
+    "text": None,
+    "vision": "chat-pictures",
+    "audio": "chat-recordings",
+}
+"""What is learned without a dataset of one's own; None for the task's default."""
+
+
+PARTS: Mapping[Kind, tuple[str, ...]] = {
+    "text": (),
+    "vision": ("language", "vision", "connector"),
+    "audio": ("language", "audio", "vision", "connector"),
+}
+"""What such models may be made of; some of those that hear also see."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,8 @@ class Family:
             kw_only=True,
         )
         found.__doc__ = f"Options of `{self.name}`."
+        # Where pickle finds it.
+        found.__module__, found.__qualname__ = __name__, f"OPTIONS.{self.attribute}"
         return found
 
     def spec(self, **training: Any) -> BackboneSpec:
@@ -80,8 +98,10 @@ class Family:
             summary=self.summary,
             modality="chat",
             provides=("pooled", "chat"),
-            build=_BUILDS[self.kind],
+            build=BUILDS[self.kind],
             options=f"mmft_chat.families:OPTIONS.{self.attribute}",
+            default_dataset=DATASETS[self.kind],
+            parts=PARTS[self.kind],
             extras=self.extras,
             **training,
         )

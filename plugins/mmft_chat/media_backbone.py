@@ -17,6 +17,7 @@ from mmft_chat.building import ChatBuilder, template_source
 from mmft_chat.learned import Learn
 from mmft_chat.media_processing import OWN, MediaProcessor
 from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.parts import parts_of
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_core.contracts import Graph, Task, Tensors
@@ -67,6 +68,9 @@ class MediaChatBackbone(ChatBackbone):
                 fix_parameter(module, "weight")
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        return parts_of(self.network)
 
     def packed(self, *, join: bool | None, learn: Learn) -> ChatProcessor:
         if join:

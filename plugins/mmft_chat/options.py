@@ -61,6 +61,15 @@ class ChatPicturesOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChatRecordingsOptions(SplitOptions):
+    """Options of `chat-recordings`."""
+
+    samples: Annotated[
+        int, Meta(ge=20, description="Number of chats to learn from, at most 1,800.")
+    ] = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatBackboneOptions(SizeOptions):
     """Options of every chat backbone."""
 

@@ -25,7 +25,7 @@ _SIDE, _PATCH = 32, 8
 """Pixels of pictures and of their patches."""
 
 _RATE, _SECONDS = 16_000, 4
-"""Samples a second of recordings, and how long they may be."""
+"""Samples a second of recordings, and how much of one an encoder takes at a time."""
 
 
 def llava(tokenizers: Tokenizers, size: Size) -> Recipe:
