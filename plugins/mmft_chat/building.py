@@ -76,7 +76,12 @@ class ChatBuilder(Builder[ChatBackbone]):
         reader, config, loaded = self.small(loaded)
         if self.context.train is None:
             config.get_text_config().vocab_size = self.options.vocabulary
-        return self.backbone(make_network(self.auto(config), config), reader), loaded
+        network = make_network(self.auto(config), config)
+        for parameter in network.parameters():
+            # Gemma 3 connects by zeros, behind which a tower that knows nothing learns nothing.
+            if parameter.ndim == 2 and not parameter.is_meta and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
+        return self.backbone(network, reader), loaded
 
     # --- what kinds of models differ in ----------------------------------------------------------
 

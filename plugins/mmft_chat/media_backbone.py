@@ -72,6 +72,14 @@ class MediaChatBackbone(ChatBackbone):
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
         return parts_of(self.network)
 
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """Without the convolutions of audio towers, which these ask for their strides."""
+        kept = {
+            role: [n for n in names if not isinstance(self.get_submodule(n), nn.Conv1d)]
+            for role, names in super().roles().items()
+        }
+        return {role: names for role, names in kept.items() if names}
+
     def packed(self, *, join: bool | None, learn: Learn) -> ChatProcessor:
         if join:
             raise IncompatibleError(

@@ -65,8 +65,8 @@ class ChatRecordingsOptions(SplitOptions):
     """Options of `chat-recordings`."""
 
     samples: Annotated[
-        int, Meta(ge=20, description="Number of chats to learn from, at most 1,800.")
-    ] = 1800
+        int, Meta(ge=20, description="Number of chats to learn from, at most 1,200.")
+    ] = 1200
 
 
 @dataclass(frozen=True, kw_only=True)

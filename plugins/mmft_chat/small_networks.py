@@ -182,6 +182,7 @@ def qwen2_5_vl(tokenizers: Tokenizers, size: Size) -> Recipe:
             "fullatt_block_indexes": [size.layers - 1],
         },
         text_config=_text(family.tokenizer, size) | _mrope(size),
+        tie_word_embeddings=True,
         **tokens,
     )
     return family, config
@@ -197,6 +198,7 @@ def qwen3_vl(tokenizers: Tokenizers, size: Size) -> Recipe:
             "deepstack_visual_indexes": [0],
         },
         text_config=_text(family.tokenizer, size) | _mrope(size),
+        tie_word_embeddings=True,
         **tokens,
     )
     return family, config
@@ -284,6 +286,7 @@ def mllama(tokenizers: Tokenizers, size: Size) -> Recipe:
         },
         text_config={**_text(own, size), "cross_attention_layers": [1]},
         image_token_index=own.convert_tokens_to_ids("<|image|>"),
+        tie_word_embeddings=True,
     )
     return family, config
 

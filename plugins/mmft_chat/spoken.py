@@ -24,7 +24,7 @@ _QUESTIONS = (
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
 _VARIANTS = ("m1", "m3", "m4", "m7", "f1", "f2", "f4", "f5", "Andy", "Annie", "steph", "john")
-_TAKES = 3
+_TAKES = 2
 """How often each voice says each number, at other paces and pitches."""
 
 
