@@ -82,11 +82,11 @@ def put_adapters(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) 
 
 
 def _check_way(way: Way, modality: str, backbone: Backbone, config: EngineConfig) -> None:
-    what = f"{modality} backbone's {way.part}" if way.part else f"{modality} backbone"
+    what = f"{way.part} part of the {modality} backbone" if way.part else f"{modality} backbone"
     if way.tuning.mode == "last" and way.tuning.number > len(way.layers):
         raise ConfigError(
-            f"engine.tune = '{config.tune}' wants more layers than the {what}'s "
-            f"{len(way.layers)}.",
+            f"engine.tune = '{config.tune}' wants more than the {len(way.layers)} layers of the "
+            f"{what}.",
             hint="Give a smaller number, or --tune full.",
         )
     if backbone.quantized:

@@ -14,7 +14,6 @@ from mmft_chat.voxtral import VoxtralProcessor
 from mmft_core.contracts import BackboneContext
 from mmft_transformers.checkpoints import Checkpoint
 
-
 _UNMASKED = ("granite_speech", "granite_speech_plus", "phi4_multimodal")
 _MIXES = (
     "What it makes of a recording differs a little beside a longer one, for transformers computes "

@@ -17,7 +17,10 @@ from mmft_chat.conversations import CALLED, Kind, Media
 from mmft_core.errors import SampleError, first_line
 from mmft_tables.row_files import located, missing
 
-_SOURCES = ("bytes", "data", "path", "url", "image", "audio", "image_url", "audio_url", "base64")
+_SOURCES = (
+    "bytes", "data", "path", "url", "image", "audio", "image_url", "audio_url", "input_audio",
+    "base64",
+)  # fmt: skip
 """What the content or the place of a file stands under, in the forms that people have."""
 
 

@@ -32,7 +32,6 @@ from mmft_transformers.options import SIZES
 from mmft_transformers.published_models import Described, TransformersModel, loading
 from mmft_transformers.quiet import quietly
 
-
 _HOLDS: Mapping[str, Any] = {
     "mllama": "some",
     "paligemma": "some",

@@ -216,7 +216,9 @@ class MediaProcessor(ChatProcessor):
         tensors = {name: _tensor(value) for name, value in made.items()}
         return tensors, offsets, [_Moved(own) for own in replaced]
 
-    def _check_marks(self, kind: Kind, texts: Sequence[str], found: Sequence[Sequence[Any]]) -> None:
+    def _check_marks(
+        self, kind: Kind, texts: Sequence[str], found: Sequence[Sequence[Any]]
+    ) -> None:
         mark = getattr(self.family, f"{kind}_token", None)
         for text, own in zip(texts, found, strict=True):
             if mark is not None and text.count(mark) != len(own):

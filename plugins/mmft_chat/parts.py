@@ -32,7 +32,9 @@ def parts_of(network: Any) -> dict[str, Sequence[nn.Module]]:
         pieces: dict[str, nn.ModuleList] = {}
         for child in layer.children():
             first = next(child.parameters(), None)
-            part = part if first is None else part_of[id(first)]  # Dropout belongs to what it is in.
+            part = (
+                part if first is None else part_of[id(first)]
+            )  # Dropout belongs to what it is in.
             pieces.setdefault(part, nn.ModuleList()).append(child)
         for name, piece in pieces.items():
             parts.setdefault(name, []).append(piece)

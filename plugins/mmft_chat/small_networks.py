@@ -432,7 +432,10 @@ def _text(tokenizer: Any, size: Size) -> dict[str, Any]:
         "head_dim": _head(size),
         "max_position_embeddings": 2048,
         "tie_word_embeddings": True,
-        **{f"{role}_token_id": getattr(tokenizer, f"{role}_token_id") for role in ("pad", "bos", "eos")},
+        **{
+            f"{role}_token_id": getattr(tokenizer, f"{role}_token_id")
+            for role in ("pad", "bos", "eos")
+        },
     }
 
 

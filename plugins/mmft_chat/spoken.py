@@ -45,7 +45,9 @@ def build(options: ChatRecordingsOptions, context: DatasetContext) -> Dataset:
         own, order = order[:count], order[count:]
         found = np.flatnonzero(np.isin(rows.voice, own))
         if name == "train":
-            found = found[np.linspace(0, len(found) - 1, min(options.samples, len(found))).astype(int)]
+            found = found[
+                np.linspace(0, len(found) - 1, min(options.samples, len(found))).astype(int)
+            ]
         splits[name] = Subset(rows, found)
     version = importlib.metadata.version("espeakng-loader")
     info = DatasetInfo(
@@ -55,7 +57,9 @@ def build(options: ChatRecordingsOptions, context: DatasetContext) -> Dataset:
         synthetic=True,
         notes=("no voice of val or test is in another split",),
     )
-    return Dataset(info=info, splits={n: splits[n] for n in ("train", "val", "test") if len(splits[n])})
+    return Dataset(
+        info=info, splits={n: splits[n] for n in ("train", "val", "test") if len(splits[n])}
+    )
 
 
 def _folder(voices: Sequence[str]) -> Path:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.conversations import Conversation, Kind, Media, Message, Part
-from mmft_chat.families import FAMILIES, OPTIONS
+from mmft_chat.families import FAMILIES
 from mmft_core import discover
 from mmft_core.contracts import BackboneContext, DatasetInfo, Sample, Split
 from mmft_core.specs import BackboneSpec

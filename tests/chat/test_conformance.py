@@ -47,9 +47,7 @@ SKIP = {
 
 
 def checks() -> list[Any]:
-    return plugin_checks(
-        "mmft_chat", settings=SMALL, prefer=("chat-lm", "chat-facts"), skip=SKIP
-    )
+    return plugin_checks("mmft_chat", settings=SMALL, prefer=("chat-lm", "chat-facts"), skip=SKIP)
 
 
 @pytest.mark.parametrize("check", checks())

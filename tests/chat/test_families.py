@@ -37,7 +37,9 @@ def test_a_family_learns_writes_and_comes_back(family, tmp_path: Path) -> None:
     nats, of = model.learned_nats(inputs, 3)
     alone = [model.learned_nats(collated(model, [chat]), 64)[0] for chat in chats]
     tolerance = 0.1 if family.name in MIXES else 1e-4
-    torch.testing.assert_close(nats[of.argsort(stable=True)], torch.cat(alone), atol=tolerance, rtol=0)
+    torch.testing.assert_close(
+        nats[of.argsort(stable=True)], torch.cat(alone), atol=tolerance, rtol=0
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     nats.mean().backward()
     optimizer.step()
