@@ -105,7 +105,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 8,
             },
-            scratch={"engine.batch_size": 16, "engine.epochs": 5, "engine.lr": 5e-4},
+            scratch={"engine.batch_size": 16, "engine.epochs": 3, "engine.lr": 5e-4},
         ),
     ]
 

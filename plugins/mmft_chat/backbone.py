@@ -134,8 +134,8 @@ class ChatBackbone(TransformersBackbone):
         if self.network.base_model is self.network:
             output = forward(self.network, {**arguments, "output_hidden_states": True})
             states: Tensor = output.hidden_states[-1]
-            return states
-        states = forward(self.network.base_model, arguments).last_hidden_state
+        else:
+            states = forward(self.network.base_model, arguments).last_hidden_state
         return states
 
     def _arguments(self, inputs: Tensors) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class ChatBuilder(Builder[ChatBackbone]):
 
     def small(self, loaded: LoadedWeights) -> tuple[Any, Any, LoadedWeights]:
         """A reader and a configuration for random weights, and what is to be told of them."""
-        tokenizer = self.tokenizer()
+        tokenizer = self.train_tokenizer()
         tokenizer.chat_template = CHATML
         config = AutoConfig.for_model(self.options.network or self.network, **_BASE)
         config, loaded = chosen_size(config, SizeOptions(size=self.options.random()), loaded)
@@ -122,7 +122,7 @@ class ChatBuilder(Builder[ChatBackbone]):
         name_tokens(config, tokenizer)
         return tokenizer, config, loaded
 
-    def tokenizer(self, *special: str, **named: str) -> Any:
+    def train_tokenizer(self, *special: str, **named: str) -> Any:
         """One that is trained on the data; see `random_tokenizer`."""
         return random_tokenizer(self.context.train, self.options.vocabulary, *special, named=named)
 

@@ -219,7 +219,7 @@ class MediaChatBuilder(ChatBuilder):
         name = self.options.random()
         size = SIZES["base" if name == "published" else name]
         make = resolve(f"mmft_chat.small_networks:{self.options.network or self.network}")
-        reader, config = make(self.tokenizer, size)
+        reader, config = make(self.train_tokenizer, size)
         text = config.get_text_config()
         for role in ("pad", "bos", "eos"):
             setattr(text, f"{role}_token_id", getattr(reader.tokenizer, f"{role}_token_id"))

@@ -132,8 +132,8 @@ class MediaProcessor(ChatProcessor):
         if (self.holds == "some" and not number) or (self.holds == "one" and number != 1):
             which = "one" if self.holds == "one" else "at least one"
             raise ValueError(
-                f"it holds {number or 'no'} pictures and recordings, and the model reads chats with "
-                f"{which} alone"
+                f"it holds {number or 'no'} pictures and recordings, and the model reads chats "
+                f"with {which} alone"
             )
         if self._longest is not None:
             for own in raw.media("audio"):

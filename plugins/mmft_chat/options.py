@@ -102,8 +102,8 @@ class ChatBackboneOptions(SizeOptions):
 
     def random(self) -> SizeName:
         """The size that random weights have."""
-        published = self.size == "auto" or self.size in self.published
-        return self.random_size if published else self.size
+        size = self.size
+        return self.random_size if size == "auto" or size in self.published else size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ TEMPLATE = (
 """As Beyer et al. (2024, "PaliGemma") have it; none comes with the weights."""
 
 
-class PaliGemmaProcessor(transformers.PaliGemmaProcessor):  # type: ignore[misc]
+class PaliGemmaProcessor(transformers.PaliGemmaProcessor):
     """Named as the one that others load from the folders that it writes."""
 
     prefix = True

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import transformers as hf
+import transformers
 
-from mmft_chat.paligemma import TEMPLATE as paligemma_template
-from mmft_chat.paligemma import PaliGemmaProcessor
+from mmft_chat import paligemma as paligemma_chats
 from mmft_chat.scratch import chatml_with
 from mmft_chat.voxtral import VoxtralProcessor
 from mmft_transformers.options import Size
 
+hf: Any = transformers
 Tokenizers = Callable[..., Any]
 Recipe = tuple[Any, Any]
 """A processor and a configuration."""
@@ -153,10 +153,10 @@ def paligemma(tokenizers: Tokenizers, size: Size) -> Recipe:
     """Of PaliGemma (Beyer et al., 2024)."""
     own = tokenizers(image_token="<image>")
     square = {"height": _SIDE, "width": _SIDE}
-    family = PaliGemmaProcessor(
+    family = paligemma_chats.PaliGemmaProcessor(
         image_processor=hf.SiglipImageProcessor(size=square, image_seq_length=16),
         tokenizer=own,
-        chat_template=paligemma_template,
+        chat_template=paligemma_chats.TEMPLATE,
     )
     config = hf.PaliGemmaConfig(
         vision_config={

@@ -26,7 +26,7 @@ TEMPLATE = (
 """As Mistral AI (2025, "Voxtral") renders chats; none comes with the weights."""
 
 
-class VoxtralProcessor(ProcessorMixin):  # type: ignore[misc]
+class VoxtralProcessor(ProcessorMixin):
     """Recordings of any length, in pieces of as much as the encoder takes.
 
     Attributes:
