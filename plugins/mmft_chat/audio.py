@@ -46,7 +46,7 @@ class AudioChatBuilder(MediaChatBuilder):
 
     def processor(self, checkpoint: Checkpoint) -> Any:
         if checkpoint.config().model_type == "voxtral":
-            return VoxtralProcessor.read(checkpoint.folder, checkpoint.tokenizer())
+            return VoxtralProcessor.read(checkpoint.folder)
         return super().processor(checkpoint)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import ProcessorMixin, WhisperFeatureExtractor
+from transformers import PreTrainedTokenizerFast, ProcessorMixin, WhisperFeatureExtractor
+from transformers.integrations.mistral import convert_tekken_tokenizer
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -43,14 +44,14 @@ class VoxtralProcessor(ProcessorMixin):
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or TEMPLATE)
 
     @classmethod
-    def read(cls, folder: Path, tokenizer: Any) -> VoxtralProcessor:
-        """Of a folder of transformers.
-
-        Args:
-            tokenizer: the folder's.
-        """
+    def read(cls, folder: Path) -> VoxtralProcessor:
+        """Of a folder of transformers, or of one as Mistral AI publishes it, with tekken.json."""
         extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
-        return cls(extractor, tokenizer, getattr(tokenizer, "chat_template", None))
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        else:
+            tokenizer = convert_tekken_tokenizer(str(folder / "tekken.json"), TEMPLATE)
+        return cls(extractor, tokenizer, tokenizer.chat_template)
 
     def save_pretrained(self, save_directory: Any, **_: Any) -> None:
         """Write what transformers' own processor is made of."""

@@ -72,9 +72,9 @@ class Chats(Split):
         return str(index)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def narrow() -> Any:
-    """Tiny networks are even smaller here."""
+    """Makes tiny networks even smaller in a module that imports it."""
     usual = SIZES["tiny"]
     SIZES["tiny"] = Size(2, 48, 2)
     yield

@@ -163,3 +163,38 @@ def test_few_bits_need_weights_and_a_gpu(model: Any, tmp_path: Path) -> None:
         if not torch.cuda.is_available():
             with pytest.raises(ConfigError, match="needs a CUDA GPU"):
                 built(name, str(tmp_path / "nowhere"), load_bits=8)
+
+
+def test_voxtral_is_read_as_mistral_publishes_it(tmp_path: Path) -> None:
+    """With tekken.json in place of tokenizer.json, and without a chat template."""
+    model = built("voxtral")
+    special = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "<pad>", "[AUDIO]", "[BEGIN_AUDIO]"]
+    tekken = {
+        "config": {
+            "pattern": r"\S+|\s+",
+            "num_vocab_tokens": 256,
+            "default_vocab_size": 256 + len(special),
+            "default_num_special_tokens": len(special),
+            "version": "v7",
+        },
+        "vocab": [
+            {"rank": k, "token_bytes": base64.b64encode(bytes([k])).decode(), "token_str": None}
+            for k in range(256)
+        ],
+        "special_tokens": [
+            {"rank": k, "token_str": token, "is_control": True} for k, token in enumerate(special)
+        ],
+    }
+    model.network.config.audio_token_id = special.index("[AUDIO]")
+    model.network.save_pretrained(tmp_path)
+    model.family.feature_extractor.save_pretrained(tmp_path)
+    (tmp_path / "tekken.json").write_text(json.dumps(tekken), encoding="utf-8")
+    read = built("voxtral", str(tmp_path))
+    inputs = collated(read, HEARD)
+    assert read.processor.inspect(HEARD[1], train=True) is None
+    whole = read.tokenizer.decode(inputs["tokens"][0]).replace("[AUDIO]", "")
+    assert whole.startswith("<s>[INST][BEGIN_AUDIO]What is this?[/INST]a red seven</s>")
+    assert read.tokenizer.decode(inputs["tokens"][0][inputs["learned"][0]]) == "a red seven</s>"
+    again = built("voxtral", str(saved(read, tmp_path / "again")))
+    own = [read.learned_nats(inputs, 64)[0], again.learned_nats(collated(again, HEARD), 64)[0]]
+    torch.testing.assert_close(*own, atol=1e-5, rtol=1e-5)
