@@ -7,7 +7,7 @@ a small network of the family's own architecture. No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
@@ -49,7 +49,8 @@ class Family:
         summary: what they are, in a line.
         network: what random weights are of: a type of transformers for texts, else a recipe of
             `mmft_chat.small_networks`.
-        published: Hub ids by size, the default first.
+        published: Hub ids by size, the default first; none where what is published needs code or
+            adapters from the Hub, so that it has to be converted first.
         extras: of mmft, which its processor needs.
     """
 
@@ -57,7 +58,7 @@ class Family:
     kind: Kind
     summary: str
     network: str
-    published: Mapping[str, str]
+    published: Mapping[str, str] = field(default_factory=dict)
     extras: tuple[str, ...] = ()
 
     @property
@@ -67,7 +68,7 @@ class Family:
 
     def options(self) -> type[ChatBackboneOptions]:
         """The options of the backbone: as of any other of its kind, with the published sizes."""
-        default, *_ = self.published
+        default = next(iter(self.published), "none")
         size = Annotated[
             Literal[("auto", *self.published, "base", "small", "tiny")],  # type: ignore[valid-type]
             Meta(
@@ -275,16 +276,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "granite-speech",
         "audio",
-        "Granite Speech 3.3 (Saon et al., 2025), 2 and 8 B parameters",
+        "Granite Speech 3.3 (Saon et al., 2025), by --weights, its adapters merged",
         "granite_speech",
-        _sizes("ibm-granite/granite-speech-3.3-{}", "2b", "8b"),
     ),
     Family(
         "phi-4-multimodal",
         "audio",
-        "Phi-4-multimodal (Abouelenin et al., 2025), 6 B parameters, which also sees",
+        "Phi-4-multimodal (Abouelenin et al., 2025), which also sees, by --weights",
         "phi4_multimodal",
-        {"6b": "microsoft/Phi-4-multimodal-instruct"},
     ),
 )
 
