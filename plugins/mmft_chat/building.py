@@ -49,6 +49,17 @@ class ChatBuilder(Builder[ChatBackbone]):
             self._check_bits()  # Before anything is fetched; a dry run only counts.
         return super().build()
 
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Raises:
+        ConfigError: the weights of a run are to be loaded in few bits, which is not provided for.
+        """
+        if self.options.load_bits is not None and checkpoint.run is not None:
+            raise ConfigError(
+                f"backbone.load_bits = {self.options.load_bits} is for checkpoints of transformers, "
+                f"and {checkpoint.run} is a run directory.",
+                hint="Leave it out, or start from the weights that the run started from.",
+            )
+
     def empty(self, checkpoint: Checkpoint) -> ChatBackbone:
         config = checkpoint.config()
         network: Any = make_network(self.auto(config, checkpoint), config)
