@@ -55,8 +55,8 @@ class ChatBuilder(Builder[ChatBackbone]):
         """
         if self.options.load_bits is not None and checkpoint.run is not None:
             raise ConfigError(
-                f"backbone.load_bits = {self.options.load_bits} is for checkpoints of transformers, "
-                f"and {checkpoint.run} is a run directory.",
+                f"backbone.load_bits = {self.options.load_bits} is for checkpoints of "
+                f"transformers, and {checkpoint.run} is a run directory.",
                 hint="Leave it out, or start from the weights that the run started from.",
             )
 
