@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from transformers import AutoModelForMultimodalLM, AutoModelForSeq2SeqLM
 
 from mmft_chat.backbone import ChatBackbone
-from mmft_chat.media_backbone import MediaChatBackbone, MediaChatBuilder
+from mmft_chat.media_backbone import MediaChatBuilder
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.voxtral import VoxtralProcessor
 from mmft_core.contracts import BackboneContext
@@ -21,16 +21,9 @@ _MIXES = (
 )
 
 
-class AudioChatBackbone(MediaChatBackbone):
-    """A model that hears, and may see as well."""
-
-    pipeline: ClassVar[str] = "audio-text-to-text"
-
-
 class AudioChatBuilder(MediaChatBuilder):
     """How an audio-language backbone is built."""
 
-    kind = AudioChatBackbone
     # Some families are in one of the lists of transformers, some in the other.
     autos: ClassVar[tuple[Any, ...]] = (AutoModelForMultimodalLM, AutoModelForSeq2SeqLM)
     parts: ClassVar[tuple[str, ...]] = ("feature_extractor", "audio_processor")

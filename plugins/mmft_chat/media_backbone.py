@@ -14,6 +14,7 @@ from transformers import AutoProcessor
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.building import ChatBuilder, template_source
+from mmft_chat.conversations import CALLED
 from mmft_chat.learned import Learn
 from mmft_chat.media_processing import OWN, MediaProcessor
 from mmft_chat.options import ChatBackboneOptions
@@ -62,6 +63,10 @@ class MediaChatBackbone(ChatBackbone):
             family=family,
             holds=_HOLDS.get(self.config.model_type, "any"),
         )
+        if hasattr(self.config, "vision_feature_layer"):  # The states before this norm are read.
+            norm = getattr(self.network.model.vision_tower, "post_layernorm", None)
+            for name in ("weight", "bias") if norm is not None else ():
+                fix_parameter(norm, name)
         for module in self.network.modules():  # Such as sinusoids, which are no weights.
             if isinstance(module, nn.Embedding) and not module.weight.requires_grad:
                 fix_parameter(module, "weight")
@@ -132,23 +137,17 @@ class MediaChatBackbone(ChatBackbone):
         self.family.save_pretrained(folder)
 
     def published_model(self, task: Task) -> TransformersModel:
-        kinds = " and ".join({"image": "pictures", "audio": "recordings"}[k] for k in self.reads)
+        reads = self.processor.reads
+        kinds = " and ".join(f"{CALLED[kind]}s" for kind in reads)
         return TransformersModel(
             self,
             Described(
                 code=loading(self.loaded_by, processor="AutoProcessor"),
                 note=f"It answers chats with {kinds}, by the chat template of its processor.",
-                pipeline=self.pipeline,
+                pipeline="audio-text-to-text" if "audio" in reads else "image-text-to-text",
             ),
             more=self._save_family,
         )
-
-    @property
-    def reads(self) -> Sequence[str]:
-        return self.processor.reads
-
-    pipeline: ClassVar[str] = "image-text-to-text"
-    """What model hubs call its use."""
 
 
 def _left(rows: Tensor, lengths: Sequence[int], padding: int) -> Tensor:
@@ -161,7 +160,6 @@ def _left(rows: Tensor, lengths: Sequence[int], padding: int) -> Tensor:
 class MediaChatBuilder(ChatBuilder):
     """How a backbone that sees or hears is built."""
 
-    kind: ClassVar[type[MediaChatBackbone]] = MediaChatBackbone
     autos: ClassVar[tuple[Any, ...]] = ()
     """The classes of transformers that make such networks, in the order in which they are tried."""
     parts: ClassVar[tuple[str, ...]] = ()
@@ -211,7 +209,7 @@ class MediaChatBuilder(ChatBuilder):
         return template_source(reader.tokenizer, self.options)
 
     def backbone(self, network: Any, reader: Any) -> ChatBackbone:
-        found = self.kind(network, reader, self.options, self.template_of(reader))
+        found = MediaChatBackbone(network, reader, self.options, self.template_of(reader))
         found.loaded_by = self.auto(network.config).__name__
         return found
 

@@ -11,9 +11,9 @@ import torch
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.media_backbone import MediaChatBackbone
 from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
-from mmft_chat.vision import VisionChatBackbone
 from mmft_core.contracts import Batch
 from mmft_core.errors import IncompatibleError, WeightsError
 from tests.chat.networks import SEEN, narrow, saved
@@ -34,9 +34,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return saved(small(request.param), tmp_path_factory.mktemp(request.param))
 
 
-def built(choice: str, **more: Any) -> VisionChatBackbone:
+def built(choice: str, **more: Any) -> MediaChatBackbone:
     model = small("vision-chat", choice, **more)
-    assert isinstance(model, VisionChatBackbone)
+    assert isinstance(model, MediaChatBackbone)
     return model
 
 
