@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from mmft_chat.building import ChatBuilder
 from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
 from mmft_core import discover
@@ -17,7 +18,7 @@ from mmft_core.engine import tuning
 from mmft_core.engine.lora import is_adapter
 from mmft_core.errors import ConfigError, IncompatibleError
 from mmft_core.weights import LoadedWeights
-from tests.chat.networks import HEARD, SEEN, built, collated, narrow
+from tests.chat.networks import HEARD, SEEN, built, chats_for, collated, narrow, saved
 
 __all__ = ["narrow"]
 
@@ -106,3 +107,34 @@ def test_adapters_kept_alone_go_with_frozen_parts_alone(tmp_path: Path) -> None:
     config = EngineConfig(tune="lora,connector=full", lora=LoraConfig(save="adapter"))
     with pytest.raises(IncompatibleError, match="trains the weights of the connector as well"):
         tuning.prepare(task, config)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen2.5-vl", "qwen2-audio"])
+def test_adapters_learn_on_weights_in_8_bits(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bitsandbytes computes them on a CPU too, slowly, for which mmft asks for a GPU."""
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(ChatBuilder, "_check_bits", lambda self: None)
+    torch.manual_seed(0)
+    whole, chats = built(name), chats_for(name)
+    few = built(name, str(saved(whole, tmp_path)), load_bits=8)
+    inputs = collated(few, chats)
+    nats = [model.learned_nats(inputs, 64)[0].mean() for model in (whole, few)]
+    torch.testing.assert_close(*nats, atol=0.02, rtol=0)
+    task, config = (
+        Chat(few, ChatOptions()),
+        EngineConfig(tune="lora", lora=LoraConfig(save="adapter")),
+    )
+    tuning.prepare(task, config)
+    task.train()
+    tuning.apply(task, config.tuning, 0)
+    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = few.learned_nats(inputs, 64)[0].mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < nats[1]
+    with pytest.raises(IncompatibleError, match="connector|chat backbone"):
+        tuning.prepare(Chat(few, ChatOptions()), EngineConfig(tune="full"))
