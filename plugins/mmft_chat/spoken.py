@@ -104,7 +104,9 @@ class SpokenNumbers(Split):
 
     def __getitem__(self, index: int) -> Sample:
         word, path = self._at(index)
-        asked = (Part("audio", media=path), Part("text", _QUESTIONS[index % len(_QUESTIONS)]))
+        # Every voice begins with another question, so that none of these goes with a number.
+        question = _QUESTIONS[(index + int(self.voice[index])) % len(_QUESTIONS)]
+        asked = (Part("audio", media=path), Part("text", question))
         messages = (Message("user", asked), Message("assistant", (Part("text", word),)))
         target = word if self.answers else None
         return Sample({"chat": Conversation(messages)}, target, self.sample_id(index))
