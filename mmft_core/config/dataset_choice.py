@@ -13,7 +13,6 @@ from mmft_core.data.tables import form_of
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, TaskSpec
-from mmft_core.table_folders import form_of
 
 
 def choose_dataset(

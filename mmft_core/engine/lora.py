@@ -62,7 +62,7 @@ def inject(
             raise ConfigError(
                 "engine.tune = 'lora': the parts that are to have adapters have no layers of the "
                 f"roles {', '.join(config.targets)}.",
-                hint="Give --set engine.lora.targets=all, or adapters to other parts.",
+                hint="Give --set 'engine.lora.targets=[\"all\"]', or adapters to other parts.",
             )
     settings = peft.LoraConfig(
         r=config.rank,

@@ -18,9 +18,9 @@ from mmft_chat.networks import computes_logits_by_head, forward, head_logits, ke
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
+from mmft_core.config import Generation
 from mmft_core.contracts import Features, Graph, Runner, Task, Tensors
 from mmft_core.errors import IncompatibleError
-from mmft_core.generation import Generation
 from mmft_transformers.caches import blank
 from mmft_transformers.choosing import seeds_of
 from mmft_transformers.exported import ExportedCausal

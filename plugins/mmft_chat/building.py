@@ -14,7 +14,7 @@ from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.scratch import CHATML, random_tokenizer
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import ConfigError, WeightsError, first_line
-from mmft_core.extras import require_extra
+from mmft_core.utils import require_extra
 from mmft_core.weights import LoadedWeights
 from mmft_text.quantization import quantization
 from mmft_transformers.building import Builder

@@ -21,10 +21,10 @@ from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.parts import parts_of
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
+from mmft_core import resolve
+from mmft_core.config import Generation
 from mmft_core.contracts import Graph, Task, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
-from mmft_core.generation import Generation
-from mmft_core.specs import resolve
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint
 from mmft_transformers.narrowing import check_config

@@ -12,7 +12,7 @@ import numpy as np
 from mmft_chat.conversations import Conversation, Message, Part
 from mmft_chat.options import ChatRecordingsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
-from mmft_core.data.splits import Subset
+from mmft_core.data import Subset
 
 _QUESTIONS = (
     "Which number is said?",

@@ -10,8 +10,9 @@ import torch
 from mmft_chat.families import FAMILIES
 from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
+from mmft_core import discover
 from mmft_core.contracts import Batch
-from mmft_core.extras import extra_installed
+from mmft_core.specs import BackboneSpec
 from tests.chat.networks import built, chats_for, collated, narrow, saved
 
 __all__ = ["narrow"]
@@ -22,9 +23,8 @@ MIXES = ("granite-speech", "phi-4-multimodal")
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_family_learns_writes_and_comes_back(family, tmp_path: Path) -> None:
-    for extra in family.extras:
-        if not extra_installed("mmft", extra):
-            pytest.skip(f"mmft[{extra}] is not installed")
+    if discover().get(BackboneSpec, family.name).missing_extras():
+        pytest.skip(f"mmft[{','.join(family.extras)}] is not installed")
     torch.manual_seed(0)
     model, chats = built(family.name), chats_for(family.name)
     assert model.loaded.source == "random"

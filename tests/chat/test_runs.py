@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft_chat.scratch import CHATML
-from mmft_core import discover, runner
+from mmft_core import discover
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
