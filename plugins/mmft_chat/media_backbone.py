@@ -64,7 +64,8 @@ class MediaChatBackbone(ChatBackbone):
             holds=_HOLDS.get(self.config.model_type, "any"),
         )
         if hasattr(self.config, "vision_feature_layer"):  # The states before this norm are read.
-            norm = getattr(self.network.model.vision_tower, "post_layernorm", None)
+            tower = getattr(self.network.base_model, "vision_tower", None)
+            norm = getattr(tower, "post_layernorm", None)
             for name in ("weight", "bias") if norm is not None else ():
                 fix_parameter(norm, name)
         for module in self.network.modules():  # Such as sinusoids, which are no weights.

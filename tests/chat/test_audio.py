@@ -20,7 +20,7 @@ from mmft_chat.options import ChatTableOptions
 from mmft_chat.scratch import chatml_with
 from mmft_core.contracts import DatasetContext
 from mmft_core.errors import ConfigError, IncompatibleError, SampleError, WeightsError
-from tests.chat.networks import HEARD, SEEN, about, built, collated, narrow, saved, sound
+from tests.chat.networks import HEARD, SAID, SEEN, about, built, collated, narrow, saved, sound
 
 __all__ = ["narrow"]
 
@@ -148,6 +148,14 @@ def test_placeholders_and_recordings_are_counted(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"RIFF, but no recording")
     with pytest.raises(SampleError, match=r"recording x\.wav cannot be read"):
         split.check(1)
+
+
+def test_some_networks_need_a_picture_or_exactly_one_recording() -> None:
+    """Those that could not read such a chat beside others in a batch."""
+    with pytest.raises(ValueError, match="holds 2 pictures and recordings.* with one alone"):
+        built("audio-flamingo-3").processor.inspect(HEARD[1], train=True)
+    with pytest.raises(ValueError, match="holds no pictures and recordings.* at least one alone"):
+        built("llama-3.2-vision").processor.inspect(SAID[0], train=True)
 
 
 def test_packing_is_refused(model: Any) -> None:
