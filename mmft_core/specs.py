@@ -147,7 +147,7 @@ class BackboneSpec(PartSpec):
             "generation" of text (then it is a `Generator`), "prefix": it writes also after vectors
             in place of tokens.
         default_dataset: what a run without `--dataset` uses in place of the task's, if the task can
-            learn from it.
+            learn from it; "" for the task's.
         parts: names of the networks that it may be made of (`Backbone.parts`), which
             `engine.tune` can tune in other ways: "language", "vision".
     """
@@ -157,7 +157,7 @@ class BackboneSpec(PartSpec):
     modality: str = ""
     modalities: tuple[str, ...] = ()
     provides: tuple[str, ...] = ("pooled",)
-    default_dataset: str | None = None
+    default_dataset: str = ""
     parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

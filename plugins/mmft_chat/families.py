@@ -25,12 +25,12 @@ BUILDS: Mapping[Kind, str] = {
 }
 
 
-DATASETS: Mapping[Kind, str | None] = {
-    "text": None,
+DATASETS: Mapping[Kind, str] = {
+    "text": "",
     "vision": "chat-pictures",
     "audio": "chat-recordings",
 }
-"""What is learned without a dataset of one's own; None for the task's default."""
+"""What is learned without a dataset of one's own; "" for the task's default."""
 
 
 PARTS: Mapping[Kind, tuple[str, ...]] = {
