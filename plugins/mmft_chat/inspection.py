@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmft_chat.conversations import Conversation
+from mmft_chat.media import check_media
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.errors import SampleError
 from mmft_text.inspection import TextInspector
 
 
 class ChatInspector(Inspector):
-    """Compares chats as texts."""
+    """Compares chats as texts, and opens what is seen and heard in them."""
 
     unit = "words"
     least_long = TextInspector.least_long
@@ -20,6 +22,13 @@ class ChatInspector(Inspector):
         self._texts = TextInspector()
 
     def inspect(self, raw: Conversation) -> Traits:
+        for message in raw.messages:
+            for part in message.parts:
+                if part.media is not None:
+                    try:
+                        check_media(part.media, part.kind)
+                    except ValueError as error:
+                        raise SampleError("chat", str(error)) from None
         return self._texts.inspect(_said(raw))
 
     def similarity(self, one: Bytes, others: Bytes) -> Floats:

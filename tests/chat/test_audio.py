@@ -15,6 +15,7 @@ import torch
 
 from mmft_chat.chat_table import build
 from mmft_chat.conversations import Conversation
+from mmft_chat.inspection import ChatInspector
 from mmft_chat.media import recording
 from mmft_chat.options import ChatTableOptions
 from mmft_chat.scratch import chatml_with
@@ -148,6 +149,12 @@ def test_placeholders_and_recordings_are_counted(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"RIFF, but no recording")
     with pytest.raises(SampleError, match=r"recording x\.wav cannot be read"):
         split.check(1)
+
+
+def test_the_data_check_looks_at_recordings() -> None:
+    ChatInspector().inspect(HEARD[0])
+    with pytest.raises(SampleError, match="recording x.wav: there is no such file"):
+        ChatInspector().inspect(about("audio", "?", "x", Path("/none/x.wav")))
 
 
 def test_some_networks_need_a_picture_or_exactly_one_recording() -> None:
