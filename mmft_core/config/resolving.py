@@ -70,7 +70,9 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     )
     specs = [component.spec for component in (*backbones.values(), task, dataset)]
     advice = merge(*(_advised(spec.defaults) for spec in specs))
-    scratch = merge(*(merge(_advised(spec.defaults), _advised(spec.scratch)) for spec in specs))
+    scratch = merge(
+        *(merge(_advised(spec.defaults), _advised(spec.from_scratch)) for spec in specs)
+    )
     own = {m: c.spec for m, c in backbones.items()}
     recipe, from_scratch = (_recipe(a, tree, own, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
