@@ -17,7 +17,7 @@ from mmft_core.errors import ConfigError, DataError, ExportError, RunDirectoryEr
 from mmft_core.run import RunDirectory
 
 if TYPE_CHECKING:
-    from mmft_core.inference import Prediction, Predictor
+    from mmft_core.inference import Given, Prediction, Predictor
 
 Metrics: TypeAlias = dict[str, Any]
 """Metrics by name: numbers, None where one is undefined, and lists such as a confusion matrix."""
@@ -119,7 +119,9 @@ class Run:
             inputs: a file, folder, glob pattern, URL or text; a PIL image; a recording as
                 {"array": samples, "sampling_rate": 16000}; the content of a file as bytes; a list
                 of any of these; or rows of a table (a DataFrame, a `datasets.Dataset`, a list of
-                dictionaries) as for training, whose targets are not needed.
+                dictionaries) as for training, whose targets are not needed. Of a model that chats
+                also the messages of a chat, [{"role": "user", "content": "..."}], or a list of
+                chats; pictures in them are paths, bytes or PIL images.
             top_k: predictions for each input, such as the most likely classes.
             split: of a table that is divided: train, val or test.
             batch_size: samples in a forward pass.
@@ -248,6 +250,9 @@ class Run:
         self, inputs: Any, top_k: int, split: str, batch_size: int, settings: dict[str, Any]
     ) -> Any:
         predictor = self._predictor(batch_size, settings)
+        held = _accepted(predictor, inputs)
+        if held is not None:
+            return predictor.predict(held, top_k)
         if isinstance(inputs, Mapping) and is_table([inputs]):
             inputs = [inputs]  # A single row.
         if is_table(inputs):
@@ -317,6 +322,32 @@ class Run:
         from mmft.display import metrics_table
 
         return metrics_table(self.metrics) + f"<p><code>{html.escape(str(self.path))}</code></p>"
+
+
+def _accepted(predictor: Predictor, inputs: Any) -> list[Given] | None:
+    """Inputs that a processor takes as a program holds them: one, or a list; None for others.
+
+    Raises:
+        DataError: one cannot be used.
+    """
+    from mmft_core.contracts import Accepting
+    from mmft_core.inference import Given
+
+    (processor, *others) = predictor.processors.values()
+    if others or not isinstance(processor, Accepting):
+        return None
+    try:
+        one = processor.accept(inputs)
+        if one is not None:
+            return [Given(one, "input 0")]
+        if not isinstance(inputs, list | tuple) or not inputs:
+            return None
+        found = [processor.accept(item) for item in inputs]
+    except ValueError as error:
+        raise DataError(f"An input cannot be used: {error}.") from None
+    if any(raw is None for raw in found):
+        return None
+    return [Given(raw, f"input {number}") for number, raw in enumerate(found)]
 
 
 def _several(inputs: Any) -> list[Any]:

@@ -64,7 +64,8 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
                 )
-        for attribute in ("extras", "modalities", "targets", "provides", "parts", "needs", "opens"):
+        tuples = ("extras", "modalities", "targets", "provides", "parts", "needs", "opens", "usage")
+        for attribute in tuples:
             value = getattr(self, attribute, ())
             if isinstance(value, str):
                 raise PluginError(
@@ -234,6 +235,8 @@ class TaskSpec(PartSpec):
             "image-to-text"}; several are joined in the order of the alphabet, "image+text".
         captions: settings under which its records have timed "segments" or "words", from which
             captions can be made; None if they have no times.
+        usage: commands with which a user of a finished run goes on, the likeliest first; {run}
+            stands for its folder. Empty for `mmft predict`.
     """
 
     kind = "task"
@@ -252,6 +255,7 @@ class TaskSpec(PartSpec):
     pipeline: str = ""
     pipelines: Mapping[str, str] = field(default_factory=dict, hash=False)
     captions: Mapping[str, Any] | None = field(default=None, hash=False)
+    usage: tuple[str, ...] = ()
 
     @property
     def modality_names(self) -> tuple[str, ...]:

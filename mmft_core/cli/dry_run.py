@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from mmft_core.cli.terminal import echo, echo_data
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mmft_core.cli.terminal import Styled, echo, echo_data, joined, styled
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import dump_toml
 from mmft_core.specs import resolve
+
+if TYPE_CHECKING:
+    from mmft_core.contracts import Backbone, LearnedPart, ShownToken, Task
+
+_SAMPLES = 2
+"""Of which it is shown what is learned."""
+_LONGEST = 240
+"""Characters of a run of tokens that are shown."""
 
 
 def show_plan(plan: Plan) -> None:
@@ -13,18 +24,23 @@ def show_plan(plan: Plan) -> None:
 
     Only comments are added to the TOML, so that the output is itself a configuration file.
     """
-    counts = _counts(plan)
+    backbones = _backbones(plan)
+    learned, unfilled = _learned(plan, backbones)
+    if unfilled is not None:
+        backbones = {m: unfilled.backbone(m) for m in unfilled.backbones}
     echo("# The run that would be done; this output is a file for `mmft run -c`.")
     for component in plan.components:
         supplier = f"{component.distribution} {component.version}"
         echo(f"# {component.kind:9} {component.qualified:32} {supplier}")
-    for modality, (total, trained) in counts.items():
+    for modality, (total, trained) in _counts(plan, backbones).items():
         echo(
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
             f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"
         )
     for line in _described(plan):
         echo(f"# {line}")
+    for line in learned:
+        echo("# ", line)
     missing = [c for c in plan.components if c.missing_extras()]
     for component in missing:
         extras = ",".join(component.missing_extras())
@@ -41,23 +57,33 @@ def _described(plan: Plan) -> list[str]:
     return resolve(path)(plan.dataset.options, dataset_context(plan)) if path else []
 
 
-def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
-    """Count each backbone's parameters, on torch's meta device, which allocates none."""
+def _backbones(plan: Plan) -> dict[str, Backbone]:
+    """The backbones with random weights, on torch's meta device, which allocates none."""
     import torch
 
     from mmft_core.contracts import BackboneContext, DatasetInfo
-    from mmft_core.engine import tuning
     from mmft_core.weights import WeightsRequest
 
+    with torch.device("meta"):
+        return {
+            modality: part.component.build(
+                part.options,
+                BackboneContext(
+                    weights=WeightsRequest("none"),
+                    info=DatasetInfo(name="dry run"),
+                    needs=plan.task.spec.needs_of(modality),
+                ),
+            )
+            for modality, part in plan.backbones.items()
+        }
+
+
+def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[int, int]]:
+    """Count each backbone's parameters: all, and those that are trained at the start."""
+    from mmft_core.engine import tuning
+
     counts = {}
-    for modality, part in plan.backbones.items():
-        context = BackboneContext(
-            weights=WeightsRequest("none"),
-            info=DatasetInfo(name="dry run"),
-            needs=plan.task.spec.needs_of(modality),
-        )
-        with torch.device("meta"):
-            backbone = part.component.build(part.options, context)
+    for modality, backbone in backbones.items():
         ways = tuning.tuned(backbone, modality, plan.engine.tuning)
         if any(way.tuning.mode == "lora" for way in ways):
             tuning.put_adapters(backbone, ways, plan.engine)
@@ -65,3 +91,70 @@ def _counts(plan: Plan) -> dict[str, tuple[int, int]]:
         tuning.apply_to(backbone, ways, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts
+
+
+def _learned(plan: Plan, backbones: Mapping[str, Backbone]) -> tuple[list[str], Task | None]:
+    """What the model learns of the first samples, and the task that tells it.
+
+    Only where a processor can tell; then the data are read, and what stands beside the weights.
+    """
+    from mmft_core.errors import SampleError, WeightsError
+    from mmft_core.run.build import build_dataset, build_unfilled, showing_learned
+
+    own = [p for b in backbones.values() for p in (b.processors or {"": b.processor}).values()]
+    if not showing_learned(own):
+        return [], None
+    dataset = build_dataset(plan)
+    try:
+        task = build_unfilled(plan, dataset)
+    except WeightsError as error:
+        return [f"What is learned of a sample cannot be shown: {error.message}"], None
+    lines: list[str] = []
+    train = dataset.splits["train"]
+    for index in range(min(_SAMPLES, len(train))):
+        try:
+            lines += _of_sample(train.sample_id(index), task, dict(train[index].inputs))
+        except (SampleError, ValueError) as error:
+            lines.append(f"{train.sample_id(index)} cannot be used: {error}")
+    return lines, task
+
+
+def _of_sample(sample_id: str, task: Task, inputs: Mapping[str, object]) -> Iterator[str]:
+    """The tokens of a sample, those that are learned marked with + and in colour."""
+    from mmft_core.contracts import ShowingLearned
+
+    for modality, processor in task.processors.items():
+        if not isinstance(processor, ShowingLearned) or inputs.get(modality) is None:
+            continue
+        parts = processor.show_learned(inputs[modality])
+        tokens = [token for part in parts for token in part.tokens]
+        total = sum(token.count for token in tokens)
+        learned = sum(token.count for token in tokens if token.learned)
+        yield f"{sample_id}: {total:,} tokens, of which {learned:,} are learned (marked with +)"
+        width = max((len(part.label) for part in parts), default=0)
+        for part in parts:
+            for marked, run in _runs(part):
+                yield joined(f"  {'+' if marked else ' '} {part.label:{width}}  ", run)
+
+
+def _runs(part: LearnedPart) -> Iterator[tuple[bool, Styled]]:
+    """A part in runs of tokens that are all learned, or not; neighbours differ in weight."""
+    from itertools import groupby
+
+    for learned, group in groupby(part.tokens, key=lambda token: token.learned):
+        shown: list[Styled] = []
+        length = 0
+        for number, token in enumerate(group):
+            text = _text(token)
+            length += len(text)
+            if length > _LONGEST:
+                shown.append(styled(" …"))
+                break
+            style = {"fg": "green", "bold": number % 2 == 0} if learned else {"dim": True}
+            shown.append(styled(text, **style))
+        yield learned, joined(*shown)
+
+
+def _text(token: ShownToken) -> str:
+    text = token.text.replace("\n", "↵")
+    return f"{text} × {token.count}" if token.count > 1 else text

@@ -72,6 +72,7 @@ def evaluate(
     name, evaluation = found.split, found.evaluation
     if as_json:
         told = {"split": name, "samples": evaluation.samples, "remarks": list(evaluation.remarks)}
+        told |= {"kinds": dict(evaluation.kinds)} if evaluation.kinds else {}
         echo_json({**told, "loss": None, **evaluation.record})
         return
     console().print(figures_table({name: evaluation.record}))

@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1)
+@click.option(
+    "--attach",
+    "--image",
+    "--audio",
+    "attached",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File that every input is about, such as the picture of a question; can be repeated.",
+)
 @click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of this data set.")
 @click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
@@ -74,6 +84,7 @@ def predict(
     *,
     run_dir: Path,
     inputs: tuple[str, ...],
+    attached: tuple[Path, ...],
     dataset: str | None,
     split: str,
     top_k: int,
@@ -92,6 +103,7 @@ def predict(
     mmft predict runs/topics - < texts.txt             one input a line, or one file
     mmft predict runs/topics -- '-1 star'              what begins with a dash, after --
     mmft predict runs/flowers https://example.org/rose.jpg
+    mmft predict runs/seer 'What is this?' --image photo.jpg
     mmft predict runs/topics --dataset texts.csv
     mmft predict runs/talks talk.mp3 --format srt -o talk.srt
     """
@@ -105,6 +117,8 @@ def predict(
         )
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
+    if attached and dataset is not None:
+        raise ConfigError("--attach is for inputs, and not for --dataset.", hint="Leave it out.")
     refuse_mixed(inputs)
     data = () if dataset is None else ("dataset",)
     settings = later_settings(assignments, ("task", *data, *INFERENCE_SETTINGS))
@@ -120,7 +134,8 @@ def predict(
         chosen = samples_of(run_dir, dataset, split, registry, settings, say)
         several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)
     else:
-        several, predictions = _predicted(inputs, predictor, top_k, limits)
+        with_files = predictor if not attached else predictor.attaching(attached)
+        several, predictions = _predicted(inputs, with_files, top_k, limits)
     if form in CAPTIONS:
         check_output(form, output, several=several)
     counted = _Counted(predictions)

@@ -40,6 +40,8 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 def next_command(results: Mapping[str, Any], folder: Path) -> str:
     """The command with which a user of a run, or of what was made of it, most likely goes on."""
     run = shlex.quote(str(folder))
+    if results.get("usage"):
+        return ", or ".join(command.replace("{run}", run) for command in results["usage"])
     if results.get("predicts") in ("embeddings", "pairs"):
         return f"mmft index {run} LIBRARY, then mmft search {run} QUERY"
     return f"mmft predict {run} {inputs_of(results)}"
@@ -95,6 +97,10 @@ def _figures(splits: Iterable[str]) -> Table:
 
 def inputs_of(results: Mapping[str, Any]) -> str:
     """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    for command in results.get("usage", ()):
+        _, found, inputs = command.partition("mmft predict {run} ")
+        if found:
+            return str(inputs)
     files = len(results.get("reads", ())) < 2 and results.get("reads_files", True)
     return "FILES..." if files else "--dataset TABLE"
 

@@ -41,10 +41,15 @@ from mmft_core.contracts.callbacks import (
     TrainStep,
 )
 from mmft_core.contracts.capabilities import (
+    Accepting,
+    Attaching,
     Calibrated,
     Completing,
     JointPreparation,
+    LearnedPart,
     Showing,
+    ShowingLearned,
+    ShownToken,
 )
 from mmft_core.contracts.data import (
     Batch,
@@ -92,7 +97,9 @@ from mmft_core.contracts.whole import Part, flatten_tensors, input_axes, unflatt
 __all__ = [
     "PADDING",
     "WEIGHTS",
+    "Accepting",
     "AdapterBase",
+    "Attaching",
     "Axes",
     "Backbone",
     "BackboneContext",
@@ -121,6 +128,7 @@ __all__ = [
     "InputPiece",
     "Inspector",
     "JointPreparation",
+    "LearnedPart",
     "Metric",
     "MetricContext",
     "MetricValue",
@@ -139,6 +147,8 @@ __all__ = [
     "Sample",
     "ScheduleContext",
     "Showing",
+    "ShowingLearned",
+    "ShownToken",
     "Split",
     "TargetCodec",
     "Task",

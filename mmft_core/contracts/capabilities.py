@@ -5,7 +5,9 @@ Nothing has to be registered: a class that has the method has the capability.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from mmft_core.contracts.data import Tensors
@@ -96,4 +98,71 @@ class Showing(Protocol):
 
         Returns:
             previews by modality; a modality that is left out is shown by its processor.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ShownToken:
+    """A token as a reader is shown it, or several in a row that stand for one thing.
+
+    Attributes:
+        text: its text; what a picture stands for by its placeholder.
+        learned: whether the loss counts it.
+        count: how many tokens they are.
+    """
+
+    text: str
+    learned: bool
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPart:
+    """A part of a sample, such as a turn of a chat, token by token.
+
+    Attributes:
+        label: what it is, in a word.
+    """
+
+    label: str
+    tokens: tuple[ShownToken, ...]
+
+
+@runtime_checkable
+class ShowingLearned(Protocol):
+    """A processor that tells which tokens of an input a model learns.
+
+    `mmft run --dry-run`, `mmft data check` and the report show it, so that nobody learns the wrong
+    part of their data unawares. It must not need the weights of its backbone.
+    """
+
+    def show_learned(self, raw: Any) -> Sequence[LearnedPart]:
+        """Every token of a training sample, in order.
+
+        Raises:
+            ValueError: the sample cannot be used; the message says why.
+        """
+
+
+@runtime_checkable
+class Attaching(Protocol):
+    """A processor of inputs that files belong to, such as a question about pictures."""
+
+    def attach(self, raw: Any, files: Sequence[Path]) -> Any:
+        """The raw input with these files.
+
+        Raises:
+            ValueError: one of them cannot be read, or is of a kind that the model does not take.
+        """
+
+
+@runtime_checkable
+class Accepting(Protocol):
+    """A processor that takes what a program holds for an input, such as the messages of a chat."""
+
+    def accept(self, value: Any) -> Any | None:
+        """The raw input that a Python object stands for; None if it is something else.
+
+        Raises:
+            ValueError: it stands for one that cannot be used; the message says why.
         """

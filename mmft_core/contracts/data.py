@@ -24,11 +24,14 @@ class Sample:
             lacks one, which it may if `DatasetContext.partial` says so.
         target: as the data set knows it (a class name, a text, a number), or None.
         id: what messages and reports point at: the file, or the table and its row.
+        kind: what it is one of, such as a type of question; evaluations tell metrics by it. "" for
+            nothing.
     """
 
     inputs: Mapping[str, Any]
     target: Any
     id: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +176,14 @@ class Batch:
         ids: sample ids, in order.
         present: modality -> (B,) bool, which samples have one; modalities that all of them have
             are left out.
+        kinds: what each sample is one of (`Sample.kind`); empty where none is of a kind.
     """
 
     inputs: dict[str, Tensors]
     targets: Any
     ids: list[str]
     present: Tensors = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)

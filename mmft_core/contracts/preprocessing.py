@@ -25,10 +25,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A raw input as a reader can be shown it: MIME type and content."""
+    """A raw input as a reader can be shown it: MIME type and content.
+
+    Attributes:
+        label: of views that are turns of a conversation, who has it ("user"); else "".
+    """
 
     mime: str
     data: bytes
+    label: str = ""
 
 
 def data_url(preview: Preview) -> str:

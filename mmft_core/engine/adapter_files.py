@@ -67,8 +67,11 @@ def save(backbone: Backbone, folder: Path) -> None:
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def load(backbone: Backbone, folder: Path) -> None:
+def load(backbone: Backbone, folder: Path, name: str = "default") -> None:
     """Put adapters into a backbone that `save` wrote.
+
+    Args:
+        name: of these adapters, where others are in it already.
 
     Raises:
         RunDirectoryError: their settings are not ones that `save` writes.
@@ -78,23 +81,26 @@ def load(backbone: Backbone, folder: Path) -> None:
 
     tensors = load_file(folder / _FILE)
     state = {k.removeprefix(_PREFIX): tensor for k, tensor in tensors.items()}
-    own = {backbone.published_name(n): n for names in backbone.roles().values() for n in names}
+    known = (n for names in backbone.roles().values() for n in names if not lora.is_adapter(n))
+    plain = [name.removesuffix(".base_layer") for name in known]  # Others may be on it already.
+    own = {backbone.published_name(name): name for name in plain}
     own |= {backbone.published_name(name): name for name in _fresh(backbone)}
     modules = dict(backbone.named_modules())
     placed: dict[str, Tensor] = {}
     layers: list[str] = []
     for key, tensor in state.items():
         layer, adapter, rest = key.partition(".lora_")
-        name = own.get(layer, layer)
-        if adapter and name not in modules:
+        place = own.get(layer, layer)
+        if adapter and place not in modules:
             raise ValueError(f"{folder.name}: '{key}' does not fit")
-        placed[name + adapter + rest] = tensor
-        layers += [name] if adapter else []
+        placed[place + adapter + rest] = tensor
+        layers += [place] if adapter else []
     settings = adapter_settings.read(folder, _rank(placed))
     settings.target_modules = _any_of(dict.fromkeys(layers))
-    lora.put(backbone, settings)
-    result: Any = peft.set_peft_model_state_dict(backbone, placed)
-    wanted = {*_fresh(backbone), *filter(lora.is_adapter, backbone.state_dict())}
+    lora.put(backbone, settings, name)
+    result: Any = peft.set_peft_model_state_dict(backbone, placed, adapter_name=name)
+    adapters = filter(lora.is_adapter, backbone.state_dict())
+    wanted = {*_fresh(backbone), *(key for key in adapters if f".{name}." in key)}
     strange = [key for key in result.missing_keys if key in wanted] + result.unexpected_keys
     if strange:
         raise ValueError(f"{folder.name}: '{strange[0]}' does not fit")

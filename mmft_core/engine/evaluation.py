@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,8 @@ class Evaluation:
         values: by "metric" or "metric/part"; None for what is undefined on these samples.
         remarks: which of them are undefined, and why.
         examples: by heading, the samples that the report shows.
+        kinds: by kind of sample (`Sample.kind`) the number of its "samples" and its single values;
+            empty where samples are of no kind.
         samples: how many were judged.
         seconds: wall-clock time.
     """
@@ -45,6 +48,7 @@ class Evaluation:
     values: Mapping[str, MetricValue]
     remarks: tuple[str, ...] = ()
     examples: Mapping[str, list[Example]] = field(default_factory=dict)
+    kinds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     samples: int = 0
     seconds: float = 0.0
 
@@ -145,6 +149,7 @@ class _Judged:
         self.metrics, self.gallery, self.sums = metrics, gallery, _Sums()
         for metric in metrics.values():
             metric.reset()
+        self.kinds = _Kinds(metrics)
 
     def add(self, batch: Batch, outputs: Outputs, targets: Any, weight: int) -> None:
         self.sums.add(batch, outputs, weight)
@@ -153,6 +158,7 @@ class _Judged:
             return
         for metric in self.metrics.values():
             metric.update(predictions, targets)
+        self.kinds.update(batch.kinds, predictions, targets)
         if self.gallery is not None:
             self.gallery.update(batch, predictions, targets)
 
@@ -163,9 +169,10 @@ class _Judged:
         gallery, seen = self.gallery, self.sums.samples
         states = {name: metric.state() for name, metric in self.metrics.items()} if seen else {}
         shown = gallery.state() if gallery is not None and seen else None
-        everyone = comm.gather_to_main((self.sums, states, shown))
-        for other, theirs, more in everyone[1:]:
+        everyone = comm.gather_to_main((self.sums, states, shown, self.kinds.state()))
+        for other, theirs, more, kinds in everyone[1:]:
             self.sums.merge(other)
+            self.kinds.merge(kinds)
             for name, state in theirs.items():
                 self.metrics[name].merge(state)
             if gallery is not None and more is not None:
@@ -188,9 +195,79 @@ class _Judged:
             values=values | {name: _defined(mean) for name, mean in sums.means().items()},
             remarks=tuple(remarks),
             examples=self.gallery.examples() if self.gallery is not None else {},
+            kinds=self.kinds.values(),
             samples=sums.samples,
             seconds=time.perf_counter() - started,
         )
+
+
+_MOST_KINDS = 50
+"""Kinds of samples that are told apart; those that come later are one."""
+
+
+class _Kinds:
+    """The metrics of the samples of each kind by themselves."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.empty = copy.deepcopy(dict(metrics))
+        self.counts: dict[str, int] = {}
+        self.metrics: dict[str, dict[str, Metric]] = {}
+
+    def update(self, kinds: Sequence[str], predictions: Any, targets: Any) -> None:
+        for kind in dict.fromkeys(kinds):
+            own = [k for k, other in enumerate(kinds) if other == kind]
+            name = self._named(kind)
+            self.counts[name] = self.counts.get(name, 0) + len(own)
+            for metric in self._of(name).values():
+                metric.update(_rows(predictions, own), _rows(targets, own))
+
+    def state(self) -> Any:
+        states = {
+            kind: {name: metric.state() for name, metric in own.items()}
+            for kind, own in self.metrics.items()
+        }
+        return self.counts, states
+
+    def merge(self, state: Any) -> None:
+        counts, states = state
+        for kind, theirs in states.items():
+            name = self._named(kind)
+            self.counts[name] = self.counts.get(name, 0) + counts[kind]
+            own = self._of(name)
+            for metric, content in theirs.items():
+                own[metric].merge(content)
+
+    def values(self) -> dict[str, dict[str, float | None]]:
+        """By kind, in alphabetical order, the number of samples and the single figures."""
+        return {kind: self._values(kind) for kind in sorted(self.counts)}
+
+    def _values(self, kind: str) -> dict[str, float | None]:
+        found: dict[str, float | None] = {"samples": self.counts[kind]}
+        for name, metric in self.metrics[kind].items():
+            for part, value in computed(name, metric).items():
+                if not isinstance(value, list):
+                    found[f"{name}/{part}" if part else name] = _defined(value)
+        return found
+
+    def _named(self, kind: str) -> str:
+        named = kind or "none"
+        return named if named in self.counts or len(self.counts) < _MOST_KINDS else "others"
+
+    def _of(self, kind: str) -> dict[str, Metric]:
+        if kind not in self.metrics:
+            self.metrics[kind] = copy.deepcopy(self.empty)
+        return self.metrics[kind]
+
+
+def _rows(tree: Any, rows: Sequence[int]) -> Any:
+    """Some rows of a tree of tensors and lists whose first dimension is the batch."""
+    if isinstance(tree, Mapping):
+        return {key: _rows(value, rows) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(_rows(value, rows) for value in tree)
+    if isinstance(tree, torch.Tensor):
+        return tree[list(rows)]
+    return [tree[k] for k in rows]
 
 
 class Predicted(Metric):

@@ -91,8 +91,11 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
     return [n for role in roles if "all" in targets or role in targets for n in roles[role]]
 
 
-def put(backbone: Backbone, settings: peft.LoraConfig) -> None:
+def put(backbone: Backbone, settings: peft.LoraConfig, name: str = "default") -> None:
     """Put adapters on the layers that PEFT's settings name.
+
+    Args:
+        name: of these adapters, where others are on the backbone already.
 
     Raises:
         ValueError: there are none.
@@ -101,10 +104,10 @@ def put(backbone: Backbone, settings: peft.LoraConfig) -> None:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="peft")  # About layers' types, on purpose so.
-        peft.inject_adapter_in_model(settings, backbone)
-    for name, module in backbone.named_modules():
-        if re.search(r"\.lora_[AB]\.\w+$", name) and isinstance(module, nn.Conv2d):
-            base = backbone.get_submodule(name.rpartition(".lora_")[0] + ".base_layer")
+        peft.inject_adapter_in_model(settings, backbone, adapter_name=name)
+    for place, module in backbone.named_modules():
+        if re.search(r"\.lora_[AB]\.\w+$", place) and isinstance(module, nn.Conv2d):
+            base = backbone.get_submodule(place.rpartition(".lora_")[0] + ".base_layer")
             weight = base.weight
             if isinstance(weight, torch.Tensor) and _is_channels_last(weight):
                 module.to(memory_format=torch.channels_last)
@@ -146,3 +149,10 @@ def adapted_layers(module: nn.Module) -> list[str]:
 
 def has_adapters(module: nn.Module) -> bool:
     return bool(adapted_layers(module))
+
+
+def choose(module: nn.Module, name: str) -> None:
+    """Let the adapters of a name work, of several that are there, and no others."""
+    for place in adapted_layers(module):
+        layer: Any = module.get_submodule(place)
+        layer.set_adapter(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class StoredSplit(Split):
         if self.others:
             sample = self.split[index]
             rest = {m: sample.inputs[m] for m in self.others}
-            return Sample({**rest, **inputs}, sample.target, sample.id)
+            return replace(sample, inputs={**rest, **inputs})
         return Sample(inputs, self.split.target(index), self.split.sample_id(index))
 
     def target(self, index: int) -> Any:

@@ -1,4 +1,5 @@
 from . import opening as opening
+from .adapter_sets import load_beside as load_beside
 from .downloads import Limits as Limits
 from .finished import evaluate_finished as evaluate_finished
 from .finished import make_predictor as make_predictor

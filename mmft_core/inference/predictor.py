@@ -5,13 +5,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from mmft_core import cpus
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.contracts import Batch, Completing, Dataset, Metric, Processor, Split, Task
+from mmft_core.contracts import (
+    Attaching,
+    Batch,
+    Completing,
+    Dataset,
+    Metric,
+    Processor,
+    Split,
+    Task,
+)
 from mmft_core.contracts.callbacks import Callback
 from mmft_core.contracts.returned import decoded, outputs_of
 from mmft_core.data import soundness
@@ -40,6 +50,7 @@ class Predictor:
 
     Attributes:
         processors: the preprocessing of the modalities that it is given.
+        attached: files that belong to each source.
         inference: its device and precision: the configuration's, or those of its evaluation.
     """
 
@@ -48,6 +59,7 @@ class Predictor:
             config = replace(config, device="cpu", precision="fp32")
         precision = model.precision if config.precision == "auto" else config.precision
         self.model, self.config = model, config
+        self.attached: tuple[Path, ...] = ()
         self.processors: Mapping[str, Processor] = model.processors
         cpus.limit_threads(config.threads)
         self.inference = Inference.of(precision, choose_device(config.device))
@@ -79,6 +91,21 @@ class Predictor:
             )
         return processor
 
+    def attaching(self, files: Sequence[Path]) -> Predictor:
+        """The same model, with files that belong to each of the sources that it predicts.
+
+        Raises:
+            IncompatibleError: it takes no files beside an input.
+        """
+        if not isinstance(self.processor, Attaching):
+            raise IncompatibleError(
+                f"A {self.model.component.name} model takes no files beside an input.",
+                hint="Give the files as inputs, without --attach, --image or --audio.",
+            )
+        copied = copy.copy(self)
+        copied.attached = tuple(files)
+        return copied
+
     def predict(self, sources: Sequence[Source], top_k: int = 1) -> Iterator[Prediction]:
         """Predict files and texts in their order, as they are done.
 
@@ -87,7 +114,7 @@ class Predictor:
         """
         processor = self.processor
         (modality,) = self.model.processors
-        found = self.predict_split(Sources(modality, sources, processor), top_k)
+        found = self.predict_split(Sources(modality, sources, processor, self.attached), top_k)
         for source, prediction in zip(sources, found, strict=True):
             # Errors name the file that was read, which may be a copy of what the user named.
             yield replace(prediction, source=str(source))

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mmft_core.contracts import Processor, Sample, Split
+from mmft_core.contracts import Attaching, Processor, Sample, Split
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
@@ -47,10 +47,21 @@ typed."""
 
 
 class Sources(Split):
-    """Files and typed texts as a split without targets."""
+    """Files and typed texts as a split without targets.
 
-    def __init__(self, modality: str, sources: Sequence[Source], processor: Processor) -> None:
+    Args:
+        attached: files that belong to each of them, if the processor is `Attaching`.
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        sources: Sequence[Source],
+        processor: Processor,
+        attached: Sequence[Path] = (),
+    ) -> None:
         self.modality, self.sources, self.processor = modality, tuple(sources), processor
+        self.attached = tuple(attached)
         self._tried: set[type] = set()
 
     def __len__(self) -> int:
@@ -59,6 +70,8 @@ class Sources(Split):
     def __getitem__(self, index: int) -> Sample:
         try:
             raw = self._raw(self.sources[index])
+            if self.attached and isinstance(self.processor, Attaching):
+                raw = self.processor.attach(raw, self.attached)
         except (OSError, ValueError) as error:  # A name that no file could have.
             raise SampleError(self.sample_id(index), f"cannot be read: {error}") from None
         return Sample({self.modality: raw}, None, self.sample_id(index))

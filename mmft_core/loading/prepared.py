@@ -39,6 +39,7 @@ class PreparedSample:
     inputs: dict[str, Tensors]
     target: Any
     id: str
+    kind: str = ""
 
 
 class Loaded(NamedTuple):
@@ -97,8 +98,10 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         try:
             sample = self.split[index]
             if self._joint is not None:
-                return PreparedSample(*self._together(sample, self._joint), sample.id)
-            return PreparedSample(self._inputs(sample), self._target(sample), sample.id)
+                together = self._together(sample, self._joint)
+                return PreparedSample(*together, sample.id, sample.kind)
+            inputs, target = self._inputs(sample), self._target(sample)
+            return PreparedSample(inputs, target, sample.id, sample.kind)
         except SampleError as error:
             return error
 
@@ -152,6 +155,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
             targets=None if any(t is None for t in targets) else self.codec.collate(targets),
             ids=[s.id for s in samples],
             present=present,
+            kinds=[s.kind for s in samples] if any(s.kind for s in samples) else [],
         )
 
 

@@ -1,10 +1,12 @@
 from . import artifacts as artifacts
+from . import named_data as named_data
 from . import runner as runner
 from .artifacts import LoadedModel as LoadedModel
 from .build import build_component as build_component
 from .build import build_dataset as build_dataset
 from .build import build_metrics as build_metrics
 from .build import build_task as build_task
+from .build import build_unfilled as build_unfilled
 from .build import save_assets as save_assets
 from .build import task_assets as task_assets
 from .build import tell_warnings as tell_warnings

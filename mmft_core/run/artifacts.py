@@ -151,12 +151,17 @@ def fingerprint(folder: Path) -> str:
 
 
 def load(
-    folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
+    folder: Path,
+    registry: Registry,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    apart: bool = False,
 ) -> LoadedModel:
     """Load a model, given its folder or its run's.
 
     Args:
         settings: options of the task that replace the run's, as {"task": {"num_beams": 4}}.
+        apart: whether adapters that are kept apart from their base weights stay so.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -170,7 +175,7 @@ def load(
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with damage(folder):
         check_digests(folder)
-        model = _build(folder, registry, settings, empty=False)
+        model = _build(folder, registry, settings, empty=False, apart=apart)
         kept_weights.read(model.task, folder / _WEIGHTS, adapters=False)
         check_finite(model.task)
     return model
@@ -227,12 +232,18 @@ def damage(folder: Path) -> Iterator[None]:
 
 
 def _build(
-    folder: Path, registry: Registry, settings: Mapping[str, Any] | None, *, empty: bool
+    folder: Path,
+    registry: Registry,
+    settings: Mapping[str, Any] | None,
+    *,
+    empty: bool,
+    apart: bool = False,
 ) -> LoadedModel:
     """Build what `model.json` names.
 
     Args:
         empty: without looking for weights that are not kept with it, or for adapters.
+        apart: whether adapters stay apart from the weights.
     """
     if not (folder / _MODEL).is_file():
         raise RunDirectoryError(
@@ -248,7 +259,7 @@ def _build(
     saved, needs = content["backbones"], component.spec.needs_of
     parts = {m: _part(registry, m, part) for m, part in saved.items()}
     backbones = {
-        m: _rebuild(m, part, saved[m], info, needs(m), folder, empty=empty)
+        m: _rebuild(m, part, saved[m], info, needs(m), folder, empty=empty, apart=apart)
         for m, part in parts.items()
     }
     options_type = component.options_type()
@@ -286,6 +297,7 @@ def _rebuild(
     folder: Path,
     *,
     empty: bool,
+    apart: bool,
 ) -> Backbone:
     told = LoadedWeights(**(saved.get("loaded") or {"source": "run"}))
     beside = saved.get("beside")
@@ -301,6 +313,6 @@ def _rebuild(
     adapter = folder / _ADAPTER / modality
     if adapter.is_dir() and not empty:
         adapter_files.load(backbone, adapter)
-        if not backbone.quantized:
+        if not (backbone.quantized or apart):
             lora.merge(backbone)
     return backbone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from mmft_core.contracts import (
     Metric,
     MetricContext,
     Processor,
+    ShowingLearned,
     TargetCodec,
     Task,
     TaskContext,
@@ -140,6 +141,35 @@ def build_task(
     task = build_component(plan.task.component, plan.task.options, task_context, Task)
     tuning.prepare(task, plan.engine)
     return task
+
+
+def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
+    """Build the task without the values of its weights, on the meta device.
+
+    What stands beside weights, such as a tokenizer, is read or fitted to the data as for a run, so
+    the task's processors do what they will do in it.
+
+    Raises:
+        WeightsError: the weights that were asked for cannot be had.
+    """
+    backbones: dict[str, Backbone] = {}
+    train = dataset.splits["train"]
+    with torch.device("meta"):
+        for modality, part in plan.backbones.items():
+            context = BackboneContext(
+                weights=WeightsRequest(part.weights, modality, values=False),
+                info=dataset.info,
+                needs=plan.task.spec.needs_of(modality),
+                train=train,
+            )
+            backbones[modality] = build_component(part.component, part.options, context, Backbone)
+        context_of_task = TaskContext(backbones=backbones, info=dataset.info, train=train)
+        return build_component(plan.task.component, plan.task.options, context_of_task, Task)
+
+
+def showing_learned(processors: Iterable[Processor]) -> bool:
+    """Whether any of these tells which tokens are learned."""
+    return any(isinstance(processor, ShowingLearned) for processor in processors)
 
 
 def save_assets(task: Task, folder: Path) -> None:

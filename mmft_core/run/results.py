@@ -63,6 +63,7 @@ def collect_results(
         "reads": list(task.processors),
         "reads_files": all(processor.suffixes for processor in task.processors.values()),
         "predicts": plan.task.spec.predicts,
+        "usage": list(plan.task.spec.usage),
         "parameters": {
             "total": total,
             "trained": trained,
@@ -88,6 +89,7 @@ def collect_results(
         },
         "steps": progress.step,
         "metrics": {split: e.record for split, e in evaluations.items()},
+        "kinds": {split: dict(e.kinds) for split, e in evaluations.items() if e.kinds},
         "remarks": {split: list(e.remarks) for split, e in evaluations.items()},
         "timings": {
             "training_seconds": round(progress.seconds, 3),

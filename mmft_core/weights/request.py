@@ -59,10 +59,15 @@ class WeightsRequest:
     """What the user asked for: "auto", "pretrained", "none", or a path.
 
     "run" is what a finished run's model is reloaded with: everything is in its own file.
+
+    Attributes:
+        values: whether the weights themselves are wanted; else only what stands beside them, such
+            as a configuration and a tokenizer, for a network on the meta device.
     """
 
     choice: str = "auto"
     modality: str = ""
+    values: bool = True
 
     def load(
         self,

@@ -126,6 +126,7 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("exact-match", "token-f1"),
             monitor="token-f1",
             pipeline="text-generation",
+            usage=("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}"),
         )
     ]
 
@@ -155,6 +156,18 @@ def register_metric() -> list[MetricSpec]:
             name="token-f1",
             summary="F1 of the words that answer and reference share (Rajpurkar et al., 2016)",
             build="mmft_chat.metrics:build_token_f1",
+            measures="text",
+        ),
+        MetricSpec(
+            name="choice-accuracy",
+            summary="Share of answers that choose the reference's letter (A, B, ...)",
+            build="mmft_chat.structured:build_choice_accuracy",
+            measures="text",
+        ),
+        MetricSpec(
+            name="json-fields",
+            summary="F1 of the fields of answers in JSON, and the accuracy of each field",
+            build="mmft_chat.structured:build_json_fields",
             measures="text",
         ),
     ]

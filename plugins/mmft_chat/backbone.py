@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, TextStreamer
+from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.learned import Learn
 from mmft_chat.loss import chunked_nats
@@ -158,29 +159,36 @@ class ChatBackbone(TransformersBackbone):
 
     @torch.no_grad()
     def write(
-        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+        self,
+        inputs: Tensors,
+        settings: Generation,
+        show: Callable[[str], None] | BaseStreamer | None = None,
+        seed: int = 0,
     ) -> list[str]:
         """Write an answer for each prompt (B, P).
 
         Sampling draws by a seed that follows from each prompt, whatever else is in the batch.
 
         Args:
-            show: is told the pieces of a lone answer as they are written.
+            show: is told the pieces of a lone answer as they are written; a streamer of
+                transformers, its tokens.
+            seed: which of the samples of each prompt is drawn.
         """
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
         if one_by_one(settings) and len(prompts) > 1:
             rows = (self._alone(inputs, k) for k in range(len(prompts)))
-            return [self.write(row, settings)[0] for row in rows]
+            return [self.write(row, settings, seed=seed)[0] for row in rows]
         room = settings.max_new_tokens
         if self.positions is not None:
             room = max(1, min(room, self.positions - prompts.shape[1]))
-        seeds = seeds_of({"tokens": prompts, "mask": mask})
+        seeds = [(own + seed) % 2**63 for own in seeds_of({"tokens": prompts, "mask": mask})]
         starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
         arguments = generation_arguments(
             settings, self.writing_config(settings, room), starts, seeds
         )
         if show is not None and settings.num_beams == 1:
-            arguments["streamer"] = _Streamer(self.tokenizer, show)
+            told = show if isinstance(show, BaseStreamer) else _Streamer(self.tokenizer, show)
+            arguments["streamer"] = told
         with quietly(), drawing(settings, seeds[0], prompts.device):
             written: Tensor = self.network.generate(**self._prompts(inputs), **arguments)
         texts = self.tokenizer.batch_decode(

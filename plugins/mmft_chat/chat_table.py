@@ -41,6 +41,7 @@ _ANSWERS = ("completion", "response", "output", "answer", "answers", "solution")
 _CONTEXTS = ("input", "context")
 _SYSTEMS = ("system", "system_prompt")
 _TOOLS = ("tools", "functions")
+_TYPES = ("question_type", "answer_type", "category")
 _MEDIA: Mapping[Kind, tuple[str, ...]] = {
     "image": ("images", "image", "pictures", "picture", "image_path"),
     "audio": ("audios", "audio", "recordings", "recording", "audio_path"),
@@ -67,12 +68,14 @@ class Layout:
     answer: str | None = None
     system: str | None = None
     tools: str | None = None
+    kind: str | None = None
     media: Mapping[Kind, str]
 
     @property
     def columns(self) -> list[str]:
         own = (self.messages, self.rejected, self.question, self.context, self.answer)
-        return [c for c in (*own, self.system, self.tools, *self.media.values()) if c is not None]
+        more = (self.system, self.tools, self.kind, *self.media.values())
+        return [column for column in (*own, *more) if column is not None]
 
     def notes(self) -> list[str]:
         """What was taken for what, in words."""
@@ -85,7 +88,7 @@ class Layout:
         else:
             answers = f"answers from column '{self.answer}'" if self.answer else "no answers"
             main = f"questions from column {asked}, {answers}"
-        more = {"system messages": self.system, "tools": self.tools}
+        more = {"system messages": self.system, "tools": self.tools, "question types": self.kind}
         more |= {"pictures": self.media.get("image"), "recordings": self.media.get("audio")}
         return [main, *(f"{what} from column '{c}'" for what, c in more.items() if c is not None)]
 
@@ -133,6 +136,7 @@ def find_layout(table: Table, options: ChatTableOptions, context: DatasetContext
 
     system = column(options.system_column, "system_column", _SYSTEMS)
     tools = column(options.tools_column, "tools_column", _TOOLS)
+    kind = column(options.type_column, "type_column", _TYPES)
     given = {"image": options.image_column, "audio": options.audio_column}
     found = {k: column(given[k], f"{k}_column", names) for k, names in _MEDIA.items()}
     media = {kind: name for kind, name in found.items() if name is not None}
@@ -143,19 +147,21 @@ def find_layout(table: Table, options: ChatTableOptions, context: DatasetContext
         if chosen is not None and rejected is not None:
             return Layout(
                 form="preferences", messages=chosen, rejected=rejected, question=question,
-                system=system, tools=tools, media=media,
+                system=system, tools=tools, kind=kind, media=media,
             )  # fmt: skip
     if options.question_column is None and options.answer_column is None:
         whole = column(options.messages_column, "messages_column", _MESSAGES)
         if whole is not None:
-            return Layout(form="messages", messages=whole, system=system, tools=tools, media=media)
+            return Layout(
+                form="messages", messages=whole, system=system, tools=tools, kind=kind, media=media
+            )
     answer = column(options.answer_column, "answer_column", _ANSWERS)
     if question is None or (answer is None and needed):
         what = "messages (or questions and answers)" if question is None else "answer"
         raise table.missing_column(what, "messages_column" if question is None else "answer_column")
     return Layout(
         form="columns", question=question, context=column(None, "", _CONTEXTS), answer=answer,
-        system=system, tools=tools, media=media,
+        system=system, tools=tools, kind=kind, media=media,
     )  # fmt: skip
 
 
@@ -181,7 +187,9 @@ class ChatRows(Split):
     def __getitem__(self, index: int) -> Sample:
         chat = self._chat(index)
         answer = (chat.answer or None) if self.answers else None
-        return Sample({"chat": chat}, answer, self.sample_id(index))
+        column = self.layout.kind
+        kind = "" if column is None else as_text(self.cell(column, index)).strip()
+        return Sample({"chat": chat}, answer, self.sample_id(index), kind)
 
     def origin(self, index: int) -> Origin:
         values = [self.cell(column, index) for column in self.layout.columns]

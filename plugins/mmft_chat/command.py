@@ -12,10 +12,13 @@ from mmft_core.cli import echo, echo_data, later_settings, set_option
 from mmft_core.errors import DataError, IncompatibleError
 
 if TYPE_CHECKING:
-    from mmft_chat.conversations import Conversation, Message
+    from mmft_chat.conversations import Conversation, Kind, Part
     from mmft_chat.task import Chat
 
-_NEW = "/new"
+_HELP = """/image PATH   a picture that the next question is about; /audio PATH a recording
+/reset        start over
+/help         this help
+An empty line ends the chat."""
 
 
 @click.command()
@@ -34,8 +37,9 @@ def chat(
 ) -> None:
     """Chat with the model in RUN_DIR, which sees all turns so far.
 
-    Each line is a turn; answers appear while they are written. A line with /new starts over, an
-    empty line or the end of the input ends it.
+    Each line is a turn; answers appear while they are written. /image PATH adds a picture to the
+    next question, /reset starts over, /help lists all of this. An empty line or the end of the
+    input ends it.
 
     \b
     mmft chat runs/helper --system 'Answer in one sentence.'
@@ -43,29 +47,56 @@ def chat(
     mmft chat runs/helper --set task.sample=true --set task.temperature=0.7
     """
     from mmft_chat.conversations import Conversation, Message, Part
-    from mmft_chat.media import check_media
+    from mmft_chat.held import kind_of
     from mmft_core.errors import first_line
 
     task = _task(run_dir, assignments)
     first = [Message("system", (Part("text", system),))] if system else []
-    for image in images:
-        try:
-            check_media(image, "image")
-        except ValueError as error:
-            raise DataError(f"{image}: {error}.") from None
-    messages: list[Message] = list(first)
+    shown = [_part(image, "image", task) for image in images]
+    messages, attached = list(first), list(shown)
     for line in _lines():
-        if line.strip() == _NEW:
-            messages = list(first)
-            continue
-        begins = len(messages) == len(first)
-        pictures = [Part("image", media=image) for image in images] if begins else []
-        messages.append(Message("user", (*pictures, Part("text", line))))
-        try:
-            answer = _answer(task, Conversation(tuple(messages)))
-        except ValueError as error:
-            raise DataError(f"The model cannot take the chat: {first_line(error)}.") from None
-        messages.append(Message("assistant", (Part("text", answer),)))
+        command, _, rest = line.strip().partition(" ")
+        if command in ("/reset", "/new"):
+            messages, attached = list(first), list(shown)
+        elif command in ("/image", "/audio"):
+            try:
+                file = Path(rest.strip()).expanduser()
+                attached.append(
+                    _part(file, "audio" if command == "/audio" else kind_of(file), task)
+                )
+            except DataError as error:
+                echo(f"! {error.message}", err=True)
+        elif command == "/help":
+            for told in _HELP.splitlines():
+                echo(told)
+        elif command.startswith("/") and command[1:].isalpha():
+            echo(f"! There is no command {command}; /help lists those that there are.", err=True)
+        else:
+            messages.append(Message("user", (*attached, Part("text", line))))
+            try:
+                answer = _answer(task, Conversation(tuple(messages)))
+            except ValueError as error:
+                raise DataError(f"The model cannot take the chat: {first_line(error)}.") from None
+            attached = []
+            messages.append(Message("assistant", (Part("text", answer),)))
+
+
+def _part(file: Path, kind: Kind, task: Chat) -> Part:
+    """A picture or recording for a question.
+
+    Raises:
+        DataError: it cannot be read, or the model does not take any.
+    """
+    from mmft_chat.conversations import CALLED, Part
+    from mmft_chat.media import check_media
+
+    if kind not in task.processor.reads:
+        raise DataError(f"The model takes no {CALLED[kind]}s.")
+    try:
+        check_media(file, kind)
+    except ValueError as error:
+        raise DataError(f"The {error}.") from None
+    return Part(kind, media=file)
 
 
 def _task(run_dir: Path, assignments: tuple[str, ...]) -> Chat:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from mmft_chat.conversations import Conversation
 from mmft_chat.media import check_media
@@ -29,7 +32,16 @@ class ChatInspector(Inspector):
                         check_media(part.media, part.kind)
                     except ValueError as error:
                         raise SampleError("chat", str(error)) from None
-        return self._texts.inspect(_said(raw))
+        found = self._texts.inspect(_said(raw))
+        media = raw.media()
+        if not media:
+            return found
+        # The same question about another picture is another chat, however alike the texts are.
+        digest = hashlib.sha256(found.digest)
+        for one in media:
+            content = one.read_bytes() if isinstance(one, Path) else one
+            digest.update(hashlib.sha256(content).digest())
+        return replace(found, digest=digest.digest(), bands=())
 
     def similarity(self, one: Bytes, others: Bytes) -> Floats:
         return self._texts.similarity(one, others)

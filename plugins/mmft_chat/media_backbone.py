@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoProcessor
+from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.building import ChatBuilder, template_source
@@ -116,12 +117,17 @@ class MediaChatBackbone(ChatBackbone):
         return inputs["prompt_length"].tolist()
 
     def write(
-        self, inputs: Tensors, settings: Generation, show: Callable[[str], None] | None = None
+        self,
+        inputs: Tensors,
+        settings: Generation,
+        show: Callable[[str], None] | BaseStreamer | None = None,
+        seed: int = 0,
     ) -> list[str]:
         lengths = inputs["prompt_length"].tolist()
         prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
         mask = _left(inputs["attention_mask"], lengths, 0).bool()
-        return super().write({**inputs, "prompt": prompt, "prompt_mask": mask}, settings, show)
+        given = {**inputs, "prompt": prompt, "prompt_mask": mask}
+        return super().write(given, settings, show, seed)
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(

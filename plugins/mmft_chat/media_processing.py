@@ -14,6 +14,7 @@ from mmft_chat import media
 from mmft_chat.conversations import CALLED, Conversation, Kind, Message
 from mmft_chat.learned import prompt_of, rendered
 from mmft_chat.processing import ChatProcessor, in_spans
+from mmft_chat.showing import Spelled
 from mmft_chat.templates import Span
 from mmft_core.contracts import Axes, Tensors
 from mmft_transformers.quiet import quietly
@@ -168,6 +169,13 @@ class MediaProcessor(ChatProcessor):
                 found[kind] = [media.recording(one, self._hearing.sampling_rate) for one in own]
         return found
 
+    def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
+        text, spans, _ = self._text(messages, tools)
+        _, (offsets,), (moved,) = self._processed([text], [self._media(messages)])
+        own = [(int(a), int(b)) for a, b in offsets.tolist()]
+        learned = in_spans(own, [(moved(a), moved(b)) for a, b in spans])
+        return Spelled(text, moved.written_out(text), own, learned.tolist(), moved)
+
     def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
         """Tokens of a chat, those of its pictures and recordings included."""
         text, _, _ = self._text(messages, raw.tools)
@@ -249,6 +257,15 @@ class _Moved:
             if one["span"][1] <= at:
                 gained = one["new_span"][1] - one["span"][1]
         return at + gained
+
+    def written_out(self, text: str) -> str:
+        """The text with what stands in place of each placeholder."""
+        parts, last = [], 0
+        for one in self.replaced:
+            start, end = one["span"]
+            parts += [text[last:start], one["replacement"]]
+            last = end
+        return "".join([*parts, text[last:]])
 
 
 def _tensor(value: Any) -> Tensor:

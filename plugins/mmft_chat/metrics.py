@@ -14,6 +14,7 @@ from typing import Any
 
 import regex
 
+from mmft_chat.tool_calls import split_calls
 from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
 
@@ -28,8 +29,11 @@ def words(text: str) -> list[str]:
 
 
 def exact_match(prediction: str, reference: str) -> float:
-    """1 if both have the same words, else 0."""
-    return float(words(prediction) == words(reference))
+    """1 if both have the same words, and call the same tools with the same arguments; else 0."""
+    wanted, calls = split_calls(reference)
+    said, found = split_calls(prediction) if calls else (prediction, [])
+    same = [(c.name, c.arguments) for c in found] == [(c.name, c.arguments) for c in calls]
+    return float(same and words(said) == words(wanted))
 
 
 def token_f1(prediction: str, reference: str) -> float:

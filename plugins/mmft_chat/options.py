@@ -36,6 +36,13 @@ class ChatTableOptions(TableOptions):
     tools_column: Annotated[
         Column, Meta(description="Column of tools as JSON schemas; unset uses one named tools.")
     ] = None
+    type_column: Annotated[
+        Column,
+        Meta(
+            description="Column of question types, for each of which metrics are told; unset uses "
+            "one named question_type, answer_type or category."
+        ),
+    ] = None
     image_column: Annotated[
         Column, Meta(description="Column of pictures: paths, bytes, data: URLs, or lists of them.")
     ] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,23 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from mmft_chat.conversations import Conversation, Message, asked, check_order, without_first
+from mmft_chat import previews
+from mmft_chat.conversations import (
+    Conversation,
+    Kind,
+    Message,
+    asked,
+    check_order,
+    without_first,
+)
+from mmft_chat.extents import extents
+from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
-from mmft_chat.reading import messages_of
+from mmft_chat.reading import check_held, messages_of
+from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
-from mmft_core.contracts import Axes, Extent, Preview, Processor, Tensors
+from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
+from mmft_core.errors import SampleError
 
 NO_SAMPLE = -1
 
@@ -47,6 +60,11 @@ class ChatProcessor(Processor):
 
     suffixes = (".txt",)
     inspects = True
+
+    @property
+    def reads(self) -> tuple[Kind, ...]:
+        """What it takes beside text."""
+        return ()
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         messages = raw.messages
@@ -133,13 +151,28 @@ class ChatProcessor(Processor):
         """A question, or the messages of a chat as JSON."""
         if text.lstrip().startswith("["):
             with contextlib.suppress(ValueError):
-                messages = messages_of(text, Path())
-                check_order(messages)
-                return Conversation(tuple(messages))
+                messages = json.loads(text)
+                check_held(messages)
+                found = messages_of(messages, Path())
+                check_order(found)
+                return Conversation(tuple(found))
         return asked(text)
 
+    def attach(self, raw: Conversation, files: Sequence[Path]) -> Conversation:
+        """A chat whose last question is about these pictures and recordings."""
+        return with_files(raw, files, self.reads)
+
+    def accept(self, value: Any) -> Conversation | None:
+        """The messages of a chat, as OpenAI has them; pictures may be paths and PIL images."""
+        return held_chat(value)
+
     def extent(self, raw: Conversation) -> Extent:
-        return Extent(sum(len(message.text) for message in raw.messages), "characters")
+        """Its largest picture or recording, or its characters where it has none."""
+        try:
+            characters, *media = extents(raw)
+        except ValueError as error:
+            raise SampleError("the chat", str(error)) from None
+        return max(media, key=lambda extent: extent.amount, default=characters)
 
     def measure(self, raw: Conversation) -> int:
         if raw.messages[-1].role != "assistant":
@@ -165,9 +198,28 @@ class ChatProcessor(Processor):
             return f"chat ended with {closing}, for the chat template ends no answer"
         return None
 
+    def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
+        """The tokens of each turn; see `mmft_core.contracts.ShowingLearned`."""
+        messages = self._kept(raw) if raw.messages[-1].role == "assistant" else raw.messages
+        spelled = self._spelled(messages, raw.tools)
+        return by_turn(self.template, messages, raw.tools, spelled)
+
+    def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
+        if messages[-1].role == "assistant":
+            whole = rendered(self.template, messages, tools, self.learn)
+            text, spans = whole.text, whole.spans
+        else:
+            text, spans = prompt_of(self.template, messages, tools), ()
+        offsets = self.backend.encode(text, add_special_tokens=False).offsets
+        return Spelled(text, text, offsets, in_spans(offsets, spans).tolist())
+
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)
         return Preview("text/plain", "\n\n".join(turns).encode("utf-8", "replace"))
+
+    def views(self, raw: Conversation) -> Sequence[Preview]:
+        """The turns that the model is given, with their pictures and recordings."""
+        return previews.turns(previews.before_the_answer(raw))
 
     def _ids(self, text: str) -> list[int]:
         return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]

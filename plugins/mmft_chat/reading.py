@@ -264,3 +264,30 @@ def _rest(message: Message) -> tuple[Any, ...]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def check_held(messages: Any) -> None:
+    """Check that pictures and recordings are in the messages, rather than named by them.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for message in messages if isinstance(messages, list | tuple) else ():
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, list | tuple) else ():
+            if isinstance(part, Mapping) and part.get("type", "text") != "text":
+                _check_part(part)
+
+
+def _check_part(part: Mapping[str, Any]) -> None:
+    for name, value in part.items():
+        if isinstance(value, Mapping):
+            _check_part(value)
+        elif isinstance(value, str) and name not in ("type", "text", "detail", "format", "data"):
+            if value[:5].lower() != "data:":
+                raise ValueError(
+                    "a picture or recording in it is not a data: URL; nothing is fetched, and no "
+                    "file is opened"
+                )
+        elif name == "data" and isinstance(value, str) and "format" not in part:
+            raise ValueError("a picture or recording in it has no format")

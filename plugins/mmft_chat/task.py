@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmft_chat.answering import Answering
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.metrics import token_f1
 from mmft_chat.options import ChatOptions
@@ -35,7 +36,7 @@ class AnswerCodec(TargetCodec):
         return {"text": list(targets)}
 
 
-class Chat(Task):
+class Chat(Answering, Task):
     """Predictions are lists of answers to the turns before the last of the assistant's."""
 
     reads = ()

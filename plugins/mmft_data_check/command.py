@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,10 @@ from mmft_data_check.data_choice import (
     chosen_data,
     dataset_argument,
     group_column,
+    model_setting_option,
+    of_data,
     output_option,
+    plan_of,
     read_table,
     setting_option,
     task_option,
@@ -29,6 +32,7 @@ from mmft_data_check.data_report import show
 from mmft_data_check.data_split import split
 
 if TYPE_CHECKING:
+    from mmft_core.config import Plan
     from mmft_data_check.choosing import Chosen
     from mmft_data_check.cutting import Cut, LongInputs
     from mmft_data_check.findings import Finding, Report
@@ -46,7 +50,14 @@ data.add_command(split)
 @data.command()
 @dataset_argument
 @task_option
-@setting_option
+@click.option(
+    "--backbone",
+    metavar="NAME",
+    help="Backbone that is to learn the data with --task: also check how long each sample is for "
+    "it, whether it is shortened, and how many of its tokens are learned.",
+)
+@click.option("--weights", metavar="WHAT", help="Weights of the backbone, as for `mmft run`.")
+@model_setting_option
 @click.option(
     "--json",
     "json_file",
@@ -61,6 +72,8 @@ data.add_command(split)
 def check(
     dataset: str,
     task: str | None,
+    backbone: str | None,
+    weights: str | None,
     assignments: tuple[str, ...],
     json_file: Path | None,
     html: Path | None,
@@ -76,12 +89,18 @@ def check(
     \b
     mmft data check ./photos --html check.html
     mmft data check reviews.csv --task text-cls
+    mmft data check chats.jsonl --task chat --backbone chat-lm --weights Qwen/Qwen3-0.6B
     """
     from mmft_core.utils import write_json
     from mmft_data_check.page import write_page
 
-    chosen = chosen_data(dataset, task, assignments)
-    report = _checked(chosen)
+    if backbone is None:
+        chosen = chosen_data(dataset, task, assignments)
+        report = _checked(chosen)
+    else:
+        chosen = chosen_data(dataset, task, of_data(assignments))
+        plan = plan_of(dataset, task, backbone, weights, assignments)
+        report = _with_learning(_checked(chosen), chosen, plan)
     show(report)
     if json_file is not None:
         write_json(json_file, asdict(report))
@@ -89,7 +108,7 @@ def check(
         write_page(html, report, chosen.dataset, chosen.inspectors)
         echo(f"report  {html}")
     if report.findings:
-        echo(f"clean   {_clean_command(dataset, task, assignments)}")
+        echo(f"clean   {_clean_command(dataset, task, of_data(assignments))}")
     sys.exit(1 if report.findings or report.warnings else 0)
 
 
@@ -273,3 +292,15 @@ def _checked(chosen: Chosen) -> Report:
 
     with progress("data check") as on_progress:
         return run_check(chosen.dataset, chosen.inspectors, chosen.target, on_progress)
+
+
+def _with_learning(report: Report, chosen: Chosen, plan: Plan) -> Report:
+    """A report with what a model would learn of each sample."""
+    from mmft_data_check.learning import look_at_learning
+
+    with progress("tokens") as on_progress:
+        counts, findings = look_at_learning(chosen.dataset, plan, on_progress)
+    splits = {
+        name: replace(facts, learned=counts.get(name, ())) for name, facts in report.splits.items()
+    }
+    return replace(report, splits=splits, findings=[*report.findings, *findings])

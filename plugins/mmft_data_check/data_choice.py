@@ -15,6 +15,7 @@ from mmft_core.errors import ConfigError
 from mmft_core.utils import ensure_new, suffix_of
 
 if TYPE_CHECKING:
+    from mmft_core.config import Plan
     from mmft_data_check.choosing import Chosen
     from mmft_tables.tables import Table
 
@@ -24,6 +25,10 @@ task_option = click.option(
 )
 setting_option = set_option(
     "A setting of the data set, such as dataset.label_column=kind; can be repeated."
+)
+model_setting_option = set_option(
+    "A setting of the data set, such as dataset.label_column=kind; with --backbone also of task or "
+    "backbone, such as backbone.max_length=512; can be repeated."
 )
 output_option = click.option(
     "-o",
@@ -101,3 +106,27 @@ def chosen_data(dataset: str, task: str | None, assignments: tuple[str, ...]) ->
     own = _own(assignments)
     table = merge({"name" if dataset in names else "path": dataset}, own)
     return choose(table, task, registry)
+
+
+def of_data(assignments: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the settings that are the data set's."""
+    return tuple(one for one in assignments if one.partition(".")[0].strip() == "dataset")
+
+
+def plan_of(
+    dataset: str, task: str | None, backbone: str, weights: str | None, assignments: tuple[str, ...]
+) -> Plan:
+    """The run that the data are checked for.
+
+    Raises:
+        ConfigError: no task is named, or the settings do not fit.
+    """
+    from mmft_core.cli import notice
+    from mmft_core.config import resolve, settings_of
+
+    if task is None:
+        raise ConfigError("--backbone needs --task.", hint="For example: --task chat")
+    registry = discover()
+    given = {"task": task, "dataset": dataset, "backbone": (backbone,)}
+    given |= {"weights": (weights,)} if weights is not None else {}
+    return resolve(settings_of(given, parse_set(assignments), registry, notice), registry)

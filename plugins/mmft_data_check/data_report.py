@@ -20,6 +20,8 @@ def show(report: Report) -> None:
     for name, facts in report.splits.items():
         classes = f"{len(facts.classes):,} classes  " if facts.classes else ""
         echo(f"{name:6} {facts.samples:>9,} samples  {classes}{facts.described()}")
+        if facts.learned:
+            echo(f"{'':6} {facts.tokens()}")
     for note in report.notes:
         echo(note)
     for warning in report.warnings:

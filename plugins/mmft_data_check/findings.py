@@ -9,6 +9,8 @@ KINDS: Mapping[str, str] = {
     "unreadable": "cannot be read",
     "no-label": "without a label",
     "target": "with a target that cannot be used",
+    "unlearnable": "that the model cannot learn",
+    "shortened": "that are changed to fit the model",
     "missing": "without an input",
     "empty": "empty",
     "silent": "silent",
@@ -65,23 +67,46 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """How many tokens of a sample a model reads, and how many of them it learns."""
+
+    id: str
+    tokens: int
+    learned: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitFacts:
     """A split in figures.
 
     Attributes:
         classes: how many samples each has.
         sizes: by modality: unit, smallest, median, largest.
+        learned: of each sample that a model can learn, if a model was named.
     """
 
     samples: int
     classes: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, tuple[str, float, float, float]] = field(default_factory=dict)
+    learned: Sequence[Tokens] = ()
 
     def described(self) -> str:
         """The sizes in words."""
         return "; ".join(
             f"{modality} {_figure(low)} to {_figure(high)} {unit}, median {_figure(middle)}"
             for modality, (unit, low, middle, high) in self.sizes.items()
+        )
+
+    def tokens(self) -> str:
+        """The tokens of its samples in words; "" where no model was named."""
+        if not self.learned:
+            return ""
+        lengths = sorted(sample.tokens for sample in self.learned)
+        share = sum(sample.learned for sample in self.learned) / sum(lengths)
+        middle = lengths[len(lengths) // 2]
+        return (
+            f"{lengths[0]:,} to {lengths[-1]:,} tokens, median {middle:,}; {share:.1%} of all "
+            "tokens are learned"
         )
 
 

@@ -34,9 +34,9 @@ def write_page(
             for place, finding in enumerate(findings)
         ]
         sections.append({"kind": kind, "heading": heading(kind), "rows": rows})
-    write_text(
-        file, encodable(render("mmft_data_check/data.html.j2", report=report, sections=sections))
-    )
+    tokens = any(facts.learned for facts in report.splits.values())
+    page = render("mmft_data_check/data.html.j2", report=report, sections=sections, tokens=tokens)
+    write_text(file, encodable(page))
 
 
 def _samples(

@@ -13,13 +13,17 @@ from mmft_core.contracts import (
     Preview,
     Sample,
     Showing,
+    ShowingLearned,
     Split,
     Task,
 )
 from mmft_core.engine import read_metrics
 from mmft_core.errors import SampleError
 from mmft_core.run import RunDirectory
-from mmft_report.content import ReportContent, ReportExample, ReportRelated
+from mmft_report.content import ReportContent, ReportExample, ReportLearned, ReportRelated
+
+_LEARNED = 4
+"""Training samples of which is shown what is learned."""
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 
@@ -34,12 +38,29 @@ def collect_content(run: FinishedRun) -> ReportContent:
         info=dataset.info,
         config=plan.tree(),
         history=read_metrics(RunDirectory(run.directory).metrics),
+        learned=_learned(dataset.splits["train"], run.task) if "train" in dataset.splits else (),
     )
     name = content.split
     if name is None or name not in run.evaluations or name not in dataset.splits:
         return content
     examples = _examples(dataset.splits[name], run.evaluations[name].examples, run.task)
     return replace(content, examples=examples)
+
+
+def _learned(train: Split, task: Task) -> list[ReportLearned]:
+    """What a model learns of the first training samples, where a processor can tell."""
+    telling = {m: p for m, p in task.processors.items() if isinstance(p, ShowingLearned)}
+    found = []
+    for index in range(min(_LEARNED, len(train)) if telling else 0):
+        sample_id = train.sample_id(index)
+        try:
+            inputs = train[index].inputs
+            held = {m: p for m, p in telling.items() if inputs.get(m) is not None}
+            parts = [part for m, p in held.items() for part in p.show_learned(inputs[m])]
+            found.append(ReportLearned(id=sample_id, parts=parts))
+        except (SampleError, OSError, ValueError) as error:
+            found.append(ReportLearned(id=sample_id, why_not=str(error)))
+    return found
 
 
 def _examples(

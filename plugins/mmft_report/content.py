@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmft_core.cli import inputs_of
-from mmft_core.contracts import DatasetInfo, MetricValue, Preview
+from mmft_core.contracts import DatasetInfo, LearnedPart, MetricValue, Preview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,28 @@ class ReportExample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportLearned:
+    """A training sample, with what a model learns of it.
+
+    Attributes:
+        parts: all its tokens, such as those of each turn.
+        why_not: why it cannot be learned; "" if it can.
+    """
+
+    id: str
+    parts: Sequence[LearnedPart] = ()
+    why_not: str = ""
+
+    @property
+    def tokens(self) -> int:
+        return sum(token.count for part in self.parts for token in part.tokens)
+
+    @property
+    def learned(self) -> int:
+        return sum(token.count for part in self.parts for token in part.tokens if token.learned)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportContent:
     """All that report and model card show.
 
@@ -56,6 +78,7 @@ class ReportContent:
         config: the resolved configuration, `Plan.tree()`.
         history: the records of `metrics.jsonl`.
         examples: by ranking, the highest first.
+        learned: some training samples, where a processor tells which tokens are learned.
     """
 
     title: str
@@ -64,6 +87,7 @@ class ReportContent:
     config: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     examples: Mapping[str, Sequence[ReportExample]] = field(default_factory=dict)
+    learned: Sequence[ReportLearned] = ()
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A table of the results; empty where there is none."""

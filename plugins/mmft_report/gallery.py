@@ -34,6 +34,18 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one side of a conversation says, or shows.
+
+    Attributes:
+        label: who it is.
+    """
+
+    label: str
+    parts: list[Shown]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Neighbour:
     """A sample that belongs beside a card's.
 
@@ -61,6 +73,7 @@ class Card:
             that has an "alignment"; the first is "equal", "insert", "delete" or "substitute".
         bars: (name, share, whether it is the true one) of the alternatives.
         related: samples that belong beside it, the nearest first.
+        turns: of a conversation what was said before, in place of previews.
     """
 
     id: str
@@ -72,6 +85,7 @@ class Card:
     bars: list[tuple[str, float, bool]]
     previews: list[Shown]
     related: list[Neighbour]
+    turns: list[Turn]
 
 
 def gallery(content: ReportContent) -> dict[str, list[Card]]:
@@ -118,7 +132,21 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
         bars=[(name, share, name == example.target) for name, share in bars],
         previews=_all_shown(example.previews) if with_previews else [],
         related=[_neighbour(r, classes, with_previews) for r in example.related],
+        turns=_turns(example.previews) if with_previews else [],
     )
+
+
+def _turns(previews: Mapping[str, Preview]) -> list[Turn]:
+    """Previews of which each is labelled with who has it."""
+    turns: list[Turn] = []
+    for modality, preview in previews.items():
+        one = shown(modality, preview) if preview.label else None
+        if one is None:
+            continue
+        if not turns or turns[-1].label != preview.label:
+            turns.append(Turn(label=preview.label, parts=[]))
+        turns[-1].parts.append(one)
+    return turns
 
 
 def _neighbour(related: ReportRelated, classes: set[str], with_previews: bool) -> Neighbour:
@@ -160,7 +188,8 @@ def _plain(value: Any) -> str:
 
 
 def _all_shown(previews: Mapping[str, Preview]) -> list[Shown]:
-    found = [s for m, p in previews.items() if (s := shown(m, p)) is not None]
+    unlabelled = {m: p for m, p in previews.items() if not p.label}
+    found = [s for m, p in unlabelled.items() if (s := shown(m, p)) is not None]
     several = len({s.modality.partition(" ")[0] for s in found}) > 1  # "audio 2" is a further view.
     return [replace(s, label=s.modality) for s in found] if several else found
 

@@ -15,6 +15,8 @@ from mmft_report.curves import curves
 from mmft_report.facts import facts, settings, tiles
 from mmft_report.findings import banners, figures, headline
 from mmft_report.gallery import gallery
+from mmft_report.kinds import kind_table
+from mmft_report.learned import learned
 from mmft_report.matrices import heat_maps
 from mmft_report.templating import asset, render
 
@@ -45,6 +47,8 @@ def render_report(run: Path, content: ReportContent) -> str:
         heat_maps=heat_maps(content.values, content.info.classes),
         class_table=class_table(content.values, content.info.classes, content.judged),
         gallery=gallery(content),
+        kinds=kind_table(content),
+        learned=learned(content),
         facts=facts(content),
         settings=settings(content.config),
         folder=folder(run),

@@ -13,12 +13,12 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from mmft_core.contracts import data_url
 from mmft_core.inference import Predictor
 from mmft_core.utils import printable
-from mmft_serve import schema
+from mmft_serve import openai, schema
 from mmft_serve.exchange import Exchanges
 from mmft_serve.gates import KeyGate, SizeGate
 from mmft_serve.inputs import Inputs
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _OPEN = ("/", "/health", "/ready", "/openapi.json")
 """Paths that need no key: they tell nothing of anybody's data."""
-_PATHS = (*_OPEN, "/predict", "/model", "/metrics")
+_PATHS = (*_OPEN, "/predict", "/model", "/metrics", *openai.PATHS)
 _REFUSALS = {
     status: {"model": schema.Failure}
     for status in (400, 401, 408, 413, 415, 422, 429, 500, 503, 504)
@@ -52,6 +52,7 @@ def create_app(
     settings: ServeSettings,
     searcher: Searcher | None = None,
     compute: Compute | None = None,
+    models: openai.Models | None = None,
 ) -> FastAPI:
     """Make the application that serves a model.
 
@@ -59,11 +60,14 @@ def create_app(
         name: of the run.
         searcher: of its index, if it has one.
         compute: in place of the predictor's network.
+        models: the names under which OpenAI's clients may ask; the run's alone by default.
     """
     metrics = Metrics(_PATHS)
     processors, partial = predictor.model.processors, schema.takes_some(predictor)
     inputs = Inputs(processors, partial, settings)
-    model = ServedModel(predictor, settings.top_k, searcher, compute)
+    served = models or openai.Models({name: lambda: None})
+    own = served.around(compute or predictor.compute)
+    model = ServedModel(predictor, settings.top_k, searcher, own)
     service = Service(model, inputs, settings, metrics)
 
     @asynccontextmanager
@@ -88,6 +92,7 @@ def create_app(
     keyed = APIRouter(dependencies=[] if settings.api_key is None else [_KEY])
     _add_predicting(keyed, service, card)
     _add_telling(keyed, card, metrics)
+    openai.add_routes(keyed, service, predictor, served)
     if searcher is not None:
         _add_previews(keyed, searcher)
     app.include_router(keyed)
@@ -162,17 +167,19 @@ def _add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, refusal: RefusedError) -> Response:
-        return refusal.response()
+        return refusal.response(request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def mistyped(request: Request, error: RequestValidationError) -> Response:
-        return RefusedError(422, f"{request.url.path} is not an address of this server.").response()
+        message = f"{request.url.path} is not an address of this server."
+        return RefusedError(422, message).response(request.url.path)
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
         sentence = f"{str(error.detail).rstrip('.')}."
-        return JSONResponse({"error": sentence}, error.status_code, error.headers)
+        refusal = RefusedError(error.status_code, sentence, error.headers)
+        return refusal.response(request.url.path)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return JSONResponse({"error": "The request was broken off."}, 400)
+        return RefusedError(400, "The request was broken off.").response(request.url.path)

@@ -43,6 +43,14 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     show_envvar=True,
     help="API key that clients must send as 'Authorization: Bearer KEY'.",
 )
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    metavar="NAME=RUN",
+    help="Also serve the adapters of another run on the same base weights; OpenAI's clients choose "
+    "them by the model NAME. Can be repeated.",
+)
 @limit_options
 @click.option(
     "--limit",
@@ -65,6 +73,7 @@ def serve(
     host: str,
     port: int,
     backend: str | None,
+    adapters: tuple[str, ...],
     access_log: bool,
     log_format: LogFormat,
     assignments: tuple[str, ...],
@@ -82,18 +91,24 @@ def serve(
     """
     require_extra("`mmft serve`", "serve")
 
-    from mmft_core.inference import make_predictor, opening
+    from mmft_core.inference import load_beside, make_predictor, opening
     from mmft_core.loading import choose_workers
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
+    from mmft_serve.openai import Models
 
     settings = read_settings(**given, workers=max(2, choose_workers(None)))
     served = served_by(run_dir, backend)
     changed = later_settings(assignments, ("task", *INFERENCE_SETTINGS))
-    model = opening.load(served, discover(), changed)
+    title, beside = opening.title(served), read_adapters(adapters)
+    if beside:
+        model, chosen = load_beside(served, beside, discover(), changed)
+    else:
+        model, chosen = opening.load(served, discover(), changed), {"": lambda: None}
     predictor = make_predictor(model, changed, settings.max_batch)
     searcher = open_index(opening.place(run_dir), predictor)
-    app = create_app(opening.title(served), predictor, settings, searcher)
+    models = Models({name or title: choose for name, choose in chosen.items()})
+    app = create_app(title, predictor, settings, searcher, models=models)
     with server.listen(host, port) as listener:
         service = server.Server(app, settings)
         with service.ended_by_signals():
@@ -104,6 +119,23 @@ def serve(
                 echo(f"! {note}", err=True)
             logs.configure_logs(access_log, log_format)
             server.run(service, listener)
+
+
+def read_adapters(given: tuple[str, ...]) -> dict[str, Path]:
+    """Runs by the names of their adapters.
+
+    Raises:
+        ConfigError: one is not NAME=RUN, or a name is given twice.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, equals, run = text.partition("=")
+        if not (name and equals and run):
+            raise ConfigError(f"--adapter {text} is not NAME=RUN.")
+        if name in found:
+            raise ConfigError(f"--adapter {name} is given twice.", hint="Give each another name.")
+        found[name] = Path(run)
+    return found
 
 
 def served_by(run_dir: Path, backend: str | None) -> Path:

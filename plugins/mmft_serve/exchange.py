@@ -47,7 +47,7 @@ class Exchanges:
             # A proxy in front may have taken the other one for the body's end.
             refusal = RefusedError(400, "Send Content-Length or Transfer-Encoding, not both.")
             exchange.closing = True
-            await refusal.response()(scope, exchange.receive, exchange.send)
+            await refusal.response(scope["path"])(scope, exchange.receive, exchange.send)
             return
         try:
             # HEAD is answered as GET; uvicorn leaves the body out.
@@ -57,11 +57,12 @@ class Exchanges:
             if not scope["app"].state.draining or exchange.status is not None:
                 raise
             refusal = RefusedError(503, "The server is shutting down.", {"Retry-After": "5"})
-            await refusal.response()(scope, exchange.receive, exchange.send)
+            await refusal.response(scope["path"])(scope, exchange.receive, exchange.send)
         except Exception as error:
             if exchange.status is not None:
                 raise
-            await _failure(error).response()(scope, exchange.receive, exchange.send)
+            response = _failure(error).response(scope["path"])
+            await response(scope, exchange.receive, exchange.send)
 
 
 def _failure(error: Exception) -> RefusedError:

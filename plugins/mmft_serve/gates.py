@@ -23,7 +23,7 @@ class KeyGate:
         if scope["type"] == "http" and not self._passes(scope):
             message = "Give the key of this server as the header 'Authorization: Bearer KEY'."
             refusal = RefusedError(401, message, {"WWW-Authenticate": "Bearer"})
-            await refusal.response()(scope, receive, send)
+            await refusal.response(scope["path"])(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
@@ -48,7 +48,7 @@ class SizeGate:
             return
         told = Headers(scope=scope).get("content-length", "0")
         if told.isdecimal() and int(told[:20]) > self.most:
-            await self._refusal().response()(scope, receive, send)
+            await self._refusal().response(scope["path"])(scope, receive, send)
             return
         read = 0
 

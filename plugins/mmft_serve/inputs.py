@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from mmft_core.contracts import Processor, Sample
+from mmft_core.contracts import Extent, Processor, Sample
 from mmft_core.errors import SampleError, did_you_mean
 from mmft_serve.json_limits import check_json
 from mmft_serve.refused import RefusedError
@@ -69,7 +69,9 @@ class Inputs:
         try:
             raw = self._raw(modality, value, folder)
             if raw is not None:
-                self._check_extent(modality, raw)
+                extent = self.processors[modality].extent(raw)
+                if extent is not None:
+                    check_extent(modality, extent, self.settings.extents)
         except SampleError as error:
             raise RefusedError(422, f"The {modality} cannot be used: {error.reason}.") from None
         return raw
@@ -108,15 +110,22 @@ class Inputs:
             )
         return cells
 
-    def _check_extent(self, modality: str, raw: Any) -> None:
-        extent = self.processors[modality].extent(raw)
-        most = math.inf if extent is None else self.settings.extents.get(extent.unit, math.inf)
-        if extent is not None and extent.amount > most:
-            raise RefusedError(
-                413,
-                f"The {modality} holds {extent.amount:,.0f} {extent.unit}; "
-                f"at most {most:,.0f} are taken.",
-            )
+
+def check_extent(what: str, extent: Extent, limits: Mapping[str, float]) -> None:
+    """Check that an input is within the limits.
+
+    Args:
+        limits: by unit.
+
+    Raises:
+        RefusedError: it holds more.
+    """
+    most = limits.get(extent.unit, math.inf)
+    if extent.amount > most:
+        raise RefusedError(
+            413,
+            f"The {what} holds {extent.amount:,.0f} {extent.unit}; at most {most:,.0f} are taken.",
+        )
 
 
 def _read(processor: Processor, modality: str, upload: Upload, folder: Path) -> Any:

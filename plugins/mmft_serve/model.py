@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -52,6 +52,13 @@ class Prepared:
     files: ExitStack = field(default_factory=ExitStack)
 
 
+@dataclass(eq=False, frozen=True)
+class Job:
+    """What the model's thread does by itself, such as to answer a chat: in a batch of its own."""
+
+    call: Callable[[], Any]
+
+
 class ServedModel:
     """Turns inputs into replies, in steps that a server takes in different threads."""
 
@@ -84,6 +91,12 @@ class ServedModel:
         pieces = Pieces(split, self._divided, self.processors[self._divided])
         raws = [piece.raw for piece in pieces.pieces]
         return Prepared(raws=raws, samples=self._samples(pieces), inputs=sample.inputs)
+
+    def work(self, items: Sequence[PreparedSample | Job]) -> list[Any]:
+        """Answer prepared inputs that have the same modalities, or do a job."""
+        if isinstance(items[0], Job):
+            return [items[0].call()]
+        return self.answer([item for item in items if isinstance(item, PreparedSample)])
 
     def answer(self, samples: Sequence[PreparedSample]) -> list[Reply]:
         """Answer prepared inputs that have the same modalities; for one thread at a time."""
@@ -139,13 +152,13 @@ class ServedModel:
         return PreparedSplit(split, self.processors, self.task.codec, train=False)
 
 
-def modalities(sample: PreparedSample) -> frozenset[str]:
-    """What a sample has, for only samples that have the same may share a batch.
+def company(item: PreparedSample | Job) -> Hashable:
+    """What items that share a batch have in common: their modalities. A job shares none.
 
     What a task yields for a modality has a row for each sample of the batch that has it, and
     nothing else tells which these are.
     """
-    return frozenset(sample.inputs)
+    return item if isinstance(item, Job) else frozenset(item.inputs)
 
 
 class _Inputs(Split):

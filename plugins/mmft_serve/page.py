@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from mmft_report.page import policy
 from mmft_report.templating import asset, render
 from mmft_report.wording import encodable
@@ -21,11 +23,13 @@ HEADERS = {
 
 def render_page(card: Card) -> str:
     """The page as a string. It learns what there is to fill in from `GET /model`."""
-    script = asset("mmft_serve/serve.js")
+    kind = "serve" if card.chat is None else "chat"
+    script = asset("mmft_serve/asking.js") + asset(f"mmft_serve/{kind}.js")
+    sheets = dict.fromkeys(("serve", kind))
     html = render(
-        "mmft_serve/serve.html.j2",
+        f"mmft_serve/{kind}.html.j2",
         card=card,
-        layout=asset("mmft_serve/serve.css"),
+        layout=Markup("").join(asset(f"mmft_serve/{sheet}.css") for sheet in sheets),
         script=script,
         policy=policy(script, media="data: blob:", connect="'self'"),
     )

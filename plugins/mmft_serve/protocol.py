@@ -181,7 +181,8 @@ class Connection(H11Protocol):
         )
 
     def _write(self, refusal: RefusedError, request_id: str) -> None:
-        response = refusal.response()
+        working = self.phase in (Phase.BODY, Phase.ANSWER)
+        response = refusal.response(self.scope["path"] if working else "")
         more = (b"x-request-id", request_id.encode()), (b"connection", b"close")
         headers = [*response.raw_headers, *more]
         phrase = STATUS_PHRASES[refusal.status]

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
+OPENAI = "/v1/"
+"""Below this path requests are answered as OpenAI's API answers them."""
+
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
 
 class RefusedError(Exception):
     """A request that is not answered.
@@ -13,13 +18,30 @@ class RefusedError(Exception):
     Attributes:
         status: of HTTP, 4xx where the request is at fault.
         message: one sentence.
+        code: a word for it, for programs; "" for none.
     """
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        code: str = "",
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.headers = status, message, headers
+        self.status, self.message, self.headers, self.code = status, message, headers, code
 
-    def response(self) -> JSONResponse:
+    def response(self, path: str = "") -> JSONResponse:
+        """The answer to a request to a path, in the form that its clients know."""
         # It may quote what was sent, such as half of a surrogate pair.
         message = self.message.encode("utf-8", "replace").decode()
-        return JSONResponse({"error": message}, self.status, self.headers)
+        if not path.startswith(OPENAI):
+            return JSONResponse({"error": message}, self.status, self.headers)
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        error = {
+            "message": message,
+            "type": _TYPES.get(self.status, kind),
+            "param": None,
+            "code": self.code or None,
+        }
+        return JSONResponse({"error": error}, self.status, self.headers)

@@ -62,6 +62,26 @@ class BodyParser:
         self.check_json(body)
         return _of_json(text, self.processors)
 
+    def form(self, headers: Headers, body: bytearray) -> dict[str, Value]:
+        """The parts of a form, whatever their names.
+
+        Raises:
+            RefusedError: it is not a form, or holds too much.
+        """
+        if media_type(headers) not in FORMS:
+            raise RefusedError(415, f"Send {FORMS[0]}.")
+        return {name: _part(value) for name, value in _read_form(headers, body, 16).items()}
+
+    def object(self, body: bytearray) -> dict[str, Any]:
+        """The JSON object that a body holds, whatever its keys.
+
+        Raises:
+            RefusedError: it holds none, or too much.
+        """
+        text = _decode(body)
+        self.check_json(body)
+        return parsed_object(text)
+
     def check_json(self, body: bytearray) -> None:
         """Check JSON, or the part of it that has arrived, without parsing it.
 
@@ -118,6 +138,17 @@ def _decode(body: bytearray) -> str:
 
 
 def _of_json(text: str, processors: Mapping[str, Processor]) -> Given:
+    content = parsed_object(text)
+    _check_names(list(content), processors)
+    return {m: _value(m, processors[m], v) for m, v in content.items() if v is not None}
+
+
+def parsed_object(text: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        RefusedError: it is something else.
+    """
     try:
         content = json.loads(text)
     except RecursionError:
@@ -127,8 +158,7 @@ def _of_json(text: str, processors: Mapping[str, Processor]) -> Given:
         raise RefusedError(400, f"The request is not valid JSON: {reason}.") from None
     if not isinstance(content, dict):
         raise RefusedError(422, 'The request must be a JSON object, such as {"text": "..."}.')
-    _check_names(list(content), processors)
-    return {m: _value(m, processors[m], v) for m, v in content.items() if v is not None}
+    return content
 
 
 def _value(modality: str, processor: Processor, value: Any) -> Value:

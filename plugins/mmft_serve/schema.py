@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 import mmft_core
 from mmft_core.contracts import Processor
 from mmft_core.inference import Predictor
+from mmft_serve.chatting import Chatting
 from mmft_serve.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Card(BaseModel):
     classes: list[str]
     inputs: list[Input]
     partial: bool = Field(description="Whether one of several inputs is enough.")
+    chat: list[str] | None = Field(
+        description="What it sees or hears beside text if it answers chats, as image; else null."
+    )
     library: Library | None
     limits: Limits
     top_k: int
@@ -112,6 +116,7 @@ def card(
             for modality, processor in model.processors.items()
         ],
         partial=takes_some(predictor),
+        chat=list(model.task.chat_media) if isinstance(model.task, Chatting) else None,
         library=_library(searcher),
         limits=Limits(
             bytes=settings.max_bytes,

@@ -12,7 +12,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
@@ -24,7 +24,7 @@ from mmft_serve.body import Bodies, Body
 from mmft_serve.gates import Admission
 from mmft_serve.inputs import Given, Inputs
 from mmft_serve.metrics import Metrics
-from mmft_serve.model import Prepared, Reply, ServedModel, modalities
+from mmft_serve.model import Job, Prepared, Reply, ServedModel, company
 from mmft_serve.refused import RefusedError
 from mmft_serve.request import FORMS, BodyParser, media_type
 from mmft_serve.settings import ServeSettings
@@ -51,10 +51,10 @@ class Service:
         """Where large bodies wait for one another, and for no small one."""
         self.parser = BodyParser(model.processors, settings)
         self.bodies = Bodies(settings.max_buffered)
-        self.batcher: Batcher[PreparedSample, Reply] = Batcher(
-            model.answer,
+        self.batcher: Batcher[PreparedSample | Job, Any] = Batcher(
+            model.work,
             most=settings.max_batch,
-            kind=modalities,
+            kind=company,
             on_batch=metrics.batches.observe,
         )
         self.admission = Admission(settings.queue, lambda: self.batcher.accepting)
@@ -81,6 +81,42 @@ class Service:
                         return await self._answer(request, prepared, show)
         finally:
             body.release()
+
+    async def answer_given(self, request: Request, given: Given) -> Reply:
+        """Answer an input that a request holds in a form of its own, and that is admitted.
+
+        Raises:
+            RefusedError: it cannot be.
+        """
+        async with _until(self.settings.timeout):
+            with self._within_memory():
+                prepared = await _in_thread(self.pool, self._prepare, given)
+            with prepared.files:
+                return await self._answer(request, prepared, False)
+
+    @asynccontextmanager
+    async def admitted(self, request: Request) -> AsyncIterator[Body]:
+        """The whole body of a request, which counts as worked on meanwhile.
+
+        Raises:
+            RefusedError: there is no room, or it is too much.
+        """
+        self.admission.check_room()
+        is_json = media_type(request.headers) not in FORMS
+        body = await self.bodies.read(request, self._check_json if is_json else None)
+        try:
+            with self.admission.admit():
+                yield body
+        finally:
+            body.release()
+
+    async def in_pool(
+        self, body: Body, function: Callable[_Args, _Result], *args: _Args.args, **_: _Args.kwargs
+    ) -> _Result:
+        """Call a function in a thread that may parse or decode what a body holds."""
+        pool = self.large if len(body.content) > _LARGE else self.pool
+        with self._within_memory():
+            return await _in_thread(pool, function, *args, **_)
 
     def close(self) -> None:
         """End the threads. Nobody waits for an answer any more."""

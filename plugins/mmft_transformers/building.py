@@ -43,6 +43,9 @@ class Builder(ABC, Generic[B]):
         checkpoint, loaded = find_checkpoint(self.context, self.hub_id, tokenizer=self.tokenizer)
         if checkpoint is None:
             backbone, loaded = self.random(loaded)
+        elif not weights.values:
+            self.check(checkpoint)
+            backbone = self.empty(checkpoint)
         elif checkpoint.run is not None:
             self.check(checkpoint)
             backbone = self.empty(checkpoint)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError, first_line
-from mmft_core.weights import HUB_ID, LoadedWeights, fill, read_weights
+from mmft_core.weights import HUB_ID, LoadedWeights, WeightsRequest, fill, read_weights
 from mmft_transformers.downloads import fetch
 from mmft_transformers.narrowing import check_config, check_weights
 from mmft_transformers.quiet import quietly
@@ -95,8 +95,10 @@ def find_checkpoint(
     """
     weights = context.weights
     return weights.find(
-        published=(lambda: (Checkpoint(fetch(hub_id, tokenizer)), hub_id)) if hub_id else None,
-        local=lambda path: _local(path, weights.choice, weights.modality, tokenizer),
+        published=(lambda: (Checkpoint(fetch(hub_id, tokenizer, weights.values)), hub_id))
+        if hub_id
+        else None,
+        local=lambda path: _local(path, weights, tokenizer),
     )
 
 
@@ -192,16 +194,16 @@ def make_network(auto: Any, config: PreTrainedConfig) -> torch.nn.Module:
         ) from None
 
 
-def _local(path: Path, given: str, modality: str, tokenizer: bool) -> Checkpoint:
+def _local(path: Path, weights: WeightsRequest, tokenizer: bool) -> Checkpoint:
     """A folder of transformers, an earlier run, or a Hub id."""
     if (path / "config.json").is_file():
         return Checkpoint(path)
     for run in (path / "model", path):
-        assets = run / "assets" / modality
+        assets = run / "assets" / weights.modality
         if (assets / "config.json").is_file():
             return Checkpoint(assets, run)
-    if not path.exists() and HUB_ID.fullmatch(given):
-        return Checkpoint(fetch(given, tokenizer))
+    if not path.exists() and HUB_ID.fullmatch(weights.choice):
+        return Checkpoint(fetch(weights.choice, tokenizer, weights.values))
     if path.exists():
         raise WeightsError(
             f"There is no config.json in {path}.",

@@ -98,6 +98,21 @@ def test_learned_tokens_are_those_of_the_assistant(
     assert tokenizer.decode(tokens) == "".join(expected)
 
 
+def test_learned_tokens_are_shown_turn_by_turn(tokenizer: Any) -> None:
+    processor = backbone(tokenizer).packed(join=False, learn="last")
+    chat = Conversation((*LONGER[:3], turn("assistant", "zwölf 🙂")))
+    parts = processor.show_learned(chat)
+    assert [part.label for part in parts] == ["user", "assistant", "user", "assistant"]
+    shown = ["".join(token.text for token in part.tokens) for part in parts]
+    assert "".join(shown) == processor.template.render(chat.messages)
+    learned = [token for part in parts for token in part.tokens if token.learned]
+    assert "".join(token.text for token in learned) == "zwölf 🙂<|im_end|>"
+    items = processor.prepare(chat, train=True)
+    assert sum(token.count for token in learned) == int(items["learned"].sum())
+    question = processor.show_learned(Conversation(LONGER[:3]))
+    assert not any(token.learned for part in question for token in part.tokens)
+
+
 def test_all_tokens_are_learned_where_that_is_asked_for(tokenizer: Any) -> None:
     items = backbone(tokenizer).packed(join=False, learn="all").prepare(CHATS[0], train=True)
     assert items["learned"].all()

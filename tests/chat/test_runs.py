@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ import torch
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
+from mmft import load
 from mmft_chat.scratch import CHATML
 from mmft_core import discover
+from mmft_core.cli.summary import next_command
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.errors import DataError
 from mmft_core.run import runner
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
@@ -137,6 +141,73 @@ def test_what_is_exported_is_a_folder_that_transformers_chats_with(
     assert tokenizer.decode(written, skip_special_tokens=True) == "green"
 
 
+def test_what_is_learned_is_shown_before_training_and_after_it(
+    run: Path, chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    """A dry run reads no weights, and counts those of the folder that is named."""
+    bare = tmp_path / "bare"
+    shutil.copytree(weights, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    ended = mmft(*arguments(chats, bare, tmp_path / "run", "--dry-run"))
+    assert ended.code == 0, ended.err
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "# + assistant blue<|im_end|>" in lines and "# assistant <|im_start|>assistant↵" in lines
+    assert any("row 1: " in line and " are learned" in line for line in lines)
+    network = AutoModelForCausalLM.from_pretrained(weights)
+    own = sum(parameter.numel() for parameter in network.parameters())
+    assert f"chat backbone: {own:,} parameters" in ended.out
+    (tmp_path / "again.toml").write_text(ended.out)
+    again = mmft("run", "-c", tmp_path / "again.toml", "--dry-run")
+    assert again.out == ended.out, again.err
+    report = (run / "report.html").read_text()
+    assert '<span class="on" title="learned">&lt;|im_end|&gt;</span>' in report
+
+
+def test_question_types_have_scores_of_their_own(run: Path, tmp_path: Path, mmft: Mmft) -> None:
+    """Also a run's report shows them, and chats as they look."""
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": ASKED[0].format(thing)},
+                {"role": "assistant", "content": answer},
+            ],
+            "question_type": kind,
+        }
+        for kind, wrong in (("known", ""), ("unknown", "very "))
+        for thing, colour in COLOURS.items()
+        for answer in (f"{wrong}{colour}",)
+    ]
+    table = tmp_path / "typed.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judged = mmft("eval", run, "--dataset", table, "--json")
+    assert judged.code == 0, judged.err
+    kinds = json.loads(judged.out)["kinds"]
+    assert kinds["known"] == {"samples": 4, "exact-match": 1, "token-f1": 1}
+    assert kinds["unknown"]["exact-match"] == 0 < kinds["unknown"]["token-f1"]
+    report = (run / "report.html").read_text()
+    assert '<div class="said user"><span>user</span>' in report and 'id="kinds"' not in report
+
+
+def test_the_data_check_counts_tokens_for_a_model(
+    chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    model = ("--task", "chat", "--backbone", "chat-lm", "--weights", weights)
+    file = tmp_path / "found.json"
+    ended = mmft("data", "check", chats, *model, "--json", file)
+    assert "of all tokens are learned" in ended.out, ended.err
+    lengths = [one["tokens"] for one in json.loads(file.read_text())["splits"]["val"]["learned"]]
+    assert len(lengths) == 4
+    turns = json.loads(chats.read_text().splitlines()[0])["messages"]
+    longer = tmp_path / "longer.jsonl"
+    longer.write_text(json.dumps({"messages": turns * 2}))
+    short = f"backbone.max_length={max(lengths)}"
+    for overlong, kind in (("refuse", "unlearnable"), ("truncate", "shortened")):
+        settings = ("--set", short, "--set", f"backbone.overlong={overlong}")
+        ended = mmft("data", "check", longer, *model, *settings)
+        assert ended.code == 1 and f"({kind})" in ended.out, ended.err
+    alone = mmft("data", "check", chats, *model[2:])
+    assert alone.code == 2 and "--backbone needs --task" in alone.err
+
+
 class Stop(Recorder):
     """Presses Ctrl-C after the second step."""
 
@@ -191,7 +262,7 @@ def test_bad_rows_are_told_before_training(
 
 def test_a_terminal_chats(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second answer is to a chat of three turns, the third to a new one."""
-    lines = "What colour is snow?\nSay the colour of coal.\n/new\nColour of grass?\n"
+    lines = "What colour is snow?\nSay the colour of coal.\n/reset\nColour of grass?\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     ended = mmft("chat", run)
     assert ended.code == 0, ended.err
@@ -228,3 +299,30 @@ def test_pictures_are_asked_about(
     assert mmft("chat", run, "--image", tmp_path / "red.png").code == 0
     ended = mmft("chat", run, "--image", table)
     assert ended.code == 2 and "pictures.jsonl cannot be read" in " ".join(ended.err.split())
+
+
+def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "/help\n/imgae x\n/image x.png\nWhat colour is snow?\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    ended = mmft("chat", run)
+    assert ended.out.splitlines()[-1] == "white" and "/reset" in ended.out
+    told = " ".join(ended.err.split())
+    assert "no command /imgae" in told and "The model takes no pictures." in told
+
+
+def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> None:
+    def asked(*said: str) -> list[dict[str, str]]:
+        roles = ("user", "assistant")
+        return [{"role": roles[k % 2], "content": text} for k, text in enumerate(said)]
+
+    model = load(run)
+    (one,) = model.predict(asked("What colour is snow?"))
+    assert one == {"input": "input 0", "answer": "white"}
+    several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
+    assert len(several) == 2 and several[0]["answer"] == "green"
+    with pytest.raises(DataError, match=r"turn 2 is the user's, after the user's"):
+        model.predict(asked("Hi") * 2)
+    ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
+    assert ended.code == 2 and "the model takes no pictures, such as x.png" in ended.err
+    results = json.loads((run / "results.json").read_text())
+    assert next_command(results, Path("r")).startswith("mmft chat r, or mmft predict r QUESTION")

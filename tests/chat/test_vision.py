@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from mmft_chat.backbone import ChatBackbone
-from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.conversations import Conversation, Message, Part, asked
+from mmft_chat.held import held_chat, with_files
 from mmft_chat.media_backbone import MediaChatBackbone
 from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch
 from mmft_core.errors import IncompatibleError, WeightsError
-from tests.chat.networks import SEEN, narrow, saved
+from tests.chat.networks import SEEN, narrow, picture, saved
 from tests.chat.networks import built as small
 from tests.chat.networks import collated as batch_of
 from tests.chat.tools import turn
@@ -127,3 +129,35 @@ def test_a_language_model_is_refused(tmp_path: Path) -> None:
     saved(small("chat-lm"), tmp_path)
     with pytest.raises(WeightsError, match="reads no pictures"):
         built(str(tmp_path))
+
+
+def test_learned_tokens_are_shown_turn_by_turn(folder: Path) -> None:
+    """Those that the loss counts; a picture is one thing of many tokens."""
+    processor = built(str(folder)).packed(join=None, learn="assistant")
+    chat = Conversation((*CHATS[1].messages, turn("user", "Two?"), turn("assistant", "three")))
+    parts = processor.show_learned(chat)
+    assert [part.label for part in parts] == [message.role for message in chat.messages]
+    tokens = [token for part in parts for token in part.tokens]
+    inputs = processor.collate([processor.prepare(chat, train=True)])
+    assert sum(token.count for token in tokens) == inputs["tokens"].shape[1]
+    assert sum(token.count for token in tokens if token.learned) == int(inputs["learned"].sum())
+    answers = ["".join(t.text for t in part.tokens if t.learned) for part in parts[1::2]]
+    assert answers == ["a blue three<|im_end|>", "three<|im_end|>"]
+    assert any(token.count > 1 for token in parts[0].tokens)
+
+
+def test_pictures_are_attached_to_questions(tmp_path: Path) -> None:
+    """By a command line as files, by a program as paths, bytes or in memory."""
+    file = tmp_path / "seven.png"
+    file.write_bytes(picture(8, 8))
+    chat = with_files(asked("What is this?"), [file], ("image",))
+    assert chat.messages[-1].parts == (Part("image", media=file), Part("text", "What is this?"))
+    with Image.open(file) as opened:
+        for given in (file, str(file), file.read_bytes(), opened):
+            part = {"type": "image", "image": given}
+            held = held_chat([{"role": "user", "content": [part, "What is this?"]}])
+            assert held is not None and len(held.media("image")) == 1
+    assert held_chat([{"question": "What?"}]) is None and held_chat("What?") is None
+    for wrong in (tmp_path / "none.png", tmp_path / "hum.wav"):
+        with pytest.raises(ValueError, match="there is no such file|takes no recordings"):
+            with_files(asked("What?"), [wrong], ("image",))

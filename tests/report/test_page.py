@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmft_core.contracts import DatasetInfo, Preview
+from mmft_core.contracts import DatasetInfo, LearnedPart, Preview, ShownToken
 from mmft_core.errors import StorageError
 from mmft_report.classes import class_table
-from mmft_report.content import ReportContent, ReportExample
+from mmft_report.content import ReportContent, ReportExample, ReportLearned
 from mmft_report.curves import curves, smoothed
 from mmft_report.findings import banners, figures, headline
 from mmft_report.gallery import gallery
@@ -381,3 +381,39 @@ def test_smoothing_is_unbiased_at_its_start() -> None:
 )
 def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None:
     assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_kinds_of_samples_have_a_table() -> None:
+    kinds = {"test": {"easy": {"samples": 7, "accuracy": 1.0}, "hard": {"samples": 3}}}
+    words = page(with_results(digits_content(), kinds=kinds)).words
+    assert "Each kind of sample" in words
+    assert words.index("easy") < words.index("hard"), "the undefined comes last"
+
+
+def test_a_conversation_is_shown_turn_by_turn() -> None:
+    """What one side shows and says stands together, and nothing of it is code."""
+    views = {
+        "chat": Preview("image/png", b"x", "user"),
+        "chat 2": Preview("text/plain", b"<b>What is it?</b>", "user"),
+        "chat 3": Preview("audio/wav", b"y", "assistant"),
+    }
+    example = ReportExample(
+        id="row 1", score=1.0, target="a cat", prediction={"answer": "a dog"}, previews=views
+    )
+    content = replace(digits_content(), examples={"Worst": [example]})
+    (card,) = gallery(content)["Worst"]
+    assert [(turn.label, len(turn.parts)) for turn in card.turns] == [("user", 2), ("assistant", 1)]
+    assert not card.previews
+    html = render_report(Path("run"), content)
+    assert "<pre>&lt;b&gt;What is it?&lt;/b&gt;</pre>" in html
+    assert html.count('class="said') == 2
+
+
+def test_learned_tokens_are_coloured() -> None:
+    tokens = (ShownToken("<image>", False, 16), ShownToken("<b>", True))
+    learned = [ReportLearned(id="row 1", parts=[LearnedPart("user", tokens)])]
+    learned.append(ReportLearned(id="row 2", why_not="it is empty"))
+    html = render_report(Path("run"), replace(digits_content(), learned=learned))
+    assert "<span>&lt;image&gt;</span><small>×16</small>" in html
+    assert '<span class="on" title="learned">&lt;b&gt;</span>' in html
+    assert "17 tokens" in html and "It cannot be used: it is empty." in html

@@ -84,7 +84,10 @@ class Page:
             look();
         }})""")
 
-    def open(self, address: str, width: int, height: int = 900) -> None:
+    def open(self, address: str, width: int, height: int = 900, ready: str = "#inputs > *") -> None:
+        """Args:
+        ready: a selector of what is there once the page may be used.
+        """
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -93,7 +96,7 @@ class Page:
             mobile=width < 800,
         )
         self.call("Page.navigate", url=address)
-        self.wait_for("document.querySelector('#inputs')?.children.length")
+        self.wait_for(f"document.querySelector({json.dumps(ready)})")
 
     def choose_file(self, selector: str, file: Path) -> None:
         root = self.call("DOM.getDocument")["root"]["nodeId"]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mmft_transformers.options import SIZES
+from tests.conftest import NARROW
 from tests.fusion.tools import write_table
 from tests.serve.tools import train, write_rows
 
@@ -55,3 +57,15 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = table(folder / "words")
     more = ("--backbone=whisper-tiny", *settings, "--dataset", data)
     return train(folder / "asr", "asr", *more, "--set=task.max_new_tokens=8")
+
+
+@pytest.fixture(scope="session")
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that chats about pictures."""
+    small = ("dataset.samples=24", "backbone.vocabulary=300", "task.max_new_tokens=6")
+    sets = (f"--set={setting}" for setting in small)
+    output = tmp_path_factory.mktemp("serve") / "talks"
+    more = ("--backbone=vision-chat", "--dataset=chat-pictures", *sets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", NARROW)
+        return train(output, "chat", *more)

@@ -1,0 +1,124 @@
+"""Answers that are told while they are written, and the calls of tools in them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from mmft_chat.answering import _StoppedError, _Watch, chat_of
+from mmft_chat.conversations import ToolCall
+from mmft_chat.tool_calls import split_calls
+
+
+class Bytes:
+    """A tokenizer whose tokens are bytes."""
+
+    def decode(self, ids: Sequence[int], **_: Any) -> str:
+        return bytes(ids).decode("utf-8", "replace")
+
+
+def told(
+    text: str, stop: Sequence[str] = (), ends: str = "", *, opens: bool = False
+) -> tuple[tuple[str, str], tuple[str, str], bool]:
+    """What was told piece by piece, what was given in the end, and whether a text ended it."""
+    pieces: list[tuple[str, str]] = []
+    watch = _Watch(Bytes(), tuple(stop), ends, lambda *piece: pieces.append(piece), opens=opens)
+    watch.put(torch.tensor([[1, 2, 3]]))  # The prompt.
+    try:
+        for byte in text.encode():
+            watch.put(torch.tensor([byte]))
+    except _StoppedError:
+        pass
+    final = watch.finished()
+    thought, said = ("".join(each) for each in zip(*pieces, strict=True)) if pieces else ("", "")
+    return (thought, said), final, watch.stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello there", ("", "Hello there")),
+        ("  zwölf 🙂\nlines\n", ("", "zwölf 🙂\nlines")),
+        ("<think>first</think>\n\nthen", ("first", "then")),
+        ("<thin air>", ("", "<thin air>")),
+        ("<th", ("", "<th")),
+        ("<think>never done", ("never done", "")),
+    ],
+)
+def test_pieces_add_up_to_the_answer(text: str, expected: tuple[str, str]) -> None:
+    pieces, final, _ = told(text)
+    assert pieces == final == expected
+
+
+def test_a_thought_may_begin_in_the_prompt() -> None:
+    assert told("hm</think>yes", opens=True)[:2] == (("hm", "yes"), ("hm", "yes"))
+
+
+def test_an_answer_ends_before_a_text_that_is_never_told() -> None:
+    pieces, final, stopped = told("one, two, three", stop=["four", ", th"])
+    assert stopped and pieces == final == ("", "one, two")
+    assert told("one, t", stop=[", two"]) == (("", "one, t"), ("", "one, t"), False)
+
+
+def test_calls_of_tools_are_not_told_as_text() -> None:
+    text = 'Wait. <tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    pieces, final, _ = told(text, ends="<tool_call>")
+    assert pieces == ("", "Wait.") and split_calls(final[1]) == ("Wait.", [ToolCall("f", {})])
+
+
+CALL = '{"name": "get_weather", "arguments": {"city": "Rome", "days": 2}}'
+ROME = ToolCall("get_weather", {"city": "Rome", "days": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"<tool_call>\n{CALL}\n</tool_call>", ("", [ROME])),
+        (
+            f"Let me see. <tool_call>{CALL}</tool_call><tool_call>{CALL}",
+            ("Let me see.", [ROME] * 2),
+        ),
+        (CALL.replace("arguments", "parameters"), ("", [ROME])),
+        (f"[{CALL}]", ("", [ROME])),
+        (f"{CALL}\n{CALL}", ("", [ROME, ROME])),
+        ('{"type": "function", "function": ' + CALL + "}", ("", [ROME])),
+        ('{"name": "x", "arguments": "{\\"a\\": 1}"}', ("", [ToolCall("x", {"a": 1})])),
+        ("<tool_call>nothing</tool_call>", ("<tool_call>nothing</tool_call>", [])),
+        ('{"name": "Ada", "age": 3}', ('{"name": "Ada", "age": 3}', [])),
+        ("42", ("42", [])),
+        ("", ("", [])),
+    ],
+)
+def test_calls_of_tools_are_found(text: str, expected: tuple[str, list[ToolCall]]) -> None:
+    assert split_calls(text) == expected
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "/etc/hostname"}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        PICTURE,
+        {"type": "image", "path": "photo.png"},
+        {"type": "image", "image": "https://example.org/x.png"},
+        {"type": "image_url", "image_url": "file:///etc/hostname"},
+        {"type": "input_audio", "input_audio": {"data": "/etc/hostname"}},
+    ],
+)
+def test_nothing_of_the_machine_is_opened_for_who_asks(part: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"not a data: URL|has no format"):
+        chat_of([{"role": "user", "content": [part]}])
+
+
+def test_a_chat_to_be_answered_ends_with_a_question() -> None:
+    said = [("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]
+    messages = [{"role": role, "content": text} for role, text in said]
+    assert len(chat_of(messages).messages) == 3
+    for wrong in itertools.chain([messages[:2]], [[messages[0]] * 2], [[{"role": "oracle"}]]):
+        with pytest.raises(ValueError, match="turn"):
+            chat_of(wrong)

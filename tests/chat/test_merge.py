@@ -1,0 +1,128 @@
+"""`mmft merge`, and adapters of one base that are served side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from starlette.testclient import TestClient
+
+from mmft import Run
+from mmft_core import discover
+from mmft_core.inference import load_beside, make_predictor, opening
+from mmft_serve.app import create_app
+from mmft_serve.openai import Models
+from mmft_serve.settings import ServeSettings
+from tests.chat.test_runs import ASKED, COLOURS, arguments, chats, weights  # noqa: F401
+from tests.conftest import Finished
+
+Mmft = Callable[..., Finished]
+FEW = ("--set", "engine.steps=24", "--set", "engine.eval_every=24")
+KEPT = ("--tune", "lora", "--set", "engine.lora.save=adapter", "--set", "engine.lora.rank=4")
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory,
+    chats: Path,  # noqa: F811
+    weights: Path,  # noqa: F811
+) -> tuple[Path, Path]:
+    """Two runs with adapters on the same weights."""
+    from mmft_core.cli import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in ("1", "2"):
+        more = ("--set", f"engine.seed={seed}", *KEPT, *FEW)
+        main([str(a) for a in arguments(chats, weights, folder / seed, *more)])
+    return folder / "1", folder / "2"
+
+
+def merged(mmft: Mmft, output: Path, *given: str | Path) -> dict[str, torch.Tensor]:
+    ended = mmft("merge", *given, "-o", output, "--json")
+    assert ended.code == 0, ended.err
+    scores = json.loads(ended.out)["scores"]
+    assert list(scores) == ["1", "2", "merged"] and scores["merged"]["loss"] > 0
+    return load_file(output / "model" / "model.safetensors")
+
+
+def test_adapters_are_merged(runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft) -> None:
+    """Linear weights are those of the sum; a run of its own is what comes of it."""
+    alone = merged(mmft, tmp_path / "alone", *runs, "--weight", "1", "--weight", "0")
+    other = merged(mmft, tmp_path / "other", *runs, "--weight", "0", "--weight", "1")
+    both = merged(mmft, tmp_path / "both", *runs)
+    assert both.keys() == alone.keys()
+    for name, tensor in both.items():
+        torch.testing.assert_close(tensor, (alone[name] + other[name]) / 2, atol=1e-6, rtol=1e-5)
+    name = next(n for n in both if "q_proj" in n)
+    assert not torch.equal(alone[name], other[name])
+    judged = mmft("eval", tmp_path / "alone", "--json")
+    first = mmft("eval", runs[0], "--json")
+    assert json.loads(judged.out)["loss"] == pytest.approx(json.loads(first.out)["loss"], rel=1e-4)
+    ties = merged(mmft, tmp_path / "ties", *runs, "--method", "ties", "--density", "1")
+    assert not torch.equal(ties[name], both[name])
+    ended = mmft("predict", tmp_path / "both", "What colour is snow?")
+    assert ended.code == 0 and "answer" in ended.out
+
+
+def test_what_has_no_base_in_common_is_refused(
+    runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
+) -> None:
+    ended = mmft("merge", runs[0], "-o", tmp_path / "out")
+    assert ended.code == 2 and "nothing to merge it with" in ended.err
+    ended = mmft("merge", *runs, "-o", tmp_path / "out", "--weight", "1")
+    assert ended.code == 2 and "2 runs and 1 weights" in ended.err
+    ended = mmft("merge", *runs, "-o", runs[0])
+    assert ended.code == 2 and "is not empty" in ended.err
+
+
+def test_adapters_are_served_side_by_side(runs: tuple[Path, Path], weights: Path) -> None:  # noqa: F811
+    """Each answers as its run does alone, whichever was asked before."""
+    asked = [{"role": "user", "content": ASKED[0].format(thing)} for thing in COLOURS]
+
+    def answers(task: Any) -> list[str]:
+        ready = [task.prepare_chat([one]) for one in asked]
+        return [task.answer_chat(one, temperature=2.0, seed=1).text for one in ready]
+
+    alone = [answers(opening.load(run, discover()).task) for run in runs]
+    assert alone[0] != alone[1]
+    model, choose = load_beside(runs[0], {"second.one": runs[1]}, discover(), {})
+    for _ in range(2):
+        for name, wanted in zip(("second.one", ""), alone[::-1], strict=True):
+            choose[name]()
+            assert answers(model.task) == wanted
+    models = Models({name or "first": function for name, function in choose.items()})
+    predictor = make_predictor(model, {}, 4)
+    app = create_app("first", predictor, ServeSettings(), models=models)
+    given = {"temperature": 2.0, "seed": 1}
+    with TestClient(app) as client:
+        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == list(models.names)
+        for name, wanted in zip(("second.one", "first"), alone[::-1], strict=True):
+            body = {**given, "model": name, "messages": asked[:1]}
+            answer = client.post("/v1/chat/completions", json=body).json()
+            assert answer["choices"][0]["message"]["content"] == wanted[0]
+        plain = client.post("/predict", json={"chat": asked[0]["content"]}).json()
+    assert plain["prediction"]["answer"] == Run(runs[0]).predict(asked[0]["content"])[0]["answer"]
+
+
+def test_adapters_of_something_else_are_refused(
+    runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
+) -> None:
+    ended = mmft("serve", runs[0], "--adapter", "second")
+    assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
+    merged(mmft, tmp_path / "both", *runs)
+    ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
+    assert ended.code == 2 and "no adapters that are kept apart" in " ".join(ended.err.split())
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    file = other / "model" / "model.json"
+    content = json.loads(file.read_text())
+    content["backbones"]["chat"]["loaded"]["digest"] = "0"
+    file.write_text(json.dumps(content))
+    ended = mmft("serve", runs[0], "--adapter", f"other={other}")
+    assert ended.code == 2 and "other base weights" in " ".join(ended.err.split())

@@ -1,0 +1,223 @@
+"""What OpenAI's own client is answered, and the page with a chat."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmft_serve.settings import EXTENTS
+from tests.serve.browser import Page, chromium, open_page
+from tests.serve.conftest import TEXT
+from tests.serve.tools import Served, digit, hum, plain, serving, train, write_rows
+
+openai = pytest.importorskip("openai")
+
+HELLO = [{"role": "user", "content": "Which digit is this?"}]
+LIVELY: dict[str, Any] = {"model": "talks", "temperature": 2.0, "seed": 3, "max_tokens": 12}
+"""A network of random weights says something when it is sampled."""
+
+
+@pytest.fixture(scope="module")
+def served(talks: Path) -> Iterator[Served]:
+    with serving(talks, extents={**EXTENTS, "pixels": 1500.0}) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Any:
+    return openai.OpenAI(base_url=f"{served.address}/v1", api_key="none", max_retries=0)
+
+
+def url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def about(*pictures: str) -> list[dict[str, Any]]:
+    parts = [{"type": "image_url", "image_url": {"url": address}} for address in pictures]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": "Which digit?"}]}]
+
+
+def said(client: Any, **asked: Any) -> str:
+    answer = client.chat.completions.create(**{**LIVELY, "messages": HELLO, **asked})
+    return str(answer.choices[0].message.content)
+
+
+def test_models_are_listed(client: Any) -> None:
+    assert [model.id for model in client.models.list()] == ["talks"]
+    assert client.models.retrieve("talks").owned_by == "mmft"
+
+
+def test_a_streamed_answer_is_the_whole_one(client: Any) -> None:
+    whole = client.chat.completions.create(**LIVELY, messages=HELLO)
+    (choice,) = whole.choices
+    assert choice.message.content and choice.message.role == "assistant"
+    usage = whole.usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+    assert (choice.finish_reason == "length") == (usage.completion_tokens == 12)
+    options = {"include_usage": True}
+    chunks = list(
+        client.chat.completions.create(
+            **LIVELY, messages=HELLO, stream=True, stream_options=options
+        )
+    )
+    pieces = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    assert "".join(p.delta.content or "" for p in pieces) == choice.message.content
+    assert [p.finish_reason for p in pieces if p.finish_reason] == [choice.finish_reason]
+    assert chunks[-1].usage == usage and len({chunk.id for chunk in chunks}) == 1
+
+
+def test_settings_of_sampling_are_kept_to(client: Any) -> None:
+    text = said(client)
+    assert said(client) == text
+    assert len({said(client, seed=seed) for seed in range(4)}) > 1
+    assert len({said(client, temperature=0, seed=seed) for seed in range(2)}) == 1
+    longer = said(client, max_tokens=40)
+    end = longer[len(longer) // 2 :][:2]
+    assert said(client, max_tokens=40, stop=[end, "never"]) == longer[: longer.find(end)].strip()
+    one = client.chat.completions.create(**{**LIVELY, "max_tokens": 1}, messages=HELLO)
+    assert one.usage.completion_tokens == 1
+
+
+def test_pictures_are_seen(client: Any) -> None:
+    def tokens(*pictures: str) -> int:
+        asked = {**LIVELY, "messages": about(*pictures), "max_tokens": 1}
+        return int(client.chat.completions.create(**asked).usage.prompt_tokens)
+
+    one, two = url(digit(3)), url(plain("red", form="JPEG"))
+    assert tokens(one, two) - tokens(one) == tokens(one) - tokens() == 16
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "reason"),
+    [
+        ({"model": "gpt"}, "NotFoundError", "There is no model 'gpt'; there is talks."),
+        ({"messages": []}, "BadRequestError", "not valid"),
+        ({"messages": HELLO * 2}, "BadRequestError", "turn 2 is the user's, after the user's"),
+        ({"messages": about("/etc/hostname")}, "BadRequestError", "not a data: URL"),
+        ({"messages": about(url(b"x"))}, "BadRequestError", "cannot be read"),
+        ({"messages": about(url(plain("red", 40)))}, "APIStatusError", "holds 1,600 pixels"),
+        ({"n": 2}, "BadRequestError", "'n' is not supported"),
+        ({"temperature": -1}, "BadRequestError", "temperature"),
+        ({"response_format": {"type": "json_object"}}, "BadRequestError", "response_format"),
+        (
+            {"messages": [{"role": "user", "content": "digit " * 300}]},
+            "BadRequestError",
+            "tokens long, and the model reads 256",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_told_in_the_clients_form(
+    client: Any, asked: dict[str, Any], error: str, reason: str, served: Served
+) -> None:
+    for stream in (False, True):
+        with pytest.raises(openai.APIStatusError) as told:
+            client.chat.completions.create(**{**LIVELY, "messages": HELLO, **asked}, stream=stream)
+        assert isinstance(told.value, getattr(openai, error)), told.value
+        assert reason in told.value.body["message"] and told.value.body["type"]
+
+
+def test_the_same_limits_hold_for_predictions(served: Served) -> None:
+    def refused(picture: str) -> str:
+        asked = {"chat": json.dumps(about(picture))}
+        return str(served.client.post("/predict", json=asked).json().get("error", ""))
+
+    assert not refused(url(digit(3)))
+    assert "1,600 pixels" in refused(url(plain("red", 40)))
+
+
+def test_a_stream_that_is_left_gives_its_place_back(served: Served, client: Any) -> None:
+    asked = {**LIVELY, "messages": HELLO, "max_tokens": 100_000}
+    stream = client.chat.completions.create(**asked, stream=True)
+    next(iter(stream))
+    stream.close()
+    while served.figure("mmft_queue_depth"):
+        time.sleep(0.01)
+    assert said(client)
+
+
+def test_a_key_is_asked_for_in_the_clients_form(talks: Path) -> None:
+    with serving(talks, api_key="secret") as served:
+        address = f"{served.address}/v1"
+        with pytest.raises(openai.AuthenticationError, match="Give the key"):
+            openai.OpenAI(base_url=address, api_key="wrong").models.list()
+        assert list(openai.OpenAI(base_url=address, api_key="secret").models.list())
+
+
+def test_texts_are_embedded(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "texts.csv", ("text", "target"), ("cats", "boats", "hats"))
+    run = train(tmp_path / "run", "text-retrieval", "--backbone=minilm", *TEXT, "--dataset", data)
+    with serving(run) as served:
+        client = openai.OpenAI(base_url=f"{served.address}/v1", api_key="none")
+        texts = ["about cats", "on boats"]
+        found = client.embeddings.create(model="run", input=texts)
+        wanted = [
+            served.client.post("/predict", json={"text": text}).json()["prediction"]["embedding"]
+            for text in texts
+        ]
+        assert [row.embedding for row in found.data] == [
+            pytest.approx(row, abs=1e-5) for row in wanted
+        ]
+        asked = {"model": "run", "input": "about cats", "encoding_format": "base64"}
+        packed = served.client.post("/v1/embeddings", json=asked).json()["data"][0]["embedding"]
+        row = base64.b64decode(packed)
+        assert struct.unpack(f"<{len(row) // 4}f", row) == pytest.approx(wanted[0], abs=1e-5)
+        assert served.client.post("/v1/chat/completions", json={}).status_code == 404
+
+
+def test_recordings_are_written_down(words: Path) -> None:
+    with serving(words) as served:
+        client = openai.OpenAI(base_url=f"{served.address}/v1", api_key="none")
+        file = ("hum.wav", hum(0.7))
+        wanted = served.predict(audio=file[1]).json()["prediction"]["text"]
+        assert client.audio.transcriptions.create(model="asr", file=file).text == wanted
+        plain = client.audio.transcriptions.create(model="asr", file=file, response_format="text")
+        assert plain.strip() == wanted.strip()
+        with pytest.raises(openai.BadRequestError, match="srt"):
+            client.audio.transcriptions.create(model="asr", file=file, response_format="srt")
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    if chromium() is None:
+        pytest.skip("Chromium is not installed")
+    with open_page(tmp_path_factory.mktemp("profile")) as page:
+        yield page
+        assert page.told == [], "nothing was blocked, and no script failed"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_chat_by_keyboard(page: Page, served: Served, width: int, tmp_path: Path) -> None:
+    file = tmp_path / "three.png"
+    file.write_bytes(digit(3))
+    page.open(served.address, width, ready="#model option")
+    page.run("document.querySelector('#settings').open = true")
+    for selector, value in (("#temperature", "2"), ("#seed", "3"), ("#most", "12")):
+        page.type(selector, value)
+    page.choose_file("#file", file)
+    page.wait_for("document.querySelector('#attached img')")
+    page.type("#text", "Which digit?")
+    page.press("Enter", 13, "\r")
+    page.wait_for("document.querySelector('.turn.assistant:not(.writing) .facts')")
+    assert page.run("document.querySelector('.turn.user img').naturalWidth") == 8
+    answer = page.run("document.querySelector('.turn.assistant .words').textContent")
+    asked = {**LIVELY, "messages": about(url(digit(3)))}
+    wanted = served.client.post("/v1/chat/completions", json=asked).json()
+    assert answer == wanted["choices"][0]["message"]["content"]
+    assert page.run("document.documentElement.scrollWidth") <= width
+    page.run("document.querySelector('#seed').value = 'x'")
+    page.type("#text", "And this?")
+    page.press("Enter", 13, "\r")
+    page.wait_for("document.querySelector('[role=alert]')")
+    assert page.run("document.querySelector('#text').value") == "And this?"
+    page.run("document.querySelector('#new').click()")
+    assert page.run("document.querySelectorAll('.turn').length") == 0
