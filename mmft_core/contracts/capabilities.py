@@ -5,10 +5,12 @@ Nothing has to be registered: a class that has the method has the capability.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
 
 from mmft_core.contracts.data import Tensors
 from mmft_core.contracts.preprocessing import Preview
@@ -61,6 +63,35 @@ class Calibrated(Protocol):
             predictions: as metrics are given them, on the CPU; those of all batches joined along
                 their first dimension.
             targets: the same.
+        """
+
+
+@runtime_checkable
+class Referenced(Protocol):
+    """A task whose loss compares the model with its reference: the model that training starts from.
+
+    Once, before the first step, the model is evaluated on the splits that the task names, and the
+    task keeps of this what it needs. It saves that in `save_assets`, which is written after it, and
+    is handed it back on resuming.
+    """
+
+    def judged_beforehand(self, splits: Collection[str]) -> Collection[str]:
+        """Which of the run's splits the model is evaluated on before training."""
+
+    def remember(self, predictions: Any, targets: Any) -> None:
+        """Keep what is needed of one of these splits.
+
+        Args:
+            predictions: as metrics are given them, on the CPU; those of all batches joined along
+                their first dimension.
+            targets: the same.
+        """
+
+    def reference_model(self) -> nn.Module | None:
+        """A frozen copy of the model as it is before training; None if the task needs none.
+
+        The run keeps its weights beside its checkpoints until it ends. On resuming they are read
+        into what this returns.
         """
 
 

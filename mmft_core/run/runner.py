@@ -23,7 +23,7 @@ from mmft_core.config.places import in_places_of, places
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
-from mmft_core.contracts import Calibrated, Dataset, Task
+from mmft_core.contracts import Calibrated, Dataset, Referenced, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
 from mmft_core.data.splits import Subset
@@ -54,9 +54,12 @@ from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
 from mmft_core.run.results import collect_results, suppliers
 from mmft_core.run.usable_data import drop_unreadable, inspect_samples, with_notes
-from mmft_core.utils.files import read_as, replacing_folder, write_json
+from mmft_core.utils.files import read_as, replacing, replacing_folder, write_json
 from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights
+
+_REFERENCE = "reference.safetensors"
+"""In the folder of checkpoints."""
 
 EXAMPLES = 24
 """How many samples of each ranking the report shows."""
@@ -118,6 +121,7 @@ def resume(
         if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
             run = _interrupted_run(plan, directory, followers, command)
             run.make_engine()
+            run.read_reference()
             return run.fit(resume=True)
         if directory.elsewhere(plan):
             same_data(plan, directory, followers)
@@ -287,14 +291,45 @@ class Run:
 
     def rehearse(self) -> None:
         """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
-        and not after an epoch; then time a few steps to choose how to compute."""
+        and not after an epoch; let the task look at its reference, if it has one; then time a few
+        steps to choose how to compute."""
         split = self.training_data.splits.get("val")
         if split is not None:
             few = Subset(split, torch.arange(min(2, len(split))).numpy())
             evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
             evaluation.scalar(self.engine.monitor.name)
+        self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_message(chosen)
+
+    def _refer(self) -> None:
+        """Evaluate the model on the splits of which the task keeps what its reference predicts."""
+        task = self.engine.state.eval_model
+        if not isinstance(task, Referenced):
+            return
+        for name in task.judged_beforehand(tuple(self.training_data.splits)):
+            task.remember(*self._predicted(name))
+
+    def read_reference(self) -> None:
+        """Raises:
+        CheckpointError: the reference's weights are missing or damaged.
+        """
+        model = self._reference_model()
+        if model is None:
+            return
+        file = self.directory.checkpoints / _REFERENCE
+        try:
+            strange = [name for names in kept_weights.read_tensors(model, file) for name in names]
+            if strange:
+                raise ValueError(f"'{strange[0]}' does not fit")
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The weights of the reference model, {file}, cannot be read: {first_line(error)}.",
+                hint="Repeat the run in a new folder, with -c and its config.toml.",
+            ) from error
+
+    def _reference_model(self) -> torch.nn.Module | None:
+        return self.task.reference_model() if isinstance(self.task, Referenced) else None
 
     def create_directory(self) -> None:
         """Write what a run starts with."""
@@ -305,6 +340,11 @@ class Run:
                 self.samples.write(self.directory.samples)
             with replacing_folder(self.directory.assets) as temporary:
                 save_assets(self.task, temporary)
+        reference = self._reference_model()
+        if reference is not None and comm.is_main():
+            self.directory.checkpoints.mkdir(exist_ok=True)
+            with replacing(self.directory.checkpoints / _REFERENCE) as temporary:
+                kept_weights.write_tensors(reference.state_dict(), temporary)
 
     def fit(self, *, resume: bool) -> RunOutcome:
         """Train to the end, evaluate the model, and write what a run leaves.
@@ -355,11 +395,15 @@ class Run:
         task = self.engine.state.eval_model
         if "val" not in self.training_data.splits or not isinstance(task, Calibrated):
             return
-        predicted = Predicted()
-        val = self._prepared_split(self.training_data.splits["val"])
-        self.engine.evaluate(val, "val", {"": predicted})
         # Every process chooses by the same, so all have the same model.
-        task.calibrate(*comm.from_main(predicted.joined))
+        task.calibrate(*self._predicted("val"))
+
+    def _predicted(self, name: str) -> tuple[Any, Any]:
+        """What the model predicts of a split, and its targets, on all processes."""
+        predicted = Predicted()
+        split = self._prepared_split(self.training_data.splits[name])
+        self.engine.evaluate(split, name, {"": predicted})
+        return comm.from_main(predicted.joined)
 
     def _evaluate(self) -> dict[str, Evaluation]:
         """Evaluate the kept model on val and test."""

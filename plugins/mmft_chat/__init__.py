@@ -6,12 +6,18 @@ from mmft_chat.families import BUILDS, DATASETS, FAMILIES, PARTS, Kind
 from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
+_SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
+"""Random weights have further to go."""
+
+_AS_PREFERENCES = {"task.beta": 1.0}
+"""Random weights, with which the bundled chats are mostly used, are not worth staying close to."""
+
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
 
 _TRAINING: dict[str, Any] = {
     "defaults": {"engine.lr": 2e-5, "engine.epochs": 2},
-    "scratch": {"engine.lr": 1e-3, "engine.epochs": 6},  # Random weights have further to go.
+    "from_scratch": _SCRATCH,
 }
 
 
@@ -51,7 +57,7 @@ def register_dataset() -> list[DatasetSpec]:
             describe="mmft_chat.chat_table:describe",
             options="mmft_chat.options:ChatTableOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             opens=TABLE_SUFFIXES,
         ),
@@ -61,7 +67,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_chat.facts:build",
             options="mmft_chat.options:ChatFactsOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             bundled=True,
             defaults={
@@ -69,6 +75,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.vocabulary": 4000,
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 12,
+                **_AS_PREFERENCES,
             },
             scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
         ),
@@ -78,7 +85,7 @@ def register_dataset() -> list[DatasetSpec]:
             build="mmft_chat.pictures:build",
             options="mmft_chat.options:ChatPicturesOptions",
             modalities=("chat",),
-            targets=("text", "none"),
+            targets=("text", "preference", "none"),
             inspectors=_INSPECTORS,
             bundled=True,
             defaults={
@@ -86,6 +93,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.vocabulary": 500,
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 8,
+                **_AS_PREFERENCES,
             },
             scratch={"engine.batch_size": 16, "engine.epochs": 12},
         ),
@@ -127,7 +135,23 @@ def register_task() -> list[TaskSpec]:
             monitor="token-f1",
             pipeline="text-generation",
             usage=("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}"),
-        )
+        ),
+        TaskSpec(
+            name="preference",
+            summary="Preferences between answers: DPO, IPO, ORPO, KTO, SimPO",
+            modalities=("chat",),
+            target="preference",
+            predicts="preferences",
+            needs=("chat",),
+            build="mmft_chat.preference:build",
+            options="mmft_chat.preference_options:PreferenceOptions",
+            default_dataset="chat-facts",
+            default_metrics=("rewards", "logps"),
+            defaults={"engine.lr": 2e-6, "engine.epochs": 1},
+            from_scratch=_SCRATCH,
+            monitor="loss",
+            pipeline="text-generation",
+        ),
     ]
 
 
@@ -169,5 +193,17 @@ def register_metric() -> list[MetricSpec]:
             summary="F1 of the fields of answers in JSON, and the accuracy of each field",
             build="mmft_chat.structured:build_json_fields",
             measures="text",
+        ),
+        MetricSpec(
+            name="rewards",
+            summary="Rewards of preferences: accuracy, margin, chosen, rejected",
+            build="mmft_chat.preference_metrics:build_rewards",
+            measures="preferences",
+        ),
+        MetricSpec(
+            name="logps",
+            summary="Log-probabilities of chosen and rejected answers",
+            build="mmft_chat.preference_metrics:build_logps",
+            measures="preferences",
         ),
     ]

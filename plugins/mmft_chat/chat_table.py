@@ -23,6 +23,7 @@ from mmft_chat.conversations import (
 )
 from mmft_chat.media import check_media, media_of
 from mmft_chat.options import ChatTableOptions
+from mmft_chat.preference_data import check_pair, label_of, prompt_length, side_of
 from mmft_chat.reading import as_text, messages_of, text_or_messages, tools_of, with_media
 from mmft_core.contracts import Dataset, DatasetContext, Origin, Sample, Split
 from mmft_core.data import is_table_folder
@@ -57,12 +58,14 @@ class Layout:
     Attributes:
         messages: the column of whole chats, or of those that were liked more.
         rejected: of those that were liked less.
+        label: whether an answer is desirable.
         question, context, answer: what user and assistant say; of preferences the question alone.
     """
 
     form: Form
     messages: str | None = None
     rejected: str | None = None
+    label: str | None = None
     question: str | None = None
     context: str | None = None
     answer: str | None = None
@@ -74,7 +77,7 @@ class Layout:
     @property
     def columns(self) -> list[str]:
         own = (self.messages, self.rejected, self.question, self.context, self.answer)
-        more = (self.system, self.tools, self.kind, *self.media.values())
+        more = (self.label, self.system, self.tools, self.kind, *self.media.values())
         return [column for column in (*own, *more) if column is not None]
 
     def notes(self) -> list[str]:
@@ -88,6 +91,8 @@ class Layout:
         else:
             answers = f"answers from column '{self.answer}'" if self.answer else "no answers"
             main = f"questions from column {asked}, {answers}"
+        if self.label is not None:
+            main += f", desirable where '{self.label}' is true"
         more = {"system messages": self.system, "tools": self.tools, "question types": self.kind}
         more |= {"pictures": self.media.get("image"), "recordings": self.media.get("audio")}
         return [main, *(f"{what} from column '{c}'" for what, c in more.items() if c is not None)]
@@ -101,13 +106,17 @@ def build(options: ChatTableOptions, context: DatasetContext) -> Dataset:
     """
     table = open_table(options, "chat-table")
     layout = find_layout(table, options, context)
-    rows = ChatRows(table, layout, learned=context.training, answers=context.target == "text")
+    rows = ChatRows(table, layout, learned=context.training, target=context.target)
     targets = Targets(None, np.zeros(len(table), dtype=np.int64))
+    paired = layout.form == "preferences"
     found = replace(
         options,
-        messages_column=layout.messages if layout.form == "messages" else None,
+        messages_column=None if paired else layout.messages,
         question_column=layout.question,
         answer_column=layout.answer,
+        chosen_column=layout.messages if paired else None,
+        rejected_column=layout.rejected,
+        label_column=layout.label,
     )
     return divided_table(table, rows, targets, options, context, notes=layout.notes(), found=found)
 
@@ -142,26 +151,33 @@ def find_layout(table: Table, options: ChatTableOptions, context: DatasetContext
     media = {kind: name for kind, name in found.items() if name is not None}
     question = column(options.question_column, "question_column", _QUESTIONS)
     if options.messages_column is None and options.answer_column is None:
-        chosen = table.find_column(None, "", ("chosen",))
-        rejected = table.find_column(None, "", ("rejected",))
+        chosen = column(options.chosen_column, "chosen_column", ("chosen",))
+        rejected = column(options.rejected_column, "rejected_column", ("rejected",))
         if chosen is not None and rejected is not None:
             return Layout(
                 form="preferences", messages=chosen, rejected=rejected, question=question,
                 system=system, tools=tools, kind=kind, media=media,
             )  # fmt: skip
+    label = None
+    if context.target == "preference":
+        label = column(options.label_column, "label_column", ("label",))
+        if label is None:
+            what = "chosen and rejected answers (or labels of single ones)"
+            raise table.missing_column(what, "chosen_column")
     if options.question_column is None and options.answer_column is None:
         whole = column(options.messages_column, "messages_column", _MESSAGES)
         if whole is not None:
             return Layout(
-                form="messages", messages=whole, system=system, tools=tools, kind=kind, media=media
-            )
+                form="messages", messages=whole, label=label, system=system, tools=tools,
+                kind=kind, media=media,
+            )  # fmt: skip
     answer = column(options.answer_column, "answer_column", _ANSWERS)
     if question is None or (answer is None and needed):
         what = "messages (or questions and answers)" if question is None else "answer"
         raise table.missing_column(what, "messages_column" if question is None else "answer_column")
     return Layout(
         form="columns", question=question, context=column(None, "", _CONTEXTS), answer=answer,
-        system=system, tools=tools, kind=kind, media=media,
+        label=label, system=system, tools=tools, kind=kind, media=media,
     )  # fmt: skip
 
 
@@ -170,13 +186,14 @@ class ChatRows(Split):
 
     Args:
         learned: whether each has to have an answer.
-        answers: whether the last ones are their targets.
+        target: "text", the last answer; "preference", both sides of a pair, or an answer with its
+            label; or "none".
     """
 
-    def __init__(self, table: Table, layout: Layout, *, learned: bool, answers: bool) -> None:
+    def __init__(self, table: Table, layout: Layout, *, learned: bool, target: str) -> None:
         self.row_id, self.layout, self.folder = table.row_id, layout, table.folder
         self.cells = _cells(table, layout.columns)
-        self.learned, self.answers = learned, answers
+        self.learned, self.wanted = learned, target
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values())))
@@ -186,10 +203,18 @@ class ChatRows(Split):
 
     def __getitem__(self, index: int) -> Sample:
         chat = self._chat(index)
-        answer = (chat.answer or None) if self.answers else None
         column = self.layout.kind
         kind = "" if column is None else as_text(self.cell(column, index)).strip()
-        return Sample({"chat": chat}, answer, self.sample_id(index), kind)
+        return Sample({"chat": chat}, self._target(chat, index), self.sample_id(index), kind)
+
+    def _target(self, chat: Conversation, index: int) -> Any:
+        if self.wanted == "text":
+            return chat.answer or None
+        if self.wanted == "none":
+            return None
+        if self.layout.label is not None:
+            return {"answer": chat.answer, "label": label_of(self.cell(self.layout.label, index))}
+        return pair_of(chat)
 
     def origin(self, index: int) -> Origin:
         values = [self.cell(column, index) for column in self.layout.columns]
@@ -201,7 +226,7 @@ class ChatRows(Split):
 
     def check(self, index: int) -> None:
         chat = self._chat(index)
-        for message in chat.messages:
+        for message in (*chat.messages, *chat.rejected):
             for part in message.parts:
                 if part.media is not None:
                     try:
@@ -219,7 +244,8 @@ class ChatRows(Split):
 
     def _size(self, index: int) -> float:
         try:
-            return float(sum(len(m.answer) for m in self._chat(index).messages))
+            chat = self._chat(index)
+            return float(sum(len(m.answer) for m in (*chat.messages, *chat.rejected)))
         except SampleError:
             return 0.0
 
@@ -258,6 +284,8 @@ class ChatRows(Split):
                 check_learnable(whole)
             return tuple(whole)
 
+        if layout.label is not None:
+            label_of(cell(layout.label))
         if layout.form == "messages":
             messages = messages_of(cell(layout.messages), self.folder)
             return Conversation(finished(messages), tools)
@@ -265,17 +293,17 @@ class ChatRows(Split):
         if layout.form == "columns":
             answer = cell(layout.answer)
             said = text_or_messages(answer, "assistant", self.folder)
+            if layout.label is not None and sum(m.role == "assistant" for m in said) > 1:
+                raise ValueError("its one label is of several answers: give each a row of its own")
             there = layout.answer is not None and (self.learned or as_text(answer).strip())
             return Conversation(finished([*prompt, *(said if there else ())]), tools)
+        asked = None if layout.question is None else prompt
         one, other = (
-            [*prompt, *text_or_messages(cell(c), "assistant", self.folder)]
-            if layout.question is not None
-            else text_or_messages(cell(c), "assistant", self.folder)
-            for c in (layout.messages, layout.rejected)
+            side_of(asked, cell(column), name, self.folder)
+            for column, name in ((layout.messages, "chosen"), (layout.rejected, "rejected"))
         )
         chosen, rejected = finished(one), finished(other)
-        if chosen == rejected:
-            raise ValueError("its two sides are equal, so neither is preferred")
+        check_pair(chosen, rejected)
         return Conversation(chosen, tools, rejected)
 
     def _prompt(self, question: Any, context: Any) -> list[Message]:
@@ -288,6 +316,16 @@ class ChatRows(Split):
         values = value if isinstance(value, list) else [value]
         found = [media_of(item, self.folder) for item in values]
         return [item for item in found if item is not None]
+
+
+def pair_of(chat: Conversation) -> dict[str, str]:
+    """The answers of both sides of a chat, as a target."""
+    shared = prompt_length(chat.messages, chat.rejected)
+    sides = {"chosen": chat.messages, "rejected": chat.rejected}
+    return {
+        name: "\n\n".join(message.answer for message in side[shared:])
+        for name, side in sides.items()
+    }
 
 
 def _cells(table: Table, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:

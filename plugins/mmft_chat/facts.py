@@ -1,18 +1,19 @@
 """The bundled chats: where functions and classes are documented, of packages that mmft needs.
 
 They are facts to be learned by heart: in which package a name is, and in which module. Val and test
-ask for the same facts in words that train does not have.
+ask for the same facts in words that train does not have. As preferences, the right package is
+preferred to another one; each is right as often as wrong, so no answer is better by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.conversations import Conversation, Message, Part, Role
 from mmft_chat.options import ChatFactsOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data import Subset
@@ -69,7 +70,7 @@ def build(options: ChatFactsOptions, context: DatasetContext) -> Dataset:
     own = DocstringOptions(val=0, test=0)
     strings = docstrings.build(own, DatasetContext(target="class", seed=context.seed))
     facts = _chosen(strings.splits["train"], options.facts)
-    rows = Questions(facts, answers=context.target == "text")
+    rows = Questions(facts, target=context.target)
     order = np.random.default_rng(context.seed).permutation(len(_WORDINGS))
     shares = {"test": options.test, "val": options.val}
     wordings: dict[str, np.ndarray] = {}
@@ -96,21 +97,29 @@ def build(options: ChatFactsOptions, context: DatasetContext) -> Dataset:
 class Questions(Split):
     """Each fact, asked for in all words."""
 
-    def __init__(self, facts: Sequence[Fact], *, answers: bool) -> None:
-        self.facts, self.answers = facts, answers
+    def __init__(self, facts: Sequence[Fact], *, target: str) -> None:
+        self.facts, self.wanted = facts, target
+        self.packages = sorted({fact.package for fact in facts})
 
     def __len__(self) -> int:
         return len(self.facts) * len(_WORDINGS)
 
     def __getitem__(self, index: int) -> Sample:
         fact, wording = self._at(index)
-        said = (wording.format(name=fact.name), fact.package, _FOLLOWING, fact.module)
-        messages = tuple(
-            Message("assistant" if k % 2 else "user", (Part("text", text),))
-            for k, text in enumerate(said)
-        )
-        target = fact.module if self.answers else None
-        return Sample({"chat": Conversation(messages)}, target, self.sample_id(index))
+        asked = wording.format(name=fact.name)
+        if self.wanted == "preference":
+            wrong = self._wrong(fact, index)
+            chat = Conversation(_turns(asked, fact.package), rejected=_turns(asked, wrong))
+            target: Any = {"chosen": fact.package, "rejected": wrong}
+        else:
+            chat = Conversation(_turns(asked, fact.package, _FOLLOWING, fact.module))
+            target = fact.module if self.wanted == "text" else None
+        return Sample({"chat": chat}, target, self.sample_id(index))
+
+    def _wrong(self, fact: Fact, index: int) -> str:
+        """Another package; over the wordings of a fact all of them in turn."""
+        place, others = self.packages.index(fact.package), len(self.packages) - 1
+        return self.packages[(place + 1 + index % others) % len(self.packages)]
 
     def sample_id(self, index: int) -> str:
         fact, _ = self._at(index)
@@ -130,6 +139,12 @@ class Questions(Split):
         fact, wording = divmod(index, len(_WORDINGS))
         opening = _OPENINGS[(3 * fact + wording) % len(_OPENINGS)]
         return self.facts[fact], opening + _WORDINGS[wording]
+
+
+def _turns(*said: str) -> tuple[Message, ...]:
+    """A chat of texts, the user's first."""
+    roles: tuple[Role, Role] = ("user", "assistant")
+    return tuple(Message(roles[k % 2], (Part("text", text),)) for k, text in enumerate(said))
 
 
 def _chosen(strings: Split, count: int) -> list[Fact]:

@@ -27,7 +27,9 @@ from typing import Any, Literal
 from mmft_chat.conversations import Message, Part
 from mmft_chat.templates import Span, Template, agreement
 
-Learn = Literal["assistant", "last", "all"]
+Learn = Literal["assistant", "last", "all"] | int
+"""Which turns are learned: all of the assistant's, the last one, everything, or so many of the
+last."""
 
 _OTHER = "Zq4otherQz4"
 _THOUGHTS = re.compile(r"</?think(?:ing)?>")
@@ -63,7 +65,8 @@ def rendered(
     if messages[-1].role == "assistant":
         text += template.closing
     found = _marked(template, messages, tools, text, turns) if template.marks else {}
-    wanted = turns[-1:] if learn == "last" else turns
+    last = 1 if learn == "last" else learn
+    wanted = turns[-last:] if isinstance(last, int) else turns
     for k in wanted:
         if k not in found:
             found[k] = _compared(template, messages, tools, text, k)

@@ -30,6 +30,16 @@ class ChatTableOptions(TableOptions):
     answer_column: Annotated[
         Column, Meta(description="Column of what the assistant says; unset detects it.")
     ] = None
+    chosen_column: Annotated[
+        Column, Meta(description="Column of preferred answers or chats; unset detects it.")
+    ] = None
+    rejected_column: Annotated[
+        Column, Meta(description="Column of what they are preferred to; unset detects it.")
+    ] = None
+    label_column: Annotated[
+        Column,
+        Meta(description="Column of whether an answer is desirable; unset uses one named label."),
+    ] = None
     system_column: Annotated[
         Column, Meta(description="Column of system messages; unset uses one named system.")
     ] = None
@@ -114,16 +124,9 @@ class ChatBackboneOptions(SizeOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatOptions(Generation):
-    """Options of `chat`."""
+class AnswerOptions(Generation):
+    """Options of tasks that learn answers."""
 
-    learn: Annotated[
-        Literal["assistant", "last", "all"],
-        Meta(
-            description="Which tokens are learned: those of all turns of the assistant, of the "
-            "last one only, or all."
-        ),
-    ] = "assistant"
     packing: Annotated[
         bool | None,
         Meta(
@@ -139,3 +142,16 @@ class ChatOptions(Generation):
             "are never in memory.",
         ),
     ] = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions(AnswerOptions):
+    """Options of `chat`."""
+
+    learn: Annotated[
+        Literal["assistant", "last", "all"],
+        Meta(
+            description="Which tokens are learned: those of all turns of the assistant, of the "
+            "last one only, or all."
+        ),
+    ] = "assistant"

@@ -1,4 +1,7 @@
-"""The bundled chats with pictures: questions about drawn digits."""
+"""The bundled chats with pictures: questions about drawn digits.
+
+As preferences, the right digit is preferred to another one.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 def build(options: ChatPicturesOptions, context: DatasetContext) -> Dataset:
     """Ask about the digits that come with scikit-learn."""
-    rows = DrawnDigits(options.samples, answers=context.target == "text")
+    rows = DrawnDigits(options.samples, target=context.target)
     shares = {"val": options.val, "test": options.test}
     splits, notes = set_aside(rows, rows.digits, shares, context.seed)
     return Dataset(
@@ -44,8 +47,8 @@ def build(options: ChatPicturesOptions, context: DatasetContext) -> Dataset:
 class DrawnDigits(Split):
     """A picture of 32 x 32 pixels, a question, and the digit as a word."""
 
-    def __init__(self, samples: int, *, answers: bool) -> None:
-        self.samples, self.answers = samples, answers
+    def __init__(self, samples: int, *, target: str) -> None:
+        self.samples, self.wanted = samples, target
 
     @cached_property
     def _drawn(self) -> Any:
@@ -66,13 +69,15 @@ class DrawnDigits(Split):
         Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR).save(file, "PNG")
         # The digits come in runs from zero to nine, of which a question must not tell the place.
         question = _QUESTIONS[index // 10 % len(_QUESTIONS)]
-        answer = _WORDS[int(self._drawn.target[index])]
-        messages = (
-            Message("user", (Part("image", media=file.getvalue()), Part("text", question))),
-            Message("assistant", (Part("text", answer),)),
-        )
-        target = answer if self.answers else None
-        return Sample({"chat": Conversation(messages)}, target, self.sample_id(index))
+        asked = Message("user", (Part("image", media=file.getvalue()), Part("text", question)))
+        digit = int(self._drawn.target[index])
+        right, wrong = _WORDS[digit], _WORDS[(digit + 1 + index % 9) % 10]
+        one, other = ((asked, Message("assistant", (Part("text", w),))) for w in (right, wrong))
+        if self.wanted == "preference":
+            target: Any = {"chosen": right, "rejected": wrong}
+            return Sample({"chat": Conversation(one, (), other)}, target, self.sample_id(index))
+        target = right if self.wanted == "text" else None
+        return Sample({"chat": Conversation(one)}, target, self.sample_id(index))
 
     def sample_id(self, index: int) -> str:
         return f"digit {index + 1}"

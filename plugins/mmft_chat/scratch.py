@@ -81,5 +81,5 @@ def _texts(split: Split | None) -> Iterator[str]:
             chat = split.input(index, "chat")  # type: ignore[union-attr]
         except SampleError:
             continue
-        for message in chat.messages:
+        for message in (*chat.messages, *chat.rejected):
             yield from (message.role, message.answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from mmft_chat.answering import Answering
 from mmft_chat.backbone import ChatBackbone
+from mmft_chat.learned import Learn
 from mmft_chat.metrics import token_f1
-from mmft_chat.options import ChatOptions
+from mmft_chat.options import AnswerOptions, ChatOptions
 from mmft_core.contracts import (
     Batch,
     Graph,
@@ -41,12 +43,14 @@ class Chat(Answering, Task):
 
     reads = ()
 
-    def __init__(self, backbone: ChatBackbone, options: ChatOptions) -> None:
+    def __init__(
+        self, backbone: ChatBackbone, options: AnswerOptions, learn: Learn = "assistant"
+    ) -> None:
         super().__init__()
         self.backbones = nn.ModuleDict({"chat": backbone})
-        self.codec = AnswerCodec()
+        self.codec: TargetCodec = AnswerCodec()
         self.generation, self.chunk = options, options.loss_chunk
-        self.processor = backbone.packed(join=options.packing, learn=options.learn)
+        self.processor = backbone.packed(join=options.packing, learn=learn)
 
     @property
     def model(self) -> ChatBackbone:
@@ -81,6 +85,7 @@ class Chat(Answering, Task):
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         self.model.adopt(runners)
+        self.processor = replace(self.processor, join=False)  # Graphs do not keep chats apart.
         return self
 
     def decode(self, predictions: Sequence[str], top_k: int = 1) -> list[dict[str, Any]]:
@@ -97,4 +102,4 @@ def build(options: ChatOptions, context: TaskContext) -> Chat:
     """Build the task on a chat backbone."""
     backbone = context.backbones["chat"]
     assert isinstance(backbone, ChatBackbone)
-    return Chat(backbone, options)
+    return Chat(backbone, options, options.learn)

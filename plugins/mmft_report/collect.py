@@ -133,6 +133,8 @@ def _shown(split: Split, index: int, task: Task) -> _Shown:
 
 def _text(target: Any) -> str:
     """A target in words; of labels, and of objects that have one, their names."""
+    if isinstance(target, Mapping):
+        return "\n".join(f"{name}: {value}" for name, value in target.items())
     if isinstance(target, list) and all(isinstance(o, dict) and "label" in o for o in target):
         target = [str(thing["label"]) for thing in target]
     if isinstance(target, list | tuple) and all(isinstance(name, str) for name in target):
