@@ -7,6 +7,7 @@ from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSp
 from mmft_core.data import TABLE_SUFFIXES
 
 _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
+_USAGE = ("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}")
 """Random weights have further to go."""
 
 _AS_PREFERENCES = {"task.beta": 1.0}
@@ -134,7 +135,7 @@ def register_task() -> list[TaskSpec]:
             default_metrics=("exact-match", "token-f1"),
             monitor="token-f1",
             pipeline="text-generation",
-            usage=("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}"),
+            usage=_USAGE,
         ),
         TaskSpec(
             name="preference",
@@ -151,6 +152,7 @@ def register_task() -> list[TaskSpec]:
             from_scratch=_SCRATCH,
             monitor="loss",
             pipeline="text-generation",
+            usage=_USAGE,
         ),
     ]
 
