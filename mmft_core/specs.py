@@ -64,7 +64,7 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {path!r} is not a 'package.module:attribute' path."
                 )
-        tuples = ("extras", "modalities", "targets", "provides", "needs", "opens", "usage")
+        tuples = ("extras", "modalities", "targets", "provides", "parts", "needs", "opens", "usage")
         for attribute in tuples:
             value = getattr(self, attribute, ())
             if isinstance(value, str):
@@ -147,6 +147,10 @@ class BackboneSpec(PartSpec):
         provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
             "generation" of text (then it is a `Generator`), "prefix": it writes also after vectors
             in place of tokens.
+        default_dataset: what a run without `--dataset` uses in place of the task's, if the task can
+            learn from it; "" for the task's.
+        parts: names of the networks that it may be made of (`Backbone.parts`), which
+            `engine.tune` can tune in other ways: "language", "vision".
     """
 
     kind = "backbone"
@@ -154,6 +158,8 @@ class BackboneSpec(PartSpec):
     modality: str = ""
     modalities: tuple[str, ...] = ()
     provides: tuple[str, ...] = ("pooled",)
+    default_dataset: str = ""
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

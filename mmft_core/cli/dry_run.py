@@ -85,14 +85,15 @@ def _backbones(plan: Plan) -> dict[str, Backbone]:
 
 def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[int, int]]:
     """Count each backbone's parameters: all, and those that are trained at the start."""
-    from mmft_core.engine import lora, tuning
+    from mmft_core.engine import tuning
 
     counts = {}
     for modality, backbone in backbones.items():
-        own = plan.engine.tuning[modality]
-        if own.mode == "lora":
-            lora.inject(backbone, plan.engine.lora)
-        tuning.apply_to(backbone, own, epoch=0, training=True)
+        ways = tuning.tuned(backbone, modality, plan.engine.tuning)
+        if any(way.tuning.mode == "lora" for way in ways):
+            tuning.put_adapters(backbone, ways, plan.engine)
+            ways = tuning.tuned(backbone, modality, plan.engine.tuning)
+        tuning.apply_to(backbone, ways, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts
 

@@ -85,11 +85,12 @@ def _option(option: OptionInfo, width: int) -> Iterator[str]:
 
 
 def _contract(component: Component[Spec]) -> dict[str, Any]:
-    """What the spec says of the component's kind alone: provides, needs, opens, ..."""
+    """What the spec says of the component's kind alone, if anything: provides, needs, opens, ..."""
     names = [f.name for f in dataclasses.fields(component.spec) if f.name not in _LISTED]
     if isinstance(component.spec, BackboneSpec):  # Which says it in two ways.
         names.remove("modalities" if len(component.spec.modalities) == 1 else "modality")
-    return {name: getattr(component.spec, name) for name in names}
+    values = {name: getattr(component.spec, name) for name in names}
+    return {name: value for name, value in values.items() if value != ""}
 
 
 def _status(component: Component[Spec]) -> Styled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,17 @@ from mmft_core.config.trees import Tree, merge
 from mmft_core.data.tables import form_of
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import ANY_MODALITIES, DatasetSpec, TaskSpec
+from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, TaskSpec
 
 
 def choose_dataset(
-    table: Tree, task: TaskSpec, registry: Registry
+    table: Tree, task: TaskSpec, registry: Registry, backbones: Iterable[BackboneSpec] = ()
 ) -> tuple[Component[DatasetSpec], Tree]:
-    """Find the dataset by name, by a path that it opens, or by the task's default.
+    """Find the dataset by name, by a path that it opens, or by a backbone's or the task's default.
 
     Args:
         table: the settings below `dataset`.
+        backbones: of the run.
 
     Returns:
         The dataset, and its settings with the path as it is opened.
@@ -37,14 +38,25 @@ def choose_dataset(
     elif "path" in table:
         path = Path(str(table["path"])).expanduser()
         chosen, table = _opener(path, task, registry), merge(table, {"path": str(path)})
-    elif task.default_dataset is not None:
-        chosen = registry.get(DatasetSpec, task.default_dataset)
     else:
+        chosen = _default(task, registry, backbones)
+    _check_columns(chosen, table)
+    return chosen, table
+
+
+def _default(
+    task: TaskSpec, registry: Registry, backbones: Iterable[BackboneSpec]
+) -> Component[DatasetSpec]:
+    """The first of the backbones' own that fits the task, or else the task's."""
+    for name in filter(None, (spec.default_dataset for spec in backbones)):
+        chosen = registry.get(DatasetSpec, name)
+        if compat.dataset_fits(chosen.spec, task):
+            return chosen
+    if task.default_dataset is None:
         raise ConfigError(
             f"Task '{task.name}' has no default dataset.", hint="Give --dataset NAME_OR_PATH."
         )
-    _check_columns(chosen, table)
-    return chosen, table
+    return registry.get(DatasetSpec, task.default_dataset)
 
 
 def _check_columns(dataset: Component[DatasetSpec], table: Tree) -> None:

@@ -122,7 +122,8 @@ class EngineConfig:
         Meta(
             description="What is trained: full, head, last=N (the last N backbone layers), "
             "gradual (one more layer each epoch), gradual=N (every N epochs), or lora (adapters); "
-            "by modality as image=head,text=lora."
+            "by modality as image=head,text=lora; by part of a backbone that has parts as "
+            "frozen,language=lora."
         ),
     ] = "full"
     lora: Annotated[LoraConfig, Meta(description="How tune=lora does it.")] = field(

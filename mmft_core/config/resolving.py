@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -57,7 +57,9 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     task = registry.get(TaskSpec, chosen_name(task_table, "task", "--task"))
     backbone_tables = _backbone_tables(tree, registry)
     backbones = {m: registry.get(BackboneSpec, t["name"]) for m, t in backbone_tables.items()}
-    dataset, dataset_table = choose_dataset(_table(tree, "dataset"), task.spec, registry)
+    dataset, dataset_table = choose_dataset(
+        _table(tree, "dataset"), task.spec, registry, [c.spec for c in backbones.values()]
+    )
     metrics = _metrics(tree, task.spec, registry)
     compat.check(
         task.spec,
@@ -71,7 +73,8 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     scratch = merge(
         *(merge(_advised(spec.defaults), _advised(spec.from_scratch)) for spec in specs)
     )
-    recipe, from_scratch = (_recipe(a, tree, backbones, registry) for a in (advice, scratch))
+    own = {m: c.spec for m, c in backbones.items()}
+    recipe, from_scratch = (_recipe(a, tree, own, registry) for a in (advice, scratch))
     untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
     return Plan(
         task=_part(task, advice, task_table),
@@ -103,10 +106,13 @@ def _advised(settings: Mapping[str, Any]) -> Tree:
 
 
 def _recipe(
-    advice: Tree, tree: Mapping[str, Any], modalities: Collection[str], registry: Registry
+    advice: Tree,
+    tree: Mapping[str, Any],
+    backbones: Mapping[str, BackboneSpec],
+    registry: Registry,
 ) -> Recipe:
     """How to train, with what is recommended where the user says nothing."""
-    engine = _engine(advice.get("engine", {}), _table(tree, "engine"), modalities)
+    engine = _engine(advice.get("engine", {}), _table(tree, "engine"), backbones)
     optimizer = registry.get(OptimizerSpec, engine.optimizer)
     schedule = registry.get(ScheduleSpec, engine.schedule)
     return Recipe(
@@ -116,7 +122,7 @@ def _recipe(
     )
 
 
-def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfig:
+def _engine(advice: Tree, own: Tree, backbones: Mapping[str, BackboneSpec]) -> EngineConfig:
     """The settings of training, with what is recommended where the user says nothing.
 
     Adapters learn best at ten times the learning rate that is best for the weights themselves, in
@@ -124,8 +130,8 @@ def _engine(advice: Tree, own: Tree, modalities: Collection[str]) -> EngineConfi
     these is below their best, lest it ruin them.
     """
     config = convert(merge(advice, own), EngineConfig, "engine")
-    config.tuning.check(modalities)
-    modes = {config.tuning[modality].mode for modality in modalities}
+    config.tuning.check(backbones, [part for spec in backbones.values() for part in spec.parts])
+    modes = set[str]().union(*(config.tuning.modes(m, s.parts) for m, s in backbones.items()))
     if "lr" in own or "lora" not in modes or modes - {"lora", "head"}:
         return config
     return replace(config, lr=_ADAPTERS_FASTER * config.lr, head_lr=config.head_lr or config.lr)

@@ -13,7 +13,7 @@ from typing import Literal
 from mmft_core.errors import ConfigError, did_you_mean
 
 _FORM = re.compile(
-    r"(?P<mode>full|head|lora)|(?P<last>last)[=:](?P<layers>[1-9]\d*)"
+    r"(?P<mode>full|head|frozen|lora)|(?P<last>last)[=:](?P<layers>[1-9]\d*)"
     r"|(?P<gradual>gradual)([=:](?P<epochs>[1-9]\d*))?"
 )
 
@@ -34,12 +34,14 @@ class Tuning:
     def parse(cls, text: str) -> Tuning | None:
         """Read "full", "head", "last=N", "gradual", "gradual=N" or "lora"; None if it is none.
 
-        A colon may stand for the equals sign, as mmft 0.1 had it.
+        "frozen" says the same as "head", of a part that has none. A colon may stand for the equals
+        sign, as mmft 0.1 had it.
         """
         match = _FORM.fullmatch(text.strip())
         if match is None:
             return None
         mode = match["mode"] or match["last"] or match["gradual"]
+        mode = "head" if mode == "frozen" else mode
         return cls(mode, int(match["layers"] or match["epochs"] or 1))  # type: ignore[arg-type]
 
     def trained_layers(self, depth: int, epoch: int) -> int:
@@ -56,14 +58,23 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Tunings:
-    """The tuning of every backbone: one for all, or some modalities their own."""
+    """The tuning of every backbone: one for all, or some modalities their own.
+
+    A backbone that has parts (`Backbone.parts`) may have a tuning for each; parts that are not
+    named are tuned as the backbone is.
+
+    Attributes:
+        shared: of all that `own` does not name.
+        own: by modality, or by the name of a part.
+    """
 
     shared: Tuning = field(default_factory=Tuning)
     own: Mapping[str, Tuning] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Tunings:
-        """Read "head", "image=head,text=lora" (others fully), or "head,text=last=2".
+        """Read "head", "image=head,text=lora" (others fully), "head,text=last=2", or with parts
+        "frozen,language=lora".
 
         Raises:
             ConfigError: it is none of these.
@@ -81,23 +92,36 @@ class Tunings:
             own[modality] = tuning
         return cls(own.pop("", Tuning()), own)
 
-    def check(self, modalities: Iterable[str]) -> None:
+    def check(self, modalities: Iterable[str], parts: Iterable[str] = ()) -> None:
         """Args:
             modalities: those of the run's backbones.
+            parts: those of the backbones.
 
         Raises:
             ConfigError: it names another.
         """
-        known = list(modalities)
-        for strange in (m for m in self.own if m not in known):
+        backbones, inside = list(modalities), list(dict.fromkeys(parts))
+        known = [*backbones, *inside]
+        for strange in (name for name in self.own if name not in known):
+            of_parts = f" Their parts are {', '.join(inside)}." if inside else ""
             raise ConfigError(
-                f"engine.tune names {strange}, but no backbone reads it."
-                f"{did_you_mean(strange, known)}",
-                hint=f"The run's backbones read {', '.join(known)}.",
+                f"engine.tune names {strange}, but no backbone reads it"
+                f"{' and none has such a part' if inside else ''}.{did_you_mean(strange, known)}",
+                hint=f"The run's backbones read {', '.join(backbones)}.{of_parts}",
             )
 
     def __getitem__(self, modality: str) -> Tuning:
         return self.own.get(modality, self.shared)
+
+    def modes(self, modality: str, parts: Iterable[str]) -> set[str]:
+        """How a backbone is tuned, or its parts are if any is named."""
+        named = [part for part in parts if part in self.own]
+        whole = set() if named and set(named) == set(parts) else {self[modality].mode}
+        return whole | {self.own[part].mode for part in named}
+
+    def of_part(self, modality: str, part: str) -> Tuning:
+        """The tuning of a part of a backbone."""
+        return self.own.get(part, self[modality])
 
     @property
     def changes(self) -> bool:
@@ -115,5 +139,5 @@ def _invalid(text: str) -> ConfigError:
         f"engine.tune = {text!r} is not valid."
         + (" Adapters are not combined with another way." if "lora" in text else ""),
         hint="Give full, head, last=N, gradual, gradual=N or lora; for several backbones also "
-        "MODALITY=WAY,MODALITY=WAY.",
+        "MODALITY=WAY,MODALITY=WAY, and for the parts of one PART=WAY.",
     )

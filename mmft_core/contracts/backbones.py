@@ -112,6 +112,15 @@ class Backbone(nn.Module, ABC):
         of layers.
         """
 
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The layers of each network that the backbone is made of, in depth order, by its name.
+
+        Names are the backbone's own ("language", "vision", "connector"; `BackboneSpec.parts` says
+        them before it is built). Each part can be tuned in another way; every parameter belongs to
+        exactly one. Empty for a backbone of one network.
+        """
+        return {}
+
     def roles(self) -> Mapping[str, Sequence[str]]:
         """The names of the modules that can take adapters, by role.
 

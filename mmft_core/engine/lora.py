@@ -39,8 +39,13 @@ def without_adapters(name: str) -> str:
     return name.replace(".base_layer.", ".")
 
 
-def inject(backbone: Backbone, config: LoraConfig) -> None:
+def inject(
+    backbone: Backbone, config: LoraConfig, within: Sequence[nn.Module] | None = None
+) -> None:
     """Put adapters on the layers of the chosen roles. At first they change nothing.
+
+    Args:
+        within: modules of which these layers have to be a part; None for the whole backbone.
 
     Raises:
         ConfigError: the backbone has no layers of such a role.
@@ -50,6 +55,15 @@ def inject(backbone: Backbone, config: LoraConfig) -> None:
 
     chosen = _chosen(backbone.roles(), config.targets)
     names = [name for name in chosen if not is_fresh(backbone, f"{name}.")]
+    if within is not None:
+        inside = {id(parameter) for module in within for parameter in module.parameters()}
+        names = [n for n in names if id(backbone.get_submodule(n).weight) in inside]
+        if not names:
+            raise ConfigError(
+                "engine.tune = 'lora': the parts that are to have adapters have no layers of the "
+                f"roles {', '.join(config.targets)}.",
+                hint="Give --set 'engine.lora.targets=[\"all\"]', or adapters to other parts.",
+            )
     settings = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -24,24 +25,20 @@ def prepare(task: Task, config: EngineConfig) -> None:
         IncompatibleError: a backbone cannot be trained so.
     """
     tunings = config.tuning
-    tunings.check(task.backbones)
+    parts = [part for modality in task.backbones for part in task.backbone(modality).parts()]
+    tunings.check(task.backbones, parts)
     for modality in task.backbones:
-        backbone, tuning = task.backbone(modality), tunings[modality]
-        depth = len(list(backbone.layers()))
-        if tuning.mode == "last" and tuning.number > depth:
-            raise ConfigError(
-                f"engine.tune = '{config.tune}' wants more layers than the {modality} backbone's "
-                f"{depth}.",
-                hint="Give a smaller number, or --tune full.",
-            )
-        if backbone.quantized:
-            _check_quantized(modality, tuning, config)
+        backbone = task.backbone(modality)
+        ways = tuned(backbone, modality, tunings)
+        for way in ways:
+            _check_way(way, modality, backbone, config)
         if config.gradient_checkpointing:
             backbone.enable_checkpointing()
-        if tuning.mode == "lora":
+        if any(way.tuning.mode == "lora" for way in ways):
             if config.lora.save == "adapter":
+                _check_adapters_alone(ways, config)
                 kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
-            lora.inject(backbone, config.lora)
+            put_adapters(backbone, ways, config)
         elif backbone.quantized:
             kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
     if config.learns and not _trains(task, tunings):
@@ -52,28 +49,82 @@ def prepare(task: Task, config: EngineConfig) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Way:
+    """Layers of a backbone, in depth order, that are tuned alike.
+
+    Attributes:
+        part: the part that they are; "" for the whole backbone.
+    """
+
+    part: str
+    tuning: Tuning
+    layers: Sequence[nn.Module]
+
+
+def tuned(backbone: Backbone, modality: str, tunings: Tunings) -> list[Way]:
+    """How a backbone is tuned: as a whole, or each of its parts if any is named."""
+    parts = backbone.parts()
+    if tunings.own.keys() & parts.keys():
+        return [Way(p, tunings.of_part(modality, p), list(own)) for p, own in parts.items()]
+    return [Way("", tunings[modality], list(backbone.layers()))]
+
+
+def put_adapters(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:
+    """Put adapters on all layers, or on those of the parts that are to have some.
+
+    Raises:
+        ConfigError, IncompatibleError: there are no layers that can take them.
+    """
+    adapted = [way for way in ways if way.tuning.mode == "lora"]
+    within = None if len(adapted) == len(ways) else [m for way in adapted for m in way.layers]
+    lora.inject(backbone, config.lora, within)
+
+
+def _check_way(way: Way, modality: str, backbone: Backbone, config: EngineConfig) -> None:
+    what = f"{way.part} part of the {modality} backbone" if way.part else f"{modality} backbone"
+    if way.tuning.mode == "last" and way.tuning.number > len(way.layers):
+        raise ConfigError(
+            f"engine.tune = '{config.tune}' wants more than the {len(way.layers)} layers of the "
+            f"{what}.",
+            hint="Give a smaller number, or --tune full.",
+        )
+    if backbone.quantized:
+        _check_quantized(what, way.tuning, config)
+
+
+def _check_adapters_alone(ways: Sequence[Way], config: EngineConfig) -> None:
+    """Check that nothing but adapters is trained, where nothing else is kept."""
+    for way in ways:
+        if way.tuning.mode not in ("lora", "head"):
+            raise IncompatibleError(
+                f"engine.lora.save = 'adapter' keeps adapters alone, and engine.tune = "
+                f"'{config.tune}' trains the weights of the {way.part} as well.",
+                hint="Give --set engine.lora.save=merged, or adapters to the other parts, too.",
+            )
+
+
 def _trains(task: Task, tunings: Tunings) -> bool:
     """Whether anything requires gradients in the first epoch."""
     backbones = {modality: task.backbone(modality) for modality in task.backbones}
     for modality, backbone in backbones.items():
-        tuning = tunings[modality]
-        if tuning.mode == "lora" or tuning.trained_layers(len(list(backbone.layers())), 0):
-            return True
+        for way in tuned(backbone, modality, tunings):
+            if way.tuning.mode == "lora" or way.tuning.trained_layers(len(way.layers), 0):
+                return True
     frozen = {id(p) for backbone in backbones.values() for p in backbone.parameters()}
     return any(id(parameter) not in frozen for parameter in task.parameters())
 
 
-def _check_quantized(modality: str, tuning: Tuning, config: EngineConfig) -> None:
+def _check_quantized(what: str, tuning: Tuning, config: EngineConfig) -> None:
     if tuning.mode not in ("lora", "head"):
         raise IncompatibleError(
-            f"engine.tune = '{config.tune}' cannot train the {modality} backbone, whose weights "
-            "are quantized.",
+            f"engine.tune = '{config.tune}' cannot train the {what}, whose weights are quantized.",
             hint="Give --tune lora or --tune head, or load the weights in full.",
         )
     if tuning.mode == "lora" and config.lora.save == "merged":
         raise IncompatibleError(
-            f"The {modality} backbone's weights are quantized, and adapters do not merge "
-            "into them without loss.",
+            f"The weights of the {what} are quantized, and adapters do not merge into them "
+            "without loss.",
             hint="Give --set engine.lora.save=adapter, or load the weights in full.",
         )
 
@@ -84,23 +135,25 @@ def apply(task: Task, tunings: Tunings, epoch: int) -> None:
     Call it after `task.train()`, which puts every module into training mode.
     """
     for modality in task.backbones:
-        apply_to(task.backbone(modality), tunings[modality], epoch, task.training)
+        backbone = task.backbone(modality)
+        apply_to(backbone, tuned(backbone, modality, tunings), epoch, task.training)
 
 
-def apply_to(backbone: Backbone, tuning: Tuning, epoch: int, training: bool) -> None:
+def apply_to(backbone: Backbone, ways: Sequence[Way], epoch: int, training: bool) -> None:
     """Do this for one backbone."""
-    if tuning.mode == "lora":
+    if any(way.tuning.mode == "lora" for way in ways):
         lora.train_adapters(backbone, training)
-        return
-    layers = list(backbone.layers())
-    trained = tuning.trained_layers(len(layers), epoch)
-    if not trained:
-        for part in backbone.children():
-            part.eval()  # What has no parameters belongs to no layer: dropout of embeddings.
-    for depth, layer in enumerate(layers):
-        on = depth >= len(layers) - trained
-        layer.requires_grad_(on)
-        layer.train(on and training)
+    for way in ways:
+        if way.tuning.mode == "lora":
+            continue
+        trained = way.tuning.trained_layers(len(way.layers), epoch)
+        if not trained and not way.part:
+            for part in backbone.children():
+                part.eval()  # What has no parameters belongs to no layer: dropout of embeddings.
+        for depth, layer in enumerate(way.layers):
+            on = depth >= len(way.layers) - trained
+            layer.requires_grad_(on)
+            layer.train(on and training)
 
 
 def parameter_groups(

@@ -101,7 +101,7 @@ def _chosen(task: Task, plan: Plan, samples: int, callback: Callback) -> list[st
     if config.cache_features == "never":
         return []
     single = [m for m in task.processors if m in task.backbones]
-    frozen = [m for m in single if config.tuning[m].mode == "head"]
+    frozen = [m for m in single if config.tuning.modes(m, task.backbone(m).parts()) == {"head"}]
     obstacles = {m: _obstacle(task, plan, m) for m in frozen}
     if config.cache_features == "always":
         if not frozen:

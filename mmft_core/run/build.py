@@ -212,8 +212,8 @@ def _tell_of_frozen(
     plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
 ) -> None:
     """Random weights that will never be trained are hardly meant."""
-    mode = plan.engine.tuning[modality].mode
-    if backbone.loaded.source == "random" and mode in ("head", "lora"):
+    modes = plan.engine.tuning.modes(modality, backbone.parts())
+    if backbone.loaded.source == "random" and modes <= {"head", "lora"}:
         say(
             f"The {modality} backbone's random weights stay as they are, because engine.tune = "
             f"'{plan.engine.tune}' does not train them; --tune full would."

@@ -1,5 +1,8 @@
 """Chats: conversations in every form, models that answer, and what they learn of them."""
 
+from typing import Any
+
+from mmft_chat.families import BUILDS, DATASETS, FAMILIES, PARTS, Kind
 from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
@@ -13,29 +16,35 @@ _AS_PREFERENCES = {"task.beta": 1.0}
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
 
+_TRAINING: dict[str, Any] = {
+    "defaults": {"engine.lr": 2e-5, "engine.epochs": 2},
+    "from_scratch": _SCRATCH,
+}
+
+
 @hookimpl
 def register_backbone() -> list[BackboneSpec]:
+    anything: list[tuple[str, str, Kind]] = [
+        ("chat-lm", "causal language model", "text"),
+        ("vision-chat", "vision-language model", "vision"),
+        ("audio-chat", "audio-language model", "audio"),
+    ]
     return [
-        BackboneSpec(
-            name="chat-lm",
-            summary="Any causal language model with a chat template, by --weights",
-            modality="chat",
-            provides=("pooled", "chat"),
-            build="mmft_chat.backbone:build_chat_lm",
-            options="mmft_chat.options:ChatBackboneOptions",
-            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch=_SCRATCH,
+        *(
+            BackboneSpec(
+                name=name,
+                summary=f"Any {what} with a chat template, by --weights",
+                modality="chat",
+                provides=("pooled", "chat"),
+                build=BUILDS[kind],
+                options="mmft_chat.options:ChatBackboneOptions",
+                default_dataset=DATASETS[kind],
+                parts=PARTS[kind],
+                **_TRAINING,
+            )
+            for name, what, kind in anything
         ),
-        BackboneSpec(
-            name="vision-chat",
-            summary="Any vision-language model with a chat template, by --weights",
-            modality="chat",
-            provides=("pooled", "chat"),
-            build="mmft_chat.vision:build_vision_chat",
-            options="mmft_chat.options:ChatBackboneOptions",
-            defaults={"engine.lr": 2e-5, "engine.epochs": 2},
-            scratch=_SCRATCH,
-        ),
+        *(family.spec(**_TRAINING) for family in FAMILIES),
     ]
 
 
@@ -88,6 +97,24 @@ def register_dataset() -> list[DatasetSpec]:
                 **_AS_PREFERENCES,
             },
             scratch={"engine.batch_size": 16, "engine.epochs": 12},
+        ),
+        DatasetSpec(
+            name="chat-recordings",
+            summary="Questions about spoken numbers with their recordings, by synthetic voices",
+            build="mmft_chat.spoken:build",
+            options="mmft_chat.options:ChatRecordingsOptions",
+            modalities=("chat",),
+            targets=("text", "none"),
+            inspectors=_INSPECTORS,
+            bundled=True,
+            extras=("speech",),
+            defaults={
+                "backbone.random_size": "tiny",
+                "backbone.vocabulary": 500,
+                "backbone.max_length": 256,
+                "task.max_new_tokens": 8,
+            },
+            scratch={"engine.batch_size": 16, "engine.epochs": 3, "engine.lr": 5e-4},
         ),
     ]
 

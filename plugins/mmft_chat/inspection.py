@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmft_chat.conversations import Conversation
+from mmft_chat.media import check_media
 from mmft_core.contracts import Bytes, Floats, Inspector, Preview, Traits
+from mmft_core.errors import SampleError
 from mmft_text.inspection import TextInspector
 
 
 class ChatInspector(Inspector):
-    """Compares chats as texts."""
+    """Compares chats as texts, and opens what is seen and heard in them."""
 
     unit = "words"
     least_long = TextInspector.least_long
@@ -23,6 +25,13 @@ class ChatInspector(Inspector):
         self._texts = TextInspector()
 
     def inspect(self, raw: Conversation) -> Traits:
+        for message in raw.messages:
+            for part in message.parts:
+                if part.media is not None:
+                    try:
+                        check_media(part.media, part.kind)
+                    except ValueError as error:
+                        raise SampleError("chat", str(error)) from None
         found = self._texts.inspect(_said(raw))
         media = raw.media()
         if not media:

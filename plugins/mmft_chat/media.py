@@ -6,15 +6,21 @@ import base64
 import binascii
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
+
 from mmft_chat.conversations import CALLED, Kind, Media
-from mmft_core.errors import first_line
+from mmft_core.errors import SampleError, first_line
 from mmft_tables.row_files import located, missing
 
-_SOURCES = ("bytes", "data", "path", "url", "image", "audio", "image_url", "audio_url", "base64")
+_SOURCES = (
+    "bytes", "data", "path", "url", "image", "audio", "image_url", "audio_url", "input_audio",
+    "base64",
+)  # fmt: skip
 """What the content or the place of a file stands under, in the forms that people have."""
 
 
@@ -51,18 +57,18 @@ def check_media(media: Media, kind: Kind) -> None:
     Raises:
         ValueError: it is not there, or not what it should be.
     """
-    what, name = CALLED[kind], media.name if isinstance(media, Path) else "in the table"
+    what, name = CALLED[kind], name_of(media)
     if isinstance(media, Path) and not media.is_file():
         raise ValueError(f"{what} {name}: {missing(media)}")
     try:
         if kind == "image":
             open_picture(media).load()
         else:
-            import soundfile
+            from mmft_audio import recordings
 
-            soundfile.info(io.BytesIO(media) if isinstance(media, bytes) else media)
+            recordings.check(_recording(media))
     except Exception as error:  # Decoders raise anything on bytes that they did not expect.
-        raise ValueError(f"{what} {name} cannot be read: {first_line(error)}") from None
+        raise ValueError(f"{what} {name} cannot be read: {_reason(error)}") from None
 
 
 def open_picture(media: Media) -> Any:
@@ -70,6 +76,71 @@ def open_picture(media: Media) -> Any:
     from PIL import Image
 
     return Image.open(io.BytesIO(media) if isinstance(media, bytes) else media)
+
+
+def picture(media: Media) -> np.ndarray[Any, Any]:
+    """A picture (H, W, 3) in RGB, as uint8."""
+    return np.array(open_picture(media).convert("RGB"), dtype=np.uint8)
+
+
+def recording(media: Media, rate: int) -> np.ndarray[Any, Any]:
+    """A recording (T,) as float32 in -1 to 1, the mean of its channels.
+
+    Args:
+        rate: samples a second, to which it is resampled.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    from mmft_audio import recordings
+
+    try:
+        return recordings.load(_recording(media), rate).numpy()
+    except SampleError as error:
+        raise ValueError(f"recording {name_of(media)} cannot be read: {error.reason}") from None
+
+
+def seconds(media: Media) -> float:
+    """How long a recording is.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    from mmft_audio import recordings
+
+    try:
+        return recordings.seconds(_recording(media))
+    except SampleError as error:
+        raise ValueError(f"recording {name_of(media)} cannot be read: {error.reason}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The content of a file, opened as a file is."""
+
+    content: bytes
+
+    def __str__(self) -> str:
+        return "in the table"
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.content)
+
+
+def _recording(media: Media) -> Any:
+    from mmft_audio.recordings import Recording
+
+    file: Any = _Held(media) if isinstance(media, bytes) else media
+    return Recording(file)
+
+
+def name_of(media: Media) -> str:
+    """What messages call it."""
+    return media.name if isinstance(media, Path) else "in the table"
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, SampleError) else first_line(error)
 
 
 def _decoded(url: str) -> bytes:

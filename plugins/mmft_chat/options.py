@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
 from mmft_core.config import Generation
 from mmft_datasets.split_options import SplitOptions
 from mmft_tables.table_options import TableOptions
-from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
+from mmft_transformers.options import LoadBits, SizeName, SizeOptions, Vocabulary
 
 Column = str | None
 
@@ -77,6 +78,15 @@ class ChatPicturesOptions(SplitOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChatRecordingsOptions(SplitOptions):
+    """Options of `chat-recordings`."""
+
+    samples: Annotated[
+        int, Meta(ge=20, description="Number of chats to learn from, at most 1,200.")
+    ] = 1200
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatBackboneOptions(SizeOptions):
     """Options of every chat backbone."""
 
@@ -96,6 +106,21 @@ class ChatBackboneOptions(SizeOptions):
     ] = None
     vocabulary: Vocabulary = 8000
     load_bits: LoadBits = None
+
+    published: ClassVar[Mapping[str, str]] = {}
+    """Of a family: the Hub ids of its weights by size, the first of which is the default."""
+    network: ClassVar[str] = ""
+    """Of a family: what its random weights are of; see `mmft_chat.families`."""
+
+    def hub_id(self) -> str | None:
+        """Of the weights of the chosen size; None where none are published."""
+        default = next(iter(self.published), "")
+        return self.published.get(default if self.size == "auto" else self.size)
+
+    def random(self) -> SizeName:
+        """The size that random weights have."""
+        size = self.size
+        return self.random_size if size == "auto" or size in self.published else size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,8 @@ class DrawnDigits(Split):
         pixels = (self._drawn.images[index] * (255 / 16)).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR).save(file, "PNG")
-        question = _QUESTIONS[index % len(_QUESTIONS)]
+        # The digits come in runs from zero to nine, of which a question must not tell the place.
+        question = _QUESTIONS[index // 10 % len(_QUESTIONS)]
         asked = Message("user", (Part("image", media=file.getvalue()), Part("text", question)))
         digit = int(self._drawn.target[index])
         right, wrong = _WORDS[digit], _WORDS[(digit + 1 + index % 9) % 10]

@@ -143,9 +143,12 @@ class Template:
     @cached_property
     def between(self) -> str:
         """What stands between an answer and the user's next question: the end of the one turn and
-        the beginning of the other."""
+        the beginning of the other; "" if the template takes one question alone."""
         turns = [_USER, self._plain("assistant", _PROBE), self._plain("user", _ASKED)]
-        after = self._after([*turns, self._plain("assistant", "Zq5")])
+        try:
+            after = self._after([*turns, self._plain("assistant", "Zq5")])
+        except ValueError:
+            return ""
         return after.partition(_ASKED)[0]
 
     @cached_property

@@ -96,6 +96,22 @@ def layers_cover_every_parameter_once(bench: Workbench, component: Spec) -> None
     assert uses.keys() <= names.keys(), "a layer holds parameters that the backbone does not have"
 
 
+def parts_cover_every_parameter_once(bench: Workbench, component: Spec) -> None:
+    """Each of the parts, as the spec names them, can be tuned by itself: nothing is left out."""
+    backbone = bench.backbone(component)
+    parts = backbone.parts()
+    strange = [part for part in parts if part not in component.spec.parts]
+    assert not strange, f"its part '{next(iter(strange), '')}' is not among those of its spec"
+    if not parts:
+        pytest.skip("it has no parts")
+    uses = Counter(id(p) for own in parts.values() for layer in own for p in layer.parameters())
+    names = {id(parameter): name for name, parameter in backbone.named_parameters()}
+    missing = [name for key, name in names.items() if key not in uses]
+    assert not missing, f"no part holds {', '.join(missing[:5])}"
+    twice = [names.get(key, "?") for key, count in uses.items() if count > 1]
+    assert not twice, f"several parts hold {', '.join(twice[:5])}"
+
+
 def gradients_reach_every_layer(bench: Workbench, component: Spec) -> None:
     """A loss on all features reaches every parameter, once layers are made trainable."""
     backbone = bench.backbone(component)
@@ -236,6 +252,7 @@ CHECKS = (
     features_have_their_shapes,
     samples_do_not_mix,
     layers_cover_every_parameter_once,
+    parts_cover_every_parameter_once,
     gradients_reach_every_layer,
     roles_name_layers_that_are_called,
     checkpointing_changes_nothing,

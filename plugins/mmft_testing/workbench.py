@@ -114,8 +114,9 @@ class Workbench:
             what = f"holds {' and '.join(spec.modalities)}"
         else:
             fitting = [c for c in known if compat.dataset_fits(c.spec, spec)]
-            fitting.sort(key=lambda c: spec.default_dataset not in (c.name, c.qualified))
             what = f"fits task '{spec.name}'"
+        default = getattr(spec, "default_dataset", None)
+        fitting.sort(key=lambda c: default not in (c.name, c.qualified))
         fitting = [c for c in fitting if self.opens(c) or c.spec.bundled]
         assert fitting, (
             f"no bundled dataset is installed that {what}, so the kit has no samples for it; give "

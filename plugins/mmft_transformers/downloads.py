@@ -63,7 +63,7 @@ def _is_whole(folder: Path, tokenizer: bool, values: bool) -> bool:
             shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, LookupError, TypeError, AttributeError):
             return False
-    tokenizers = ("tokenizer*", "vocab*", "spiece.model")
+    tokenizers = ("tokenizer*", "vocab*", "spiece.model", "tekken.json")
     needed = {"config.json", *(shards if values else ())}
     there = all((folder / name).is_file() for name in needed)
     return there and (not tokenizer or any(any(folder.glob(name)) for name in tokenizers))

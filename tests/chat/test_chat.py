@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from mmft_chat.backbone import CHATML, ChatBackbone, answer_in, build_chat_lm
+from mmft_chat.backbone import ChatBackbone, answer_in
+from mmft_chat.building import build_chat_lm
 from mmft_chat.conversations import Conversation, ToolCall, asked
 from mmft_chat.loss import chunked_nats
 from mmft_chat.metrics import exact_match, token_f1
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
 from mmft_chat.processing import ChatProcessor
+from mmft_chat.scratch import CHATML
 from mmft_chat.task import Chat
 from mmft_core.contracts import BackboneContext, Batch, DatasetInfo
 from mmft_core.errors import IncompatibleError, WeightsError

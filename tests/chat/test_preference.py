@@ -11,28 +11,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
 
+from mmft_chat.backbone import ChatBackbone
 from mmft_chat.chat_table import build as build_table
 from mmft_chat.chat_table import describe
 from mmft_chat.conversations import Conversation, Message, Part
-from mmft_chat.options import ChatBackboneOptions, ChatTableOptions
+from mmft_chat.options import ChatTableOptions
 from mmft_chat.preference import Preference, build
 from mmft_chat.preference_metrics import LogProbabilities, Rewards
 from mmft_chat.preference_options import PreferenceOptions
 from mmft_chat.preference_processing import KEYS, PreferenceProcessor
 from mmft_chat.reference import Reference
-from mmft_chat.vision import CHATML_WITH_PICTURES, VisionChatBackbone
 from mmft_core.config.engine_config import LoraConfig
 from mmft_core.contracts import Batch, DatasetContext, DatasetInfo, TaskContext
 from mmft_core.data.splits import Joined
 from mmft_core.engine import lora
 from mmft_core.errors import ConfigError, DataError, SampleError
+from tests.chat.networks import built, narrow, picture
 from tests.chat.test_chat import backbone, tokenizer
-from tests.chat.test_vision import FAMILIES, picture
 from tests.chat.tools import turn
 
-__all__ = ["tokenizer"]
+__all__ = ["narrow", "tokenizer"]
 CONTEXT = DatasetContext(target="preference")
 
 # --- data -----------------------------------------------------------------------------------------
@@ -237,14 +236,9 @@ def test_what_is_to_be_answered_is_answered(tokenizer: Any) -> None:
     assert list(task.decode(outputs.predictions)[0]) == ["answer"]
 
 
-def seeing(family: str) -> VisionChatBackbone:
-    """A network of random weights."""
-    make, mark = FAMILIES[family]
-    processor, config = make()
-    processor.chat_template = CHATML_WITH_PICTURES.replace("<image>", mark)
+def seeing(family: str) -> ChatBackbone:
     torch.manual_seed(0)
-    network = AutoModelForImageTextToText.from_config(config).eval()
-    return VisionChatBackbone(network, processor, ChatBackboneOptions())
+    return built(family)
 
 
 def seen_pairs() -> list[Conversation]:
@@ -258,7 +252,7 @@ def seen_pairs() -> list[Conversation]:
     return found
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize("family", ["vision-chat", "qwen2.5-vl"])
 def test_pictures_are_part_of_what_is_judged(family: str) -> None:
     """Answers are as likely as alone, by their picture; crossed ones keep their prompt's."""
     model, chats = seeing(family), seen_pairs()

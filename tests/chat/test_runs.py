@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from mmft import load
-from mmft_chat.backbone import CHATML
+from mmft_chat.scratch import CHATML
 from mmft_core import discover
 from mmft_core.cli.summary import next_command
 from mmft_core.config.resolving import resolve

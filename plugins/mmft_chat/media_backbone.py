@@ -1,0 +1,235 @@
+"""Models that see and hear, and chat: a network with the processor of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoProcessor
+from transformers.generation.streamers import BaseStreamer
+
+from mmft_chat.backbone import ChatBackbone
+from mmft_chat.building import ChatBuilder, template_source
+from mmft_chat.conversations import CALLED
+from mmft_chat.learned import Learn
+from mmft_chat.media_processing import OWN, MediaProcessor
+from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.parts import parts_of
+from mmft_chat.processing import ChatProcessor
+from mmft_chat.templates import Template
+from mmft_core import resolve
+from mmft_core.config import Generation
+from mmft_core.contracts import Graph, Task, Tensors
+from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
+from mmft_core.weights import LoadedWeights
+from mmft_transformers.checkpoints import Checkpoint
+from mmft_transformers.narrowing import check_config
+from mmft_transformers.network import fix_parameter
+from mmft_transformers.options import SIZES
+from mmft_transformers.published_models import Described, TransformersModel, loading
+from mmft_transformers.quiet import quietly
+
+_HOLDS: Mapping[str, Any] = {
+    "mllama": "some",
+    "paligemma": "some",
+    "audioflamingo3": "one",
+    "musicflamingo": "one",
+}
+"""Types of networks that do not read chats of any number of pictures and recordings; see
+`MediaProcessor.holds`."""
+
+
+class MediaChatBackbone(ChatBackbone):
+    """A network with the processor of its family, whose tokenizer may have the chat template."""
+
+    processor: MediaProcessor
+
+    def __init__(
+        self, network: nn.Module, family: Any, options: ChatBackboneOptions, template: str
+    ) -> None:
+        super().__init__(network, family.tokenizer, options, template)
+        plain = self.processor
+        self.family = family
+        self.processor = MediaProcessor(
+            backend=plain.backend,
+            template=Template.of(self.tokenizer, plain.template.source, structured=True),
+            pad=plain.pad,
+            max_length=plain.max_length,
+            overlong=plain.overlong,
+            family=family,
+            holds=_HOLDS.get(self.config.model_type, "any"),
+        )
+        if hasattr(self.config, "vision_feature_layer"):  # The states before this norm are read.
+            tower = getattr(self.network.base_model, "vision_tower", None)
+            norm = getattr(tower, "post_layernorm", None)
+            for name in ("weight", "bias") if norm is not None else ():
+                fix_parameter(norm, name)
+        for module in self.network.modules():  # Such as sinusoids, which are no weights.
+            if isinstance(module, nn.Embedding) and not module.weight.requires_grad:
+                fix_parameter(module, "weight")
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    def parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        return parts_of(self.network)
+
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """Without the convolutions of audio towers, which these ask for their strides."""
+        kept = {
+            role: [n for n in names if not isinstance(self.get_submodule(n), nn.Conv1d)]
+            for role, names in super().roles().items()
+        }
+        return {role: names for role, names in kept.items() if names}
+
+    def packed(self, *, join: bool | None, learn: Learn) -> ChatProcessor:
+        if join:
+            raise IncompatibleError(
+                "Chats with pictures or recordings cannot share a row yet.",
+                hint="Leave task.packing out.",
+            )
+        return replace(self.processor, learn=learn)
+
+    def _arguments(self, inputs: Tensors) -> dict[str, Any]:
+        return {name: t for name, t in inputs.items() if name not in OWN}
+
+    def _alone(self, inputs: Tensors, k: int) -> Tensors:
+        raise ConfigError(
+            "Beams cannot be sampled for several chats with pictures or recordings at once.",
+            hint="Leave out task.sample or task.num_beams.",
+        )
+
+    def _prompts(self, inputs: Tensors) -> dict[str, Tensor]:
+        """Pictures and recordings as they are, since all stand before the last answer."""
+        given = {n: t for n, t in inputs.items() if n not in (*OWN, "prompt", "prompt_mask")}
+        shape, lengths = inputs["input_ids"].shape, inputs["prompt_length"].tolist()
+        for name, tensor in given.items():
+            if tensor.shape[:2] == shape:
+                padding = self.processor.pad if name == "input_ids" else 0
+                given[name] = _left(tensor, lengths, padding)
+        return given
+
+    def _prompt_lengths(self, inputs: Tensors) -> list[int]:
+        return inputs["prompt_length"].tolist()
+
+    def write(
+        self,
+        inputs: Tensors,
+        settings: Generation,
+        show: Callable[[str], None] | BaseStreamer | None = None,
+        seed: int = 0,
+    ) -> list[str]:
+        lengths = inputs["prompt_length"].tolist()
+        prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
+        mask = _left(inputs["attention_mask"], lengths, 0).bool()
+        given = {**inputs, "prompt": prompt, "prompt_mask": mask}
+        return super().write(given, settings, show, seed)
+
+    def graphs(self) -> Sequence[Graph]:
+        raise IncompatibleError(
+            "A model that sees or hears cannot be exported as graphs.",
+            hint="Export it as a folder of transformers: --format safetensors",
+        )
+
+    def save_assets(self, folder: Path) -> None:
+        super().save_assets(folder)
+        self._save_family(folder)
+
+    def _save_family(self, folder: Path) -> None:
+        self.family.chat_template = self.processor.template.source
+        self.family.save_pretrained(folder)
+
+    def published_model(self, task: Task) -> TransformersModel:
+        reads = self.processor.reads
+        kinds = " and ".join(f"{CALLED[kind]}s" for kind in reads)
+        return TransformersModel(
+            self,
+            Described(
+                code=loading(self.loaded_by, processor="AutoProcessor"),
+                note=f"It answers chats with {kinds}, by the chat template of its processor.",
+                pipeline="audio-text-to-text" if "audio" in reads else "image-text-to-text",
+            ),
+            more=self._save_family,
+        )
+
+
+def _left(rows: Tensor, lengths: Sequence[int], padding: int) -> Tensor:
+    """The beginnings of rows (B, L, ...), padded on the left."""
+    own = [row[:length] for row, length in zip(rows, lengths, strict=True)]
+    return pad_sequence(own, batch_first=True, padding_value=padding, padding_side="left")
+
+
+@dataclass(frozen=True)
+class MediaChatBuilder(ChatBuilder):
+    """How a backbone that sees or hears is built."""
+
+    autos: ClassVar[tuple[Any, ...]] = ()
+    """The classes of transformers that make such networks, in the order in which they are tried."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """One of these is an attribute of a processor of the right kind."""
+    reads: ClassVar[str] = ""
+    """What such a network reads, for messages."""
+
+    def auto(self, config: Any, checkpoint: Checkpoint | None = None) -> Any:
+        for auto in self.autos:
+            if type(config) in auto._model_mapping:
+                return auto
+        where = checkpoint.folder if checkpoint is not None else self.options.network
+        raise WeightsError(
+            f"{where} holds a network of type {config.model_type}, which reads no {self.reads}.",
+            hint="Choose the backbone chat-lm for language models.",
+        )
+
+    def reader(self, checkpoint: Checkpoint) -> Any:
+        folder = checkpoint.folder
+        try:
+            check_config(folder)
+            # Some compute filters here, which must not be on the meta device of an export.
+            with quietly(), torch.device("cpu"):
+                found = self.processor(checkpoint)
+        except Exception as error:  # Whatever comes of files of any content.
+            raise WeightsError(
+                f"The processor in {folder} cannot be loaded: {first_line(error)}."
+            ) from None
+        if not hasattr(found, "tokenizer") or not any(hasattr(found, p) for p in self.parts):
+            raise WeightsError(
+                f"{folder} has no processor of texts and {self.reads}.",
+                hint="Choose the backbone chat-lm for language models.",
+            )
+        return found
+
+    def processor(self, checkpoint: Checkpoint) -> Any:
+        """The processor of a folder."""
+        return AutoProcessor.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False
+        )
+
+    def template_of(self, reader: Any) -> str:
+        """The processor's, or else its tokenizer's."""
+        own = getattr(reader, "chat_template", None)
+        if self.options.chat_template is None and isinstance(own, str):
+            return own
+        return template_source(reader.tokenizer, self.options)
+
+    def backbone(self, network: Any, reader: Any) -> ChatBackbone:
+        found = MediaChatBackbone(network, reader, self.options, self.template_of(reader))
+        found.loaded_by = self.auto(network.config).__name__
+        return found
+
+    def small(self, loaded: LoadedWeights) -> tuple[Any, Any, LoadedWeights]:
+        name = self.options.random()
+        size = SIZES["base" if name == "published" else name]
+        make = resolve(f"mmft_chat.small_networks:{self.options.network or self.network}")
+        reader, config = make(self.train_tokenizer, size)
+        text = config.get_text_config()
+        for role in ("pad", "bos", "eos"):
+            setattr(text, f"{role}_token_id", getattr(reader.tokenizer, f"{role}_token_id"))
+        remark = (
+            f"A {name} {config.model_type} ({size.layers} layers, width {size.width}) is trained"
+            f"{' in its place' if loaded.fell_back else ''}."
+        )
+        return reader, config, replace(loaded, detail=f"{loaded.detail} {remark}".strip())

@@ -1,0 +1,90 @@
+"""Language models as all families have them: called, their logits, and what trying them tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmft_transformers.quiet import quietly
+from mmft_transformers.steps import accepted
+
+
+def forward(module: Any, arguments: Mapping[str, Any]) -> Any:
+    """What a network gives for arguments, of which it is not given positions it has no name for."""
+    known = accepted(module.forward, position_ids=None, use_cache=None)
+    given = {n: t for n, t in arguments.items() if n != "position_ids" or n in known}
+    with quietly():
+        return module(**given, **({"use_cache": False} if "use_cache" in known else {}))
+
+
+def head_logits(network: Any, states: Tensor) -> Tensor:
+    """From states (N, D) to logits (N, V), scaled as some families do."""
+    config = network.config.get_text_config()
+    logits: Tensor = network.get_output_embeddings()(states)
+    divisor, factor = (
+        getattr(config, "logits_scaling", None),
+        getattr(config, "logit_scale", None),
+    )
+    cap = getattr(config, "final_logit_softcapping", None)
+    logits = logits / divisor if divisor else logits
+    logits = logits * factor if factor else logits
+    return cap * torch.tanh(logits / cap) if cap else logits
+
+
+@torch.no_grad()
+def computes_logits_by_head(network: Any) -> bool:
+    """Whether the logits are what the output layer makes of the last states, so that they may be
+    computed piece by piece."""
+    head = network.get_output_embeddings()
+    if head is None or network.base_model is network:
+        return False
+    if head.weight.device.type == "meta":
+        return True
+    tokens = torch.arange(8, device=head.weight.device)[None]
+    with _evaluated(network):
+        given = {"input_ids": tokens, "position_ids": tokens}
+        states = forward(network.base_model, given).last_hidden_state
+        logits = forward(network, given).logits
+    own = head_logits(network, states)
+    rounding = 1e-4 if logits.dtype == torch.float32 else 2e-2
+    same = own.shape == logits.shape
+    return same and bool((own - logits).abs().max() <= rounding * logits.abs().max())
+
+
+@torch.no_grad()
+def keeps_apart(network: Any, rounding: float) -> bool:
+    """Whether a chat's logits stay the same behind another one and before a third.
+
+    transformers tells from positions that begin anew where another begins, but not for all
+    its networks; those pass over it in silence.
+
+    Args:
+        rounding: by how much of the largest they may differ.
+    """
+    device = network.get_input_embeddings().weight.device
+    if device.type == "meta":
+        return True  # Of an export, whose run was asked.
+    first, text, last = torch.arange(24, device=device).view(3, 8)
+    rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
+    positions = torch.arange(8, device=device).repeat(2, 2)
+    with _evaluated(network):
+        both = {"input_ids": rows, "position_ids": positions}
+        one = {"input_ids": text[None], "position_ids": positions[:1, :8]}
+        logits = forward(network, both).logits.float()
+        alone = forward(network, one).logits.float()[0]
+    most = rounding * alone.abs().max()
+    return all(bool((own - alone).abs().max() <= most) for own in (logits[0, 8:], logits[1, :8]))
+
+
+@contextmanager
+def _evaluated(network: nn.Module) -> Iterator[None]:
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
