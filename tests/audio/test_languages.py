@@ -96,5 +96,5 @@ def test_a_network_of_one_language_is_told_none(recordings: Recordings) -> None:
     backbone = make_backbone("whisper-tiny", recordings)
     assert languages(backbone.tokenizer) == {}
     assert len(backbone.prompt.tokens) == 1
-    with pytest.raises(ConfigError, match="none of the network's 0 languages"):
+    with pytest.raises(ConfigError, match="not one of the network's 0 languages"):
         Prompt.of(backbone.tokenizer, backbone.config, WhisperOptions(language="en"))

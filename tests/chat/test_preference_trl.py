@@ -119,7 +119,7 @@ def test_dpo_and_ipo_are_those_of_trl(
 
 
 def test_of_pictures_too(arguments: dict[str, Any]) -> None:
-    task = preference(seeing("llava"), beta=0.3)
+    task = preference(seeing("llava-1.5"), beta=0.3)
     assert task.reference.model is not None
     trainer = trl.DPOTrainer(
         copy.deepcopy(task.model.network),

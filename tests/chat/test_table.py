@@ -223,7 +223,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"image": "data:image/png;base64,?", "question": "?", "answer": "x"},
         "is not valid base64",
     ),
-    "address": ({"image": "https://x/y.png", "question": "?", "answer": "x"}, "nothing is fetched"),
+    "address": ({"image": "https://x/y.png", "question": "?", "answer": "x"}, "is not fetched"),
 }  # fmt: skip
 
 

@@ -165,9 +165,9 @@ def test_indexing_and_searching_and_serving(
     predictors: list[Any] = []
     create_app = app.create_app
 
-    def create(*given: Any) -> Any:
+    def create(*given: Any, **more: Any) -> Any:
         predictors.append(given[1])
-        return create_app(*given)
+        return create_app(*given, **more)
 
     monkeypatch.setattr("mmft_serve.server.run", lambda service, listener: None)
     monkeypatch.setattr("mmft_serve.app.create_app", create)

@@ -87,6 +87,9 @@ EXPECTED = {
     "broken_backbones/layer-twice": [
         ("layers_cover_every_parameter_once", "several layers hold embed.weight, embed.bias")
     ],
+    "broken_backbones/part-forgotten": [
+        ("parts_cover_every_parameter_once", "no part holds mix.weight, mix.bias")
+    ],
     "broken_backbones/detached": [("gradients_reach_every_layer", "cut off from the weights")],
     "broken_backbones/half-detached": [
         ("gradients_reach_every_layer", "no gradient reaches embed.weight")

@@ -160,7 +160,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     folder.mkdir()
     write_plugin("first", ("metric",), folder)  # An empty one will do.
     before = sorted(folder.rglob("*"))
-    with pytest.raises(RunDirectoryError, match="is there already"):
+    with pytest.raises(RunDirectoryError, match="exists already"):
         write_plugin("second", PARTS, folder)
     assert sorted(folder.rglob("*")) == before
     with pytest.raises(StorageError, match="cannot be written"):

@@ -137,7 +137,7 @@ def test_classes_that_train_lacks_are_told(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No annotations of boxes"):
+    with pytest.raises(DataError, match="no box annotations"):
         opened(tmp_path)
     write_coco(tmp_path / "both")
     write_yolo(tmp_path / "both" / "more")

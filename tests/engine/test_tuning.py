@@ -163,5 +163,5 @@ def test_a_tuning_that_says_two_things_or_nothing_is_refused(text: str) -> None:
 
 
 def test_a_modality_without_a_backbone_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"names imag, of which .* 'image'"):
+    with pytest.raises(ConfigError, match=r"names imag, but .* 'image'"):
         EngineConfig(tune="imag=head").tuning.check(["image", "text"])

@@ -130,7 +130,10 @@ MISTAKES = {
         ("--backbone=audio=whisper-tiny",),
         "no column of kind audio, which the audio backbone needs",
     ),
-    "a tuning of what is not there": (("--tune=audio=head",), "names audio, of which"),
+    "a tuning of what is not there": (
+        ("--tune=audio=head",),
+        "names audio, but no backbone reads it",
+    ),
     "a column that is not there": (("--set=dataset.columns.inc=number",), "Did you mean 'ink'"),
     "a kind that is none": (("--set=dataset.columns.ink=words",), "dataset.columns"),
     "a way that is none": (("--set=task.fusion=sum",), "task.fusion"),

@@ -213,7 +213,7 @@ def test_mistakes(tmp_path: Path) -> None:
             begin(tmp_path / "index", IDENTITY, at(url))
     with pytest.raises(ConfigError, match="no option 'store.url'"):
         begin(tmp_path / "index", IDENTITY, Wanted(store="faiss", options={"url": "http://x"}))
-    with pytest.raises(ConfigError, match="--collection names one of a server"):
+    with pytest.raises(ConfigError, match="--collection is only for a server"):
         begin(tmp_path / "index", IDENTITY, Wanted(store="qdrant", options={"collection": "mine"}))
     with pytest.raises(StorageError, match="Qdrant cannot be reached"):
         begin(tmp_path / "index", IDENTITY, at("http://127.0.0.1:9"))

@@ -137,7 +137,7 @@ def test_an_index_grows(store: VectorStore, kind: str) -> None:
     first = refresh(store, kind, silent)
     assert refresh(store, kind, silent).facts == first.facts, "nothing is new"
     store.append(items(100, 5))
-    with pytest.raises(RunDirectoryError, match="not of all"):
+    with pytest.raises(RunDirectoryError, match="does not contain all"):
         Nearest.open(store)
     grown = refresh(store, kind, silent)
     assert grown.index.ntotal == 700 and grown.facts.trained_on == first.facts.trained_on

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmft_core.loading.batch_sampler import CountedWindows
+from mmft_core.loading.batch_sampler import SampleBatchSampler
 from mmft_core.loading.grouping import InGroups
 
 SHAPES = {
@@ -24,12 +24,12 @@ def passes(
 ) -> list[list[int]]:
     """The indices of each forward pass of an epoch."""
     arrangement = InGroups(labels, group_size)
-    windows = CountedWindows(
+    sampler = SampleBatchSampler(
         len(labels), batch_size, accumulation_steps, seed, arrangement=arrangement
     )
-    first = epoch * windows.steps_per_epoch
-    steps = range(first, first + windows.steps_per_epoch)
-    return [[i for _, i in keys] for step in steps for keys in windows.micro_batches(step)]
+    first = epoch * sampler.steps_per_epoch
+    steps = range(first, first + sampler.steps_per_epoch)
+    return [[i for _, i in keys] for step in steps for keys in sampler.micro_batches(step)]
 
 
 def classes_of(labels, batch) -> Counter[int]:

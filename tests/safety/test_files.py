@@ -345,12 +345,12 @@ TABLES: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "Excel, entities": (
         "t.xlsx",
         lambda path: workbook(path, entities(billion_laughs())),
-        "no Excel workbook that can be read",
+        "is not an Excel workbook that can be read",
     ),
     "Excel, entities of other files": (
         "t.xlsx",
         lambda path: workbook(path, entities('<!ENTITY e SYSTEM "file:///etc/hostname">')),
-        "no Excel workbook that can be read",
+        "is not an Excel workbook that can be read",
     ),
     "Parquet, a text": ("t.parquet", repeated_text, "bytes would become more than"),
     "Parquet, lists": ("t.parquet", nested_text, "bytes would become more than"),

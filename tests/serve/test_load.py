@@ -51,7 +51,7 @@ def test_twice_what_it_can_take(digits: Path) -> None:
         assert served.figure("mmft_queue_depth") == 0
     assert len(good) == 12 and len(refused) == 12
     assert all(answer.headers["retry-after"] == "1" for answer in refused)
-    assert "12 requests are being worked on" in refused[0].json()["error"]
+    assert "12 requests are in progress" in refused[0].json()["error"]
     assert all(near(record, alone[number]) for number, record in good.items())
     assert sizes[0] == 12 and sizes[1] <= 6, "they were computed together"
 

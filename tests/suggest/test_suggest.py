@@ -85,7 +85,7 @@ def test_what_only_tells_groups_apart_counts_for_nothing() -> None:
     torn = probe(features, numbers.tolist(), "number", 0)
     whole = probe(features, numbers.tolist(), "number", 0, groups)
     assert torn is not None and whole is not None and torn.mean > 0.5 > 0.3 > whole.mean
-    with pytest.raises(DataError, match="one group alone"):
+    with pytest.raises(DataError, match="holds only one group"):
         probe(features, labels, "class", 0, ["patient"] * 200)
     with pytest.raises(DataError, match="groups of one class"):
         probe(features, labels, "class", 0, labels)

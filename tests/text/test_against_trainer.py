@@ -136,7 +136,9 @@ def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
         folder=tmp_path / "checkpoints",
         callback=callback,
     )
-    keys = [key for s in range(STEPS) for part in engine.windows.micro_batches(s) for key in part]
+    keys = [
+        key for s in range(STEPS) for part in engine.batch_sampler.micro_batches(s) for key in part
+    ]
     engine.fit()
     ours = [step.loss for step in callback.steps]
     theirs = trainers_losses(twin, data, keys, tmp_path / "trainer")

@@ -173,6 +173,11 @@ class LayerTwice(MeanNet):
         return [self.embed, self.mix, nn.ModuleList([self.embed])]
 
 
+class PartForgotten(MeanNet):
+    def parts(self):
+        return {"lower": [self.embed]}
+
+
 class Detached(MeanNet):
     def encode(self, inputs):
         with torch.no_grad():

@@ -25,6 +25,7 @@ NAMES = (
     "constant",
     "layer-forgotten",
     "layer-twice",
+    "part-forgotten",
     "detached",
     "half-detached",
     "weight-read",
@@ -47,6 +48,7 @@ def register_backbone():
             provides=("pooled", "sequence"),
             build=f"broken_backbone_parts:{name.title().replace('-', '')}",
             options="sound_options:NetOptions",
+            parts=("lower",),
         )
         for name in NAMES
     ]
