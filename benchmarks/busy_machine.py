@@ -77,7 +77,7 @@ def rate(place: str, more: list[str], steps: int) -> float:
         if ended.returncode:
             sys.exit(ended.stderr)
         for line in (ended.stdout + ended.stderr).splitlines():
-            if "Timed steps" in line or "threads take" in line or "threads again" in line:
+            if "Timed steps" in line or "threads, which" in line or "threads again" in line:
                 print(f"    {place}: {line.strip()}", file=sys.stderr)
         results = json.loads((output / "results.json").read_text())
         return float(results["timings"]["samples_per_second"])

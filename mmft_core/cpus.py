@@ -24,7 +24,7 @@ def available(root: Path = Path("/")) -> int:
 
 
 def let_waiting_threads_sleep() -> None:
-    """Ask OpenMP for threads that soon sleep while they wait for others. Call it before torch loads.
+    """Ask OpenMP for threads that soon sleep while they wait. Call it before torch loads.
 
     By default they spin for long, which takes the CPU from the very threads that they wait for as
     soon as another process wants it too. A process that has asked OpenMP for anything else is left

@@ -10,12 +10,12 @@ import torch
 
 from mmft_core.contracts import Batch
 
-_USUAL, _RECENT = 50, 4
+_USUAL, _RECENT = 50, 8
 """Steps that tell what is usual, and what happens now."""
 _SLOWER = 2.0
 """How much slower than usual the recent steps are if other processes take the CPUs."""
-_SECONDS = 2.0
-"""What the recent steps have taken at least: a short disturbance changes nothing."""
+_SHORT, _ENOUGH = 1.0, 5.0
+"""Seconds up to which recent steps may be a short disturbance, and after which fewer steps tell."""
 _FASTER = 0.8
 """The share of the time that steps with fewer threads may take to be worth it."""
 _WAIT, _LONGEST = 30.0, 600.0
@@ -58,7 +58,7 @@ class ThreadWatch:
         self._recent.append((seconds, _work(batches)))
         recent = statistics.median(s / work for s, work in self._recent)
         if self._before is not None:
-            if len(self._recent) == _RECENT or seconds > _SECONDS:
+            if self._known():
                 self._judge(recent)
         elif self.now < self.all:
             if self._clock >= self._until:
@@ -70,10 +70,15 @@ class ThreadWatch:
             self._usual.append(seconds / _work(batches))
 
     def _disturbed(self, recent: float) -> bool:
-        if len(self._recent) < _RECENT or len(self._usual) < _RECENT:
+        if len(self._usual) < _RECENT or not self._known():
             return False
         slow = recent > _SLOWER * statistics.median(self._usual)
-        return slow and sum(seconds for seconds, _ in self._recent) > _SECONDS
+        return slow and sum(seconds for seconds, _ in self._recent) > _SHORT
+
+    def _known(self) -> bool:
+        """Whether there are enough recent steps to tell how long one takes."""
+        total = sum(seconds for seconds, _ in self._recent)
+        return len(self._recent) == _RECENT or (len(self._recent) > 1 and total > _ENOUGH)
 
     def _try(self, threads: int, recent: float) -> None:
         self._before = recent
@@ -88,9 +93,9 @@ class ThreadWatch:
             self._wait = _WAIT
             if fewer:
                 message = (
-                    f"Other processes use the CPUs: steps with {self.now} instead of {self.all} "
-                    f"threads take {gain:.1f} times less, so training goes on with these. Its sums "
-                    "may differ in their last digits from those of an undisturbed run; "
+                    f"Other processes use the CPUs. Training goes on with {self.now} instead of "
+                    f"{self.all} threads, which is {gain:.1f} times as fast now. Its sums may differ "
+                    "in their last digits from those of an undisturbed run; "
                     f"--set engine.threads={self.all} keeps the number of threads."
                 )
             else:
