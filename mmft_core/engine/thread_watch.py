@@ -94,8 +94,8 @@ class ThreadWatch:
             if fewer:
                 message = (
                     f"Other processes use the CPUs. Training goes on with {self.now} instead of "
-                    f"{self.all} threads, which is {gain:.1f} times as fast now. Its sums may differ "
-                    "in their last digits from those of an undisturbed run; "
+                    f"{self.all} threads, which is {gain:.1f} times as fast now. Its sums may "
+                    "differ in their last digits from those of an undisturbed run; "
                     f"--set engine.threads={self.all} keeps the number of threads."
                 )
             else:
