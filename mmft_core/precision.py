@@ -42,7 +42,19 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device of a single process: "cpu" as asked for, or with "auto" the GPU if any."""
+    """Return the device of a single process: "cpu" as asked for, or with "auto" the GPU if any.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda is not None
+        raise ConfigError(
+            "engine.device = 'cuda', but there is no GPU that this installation can use"
+            + ("." if built else ": torch is built without CUDA."),
+            hint="Leave it out to use what there is"
+            + ("." if built else ", or install a build of torch with CUDA."),
+        )
     found = None if wanted == "cpu" else torch.accelerator.current_accelerator(True)
     return found or torch.device("cpu")
 

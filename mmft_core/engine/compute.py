@@ -99,14 +99,14 @@ class Compute:
         finally:
             torch.set_num_threads(before)
 
+    def free_threads(self, config: EngineConfig) -> int:
+        """The threads that may become fewer: all, or one where their number is told, where several
+        processes compute together, and on a GPU, whose steps are not over when they return."""
+        told = config.threads is not None or "OMP_NUM_THREADS" in os.environ
+        return 1 if told or self.device != "cpu" or comm.several() else self.threads
+
     def record(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def threads_are_free(config: EngineConfig) -> bool:
-    """Whether nobody has said how many threads compute, and no other process computes along."""
-    told = config.threads is not None or "OMP_NUM_THREADS" in os.environ
-    return not told and comm.count() == 1
 
 
 def choose(engine: Engine) -> str | None:
@@ -125,18 +125,18 @@ def choose(engine: Engine) -> str | None:
     precisions, threads = [compute.precision], [compute.threads]
     if config.precision == "auto" and cpu_computes_bf16():
         precisions = ["fp32", "bf16"]
-    if threads_are_free(config) and compute.threads > 1:
+    if compute.free_threads(config) > 1:
         threads.append(compute.threads // 2)
     if len(precisions) * len(threads) == 1:
         return None
     default = compute.precision, compute.threads
-    first = _first_batch(engine)
-    if first is None:
-        return None
-    batch, loading = first
     found: dict[tuple[str, int], float] = {}
     try:
         with _unchanged(engine):
+            first = _first_batch(engine)
+            if first is None:
+                return None
+            batch, loading = first
             for candidate in itertools.product(precisions, threads):
                 compute.precision, compute.threads = candidate
                 found[candidate] = _time_step(engine, batch)
@@ -178,10 +178,9 @@ def _first_batch(engine: Engine) -> tuple[Batch, float] | None:
         loading = time.perf_counter() - started
         if batch is None:
             return None
-        with _unchanged(engine):
-            started = time.perf_counter()
-            _step(engine, batch)
-            seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        _step(engine, batch)
+        seconds = time.perf_counter() - started
         if seconds <= 2 * _SECONDS or len(keys) <= 2:
             return batch, loading
         keys = keys[: max(2, math.ceil(len(keys) * _SECONDS / seconds))]
@@ -196,7 +195,7 @@ def _unchanged(engine: Engine) -> Iterator[None]:
     try:
         yield
     finally:
-        state.optimizer.zero_grad()
+        state.optimizer.zero_grad()  # Of a step that failed.
         with torch.no_grad():
             for name, buffer in state.trained.named_buffers():
                 buffer.copy_(kept[name])

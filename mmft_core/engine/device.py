@@ -15,7 +15,7 @@ from mmft_core import cpus
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
-from mmft_core.precision import choose_precision
+from mmft_core.precision import choose_device, choose_precision
 
 
 def make_accelerator(
@@ -33,14 +33,7 @@ def make_accelerator(
             `accelerate launch` was configured to decide what a run's settings do.
     """
     cpus.limit_threads(config.threads)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        built = torch.version.cuda is not None
-        raise ConfigError(
-            "engine.device = 'cuda', but there is no GPU that this installation can use"
-            + ("." if built else ": torch is built without CUDA."),
-            hint="Leave it out to use what there is"
-            + ("." if built else ", or install a build of torch with CUDA."),
-        )
+    choose_device(config.device)  # Refuses a GPU that is not there.
     for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise ConfigError(

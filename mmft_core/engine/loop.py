@@ -24,7 +24,7 @@ from mmft_core.contracts.callbacks import Callback, Evaluated, TrainStart, Train
 from mmft_core.distributed import comm
 from mmft_core.distributed.signals import StopRequest
 from mmft_core.engine import kept_weights
-from mmft_core.engine.compute import Compute, check_compiler, threads_are_free
+from mmft_core.engine.compute import Compute, check_compiler
 from mmft_core.engine.evaluation import Evaluation, InterruptedEvaluationError, evaluate
 from mmft_core.engine.lone_values import use_running_statistics
 from mmft_core.engine.losses import Losses
@@ -110,9 +110,7 @@ class Engine:
                 self.callback.on_message(f"{remark} The one before it is used.")
         self._announce()
         progress, device = state.progress, accelerator.device
-        watch = ThreadWatch(
-            self.compute.threads if threads_are_free(config) else 1, self.callback.on_message
-        )
+        watch = ThreadWatch(self.compute.free_threads(config), self.callback.on_message)
         started = time.perf_counter() - progress.seconds
         with (
             StopRequest() as stop,

@@ -55,8 +55,9 @@ class ThreadWatch:
         if self.all == 1:
             return
         self._clock += seconds
-        self._recent.append((seconds, _work(batches)))
-        recent = statistics.median(s / work for s, work in self._recent)
+        work = _work(batches)
+        self._recent.append((seconds, work))
+        recent = statistics.median(s / w for s, w in self._recent)
         if self._before is not None:
             if self._known():
                 self._judge(recent)
@@ -67,7 +68,7 @@ class ThreadWatch:
             if self._clock >= self._until:
                 self._try(self.all // 2, recent)
         else:
-            self._usual.append(seconds / _work(batches))
+            self._usual.append(seconds / work)
 
     def _disturbed(self, recent: float) -> bool:
         if len(self._usual) < _RECENT or not self._known():
@@ -103,7 +104,7 @@ class ThreadWatch:
             self.on_message(message)
         else:
             self._wait = min(_LONGEST, 2 * self._wait)
-            self._set(self.all // 2 if not fewer else self.all)
+            self._set(self.all if fewer else self.all // 2)
         self._until = self._clock + self._wait
 
     def _set(self, threads: int) -> None:

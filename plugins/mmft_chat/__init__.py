@@ -78,7 +78,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "task.max_new_tokens": 12,
                 **_AS_PREFERENCES,
             },
-            scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
+            from_scratch={"engine.batch_size": 8},  # An answer is few tokens to learn from.
         ),
         DatasetSpec(
             name="chat-pictures",
@@ -96,7 +96,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "task.max_new_tokens": 8,
                 **_AS_PREFERENCES,
             },
-            scratch={"engine.batch_size": 16, "engine.epochs": 12},
+            from_scratch={"engine.batch_size": 16, "engine.epochs": 12},
         ),
         DatasetSpec(
             name="chat-recordings",
@@ -114,7 +114,7 @@ def register_dataset() -> list[DatasetSpec]:
                 "backbone.max_length": 256,
                 "task.max_new_tokens": 8,
             },
-            scratch={"engine.batch_size": 16, "engine.epochs": 3, "engine.lr": 5e-4},
+            from_scratch={"engine.batch_size": 16, "engine.epochs": 3, "engine.lr": 5e-4},
         ),
     ]
 

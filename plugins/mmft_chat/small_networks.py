@@ -7,6 +7,7 @@ It gives the family's processor, with a chat template, and the configuration of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import transformers
@@ -110,35 +111,28 @@ def mistral3(tokenizers: Tokenizers, size: Size) -> Recipe:
 
 def idefics3(tokenizers: Tokenizers, size: Size) -> Recipe:
     """Of Idefics 3 (Laurençon et al., 2024)."""
-    own = _idefics_tokenizer(tokenizers)
-    family = hf.Idefics3Processor(
-        image_processor=hf.Idefics3ImageProcessor(**_IDEFICS),
-        tokenizer=own,
-        image_seq_len=4,
-        chat_template=chatml_with("<image>"),
-    )
-    config = hf.Idefics3Config(
-        vision_config=_vision(size),
-        text_config={"model_type": "llama", **_text(own, size)},
-        image_token_id=own.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        pad_token_id=own.pad_token_id,
-        tie_word_embeddings=True,
-    )
-    return family, config
+    pictures = hf.Idefics3ImageProcessor(**_IDEFICS)
+    return _idefics(tokenizers, size, hf.Idefics3Processor, hf.Idefics3Config, pictures)
 
 
 def smolvlm(tokenizers: Tokenizers, size: Size) -> Recipe:
-    """Of SmolVLM (Marafioti et al., 2025)."""
+    """Of SmolVLM (Marafioti et al., 2025), which takes videos as well."""
+    pictures, videos = hf.SmolVLMImageProcessor(**_IDEFICS), hf.SmolVLMVideoProcessor(**_IDEFICS)
+    family = partial(hf.SmolVLMProcessor, video_processor=videos)
+    return _idefics(tokenizers, size, family, hf.SmolVLMConfig, pictures)
+
+
+def _idefics(
+    tokenizers: Tokenizers, size: Size, processor: Any, config: Any, pictures: Any
+) -> Recipe:
     own = _idefics_tokenizer(tokenizers)
-    family = hf.SmolVLMProcessor(
-        image_processor=hf.SmolVLMImageProcessor(**_IDEFICS),
+    family = processor(
+        image_processor=pictures,
         tokenizer=own,
-        video_processor=hf.SmolVLMVideoProcessor(**_IDEFICS),
         image_seq_len=4,
         chat_template=chatml_with("<image>"),
     )
-    config = hf.SmolVLMConfig(
+    network = config(
         vision_config=_vision(size),
         text_config={"model_type": "llama", **_text(own, size)},
         image_token_id=own.convert_tokens_to_ids("<image>"),
@@ -146,7 +140,7 @@ def smolvlm(tokenizers: Tokenizers, size: Size) -> Recipe:
         pad_token_id=own.pad_token_id,
         tie_word_embeddings=True,
     )
-    return family, config
+    return family, network
 
 
 def paligemma(tokenizers: Tokenizers, size: Size) -> Recipe:

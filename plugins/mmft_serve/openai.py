@@ -147,7 +147,7 @@ class _Pieces:
             self._put(future.exception() or future.result())
 
     def leave(self) -> None:
-        """Nobody waits any more."""
+        """Say that the client has gone, so that its answer is given up."""
         self._gone.set()
 
     async def next(self, seconds: float) -> Any:

@@ -1,4 +1,4 @@
-"""Chats with recordings: in every form that tables have, heard, written about, and refused."""
+"""Chats with recordings: read in every form of table, learned from, answered, and refused."""
 
 from __future__ import annotations
 

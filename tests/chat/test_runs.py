@@ -144,7 +144,7 @@ def test_what_is_exported_is_a_folder_that_transformers_chats_with(
 def test_what_is_learned_is_shown_before_training_and_after_it(
     run: Path, chats: Path, weights: Path, tmp_path: Path, mmft: Mmft
 ) -> None:
-    """A dry run reads no weights, and counts those of the folder that is named."""
+    """A dry run reads no weights but counts the parameters of the named folder."""
     bare = tmp_path / "bare"
     shutil.copytree(weights, bare, ignore=shutil.ignore_patterns("*.safetensors"))
     ended = mmft(*arguments(chats, bare, tmp_path / "run", "--dry-run"))

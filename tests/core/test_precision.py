@@ -9,7 +9,8 @@ from mmft_core import precision
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.device import make_accelerator
-from mmft_core.precision import bf16_speedup, choose_precision
+from mmft_core.errors import ConfigError
+from mmft_core.precision import bf16_speedup, choose_device, choose_precision
 
 CPU = torch.device("cpu")
 
@@ -47,3 +48,9 @@ def test_what_was_chosen_when_a_run_was_begun_holds(monkeypatch: pytest.MonkeyPa
 
 def test_the_measurement_is_a_ratio_of_times() -> None:
     assert 0.001 < bf16_speedup() < 1000
+
+
+def test_a_gpu_that_is_not_there_is_refused_wherever_a_model_is_used() -> None:
+    with pytest.raises(ConfigError, match="there is no GPU"):
+        choose_device("cuda")
+    assert choose_device("cpu") == choose_device("auto") == CPU

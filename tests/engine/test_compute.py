@@ -160,6 +160,18 @@ def test_larger_batches_are_no_disturbance(watched: Machine) -> None:
     assert watched.watch.now == 2 and not watched.messages
 
 
+def test_the_threads_of_a_gpu_and_those_that_are_told_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    of = {d: compute.Compute(d, "fp32", threads=4, workers=0) for d in ("cpu", "cuda")}
+    assert of["cpu"].free_threads(EngineConfig()) == 4
+    assert of["cuda"].free_threads(EngineConfig()) == 1
+    assert of["cpu"].free_threads(EngineConfig(threads=4)) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert of["cpu"].free_threads(EngineConfig()) == 1
+
+
 def test_one_thread_leaves_nothing_to_follow() -> None:
     machine = Machine(threads=1)
     machine.disturbed = True
