@@ -229,6 +229,12 @@ class EngineConfig:
         """
         return Tunings.parse(self.tune)
 
+    def passes(self, samples: int) -> float:
+        """How often a training passes over its samples; with `batch_total` about how often."""
+        if self.steps is None:
+            return self.epochs
+        return self.steps * self.gradient_accumulation_steps * self.batch_size / samples
+
     @property
     def learns(self) -> bool:
         """Whether anything is learned; without a step, a model is only evaluated."""

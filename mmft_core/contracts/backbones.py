@@ -233,6 +233,7 @@ class BackboneContext:
         train: the training split, for what is fitted to data (a tokenizer); None on reloading,
             and in a dry run, which only asks how large the backbone is.
         assets: the folder that `save_assets` filled, on reloading; else None.
+        epochs: how often it will be trained on each sample; None where it is not trained.
     """
 
     weights: WeightsRequest
@@ -240,3 +241,4 @@ class BackboneContext:
     needs: tuple[str, ...] = ("pooled",)
     train: Split | None = None
     assets: Path | None = None
+    epochs: float | None = None

@@ -122,6 +122,7 @@ def build_task(
             info=dataset.info,
             needs=plan.task.spec.needs_of(modality),
             train=dataset.splits["train"],
+            epochs=plan.engine.passes(len(dataset.splits["train"])),
         )
         if loaded is not None:
             own = assets / modality if assets is not None else None
@@ -164,6 +165,7 @@ def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
                 info=dataset.info,
                 needs=plan.task.spec.needs_of(modality),
                 train=train,
+                epochs=plan.engine.passes(len(train)),
             )
             backbones[modality] = build_component(part.component, part.options, context, Backbone)
         context_of_task = TaskContext(backbones=backbones, info=dataset.info, train=train)

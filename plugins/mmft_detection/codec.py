@@ -14,6 +14,7 @@ from mmft_core.contracts import TargetCodec, Tensors
 from mmft_detection.boxes import Object
 from mmft_detection.detector import PADDING, DetectionProcessor
 from mmft_detection.options import DetectionOptions
+from mmft_vision.augmentation_choice import may_be_mirrored
 from mmft_vision.processing import to_rgb
 
 
@@ -29,7 +30,7 @@ class BoxCodec(TargetCodec):
     ) -> None:
         self.classes, self.processor, self.modality = tuple(classes), processor, modality
         self.indices = {name: index for index, name in enumerate(self.classes)}
-        self.augment = _augmentation(options)
+        self.augment = _augmentation(options, self.classes)
 
     def encode(self, target: Sequence[Object]) -> Tensors:
         """Give "boxes" (N, 4) in pixels of the picture, "labels" (N,) int64, "crowd" (N,) bool."""
@@ -89,7 +90,7 @@ class BoxCodec(TargetCodec):
         return "crowd regions, which are neither learned nor counted as missed" if crowds else None
 
 
-def _augmentation(options: DetectionOptions) -> v2.Transform | None:
+def _augmentation(options: DetectionOptions, classes: Sequence[str]) -> v2.Transform | None:
     """Torchvision's transforms, which move boxes with their picture; None for no change."""
     steps: list[Any] = []
     if options.augment != "none":
@@ -98,7 +99,7 @@ def _augmentation(options: DetectionOptions) -> v2.Transform | None:
         steps.append(v2.RandomZoomOut(fill=fill, side_range=(1.0, 1.6), p=0.5))
     if options.augment == "strong":
         steps.append(_Crop())
-    if options.flip:
+    if may_be_mirrored(classes) if options.flip is None else options.flip:
         steps.append(v2.RandomHorizontalFlip(0.5))
     return v2.Compose([*steps, v2.SanitizeBoundingBoxes(min_size=1)]) if steps else None
 

@@ -25,12 +25,12 @@ class DetectionOptions:
         ),
     ] = "light"
     flip: Annotated[
-        bool,
+        bool | None,
         Meta(
-            description="Mirror training pictures and boxes at random; turn it off for digits and "
-            "letters."
+            description="Mirror training pictures and boxes at random; unset does so unless the "
+            "class names are numbers or single letters, or differ in left and right."
         ),
-    ] = True
+    ] = None
     min_score: Annotated[
         float,
         Meta(

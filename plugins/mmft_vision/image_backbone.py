@@ -8,6 +8,7 @@ from torchvision.transforms import InterpolationMode
 
 from mmft_core.contracts import BackboneContext, Features, ModuleBackbone, Tensors, as_features
 from mmft_core.weights import LoadedWeights
+from mmft_vision.augmentation_choice import chosen
 from mmft_vision.options import ImageBackboneOptions, ImageOptions
 from mmft_vision.pixel_range import fitted, with_range
 from mmft_vision.processing import ImageProcessor
@@ -56,16 +57,17 @@ class ImageBackbone(ModuleBackbone):
         if size is None:
             assert isinstance(options, ImageBackboneOptions)
             size = options.image_size
-        pixel_range = fitted(options.pixel_range, context)
-        self.fitted_options = with_range(options, pixel_range)
-        self.processor = ImageProcessor(
-            size, options, crop=crop, interpolation=interpolation, pixel_range=pixel_range
-        )
         for name, values in zip(("mean", "std"), colours, strict=True):
             scaled = 255 * torch.tensor(values).view(3, 1, 1)
             self.register_buffer(name, scaled, persistent=False)
         self.width = self.measured_width(torch.zeros(1, 3, size, size)) if width is None else width
         self.loaded = loaded or context.weights.load(self.body, published=None)
+        pixel_range = fitted(options.pixel_range, context)
+        options = chosen(options, context, self.loaded)
+        self.fitted_options = with_range(options, pixel_range) or options
+        self.processor = ImageProcessor(
+            size, options, crop=crop, interpolation=interpolation, pixel_range=pixel_range
+        )
 
     def encode(self, inputs: Tensors) -> Features:
         """Encode {"pixels": (B, 3, S, S), 0 to 255}."""

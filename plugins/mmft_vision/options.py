@@ -21,17 +21,21 @@ class AugmentationOptions:
     """How training pictures are changed, for every image backbone, other plugins' too."""
 
     augment: Annotated[
-        Literal["none", "light", "randaugment"],
+        Literal["auto", "none", "light", "randaugment"],
         Meta(
             description="Augmentation of training images: light is a random crop with small "
-            "changes of colour and angle; randaugment adds RandAugment (Cubuk et "
-            "al., 2019)."
+            "changes of colour; randaugment adds RandAugment (Cubuk et al., 2019); auto is light, "
+            "but none for a network that starts from random weights and trains for fewer than 5 "
+            "epochs."
         ),
-    ] = "light"
+    ] = "auto"
     flip: Annotated[
-        bool,
-        Meta(description="Mirror training images at random; turn it off for digits and letters."),
-    ] = True
+        bool | None,
+        Meta(
+            description="Mirror training images at random; unset does so unless the class names "
+            "are numbers or single letters, or differ in left and right."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

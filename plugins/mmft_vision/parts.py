@@ -1,5 +1,6 @@
 """What other plugins build networks for pictures of. Options are in `mmft_vision.options`."""
 
+from mmft_vision.augmentation_choice import may_be_mirrored
 from mmft_vision.image_backbone import IMAGENET, ImageBackbone
 from mmft_vision.pixel_range import PixelRange, fitted, with_range
 from mmft_vision.processing import ImageProcessor, to_rgb
@@ -12,6 +13,7 @@ __all__ = [
     "PixelRange",
     "count_once",
     "fitted",
+    "may_be_mirrored",
     "recompute",
     "to_rgb",
     "with_range",

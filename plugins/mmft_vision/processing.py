@@ -237,7 +237,7 @@ def augmentation(
             size, scale=(SMALLEST_CROP, 1.0), interpolation=interpolation, antialias=True
         )
     ]
-    if options.flip:
+    if options.flip is not False:
         steps.append(v2.RandomHorizontalFlip())
     if options.augment == "randaugment":
         steps.append(v2.RandAugment(interpolation=InterpolationMode.BILINEAR))
