@@ -15,6 +15,7 @@ from PIL import Image
 from mmft_chat.conversations import Conversation, Message, Part
 from mmft_chat.options import ChatPicturesOptions
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
+from mmft_datasets.digits import Digits, load_digits
 from mmft_datasets.set_aside import set_aside
 
 _QUESTIONS = (
@@ -28,7 +29,7 @@ _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def build(options: ChatPicturesOptions, context: DatasetContext) -> Dataset:
-    """Ask about the digits that come with scikit-learn."""
+    """Ask about the digits that come with mmft."""
     rows = DrawnDigits(options.samples, target=context.target)
     shares = {"val": options.val, "test": options.test}
     splits, notes = set_aside(rows, rows.digits, shares, context.seed)
@@ -51,9 +52,7 @@ class DrawnDigits(Split):
         self.samples, self.wanted = samples, target
 
     @cached_property
-    def _drawn(self) -> Any:
-        from sklearn.datasets import load_digits
-
+    def _drawn(self) -> Digits:
         return load_digits()
 
     @property

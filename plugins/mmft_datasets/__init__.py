@@ -6,5 +6,6 @@ class_folders, class_folder_dataset, labelled_files     folders of files with a 
 hidden                                                  which folders are passed over
 names, class_doubts                                     names of classes, and names that look alike
 split_options, set_aside                                dividing samples without splits of their own
+digits                                                  handwritten digits, for several plugins
 unpacking                                               archives, unpacked safely and once
 """

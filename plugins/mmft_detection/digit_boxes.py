@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
+from mmft_datasets.digits import load_digits
 from mmft_detection.options import DigitBoxesOptions
 
 SIZES = {"train": 1500, "val": 150, "test": 300}

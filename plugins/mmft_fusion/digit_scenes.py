@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from mmft_audio.espeak import Voice
 from mmft_audio.recordings import Recording
 from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.errors import SampleError
+from mmft_datasets.digits import load_digits
 from mmft_fusion.noisy_digits import VOICES, WORDS
 from mmft_fusion.options import DigitScenesOptions
 

@@ -1,6 +1,6 @@
 """Digits in four modalities, of which none is enough alone.
 
-Real handwritten digits (scikit-learn's), and the same digits spoken by synthetic voices, written
+Real handwritten digits, and the same digits spoken by synthetic voices, written
 as words and summed up in columns, each with noise of its own.
 """
 
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from mmft_audio.espeak import Voice
 from mmft_audio.recordings import Recording
@@ -21,6 +20,7 @@ from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data import Indices
 from mmft_core.errors import SampleError
+from mmft_datasets.digits import load_digits
 from mmft_datasets.set_aside import set_aside
 from mmft_fusion.options import NoisyDigitsOptions
 

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real data that every installation has."""
+"""Handwritten digits: real data that every installation has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
+from mmft_datasets.digits import load_digits
 from mmft_datasets.set_aside import set_aside
 from mmft_datasets.split_options import SplitOptions
 
@@ -54,10 +54,9 @@ class Pictures(Split):
 
 def build(options: SplitOptions, context: DatasetContext) -> Dataset:
     """Load the 1,797 digits; their 17 levels of grey are spread over 0 to 255."""
-    bunch = load_digits()
-    images = (bunch.images * (255 / 16)).round().astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
-    classes = tuple(str(name) for name in bunch.target_names)
+    digits, labels = load_digits()
+    images = (digits * (255 / 16)).round().astype(np.uint8)
+    classes = tuple(map(str, range(10)))
     splits, notes = set_aside(
         Pictures("digits", images, labels, classes),
         labels,
