@@ -35,6 +35,7 @@ from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
+from mmft_core.weights.undrawn import Undrawn
 
 T = TypeVar("T")
 
@@ -239,7 +240,8 @@ def rebuild(
     if not loaded.digest:
         request = WeightsRequest("run", modality)
         context = replace(context, weights=request, assets=assets)
-        backbone = build_component(part.component, part.options, context, Backbone)
+        with Undrawn():
+            backbone = build_component(part.component, part.options, context, Backbone)
         backbone.loaded = loaded
         return backbone
     request = kept_weights.fetch_again(loaded, modality)
