@@ -13,7 +13,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import Batch
 from mmft_core.distributed import comm
 from mmft_core.errors import ConfigError
+from mmft_core.loading.batch_sampler import Key
 from mmft_core.loading.loaders import choose_workers
 from mmft_core.loading.prepared import seed_everything
 from mmft_core.precision import Inference, cpu_computes_bf16
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
 
 LONG = 400
 """Steps of a training that is long enough to time some first, which takes as long as ten or so."""
-_SECONDS = 1.0
+_SECONDS = 0.5
 """What a timed step may take; a batch that takes longer is timed in part."""
 _TIMED = 3
 """Steps of each candidate that are timed, after one that is not."""
+_FAR_BEHIND = 1.25
+"""How many times as long as the fastest's a step takes that need not be timed again."""
 _WORTH_IT = 0.95
 """The share of the time that anything but the default may take to be chosen."""
+_FEW = 4
+"""Samples of the steps that show how many are timed."""
 _NO_LOADING = 0.02
 """The share of a step up to which loading needs no process of its own."""
 
@@ -114,7 +119,8 @@ def choose(engine: Engine) -> str | None:
 
     Forward and backward passes of the first batch are timed in each precision and with all and half
     of the threads, and so is loading the batch. The model is left as it was. Short trainings keep
-    the defaults, for timing would take longer than it saves.
+    the defaults, for timing would take longer than it saves. A batch that takes long is timed in
+    part, and with all threads alone, for it keeps them busy: the training should begin soon.
 
     Returns:
         What was measured and chosen, in a sentence; None if nothing was.
@@ -124,7 +130,7 @@ def choose(engine: Engine) -> str | None:
         return None
     precisions, threads = [compute.precision], [compute.threads]
     if config.precision == "auto" and cpu_computes_bf16():
-        precisions = ["fp32", "bf16"]
+        precisions.append("fp32" if compute.precision == "bf16" else "bf16")
     if compute.free_threads(config) > 1:
         threads.append(compute.threads // 2)
     if len(precisions) * len(threads) == 1:
@@ -136,10 +142,15 @@ def choose(engine: Engine) -> str | None:
             first = _first_batch(engine)
             if first is None:
                 return None
-            batch, loading = first
+            batch, loading, whole_batch = first
+            if not whole_batch:
+                del threads[1:]
             for candidate in itertools.product(precisions, threads):
+                fastest = min(found.values(), default=math.inf)
+                if found.get((candidate[0], threads[0]), 0.0) > _FAR_BEHIND * fastest:
+                    continue  # Its precision is far behind already.
                 compute.precision, compute.threads = candidate
-                found[candidate] = _time_step(engine, batch)
+                found[candidate] = _time_step(engine, batch, fastest)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -166,24 +177,34 @@ def choose(engine: Engine) -> str | None:
     )
 
 
-def _first_batch(engine: Engine) -> tuple[Batch, float] | None:
-    """The first batch, or the part of it that takes at most a second, and the seconds to load it.
+def _first_batch(engine: Engine) -> tuple[Batch, float, bool] | None:
+    """The first batch, or as many of its samples as a step can do in half a second; the seconds to
+    load it; whether it is the whole one.
 
     None if it cannot be read, which training itself reports.
     """
     keys = max(engine.batch_sampler.micro_batches(0), key=len)
-    while True:
-        started = time.perf_counter()
-        batch = engine.train.collate([engine.train[key] for key in keys]).batch
-        loading = time.perf_counter() - started
-        if batch is None:
-            return None
-        started = time.perf_counter()
-        _step(engine, batch)
-        seconds = time.perf_counter() - started
-        if seconds <= 2 * _SECONDS or len(keys) <= 2:
-            return batch, loading
-        keys = keys[: max(2, math.ceil(len(keys) * _SECONDS / seconds))]
+    few = keys[:_FEW]
+    batch, loading = _load(engine, few)
+    if batch is None:
+        return None
+    _step(engine, batch)  # The first takes longer.
+    started = time.perf_counter()
+    _step(engine, batch)
+    seconds = time.perf_counter() - started
+    count = max(_FEW, int(len(few) * _SECONDS / seconds))
+    if 2 * count >= len(keys):  # A sample among many takes less time than one of few.
+        count = len(keys)
+    if count > len(few):
+        batch, loading = _load(engine, keys[:count])
+    return None if batch is None else (batch, loading, count == len(keys))
+
+
+def _load(engine: Engine, keys: Sequence[Key]) -> tuple[Batch | None, float]:
+    """A batch, and the seconds to load it."""
+    started = time.perf_counter()
+    batch = engine.train.collate([engine.train[key] for key in keys]).batch
+    return batch, time.perf_counter() - started
 
 
 @contextlib.contextmanager
@@ -201,15 +222,20 @@ def _unchanged(engine: Engine) -> Iterator[None]:
                 buffer.copy_(kept[name])
 
 
-def _time_step(engine: Engine, batch: Batch) -> float:
-    """Seconds of a forward and a backward pass."""
-    times = []
+def _time_step(engine: Engine, batch: Batch, fastest: float) -> float:
+    """Seconds of a forward and a backward pass.
+
+    Args:
+        fastest: those of the fastest candidate so far.
+    """
+    times: list[float] = []
     with engine.compute.limited():
-        for _ in range(1 + _TIMED):
+        _step(engine, batch)
+        while len(times) < _TIMED and min(times, default=0.0) <= _FAR_BEHIND * fastest:
             started = time.perf_counter()
             _step(engine, batch)
             times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+    return statistics.median(times)
 
 
 def _step(engine: Engine, batch: Batch) -> None:

@@ -29,7 +29,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(compute, "cpu_computes_bf16", lambda: True)
         monkeypatch.setattr("mmft_core.precision.bf16_speedup", lambda: 1.0)
         monkeypatch.setattr(
-            compute, "_time_step", lambda e, _: times[e.compute.precision, e.compute.threads]
+            compute, "_time_step", lambda e, *_: times[e.compute.precision, e.compute.threads]
         )
 
     before = torch.get_num_threads()
