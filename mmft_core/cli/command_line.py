@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import sys
 import warnings
 from collections import Counter
@@ -155,6 +157,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
+    # Python looks for garbage among all that torch has made before it exits, for half a second.
+    atexit.register(gc.freeze)
     cpus.let_waiting_threads_sleep()
     try:
         with safe_path(), one_fate(), _notices():
