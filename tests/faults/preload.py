@@ -11,8 +11,6 @@ for module in (
     "mmft_core.cli.predict",
     "mmft_core.run.runner",
     "mmft_report.callback",
-    "sklearn.datasets",
-    "torchmetrics",
     "tests.faults.tiny_net",
 ):
     importlib.import_module(module)
