@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmft_testing.tools import modules_after
 
-UNUSED = {"datasets", "peft", "scipy", "sklearn", "torchaudio", "torchmetrics"}
+UNUSED = {"datasets", "peft", "sklearn", "torchaudio"}
 UNUSED |= {"transformers", "mlflow", "optuna", "matplotlib", "onnx"}
 
 
