@@ -7,7 +7,7 @@ from pathlib import Path
 from mmft_testing.tools import modules_after
 
 UNUSED = {"datasets", "peft", "sklearn", "torchaudio"}
-UNUSED |= {"transformers", "mlflow", "optuna", "matplotlib", "onnx"}
+UNUSED |= {"mlflow", "optuna", "matplotlib", "onnx"}
 
 
 def test_training_and_predicting_pictures_import_nothing_that_they_do_not_use(
