@@ -30,7 +30,14 @@ from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
-from mmft_core.loading.loaders import choose_workers, evaluation_loader, outcomes
+from mmft_core.loading.like_lengths import WindowedBatchSampler
+from mmft_core.loading.loaders import (
+    Loader,
+    choose_workers,
+    evaluation_loader,
+    outcomes,
+    prediction_loader,
+)
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference, choose_device
 from mmft_core.run.artifacts import LoadedModel
@@ -147,7 +154,13 @@ class Predictor:
                 pieces, done = [], []
 
     def _predict(self, split: Split, top_k: int) -> Iterator[Prediction]:
-        for results, predictions in self.outputs(split):
+        data = self._prepared(split)
+        batches = WindowedBatchSampler(data, self.config.batch_size)
+        loader = prediction_loader(data, batches, self._workers(data))
+        yield from batches.in_order(self._decoded(loader, top_k))
+
+    def _decoded(self, loader: Loader, top_k: int) -> Iterator[Prediction]:
+        for results, predictions in self._outputs(loader):
             records: Iterator[dict[str, Any]] = iter(())
             if predictions is not None:
                 count = sum(not isinstance(result, SampleError) for result in results)
@@ -176,11 +189,19 @@ class Predictor:
             for each sample its id or why it cannot be read, and the task's predictions for those
             that can; None where none can.
         """
-        task = self.model.task
-        data = PreparedSplit(Unlabelled(split), self.processors, task.codec, train=False)
-        # Starting processes takes longer than a few files.
-        workers = choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
-        loader = evaluation_loader(data, self.config.batch_size, workers=workers, in_order=in_order)
+        data = self._prepared(split)
+        size, workers = self.config.batch_size, self._workers(data)
+        yield from self._outputs(evaluation_loader(data, size, workers=workers, in_order=in_order))
+
+    def _prepared(self, split: Split) -> PreparedSplit:
+        codec = self.model.task.codec
+        return PreparedSplit(Unlabelled(split), self.processors, codec, train=False)
+
+    def _workers(self, data: PreparedSplit) -> int:
+        """Starting processes takes longer than a few files."""
+        return choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
+
+    def _outputs(self, loader: Loader) -> Iterator[tuple[list[str | SampleError], Any]]:
         pairs = self.model.component.spec.predicts == "pairs"
         for batch, results in outcomes(loader):
             predictions = None if batch is None else self.compute(batch)

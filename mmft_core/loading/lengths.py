@@ -31,26 +31,33 @@ def measure(
     lengths: dict[int, list[int]] = {}
     for part in comm.gather(dict(_measure(split, processors, codec, own))):
         lengths |= part
-    return _joined(lengths, chunks, split)
+    joined = _joined(lengths, chunks)
+    return split.sizes() if joined is None else joined
 
 
 def measure_here(
     split: Split, processors: Mapping[str, Processor], codec: TargetCodec
 ) -> Sequence[float] | None:
     """`measure` by this process alone, of samples that are its own."""
+    told = lengths_told(split, processors, codec)
+    return split.sizes() if told is None else told
+
+
+def lengths_told(
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
+) -> Sequence[float] | None:
+    """(n,) the lengths of a process's own samples; None where a processor does not tell."""
     chunks = _chunks(split)
-    return _joined(dict(_measure(split, processors, codec, chunks)), chunks, split)
+    return _joined(dict(_measure(split, processors, codec, chunks)), chunks)
 
 
 def _chunks(split: Split) -> range:
     return range(0, len(split), _CHUNK)
 
 
-def _joined(
-    lengths: Mapping[int, list[int]], chunks: range, split: Split
-) -> Sequence[float] | None:
+def _joined(lengths: Mapping[int, list[int]], chunks: range) -> Sequence[float] | None:
     if len(lengths) < len(chunks):
-        return split.sizes()
+        return None
     return [length for start in chunks for length in lengths[start]]
 
 

@@ -23,6 +23,7 @@ from mmft_core.data.splits import Indices
 from mmft_core.distributed.signals import leave_stopping_to_parent
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.loading.batch_sampler import EvaluationBatchSampler, Key
+from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.prepared import Loaded, PreparedSplit
 from mmft_core.loading.token_batch_sampler import pack
 
@@ -73,6 +74,11 @@ def evaluation_loader(
         most = batch_size if in_order else None
         cuts = list(pack(np.asarray(sizes)[order], batch_total / parts, most))
     return _loader(data, EvaluationBatchSampler(order, cuts[rank::world]), workers, pin)
+
+
+def prediction_loader(data: PreparedSplit, batches: WindowedBatchSampler, workers: int) -> Loader:
+    """Load every sample once, nearly in order; `batches` knows in which."""
+    return _loader(data, batches, workers, pin=False)
 
 
 def _loader(data: PreparedSplit, keys: Iterable[list[Key]], workers: int, pin: bool) -> Loader:

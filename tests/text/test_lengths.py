@@ -9,6 +9,7 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import NoTargets, Processor
 from mmft_core.data.splits import Subset
 from mmft_core.features.computing import Encoder
+from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.loaders import evaluation_loader, outcomes
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
@@ -70,6 +71,23 @@ def test_batches_go_by_tokens() -> None:
     loader = evaluation_loader(data, 10, workers=0, in_order=False)
     masks = [loaded.batch.inputs["text"]["mask"] for loaded in outcomes(loader) if loaded.batch]
     assert len(masks) == 4 and all(bool(np.all(mask.numpy())) for mask in masks)
+
+
+def test_predictions_come_in_order_from_batches_that_go_by_tokens() -> None:
+    texts = [f"{text} {number}" for number in range(90) for text in (FEW, MANY)]
+    data = prepared(Texts(texts), TextProcessor(VOCABULARY, 64))
+    batches = WindowedBatchSampler(data, 5)
+    cuts = [[index for _, index in batch] for batch in batches]
+    # In windows of 16 batches, in each of which the long ones come first.
+    lengths = data.lengths
+    assert lengths is not None
+    assert [max(cut) // 80 for cut in cuts] == [min(cut) // 80 for cut in cuts]
+    for window in (cuts[:16], cuts[16:32], cuts[32:]):
+        own = [lengths[index] for cut in window for index in cut]
+        assert own == sorted(own, reverse=True)
+    given = [index for cut in cuts for index in cut]
+    assert given != list(range(180))
+    assert list(batches.in_order(given)) == list(range(180))
 
 
 def test_so_do_the_batches_of_frozen_backbones() -> None:

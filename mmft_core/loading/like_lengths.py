@@ -1,0 +1,62 @@
+"""Batches of a prediction: of samples of like lengths, but nearly in order.
+
+Sorting all samples would keep the first prediction back until the last sample is known. So they are
+sorted within windows of a few batches, each measured when its turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from mmft_core.data.splits import Subset
+from mmft_core.loading.batch_sampler import EVALUATION, Key
+from mmft_core.loading.lengths import lengths_told
+from mmft_core.loading.prepared import PreparedSplit
+
+T = TypeVar("T")
+
+_WINDOW = 16
+"""Batches that are sorted together."""
+
+
+class WindowedBatchSampler:
+    """Every sample of a split once, those of like lengths together if processors tell lengths.
+
+    One that fits into a single batch stays in order. It is iterated by the process that loads.
+    """
+
+    def __init__(self, data: PreparedSplit, batch_size: int) -> None:
+        self.data, self.batch_size = data, batch_size
+        self._given: deque[int] = deque()
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        step, total = self.batch_size * _WINDOW, len(self.data)
+        for start in range(0, total, step):
+            order = self._sorted(np.arange(start, min(start + step, total)))
+            for first in range(0, len(order), self.batch_size):
+                batch = order[first : first + self.batch_size]
+                self._given.extend(batch)
+                yield [(EVALUATION, index) for index in batch]
+
+    def _sorted(self, window: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
+        lengths = None
+        if len(window) > self.batch_size:
+            split = Subset(self.data.split, window)
+            lengths = lengths_told(split, self.data.processors, self.data.codec)
+        if lengths is None:
+            return [int(index) for index in window]
+        return [int(index) for index in window[np.argsort(-np.asarray(lengths), kind="stable")]]
+
+    def in_order(self, results: Iterable[T]) -> Iterator[T]:
+        """Bring what came of the samples, in the order of the batches, into that of the split."""
+        waiting: dict[int, T] = {}
+        due = 0
+        for result in results:
+            waiting[self._given.popleft()] = result
+            while due in waiting:
+                yield waiting.pop(due)
+                due += 1
