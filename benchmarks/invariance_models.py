@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minilm import minilm
 from speech_data import read_table, write_recordings
-from text_peers import minilm
 
 from mmft_core import DatasetSpec
 from mmft_core.cli import main as mmft

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
-from text_peers import minilm
+from minilm import minilm
 from transformers import AutoTokenizer, BertConfig, BertLMHeadModel
 
 

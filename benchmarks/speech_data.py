@@ -45,8 +45,14 @@ def write_recordings(folder: Path, count: int, form: str = "") -> Path:
 
 def read_wave(path: Path, rate: int) -> Any:
     """Decode a recording as the usual scripts do: (T,), the mean of its channels, resampled."""
-    samples, own = soundfile.read(path, dtype="float32", always_2d=True)
-    return resample(torch.from_numpy(samples.mean(1)), own, rate).numpy()
+    samples, own = read_samples(path)
+    return resample(torch.from_numpy(samples), own, rate).numpy()
+
+
+def read_samples(path: Path) -> tuple[Any, int]:
+    """The mean of a recording's channels, (T,), and how many samples are a second."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return samples.mean(1), rate
 
 
 def read_table(table: Path) -> list[tuple[Path, str]]:
