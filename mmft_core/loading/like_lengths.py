@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mmft_core.data.splits import Subset
+from mmft_core.data.splits import Indices, Subset
 from mmft_core.loading.batch_sampler import EVALUATION, Key
 from mmft_core.loading.lengths import lengths_told
 from mmft_core.loading.prepared import PreparedSplit
@@ -42,7 +42,7 @@ class WindowedBatchSampler:
                 self._given.extend(batch)
                 yield [(EVALUATION, index) for index in batch]
 
-    def _sorted(self, window: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
+    def _sorted(self, window: Indices) -> list[int]:
         lengths = None
         if len(window) > self.batch_size:
             split = Subset(self.data.split, window)
