@@ -7,9 +7,9 @@
 Every contender runs in a process of its own, in turn over several rounds. Rates are of the work
 itself, from the first step to the last (of pictures the first steps are left out); the ratio is the
 median of the rounds' own. "As it comes" is a contender with its defaults, a tuned one has settings
-that somebody who knows it would choose. Outcomes and numbers of
-samples show whether all did the same work; a difference is told below the table. Contenders that
-lack what they need are left out, and named.
+that somebody who knows it would choose. Outcomes and numbers of samples show whether all did the
+same work; a difference is told below the table. Contenders that lack what they need are left out,
+and named.
 
 timm's training script is in its repository alone, not on PyPI. AutoGluon wants other versions of
 torch and transformers, so it has an environment of its own, in which this script is called again:
