@@ -1,11 +1,11 @@
-"""Answers to chats for whoever serves a model: told while they are written, counted in tokens.
+"""Answers to chats for whoever serves a model: several at once, told while they are written,
+counted in tokens.
 
 `Answering` has what `mmft_serve.chatting.Chatting` asks of a task.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,26 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor
-from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.conversations import Conversation, ToolCall, check_order
 from mmft_chat.extents import extents
 from mmft_chat.media import check_media
 from mmft_chat.reading import check_held, messages_of, tools_of
 from mmft_chat.tool_calls import BEGINS, split_calls
+from mmft_chat.watching import THINKS, Show, Watch
 from mmft_core.contracts import Extent, Tensors
 
 if TYPE_CHECKING:
     from mmft_chat.backbone import ChatBackbone
     from mmft_chat.processing import ChatProcessor
     from mmft_core.config import Generation
-
-Show = Callable[[str, str], None]
-"""Told a piece of what is thought, and of what is said; one of them is empty."""
-
-_THINKS, _THOUGHT = "<think>", "</think>"
-_BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +51,42 @@ class Answer:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A chat that is ready for the model."""
+    """A chat that is ready for the model.
 
+    Attributes:
+        item: as the processor prepared it, to be collated with others.
+        inputs: as it is alone.
+    """
+
+    item: Tensors
     inputs: Tensors
     tools: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A prepared chat, and how it is to be answered. What is None is as the task's options say.
+
+    Attributes:
+        show: is told the answer piece by piece.
+        end: is told the answer once it is written, while others may not be.
+        temperature: of sampling; 0 for greedy search.
+        seed: None for another sample each time.
+        stop: texts before which the answer ends.
+    """
+
+    prepared: Prepared
+    show: Show = lambda thought, said: True
+    end: Callable[[Answer], None] = lambda answer: None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
 class Answering:
-    """A task whose model answers chats, one at a time."""
+    """A task whose model answers chats, several at once."""
 
     model: ChatBackbone
     generation: Generation
@@ -102,56 +123,85 @@ class Answering:
                     check_media(part.media, part.kind)
         self.processor.inspect(chat)
         item = self.processor.prepare(chat, train=False)
-        return Prepared(self.processor.collate([item]), bool(chat.tools))
+        return Prepared(item, self.processor.collate([item]), bool(chat.tools))
 
-    @torch.no_grad()
-    def answer_chat(
-        self,
-        prepared: Prepared,
-        show: Show = lambda thought, said: None,
-        *,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> Answer:
-        """Answer a chat; for one thread at a time.
+    def answer_chats(self, questions: Sequence[Question]) -> None:
+        """Answer chats, as each is answered alone; for one thread at a time.
 
-        What is left open is as the task's options say.
+        Each is answered by its own settings, and ends by itself.
+        """
+        lengths = [int(self.model._prompt_lengths(q.prepared.inputs)[0]) for q in questions]
+        settings = [_settings(self.generation, q) for q in questions]
+        most = [self._room(own, length) for own, length in zip(settings, lengths, strict=True)]
+        for rows in together(lengths, most, self.model.positions):
+            self._answer(
+                [questions[k] for k in rows],
+                [replace(settings[k], max_new_tokens=most[k]) for k in rows],
+                [lengths[k] for k in rows],
+            )
+
+    def answer_chat(self, prepared: Prepared, **wishes: Any) -> Answer:
+        """Answer one chat.
 
         Args:
-            temperature: of sampling; 0 for greedy search.
-            seed: None for another sample each time.
-            stop: texts before which the answer ends.
+            wishes: of a `Question`.
         """
-        settings = _settings(self.generation, max_tokens, temperature, top_p)
+        found: list[Answer] = []
+        self.answer_chats([Question(prepared=prepared, end=found.append, **wishes)])
+        return found[0]
+
+    @torch.no_grad()
+    def _answer(
+        self,
+        questions: Sequence[Question],
+        settings: Sequence[Generation],
+        lengths: Sequence[int],
+    ) -> None:
+        """Answer chats that fit into one batch."""
+        watches = [
+            Watch(
+                self.model.tokenizer,
+                asked.show,
+                most=own.max_new_tokens,
+                ends=self.model._ends(),
+                stop=asked.stop,
+                hides=BEGINS if asked.prepared.tools else "",
+                opens=self._opens_thought(asked.prepared.inputs, length),
+            )
+            for asked, own, length in zip(questions, settings, lengths, strict=True)
+        ]
+
+        def ended(tokens: Sequence[int]) -> list[bool]:
+            for asked, watch, length, token in zip(
+                questions, watches, lengths, tokens, strict=True
+            ):
+                writing = not watch.done
+                watch.put(token)
+                if writing and watch.done:
+                    asked.end(_answer(watch, asked.prepared, length))
+            return [watch.done for watch in watches]
+
+        if len(questions) == 1:
+            inputs = questions[0].prepared.inputs
+        else:
+            apart = replace(self.processor, join=False)
+            inputs = apart.collate([asked.prepared.item for asked in questions])
         device = self.model.network.get_input_embeddings().weight.device
-        inputs = {name: tensor.to(device) for name, tensor in prepared.inputs.items()}
-        (length,) = self.model._prompt_lengths(inputs)
-        opens = self._opens_thought(inputs, int(length))
-        ends = BEGINS if prepared.tools else ""
-        watch = _Watch(self.model.tokenizer, tuple(stop), ends, show, opens=opens)
-        drawn = secrets.randbits(62) if seed is None else seed
-        with contextlib.suppress(_StoppedError):
-            self.model.write(inputs, settings, watch, drawn)
-        ended = watch.stopped or (bool(watch.tokens) and watch.tokens[-1] in self.model._ends())
-        thought, said = watch.finished()
-        text, calls = split_calls(said) if prepared.tools else (said, [])
-        return Answer(
-            text=text,
-            reasoning=thought,
-            calls=tuple(calls),
-            prompt_tokens=int(length),
-            completion_tokens=len(watch.tokens),
-            ending="stop" if ended else "length",
-        )
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        seeds = [secrets.randbits(62) if q.seed is None else q.seed for q in questions]
+        self.model.write_each(inputs, settings, seeds, ended)
+
+    def _room(self, settings: Generation, length: int) -> int:
+        """How many tokens are written after a prompt of this length, at most."""
+        positions = self.model.positions
+        room = settings.max_new_tokens
+        return room if positions is None else max(1, min(room, positions - length))
 
     def _opens_thought(self, inputs: Tensors, length: int) -> bool:
         """Whether the prompt (1, L) ends with what a thought begins with."""
         last = inputs["tokens"][0, max(0, length - 8) : length]
         text: str = self.model.tokenizer.decode(last)
-        return text.rstrip().endswith(_THINKS)
+        return text.rstrip().endswith(THINKS)
 
 
 def chat_of(
@@ -170,106 +220,53 @@ def chat_of(
     return Conversation(tuple(found), tools_of(list(tools)))
 
 
-def _settings(
-    own: Generation, max_tokens: int | None, temperature: float | None, top_p: float | None
-) -> Generation:
+def together(lengths: Sequence[int], most: Sequence[int], positions: int | None) -> list[list[int]]:
+    """Which chats are answered at once: the longest, and all whose answers end before it would run
+    out of positions, since rows that have ended go on beside those that have not.
+
+    Args:
+        lengths: tokens of each prompt.
+        most: tokens of each answer.
+        positions: of the network; None for any number.
+    """
+    left = sorted(range(len(lengths)), key=lambda k: -lengths[k])
+    groups = []
+    while left:
+        room = None if positions is None else positions - lengths[left[0]]
+        first, others = left[0], left[1:]
+        fits = [k for k in others if room is None or most[k] <= room]
+        groups.append([first, *fits])
+        left = [k for k in others if k not in fits]
+    return groups
+
+
+def _answer(watch: Watch, prepared: Prepared, length: int) -> Answer:
+    """What was written.
+
+    Args:
+        length: tokens of the prompt.
+    """
+    thought, said = watch.finished()
+    text, calls = split_calls(said) if prepared.tools else (said, [])
+    return Answer(
+        text=text,
+        reasoning=thought,
+        calls=tuple(calls),
+        prompt_tokens=length,
+        completion_tokens=len(watch.tokens),
+        ending="stop" if watch.stopped else "length",
+    )
+
+
+def _settings(own: Generation, asked: Question) -> Generation:
     """How an answer is written: without beams, for its tokens are told as they come."""
     settings = replace(own, num_beams=1)
-    if max_tokens is not None:
-        settings = replace(settings, max_new_tokens=max_tokens)
-    if temperature is not None:
-        sampled = temperature > 0
-        settings = replace(settings, sample=sampled, temperature=temperature if sampled else 1.0)
-    if top_p is not None:
-        settings = replace(settings, top_p=top_p)
+    if asked.max_tokens is not None:
+        settings = replace(settings, max_new_tokens=asked.max_tokens)
+    if asked.temperature is not None:
+        sampled = asked.temperature > 0
+        heat = asked.temperature if sampled else 1.0
+        settings = replace(settings, sample=sampled, temperature=heat)
+    if asked.top_p is not None:
+        settings = replace(settings, top_p=asked.top_p)
     return settings
-
-
-class _StoppedError(Exception):
-    """A text was written before which the answer ends."""
-
-
-class _Watch(BaseStreamer):
-    """Follows an answer token by token.
-
-    What may still become a part of something else is not told yet: of a text that ends the answer,
-    of a character of several tokens, of white space at the end.
-
-    Attributes:
-        tokens: that were written.
-        stopped: whether one of the texts was found that end the answer.
-    """
-
-    def __init__(
-        self, tokenizer: Any, stop: tuple[str, ...], ends: str, show: Show, *, opens: bool
-    ) -> None:
-        """Args:
-        ends: what is not told any more, such as a call of a tool; "" for nothing.
-        opens: whether the answer begins within a thought.
-        """
-        self.tokenizer, self.stop, self.ends, self.show = tokenizer, stop, ends, show
-        self.opens, self.stopped, self._begun = opens, False, False
-        self.tokens: list[int] = []
-        self._told = ["", ""]
-        self._whole = ""
-
-    def put(self, value: Tensor) -> None:
-        if not self._begun:  # The prompt comes first.
-            self._begun = True
-            return
-        self.tokens += value.flatten().tolist()
-        # All of them, for some tokenizers drop the space that a text begins with.
-        self._whole = self.tokenizer.decode(self.tokens, skip_special_tokens=True)
-        places = [at for text in self.stop if (at := self._whole.find(text)) >= 0]
-        if places:
-            self._whole, self.stopped = self._whole[: min(places)], True
-            raise _StoppedError
-        told = self._whole[: len(self._whole) - _open_end(self._whole, self.stop)]
-        self._tell(*_divided(told, opens=self.opens))
-
-    def end(self) -> None:
-        """The model has ended."""
-
-    def finished(self) -> tuple[str, str]:
-        """What was thought and said, all of which has been told then but what `ends` begins."""
-        thought, said = _divided(self._whole, opens=self.opens)
-        if not thought and not said:  # It has not become a thought.
-            said = self._whole
-        self._tell(thought, said)
-        return thought.strip(), said.strip()
-
-    def _tell(self, thought: str, said: str) -> None:
-        if self.ends:
-            said = said.partition(self.ends)[0]
-            said = said[: len(said) - _open_end(said, (self.ends,))]
-        for place, now in enumerate((thought.strip(), said.strip())):
-            piece = now[len(self._told[place]) :]
-            if piece:
-                self._told[place] = now
-                self.show(*((piece, "") if place == 0 else ("", piece)))
-
-
-def _divided(text: str, *, opens: bool) -> tuple[str, str]:
-    """What is thought and what is said in what was written so far."""
-    begun = text.lstrip()
-    if not opens:
-        if _THINKS.startswith(begun):
-            return "", ""  # It may become a thought.
-        if not begun.startswith(_THINKS):
-            return "", text
-        begun = begun[len(_THINKS) :]
-    thought, ended, said = begun.partition(_THOUGHT)
-    if not ended:
-        thought = thought[: len(thought) - _open_end(thought, (_THOUGHT,))]
-    return thought, said
-
-
-def _open_end(text: str, marks: Sequence[str]) -> int:
-    """How many characters at the end of a text may be the beginning of a mark, or of a character
-    that has not been written to its end."""
-    broken = len(text) - len(text.rstrip(_BROKEN))
-    longest = max(map(len, marks), default=0)
-    for count in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-count:]) for mark in marks):
-            return max(count, broken)
-    return broken

@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, TextStreamer
-from transformers.generation.streamers import BaseStreamer
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from mmft_chat.learned import Learn
 from mmft_chat.loss import chunked_nats
@@ -23,7 +22,7 @@ from mmft_core.config import Generation
 from mmft_core.contracts import Features, Graph, Runner, Task, Tensors
 from mmft_core.errors import IncompatibleError
 from mmft_transformers.caches import blank
-from mmft_transformers.choosing import seeds_of
+from mmft_transformers.choosing import processors_of_each, seeds_of
 from mmft_transformers.exported import ExportedCausal
 from mmft_transformers.generation import (
     drawing,
@@ -162,39 +161,65 @@ class ChatBackbone(TransformersBackbone):
         self,
         inputs: Tensors,
         settings: Generation,
-        show: Callable[[str], None] | BaseStreamer | None = None,
-        seed: int = 0,
+        show: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Write an answer for each prompt (B, P).
 
         Sampling draws by a seed that follows from each prompt, whatever else is in the batch.
 
         Args:
-            show: is told the pieces of a lone answer as they are written; a streamer of
-                transformers, its tokens.
-            seed: which of the samples of each prompt is drawn.
+            show: is told the pieces of a lone answer as they are written.
         """
+        inputs = self._prompted(inputs)
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
         if one_by_one(settings) and len(prompts) > 1:
             rows = (self._alone(inputs, k) for k in range(len(prompts)))
-            return [self.write(row, settings, seed=seed)[0] for row in rows]
+            return [self.write(row, settings)[0] for row in rows]
         room = settings.max_new_tokens
         if self.positions is not None:
             room = max(1, min(room, self.positions - prompts.shape[1]))
-        seeds = [(own + seed) % 2**63 for own in seeds_of({"tokens": prompts, "mask": mask})]
+        seeds = seeds_of({"tokens": prompts, "mask": mask})
         starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
         arguments = generation_arguments(
             settings, self.writing_config(settings, room), starts, seeds
         )
         if show is not None and settings.num_beams == 1:
-            told = show if isinstance(show, BaseStreamer) else _Streamer(self.tokenizer, show)
-            arguments["streamer"] = told
+            arguments["streamer"] = _Streamer(self.tokenizer, show)
         with quietly(), drawing(settings, seeds[0], prompts.device):
             written: Tensor = self.network.generate(**self._prompts(inputs), **arguments)
         texts = self.tokenizer.batch_decode(
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    @torch.no_grad()
+    def write_each(
+        self,
+        inputs: Tensors,
+        settings: Sequence[Generation],
+        seeds: Sequence[int],
+        ended: Callable[[Sequence[int]], Sequence[bool]],
+    ) -> None:
+        """Write an answer for each prompt (B, P), by settings of its own, without beams.
+
+        Args:
+            seeds: which of the samples of each prompt is drawn.
+            ended: is told the next token of each, and says which of the answers end with it.
+        """
+        inputs = self._prompted(inputs)
+        prompts, mask = inputs["prompt"], inputs["prompt_mask"]
+        own = zip(seeds_of({"tokens": prompts, "mask": mask}), seeds, strict=True)
+        starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
+        most = max(each.max_new_tokens for each in settings)
+        with quietly():
+            self.network.generate(
+                **self._prompts(inputs),
+                generation_config=self.writing_config(Generation(), most),
+                logits_processor=processors_of_each(
+                    settings, starts, [(prompt + seed) % 2**63 for prompt, seed in own]
+                ),
+                stopping_criteria=StoppingCriteriaList([_Ended(ended)]),
+            )
 
     def references(self, inputs: Tensors) -> list[str]:
         """The last answer of each chat, as the model would write it: as its template renders it."""
@@ -206,6 +231,10 @@ class ChatBackbone(TransformersBackbone):
     def _prompt_lengths(self, inputs: Tensors) -> list[int]:
         """How many tokens of each chat stand before its last answer."""
         return inputs["prompt_mask"].sum(1).tolist()
+
+    def _prompted(self, inputs: Tensors) -> Tensors:
+        """With "prompt" (B, P), padded on the left, and "prompt_mask"."""
+        return inputs
 
     def _alone(self, inputs: Tensors, k: int) -> Tensors:
         """What is written after for one chat of a batch."""
@@ -266,6 +295,16 @@ class ChatBackbone(TransformersBackbone):
             if generation is None
             else self.writing_config(generation, generation.max_new_tokens),
         )
+
+
+class _Ended(StoppingCriteria):  # type: ignore[misc]
+    """Asks which rows have ended."""
+
+    def __init__(self, ended: Callable[[Sequence[int]], Sequence[bool]]) -> None:
+        self.ended = ended
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # type: ignore[override]
+        return torch.tensor(self.ended(input_ids[:, -1].tolist()), device=input_ids.device)
 
 
 class _Streamer(TextStreamer):  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoProcessor
-from transformers.generation.streamers import BaseStreamer
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.building import ChatBuilder, template_source
@@ -23,7 +22,6 @@ from mmft_chat.parts import parts_of
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_core import resolve
-from mmft_core.config import Generation
 from mmft_core.contracts import Graph, Task, Tensors
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
 from mmft_core.weights import LoadedWeights
@@ -116,18 +114,11 @@ class MediaChatBackbone(ChatBackbone):
     def _prompt_lengths(self, inputs: Tensors) -> list[int]:
         return inputs["prompt_length"].tolist()
 
-    def write(
-        self,
-        inputs: Tensors,
-        settings: Generation,
-        show: Callable[[str], None] | BaseStreamer | None = None,
-        seed: int = 0,
-    ) -> list[str]:
+    def _prompted(self, inputs: Tensors) -> Tensors:
         lengths = inputs["prompt_length"].tolist()
         prompt = _left(inputs["input_ids"], lengths, self.processor.pad)
         mask = _left(inputs["attention_mask"], lengths, 0).bool()
-        given = {**inputs, "prompt": prompt, "prompt_mask": mask}
-        return super().write(given, settings, show, seed)
+        return {**inputs, "prompt": prompt, "prompt_mask": mask}
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(

@@ -6,13 +6,14 @@ A class that has the methods has the capability; it need not know this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mmft_core.contracts import Extent
 
-Show: TypeAlias = Callable[[str, str], None]
-"""Told a piece of what is thought, and one of what is said; one of them is empty. What it raises
-ends the answer."""
+Show: TypeAlias = Callable[[str, str], bool]
+"""Told a piece of what is thought, and one of what is said; one of them is empty. Says whether the
+rest of the answer is still wanted."""
 
 
 class Call(Protocol):
@@ -53,6 +54,28 @@ class ChatAnswer(Protocol):
     def ending(self) -> str: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A prepared chat, and how it is to be answered. What is None is up to the task.
+
+    Attributes:
+        prepared: what `prepare_chat` made of it.
+        show: is told the answer piece by piece.
+        end: is told the answer once it is written, while others may not be.
+        temperature: of sampling; 0 for the most probable answer.
+        stop: texts before which the answer ends.
+    """
+
+    prepared: Any
+    show: Show
+    end: Callable[[Any], None]
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: Sequence[str] = ()
+
+
 @runtime_checkable
 class Chatting(Protocol):
     """A task whose model answers chats.
@@ -81,21 +104,9 @@ class Chatting(Protocol):
             ValueError: the model cannot answer it; the message, a part of a sentence, says why.
         """
 
-    def answer_chat(
-        self,
-        prepared: Any,
-        show: Show,
-        *,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        stop: Sequence[str] = (),
-    ) -> ChatAnswer:
-        """Answer a prepared chat; called in one thread. What is None is up to the task.
+    def answer_chats(self, questions: Sequence[Any]) -> None:
+        """Answer chats, each as if it were alone; called in one thread.
 
         Args:
-            show: told the answer piece by piece.
-            temperature: of sampling; 0 for the most probable answer.
-            stop: texts before which the answer ends.
+            questions: each a `Question`.
         """

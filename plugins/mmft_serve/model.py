@@ -54,9 +54,15 @@ class Prepared:
 
 @dataclass(eq=False, frozen=True)
 class Job:
-    """What the model's thread does by itself, such as to answer a chat: in a batch of its own."""
+    """What the model's thread does by itself, such as to answer a chat.
 
-    call: Callable[[], Any]
+    Attributes:
+        call: does all jobs of a kind that wait, and is given their contents.
+    """
+
+    call: Callable[[Sequence[Any]], None]
+    content: Any
+    kind: Hashable
 
 
 class ServedModel:
@@ -93,9 +99,10 @@ class ServedModel:
         return Prepared(raws=raws, samples=self._samples(pieces), inputs=sample.inputs)
 
     def work(self, items: Sequence[PreparedSample | Job]) -> list[Any]:
-        """Answer prepared inputs that have the same modalities, or do a job."""
+        """Answer prepared inputs that have the same modalities, or do jobs of one kind."""
         if isinstance(items[0], Job):
-            return [items[0].call()]
+            items[0].call([item.content for item in items if isinstance(item, Job)])
+            return [None] * len(items)
         return self.answer([item for item in items if isinstance(item, PreparedSample)])
 
     def answer(self, samples: Sequence[PreparedSample]) -> list[Reply]:
@@ -153,12 +160,12 @@ class ServedModel:
 
 
 def company(item: PreparedSample | Job) -> Hashable:
-    """What items that share a batch have in common: their modalities. A job shares none.
+    """What items that share a batch have in common: their modalities; of jobs, their kind.
 
     What a task yields for a modality has a row for each sample of the batch that has it, and
     nothing else tells which these are.
     """
-    return item if isinstance(item, Job) else frozenset(item.inputs)
+    return (Job, item.kind) if isinstance(item, Job) else frozenset(item.inputs)
 
 
 class _Inputs(Split):

@@ -59,7 +59,7 @@ class ChatRequest(msgspec.Struct):
         return [] if self.tool_choice == "none" else self.tools or []
 
     def wishes(self) -> dict[str, Any]:
-        """How the answer is to be written; see `Chatting.answer_chat`."""
+        """How the answer is to be written; see `mmft_serve.chatting.Question`."""
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return {
             "max_tokens": self.max_completion_tokens or self.max_tokens,

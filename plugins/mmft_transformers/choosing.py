@@ -50,6 +50,28 @@ def processors(
     return found
 
 
+def processors_of_each(
+    settings: Sequence[Generation], starts: Sequence[int], seeds: Sequence[int]
+) -> LogitsProcessorList:
+    """As `processors`, with settings for each row."""
+    own = (
+        processors(each, [start], [seed])
+        for each, start, seed in zip(settings, starts, seeds, strict=True)
+    )
+    return LogitsProcessorList([_Each(list(own))])
+
+
+class _Each(LogitsProcessor):  # type: ignore[misc]
+    """Others for each row."""
+
+    def __init__(self, others: Sequence[LogitsProcessorList]) -> None:
+        self.others = others
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+        rows = zip(self.others, input_ids.split(1), scores.split(1), strict=True)
+        return torch.cat([others(tokens, own) for others, tokens, own in rows])
+
+
 class _Unpadded(LogitsProcessor):  # type: ignore[misc]
     """Others that look at what was written, without the padding before it."""
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import torch
 
-from mmft_chat.answering import _StoppedError, _Watch, chat_of
+from mmft_chat.answering import chat_of, together
 from mmft_chat.conversations import ToolCall
 from mmft_chat.tool_calls import split_calls
+from mmft_chat.watching import Watch
 
 
 class Bytes:
@@ -21,21 +21,32 @@ class Bytes:
         return bytes(ids).decode("utf-8", "replace")
 
 
+END = 255
+"""A byte that no text has."""
+
+
 def told(
-    text: str, stop: Sequence[str] = (), ends: str = "", *, opens: bool = False
-) -> tuple[tuple[str, str], tuple[str, str], bool]:
-    """What was told piece by piece, what was given in the end, and whether a text ended it."""
+    text: str,
+    stop: Sequence[str] = (),
+    hides: str = "",
+    *,
+    opens: bool = False,
+    most: int = 100,
+    pieces_wanted: int = 100,
+) -> tuple[tuple[str, str], tuple[str, str], Watch]:
+    """What was told piece by piece, what was given in the end, and who followed."""
     pieces: list[tuple[str, str]] = []
-    watch = _Watch(Bytes(), tuple(stop), ends, lambda *piece: pieces.append(piece), opens=opens)
-    watch.put(torch.tensor([[1, 2, 3]]))  # The prompt.
-    try:
-        for byte in text.encode():
-            watch.put(torch.tensor([byte]))
-    except _StoppedError:
-        pass
+
+    def show(thought: str, said: str) -> bool:
+        pieces.append((thought, said))
+        return len(pieces) < pieces_wanted
+
+    watch = Watch(Bytes(), show, most=most, ends=[END], stop=stop, hides=hides, opens=opens)
+    for byte in text.encode():
+        watch.put(byte)
     final = watch.finished()
     thought, said = ("".join(each) for each in zip(*pieces, strict=True)) if pieces else ("", "")
-    return (thought, said), final, watch.stopped
+    return (thought, said), final, watch
 
 
 @pytest.mark.parametrize(
@@ -59,14 +70,34 @@ def test_a_thought_may_begin_in_the_prompt() -> None:
 
 
 def test_an_answer_ends_before_a_text_that_is_never_told() -> None:
-    pieces, final, stopped = told("one, two, three", stop=["four", ", th"])
-    assert stopped and pieces == final == ("", "one, two")
-    assert told("one, t", stop=[", two"]) == (("", "one, t"), ("", "one, t"), False)
+    pieces, final, watch = told("one, two, three", stop=["four", ", th"])
+    assert watch.stopped and watch.done and pieces == final == ("", "one, two")
+    assert len(watch.tokens) == len("one, two, th"), "what comes behind the end is no answer"
+    pieces, final, watch = told("one, t", stop=[", two"])
+    assert pieces == final == ("", "one, t") and not watch.stopped
+
+
+def test_an_answer_ends_where_it_is_long_enough_or_nobody_listens() -> None:
+    pieces, final, watch = told("one, two", most=3)
+    assert pieces == final == ("", "one") and watch.done and not watch.stopped
+    assert told("one, two", pieces_wanted=2)[0] == ("", "on")
+    watch.put(END)
+    assert not watch.stopped
+    following = told("one")[2]
+    following.put(END)
+    assert following.done and following.stopped
+
+
+def test_no_prompt_runs_out_of_positions_beside_others() -> None:
+    """Rows that have ended go on beside those that have not."""
+    assert together([3, 9, 5], [4, 4, 4], None) == [[1, 2, 0]]
+    assert together([3, 9, 5], [4, 4, 7], 13) == [[1, 0], [2]]
+    assert together([3, 3], [97, 97], 100) == [[0, 1]]
 
 
 def test_calls_of_tools_are_not_told_as_text() -> None:
     text = 'Wait. <tool_call>{"name": "f", "arguments": {}}</tool_call>'
-    pieces, final, _ = told(text, ends="<tool_call>")
+    pieces, final, _ = told(text, hides="<tool_call>")
     assert pieces == ("", "Wait.") and split_calls(final[1]) == ("Wait.", [ToolCall("f", {})])
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmft_chat.backbone import ChatBackbone
 from mmft_serve.settings import EXTENTS
 from tests.serve.browser import Page, chromium, open_page
 from tests.serve.conftest import TEXT
@@ -140,6 +143,59 @@ def test_a_stream_that_is_left_gives_its_place_back(served: Served, client: Any)
     while served.figure("mmft_queue_depth"):
         time.sleep(0.01)
     assert said(client)
+
+
+def test_what_waits_is_answered_together_as_it_is_alone(
+    client: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With settings of their own: lengths, seeds, temperatures, texts before which they end."""
+    sizes: list[int] = []
+    inner = ChatBackbone.write_each
+
+    def counted(self: Any, inputs: Any, settings: Any, *others: Any) -> None:
+        sizes.append(len(settings))
+        inner(self, inputs, settings, *others)
+
+    monkeypatch.setattr(ChatBackbone, "write_each", counted)
+    asks: list[dict[str, Any]] = [
+        {"max_tokens": 40},
+        {"messages": about(url(digit(3)), url(digit(4))), "temperature": 0, "max_tokens": 9},
+        {"messages": about(url(digit(5))), "seed": 4, "max_tokens": 3},
+        {"seed": 5, "temperature": 0.7, "top_p": 0.9},
+        {"stop": ["e", "a"]},
+    ]
+
+    def answered(asked: dict[str, Any]) -> Any:
+        answer = client.chat.completions.create(**{**LIVELY, "messages": HELLO, **asked})
+        return answer.choices[0], answer.usage
+
+    alone = [answered(asked) for asked in asks]
+    assert sizes == [1] * 5
+    held, may = threading.Event(), threading.Event()
+
+    def hold(self: Any, inputs: Any, settings: Any, *others: Any) -> None:
+        held.set()
+        assert may.wait(60)
+        counted(self, inputs, settings, *others)
+
+    monkeypatch.setattr(ChatBackbone, "write_each", hold)
+    with ThreadPoolExecutor(len(asks) + 2) as pool:
+        before = served.figure("mmft_batch_size_sum")
+        first = pool.submit(answered, asks[0])
+        assert held.wait(60)
+        waiting = [pool.submit(answered, asked) for asked in asks]
+        streamed = pool.submit(streamed_text, client, **asks[0])
+        served.await_inputs(int(before) + 7)
+        may.set()
+        assert [future.result(60) for future in waiting] == alone
+        assert first.result(60) == alone[0]
+        assert streamed.result(60) == alone[0][0].message.content
+    assert sizes[5:] == [1, 6]
+
+
+def streamed_text(client: Any, **asked: Any) -> str:
+    chunks = client.chat.completions.create(**{**LIVELY, "messages": HELLO, **asked}, stream=True)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
 def test_a_key_is_asked_for_in_the_clients_form(talks: Path) -> None:
