@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--method",
-    type=click.Choice(["linear", "ties"]),
+    type=click.Choice(["linear", "ties", "dare", "dare-ties"]),
     default="linear",
     show_default=True,
-    help="How differences from the base weights are joined: added up by their weights, or by TIES, "
-    "which drops small ones and those whose sign most others do not have.",
+    help="How differences from the base weights are joined: added up by their weights; by TIES, "
+    "which drops small ones and those whose sign most others do not have; by DARE, which drops "
+    "them at random; or by both.",
 )
 @click.option(
     "--weight",
@@ -38,14 +39,19 @@ if TYPE_CHECKING:
     multiple=True,
     type=FiniteRange(),
     help="Weight of a run's difference from the base weights; give one for each run, in their "
-    "order.  [default: linear 1/n, ties 1]",
+    "order.  [default: linear and dare 1/n, ties and dare-ties 1]",
 )
 @click.option(
     "--density",
     type=FiniteRange(min=0, min_open=True, max=1),
     default=0.2,
     show_default=True,
-    help="Share of each tensor's differences that TIES keeps, the largest.",
+    help="Share of each tensor's differences that TIES keeps, the largest, and DARE, at random.",
+)
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Write whole weights also where all runs keep adapters apart from them.",
 )
 @click.option(
     "--dataset",
@@ -60,6 +66,7 @@ def merge(
     method: str,
     weights: tuple[float, ...],
     density: float,
+    whole: bool,
     dataset: str | None,
     split: str | None,
     as_json: bool,
@@ -71,7 +78,9 @@ def merge(
     mmft merge runs/maths runs/poems -o runs/both --weight 0.7 --weight 0.3
     mmft merge runs/maths runs/poems -o runs/both --method ties --density 0.3
 
-    All models, adapters or whole weights, are judged on the same data, before and after.
+    All models, adapters or whole weights, are judged on the same data, before and after. Runs that
+    keep adapters apart from the same weights (engine.lora.save=adapter) become one that does so
+    too, which PEFT reads and `mmft serve --adapter` serves beside others.
     """
     from mmft_core.cli import console, make_display, next_command
     from mmft_merge.merging import Way, merge_runs
@@ -83,7 +92,7 @@ def merge(
             f"There are {len(runs)} runs and {len(weights)} weights.",
             hint="Give --weight once for each run, or leave it out.",
         )
-    way = Way(method, weights or Way.usual(method, len(runs)), density)
+    way = Way(method, weights or Way.usual(method, len(runs)), density, whole)
     display = make_display(console(stderr=True))
     try:
         merged = merge_runs(runs, output, way, discover(), display, dataset=dataset, split=split)
@@ -93,7 +102,7 @@ def merge(
         echo_json({"split": merged.split, "scores": merged.scores})
         return
     _show(merged)
-    echo(f"model   {output / 'model'}")
+    echo(f"model   {output / 'model' / ('adapter' if merged.adapters else '')}")
     echo(f"use it  {next_command(merged.results, output)}")
 
 

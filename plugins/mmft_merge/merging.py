@@ -3,7 +3,11 @@
 What a run has learned is the difference of its weights, adapters merged into them, from the weights
 that it started from. Linear: these differences are added up by their weights (Wortsman et al.,
 2022, "Model soups"; Ilharco et al., 2023, "Editing Models with Task Arithmetic"). TIES drops the
-smaller ones and those against the majority's sign before (Yadav et al., 2023, "TIES-Merging").
+smaller ones and those against the majority's sign before (Yadav et al., 2023, "TIES-Merging"). DARE
+drops them at random, and makes up for it in the others (Yu et al., 2023, "Language Models are Super
+Mario").
+
+Runs that all keep adapters apart from the same weights become one that does so too.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from mmft_core.config import Plan, as_written, resolve, with_data, without_callb
 from mmft_core.contracts import Backbone, BackboneContext, Callback, Dataset
 from mmft_core.engine import kept_weights
 from mmft_core.errors import DataError, IncompatibleError
-from mmft_core.inference import Predictor
+from mmft_core.inference import Predictor, load_beside
 from mmft_core.run import (
     LoadedModel,
     OwnData,
@@ -33,6 +37,7 @@ from mmft_core.run import (
     named_data,
 )
 from mmft_core.utils import write_json
+from mmft_merge.adapters import join_adapters
 
 
 @dataclass(frozen=True)
@@ -40,28 +45,36 @@ class Way:
     """How runs are merged.
 
     Attributes:
-        method: "linear" or "ties".
+        method: "linear", "ties", "dare" or "dare-ties".
         weights: of each run's difference from the base.
-        density: the share of each tensor that TIES keeps.
+        density: the share of each tensor that is kept, by all but linear.
+        whole: whether whole weights are written even where all runs keep adapters.
     """
 
     method: str
     weights: Sequence[float]
     density: float
+    whole: bool = False
 
     @staticmethod
     def usual(method: str, count: int) -> tuple[float, ...]:
         """The weights that are used unless others are given."""
-        return (1.0 if method == "ties" else 1 / count,) * count
+        return (1.0 if method in ("ties", "dare-ties") else 1 / count,) * count
 
     def joined(self, differences: Sequence[Tensor]) -> Tensor:
         """One difference of those of all runs, each of the same shape."""
         from peft.utils import merge_utils
 
         weights = torch.tensor(self.weights, dtype=differences[0].dtype)
-        if self.method == "ties":
-            return merge_utils.ties(list(differences), weights, self.density)
-        return merge_utils.task_arithmetic(list(differences), weights)
+        own = list(differences)
+        match self.method:
+            case "ties":
+                return merge_utils.ties(own, weights, self.density)
+            case "dare":
+                return merge_utils.dare_linear(own, weights, self.density)
+            case "dare-ties":
+                return merge_utils.dare_ties(own, weights, self.density)
+        return merge_utils.task_arithmetic(own, weights)
 
 
 @dataclass(frozen=True)
@@ -70,11 +83,13 @@ class Merged:
 
     Attributes:
         split: on which all were judged.
+        adapters: whether the merged model's adapters are kept apart from their base weights.
         scores: the single metrics by model: the runs by their names, and "merged" last.
         results: of the merged model, as `results.json` has them.
     """
 
     split: str
+    adapters: bool
     scores: Mapping[str, Mapping[str, float | None]]
     results: Mapping[str, Any]
 
@@ -112,14 +127,27 @@ def merge_runs(
     for title, model in zip(_titles(runs), models, strict=True):
         scores[title] = _judged(model, plan, data, name, display)
     first = models[0]
-    first.task.to("cpu")
-    base = _base(runs[0], first, plan)
-    _fill(first, [{k: v.cpu() for k, v in state.items()} for state in states], base, way)
-    _write(runs, output, first, plan, way)
+    apart = not way.whole and all(_keeps_adapters(run, first) for run in runs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # What DARE drops.
+        held = [{k: v.cpu() for k, v in state.items()} for state in states]
+        if apart:
+            others = {str(number): run for number, run in enumerate(runs[1:])}
+            first, _ = load_beside(runs[0], others, registry, {})
+            join_adapters(first, held, way)
+        else:
+            first.task.to("cpu")
+            _fill(first, held, _base(runs[0], first, plan), way)
+    _write(runs, output, first, plan)
     merged = artifacts.load(output, registry)
     scores["merged"] = _judged(merged, plan, data, name, display)
     results = _results(runs, output, way, name, scores)
-    return Merged(name, scores, results)
+    return Merged(name, apart, scores, results)
+
+
+def _keeps_adapters(run: Path, model: LoadedModel) -> bool:
+    """Whether a run keeps the adapters of all its backbones apart from their base weights."""
+    return all((RunDirectory(run).model / "adapter" / m).is_dir() for m in model.parts)
 
 
 def _plan(run: Path, registry: Registry) -> Plan:
@@ -242,7 +270,7 @@ def _judged(
     return predictor.evaluate(data, split, metrics, display, skip_bad=skips).single
 
 
-def _write(runs: Sequence[Path], output: Path, model: LoadedModel, plan: Plan, way: Way) -> None:
+def _write(runs: Sequence[Path], output: Path, model: LoadedModel, plan: Plan) -> None:
     """Write the run, but for its results."""
     first, made = RunDirectory(runs[0]), RunDirectory(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -268,7 +296,7 @@ def _results(
         "runs": [str(run) for run in runs],
         "method": way.method,
         "weights": list(way.weights),
-        **({"density": way.density} if way.method == "ties" else {}),
+        **({} if way.method == "linear" else {"density": way.density}),
         "scores": {name: dict(values) for name, values in scores.items()},
     }
     write_json(RunDirectory(output).results, results)

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from starlette.testclient import TestClient
+from transformers import AutoModelForCausalLM
 
 from mmft import Run
 from mmft_core import discover
 from mmft_core.inference import load_beside, make_predictor, opening
+from mmft_core.run import artifacts
 from mmft_serve.app import create_app
 from mmft_serve.openai import Models
 from mmft_serve.settings import ServeSettings
@@ -51,11 +54,12 @@ def merged(mmft: Mmft, output: Path, *given: str | Path) -> dict[str, torch.Tens
     return load_file(output / "model" / "model.safetensors")
 
 
-def test_adapters_are_merged(runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft) -> None:
+def test_weights_are_merged(runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft) -> None:
     """Linear weights are those of the sum; a run of its own is what comes of it."""
-    alone = merged(mmft, tmp_path / "alone", *runs, "--weight", "1", "--weight", "0")
-    other = merged(mmft, tmp_path / "other", *runs, "--weight", "0", "--weight", "1")
-    both = merged(mmft, tmp_path / "both", *runs)
+    whole = (*runs, "--whole")
+    alone = merged(mmft, tmp_path / "alone", *whole, "--weight", "1", "--weight", "0")
+    other = merged(mmft, tmp_path / "other", *whole, "--weight", "0", "--weight", "1")
+    both = merged(mmft, tmp_path / "both", *whole)
     assert both.keys() == alone.keys()
     for name, tensor in both.items():
         torch.testing.assert_close(tensor, (alone[name] + other[name]) / 2, atol=1e-6, rtol=1e-5)
@@ -64,10 +68,44 @@ def test_adapters_are_merged(runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
     judged = mmft("eval", tmp_path / "alone", "--json")
     first = mmft("eval", runs[0], "--json")
     assert json.loads(judged.out)["loss"] == pytest.approx(json.loads(first.out)["loss"], rel=1e-4)
-    ties = merged(mmft, tmp_path / "ties", *runs, "--method", "ties", "--density", "1")
-    assert not torch.equal(ties[name], both[name])
+    for method in ("ties", "dare", "dare-ties"):
+        found = merged(mmft, tmp_path / method, *whole, "--method", method, "--density", "0.5")
+        assert not torch.equal(found[name], both[name])
     ended = mmft("predict", tmp_path / "both", "What colour is snow?")
     assert ended.code == 0 and "answer" in ended.out
+
+
+@pytest.mark.parametrize("method", ["linear", "ties", "dare"])
+def test_adapters_are_merged(
+    runs: tuple[Path, Path],
+    weights: Path,  # noqa: F811
+    tmp_path: Path,
+    mmft: Mmft,
+    method: str,
+) -> None:
+    """Into an adapter that PEFT reads; the linear one is what merging whole weights gives."""
+    output = tmp_path / "both"
+    given = (*runs, "--weight", "0.3", "--weight", "0.7", "--method", method, "--density", "1")
+    ended = mmft("merge", *given, "-o", output)
+    assert ended.code == 0 and str(output / "model" / "adapter") in ended.out, ended.err
+    folder = output / "model" / "adapter" / "chat"
+    base = AutoModelForCausalLM.from_pretrained(weights)
+    network = PeftModel.from_pretrained(base, folder).merge_and_unload().state_dict()
+    states = [artifacts.load(run, discover()).task.state_dict() for run in (*runs, output)]
+    start = AutoModelForCausalLM.from_pretrained(weights).state_dict()
+    for name, tensor in start.items():
+        one, two, own = (state[f"backbones.chat.network.{name}"] for state in states)
+        torch.testing.assert_close(own, network[name], atol=1e-6, rtol=1e-5)
+        if method != "ties":  # With density 1 DARE drops nothing.
+            summed = tensor + 0.3 * (one - tensor) + 0.7 * (two - tensor)
+            torch.testing.assert_close(own, summed, atol=1e-6, rtol=1e-5)
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == 8
+    model, choose = load_beside(runs[0], {"both": output}, discover(), {})
+    choose["both"]()
+    ready = model.task.prepare_chat([{"role": "user", "content": "What colour is snow?"}])
+    said = model.task.answer_chat(ready).text
+    alone = artifacts.load(output, discover()).task
+    assert alone.answer_chat(ready).text == said
 
 
 def test_what_has_no_base_in_common_is_refused(
@@ -115,7 +153,7 @@ def test_adapters_of_something_else_are_refused(
 ) -> None:
     ended = mmft("serve", runs[0], "--adapter", "second")
     assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
-    merged(mmft, tmp_path / "both", *runs)
+    merged(mmft, tmp_path / "both", *runs, "--whole")
     ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
     assert ended.code == 2 and "no adapters that are kept apart" in " ".join(ended.err.split())
     other = tmp_path / "other"
