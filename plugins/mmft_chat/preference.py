@@ -29,6 +29,7 @@ from mmft_chat.preference_processing import (
 from mmft_chat.reference import Reference, has_adapters
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch, Outputs, Processor, Runner, Task, TaskContext, Tensors
+from mmft_core.distributed import gathered
 from mmft_core.errors import ConfigError, IncompatibleError
 
 _WITHOUT_REFERENCE = ("orpo", "simpo")
@@ -43,7 +44,8 @@ _PLACEHOLDERS = ("image_token", "audio_token", "video_token")
 
 class Preference(Chat):
     """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of judged answers, which
-    `PreferenceProcessor` describes, and lists of answers to prompts.
+    `PreferenceProcessor` describes, and lists of answers to prompts. Of kto the same of answers
+    behind other prompts is beside them as "crossed" and "crossed_keys".
 
     The log-probabilities are sums over an answer's tokens; of orpo and simpo, which have no
     reference, means. Dropout of the network is off, as rewards would be noise otherwise.
@@ -81,14 +83,17 @@ class Preference(Chat):
         if KEYS not in inputs:
             return Outputs(None, self.model.write(inputs, self.generation))
         judged, crossed, keys = judged_and_crossed(inputs)
-        reference, drift = self._compared(judged, crossed, keys)
+        crossed_keys = crossed.pop(KEYS, keys[:0])
+        reference, before = self._compared(judged, keys, crossed, crossed_keys)
         if self.training:
             self.reference.trained = True
         logps, lengths, nats = self._answers(judged, keys)
+        now = self._crossed(crossed, crossed_keys)
         if self.options.loss in _WITHOUT_REFERENCE:
             logps, reference = logps / lengths, torch.zeros_like(logps)
         elif not self.reference.trained:  # It is its own reference yet.
-            reference, drift = logps.detach(), logps.new_zeros(())
+            reference, before = logps.detach(), now
+        drift = self._drift(now - before)
         loss = None
         if batch.targets is not None:
             liked = _liked(batch.targets["desirable"], keys)
@@ -98,6 +103,12 @@ class Preference(Chat):
         if reference.isnan().any() or (self.options.loss == "kto" and drift.isnan()):
             loss = None
         predictions = {"logps": logps, "keys": keys}
+        if self.options.loss == "kto":
+            unknown = torch.full_like(logps, torch.nan)
+            predictions |= {
+                "crossed": now if len(now) else unknown,
+                "crossed_keys": crossed_keys if len(now) else keys,
+            }
         return Outputs(loss, predictions, self._targets(batch, reference))
 
     def _targets(self, batch: Batch, reference: Tensor) -> Any:
@@ -156,29 +167,35 @@ class Preference(Chat):
         return torch.isin(tokens, tokens.new_tensor([i for i in ids if isinstance(i, int)]))
 
     @torch.no_grad()
-    def _compared(self, judged: Tensors, crossed: Tensors, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """The reference's log-probabilities (B, S) of the judged answers, and the drift (scalar) of
-        the crossed ones; NaN where they are not known."""
-        known = self.reference.known(keys)
-        unknown = torch.full((), torch.nan, device=keys.device)
-        if self.options.loss in _WITHOUT_REFERENCE or not (self.training or self.reference.trained):
-            return known, unknown
-        crosses = self.options.loss == "kto"
-        if not crosses and not known.isnan().any():
-            return known, unknown
-        drift = known.new_zeros(()) if crosses and not crossed else unknown
-        with self.reference.of(self.model, training=self.training) as model:
-            if model is None:
-                return known, drift
-            if known.isnan().any():
-                found, _ = _sums(model, judged, keys, self.chunk)
-                known = torch.where(known.isnan(), found, known)
-            if crossed:
-                before, _ = _sums(model, crossed, keys, self.chunk)
-        if crossed:
-            now, _ = _sums(self.model, crossed, keys, self.chunk)
-            drift = (now - before).mean()
-        return known, drift
+    def _compared(
+        self, judged: Tensors, keys: Tensor, crossed: Tensors, crossed_keys: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The reference's log-probabilities (B, S) of the judged answers, and those of the crossed
+        ones; NaN where they are not known."""
+        found = [self.reference.known(keys), self.reference.known(crossed_keys)]
+        lacking = [bool(logps.isnan().any()) for logps in found]
+        compares = self.options.loss not in _WITHOUT_REFERENCE
+        if compares and any(lacking) and (self.training or self.reference.trained):
+            with self.reference.of(self.model, training=self.training) as model:
+                for k, (chats, own) in enumerate(((judged, keys), (crossed, crossed_keys))):
+                    if model is not None and lacking[k]:
+                        logps, _ = _sums(model, chats, own, self.chunk)
+                        found[k] = torch.where(found[k].isnan(), logps, found[k])
+        return found[0], found[1]
+
+    @torch.no_grad()
+    def _crossed(self, crossed: Tensors, keys: Tensor) -> Tensor:
+        """The log-probabilities (B, S) of answers behind other prompts; (0, S) without them."""
+        if not crossed:
+            return torch.zeros(keys.shape, device=keys.device)
+        return _sums(self.model, crossed, keys, self.chunk)[0]
+
+    def _drift(self, ratios: Tensor) -> Tensor:
+        """By how many nats answers behind other prompts became likelier, in the mean of those of
+        all processes; 0 without any."""
+        if self.training and self.options.loss == "kto":
+            (ratios,), _ = gathered(ratios)
+        return ratios.mean() if len(ratios) else ratios.new_zeros(())
 
     # --- the reference --------------------------------------------------------------------------
 
@@ -188,7 +205,9 @@ class Preference(Chat):
         return [split for split in splits if split != "train" or self._precomputes]
 
     def remember(self, predictions: Any, targets: Any) -> None:
-        self.reference.remember(predictions["keys"].flatten(), predictions["logps"].flatten())
+        self.reference.remember(predictions["keys"], predictions["logps"])
+        if "crossed" in predictions:
+            self.reference.remember(predictions["crossed_keys"], predictions["crossed"])
 
     def reference_model(self) -> nn.Module | None:
         needless = self.options.loss in _WITHOUT_REFERENCE or self._precomputes

@@ -35,7 +35,7 @@ class PreferenceProcessor(Processor):
     def __init__(self, chat: ChatProcessor, *, crosses: bool) -> None:
         """Args:
         crosses: whether answers are also put behind the prompts of other samples of the batch;
-            these chats have names that begin with "crossed.".
+            these chats and their keys have names that begin with "crossed.".
         """
         self.chat, self.crosses = chat, crosses
         self.suffixes = chat.suffixes
@@ -86,7 +86,9 @@ class PreferenceProcessor(Processor):
         if self.crosses and len(items) > 1:
             pairs = zip(chats, [chats[-1], *chats[:-1]], strict=True)
             crossed = [_crossed(one, other, self.chat.max_length) for one, other in pairs]
-            found |= {f"{_CROSSED}{n}": t for n, t in self.chat.collate(crossed).items()}
+            named = torch.tensor([_key(chat) for chat in crossed]).view(-1, len(items))
+            own = {**self.chat.collate(crossed), KEYS: named.T.contiguous()}
+            found |= {f"{_CROSSED}{name}": tensor for name, tensor in own.items()}
         return found
 
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:

@@ -49,7 +49,9 @@ class Reference:
         return self._logps[at].masked_fill(self._keys[at] != keys, torch.nan)
 
     def remember(self, keys: Tensor, logps: Tensor) -> None:
-        """Keep log-probabilities of answers."""
+        """Keep log-probabilities of answers, both of any shape, but for those that are NaN."""
+        there = ~logps.isnan()
+        keys, logps = keys[there], logps[there]
         held = dict(zip(self._keys.tolist(), self._logps.tolist(), strict=True))
         held |= zip(keys.tolist(), logps.tolist(), strict=True)
         order = sorted(held)

@@ -82,6 +82,18 @@ def test_a_run_learns_and_is_judged_again_without_its_reference(
     assert not (run / "checkpoints").exists()
 
 
+def test_a_run_of_kto_is_judged_again_with_its_loss(
+    single: Path, weights: Path, tmp_path: Path, mmft: Mmft
+) -> None:
+    """What the reference says of answers behind other prompts is kept, too."""
+    run = tmp_path / "run"
+    kto = ("--set", "task.loss=kto", "--set", "task.beta=1")
+    assert mmft(*preferring(single, weights, run, *FEW, *kto)).code == 0
+    judged = json.loads(mmft("eval", run, "--json").out)
+    test = json.loads((run / "results.json").read_text())["metrics"]["test"]
+    assert judged["loss"] == pytest.approx(test["loss"], rel=1e-4) and test["loss"] != 0.5
+
+
 def test_on_other_data_likelihoods_are_known_and_rewards_are_not(
     run: Path, tmp_path: Path, mmft: Mmft
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmft_chat import preference as preferences
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.conversations import Conversation
 from mmft_chat.preference import Preference
@@ -164,6 +165,40 @@ def test_kto_is_that_of_trl(tokenizer: Any, arguments: dict[str, Any], paired: b
     assert logged["kl"] > 0
     with torch.no_grad():
         check(task(batch), expected, logged, but=("rewards/accuracies",))
+
+
+def test_kto_has_the_drift_of_all_processes(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In training its mean over them, as TRL gathers it."""
+    task = preference(backbone(tokenizer), loss="kto", beta=0.3).train()
+    batches = [
+        batch_of(task, SINGLE[k : k + 3], [{"label": label} for label in LABELS[k : k + 3]])
+        for k in (0, 3)
+    ]
+    theirs: list[Tensor] = []
+
+    def one_process(rows: Tensor) -> tuple[list[Tensor], int]:
+        theirs.append(rows)
+        return [rows], 0
+
+    monkeypatch.setattr(preferences, "gathered", one_process)
+    for batch in batches:
+        task(batch)
+    both = torch.cat(theirs)
+    drift = both.mean()
+    assert drift > 0 and not torch.isclose(theirs[0].mean(), theirs[1].mean())
+    drifts: list[Tensor] = []
+
+    def kto(ratios: Tensor, liked: Tensor, drift: Tensor, *others: Any) -> Tensor:
+        drifts.append(drift)
+        return ratios
+
+    monkeypatch.setattr(preferences, "gathered", lambda rows: ([both], 0))
+    monkeypatch.setattr(preferences, "kto", kto)
+    for batch in batches:
+        task(batch)
+    assert drifts == [drift, drift]
 
 
 def by_side(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
