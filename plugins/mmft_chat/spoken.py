@@ -1,4 +1,7 @@
-"""The bundled chats with recordings: questions about numbers that synthetic voices say."""
+"""The bundled chats with recordings: questions about numbers that synthetic voices say.
+
+As preferences, the number that is said is preferred to another one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib.metadata
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +41,7 @@ def build(options: ChatRecordingsOptions, context: DatasetContext) -> Dataset:
     """
     voices = [f"{language}+{variant}" for language in _LANGUAGES for variant in _VARIANTS]
     random.Random(0).shuffle(voices)
-    rows = SpokenNumbers(_folder(voices), voices, answers=context.target == "text")
+    rows = SpokenNumbers(_folder(voices), voices, target=context.target)
     order = np.random.default_rng(context.seed).permutation(len(voices))
     splits: dict[str, Split] = {}
     for name, share in (("test", options.test), ("val", options.val), ("train", 1.0)):
@@ -92,8 +96,8 @@ class SpokenNumbers(Split):
         voice: of each row, its index.
     """
 
-    def __init__(self, folder: Path, voices: Sequence[str], *, answers: bool) -> None:
-        self.folder, self.voices, self.answers = folder, voices, answers
+    def __init__(self, folder: Path, voices: Sequence[str], *, target: str) -> None:
+        self.folder, self.voices, self.wanted = folder, voices, target
 
     @property
     def voice(self) -> np.ndarray:
@@ -106,10 +110,15 @@ class SpokenNumbers(Split):
         word, path = self._at(index)
         # Every voice begins with another question, so that none of these goes with a number.
         question = _QUESTIONS[(index + int(self.voice[index])) % len(_QUESTIONS)]
-        asked = (Part("audio", media=path), Part("text", question))
-        messages = (Message("user", asked), Message("assistant", (Part("text", word),)))
-        target = word if self.answers else None
-        return Sample({"chat": Conversation(messages)}, target, self.sample_id(index))
+        asked = Message("user", (Part("audio", media=path), Part("text", question)))
+        # Voices take turns with all numbers, so each of the others is as often the wrong one.
+        other = _WORDS[(_WORDS.index(word) + 1 + (index + self.voice[index]) % 9) % 10]
+        one, two = ((asked, Message("assistant", (Part("text", w),))) for w in (word, other))
+        if self.wanted == "preference":
+            target: Any = {"chosen": word, "rejected": other}
+            return Sample({"chat": Conversation(one, (), two)}, target, self.sample_id(index))
+        target = word if self.wanted == "text" else None
+        return Sample({"chat": Conversation(one)}, target, self.sample_id(index))
 
     def sample_id(self, index: int) -> str:
         return self._at(index)[1].relative_to(self.folder).as_posix()

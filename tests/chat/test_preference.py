@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import torch
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.chat_table import build as build_table
 from mmft_chat.chat_table import describe
-from mmft_chat.conversations import Conversation, Message, Part
+from mmft_chat.conversations import Conversation, Kind, Message, Part
+from mmft_chat.media_processing import OWN
 from mmft_chat.options import ChatTableOptions
 from mmft_chat.preference import Preference, build
 from mmft_chat.preference_metrics import LogProbabilities, Rewards
@@ -27,7 +29,7 @@ from mmft_core.contracts import Batch, DatasetContext, DatasetInfo, TaskContext
 from mmft_core.data.splits import Joined
 from mmft_core.engine import lora
 from mmft_core.errors import ConfigError, DataError, SampleError
-from tests.chat.networks import built, narrow, picture
+from tests.chat.networks import built, narrow, picture, sound
 from tests.chat.test_chat import backbone, tokenizer
 from tests.chat.tools import turn
 
@@ -241,15 +243,54 @@ def seeing(family: str) -> ChatBackbone:
     return built(family)
 
 
-def seen_pairs() -> list[Conversation]:
-    """Two pictures of unlike sizes."""
+def pairs_about(kind: Kind, *media: bytes) -> list[Conversation]:
     found = []
-    for seed in (0, 1):
-        seen = Part("image", media=picture(20, 20 + 20 * seed, seed))
-        asked = Message("user", (seen, Part("text", "What is this picture?")))
+    for own in media:
+        asked = Message("user", (Part(kind, media=own), Part("text", "What is this?")))
         sides = [(asked, turn("assistant", text)) for text in ("a red seven", "a blue three")]
         found.append(Conversation(sides[0], (), sides[1]))
     return found
+
+
+def seen_pairs() -> list[Conversation]:
+    """Two pictures of unlike sizes."""
+    return pairs_about("image", picture(20, 20), picture(20, 40, 1))
+
+
+def heard_pairs() -> list[Conversation]:
+    """Two recordings of unlike lengths."""
+    return pairs_about("audio", sound(1.0), sound(0.4, 1))
+
+
+def test_recordings_are_preferred_about() -> None:
+    """A step, whose loss is what the probabilities of single tokens make of it."""
+    model = seeing("audio-chat")
+    task = Preference(model, PreferenceOptions(beta=0.3), Reference(trained=True))
+    before = task.reference.copy(model).network
+    task.train()
+    batch, optimizer = batch_of(task, heard_pairs()), torch.optim.SGD(task.parameters(), 0.1)
+
+    def of_answers(network: Any) -> torch.Tensor:
+        """(2, B) nats of chosen and rejected answers, by the words that follow the prompt."""
+        inputs = batch.inputs["chat"]
+        given = {n: t for n, t in inputs.items() if n not in (*OWN, KEYS)}
+        nats = network(**given).logits.log_softmax(-1)[:, :-1]
+        own = nats.gather(2, inputs["input_ids"][:, 1:, None]).squeeze(2)
+        return (own * inputs["learned"][:, 1:]).sum(1).view(2, -1)
+
+    losses = []
+    for _ in range(2):
+        with torch.no_grad():
+            ratios = 0.3 * (of_answers(model.network) - of_answers(before))
+        expected = -torch.nn.functional.logsigmoid(ratios[0] - ratios[1]).mean()
+        loss = task(batch).loss
+        torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+        losses.append(float(loss.detach()))
+        loss.backward()
+        optimizer.step()
+    assert losses[1] < losses[0] == pytest.approx(math.log(2))
+    tower = [p.grad for p in model.parts()["audio"][0].parameters() if p.grad is not None]
+    assert any(bool(grad.any()) for grad in tower), "the recordings are heard"
 
 
 @pytest.mark.parametrize("family", ["vision-chat", "qwen2.5-vl"])
