@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules: torch's, by name."""
+"""Optimizers and learning-rate schedules by name: torch's, and AdamW by bitsandbytes."""
 
 from mmft_core import OptimizerSpec, ScheduleSpec, hookimpl
 
@@ -18,6 +18,19 @@ def register_optimizer() -> list[OptimizerSpec]:
             ("sgd", "Stochastic gradient descent with momentum", "sgd", "SgdOptions"),
             ("adafactor", "Adafactor: less memory than Adam", "adafactor", "AdafactorOptions"),
             ("muon", "Muon for matrices, AdamW for everything else", "Muon", "MuonOptions"),
+        )
+    ] + [
+        OptimizerSpec(
+            name=name,
+            summary=summary,
+            build=f"mmft_optimizers.bits:{build}",
+            options="mmft_optimizers.options:BitsAdamOptions",
+            extras=("quantize",),
+        )
+        for name, summary, build in (
+            ("adamw-8bit", "AdamW with states in 8 bits: a quarter of the memory", "adamw_8bit"),
+            ("paged-adamw", "AdamW whose states move to the CPU when a GPU is full", "paged_adamw"),
+            ("paged-adamw-8bit", "Both: states in 8 bits that move", "paged_adamw_8bit"),
         )
     ]
 

@@ -27,6 +27,19 @@ class AdamOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BitsAdamOptions:
+    """Options of adamw-8bit, paged-adamw and paged-adamw-8bit."""
+
+    betas: Annotated[
+        tuple[Decay, Decay],
+        Meta(description="Decay rates of the averages of the gradient and of its square."),
+    ] = (0.9, 0.999)
+    eps: Annotated[
+        float, Meta(gt=0, description="Added to the denominator for numerical stability.")
+    ] = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
 class SgdOptions:
     """Options of sgd."""
 

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from mmft_core.contracts import OptimizerContext
+from mmft_core.errors import ConfigError
+from mmft_optimizers import bits
+from mmft_optimizers.options import BitsAdamOptions
 from tests.conftest import Finished
 from tests.core.conftest import Site
 
@@ -141,3 +146,11 @@ def test_a_name_that_nobody_offers_and_a_wrong_option_are_told(mmft: Mmft) -> No
     assert "There is no optimizer named 'adamv'. Did you mean 'adam'" in ended.err
     ended = mmft(*RUN, "--set=optimizer.beta=1", "--dry-run")
     assert ended.code == 2 and "no option 'optimizer.beta'. Did you mean 'betas'?" in ended.err
+
+
+@pytest.mark.parametrize("name", ["paged-adamw", "paged-adamw-8bit"])
+def test_pages_need_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    build = getattr(bits, name.replace("-", "_"))
+    with pytest.raises(ConfigError, match=f"engine.optimizer = '{name}' needs a CUDA GPU"):
+        build(BitsAdamOptions(), OptimizerContext(groups=[], lr=0.1))

@@ -38,7 +38,12 @@ from mmft_core.weights import LoadedWeights
 
 CLASSES = ("left", "right")
 REGISTRY = discover()
-OPTIMIZERS = [component.name for component in REGISTRY.of(OptimizerSpec)]
+OPTIMIZERS = [
+    component.name
+    for component in REGISTRY.of(OptimizerSpec)
+    if not component.missing_extras() and not component.name.startswith("paged-")
+]
+"""Those that are installed and work on a CPU."""
 SCHEDULES = [component.name for component in REGISTRY.of(ScheduleSpec)]
 
 
