@@ -15,7 +15,7 @@ from torch import Tensor
 from mmft_chat.conversations import Conversation, Message, without_first
 from mmft_chat.preference_data import prompt_length
 from mmft_chat.processing import ChatProcessor
-from mmft_core.contracts import Axes, Extent, Preview, Processor, TargetCodec, Tensors
+from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, TargetCodec, Tensors
 
 KEYS = "keys"
 _CROSSED = "crossed."
@@ -104,6 +104,16 @@ class PreferenceProcessor(Processor):
         known = [length for length in lengths if length is not None]
         return sum(known) if len(known) == len(lengths) else None
 
+    def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
+        """The tokens of each side; see `mmft_core.contracts.ShowingLearned`."""
+        sides = self._sides(raw)
+        names = ("chosen, ", "rejected, ") if len(sides) > 1 else ("",)
+        return [
+            replace(part, label=name + part.label)
+            for name, (processor, chat) in zip(names, sides, strict=True)
+            for part in processor.show_learned(chat)
+        ]
+
     # --- chats to be answered -------------------------------------------------------------------
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
@@ -120,6 +130,12 @@ class PreferenceProcessor(Processor):
 
     def parse(self, text: str) -> Any | None:
         return self.chat.parse(text)
+
+    def attach(self, raw: Conversation, files: Sequence[Path]) -> Conversation:
+        return self.chat.attach(raw, files)
+
+    def accept(self, value: Any) -> Conversation | None:
+        return self.chat.accept(value)
 
     def extent(self, raw: Conversation) -> Extent | None:
         return self.chat.extent(raw)

@@ -41,7 +41,7 @@ def check(
         name: Counter(c for s in looks if s.split == name for c in classes_of(s.target))
         for name in dataset.splits
     }
-    findings = [*_of_single(looks), *find_long(looks, inspectors)]
+    findings = [*_of_single(looks, target), *find_long(looks, inspectors)]
     findings += find_duplicates(looks, inspectors, classes=bool(dataset.info.classes))
     if target == "text":
         findings += find_long_targets(looks)
@@ -72,8 +72,9 @@ def check(
     )
 
 
-def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
+def _of_single(looks: Sequence[Look], target: str) -> Iterator[Finding]:
     """What is wrong with single samples."""
+    unlabelled = "has no text to learn, such as an answer" if target == "text" else "has no label"
     modalities = {modality for sample in looks for modality in sample.held}
     labelled = any(sample.target is not None for sample in looks)
     for sample in looks:
@@ -85,7 +86,7 @@ def _of_single(looks: Sequence[Look]) -> Iterator[Finding]:
             if lacking:
                 faults.append(("missing", f"has no {' and no '.join(lacking)}"))
             if labelled and sample.target is None:
-                faults.append(("no-label", "has no label"))
+                faults.append(("no-label", unlabelled))
             for traits in sample.traits.values():
                 faults += traits.faults.items()
             faults += (("odd", f"has {text}") for text in sample.remarks)

@@ -193,6 +193,15 @@ def test_only_what_differs_is_judged(tokenizer: Any) -> None:
     assert judged == ["It is sunny.<|im_end|>", "Be kind<|im_end|>"]
 
 
+def test_what_is_judged_is_shown_token_by_token(tokenizer: Any) -> None:
+    parts = preference(tokenizer).judging.show_learned(PAIRS[1])
+    shown = [(p.label, "".join(t.text for t in p.tokens if t.learned)) for p in parts]
+    assert [own for own in shown if own[1]] == [
+        ("chosen, assistant", "It is sunny.<|im_end|>"),
+        ("rejected, assistant", "Be kind<|im_end|>"),
+    ]
+
+
 @pytest.mark.parametrize("loss", ["dpo", "orpo", "kto"])
 def test_chats_that_share_a_row_are_judged_as_alone(tokenizer: Any, loss: str) -> None:
     apart, packed = (preference(tokenizer, packing=own, loss=loss).eval() for own in (False, True))

@@ -183,3 +183,4 @@ def test_pictures_are_preferred_about(tmp_path: Path, mmft: Mmft, narrow_network
     assert ended.code == 0, ended.err
     assert json.loads(mmft("eval", run, "--json").out)["rewards/margin"] is not None
     assert len(answers(mmft("predict", run, "--dataset", data))) == 6
+    assert len(answers(mmft("predict", run, "Which?", "--image", tmp_path / "red.png"))) == 1
