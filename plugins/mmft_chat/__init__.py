@@ -24,10 +24,10 @@ _TRAINING: dict[str, Any] = {
 
 @hookimpl
 def register_backbone() -> list[BackboneSpec]:
-    anything: list[tuple[str, str, Kind]] = [
-        ("chat-lm", "causal language model", "text"),
-        ("vision-chat", "vision-language model", "vision"),
-        ("audio-chat", "audio-language model", "audio"),
+    anything: list[tuple[str, str, Kind, str]] = [
+        ("chat-lm", "causal language model", "text", "ChatBackboneOptions"),
+        ("vision-chat", "vision-language model", "vision", "MediaBackboneOptions"),
+        ("audio-chat", "audio-language model", "audio", "MediaBackboneOptions"),
     ]
     return [
         *(
@@ -37,12 +37,12 @@ def register_backbone() -> list[BackboneSpec]:
                 modality="chat",
                 provides=("pooled", "chat"),
                 build=BUILDS[kind],
-                options="mmft_chat.options:ChatBackboneOptions",
+                options=f"mmft_chat.options:{options}",
                 default_dataset=DATASETS[kind],
                 parts=PARTS[kind],
                 **_TRAINING,
             )
-            for name, what, kind in anything
+            for name, what, kind, options in anything
         ),
         *(family.spec(**_TRAINING) for family in FAMILIES),
     ]

@@ -9,7 +9,7 @@ from transformers import AutoModelForMultimodalLM, AutoModelForSeq2SeqLM
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.media_backbone import MediaChatBuilder
-from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.options import MediaBackboneOptions
 from mmft_chat.voxtral import VoxtralProcessor
 from mmft_core.contracts import BackboneContext
 from mmft_transformers.checkpoints import Checkpoint
@@ -43,7 +43,7 @@ class AudioChatBuilder(MediaChatBuilder):
         return super().processor(checkpoint)
 
 
-def build_audio_chat(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:
+def build_audio_chat(options: MediaBackboneOptions, context: BackboneContext) -> ChatBackbone:
     """Any audio-language model of transformers.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.options import ChatBackboneOptions, MediaBackboneOptions
 from mmft_core import BackboneSpec
 
 Kind = Literal["text", "vision", "audio"]
@@ -80,7 +80,7 @@ class Family:
         found: type[ChatBackboneOptions] = make_dataclass(
             f"Options{self.attribute}",
             fields,
-            bases=(ChatBackboneOptions,),
+            bases=(ChatBackboneOptions if self.kind == "text" else MediaBackboneOptions,),
             namespace={"published": self.published, "network": self.network},
             frozen=True,
             kw_only=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,17 @@ def open_picture(media: Media) -> Any:
     return Image.open(io.BytesIO(media) if isinstance(media, bytes) else media)
 
 
-def picture(media: Media) -> np.ndarray[Any, Any]:
-    """A picture (H, W, 3) in RGB, as uint8."""
-    return np.array(open_picture(media).convert("RGB"), dtype=np.uint8)
+def picture(media: Media, most: int | None = None) -> np.ndarray[Any, Any]:
+    """A picture (H, W, 3) in RGB, as uint8.
+
+    Args:
+        most: pixels, to which a larger one is scaled down; None for any number.
+    """
+    found = open_picture(media).convert("RGB")
+    if most is not None and found.width * found.height > most:
+        scale = math.sqrt(most / (found.width * found.height))
+        found = found.resize(tuple(max(1, int(side * scale)) for side in found.size))
+    return np.array(found, dtype=np.uint8)
 
 
 def recording(media: Media, rate: int) -> np.ndarray[Any, Any]:

@@ -17,7 +17,7 @@ from mmft_chat.building import ChatBuilder, template_source
 from mmft_chat.conversations import CALLED
 from mmft_chat.learned import Learn
 from mmft_chat.media_processing import OWN, MediaProcessor
-from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.options import MediaBackboneOptions
 from mmft_chat.parts import parts_of
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
@@ -48,7 +48,7 @@ class MediaChatBackbone(ChatBackbone):
     processor: MediaProcessor
 
     def __init__(
-        self, network: nn.Module, family: Any, options: ChatBackboneOptions, template: str
+        self, network: nn.Module, family: Any, options: MediaBackboneOptions, template: str
     ) -> None:
         super().__init__(network, family.tokenizer, options, template)
         plain = self.processor
@@ -61,6 +61,7 @@ class MediaChatBackbone(ChatBackbone):
             overlong=plain.overlong,
             family=family,
             holds=_HOLDS.get(self.config.model_type, "any"),
+            max_pixels=options.max_pixels,
         )
         if hasattr(self.config, "vision_feature_layer"):  # The states before this norm are read.
             tower = getattr(self.network.base_model, "vision_tower", None)
@@ -207,6 +208,7 @@ class MediaChatBuilder(ChatBuilder):
         return template_source(reader.tokenizer, self.options)
 
     def backbone(self, network: Any, reader: Any) -> ChatBackbone:
+        assert isinstance(self.options, MediaBackboneOptions)
         found = MediaChatBackbone(network, reader, self.options, self.template_of(reader))
         found.loaded_by = self.auto(network.config).__name__
         return found

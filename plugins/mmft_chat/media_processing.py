@@ -39,10 +39,12 @@ class MediaProcessor(ChatProcessor):
         family: a processor of transformers.
         holds: how many pictures and recordings a chat has to have, for networks that cannot read
             those with others beside those without.
+        max_pixels: of a picture, to which a larger one is scaled down; None for any number.
     """
 
     family: Any = None
     holds: Literal["any", "some", "one"] = "any"
+    max_pixels: int | None = None
 
     @property
     def reads(self) -> tuple[Kind, ...]:
@@ -164,7 +166,7 @@ class MediaProcessor(ChatProcessor):
         for kind in self.reads:
             own = chat.media(kind)
             if kind == "image":
-                found[kind] = [media.picture(one) for one in own]
+                found[kind] = [media.picture(one, self.max_pixels) for one in own]
             else:
                 found[kind] = [media.recording(one, self._hearing.sampling_rate) for one in own]
         return found

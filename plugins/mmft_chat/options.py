@@ -124,6 +124,19 @@ class ChatBackboneOptions(SizeOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MediaBackboneOptions(ChatBackboneOptions):
+    """Options of chat backbones that see or hear."""
+
+    max_pixels: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Maximum pixels of a picture; larger ones are scaled down. Unset leaves it "
+            "to the model's processor, for which a photo may be thousands of tokens.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswerOptions(Generation):
     """Options of tasks that learn answers."""
 

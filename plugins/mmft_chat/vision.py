@@ -8,7 +8,7 @@ from transformers import AutoModelForImageTextToText
 
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.media_backbone import MediaChatBuilder
-from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.options import MediaBackboneOptions
 from mmft_chat.paligemma import PaliGemmaProcessor
 from mmft_core.contracts import BackboneContext
 from mmft_transformers.checkpoints import Checkpoint
@@ -28,7 +28,7 @@ class VisionChatBuilder(MediaChatBuilder):
         return super().processor(checkpoint)
 
 
-def build_vision_chat(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:
+def build_vision_chat(options: MediaBackboneOptions, context: BackboneContext) -> ChatBackbone:
     """Any vision-language model of transformers.
 
     Raises:

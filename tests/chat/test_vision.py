@@ -18,7 +18,7 @@ from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch
 from mmft_core.errors import IncompatibleError, WeightsError
-from tests.chat.networks import SEEN, narrow, picture, saved
+from tests.chat.networks import SEEN, about, narrow, picture, saved
 from tests.chat.networks import built as small
 from tests.chat.networks import collated as batch_of
 from tests.chat.tools import turn
@@ -70,6 +70,16 @@ def test_answers_are_written_alike_alone_and_in_a_batch(folder: Path) -> None:
     question = [Conversation(chat.messages[:1]) for chat in CHATS]
     asked = task(Batch(inputs={"chat": collated(task.model, question)}, targets=None, ids=[""] * 2))
     assert asked.predictions == together.predictions
+
+
+def test_large_pictures_are_scaled_down_where_that_is_asked_for() -> None:
+    chat = about("image", "What is this?", "a seven", picture(100, 50), picture(20, 30))
+    shapes = []
+    for most in (None, 1800):
+        model = small("qwen2.5-vl", max_pixels=most)
+        item = model.packed(join=None, learn="assistant").prepare(chat, train=True)
+        shapes.append([tuple(item[f"image.{k}"].shape) for k in (0, 1)])
+    assert shapes == [[(50, 100, 3), (30, 20, 3)], [(30, 60, 3), (30, 20, 3)]]
 
 
 def test_a_step_lowers_the_loss_and_is_kept(folder: Path, tmp_path: Path) -> None:
