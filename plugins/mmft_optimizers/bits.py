@@ -6,6 +6,8 @@ numbers keep states in 32 bits.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.optim import Optimizer
 
@@ -45,7 +47,8 @@ def _adamw(
         )
     import bitsandbytes
 
-    return bitsandbytes.optim.AdamW(  # type: ignore[no-any-return]
+    library: Any = bitsandbytes.optim  # Types are known of parts of it.
+    optimizer: Optimizer = library.AdamW(
         list(context.groups),
         lr=context.lr,
         betas=options.betas,
@@ -53,3 +56,4 @@ def _adamw(
         optim_bits=bits,
         is_paged=bool(paged),
     )
+    return optimizer
