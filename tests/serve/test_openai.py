@@ -198,6 +198,45 @@ def streamed_text(client: Any, **asked: Any) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
+def test_a_batch_that_fails_repeats_nothing_that_was_sent(
+    client: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that has begun ends with an error; whoever has got nothing yet is answered."""
+    alone = said(client)
+    inner, held, may = ChatBackbone.write_each, threading.Event(), threading.Event()
+
+    def fail(self: Any, inputs: Any, settings: Any, seeds: Any, ended: Any) -> None:
+        held.set()
+        assert may.wait(60)
+
+        written = 0
+
+        def failing(tokens: Any) -> Any:
+            nonlocal written
+            written += 1
+            done = ended(tokens)
+            if len(settings) > 1 and written == 6:
+                raise MemoryError
+            return done
+
+        inner(self, inputs, settings, seeds, failing)
+
+    monkeypatch.setattr(ChatBackbone, "write_each", fail)
+    with ThreadPoolExecutor(4) as pool:
+        before = served.figure("mmft_batch_size_sum")
+        first = pool.submit(said, client)
+        assert held.wait(60)
+        short = pool.submit(said, client, max_tokens=1)
+        whole = pool.submit(said, client)
+        stream = pool.submit(streamed_text, client)
+        served.await_inputs(int(before) + 4)
+        may.set()
+        assert first.result(60) == whole.result(60) == alone
+        assert alone.startswith(short.result(60))
+        with pytest.raises(openai.APIError, match="ask again"):
+            stream.result(60)
+
+
 def test_a_key_is_asked_for_in_the_clients_form(talks: Path) -> None:
     with serving(talks, api_key="secret") as served:
         address = f"{served.address}/v1"
