@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mmft_core.config import Generation
 
 Show = Callable[[str, str], None]
-"""Told a piece of what is thought, and of what is said; one of them is empty."""
+"""Receives a piece of the reasoning and a piece of the answer; one of them is empty."""
 
 _THINKS, _THOUGHT = "<think>", "</think>"
 _BROKEN = "\N{REPLACEMENT CHARACTER}"

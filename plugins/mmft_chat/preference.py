@@ -3,7 +3,7 @@
 Losses with a reference need its log-probabilities, that is, those of the model that training starts
 from. They are computed beforehand where they can be: of val and test always, of train as
 `task.precompute` has it. They are kept with the run, so that it resumes bit by bit, and with its
-model, which is judged on the run's own data without the reference. On other data the likelihoods
+model, which is evaluated on the run's own data without the reference. On other data the likelihoods
 of answers are known, and their rewards are not. A finished model answers prompts as `chat` does.
 """
 
@@ -24,7 +24,7 @@ from mmft_chat.preference_processing import (
     KEYS,
     PreferenceCodec,
     PreferenceProcessor,
-    judged_and_crossed,
+    scored_and_crossed,
 )
 from mmft_chat.reference import Reference, has_adapters
 from mmft_chat.task import Chat
@@ -42,7 +42,7 @@ _PLACEHOLDERS = ("image_token", "audio_token", "video_token")
 
 
 class Preference(Chat):
-    """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of judged answers, which
+    """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of scored answers, which
     `PreferenceProcessor` describes, and lists of answers to prompts.
 
     The log-probabilities are sums over an answer's tokens; of orpo and simpo, which have no
@@ -56,8 +56,8 @@ class Preference(Chat):
         self.options, self.reference = options, reference
         by_default = 2.0 if options.loss == "simpo" else 0.1
         self.beta = by_default if options.beta is None else options.beta
-        self.judging = PreferenceProcessor(self.processor, crosses=options.loss == "kto")
-        self.codec = PreferenceCodec(self.judging, loss=options.loss)
+        self.preferences = PreferenceProcessor(self.processor, crosses=options.loss == "kto")
+        self.codec = PreferenceCodec(self.preferences, loss=options.loss)
         if options.loss == "kto":
             self.compares, self.minimum_batch_size = True, 2
         for module in backbone.modules():
@@ -66,7 +66,7 @@ class Preference(Chat):
 
     @property
     def processors(self) -> dict[str, Processor]:
-        return {"chat": self.judging}
+        return {"chat": self.preferences}
 
     def weight(self, batch: Batch) -> int:
         """The number of samples; of kto that of answers."""
@@ -80,11 +80,11 @@ class Preference(Chat):
         inputs = batch.inputs["chat"]
         if KEYS not in inputs:
             return Outputs(None, self.model.write(inputs, self.generation))
-        judged, crossed, keys = judged_and_crossed(inputs)
-        reference, drift = self._compared(judged, crossed, keys)
+        scored, crossed, keys = scored_and_crossed(inputs)
+        reference, drift = self._compared(scored, crossed, keys)
         if self.training:
             self.reference.trained = True
-        logps, lengths, nats = self._answers(judged, keys)
+        logps, lengths, nats = self._answers(scored, keys)
         if self.options.loss in _WITHOUT_REFERENCE:
             logps, reference = logps / lengths, torch.zeros_like(logps)
         elif not self.reference.trained:  # It is its own reference yet.
@@ -136,7 +136,7 @@ class Preference(Chat):
     # --- log-probabilities ----------------------------------------------------------------------
 
     def _answers(self, inputs: Tensors, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probabilities (B, S) and numbers of tokens (B, S) of the judged answers; and for orpo
+        """Log-probabilities (B, S) and numbers of tokens (B, S) of the scored answers; and for orpo
         the mean loss of a token of the chosen chats, prompts included (else 0)."""
         if self.options.loss != "orpo":
             return (*_sums(self.model, inputs, keys, self.chunk), keys.new_zeros(()).float())
@@ -145,8 +145,8 @@ class Preference(Chat):
         more = {**inputs, "learned": learned | chosen}
         nats, chats = self.model.learned_nats(more, self.chunk)
         wanted = self.model.predicted(more)[:, 1:]
-        judged, all_chosen = learned[:, 1:][wanted], chosen[:, 1:][wanted]
-        sums, lengths = _by_chat(nats[judged], chats[judged], keys)
+        own, all_chosen = learned[:, 1:][wanted], chosen[:, 1:][wanted]
+        sums, lengths = _by_chat(nats[own], chats[own], keys)
         return sums, lengths, nats[all_chosen].mean()
 
     def _holds_places(self, tokens: Tensor) -> Tensor:
@@ -156,8 +156,8 @@ class Preference(Chat):
         return torch.isin(tokens, tokens.new_tensor([i for i in ids if isinstance(i, int)]))
 
     @torch.no_grad()
-    def _compared(self, judged: Tensors, crossed: Tensors, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """The reference's log-probabilities (B, S) of the judged answers, and the drift (scalar) of
+    def _compared(self, scored: Tensors, crossed: Tensors, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """The reference's log-probabilities (B, S) of the scored answers, and the drift (scalar) of
         the crossed ones; NaN where they are not known."""
         known = self.reference.known(keys)
         unknown = torch.full((), torch.nan, device=keys.device)
@@ -171,7 +171,7 @@ class Preference(Chat):
             if model is None:
                 return known, drift
             if known.isnan().any():
-                found, _ = _sums(model, judged, keys, self.chunk)
+                found, _ = _sums(model, scored, keys, self.chunk)
                 known = torch.where(known.isnan(), found, known)
             if crossed:
                 before, _ = _sums(model, crossed, keys, self.chunk)
@@ -182,7 +182,7 @@ class Preference(Chat):
 
     # --- the reference --------------------------------------------------------------------------
 
-    def judged_beforehand(self, splits: Collection[str]) -> Collection[str]:
+    def reference_splits(self, splits: Collection[str]) -> Collection[str]:
         if self.options.loss in _WITHOUT_REFERENCE:
             return ()
         return [split for split in splits if split != "train" or self._precomputes]
@@ -209,7 +209,7 @@ class Preference(Chat):
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         super().adopt(runners)
-        self.judging.chat = self.processor
+        self.preferences.chat = self.processor
         return self
 
     # --- records --------------------------------------------------------------------------------
@@ -256,14 +256,14 @@ def _check(options: PreferenceOptions, context: TaskContext) -> None:
     for name, losses in _ONLY_FOR.items():
         if getattr(options, name) != getattr(plain, name) and options.loss not in losses:
             raise ConfigError(
-                f"task.{name} is an option of {' and '.join(losses)}, and task.loss is "
+                f"task.{name} is an option of {' and '.join(losses)}, but task.loss is "
                 f"'{options.loss}'.",
                 hint="Leave it out, or choose another loss.",
             )
     if options.precompute and options.loss not in ("dpo", "ipo"):
         reason = (
-            "also compares answers to the prompts of other samples of a batch, which are not known "
-            "beforehand"
+            "also compares answers with the prompts of other samples of the batch, which are not "
+            "known in advance"
             if options.loss == "kto"
             else "has no reference"
         )
@@ -274,7 +274,7 @@ def _check(options: PreferenceOptions, context: TaskContext) -> None:
     train = context.train
     if train is not None and len(train) and "label" in train.target(0) and options.loss != "kto":
         raise IncompatibleError(
-            f"task.loss = '{options.loss}' compares two answers to a prompt, and the data have "
+            f"task.loss = '{options.loss}' compares two answers to a prompt, but the data have "
             "single answers with a label.",
             hint="Give --set task.loss=kto, or data with chosen and rejected answers.",
         )

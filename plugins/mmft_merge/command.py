@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     type=click.Choice(["linear", "ties"]),
     default="linear",
     show_default=True,
-    help="How differences from the base weights are joined: added up by their weights, or by TIES, "
-    "which drops small ones and those whose sign most others do not have.",
+    help="How to combine the differences from the base weights: a weighted sum, or TIES, which "
+    "drops small differences and those whose sign disagrees with the majority.",
 )
 @click.option(
     "--weight",
     "weights",
     multiple=True,
     type=FiniteRange(),
-    help="Weight of a run's difference from the base weights; give one for each run, in their "
+    help="Weight of a run's difference from the base weights; give one for each run, in the same "
     "order.  [default: linear 1/n, ties 1]",
 )
 @click.option(
@@ -45,14 +45,16 @@ if TYPE_CHECKING:
     type=FiniteRange(min=0, min_open=True, max=1),
     default=0.2,
     show_default=True,
-    help="Share of each tensor's differences that TIES keeps, the largest.",
+    help="Share of the largest differences in each tensor that TIES keeps.",
 )
 @click.option(
     "--dataset",
     metavar="NAME|PATH",
-    help="Data to judge all models on.  [default: the first run's own]",
+    help="Data to evaluate all models on.  [default: the data of the first run]",
 )
-@click.option("--split", help="Split to judge on.  [default: test, else val; of other data, all]")
+@click.option(
+    "--split", help="Split to evaluate on.  [default: test, else val; all of another data set]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 def merge(
     runs: tuple[Path, ...],
@@ -64,20 +66,21 @@ def merge(
     split: str | None,
     as_json: bool,
 ) -> None:
-    """Merge RUNS, which were fine-tuned from the same base weights, into one model.
+    """Merge RUNS, fine-tuned from the same base weights, into one model.
 
     \b
     mmft merge runs/maths runs/poems -o runs/both
     mmft merge runs/maths runs/poems -o runs/both --weight 0.7 --weight 0.3
     mmft merge runs/maths runs/poems -o runs/both --method ties --density 0.3
 
-    All models, adapters or whole weights, are judged on the same data, before and after.
+    The runs may hold adapters or whole weights. They and the merged model are evaluated on the
+    same data.
     """
     from mmft_core.cli import console, make_display, next_command
     from mmft_merge.merging import Way, merge_runs
 
     if len(runs) < 2:
-        raise ConfigError("There is one run, and nothing to merge it with.", hint="Give several.")
+        raise ConfigError("There is only one run to merge.", hint="Give at least two.")
     if weights and len(weights) != len(runs):
         raise ConfigError(
             f"There are {len(runs)} runs and {len(weights)} weights.",

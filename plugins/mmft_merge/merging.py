@@ -1,9 +1,10 @@
-"""The weights of several runs as those of one, by PEFT's functions for that.
+"""Merging the weights of several runs, with PEFT's functions.
 
-What a run has learned is the difference of its weights, adapters merged into them, from the weights
-that it started from. Linear: these differences are added up by their weights (Wortsman et al.,
-2022, "Model soups"; Ilharco et al., 2023, "Editing Models with Task Arithmetic"). TIES drops the
-smaller ones and those against the majority's sign before (Yadav et al., 2023, "TIES-Merging").
+What a run has learned is the difference between its weights, with adapters merged, and the weights
+that it started from. Linear merging is the weighted sum of these differences (Wortsman et al.,
+2022, "Model soups"; Ilharco et al., 2023, "Editing Models with Task Arithmetic"). TIES first drops
+small differences and those whose sign disagrees with the majority (Yadav et al., 2023,
+"TIES-Merging").
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Way:
 
     @staticmethod
     def usual(method: str, count: int) -> tuple[float, ...]:
-        """The weights that are used unless others are given."""
+        """The default weights."""
         return (1.0 if method == "ties" else 1 / count,) * count
 
     def joined(self, differences: Sequence[Tensor]) -> Tensor:
-        """One difference of those of all runs, each of the same shape."""
+        """The merged difference of all runs; all have the same shape."""
         from peft.utils import merge_utils
 
         weights = torch.tensor(self.weights, dtype=differences[0].dtype)
@@ -66,12 +67,12 @@ class Way:
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of it.
+    """The outcome of a merge.
 
     Attributes:
-        split: on which all were judged.
-        scores: the single metrics by model: the runs by their names, and "merged" last.
-        results: of the merged model, as `results.json` has them.
+        split: the split that all models were evaluated on.
+        scores: scalar metrics by model: the runs by name, and "merged" last.
+        results: the content of the merged model's `results.json`.
     """
 
     split: str
@@ -89,15 +90,15 @@ def merge_runs(
     dataset: str | None = None,
     split: str | None = None,
 ) -> Merged:
-    """Merge runs, and judge them and what comes of them.
+    """Merge runs, and evaluate each of them and the merged model.
 
     Args:
-        dataset: to judge on, a name or a path; None for the first run's own.
-        split: to judge on.
+        dataset: data set to evaluate on, a name or a path; None for that of the first run.
+        split: split to evaluate on.
 
     Raises:
-        IncompatibleError: they are not of the same task, network and base weights.
-        WeightsError: the base weights cannot be had.
+        IncompatibleError: they differ in task, network or base weights.
+        WeightsError: the base weights are not available.
         RunDirectoryError: one is not a finished run, or the output is not empty.
     """
     RunDirectory(output).ensure_usable()
@@ -110,14 +111,14 @@ def merge_runs(
     states = [model.task.state_dict() for model in models]
     scores: dict[str, Mapping[str, float | None]] = {}
     for title, model in zip(_titles(runs), models, strict=True):
-        scores[title] = _judged(model, plan, data, name, display)
+        scores[title] = _evaluate(model, plan, data, name, display)
     first = models[0]
     first.task.to("cpu")
     base = _base(runs[0], first, plan)
     _fill(first, [{k: v.cpu() for k, v in state.items()} for state in states], base, way)
     _write(runs, output, first, plan, way)
     merged = artifacts.load(output, registry)
-    scores["merged"] = _judged(merged, plan, data, name, display)
+    scores["merged"] = _evaluate(merged, plan, data, name, display)
     results = _results(runs, output, way, name, scores)
     return Merged(name, scores, results)
 
@@ -128,7 +129,7 @@ def _plan(run: Path, registry: Registry) -> Plan:
 
 
 def _titles(runs: Sequence[Path]) -> list[str]:
-    """Names of runs that differ."""
+    """A distinct name for each run."""
     names = [run.resolve().name for run in runs]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
@@ -141,10 +142,10 @@ def _data(
     dataset: str | None,
     split: str | None,
 ) -> tuple[Dataset, str]:
-    """What all are judged on, and its split.
+    """The data set that all models are evaluated on, and the name of its split.
 
     Raises:
-        DataError: it has no such split, or none that was not learned from.
+        DataError: it has no such split, or no split that was not trained on.
     """
     directory = RunDirectory(run)
     if dataset is not None:
@@ -164,7 +165,7 @@ def _data(
 
 def _check_alike(runs: Sequence[Path], models: Sequence[LoadedModel]) -> None:
     """Raises:
-    IncompatibleError: two of them do not have the same task, network and base weights.
+    IncompatibleError: two of them differ in task, network or base weights.
     """
     first = models[0]
     shapes = {name: tensor.shape for name, tensor in first.task.state_dict().items()}
@@ -173,15 +174,15 @@ def _check_alike(runs: Sequence[Path], models: Sequence[LoadedModel]) -> None:
         same = model.component.qualified == first.component.qualified and own == shapes
         if not same or list(model.info.classes) != list(first.info.classes):
             raise IncompatibleError(
-                f"{run} has another task or network than {runs[0]}.",
+                f"{run} differs from {runs[0]} in task, network or classes.",
                 hint="Merge runs of one task, one backbone and the same classes.",
             )
     for modality in first.parts:
         sources = [model.task.backbone(modality).loaded for model in models]
         if any(loaded.source == "random" for loaded in sources):
             raise IncompatibleError(
-                f"The {modality} backbone of a run started from random weights, so the runs have "
-                "no base in common.",
+                f"The {modality} backbone of a run started from random weights, so the runs do not "
+                "share base weights.",
                 hint="Start the runs from the same weights: --weights PATH, or another run.",
             )
         kinds = {(loaded.source, loaded.digest or "") for loaded in sources}
@@ -214,7 +215,8 @@ def _fill(
     base: Mapping[str, Tensor],
     way: Way,
 ) -> None:
-    """Give a model the merged weights. What the base lacks, such as a head, is averaged."""
+    """Load the merged weights into a model. Tensors that the base lacks, such as a head's, are
+    averaged."""
     merged = {}
     for name, tensor in states[0].items():
         own = [state[name].float() for state in states]
@@ -233,7 +235,7 @@ def _fill(
         backbone.loaded = replace(backbone.loaded, digest="")  # It is kept whole.
 
 
-def _judged(
+def _evaluate(
     model: LoadedModel, plan: Plan, data: Dataset, split: str, display: Callback
 ) -> dict[str, float | None]:
     predictor = Predictor(model, plan.engine)
@@ -243,7 +245,7 @@ def _judged(
 
 
 def _write(runs: Sequence[Path], output: Path, model: LoadedModel, plan: Plan, way: Way) -> None:
-    """Write the run, but for its results."""
+    """Write the merged run except for its results."""
     first, made = RunDirectory(runs[0]), RunDirectory(output)
     output.mkdir(parents=True, exist_ok=True)
     made.write_config(plan)

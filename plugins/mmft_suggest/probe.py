@@ -52,7 +52,7 @@ def probe(
         features: (n, D).
         targets: (n,) of the features' samples.
         kind: of the targets: "class" or "number"; of others there is no score.
-        groups: (n,) of which none is both learned from and judged by, as in a run.
+        groups: (n,) none of which is in both train and test, as in a run.
 
     Raises:
         DataError: there are too few samples or groups.

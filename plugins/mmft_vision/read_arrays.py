@@ -14,7 +14,7 @@ class AbsentError(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class ArraySplit:
     """A split: (n, H, W) or (n, H, W, 3) uint8, and (n,) class indices."""
 
     images: np.ndarray[Any, np.dtype[np.uint8]]
@@ -33,7 +33,7 @@ class Arrays:
         notes: what is odd about its files.
     """
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ArraySplit]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 

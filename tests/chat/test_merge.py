@@ -74,7 +74,7 @@ def test_what_has_no_base_in_common_is_refused(
     runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
 ) -> None:
     ended = mmft("merge", runs[0], "-o", tmp_path / "out")
-    assert ended.code == 2 and "nothing to merge it with" in ended.err
+    assert ended.code == 2 and "only one run to merge" in ended.err
     ended = mmft("merge", *runs, "-o", tmp_path / "out", "--weight", "1")
     assert ended.code == 2 and "2 runs and 1 weights" in ended.err
     ended = mmft("merge", *runs, "-o", runs[0])

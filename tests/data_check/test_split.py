@@ -150,7 +150,7 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         ended = mmft(
             "data", "split", table, "-o", tmp_path / "out.csv", "--group", "patient", *more
         )
-        assert ended.code == 2 and "Row 7: its cell in the column of groups" in ended.err
+        assert ended.code == 2 and "Row 7: its cell in the group column" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--val", "0.2", "--folds", "3"), "--val and --test cannot be combined with --folds"),
         (("--label", "lable"), "Did you mean 'label'"),
         (("--label", "text"), "hardly repeat, so they are not classes"),
-        (("--set", "dataset.label_column=label"), "Name the column of its classes by --label"),
+        (("--set", "dataset.label_column=label"), "Name the column of its classes with --label"),
         (("--task", "text-clss"), "no task named 'text-clss'"),
-        (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
+        (("--group", "label", "--val", "0.2"), "'label' has 2 groups, too few"),
         (("--seed", "-1"), "-1 is not in the range"),
         (("--group", "label", "--folds", "5"), "2 groups, too few for 5 folds"),
     ],
