@@ -320,7 +320,7 @@ def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> No
     assert one == {"input": "input 0", "answer": "white"}
     several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
     assert len(several) == 2 and several[0]["answer"] == "green"
-    with pytest.raises(DataError, match=r"turn 2 is the user's, after the user's"):
+    with pytest.raises(DataError, match=r"turn 2 \(user\) follows one of the user"):
         model.predict(asked("Hi") * 2)
     ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
     assert ended.code == 2 and "the model does not read pictures, such as x.png" in ended.err

@@ -121,7 +121,7 @@ def test_packing_is_refused_and_recordings_are(folder: Path) -> None:
     with pytest.raises(IncompatibleError, match="cannot share a row"):
         model.packed(join=True, learn="assistant")
     heard = Message("user", (Part("audio", media=b"x"),))
-    with pytest.raises(ValueError, match="reads text and pictures alone"):
+    with pytest.raises(ValueError, match="reads only text and pictures"):
         model.processor.inspect(Conversation((heard, turn("assistant", "x"))))
 
 
