@@ -98,7 +98,7 @@ def _check_adapters_alone(ways: Sequence[Way], config: EngineConfig) -> None:
     for way in ways:
         if way.tuning.mode not in ("lora", "head"):
             raise IncompatibleError(
-                f"engine.lora.save = 'adapter' keeps adapters alone, and engine.tune = "
+                f"engine.lora.save = 'adapter' saves only adapters, but engine.tune = "
                 f"'{config.tune}' trains the weights of the {way.part} as well.",
                 hint="Give --set engine.lora.save=merged, or adapters to the other parts, too.",
             )

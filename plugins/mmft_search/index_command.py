@@ -42,7 +42,7 @@ FOLDER = "index"
 @click.option("--dataset", metavar="NAME|PATH", help="Index the samples of this data set.")
 @click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
-    "--modality", help="Modality to index, for a model of two.  [default: that of the files]"
+    "--modality", help="Modality to index, if the model has two.  [default: that of the files]"
 )
 @click.option(
     "-o",

@@ -42,4 +42,4 @@ class Arrays:
             if len(part.labels) and not 0 <= part.labels.min() <= part.labels.max() < len(
                 self.classes
             ):
-                raise ValueError(f"a label of {name} is none of the {len(self.classes)} classes")
+                raise ValueError(f"a label of {name} is not one of the {len(self.classes)} classes")

@@ -117,7 +117,7 @@ def test_adapters_of_something_else_are_refused(
     assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
     merged(mmft, tmp_path / "both", *runs)
     ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
-    assert ended.code == 2 and "no adapters that are kept apart" in " ".join(ended.err.split())
+    assert ended.code == 2 and "no adapters that are stored without" in " ".join(ended.err.split())
     other = tmp_path / "other"
     shutil.copytree(runs[1], other)
     file = other / "model" / "model.json"

@@ -154,7 +154,7 @@ def test_data_without_columns_have_none_to_group_by(photo_folder: Callable[..., 
         "backbone": "resnet18",
         "dataset": {"path": str(photo_folder()), "group_column": "patient"},
     }
-    with pytest.raises(ConfigError, match=r"'image-folder' has no columns, so there is none"):
+    with pytest.raises(ConfigError, match=r"'image-folder' has no columns to group by"):
         make_plan(settings, discover())
 
 
