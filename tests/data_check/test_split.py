@@ -51,7 +51,7 @@ def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: 
 def test_the_column_of_classes_may_have_any_name(mmft: Call, table: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("text,label", "text,state", 1))
     ended = mmft("data", "split", table, "-o", tmp_path / "chance.csv")
-    assert ended.code == 0 and "no column is clearly the classes" in ended.out
+    assert ended.code == 0 and "no column is clearly the class column" in ended.out
     ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--label", "state")
     assert ended.code == 0 and "class, of column 'state'" in ended.out
     rows = read(tmp_path / "out.csv")
