@@ -2,7 +2,7 @@
 
     python benchmarks/retrieval_baselines.py runs/NAME
 
-Judges on the run's test split (or val) the trained model, the network that the run started from,
+Evaluates on the run's test split (or val) the trained model, the network that the run started from,
 the same with random weights, and what needs no network: the pictures' own pixels as the network
 would get them, or the words of the texts, weighed by TF-IDF.
 """
@@ -28,7 +28,7 @@ from mmft_core.run import artifacts
 from mmft_core.run.build import build_dataset, build_metrics, build_task
 from mmft_core.run.directory import RunDirectory
 
-Judged = Iterator[tuple[Any, Any]]
+Pairs = Iterator[tuple[Any, Any]]
 """Predictions and targets, as metrics take them."""
 
 
@@ -47,10 +47,10 @@ def main(run: Path) -> None:
         rows["pixels"] = _pixels(trained, split)
     elif plan.task.spec.target == "text":
         rows["TF-IDF"] = _words(trained, dataset.splits["train"], split)
-    judged = {title: _judge(plan, dataset, pairs) for title, pairs in rows.items()}
-    names = list(judged["trained"])
+    found = {title: _evaluate(plan, dataset, pairs) for title, pairs in rows.items()}
+    names = list(found["trained"])
     print(f"{'':14}" + "".join(f"{name:>26}" for name in names))
-    for title, figures in judged.items():
+    for title, figures in found.items():
         print(f"{title:14}" + "".join(f"{figures[name]:26.4f}" for name in names))
 
 
@@ -64,20 +64,20 @@ def _batches(task: Task, split: Split) -> Iterator[Batch]:
     return batches(evaluation_loader(data, 64, workers=0))
 
 
-def _predicted(task: Task, split: Split) -> Judged:
+def _predicted(task: Task, split: Split) -> Pairs:
     task.eval()
     for batch in _batches(task, split):
         outputs = task(batch)
         yield outputs.predictions, batch.targets if outputs.targets is None else outputs.targets
 
 
-def _pixels(task: Task, split: Split) -> Judged:
+def _pixels(task: Task, split: Split) -> Pairs:
     for batch in _batches(task, split):
         pixels = batch.inputs["image"]["pixels"].float().flatten(1)
         yield F.normalize(pixels - pixels.mean(1, keepdim=True), dim=-1), batch.targets
 
 
-def _words(task: Task, train: Split, split: Split) -> Judged:
+def _words(task: Task, train: Split, split: Split) -> Pairs:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     weigh = TfidfVectorizer(sublinear_tf=True).fit(_texts(train))
@@ -94,7 +94,7 @@ def _texts(split: Split) -> list[str]:
 
 
 @torch.no_grad()
-def _judge(plan: Plan, dataset: Dataset, pairs: Judged) -> Mapping[str, float]:
+def _evaluate(plan: Plan, dataset: Dataset, pairs: Pairs) -> Mapping[str, float]:
     metrics = build_metrics(plan.metrics, dataset.info)
     for predictions, targets in pairs:
         for metric in metrics.values():

@@ -5,7 +5,7 @@
 
 Scanned digits, coloured, turned and scaled, on dark cut-outs of photographs (both of scikit-learn):
 ten classes, drawn for the benchmark. Every contender trains from random weights for an epoch, in a
-process of its own and in turn, and is judged on the same pictures:
+process of its own and in turn, and is evaluated on the same pictures:
 
     plain   fp32, Adam at 1e-3, no augmentation, no worker process: the shortest loop there is
     adamw   the same with what a careful author adds: AdamW, one cycle of the learning rate, and

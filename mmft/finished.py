@@ -241,9 +241,9 @@ class Run:
         """
         from mmft.display import quiet_or_shown
         from mmft_export.exporting import export
-        from mmft_export.wanted import Wanted
+        from mmft_export.request import ExportRequest
 
-        wanted = Wanted(
+        request = ExportRequest(
             kind=format,
             quantize=quantize,
             output=None if output is None else Path(output),
@@ -255,7 +255,7 @@ class Run:
         if self._export:
             raise ExportError(f"{self.path} is an export already.", hint="Load the run.")
         with quiet_or_shown(progress) as display:
-            folder, _ = export(self.path, wanted, discover(), display)
+            folder, _ = export(self.path, request, discover(), display)
         return Run(folder)
 
     def _predictions(

@@ -2,29 +2,29 @@
 
     MmftError
     ├── ConfigError             a flag, a TOML key or a --set value is wrong
-    ├── PluginError             a plugin is broken, or answers wrongly
+    ├── PluginError             a plugin is broken, or breaks its contract
     │   ├── UnknownComponentError   no plugin offers that name
     │   ├── AmbiguousNameError      several plugins offer that name
     │   └── MissingExtraError       a component needs packages that are not installed
     ├── IncompatibleError       the chosen parts do not fit together
     ├── DataError               a data set cannot be used as it is
     │   └── SampleError             one sample cannot be used; names it
-    ├── WeightsError            pretrained weights cannot be had or do not fit
+    ├── WeightsError            pretrained weights are not available or do not fit
     ├── RunDirectoryError       a run directory is missing, not empty, or of another run
     │   └── CheckpointError         a checkpoint is damaged or belongs to another run
     ├── HubError                a model hub cannot be reached, or refuses
     ├── ExportError             an export cannot be made, differs from its run, or is damaged
     ├── StorageError            the disk is full or may not be written
     ├── OutOfMemoryError        memory ran out; says what would fit
-    ├── ProcessError            processes that train together cannot meet, or one has gone
-    │   └── ElsewhereError          another process has failed, and says so itself
+    ├── ProcessError            processes that train together cannot connect, or one is gone
+    │   └── ElsewhereError          another process has failed and reports the error
     └── TrainingError           training cannot go on
         └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
 
 The message is one sentence that says what is wrong and where; `hint` says what to do about it.
 The command line prints both and exits with 2. Any other exception is a bug in mmft or in a plugin
-and keeps its traceback, which ends with the plugin if it is one's (`mmft_core.plugin_errors`).
-`StopTrainingError` stands beside the tree: nothing is wrong when a callback ends a training.
+and keeps its traceback, which names the plugin if it is from one (`mmft_core.plugin_errors`).
+`StopTrainingError` is not in the tree: a callback that ends a training is no error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from collections.abc import Iterable, Sequence
 
 
 class MmftError(Exception):
-    """Base of every error that a user, rather than a programmer, can put right."""
+    """Base of every error that a user, rather than a programmer, can fix."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class UnknownComponentError(PluginError):
 
 
 class AmbiguousNameError(PluginError):
-    """Several plugins offer that name; the qualified name says which is meant."""
+    """Several plugins offer that name; the qualified name is unambiguous."""
 
 
 class MissingExtraError(PluginError):
@@ -81,8 +81,8 @@ class DataError(MmftError):
 class SampleError(DataError):
     """One sample is unusable.
 
-    `sample_id` is what the reports use too: the file, or the table and its row; `kind` is what
-    `mmft data check` lists it under.
+    `sample_id` is the id that reports use: the file, or the table and its row; `kind` is the kind
+    of finding in `mmft data check`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SampleError(DataError):
 
 
 class WeightsError(MmftError):
-    """Pretrained weights cannot be had, or do not fit the backbone."""
+    """Pretrained weights are not available, or do not fit the backbone."""
 
 
 class RunDirectoryError(MmftError):
@@ -120,7 +120,7 @@ class ExportError(MmftError):
 
 
 class StorageError(MmftError):
-    """The disk is full, or the place may not be written."""
+    """The disk is full, or the location is not writable."""
 
 
 class OutOfMemoryError(MmftError):
@@ -128,11 +128,11 @@ class OutOfMemoryError(MmftError):
 
 
 class ProcessError(MmftError):
-    """Of the processes that train together, some cannot be met, or are gone."""
+    """Some of the processes that train together cannot be reached, or are gone."""
 
 
 class ElsewhereError(ProcessError):
-    """Another process has failed, and tells the user itself; its message is this one's."""
+    """Another process has failed and reports the error; this one exits quietly."""
 
 
 class TrainingError(MmftError):
@@ -155,11 +155,11 @@ class NonFiniteLossError(TrainingError):
 
 
 class StopTrainingError(Exception):
-    """Raised by a callback that ends the training, where that is nobody's failure."""
+    """Raised by a callback to end the training without an error."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, as part of a sentence."""
+    """The first line of an error's message, as part of a sentence."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 

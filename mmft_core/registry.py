@@ -191,7 +191,7 @@ class Registry:
     def select(self, kind: str | None = None, modality: str | None = None) -> Registry:
         """The components of one kind, or for one modality. Failures stay.
 
-        Of the metrics, which have no modality, those remain that can judge a remaining task.
+        Of the metrics, which have no modality, those remain that can evaluate a remaining task.
 
         Raises:
             ConfigError: there is no such kind, or nothing deals with that modality.
@@ -208,7 +208,7 @@ class Registry:
             names = {modality, *ANY_MODALITIES}
             specs = [c.spec for c in chosen if names & set(c.spec.modality_names)]
             predicted = {spec.predicts for spec in specs if isinstance(spec, TaskSpec)}
-            chosen = tuple(c for c in chosen if c.spec in specs or _judges(c.spec, predicted))
+            chosen = tuple(c for c in chosen if c.spec in specs or _measures(c.spec, predicted))
         if kind is not None:
             chosen = tuple(c for c in chosen if c.kind == kind_named(kind))
         return Registry(chosen, self.failures)
@@ -245,5 +245,5 @@ def kind_named(name: str) -> str:
     )
 
 
-def _judges(spec: Spec, predicted: set[str]) -> bool:
+def _measures(spec: Spec, predicted: set[str]) -> bool:
     return isinstance(spec, MetricSpec) and spec.measures in predicted

@@ -1,8 +1,8 @@
 """What a plugin declares: frozen descriptions of its components.
 
 A spec names the code that does the work by path (`build="package.module:attribute"`) and is
-resolved only on use. Listing, checking and refusing components therefore never imports torch,
-whatever a plugin's author does in the module behind the path.
+resolved only on use. So listing, checking and refusing components never imports torch, whatever the
+module behind the path imports.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Spec:
     """What every component declares.
 
     Attributes:
-        checks: path of the conformance kit's checks of a kind whose contract is a plugin's; those
-            of all others are in `mmft_testing`.
+        checks: path of the conformance kit's checks for this kind, if its contract is defined by a
+            plugin; all others are in `mmft_testing`.
         name: what the user types; lower-case letters, digits, dots and hyphens.
         summary: one line for `mmft plugins`.
-        build: "package.module:attribute" of what the component is built by; each kind says what
-            that is.
+        build: "package.module:attribute" of the function or object that builds the component; each
+            kind says what it must be.
         extras: optional-dependency groups of the plugin's distribution that must be installed.
     """
 
@@ -113,15 +113,14 @@ class ConfigurableSpec(Spec):
 class PartSpec(ConfigurableSpec):
     """What the parts of a run declare: backbones, datasets, tasks and metrics.
 
-    Their `build` is a callable `build(options, context)`; which context and which result is said
-    in `mmft_core.contracts`.
+    Their `build` is a callable `build(options, context)`; `mmft_core.contracts` says which context
+    it receives and what it returns.
 
     Attributes:
-        defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). They
-            give way to anything the user sets, and are passed over where a chosen part does not
-            have such an option.
-        from_scratch: what is recommended instead where a backbone starts from random weights.
-        scratch: the name of `from_scratch` in mmft 0.1; only to be given, not to be read.
+        defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). Settings
+            of the user override them, and they are skipped if a chosen part has no such option.
+        from_scratch: settings recommended instead if a backbone starts from random weights.
+        scratch: the name of `from_scratch` in mmft 0.1; it can still be passed, but not read.
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -140,17 +139,17 @@ class BackboneSpec(PartSpec):
     """An encoder.
 
     Attributes:
-        modality: what it reads: "image", "text", "audio", ... Of one that reads several together
-            it follows from `modalities`: their names in the order of the alphabet, joined,
-            "image+text". By this name its settings, its weights and tasks know it.
-        modalities: all that it reads, where these are several.
-        provides: what it yields: "pooled" features (B, D), "sequence" features (B, T, D),
-            "generation" of text (then it is a `Generator`), "prefix": it writes also after vectors
-            in place of tokens.
-        default_dataset: what a run without `--dataset` uses in place of the task's, if the task can
-            learn from it; "" for the task's.
-        parts: names of the networks that it may be made of (`Backbone.parts`), which
-            `engine.tune` can tune in other ways: "language", "vision".
+        modality: what it reads: "image", "text", "audio", ... If it reads several together, the
+            name follows from `modalities`: "image+text", in alphabetical order. Its settings and
+            weights are under this name, and tasks refer to it by this name.
+        modalities: all that it reads, if there are several.
+        provides: its outputs: "pooled" features (B, D), "sequence" features (B, T, D),
+            "generation" of text (then it is a `Generator`), "prefix" if it also generates text
+            after vectors in place of tokens.
+        default_dataset: the data set of a run without `--dataset`, if the task can learn from it;
+            "" for the task's default.
+        parts: names of the networks that it may consist of (`Backbone.parts`), such as "language"
+            and "vision", which `engine.tune` can tune differently.
     """
 
     kind = "backbone"
@@ -182,16 +181,16 @@ class DatasetSpec(PartSpec):
     """A source of samples.
 
     Attributes:
-        modalities: what the inputs of its samples hold, or `ANY_MODALITIES`.
-        targets: what it can give to be predicted: "class", "labels" (any number of classes),
-            "text", "number", "pair" (a string that is the same for inputs that belong together),
-            "none". Its context says which of them the task learns from.
-        opens: what paths it reads when a user gives one in place of a name: file suffixes
+        modalities: the modalities of its samples, or `ANY_MODALITIES`.
+        targets: the targets that it can provide: "class", "labels" (any number of classes),
+            "text", "number", "pair" (a string that is equal for inputs that belong together),
+            "none". Its context says which of them the task learns.
+        opens: the paths that it reads if a user gives one instead of a name: file suffixes
             (".csv"), "/" for a folder. Such a dataset has an option `path`.
-        bundled: whether it works on a fresh machine without any download.
+        bundled: whether it works without any download.
         describe: path of a `describe(options, context)` that returns lines on how the data were
-            understood, such as what each column was taken for; `--dry-run` shows them.
-        inspectors: by modality the path of an `Inspector` of the raw inputs that it gives, for
+            understood, such as the kind of each column; `--dry-run` shows them.
+        inspectors: for each modality, the path of an `Inspector` of its raw inputs, for
             `mmft data check`.
     """
 
@@ -214,29 +213,29 @@ class TaskSpec(PartSpec):
     """What is learned on top of backbones.
 
     Attributes:
-        modalities: one backbone is needed for each; `ANY_MODALITIES` leaves it to the user.
-            "image+text" asks for one backbone that reads both (see `BackboneSpec.modalities`).
-        count: of a task of any modalities, how many it takes at least and at most.
+        modalities: one backbone is needed for each; with `ANY_MODALITIES` the user chooses.
+            "image+text" requires one backbone that reads both (see `BackboneSpec.modalities`).
+        count: for a task of any modalities, the minimum and maximum number of modalities.
         partial: whether samples may lack some of the modalities.
-        target: what it learns from; compare `DatasetSpec.targets`.
+        target: the target that it learns; compare `DatasetSpec.targets`.
         unseen_classes: whether it can be evaluated on classes that it did not learn.
-        needs: what it asks of every backbone; compare `BackboneSpec.provides`.
-        writes: modalities whose backbones write what is predicted and read no input, with what it
-            asks of these in place of `needs`.
-        predicts: what its predictions are: "classes", "numbers", "text", "likelihoods",
-            "embeddings", "pairs" (see `mmft_core.contracts.Outputs`), or a word of the plugin's
-            own; metrics go by it.
+        needs: what it requires of every backbone; compare `BackboneSpec.provides`.
+        writes: modalities whose backbones generate the prediction and read no input, with what it
+            requires of these instead of `needs`.
+        predicts: the kind of its predictions: "classes", "numbers", "text", "likelihoods",
+            "embeddings", "pairs" (see `mmft_core.contracts.Outputs`), or a new kind; metrics are
+            chosen by it.
         default_dataset: what a run without `--dataset` uses.
         default_metrics: the metrics of a run without `--metric`.
         monitor: the metric by which the best model is chosen, as "metric" or "metric/part".
-        pipeline: what model hubs call such a task (`pipeline_tag`), as "image-classification";
-            empty where they have no name for it.
-        pipelines: of a task of any modalities the same, by what it reads: {"image":
-            "image-to-text"}; several are joined in the order of the alphabet, "image+text".
-        captions: settings under which its records have timed "segments" or "words", from which
-            captions can be made; None if they have no times.
-        usage: commands with which a user of a finished run goes on, the likeliest first; {run}
-            stands for its folder. Empty for `mmft predict`.
+        pipeline: the task's name on model hubs (`pipeline_tag`), such as "image-classification";
+            empty if it has none.
+        pipelines: the same for a task of any modalities, by what it reads: {"image":
+            "image-to-text"}; several are joined in alphabetical order, "image+text".
+        captions: settings that give its records timed "segments" or "words" for captions; None if
+            they have no times.
+        usage: commands to suggest after a run, the most useful first; {run} stands for its folder.
+            Empty for `mmft predict`.
     """
 
     kind = "task"
@@ -275,8 +274,8 @@ class MetricSpec(PartSpec):
     """A measure of how good predictions are.
 
     Attributes:
-        measures: the kind of predictions that it measures; compare `TaskSpec.predicts`.
-        higher_is_better: the direction, for choosing the best model.
+        measures: the kind of predictions that it evaluates; compare `TaskSpec.predicts`.
+        higher_is_better: whether higher values are better, for choosing the best model.
     """
 
     kind = "metric"
@@ -307,9 +306,9 @@ class CommandSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class CallbackSpec(ConfigurableSpec):
-    """What follows a run, as a report or an experiment tracker does.
+    """A callback that follows a run, such as a report or an experiment tracker.
 
-    Its `build` is called with its options, and gives a `Callback`.
+    Its `build` is called with its options and returns a `Callback`.
 
     Attributes:
         default: whether every run has it, unless the user leaves it out.
@@ -407,7 +406,7 @@ PARTS = tuple(kind for kind, spec in KINDS.items() if issubclass(spec, PartSpec)
 
 
 def read_by(backbones: Iterable[str]) -> tuple[str, ...]:
-    """The modalities that backbones read, given what each reads: "image+text" is two."""
+    """All modalities that some backbones read; "image+text" counts as two."""
     return tuple(dict.fromkeys(m for backbone in backbones for m in backbone.split("+")))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmft_core.config.options import convert
-from mmft_core.config.plan import Part
+from mmft_core.config.plan import PlanPart
 from mmft_core.config.trees import Tree, merge
 from mmft_core.errors import ConfigError, PluginError, did_you_mean
 from mmft_core.registry import Component, NoOptions, Registry
@@ -21,7 +21,9 @@ OLD_TABLE = "tracking"
 """Until version 0.1 trackers had a table of their own, with their names in `tracking.to`."""
 
 
-def choose_callbacks(tree: Mapping[str, Any], registry: Registry) -> tuple[Part[CallbackSpec], ...]:
+def choose_callbacks(
+    tree: Mapping[str, Any], registry: Registry
+) -> tuple[PlanPart[CallbackSpec], ...]:
     """The callbacks of a configuration, with their options typed.
 
     Raises:
@@ -48,7 +50,7 @@ def choose_callbacks(tree: Mapping[str, Any], registry: Registry) -> tuple[Part[
     return tuple(_part(component, tables.get(q, {})) for q, component in chosen.items())
 
 
-def _part(component: Component[CallbackSpec], table: Tree) -> Part[CallbackSpec]:
+def _part(component: Component[CallbackSpec], table: Tree) -> PlanPart[CallbackSpec]:
     try:
         options_type = component.options_type()
     except PluginError:
@@ -58,7 +60,7 @@ def _part(component: Component[CallbackSpec], table: Tree) -> Part[CallbackSpec]
             raise
         options_type = NoOptions
     options = convert(table, options_type, f"callback.{component.name}")
-    return Part(component=component, options=options)
+    return PlanPart(component=component, options=options)
 
 
 def default_callbacks(registry: Registry) -> list[str]:

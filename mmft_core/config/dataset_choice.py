@@ -62,7 +62,7 @@ def _default(
 def _check_columns(dataset: Component[DatasetSpec], table: Tree) -> None:
     if "group_column" in table and "group_column" not in option_names(dataset.options_type()):
         raise ConfigError(
-            f"Dataset '{dataset.name}' has no columns, so there is none to group by.",
+            f"Dataset '{dataset.name}' has no columns to group by.",
             hint="Leave out --group, or make a table of it, with such a column: "
             "mmft data split DATASET -o TABLE.csv",
         )

@@ -18,7 +18,7 @@ from typing import Annotated, Any, get_type_hints
 from msgspec import Meta
 
 from mmft_core.config.layers import means
-from mmft_core.config.plan import Part, Plan
+from mmft_core.config.plan import Plan, PlanPart
 from mmft_core.config.trees import Tree, flatten, merge, nest, read_toml
 from mmft_core.registry import Registry
 from mmft_core.specs import DatasetSpec
@@ -32,7 +32,7 @@ _ALWAYS = ("path", "root")
 _WEIGHTS = ("auto", "pretrained", "none", "run")
 
 
-def dataset_places(dataset: Part[DatasetSpec]) -> dict[str, str]:
+def dataset_places(dataset: PlanPart[DatasetSpec]) -> dict[str, str]:
     """The options of a data set that are paths, with their values."""
     options = {name: getattr(dataset.options, name) for name in _options(type(dataset.options))}
     return {n: v for n, v in options.items() if v and (n in _ALWAYS or _exists(v))}

@@ -27,7 +27,7 @@ OnBadSample = Literal["fail", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part(Generic[S]):
+class PlanPart(Generic[S]):
     """A chosen component with its typed options."""
 
     component: Component[S]
@@ -42,7 +42,7 @@ class Part(Generic[S]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackbonePart(Part[BackboneSpec]):
+class BackbonePart(PlanPart[BackboneSpec]):
     """A chosen backbone, and where its weights come from: auto, pretrained, none or a path."""
 
     weights: str
@@ -56,23 +56,23 @@ class Recipe:
     """How a task is trained: the engine's settings, with the optimizer and schedule they name."""
 
     engine: EngineConfig
-    optimizer: Part[OptimizerSpec]
-    schedule: Part[ScheduleSpec]
+    optimizer: PlanPart[OptimizerSpec]
+    schedule: PlanPart[ScheduleSpec]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Recipe):
     """All that a run is decided by."""
 
-    task: Part[TaskSpec]
+    task: PlanPart[TaskSpec]
     backbones: Mapping[str, BackbonePart]
-    dataset: Part[DatasetSpec]
-    metrics: tuple[Part[MetricSpec], ...]
+    dataset: PlanPart[DatasetSpec]
+    metrics: tuple[PlanPart[MetricSpec], ...]
     # Not compared, for a written plan holds the settings that it was run with, and these alone.
     recipe_from_scratch: Recipe = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
-    callbacks: tuple[Part[CallbackSpec], ...] = ()
+    callbacks: tuple[PlanPart[CallbackSpec], ...] = ()
 
     @property
     def monitor(self) -> str:

@@ -13,7 +13,7 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
 from mmft_core.config.places import PLACES_TABLE
-from mmft_core.config.plan import BackbonePart, OnBadSample, Part, Plan, Recipe
+from mmft_core.config.plan import BackbonePart, OnBadSample, Plan, PlanPart, Recipe
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
 from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
@@ -212,7 +212,7 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
 
 def _metrics(
     tree: Mapping[str, Any], task: TaskSpec, registry: Registry
-) -> tuple[Part[MetricSpec], ...]:
+) -> tuple[PlanPart[MetricSpec], ...]:
     """The chosen metrics with their options, which stand in tables below `metric`."""
     names = tree.get("metrics") or task.default_metrics
     if isinstance(names, str):
@@ -230,7 +230,9 @@ def _metrics(
             )
         tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
     return tuple(
-        Part(component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}"))
+        PlanPart(
+            component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}")
+        )
         for q, c in chosen.items()
     )
 
@@ -251,10 +253,10 @@ def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, 
     return convert(merge(advised, given), options_type, where, owner)
 
 
-def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> Part[S]:
+def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> PlanPart[S]:
     own = advice.get(component.kind, {})
     options = _options(component, own, table, component.kind)
-    return Part(component=component, options=options)
+    return PlanPart(component=component, options=options)
 
 
 def _backbone_part(

@@ -11,13 +11,14 @@ returns:
     optimizer   OptimizerContext    torch.optim.Optimizer
     schedule    ScheduleContext     torch.optim.lr_scheduler.LRScheduler
 
-Others have no context: a callback's `build(options)` gives a `Callback`, an exporter's `build()` an
-`ExportReader`.
+The others have no context: a callback's `build(options)` returns a `Callback`, an exporter's
+`build()` an `ExportReader`.
 
-Data flows so: `Split[i]` gives a `Sample`, lazily decoded. In a worker process each modality's
-`Processor.prepare` turns its raw input into tensors and the task's `TargetCodec.encode` its
-target, or the codec prepares both together (`JointPreparation`); both collate them into a `Batch`.
-`Task.forward(batch)` calls its backbones and gives `Outputs`, which metrics and `Task.decode` read.
+Data flow: `Split[i]` returns a lazily decoded `Sample`. In a worker process, `Processor.prepare`
+turns the raw input of each modality into tensors and the task's `TargetCodec.encode` does the same
+for the target; or the codec prepares both together (`JointPreparation`). Their `collate` methods
+build a `Batch`. `Task.forward(batch)` calls its backbones and returns `Outputs`, which metrics and
+`Task.decode` read.
 """
 
 from typing import Any
@@ -102,7 +103,7 @@ from mmft_core.contracts.tasks import (
     Task,
     TaskContext,
 )
-from mmft_core.contracts.whole import Part, flatten_tensors, input_axes, unflatten_tensors
+from mmft_core.contracts.whole import GraphPart, flatten_tensors, input_axes, unflatten_tensors
 
 __all__ = [
     "PADDING",
@@ -135,6 +136,7 @@ __all__ = [
     "Gallery",
     "Generator",
     "Graph",
+    "GraphPart",
     "InputPiece",
     "Inspector",
     "JointPreparation",
@@ -147,7 +149,6 @@ __all__ = [
     "OptimizerContext",
     "Origin",
     "Outputs",
-    "Part",
     "Preview",
     "Processor",
     "ProcessorWrapper",
@@ -184,6 +185,7 @@ __all__ = [
 ]
 
 _OLD_NAMES = {
+    "Part": GraphPart,
     "called": called_layers,
     "grouped": unflatten_tensors,
     "named": flatten_tensors,

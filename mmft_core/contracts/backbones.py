@@ -1,4 +1,4 @@
-"""Backbones: encoders, and generators of text."""
+"""Backbones: encoders and text generators."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a backbone yields.
+    """The output of a backbone.
 
     Attributes:
-        pooled: (B, D), one vector for each sample.
-        sequence: (B, T, D), or None where the backbone has none.
-        mask: (B, T) bool, True where `sequence` holds something; None for everywhere.
+        pooled: (B, D), one vector per sample.
+        sequence: (B, T, D), or None if the backbone has none.
+        mask: (B, T) bool, False for padding in `sequence`; None if there is no padding.
     """
 
     pooled: Tensor
@@ -39,13 +39,13 @@ class Features:
     mask: Tensor | None = None
 
     def tensors(self) -> Tensors:
-        """The same as inputs that a backbone hands on when it is called with them."""
+        """These features as inputs that a backbone returns unchanged when called with them."""
         named = zip(_STORED, (self.pooled, self.sequence, self.mask), strict=True)
         return {name: tensor for name, tensor in named if tensor is not None}
 
     @classmethod
     def stored(cls, inputs: Tensors) -> Features | None:
-        """What `tensors` gave; None if the inputs are others."""
+        """The features that `tensors` encoded; None if the inputs are something else."""
         if _STORED[0] not in inputs:
             return None
         return cls(*(inputs.get(name) for name in _STORED))  # type: ignore[arg-type]
@@ -55,23 +55,23 @@ _STORED = ("features.pooled", "features.sequence", "features.mask")
 
 
 class Backbone(nn.Module, ABC):
-    """An encoder, which owns its preprocessing.
+    """An encoder with its preprocessing.
 
     Attributes:
         processor: its preprocessing.
-        processors: of a backbone that reads several modalities, the preprocessing of each
+        processors: if the backbone reads several modalities, the preprocessing of each
             (`processor` is then any of them); empty for one modality.
         width: D, the width of its features.
         loaded: where its weights came from.
-        quantized: whether its weights are held in so few bits that they cannot be trained; only
-            a head and adapters can then, and the weights are not kept with the model.
-        fitted_options: those that it was built with, with what was found in the training data
-            filled in, where options say it in full. A run keeps them. None where nothing was found.
-        published: the name of the submodule whose parameters have the names that they are published
-            under; "" for the backbone itself.
+        quantized: whether its weights are stored in too few bits to be trained. Then only a head
+            and adapters can be trained, and the weights are not saved with the model.
+        fitted_options: its options, completed with what was found in the training data. A run
+            saves them. None if nothing was found.
+        published: the name of the submodule whose parameter names are those of the published
+            network; "" for the backbone itself.
         fresh: names of submodules that start from random weights although the others were loaded,
-            such as a head for new labels. Where adapters are trained, these are trained as well,
-            and kept with them.
+            such as a head for new labels. When adapters are trained, these submodules are trained
+            too and saved with them.
     """
 
     processor: Processor
@@ -85,59 +85,59 @@ class Backbone(nn.Module, ABC):
 
     @property
     def augments(self) -> str:
-        """What differs at random in training of the features of a sample: its processor's
-        `augments`, and what `encode` itself changes. "" for nothing."""
+        """What makes the features of a sample random during training: its processor's `augments`,
+        and what `encode` itself changes. "" for nothing."""
         several = (processor.augments for processor in self.processors.values())
         return next(filter(None, several), self.processor.augments)
 
     def forward(self, inputs: Tensors) -> Features:
-        """Encode inputs, or hand on features that were computed before (`mmft_core.features`)."""
+        """Encode inputs, or return features that were cached before (`mmft_core.features`)."""
         stored = Features.stored(inputs)
         return self.encode(inputs) if stored is None else stored
 
     @abstractmethod
     def encode(self, inputs: Tensors) -> Features:
-        """Encode what `processor.collate` returned. Tasks call the backbone instead.
+        """Encode what `processor.collate` returned. Tasks call the backbone itself instead.
 
-        A backbone of several modalities gets the tensors of all, named "MODALITY.NAME"; those of a
-        modality that no sample of the batch has are missing.
+        A backbone of several modalities receives the tensors of all, named "MODALITY.NAME"; those
+        of a modality that no sample of the batch has are missing.
         """
 
     @abstractmethod
     def layers(self) -> Sequence[nn.Module]:
         """The layers in depth order, the one nearest to the input first.
 
-        Every parameter belongs to exactly one. Freezing, layer-wise learning rates and gradual
-        unfreezing all work from this list. Ask the network each time, for adapters take the place
-        of layers.
+        Every parameter belongs to exactly one layer. Freezing, layer-wise learning rates and
+        gradual unfreezing use this list. Collect it anew on each call, because adapters replace
+        layers.
         """
 
     def parts(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The layers of each network that the backbone is made of, in depth order, by its name.
+        """The layers of each network that the backbone consists of, in depth order, by name.
 
-        Names are the backbone's own ("language", "vision", "connector"; `BackboneSpec.parts` says
-        them before it is built). Each part can be tuned in another way; every parameter belongs to
-        exactly one. Empty for a backbone of one network.
+        The backbone chooses the names ("language", "vision", "connector"; `BackboneSpec.parts`
+        lists them before it is built). Each part can be tuned differently; every parameter belongs
+        to exactly one part. Empty for a backbone of one network.
         """
         return {}
 
     def roles(self) -> Mapping[str, Sequence[str]]:
         """The names of the modules that can take adapters, by role.
 
-        Roles are "attention", "mlp", "convolution", or words of the backbone's own. Named are
-        linear layers and convolutions that are called, for one whose weight is only read would
-        pass its adapter by. Override it where names and types do not tell.
+        Roles are "attention", "mlp", "convolution", or names that the backbone chooses. They list
+        linear layers and convolutions that are called as modules; if only the weight of a layer is
+        read, its adapter would have no effect. Override it if names and types do not tell.
         """
         return find_roles(self)
 
     def enable_checkpointing(self) -> None:
-        """Keep few activations in training and compute the others again for the gradients.
+        """Turn on gradient checkpointing: store few activations and recompute the others.
 
-        Losses, gradients and the statistics of norms stay what they are without it (Chen et al.,
-        2016, "Training Deep Nets with Sublinear Memory Cost").
+        Losses, gradients and the statistics of norms must not change (Chen et al., 2016, "Training
+        Deep Nets with Sublinear Memory Cost").
 
         Raises:
-            IncompatibleError: the backbone cannot.
+            IncompatibleError: the backbone does not support it.
         """
         raise IncompatibleError(
             f"engine.gradient_checkpointing: {type(self).__name__} cannot compute its "
@@ -147,17 +147,17 @@ class Backbone(nn.Module, ABC):
         )
 
     def save_assets(self, folder: Path) -> None:
-        """Write what `build` needs beside options and weights (a tokenizer) to reload it."""
+        """Save what `build` needs to reload it besides options and weights, such as a tokenizer."""
 
     def published_name(self, name: str) -> str:
-        """The name that a module or parameter of the backbone has where its network is published.
+        """The name of a module or parameter of the backbone in the published network.
 
-        Override it where `published` is only a part of a published network.
+        Override it if `published` is only a part of a published network.
         """
         return name.removeprefix(f"{self.published}.") if self.published else name
 
     def adapter_base(self) -> AdapterBase:
-        """How others load the network that adapters on this backbone belong to."""
+        """How other software loads the network that adapters of this backbone belong to."""
         return AdapterBase()
 
     def published_model(self, task: Task) -> PublishedModel:
@@ -174,15 +174,15 @@ PADDING = -100
 
 
 class Generator(Backbone):
-    """A backbone that writes text.
+    """A backbone that generates text.
 
     Its inputs are what its processor collates or, if it provides "prefix", {"prefix": (B, P, D)}:
-    vectors of its width that stand before the text.
+    vectors of its width that precede the text.
 
     Attributes:
-        codec: of the texts that it writes: `encode` gives token ids (T,) that end with the end of
-            text, `collate` gives (B, T) with `PADDING` behind shorter ones.
-        prompt: what a source text is best put into to have it summarized; {text} stands for it.
+        codec: encodes the texts that it generates: `encode` returns token ids (T,) that end with
+            the end-of-text token, `collate` returns (B, T), padded on the right with `PADDING`.
+        prompt: the recommended prompt for summarizing a source text; {text} is replaced by it.
     """
 
     codec: TargetCodec
@@ -201,13 +201,13 @@ class Generator(Backbone):
 
     @abstractmethod
     def generate(self, inputs: Tensors, settings: Generation) -> list[str]:
-        """Write a text for each input."""
+        """Generate a text for each input."""
 
     def graphs(self, inputs: Tensors) -> Sequence[Graph]:
-        """What `generate` computes, as graphs with a key-value cache between its steps.
+        """The computations of `generate` as graphs, with a key-value cache between steps.
 
         Args:
-            inputs: an example, on the CPU, of at least two samples.
+            inputs: an example batch on the CPU, of at least two samples.
 
         Raises:
             IncompatibleError: the backbone cannot be exported.
@@ -215,9 +215,9 @@ class Generator(Backbone):
         raise IncompatibleError(f"{type(self).__name__} cannot be exported.")
 
     def adopt(self, runners: Mapping[str, Runner]) -> None:
-        """Let runners of these graphs compute in place of the network, which has no weights.
+        """Compute with runners of these graphs instead of the network, which has no weights.
 
-        `generate` works as before, with every setting; `token_losses` need not.
+        `generate` must work as before, with every setting; `token_losses` need not.
         """
         raise IncompatibleError(f"{type(self).__name__} cannot use an export.")
 
@@ -227,13 +227,13 @@ class BackboneContext:
     """What a backbone is built with.
 
     Attributes:
-        weights: which weights are asked for; `weights.load(...)` finds them.
-        info: of the data set.
-        needs: what the task asks of the backbone, of all that it provides (`TaskSpec.needs`).
-        train: the training split, for what is fitted to data (a tokenizer); None on reloading,
-            and in a dry run, which only asks how large the backbone is.
-        assets: the folder that `save_assets` filled, on reloading; else None.
-        epochs: how often it will be trained on each sample; None where it is not trained.
+        weights: which weights are requested; `weights.load(...)` finds them.
+        info: information about the data set.
+        needs: which of its features the task needs (`TaskSpec.needs`).
+        train: the training split, for what is fitted to data, such as a tokenizer; None when the
+            backbone is reloaded, and in a dry run, which only needs the size of the backbone.
+        assets: when the backbone is reloaded, the folder that `save_assets` filled; else None.
+        epochs: how often it will be trained on each sample; None if it is not trained.
     """
 
     weights: WeightsRequest

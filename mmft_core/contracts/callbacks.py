@@ -1,4 +1,4 @@
-"""What follows a run: callbacks, and what they are told.
+"""Callbacks, and the events that they receive.
 
 A run calls its callbacks in this order:
 
@@ -7,12 +7,12 @@ A run calls its callbacks in this order:
     on_run_start                the run directory is written, training is about to begin
     on_train_start              training begins, or resumes
       on_step, on_log           optimizer steps, and lines of metrics.jsonl
-      on_evaluation_progress    an evaluation is at work
-      on_evaluation             an evaluation is done; of val while training, of test after it
+      on_evaluation_progress    an evaluation is running
+      on_evaluation             an evaluation is done: on val during training, on test after it
     on_finish                   the model is saved and evaluated
-    on_end                      whatever became of the run
+    on_end                      always, after success, failure or interruption
 
-`on_message` may come at any time. With several processes, only the main one has callbacks.
+`on_message` may be called at any time. With several processes, only the main one has callbacks.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class RunStart:
     """A run begins, or resumes.
 
     Attributes:
-        directory: of the run; for `Callback.check` of a cross-validation or sweep, of the whole.
+        directory: the run directory; for `Callback.check` of a cross-validation or sweep, the
+            directory of the whole.
         settings: the resolved configuration by dotted key ("engine.lr").
-        logged: the lines of `metrics.jsonl` that a resumed run has written before. Lines of steps
-            after `TrainStart.step` are dropped, for these steps are done again.
+        logged: the lines of `metrics.jsonl` that a resumed run wrote before. Lines of steps after
+            `TrainStart.step` are dropped, because these steps are repeated.
     """
 
     directory: Path
@@ -68,10 +69,10 @@ class TrainStep:
     """One or several optimizer steps are done; `loss` is their mean.
 
     Attributes:
-        lr: of the last of them: `engine.lr` times the factor of the schedule.
-        samples: that training has seen so far.
-        seconds: that training has taken so far, evaluations and checkpoints included.
-        waited: seconds of these spent waiting for data.
+        lr: the learning rate of the last of them: `engine.lr` times the schedule's factor.
+        samples: training samples seen so far.
+        seconds: training time so far, including evaluations and checkpoints.
+        waited: how many of these seconds were spent waiting for data.
     """
 
     step: int
@@ -99,12 +100,12 @@ class FinishedRun:
     """A run that is trained and evaluated.
 
     Attributes:
-        directory: of the run. Its model is written; `results.json` is written after the callbacks
-            are through.
+        directory: the run directory. The model is written already; `results.json` is written after
+            all callbacks have finished.
         results: what `results.json` will hold.
         plan: every choice and setting.
-        dataset: with the samples that were left out left out.
-        evaluations: of the saved model, by split ("val", "test").
+        dataset: the data set without the samples that were skipped.
+        evaluations: evaluations of the saved model, by split ("val", "test").
         task: the saved model.
     """
 
@@ -123,8 +124,8 @@ class FinishedFolds:
     Attributes:
         directory: holds "fold-1", "fold-2", ...
         record: what `folds.json` will hold.
-        results: of each fold what its `results.json` holds.
-        plan: of all folds.
+        results: the content of each fold's `results.json`.
+        plan: the plan of all folds.
     """
 
     directory: Path
@@ -136,17 +137,17 @@ class FinishedFolds:
 class Callback:
     """Follows a run. Each method does nothing unless a subclass overrides it.
 
-    What a method other than `check` raises is reported once, and the callback is not called again;
-    training goes on. Only `StopTrainingError` ends it, and `StorageError`, for a run cannot go on
-    with a full disk either.
+    If a method other than `check` raises, the error is reported once, the callback is not called
+    again, and training continues. Only `StopTrainingError` and `StorageError` (a full disk) end
+    the run.
     """
 
     def check(self, run: RunStart) -> None:
-        """Find out what is wrong before anything else is done. Writes nothing.
+        """Check, before anything else is done, that the callback can work. Writes nothing.
 
         Raises:
-            ConfigError: the callback cannot do its work with these settings, for example because a
-                server cannot be reached. The run is not begun.
+            ConfigError: the callback cannot work with these settings, for example because a server
+                cannot be reached. The run is not started.
         """
 
     def on_data(self, dataset: Dataset) -> None:
@@ -165,13 +166,13 @@ class Callback:
         """A line is written to `metrics.jsonl`."""
 
     def on_evaluation_progress(self, split: str, done: int, total: int) -> None:
-        """So many of all samples of a split are evaluated, or otherwise gone through."""
+        """Progress of an evaluation, or of another pass over a split, in samples."""
 
     def on_evaluation(self, event: Evaluated) -> None:
         """An evaluation is done."""
 
     def on_message(self, text: str) -> None:
-        """There is something that the user should see."""
+        """A message for the user."""
 
     def on_finish(self, run: FinishedRun) -> None:
         """The model is trained, saved and evaluated: the time to write a report."""

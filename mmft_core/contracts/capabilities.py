@@ -1,4 +1,4 @@
-"""What a part may do beside what its base asks: the method is there, or it is not.
+"""Optional capabilities of the parts of a run.
 
 Nothing has to be registered: a class that has the method has the capability.
 """
@@ -20,11 +20,11 @@ from mmft_core.contracts.preprocessing import Preview
 class JointPreparation(Protocol):
     """A task's codec that prepares the inputs and the target of a sample together.
 
-    So boxes are mirrored and cropped with their picture, and tags follow the tokens of their text.
-    Where a codec has this method, it takes the place of `Processor.prepare` and
+    For example, boxes are mirrored and cropped with their picture, and tags follow the tokens of
+    their text. If a codec has this method, it replaces `Processor.prepare` and
     `TargetCodec.encode` for every sample, in training, evaluation, prediction and serving. The
-    codec is given the processors by its task, and calls their `prepare` with `train=False` for what
-    it has already augmented.
+    codec receives the processors from its task, and calls their `prepare` with `train=False` for
+    inputs that it has already augmented.
     """
 
     def prepare(
@@ -36,33 +36,33 @@ class JointPreparation(Protocol):
         each sample from the run's seed, the epoch and the sample's index.
 
         Args:
-            inputs: the raw inputs, by modality, that the sample has.
-            target: None where there is none, as in prediction.
+            inputs: the raw inputs that the sample has, by modality.
+            target: None if there is none, as in prediction.
 
         Returns:
-            by modality what `Processor.collate` joins, and what `TargetCodec.collate` joins (None
-            for no target).
+            what `Processor.collate` expects, by modality, and what `TargetCodec.collate` expects
+            (None for no target).
 
         Raises:
-            ValueError: it cannot be used; the message says why.
+            ValueError: the sample cannot be used; the message says why.
         """
 
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A task that chooses something, such as thresholds, by the validation split.
+    """A task that chooses something, such as thresholds, on the validation split.
 
-    It is done once, on the model that is kept, before this is evaluated; what was chosen is kept in
-    buffers, so it is saved with the weights and is part of exported graphs.
+    This is done once, on the best model before its final evaluation. The choice is stored in
+    buffers, so it is saved with the weights and becomes part of exported graphs.
     """
 
     def calibrate(self, predictions: Any, targets: Any) -> None:
-        """Choose, given all of the validation split.
+        """Choose, given the predictions for the whole validation split.
 
         Args:
-            predictions: as metrics are given them, on the CPU; those of all batches joined along
-                their first dimension.
-            targets: the same.
+            predictions: as metrics receive them, on the CPU; all batches joined along the first
+                dimension.
+            targets: likewise.
         """
 
 
@@ -71,39 +71,39 @@ class Referenced(Protocol):
     """A task whose loss compares the model with its reference: the model that training starts from.
 
     Once, before the first step, the model is evaluated on the splits that the task names, and the
-    task keeps of this what it needs. It saves that in `save_assets`, which is written after it, and
-    is handed it back on resuming.
+    task stores what it needs of the outputs. It saves this in `save_assets`, which is called
+    afterwards, and receives it again when the run is resumed.
     """
 
-    def judged_beforehand(self, splits: Collection[str]) -> Collection[str]:
+    def reference_splits(self, splits: Collection[str]) -> Collection[str]:
         """Which of the run's splits the model is evaluated on before training."""
 
     def remember(self, predictions: Any, targets: Any) -> None:
-        """Keep what is needed of one of these splits.
+        """Store what is needed of one of these splits.
 
         Args:
-            predictions: as metrics are given them, on the CPU; those of all batches joined along
-                their first dimension.
-            targets: the same.
+            predictions: as metrics receive them, on the CPU; all batches joined along the first
+                dimension.
+            targets: likewise.
         """
 
     def reference_model(self) -> nn.Module | None:
         """A frozen copy of the model as it is before training; None if the task needs none.
 
-        The run keeps its weights beside its checkpoints until it ends. On resuming they are read
-        into what this returns.
+        The run stores its weights beside its checkpoints until it ends. When the run is resumed,
+        they are loaded into the module that this returns.
         """
 
 
 @runtime_checkable
 class Completing(Protocol):
-    """A task that adds to a sample's record what only its raw inputs tell, such as a span's words.
+    """A task whose records need the raw inputs, such as the words of a span.
 
-    It does so wherever records are written or shown, after `Task.decode` and `Task.join`.
+    `complete` is called wherever records are written or shown, after `Task.decode` and `Task.join`.
     """
 
     def complete(self, record: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the whole record.
+        """Return the complete record.
 
         Args:
             inputs: the raw inputs by modality; None for one that the sample lacks.
@@ -114,7 +114,7 @@ class Completing(Protocol):
 class Showing(Protocol):
     """A task that draws its predictions onto the inputs: boxes, masks, highlighted spans.
 
-    Reports and the server's page show what it draws in place of the processors' previews.
+    Reports and the server's page show its drawings instead of the processors' previews.
     """
 
     def show(
@@ -124,8 +124,8 @@ class Showing(Protocol):
 
         Args:
             inputs: the raw inputs by modality; None for one that the sample lacks.
-            record: what became of the prediction.
-            target: the true one, as the data set knows it; None where there is none.
+            record: the decoded prediction.
+            target: the true target, as the data set stores it; None if there is none.
 
         Returns:
             previews by modality; a modality that is left out is shown by its processor.
@@ -134,12 +134,12 @@ class Showing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShownToken:
-    """A token as a reader is shown it, or several in a row that stand for one thing.
+    """A token as it is shown to a reader, or several in a row that represent one thing.
 
     Attributes:
-        text: its text; what a picture stands for by its placeholder.
-        learned: whether the loss counts it.
-        count: how many tokens they are.
+        text: its text; for a picture, the placeholder.
+        learned: whether the loss includes it.
+        count: the number of tokens.
     """
 
     text: str
@@ -161,10 +161,10 @@ class LearnedPart:
 
 @runtime_checkable
 class ShowingLearned(Protocol):
-    """A processor that tells which tokens of an input a model learns.
+    """A processor that can say which tokens of an input a model learns.
 
-    `mmft run --dry-run`, `mmft data check` and the report show it, so that nobody learns the wrong
-    part of their data unawares. It must not need the weights of its backbone.
+    `mmft run --dry-run`, `mmft data check` and the report show them, so that nobody trains on the
+    wrong part of their data without noticing. It must not need the weights of its backbone.
     """
 
     def show_learned(self, raw: Any) -> Sequence[LearnedPart]:
@@ -177,23 +177,23 @@ class ShowingLearned(Protocol):
 
 @runtime_checkable
 class Attaching(Protocol):
-    """A processor of inputs that files belong to, such as a question about pictures."""
+    """A processor of inputs that files can be attached to, such as a question about pictures."""
 
     def attach(self, raw: Any, files: Sequence[Path]) -> Any:
         """The raw input with these files.
 
         Raises:
-            ValueError: one of them cannot be read, or is of a kind that the model does not take.
+            ValueError: one of them cannot be read, or is of a kind that the model does not read.
         """
 
 
 @runtime_checkable
 class Accepting(Protocol):
-    """A processor that takes what a program holds for an input, such as the messages of a chat."""
+    """A processor that accepts Python objects as inputs, such as the messages of a chat."""
 
     def accept(self, value: Any) -> Any | None:
-        """The raw input that a Python object stands for; None if it is something else.
+        """The raw input that a Python object represents; None if it represents none.
 
         Raises:
-            ValueError: it stands for one that cannot be used; the message says why.
+            ValueError: the input cannot be used; the message says why.
         """

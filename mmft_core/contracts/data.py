@@ -19,13 +19,13 @@ class Sample:
     """One sample.
 
     Attributes:
-        inputs: the raw input of each modality, lazily decoded where it can be (a PIL image that
-            is opened but not loaded, a path of an audio file, a string); None where the sample
-            lacks one, which it may if `DatasetContext.partial` says so.
-        target: as the data set knows it (a class name, a text, a number), or None.
-        id: what messages and reports point at: the file, or the table and its row.
-        kind: what it is one of, such as a type of question; evaluations tell metrics by it. "" for
-            nothing.
+        inputs: the raw input of each modality, lazily decoded if possible (a PIL image that is
+            opened but not loaded, the path of an audio file, a string); None if the sample lacks
+            one, which `DatasetContext.partial` may allow.
+        target: the target as the data set stores it (a class name, a text, a number), or None.
+        id: how messages and reports refer to it: the file, or the table and its row.
+        kind: a category, such as a type of question; evaluations also report metrics for each. ""
+            for none.
     """
 
     inputs: Mapping[str, Any]
@@ -36,16 +36,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a sample is made of. A run records digests of it, to notice when its data change.
+    """What a sample is made of. A run records digests of it, to detect changed data.
 
     Attributes:
         values: what the data set holds in memory: the cells of a row, a file's name relative to
             the data set's folder, the target. Strings, bytes, numbers, None, NumPy arrays, and
             lists, tuples and dictionaries of these.
         files: the files that the rest is read from.
-        inputs: the part of `values` that a network is given, beside the files' content: neither
-            targets nor names of files. By it a sample is found again after its label was written
-            in another way. None where this is all of `values`.
+        inputs: the part of `values` that is input to a network, besides the content of the files:
+            neither targets nor file names. It identifies a sample whose label is now spelled
+            differently. None if this is all of `values`.
     """
 
     values: Any
@@ -68,70 +68,71 @@ class Split(ABC):
         """
 
     def target(self, index: int) -> Any:
-        """The target alone; override where that is cheaper than the whole sample."""
+        """Only the target; override it if that is cheaper than the whole sample."""
         return self[index].target
 
     def input(self, index: int, modality: str) -> Any:
-        """One input alone; override where that is cheaper than the whole sample."""
+        """Only one input; override it if that is cheaper than the whole sample."""
         return self[index].inputs.get(modality)
 
     def sample_id(self, index: int) -> str:
-        """The id alone; override where that is cheaper than the whole sample."""
+        """Only the id; override it if that is cheaper than the whole sample."""
         return self[index].id
 
     def origin(self, index: int) -> Origin | None:
         """What the sample is made of, without reading its files.
 
-        None (the default) where the data set cannot tell: then the sample's id stands for it.
+        None (the default) if the data set cannot tell; then the sample's id is used instead.
         """
         return None
 
     def check(self, index: int) -> None:
-        """Read the sample as far as is needed to know that it is sound.
+        """Read as much of the sample as is needed to know that it is usable.
 
-        Called for every sample before training, from several threads; override where soundness
-        shows more cheaply than by decoding everything.
+        Called for every sample before training, from several threads; override it if that can be
+        checked without decoding everything.
 
         Raises:
-            SampleError: it is not.
+            SampleError: the sample is not usable.
         """
         self[index]
 
     def sizes(self) -> Sequence[float] | None:
-        """How large each sample is (characters, seconds), or None where all are alike.
+        """The size of each sample (characters, seconds), or None if all are equal.
 
-        Samples of like sizes share a batch, so that little of it is padding. Rough figures do,
-        in the unit in which a user gives `engine.batch_total`.
+        Samples of similar size share a batch, to reduce padding. Estimates are enough, in the unit
+        of `engine.batch_total`.
         """
         return None
 
     def groups(self) -> Sequence[str] | None:
-        """What each sample is of (a patient, a speaker, a file), or None where each is by itself.
+        """The group of each sample (a patient, a speaker, a file), or None if there are none.
 
-        Samples of one group know of each other, so random splits and folds keep them together.
+        Random splits and folds keep the samples of a group together, because they are not
+        independent.
         """
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known of a data set beside its samples. It is stored with the model.
+    """Information about a data set besides its samples. It is stored with the model.
 
     Attributes:
-        name: for reports: a name or a path.
-        classes: the class names in the order of their indices; empty where there are none.
+        name: a name or a path, for reports.
+        classes: the class names in the order of their indices; empty if there are none.
         source: where the data come from.
-        hub_id: of a data set of the Hugging Face Hub.
-        licence: theirs, as far as it is known.
-        synthetic: generated rather than collected.
-        notes: remarks that a reader of the report should see (how it was split, ...).
-        warnings: what is doubtful about the data, as whole sentences. Every command that reads the
-            data tells them.
-        target_scale: mean and standard deviation of the training split's targets, where these
-            are numbers. The core works it out.
-        formats: by column of a table, how its cells of numbers and dates are written
-            ("decimal-comma"), for processors that are given such cells as text.
-        extra: what else a data set tells those who are built with it, as plain JSON.
+        hub_id: the id on the Hugging Face Hub, if it is from there.
+        licence: the licence of the data, if known.
+        synthetic: whether the data are generated rather than collected.
+        notes: remarks for readers of the report (how it was split, ...).
+        warnings: what is doubtful about the data, in whole sentences. Every command that reads the
+            data prints them.
+        target_scale: mean and standard deviation of the training split's targets, if these are
+            numbers. The core computes it.
+        formats: by column of a table, the format of its numbers and dates ("decimal-comma"), for
+            processors that receive such cells as text.
+        extra: anything else that backbones and tasks should know, as plain JSON.
     """
 
     name: str
@@ -149,14 +150,14 @@ class DatasetInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Named splits: "train", and where there are any "val" (chooses the model) and "test".
+    """Named splits: "train", and optionally "val" (to choose the best model) and "test".
 
     Attributes:
-        options: those that it was built with, with what was found out filled in (such as what each
-            column holds). A run keeps them, so that other data are read as its own were. None
-            where nothing was found out.
-        columns: of a table, the column of each modality and of the "target", as far as each is one
-            column; also of what else `Inspector.cells` names.
+        options: its options, completed with what was detected (such as what each column holds). A
+            run saves them, so that other data are read in the same way. None if nothing was
+            detected.
+        columns: for a table, the column of each modality and of the "target", if each is a single
+            column; also the columns of anything else that `Inspector.cells` names.
     """
 
     info: DatasetInfo
@@ -170,13 +171,13 @@ class Batch:
     """A collated batch.
 
     Attributes:
-        inputs: modality -> what the backbone's processor collated of the samples that have one;
-            modalities that none of them has are left out.
-        targets: what the task's codec collated, or None where there are no targets.
+        inputs: modality -> what the backbone's processor collated from the samples that have it;
+            modalities that no sample has are left out.
+        targets: what the task's codec collated, or None without targets.
         ids: sample ids, in order.
-        present: modality -> (B,) bool, which samples have one; modalities that all of them have
-            are left out.
-        kinds: what each sample is one of (`Sample.kind`); empty where none is of a kind.
+        present: modality -> (B,) bool, which samples have it; modalities that all samples have are
+            left out.
+        kinds: the kind of each sample (`Sample.kind`); empty if no sample has one.
     """
 
     inputs: dict[str, Tensors]
@@ -189,9 +190,9 @@ class Batch:
         return len(self.ids)
 
     def inputs_of(self, backbone: str) -> Tensors:
-        """What a backbone is called with, given what it reads.
+        """The inputs of a backbone, given the modality that it reads.
 
-        For "image" these are that modality's tensors; for "image+text" those of both, named
+        For "image" these are the tensors of that modality; for "image+text" those of both, named
         "MODALITY.NAME".
         """
         if "+" not in backbone:
@@ -227,16 +228,16 @@ class DatasetContext:
     """What a dataset is built with.
 
     Attributes:
-        target: which of its spec's targets the task learns from.
-        modalities: which inputs it reads; others that a data set holds need not come. Empty for
-            all that it declares.
+        target: which of its spec's targets the task learns.
+        modalities: which inputs the task reads; the data set may leave out others. Empty for all
+            that it declares.
         partial: whether samples may lack some of them.
-        seed: of any random split.
-        unseen_classes: whether val and test may hold classes that train does not.
-        training: whether it is to be learned from. Otherwise a trained model is evaluated on it,
+        seed: the seed of any random split.
+        unseen_classes: whether val and test may contain classes that train does not.
+        training: whether a model is trained on it. Otherwise a trained model is evaluated on it,
             and one class, or no training split, is enough.
-        learned: the target that the task learns from, where inputs alone are asked for and
-            `target` is "none": the samples are then those that it would have with targets.
+        learned: the target that the task learns, if only inputs are requested (`target` is
+            "none"): the samples are then the same as with targets.
     """
 
     target: str = "class"
@@ -249,5 +250,5 @@ class DatasetContext:
 
     @property
     def only_inputs(self) -> bool:
-        """Whether inputs alone are asked for; columns of anything else may then be missing."""
+        """Whether only inputs are requested; all other columns may then be missing."""
         return self.target == "none" and not self.training

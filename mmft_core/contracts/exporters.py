@@ -1,4 +1,4 @@
-"""What reads an exported model back."""
+"""Loading of exported models."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class ExportReader(ABC):
-    """Reads the folders of one format, so that `predict`, `eval` and `serve` take them as runs.
+    """Reads folders of one format, so that `predict`, `eval` and `serve` can use them like runs.
 
-    `ExporterSpec.build` names what makes one, called without arguments. What `mmft export` can
-    write as well is an `mmft_export.formats.Exporter`.
+    `ExporterSpec.build` names a function without arguments that returns one. For a format that
+    `mmft export` can also write, it is an `mmft_export.formats.Exporter`.
     """
 
     @abstractmethod
@@ -26,8 +26,8 @@ class ExportReader(ABC):
         """Load the model of an export.
 
         Args:
-            folder: holds `export.json`, whose "kind" is the exporter's name.
-            settings: of the task, changed by the user.
+            folder: contains `export.json`, whose "kind" is the exporter's name.
+            settings: settings of the task that the user changed.
 
         Raises:
             ExportError: it is damaged.

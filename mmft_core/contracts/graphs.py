@@ -1,4 +1,4 @@
-"""Graphs: the parts of a model that compute by themselves, as they are exported."""
+"""Graphs: the parts of a model that are exported."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Axes: TypeAlias = Mapping[str, Mapping[int, str]]
 class Graph:
     """A part of a model that a runtime can compute.
 
-    It is traced once and then runs on other inputs, so nothing in it may depend on what the
-    tensors hold, but for their shapes where `axes` says so.
+    It is traced once and then runs on other inputs, so nothing in it may depend on the values of
+    tensors; it may depend on the sizes that `axes` names.
 
     Attributes:
-        name: of its file: "model", or "encoder" and "decoder".
-        module: in eval mode; its forward takes one dict of tensors and gives another, both by the
-            names that users of the export will meet ("image.pixels", "probabilities").
-        inputs: an example, every dimension of any size being 2 at least and unlike others.
-        axes: the dimensions of the inputs that are of any size: {"text.tokens": {0: "batch",
-            1: "length"}}. All others stay as the example has them.
+        name: the name of its file: "model", or "encoder" and "decoder".
+        module: in eval mode; its forward takes a dict of tensors and returns another, both with the
+            names that users of the export see ("image.pixels", "probabilities").
+        inputs: an example; each dimension of variable size is at least 2, and all differ.
+        axes: the dimensions of the inputs with variable size: {"text.tokens": {0: "batch",
+            1: "length"}}. All others are fixed to their size in the example.
     """
 
     name: str

@@ -1,5 +1,5 @@
-"""Inspection: what `mmft data check` learns of a raw input, whatever its modality; and cutting
-inputs that are too long, by `mmft data clean`."""
+"""Inspection of raw inputs of any modality for `mmft data check`, and cutting of inputs that are
+too long for `mmft data clean`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What is kept of an input: little enough that a million of them fit into memory.
+    """A summary of an input, small enough that a million of them fit into memory.
 
     Attributes:
-        digest: of its content, equal for exact copies only.
-        bands: parts of a hash of what it looks or sounds like; of two that are alike at least
-            one is equal. Empty for inputs that are not to be compared.
+        digest: a digest of its content, equal only for exact copies.
+        bands: parts of a perceptual hash; similar inputs share at least one. Empty for inputs that
+            are not compared.
         profile: (P,) what `Inspector.similarity` compares; P is the same for all.
-        features: (F,) by which a simple model may tell classes apart.
-        size: in the inspector's unit.
-        faults: what is wrong with it alone: a sentence by kind ("silent", "blank").
+        features: (F,) features by which a simple model can distinguish classes.
+        size: its size in the inspector's unit.
+        faults: faults that need no comparison with others: a sentence by kind ("silent", "blank").
     """
 
     digest: bytes
@@ -45,11 +45,11 @@ class Cutting:
     """How inputs are to be cut.
 
     Attributes:
-        longest: of a piece, in the inspector's unit.
-        aligner: what finds which part of a text belongs to which piece, as the user named it; None
-            if nobody did.
-        target: what the data set's targets are; compare `DatasetSpec.targets`.
-        train: the samples, for an aligner that has to know them.
+        longest: maximum length of a piece, in the inspector's unit.
+        aligner: the user's choice of a model that finds which part of a text belongs to which
+            piece; None if there is none.
+        target: the kind of targets of the data set; compare `DatasetSpec.targets`.
+        train: the training samples, for an aligner that needs them.
     """
 
     longest: float
@@ -60,13 +60,13 @@ class Cutting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputPiece:
-    """A piece of an input, in a file of its own.
+    """A piece of an input, in its own file.
 
     Attributes:
-        cells: as `Inspector.cells` gives, by column; "" for cells that only the input had. Paths
-            are relative to the folder that the piece was written to.
-        target: what belongs to it of the input's; None if there is nothing.
-        place: where in the input it is, in words: "12.4 to 40.1 s".
+        cells: cells by column, as from `Inspector.cells`; "" for cells that apply only to the whole
+            input. Paths are relative to the folder that the piece was written to.
+        target: its part of the input's target; None if it has none.
+        place: its position in the input, in words: "12.4 to 40.1 s".
     """
 
     cells: Mapping[str, str]
@@ -82,12 +82,12 @@ class Cutter(ABC):
         """Cut an input, and write its pieces.
 
         Args:
-            target: the sample's.
-            folder: for the pieces.
-            stem: that the names of their files begin with.
+            target: the sample's target.
+            folder: folder to write the pieces to.
+            stem: start of their file names.
 
         Returns:
-            the pieces, in order; empty if the input may stay as it is.
+            the pieces, in order; empty if the input need not be cut.
 
         Raises:
             SampleError: it cannot be cut; says why.
@@ -98,9 +98,9 @@ class Inspector(ABC):
     """Inspects the raw inputs of a data set's modality. It travels to worker processes.
 
     Attributes:
-        unit: of `Traits.size`: "words", "seconds", "pixels".
-        least_long: a size up to which nothing is too long, whatever the others are.
-        alike: the similarity from which on two inputs count as near duplicates.
+        unit: the unit of `Traits.size`: "words", "seconds", "pixels".
+        least_long: inputs up to this size are never reported as too long.
+        alike: the minimum similarity of near duplicates.
         cuts: whether it has a cutter.
     """
 
@@ -110,7 +110,9 @@ class Inspector(ABC):
     cuts: bool = False
 
     def fit(self, train: Split, modality: str) -> Sequence[str]:
-        """Learn from the training samples what looking at single ones needs. Called once, first.
+        """Collect what inspecting single inputs needs to know about the training samples.
+
+        Called once, before anything else.
 
         Returns:
             what was found, for the report.
@@ -119,7 +121,7 @@ class Inspector(ABC):
 
     @abstractmethod
     def inspect(self, raw: Any) -> Traits:
-        """Look at a raw input.
+        """Inspect a raw input.
 
         Raises:
             SampleError: it cannot be read.
@@ -127,20 +129,20 @@ class Inspector(ABC):
 
     @abstractmethod
     def similarity(self, one: Bytes, others: Bytes) -> Floats:
-        """How alike the profile (P,) is to others (n, P): (n,), 1 for the same."""
+        """The similarity of a profile (P,) to others (n, P): (n,), 1 for equal ones."""
 
     @abstractmethod
     def cells(self, raw: Any) -> Mapping[str, str]:
-        """A raw input as cells of a table, by column; empty if it is in memory alone."""
+        """A raw input as cells of a table, by column; empty if it exists only in memory."""
 
     def preview(self, raw: Any) -> Preview | None:
         """Render a raw input for a report, or None where that is not possible."""
         return None
 
     def cutter(self, cutting: Cutting) -> Cutter:
-        """What cuts inputs that are too long. Only asked for if it `cuts`.
+        """The cutter for inputs that are too long. Only called if `cuts` is true.
 
         Raises:
-            ConfigError: an aligner is needed and none is named, or it cannot align.
+            ConfigError: it needs an aligner and none is given, or the given one cannot align.
         """
         raise NotImplementedError

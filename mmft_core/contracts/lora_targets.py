@@ -1,4 +1,4 @@
-"""The roles of a network's layers, as their types and their places in it tell them."""
+"""The roles of a network's layers, from their types and names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def find_roles(
     network: nn.Module, linear: tuple[type[nn.Module], ...] = (nn.Linear,)
 ) -> dict[str, list[str]]:
-    """Sort the layers that can take adapters by what they do.
+    """Sort the layers that can take adapters by role.
 
-    A linear layer belongs to attention where its name or that of a module around it says so
-    ("attn", "SelfAttention"), as it does in about every network, else to the MLPs. Left out are
-    grouped convolutions, whose adapters could not be merged; layers that share their weights with
-    another; and what is inside torch's `MultiheadAttention`, which never calls its layers.
+    A linear layer belongs to attention if its name or the name of a surrounding module says so
+    ("attn", "SelfAttention"), which holds in nearly every network; otherwise to the MLPs. Left out
+    are grouped convolutions, whose adapters could not be merged; layers that share their weights
+    with another; and the layers inside torch's `MultiheadAttention`, which are never called.
 
     Args:
         linear: types of layers that multiply by a matrix.
@@ -49,12 +49,12 @@ def _role(name: str, module: nn.Module, linear: tuple[type[nn.Module], ...]) -> 
 def called_layers(
     network: nn.Module, roles: Mapping[str, Sequence[str]], forward: Callable[[], object]
 ) -> dict[str, list[str]]:
-    """Leave out layers that a pass does not call, because their weights are only read.
+    """Leave out layers that a forward pass does not call because it only reads their weights.
 
-    It is for networks that come from a library in such numbers that nobody has looked at each.
+    Meant for libraries with too many networks to inspect each.
 
     Args:
-        forward: computes something with the network.
+        forward: runs a forward pass of the network.
     """
     seen: set[nn.Module] = set()
     modules = dict(network.named_modules())

@@ -1,4 +1,4 @@
-"""Metrics, computed while predictions stream by."""
+"""Streaming metrics."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, predictions: Any, targets: Any) -> None:
-        """Take in a batch."""
+        """Add a batch."""
 
     @abstractmethod
     def compute(self) -> dict[str, MetricValue]:
-        """The values over all that was taken in.
+        """The values over everything that was added.
 
-        A single value is keyed "", several by what they are: {"macro": ..., "per-class": ...}.
-        What is undefined on them (a mean of nothing, a ratio with a denominator of 0) is NaN or
-        None, and is left out of means.
+        A single value has the key "", several have names: {"macro": ..., "per-class": ...}. An
+        undefined value (a mean of nothing, a ratio with a denominator of 0) is NaN or None, and is
+        excluded from means.
         """
 
     def remarks(self) -> Sequence[str]:
-        """What a reader of the values must know: which are undefined, and why.
+        """Remarks that a reader of the values needs: which are undefined, and why.
 
-        Each follows the metric's name and a colon: "undefined for 2 classes without samples: a, b".
+        Each is printed after the metric's name: "undefined for 2 classes without samples: a, b".
         """
         return ()
 
     @abstractmethod
     def state(self) -> Any:
-        """What was taken in, to be merged into another process's metric. Picklable."""
+        """Everything that was added, to be merged in another process. Picklable."""
 
     @abstractmethod
     def merge(self, state: Any) -> None:
-        """Take in what another process took in."""
+        """Add the state of another process."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove everything that was added."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class MetricContext:
 
 
 class SampleMean(Metric):
-    """The mean of a score of each sample. Only `scores` has to be written."""
+    """The mean of a score per sample. Only `scores` has to be implemented."""
 
     _total: float
     _count: int

@@ -1,4 +1,4 @@
-"""Any module of torch as a backbone."""
+"""Any torch module as a backbone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mmft_core.contracts.backbones import Backbone, Features
 
 
 class ModuleBackbone(Backbone):
-    """A network of one's own, with all that can be told from it alone.
+    """A backbone around any network, with everything that follows from the network alone.
 
     The reusable backbones of one modality (`mmft_vision.parts.ImageBackbone`,
     `mmft_text.parts.TextBackbone`, `mmft_audio.parts.AudioBackbone`) are built on it.
 
     Attributes:
-        body: the network, whose parameters keep the names that they are published under.
+        body: the network; its parameter names are those of the published network.
     """
 
     published = "body"
@@ -28,11 +28,11 @@ class ModuleBackbone(Backbone):
         self.body = body
 
     def layers(self) -> Sequence[nn.Module]:
-        """The body's own modules in the order in which they were registered.
+        """The direct submodules of the body in the order of their registration.
 
-        Lists of modules count as one layer for each; parameters of the body itself, and modules
-        behind a list (a last norm), belong to the layer before them. Override it where the order
-        of registration is not that of depth.
+        Each module of a `ModuleList` is a layer; parameters of the body itself, and modules after
+        a list (a final norm), belong to the layer before them. Override it if the order of
+        registration is not the depth order.
         """
         return _layers(self.body)
 
@@ -46,15 +46,15 @@ class ModuleBackbone(Backbone):
 
 
 def as_features(output: Any, mask: Tensor | None = None) -> Features:
-    """What a network returns as features.
+    """The output of a network as features.
 
     Args:
-        output: `Features`; or (B, D), which are pooled already; a sequence (B, T, D), or a map
-            (B, D, H, W), of which the mean is taken.
-        mask: (B, T) bool, True where a sequence holds something; None for everywhere.
+        output: `Features`; pooled features (B, D); or a sequence (B, T, D) or a map (B, D, H, W),
+            which is averaged.
+        mask: (B, T) bool, False for padding in a sequence; None if there is no padding.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: the output is none of these.
     """
     if isinstance(output, Features):
         return output

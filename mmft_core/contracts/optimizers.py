@@ -1,4 +1,4 @@
-"""What optimizers and learning-rate schedules are built with; what they are is torch's."""
+"""The contexts of optimizers and learning-rate schedules, which are torch's."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.optim import Optimizer
 class OptimizerContext:
     """What an optimizer is built with.
 
-    The optimizer must hold all parameters of the groups, and do without a closure. What its
-    `state_dict` holds besides tensors must be plain values, for checkpoints are JSON and
-    safetensors; loaded into a new optimizer, it must lead to the same next step bit by bit.
+    The optimizer must contain all parameters of the groups and work without a closure. Besides
+    tensors, its `state_dict` may only contain plain values, because checkpoints are JSON and
+    safetensors. Loaded into a new optimizer, it must lead to the same next step, bit by bit.
 
     Attributes:
         groups: parameter groups as torch's optimizers take them: "params", and the peak "lr" and
-            "weight_decay" of each. Parameters that are frozen, or not yet trained, get no gradient.
-        lr: the peak learning rate, `engine.lr`; groups may have others.
+            "weight_decay" of each. Parameters that are frozen or not yet trained have no gradient.
+        lr: the peak learning rate, `engine.lr`; groups may differ.
     """
 
     groups: Sequence[dict[str, Any]]
@@ -31,14 +31,13 @@ class OptimizerContext:
 class ScheduleContext:
     """What a schedule is built with.
 
-    The schedule sets the learning rate of each of the optimizer's groups, which is the group's peak
-    when the schedule is built. Its `step()` is called without arguments after each of the
-    optimizer's.
+    The schedule sets the learning rate of each group of the optimizer. When the schedule is built,
+    this is the group's peak rate. `step()` is called without arguments after each optimizer step.
 
     Attributes:
         total_steps: optimizer steps of the whole training.
-        warmup_steps: of these, for the learning rate to rise from near 0 to its peak
-            (`engine.warmup`); a schedule may bring its own.
+        warmup_steps: the steps in which the learning rate rises from near 0 to its peak
+            (`engine.warmup`); a schedule may use its own warm-up instead.
     """
 
     optimizer: Optimizer

@@ -18,7 +18,7 @@ from mmft_core.errors import SampleError
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much there is of a raw input, in a unit such as "pixels", "seconds", "characters"."""
+    """The size of a raw input, in a unit such as "pixels", "seconds" or "characters"."""
 
     amount: float
     unit: str
@@ -26,10 +26,10 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A raw input as a reader can be shown it: MIME type and content.
+    """A raw input in a form that can be shown: MIME type and content.
 
     Attributes:
-        label: of views that are turns of a conversation, who has it ("user"); else "".
+        label: for turns of a conversation, the role ("user"); else "".
     """
 
     mime: str
@@ -38,7 +38,7 @@ class Preview:
 
 
 def data_url(preview: Preview) -> str:
-    """A preview as an address that holds it, for a page."""
+    """A preview as a data: URL, for a page."""
     return f"data:{preview.mime};base64,{base64.b64encode(preview.data).decode()}"
 
 
@@ -46,11 +46,11 @@ class Processor(ABC):
     """A backbone's preprocessing. It travels to worker processes, so it holds no weights.
 
     Attributes:
-        suffixes: of the files that `read` opens, in lower case with the dot.
-        inspects: whether `inspect` is worth calling for every sample before training.
-        divides: whether `pieces` may cut an input that is to be predicted.
+        suffixes: suffixes of the files that `read` opens, in lower case with the dot.
+        inspects: whether `inspect` must be called for every sample before training.
+        divides: whether `pieces` may cut an input for prediction.
         augments: what `prepare` changes at random in training, and the setting for it, in words
-            for a message; "" only if training samples are prepared exactly as others are.
+            for a message; "" only if training samples are prepared exactly like others.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Processor(ABC):
     def prepare(self, raw: Any, *, train: bool) -> Tensors:
         """Turn one raw input into tensors, augmented if it is for training.
 
-        Random draws come from torch's, numpy's or Python's global generators, which are seeded
+        Draw random numbers from the global generators of torch, NumPy or Python, which are seeded
         for each sample.
         """
 
@@ -71,24 +71,24 @@ class Processor(ABC):
         """Join prepared inputs into tensors whose first dimension is the batch."""
 
     def axes(self) -> Axes:
-        """Of what `collate` gives, the dimensions beyond the first whose size follows the inputs.
+        """The dimensions of collated tensors, besides the first, whose size varies with the inputs.
 
-        {"tokens": {1: "length"}, "mask": {1: "length"}}, for example. An export keeps them open.
+        For example {"tokens": {1: "length"}, "mask": {1: "length"}}. They stay variable in exports.
         """
         return {}
 
     def longest(self) -> Mapping[str, int]:
-        """The greatest sizes of the dimensions that `axes` names, where there are such.
+        """The maximum sizes of the dimensions that `axes` names, if they have one.
 
-        {"length": 512}, for example. A runtime whose graphs are of fixed sizes takes these.
+        For example {"length": 512}. Export formats with fixed sizes use these.
         """
         return {}
 
     def manifest(self) -> Mapping[str, Any]:
-        """How a raw input becomes what `collate` gives, in plain JSON, for users of an export.
+        """How a raw input is preprocessed, as plain JSON, for users of an export without mmft.
 
-        It says in words and numbers what somebody without mmft has to do: sizes, sampling rates,
-        files of a tokenizer below `assets/MODALITY`.
+        It says in words and numbers what they have to do: sizes, sampling rates, files of a
+        tokenizer below `assets/MODALITY`.
         """
         return {}
 
@@ -101,31 +101,32 @@ class Processor(ABC):
         raise SampleError(str(source), "the model reads no files")
 
     def stamp(self, raw: Any) -> bytes:
-        """What changes whenever a raw input does, by which its features are found again.
+        """A key that changes whenever the raw input does, by which cached features are looked up.
 
-        Override it where a raw input stands for a file that is read later: by its path, size and
-        time of change (`mmft_core.utils.files.stamp`).
+        Override it if a raw input is a file that is read later: return its path, size and time of
+        change (`mmft_core.utils.files.stamp`).
         """
         return pickle.dumps(raw)
 
     def sniff(self, head: bytes) -> bool:
-        """Whether a file that begins so is one that `read` opens, by whatever name."""
+        """Whether `read` opens files that begin with these bytes, whatever their name."""
         return False
 
     def parse(self, text: str) -> Any | None:
-        """Take what a user typed, and what names no file, as a raw input; None if it is none."""
+        """What a user typed (not the name of a file) as a raw input; None if it is none."""
         return None
 
     def fields(self) -> Mapping[str, tuple[str, ...] | None]:
-        """Of inputs that are rows, which `parse` takes as JSON objects: what each column holds.
+        """The columns of inputs that are rows, which `parse` accepts as JSON objects.
 
         Returns:
-            by column the names of its categories, or None for numbers; empty for what is no row.
+            for each column the names of its categories, or None for numbers; empty if inputs are
+            not rows.
         """
         return {}
 
     def extent(self, raw: Any) -> Extent | None:
-        """How much a raw input holds, told without decoding it, for limits on what is served.
+        """The size of a raw input, without decoding it, for the limits of the server.
 
         Raises:
             SampleError: it cannot be read.
@@ -133,7 +134,7 @@ class Processor(ABC):
         return None
 
     def pieces(self, raw: Any) -> Sequence[Any]:
-        """Cut a raw input that is too long to be predicted at once; see `Task.join`.
+        """Cut a raw input that is too long for one prediction; see `Task.join`.
 
         Raises:
             SampleError: it cannot be read.
@@ -141,47 +142,47 @@ class Processor(ABC):
         return [raw]
 
     def measure(self, raw: Any) -> int | None:
-        """How long what `prepare` makes of a raw input is: its size along the dimension of `axes`.
+        """The length of the prepared input: its size along the variable dimension of `axes`.
 
-        Samples of like lengths share a batch, so that little of it is padding. None where it
-        cannot be told without much work; then batches go by `Split.sizes`.
+        Samples of similar length share a batch, to reduce padding. None if the length is expensive
+        to compute; then `Split.sizes` is used.
 
         Raises:
-            ValueError: it cannot be used.
+            ValueError: the input cannot be used.
         """
         return None
 
     def inspect(self, raw: Any, *, train: bool = False) -> str | None:
-        """Look at a raw input before training, when it would only be changed silently later.
+        """Inspect a raw input before training, so that it is not changed silently later.
 
         Args:
-            train: whether it is to be learned from.
+            train: whether it is a training sample.
 
         Returns:
-            what will be done to it ("longer than 128 tokens, so its end is cut off"), to be
-            counted over all samples; None for nothing.
+            what will be changed ("longer than 128 tokens, so its end is cut off"), to be counted
+            over all samples; None for nothing.
 
         Raises:
-            ValueError: it cannot be used.
-            SampleError: the same, with a hint what to do about it.
+            ValueError: the input cannot be used.
+            SampleError: the same, with a hint what to do.
         """
         return None
 
     def preview(self, raw: Any) -> Preview | None:
-        """Render a raw input for a report, or None where that is not possible."""
+        """Render a raw input for a report; None if that is not possible."""
         return None
 
     def views(self, raw: Any) -> Sequence[Preview]:
-        """All that a report shows of a raw input: its preview, and what else there is to see."""
+        """Everything that a report shows of a raw input: its preview, and any further views."""
         preview = self.preview(raw)
         return () if preview is None else (preview,)
 
 
 class ProcessorWrapper(Processor):
-    """A processor that hands everything on to another one; a subclass overrides what differs.
+    """A processor that delegates to another one; a subclass overrides what differs.
 
     Args:
-        inner: the other one.
+        inner: the wrapped processor.
     """
 
     def __init__(self, inner: Processor) -> None:
@@ -217,34 +218,38 @@ class TargetCodec(ABC):
         """Encode one target.
 
         Raises:
-            ValueError: it is not one that the task can learn.
+            ValueError: the task cannot learn this target.
         """
 
     @abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
         """Join encoded targets into a batch."""
 
-    def for_judging(self) -> TargetCodec:
-        """The codec for samples that a model is evaluated on and does not learn from.
+    def for_evaluation(self) -> TargetCodec:
+        """The codec for samples that a model is only evaluated on.
 
-        Override it where more can be evaluated than learned, such as a text that is longer than the
-        model writes at once.
+        Override it if some targets can be evaluated but not learned, such as a text longer than the
+        model generates at once.
         """
+        return self.for_judging()
+
+    def for_judging(self) -> TargetCodec:
+        """The name of `for_evaluation` in mmft 0.1; plugins written for it may override this."""
         return self
 
     def measure(self, target: Any) -> int:
-        """How long what `encode` makes of a target is, if it is padded; see `Processor.measure`.
+        """The length of an encoded target, if targets are padded; see `Processor.measure`.
 
         Raises:
-            ValueError: it is not one that the task can learn.
+            ValueError: the task cannot learn this target.
         """
         return 0
 
     def inspect(self, target: Any) -> str | None:
-        """Say what `encode` will do to a target, for counting, as `Processor.inspect` does.
+        """Say what `encode` will change in a target; see `Processor.inspect`.
 
         Raises:
-            ValueError: it is not one that the task can learn.
+            ValueError: the task cannot learn this target.
         """
         self.encode(target)
         return None

@@ -1,4 +1,4 @@
-"""A backbone's network as other software knows it: where adapters belong, what is exported."""
+"""A backbone's network as other software loads it, for adapters and exports."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class AdapterBase:
     """How the network that adapters belong to is loaded without mmft.
 
     Attributes:
-        code: Python that makes it, as `base`; "{weights!r}" in it stands for where the weights are.
-            Empty where nothing can be said.
-        network: its class as "module:Class"; empty where it is not known.
-        task_type: what PEFT calls its use, such as "CAUSAL_LM"; None for none that PEFT knows.
+        code: Python code that creates it as `base`; "{weights!r}" stands for the place of the
+            weights. Empty if unknown.
+        network: its class as "module:Class"; empty if unknown.
+        task_type: PEFT's task type, such as "CAUSAL_LM"; None if there is none.
     """
 
     code: str = ""
@@ -35,12 +35,12 @@ class AdapterBase:
 
 
 class PublishedModel:
-    """A network under the names that its library gives it, in a folder of its own.
+    """A network with its library's names for weights, in its own folder.
 
     Attributes:
-        tensors: its weights by these names. They share memory with those of backbone and task, so
-            that what is read into them is read into the task.
-        former: weights by the names that exports of mmft 0.1 have.
+        tensors: its weights by these names. They share memory with the weights of backbone and
+            task, so loading into them loads into the task.
+        former: weights by their names in exports of mmft 0.1.
         note: what users of the folder must know, in whole sentences; empty for nothing.
     """
 
@@ -52,7 +52,7 @@ class PublishedModel:
         self.former = self.tensors
 
     def save(self, folder: Path) -> None:
-        """Write `WEIGHTS` and what else belongs to the network into a folder that is there.
+        """Write `WEIGHTS` and everything else that belongs to the network to an existing folder.
 
         Raises:
             ExportError: the library does not load what was written.

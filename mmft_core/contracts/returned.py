@@ -1,7 +1,6 @@
-"""What a plugin's objects return, checked where the core calls them.
+"""Checks of what a plugin's objects return, made where the core calls them.
 
-Without that a wrong result would end in a traceback far from the plugin that it is a fault of, or
-in a wrong result.
+Without them a plugin's mistake would end in a traceback far from the plugin, or in a wrong result.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ def outputs_of(task: Task, batch: Batch) -> Outputs:
         )
     elif task.training and not loss.requires_grad:
         raise _fault(task, "returned a loss that does not depend on what is trained")
-    for name, values in outputs.figures.items():
+    for name, values in outputs.scalars.items():
         if not isinstance(values, Tensor) or values.shape != (len(batch),):
-            raise _fault(task, f"returned figures '{name}' that are not one number per sample")
+            raise _fault(task, f"returned scalars '{name}' that are not one number per sample")
     return outputs
 
 

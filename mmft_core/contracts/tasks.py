@@ -1,10 +1,10 @@
-"""Tasks: head, loss and decoding; and what a report shows of their predictions."""
+"""Tasks: head, loss and decoding, and the samples that a report shows."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ from mmft_core.contracts.preprocessing import Processor, TargetCodec
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a task's forward pass yields.
+    """The output of a task's forward pass.
 
     Attributes:
         loss: scalar, the mean over the batch; None without targets.
-        predictions: tensors (or lists) whose first dimension is the batch; None in training,
-            where nobody reads them.
-        targets: what metrics compare predictions with, where `Task.targets_of` does not tell; an
-            export, which computes predictions alone, cannot give them.
-        figures: in eval mode, what else is worth knowing of each sample, (B,) by name; an
-            evaluation gives the means ("modality-weight/image").
+        predictions: tensors (or lists) whose first dimension is the batch; None in training.
+        targets: what metrics compare predictions with, if `Task.targets_of` cannot tell; not
+            available in exports, which compute only predictions.
+        scalars: in eval mode, further numbers per sample, (B,) by name; an evaluation reports their
+            means ("modality-weight/image").
+        figures: the name of `scalars` in mmft 0.1; it can still be passed, but not read.
 
-    What metrics are given, by what the task predicts (`TaskSpec.predicts`):
+    What metrics receive, by what the task predicts (`TaskSpec.predicts`):
 
         predicts        predictions                         targets
         "classes"       probabilities (B, C)                class indices (B,)
@@ -38,9 +38,10 @@ class Outputs:
         "numbers"       (B,)                                (B,)
         "text"          list of B texts                     list of B texts
         "likelihoods"   nats of each sample's tokens (B,)   numbers of these tokens (B,)
-        "embeddings"    of length one (B, D)                {"group": (B,) int64, equal where one
-                                                            is to find the other; "query": (B, D),
-                                                            where items are not their own queries}
+        "embeddings"    of length one (B, D)                {"group": (B,) int64, equal for samples
+                                                            that should find each other; "query":
+                                                            (B, D), if items are not their own
+                                                            queries}
         "pairs"         by modality, two (B, D) of length   {"group": as above}
                         one
     """
@@ -48,7 +49,12 @@ class Outputs:
     loss: Tensor | None
     predictions: Any = None
     targets: Any = None
-    figures: Mapping[str, Tensor] = field(default_factory=dict)
+    scalars: Mapping[str, Tensor] = field(default_factory=dict)
+    figures: InitVar[Mapping[str, Tensor] | None] = None
+
+    def __post_init__(self, figures: Mapping[str, Tensor] | None) -> None:
+        if figures is not None:
+            object.__setattr__(self, "scalars", figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +71,9 @@ class Example:
     """A sample that a report singles out.
 
     Attributes:
-        score: by which it was ranked.
-        prediction: the record that the task decoded.
-        related: samples of the same split, to be shown beside it.
+        score: the score by which it was ranked.
+        prediction: the decoded record.
+        related: samples of the same split to show beside it.
     """
 
     score: float
@@ -77,27 +83,27 @@ class Example:
 
 
 class Gallery(ABC):
-    """Collects the samples that a report shows, while an evaluation streams by."""
+    """Collects the samples that a report shows, during an evaluation."""
 
     @abstractmethod
     def update(self, batch: Batch, predictions: Any, targets: Any) -> None:
-        """Take in a batch, with what its metrics are given."""
+        """Add a batch, with what its metrics receive."""
 
     @abstractmethod
     def state(self) -> Any:
-        """What was taken in, to be merged into another process's gallery. Picklable."""
+        """Everything that was added, to be merged in another process. Picklable."""
 
     @abstractmethod
     def merge(self, state: Any) -> None:
-        """Take in what another process took in."""
+        """Add the state of another process."""
 
     @abstractmethod
     def examples(self) -> dict[str, list[Example]]:
-        """For each heading of the report the samples below it, in their order."""
+        """The samples below each heading of the report, in order."""
 
 
 class NoTargets(TargetCodec):
-    """The codec of a task that learns from its inputs alone."""
+    """The codec of a task that learns only from its inputs."""
 
     def encode(self, target: Any) -> Any:
         return None
@@ -107,22 +113,22 @@ class NoTargets(TargetCodec):
 
 
 class Task(nn.Module, ABC):
-    """Head, loss and decoding on top of backbones. It never asks which backbones it has.
+    """Head, loss and decoding on top of backbones. It does not depend on which backbones it has.
 
     Attributes:
-        backbones: by modality.
-        codec: of its targets.
-        group_size: how many samples of one class are to stand together in training batches, for
-            losses that compare samples; 1 for any order.
+        backbones: its backbones by modality.
+        codec: the codec of its targets.
+        group_size: number of samples of one class to keep together in training batches, for losses
+            that compare samples; 1 for any order.
         compares: whether its loss compares the samples of a batch with each other, so that it
-            depends on who meets in one.
-        minimum_batch_size: how few samples a batch of training may hold, for losses that have
-            nothing to compare in less.
-        reads: what it looks at of its backbones' features: "pooled", "sequence". The rest is not
-            kept where features are computed once.
-        augments: what it changes at random of training inputs before a backbone encodes them, and
+            depends on the composition of the batch.
+        minimum_batch_size: minimum number of samples in a training batch, for losses that need
+            others to compare with.
+        reads: which of its backbones' features it uses: "pooled", "sequence". Others are not
+            cached.
+        augments: what it changes at random in training inputs before a backbone encodes them, and
             the setting for it, in words for a message; "" for nothing.
-        component: what messages call it, "task 'image-cls' of mmft 1.0"; set when it is built.
+        component: its name in messages, "task 'image-cls' of mmft 1.0"; set when it is built.
     """
 
     backbones: nn.ModuleDict
@@ -141,7 +147,7 @@ class Task(nn.Module, ABC):
 
     @property
     def processors(self) -> dict[str, Processor]:
-        """The preprocessing of each modality: the backbones', or a task's own around them."""
+        """The preprocessing of each modality: that of the backbones, or a wrapper of the task."""
         found: dict[str, Processor] = {}
         for name in self.backbones:
             backbone = self.backbone(name)
@@ -153,47 +159,48 @@ class Task(nn.Module, ABC):
         """Compute the loss and, in eval mode, the predictions."""
 
     def targets_of(self, batch: Batch) -> Any:
-        """What metrics and `rank` compare predictions with, in the shape of the latter."""
+        """What metrics and `rank` compare predictions with, in the form of predictions."""
         return batch.targets
 
     def weight(self, batch: Batch) -> int:
-        """How many things (samples, tokens) the batch's loss is the mean of."""
+        """The number of items (samples, tokens) that the batch's loss is the mean of."""
         return len(batch)
 
     @abstractmethod
     def decode(self, predictions: Any, top_k: int = 1) -> list[dict[str, Any]]:
-        """Turn the predictions of a batch into one JSON-ready record for each sample."""
+        """Turn the predictions of a batch into one JSON-serializable record per sample."""
 
     def join(self, pieces: Sequence[Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Make one record of those of the pieces that `Processor.pieces` cut an input into."""
+        """Join the records of the pieces that `Processor.pieces` cut an input into."""
         return records[0]
 
     def rank(self, predictions: Any, targets: Any) -> dict[str, Tensor]:
-        """Score samples (B,) by what is worth looking at: {"Most wrong": wrongness}.
+        """Score samples (B,) by how much a reader should see them: {"Most wrong": error}.
 
         The report shows the highest of each ranking; -inf leaves a sample out.
         """
         return {}
 
     def gallery(self, size: int) -> Gallery | None:
-        """What collects samples for the report where `rank`, which sees one batch, cannot."""
+        """Collects samples for the report if `rank`, which sees one batch at a time, cannot."""
         return None
 
     def save_assets(self, folder: Path) -> None:
-        """Write what `build` needs beside options and weights (a vocabulary) to rebuild the task.
+        """Save what `build` needs besides options and weights, such as a vocabulary.
 
-        It is handed back as `TaskContext.assets`. What is a tensor is better kept as a buffer.
+        `TaskContext.assets` is that folder. Tensors are better stored as buffers.
         """
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
-        """The parts of the model that are exported, traced with a batch as an example.
+        """The parts of the model that are exported, traced with an example batch.
 
-        Here it is one, "model", from all inputs to the predictions, which must be tensors. Override
-        it, and `adopt`, where some of the work is not for a graph (searching by beams), or where
-        several graphs serve better (one for each of two modalities that are embedded apart).
+        The default is a single graph, "model", from all inputs to the predictions, which must be
+        tensors. Override it, and `adopt`, if some of the work cannot be in a graph (beam search),
+        or if several graphs are more useful (one for each of two modalities with separate
+        embeddings).
 
         Args:
-            batch: on the CPU, of at least two samples, without targets.
+            batch: on the CPU, at least two samples, without targets.
 
         Raises:
             IncompatibleError: the model cannot be exported.
@@ -203,10 +210,10 @@ class Task(nn.Module, ABC):
         return [whole_graph(self, batch)]
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
-        """The same task, whose `graphs` are computed by these runners, by the graphs' names.
+        """The same task, but with its `graphs` computed by these runners (by the graphs' names).
 
-        It is called on a task without weights: its parameters have shapes and no values. What is
-        returned decodes, joins, ranks and chooses targets as this task does; a loss it may lack.
+        It is called on a task without weights: its parameters have shapes but no values. The
+        returned task decodes, joins, ranks and chooses targets like this one; it may lack a loss.
         """
         from mmft_core.contracts.whole import WholeTask
 
@@ -218,11 +225,12 @@ class TaskContext:
     """What a task is built with.
 
     Attributes:
-        backbones: by modality.
-        info: of the data set.
-        train: the training split, for what follows from it (class weights, a vocabulary). Its
-            targets alone are read by `Split.target`. None on reloading.
-        assets: the folder that `save_assets` filled, on reloading and resuming; else None.
+        backbones: its backbones by modality.
+        info: information about the data set.
+        train: the training split, for what follows from it (class weights, a vocabulary). Use
+            `Split.target` to read only targets. None when the task is reloaded.
+        assets: when the task is reloaded or the run resumed, the folder that `save_assets` filled;
+            else None.
     """
 
     backbones: Mapping[str, Backbone]

@@ -1,7 +1,7 @@
 """A task as one graph, from all its inputs to its predictions, and a task that runs one.
 
-Tensors are named "MODALITY.NAME", as the modality's processor names them. Of several modalities
-"present.MODALITY" (B,) says which samples have one; the rows of those that lack it hold anything.
+Tensors are named "MODALITY.NAME" with the processor's names. With several modalities,
+"present.MODALITY" (B,) says which samples have it; the rows of the others are arbitrary.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from mmft_core.contracts.tasks import Gallery, Outputs, Task
 from mmft_core.errors import IncompatibleError
 
 BATCH = "batch"
-PRESENT, PREDICTIONS, FIGURES = "present", "predictions", "figures"
+PRESENT, PREDICTIONS = "present", "predictions"
+SCALARS = "figures"
+"""The name in exports, which is that of mmft 0.1."""
 
 
 def flatten_tensors(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
-    """Tensors in groups as tensors by "GROUP.NAME", or "GROUP" where one has no name."""
+    """Groups of tensors as one dict with keys "GROUP.NAME", or "GROUP" for an empty name."""
     return {
         f"{group}.{name}" if name else group: tensor
         for group, own in trees.items()
@@ -32,7 +34,7 @@ def flatten_tensors(trees: Mapping[str, Mapping[str, Tensor]]) -> Tensors:
 
 
 def unflatten_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
-    """The groups of what `flatten_tensors` has put together."""
+    """The inverse of `flatten_tensors`."""
     groups: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
@@ -41,7 +43,7 @@ def unflatten_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
 
 
 def input_axes(processors: Mapping[str, Processor], inputs: Mapping[str, Tensors]) -> Axes:
-    """The dimensions of any size of what processors collate, as `flatten_tensors` names them."""
+    """The variable dimensions of collated inputs, with keys as from `flatten_tensors`."""
     axes: dict[str, dict[int, str]] = {}
     for modality, own in inputs.items():
         varying = processors[modality].axes()
@@ -82,15 +84,15 @@ class _Whole(nn.Module):
 
 
 def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
-    """The tensors of outputs in groups; predictions that are one tensor have no name."""
+    """The tensors of outputs in groups; the name is "" if predictions are a single tensor."""
     found = outputs.predictions
     predictions = dict(found) if isinstance(found, Mapping) else {"": found}
     if not all(isinstance(p, Tensor) for p in predictions.values()):
         raise IncompatibleError("The task's predictions are not tensors, so no graph computes it.")
-    return {PREDICTIONS: predictions, FIGURES: dict(outputs.figures)}
+    return {PREDICTIONS: predictions, SCALARS: dict(outputs.scalars)}
 
 
-class Part(nn.Module):
+class GraphPart(nn.Module):
     """A part of a task as the module of a graph, from inputs by modality to tensors."""
 
     def __init__(self, task: Task, function: Callable[[dict[str, Tensors]], Tensors]) -> None:
@@ -106,10 +108,10 @@ class WholeTask(Task):
 
     def __init__(self, origin: Task, runner: Runner) -> None:
         """Args:
-        origin: decodes predictions, and knows all else that is no computing.
+        origin: decodes predictions, and does everything else that is not in the graph.
         """
         super().__init__()
-        # In a list, for it is no part of this one: its weights are not there.
+        # In a list, so that it is not a submodule: it has no weights.
         self._origin, self._runner = [origin], runner
         self.backbones = nn.ModuleDict()
         self.codec, self.reads, self.component = origin.codec, origin.reads, origin.component
@@ -130,13 +132,13 @@ class WholeTask(Task):
         predictions: Any = found[PREDICTIONS]
         if set(predictions) == {""}:
             predictions = predictions[""]
-        return Outputs(None, predictions, figures=found.get(FIGURES, {}))
+        return Outputs(None, predictions, scalars=found.get(SCALARS, {}))
 
     def targets_of(self, batch: Batch) -> Any:
         return self.origin.targets_of(batch)
 
     def _inputs(self, batch: Batch) -> Tensors:
-        """What the graph takes: a row for each sample, whether or not it has the modality."""
+        """The inputs of the graph: a row per sample, whether or not it has the modality."""
         everywhere = torch.ones(len(batch), dtype=torch.bool)
         held = {m: batch.present.get(m, everywhere) for m in self.processors}
         rows = {m: {n: _spread(t, held[m]) for n, t in i.items()} for m, i in batch.inputs.items()}
@@ -159,7 +161,7 @@ class WholeTask(Task):
 
 
 def _spread(rows: Tensor, held: Tensor) -> Tensor:
-    """Rows (P, ...) of the samples that are there, among ones (B, ...) for the others."""
+    """The rows (P, ...) of present samples, spread over (B, ...) with ones for the others."""
     if bool(held.all()):
         return rows
     spread = rows.new_ones(len(held), *rows.shape[1:])

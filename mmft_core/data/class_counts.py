@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mmft_core.errors import some_of
 
-_JUDGED = ("val", "test")
+_EVALUATED = ("val", "test")
 
 
 def absent_classes(counts: Mapping[tuple[str, str], int], classes: Sequence[str]) -> list[str]:
@@ -16,7 +16,7 @@ def absent_classes(counts: Mapping[tuple[str, str], int], classes: Sequence[str]
         counts: (split, class) -> samples.
     """
     notes = []
-    for split in _JUDGED:
+    for split in _EVALUATED:
         lacking = [name for name in classes if not counts.get((split, name))]
         if lacking and any(place == split for place, _ in counts):
             told = some_of(

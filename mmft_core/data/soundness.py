@@ -149,12 +149,12 @@ def inspect(
     """
     known = read(dataset, on_progress) if known is None else known
     inspected = {m: p for m, p in processors.items() if p.inspects}
-    judging = codec.for_judging()
+    evaluation_codec = codec.for_evaluation()
 
     def look(name: str, split: Split, index: int, found: Findings) -> None:
         train = learns and name == "train"
         target = split.target(index)
-        own = codec if train else judging
+        own = codec if train else evaluation_codec
         changes = [own.inspect(target)] if target is not None else []
         if inspected:
             inputs = split[index].inputs

@@ -71,7 +71,7 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the others in order, at the end."""
+    """Leave the process group in order, at the end."""
     if several():
         import torch.distributed as dist
 

@@ -1,7 +1,7 @@
-"""Adapters in files, as PEFT writes them and loads them without mmft.
+"""Adapters in PEFT's file format, so that PEFT can load them without mmft.
 
 Layers have the names of the published network, to which `PeftModel.from_pretrained` adds the
-adapters. mmft's own names, by which runs of mmft 0.1 called them, are read as well.
+adapters. The names that runs of mmft 0.1 used are read as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ network = PeftModel.from_pretrained(base, ".")
 
 
 def save(backbone: Backbone, folder: Path) -> None:
-    """Write the adapters as PEFT does, and the modules that were trained whole beside them."""
+    """Write adapters in PEFT's format, with the modules that were trained whole."""
     import peft
 
     settings: Any = copy.deepcopy(backbone.peft_config["default"])  # type: ignore[index]
@@ -68,14 +68,14 @@ def save(backbone: Backbone, folder: Path) -> None:
 
 
 def load(backbone: Backbone, folder: Path, name: str = "default") -> None:
-    """Put adapters into a backbone that `save` wrote.
+    """Load adapters that `save` wrote into a backbone.
 
     Args:
-        name: of these adapters, where others are in it already.
+        name: name for these adapters, if the backbone has others already.
 
     Raises:
         RunDirectoryError: their settings are not ones that `save` writes.
-        ValueError: they do not fit it.
+        ValueError: they do not fit the backbone.
     """
     import peft
 

@@ -1,4 +1,4 @@
-"""The settings of adapters in a file: what mmft writes reaches PEFT, anything else is refused.
+"""The settings of saved adapters: only those that mmft writes reach PEFT, others are refused.
 
 PEFT's settings can name modules to import, layers to copy and weights to change. A run needs rank,
 alpha and dropout; all other settings of the file describe the adapters to other software, or have
@@ -44,10 +44,10 @@ class _Read(msgspec.Struct, kw_only=True):
 
 
 def read(folder: Path, rank: int) -> peft.LoraConfig:
-    """The settings in a folder of adapters, without the layers that they are for.
+    """The settings in a folder of adapters, without the layers that they apply to.
 
     Args:
-        rank: of the adapters' tensors.
+        rank: the rank of the adapters' tensors.
 
     Raises:
         RunDirectoryError: the file holds a setting that mmft does not write, or is damaged.

@@ -68,13 +68,13 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def newest_sound(folder: Path, load: Callable[[Path], T]) -> tuple[T, list[str]]:
-    """Load the newest checkpoint that can be loaded, of whatever format.
+    """Load the newest checkpoint that can be loaded, in any format.
 
     Args:
         load: raises any of `DAMAGE` if a checkpoint is not what was written.
 
     Returns:
-        What it is loaded as, and a remark for each newer one that is damaged.
+        What `load` returned, and a remark for each newer checkpoint that is damaged.
 
     Raises:
         CheckpointError: there is no sound one.
@@ -89,7 +89,7 @@ def newest_sound(folder: Path, load: Callable[[Path], T]) -> tuple[T, list[str]]
 
 
 def no_usable(folder: Path, remarks: list[str]) -> CheckpointError:
-    """The error that there is nothing to go on from."""
+    """The error for a folder without a usable checkpoint."""
     reason = " ".join(remarks) or "None was written yet."
     return CheckpointError(
         f"There is no usable checkpoint in {folder}. {reason}",

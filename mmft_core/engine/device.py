@@ -21,16 +21,17 @@ from mmft_core.precision import choose_device, choose_precision
 def make_accelerator(
     config: EngineConfig, *, partial: bool = False, chosen: Mapping[str, Any] | None = None
 ) -> Accelerator:
-    """Make the Accelerator, which knows device, precision and processes.
+    """Create the Accelerator, which knows device, precision and processes.
 
     Args:
-        partial: whether a batch may lack whole modalities, so that a backbone is not used.
-        chosen: how the run computed when it was begun (`Compute.record`), which holds on a device
-            of the same type.
+        partial: whether a batch may lack a whole modality, so that its backbone is not used.
+        chosen: how the run computed when it started (`Compute.record`); used on a device of the
+            same type.
 
     Raises:
-        ConfigError: a GPU is asked for and there is none, the precision is none of the device's, or
-            `accelerate launch` was configured to decide what a run's settings do.
+        ConfigError: a GPU is requested and there is none, the device does not support the
+            precision, or `accelerate launch` was configured with something that a run's settings
+            decide.
     """
     cpus.limit_threads(config.threads)
     choose_device(config.device)  # Refuses a GPU that is not there.

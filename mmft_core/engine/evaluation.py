@@ -34,13 +34,13 @@ class Evaluation:
     """The outcome of an evaluation.
 
     Attributes:
-        loss: mean over all samples; None where there is none, as without targets.
-        values: by "metric" or "metric/part"; None for what is undefined on these samples.
+        loss: mean over all samples; None without targets.
+        values: metrics by "metric" or "metric/part"; None for those undefined on these samples.
         remarks: which of them are undefined, and why.
-        examples: by heading, the samples that the report shows.
-        kinds: by kind of sample (`Sample.kind`) the number of its "samples" and its single values;
-            empty where samples are of no kind.
-        samples: how many were judged.
+        examples: the samples that the report shows, by heading.
+        kinds: for each kind of sample (`Sample.kind`) the number of "samples" and the scalar
+            metrics; empty if samples have no kinds.
+        samples: how many were evaluated.
         seconds: wall-clock time.
     """
 
@@ -54,13 +54,13 @@ class Evaluation:
 
     @property
     def record(self) -> dict[str, MetricValue]:
-        """The loss, where there is one, and all values, as JSON can hold them."""
+        """The loss, if there is one, and all values, as plain JSON."""
         loss = {} if self.loss is None else {"loss": self.loss}
         return {name: _defined(value) for name, value in {**loss, **self.values}.items()}
 
     @property
     def scalars(self) -> dict[str, float | None]:
-        """The values that are single numbers, the loss among them; None for undefined ones."""
+        """All values that are single numbers, including the loss; None for undefined ones."""
         return {k: v for k, v in self.record.items() if not isinstance(v, list)}
 
     @property
@@ -68,10 +68,10 @@ class Evaluation:
         return {k: v for k, v in self.scalars.items() if v is not None}
 
     def scalar(self, name: str) -> float | None:
-        """The value of that name, such as the monitored one; None if it is undefined.
+        """The scalar of that name, such as the monitored one; None if it is undefined.
 
         Raises:
-            ConfigError: there is none; names the nearest.
+            ConfigError: there is none; names the most similar.
         """
         if name not in self.scalars:
             raise ConfigError(
@@ -105,32 +105,32 @@ def evaluate(
     on_batch: Callable[[int], None] = lambda samples: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """Judge a task on the samples of a loader.
+    """Evaluate a task on the samples of a loader.
 
     Args:
-        task: not wrapped for training on several processes.
-        metrics: by name; they are reset first.
-        inference: on which device the task is, and in which precision it is judged.
-        examples: how many samples to keep for each heading of the report.
-        on_batch: told the number of samples of each batch.
-        stop: asked after each batch.
+        task: the plain task, not wrapped for several processes.
+        metrics: metrics by name; they are reset first.
+        inference: the device of the task and the precision of the evaluation.
+        examples: number of samples to keep for each heading of the report.
+        on_batch: called with the number of samples of each batch.
+        stop: called after each batch; True stops the evaluation.
 
     Raises:
-        InterruptedEvaluationError: `stop` said so.
+        InterruptedEvaluationError: `stop` returned True.
         SampleError: a sample cannot be read.
     """
     started = time.perf_counter()
     was_training = task.training
     task.eval()
     gallery = (task.gallery(examples) or RankedGallery(task, examples)) if examples else None
-    judged = _Judged(metrics, gallery)
+    scores = _Scores(metrics, gallery)
     try:
         for batch in batches(loader):
             batch = batch.to(inference.device)
             with inference.autocast():
                 outputs = outputs_of(task, batch)
             targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
-            judged.add(batch, outputs, targets, task.weight(batch))
+            scores.add(batch, outputs, targets, task.weight(batch))
             on_batch(len(batch))
             if stop():
                 break
@@ -138,12 +138,12 @@ def evaluate(
         task.train(was_training)
     if comm.any_of(stop()):
         raise InterruptedEvaluationError
-    judged.merge()
-    return comm.from_main(lambda: judged.evaluation(started))
+    scores.merge()
+    return comm.from_main(lambda: scores.evaluation(started))
 
 
-class _Judged:
-    """What is known of the samples that this process has seen."""
+class _Scores:
+    """Loss, metrics and gallery of the samples that this process has seen."""
 
     def __init__(self, metrics: Mapping[str, Metric], gallery: Gallery | None) -> None:
         self.metrics, self.gallery, self.sums = metrics, gallery, _Sums()
@@ -163,7 +163,7 @@ class _Judged:
             self.gallery.update(batch, predictions, targets)
 
     def merge(self) -> None:
-        """Merge what every process saw into what the main one did; each sample was seen by one."""
+        """Merge the states of all processes in the main one; no sample was seen twice."""
         if not comm.several():
             return
         gallery, seen = self.gallery, self.sums.samples
@@ -206,7 +206,7 @@ _MOST_KINDS = 50
 
 
 class _Kinds:
-    """The metrics of the samples of each kind by themselves."""
+    """The metrics for each kind of sample."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.empty = copy.deepcopy(dict(metrics))
@@ -238,7 +238,7 @@ class _Kinds:
                 own[metric].merge(content)
 
     def values(self) -> dict[str, dict[str, float | None]]:
-        """By kind, in alphabetical order, the number of samples and the single figures."""
+        """For each kind, in alphabetical order, the number of samples and the scalar metrics."""
         return {kind: self._values(kind) for kind in sorted(self.counts)}
 
     def _values(self, kind: str) -> dict[str, float | None]:
@@ -271,7 +271,7 @@ def _rows(tree: Any, rows: Sequence[int]) -> Any:
 
 
 class Predicted(Metric):
-    """Computes nothing: keeps what metrics are given, on the CPU."""
+    """A metric that computes nothing and stores predictions and targets on the CPU."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, Any]] = []
@@ -317,7 +317,7 @@ def _defined(value: Any) -> Any:
 
 
 def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> Iterator[str]:
-    """What the metric says of its values; something, if any of them is undefined."""
+    """The metric's remarks on its values; at least one if any of them is undefined."""
     told = metric.remarks()
     yield from (f"{name}: {text}" for text in told)
     lacking = [key for key, value in values.items() if _has_gaps(value)]
@@ -331,7 +331,7 @@ def _has_gaps(value: MetricValue) -> bool:
 
 @dataclass
 class _Sums:
-    """The loss so far, weighted by what each batch's is the mean of."""
+    """The loss so far, each batch weighted by the number of items that its loss averages."""
 
     loss: float = 0.0
     weight: int = 0
@@ -341,7 +341,7 @@ class _Sums:
 
     def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
         self.samples += len(batch)
-        for name, values in outputs.figures.items():
+        for name, values in outputs.scalars.items():
             self.scalars[name] = self.scalars.get(name, 0.0) + float(values.double().sum())
         if outputs.loss is None:
             self.has_loss = False

@@ -1,8 +1,7 @@
-"""What is kept of a model, and the base weights that are fetched again where they are not.
+"""Which weights are saved with a model, and loading base weights that are not.
 
-A backbone whose base is not kept says so by the digest in its `loaded`: models and checkpoints
-then hold what training adds to it (adapters, the head), and the base is loaded from where it came
-from and compared.
+If the base of a backbone is not saved, its `loaded` has a digest. Models and checkpoints then hold
+only what training adds (adapters, the head); the base is loaded again from its source and compared.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
 def leave_out(backbone: Backbone, reason: str) -> None:
-    """Decide that a backbone's weights, as they are now, will not be kept with the model.
+    """Mark a backbone's current weights as not to be saved with the model.
 
     Args:
-        reason: the setting that wants it so, for the message.
+        reason: the setting that requires this, for the message.
 
     Raises:
-        ConfigError: they are random, so nobody could load them again.
+        ConfigError: the weights are random, so they could not be loaded again.
     """
     loaded = backbone.loaded
     if loaded.source == "random":
@@ -44,16 +43,16 @@ def leave_out(backbone: Backbone, reason: str) -> None:
 
 
 def fetch_again(loaded: LoadedWeights, modality: str) -> WeightsRequest:
-    """Ask for the very weights that were loaded once."""
+    """A request for exactly the weights that were loaded before."""
     choice = "pretrained" if loaded.source == "published" else loaded.source
     return WeightsRequest(choice, modality)
 
 
 def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
-    """Check that a backbone has been given the weights that it once had.
+    """Check that a backbone has the same weights as before.
 
     Raises:
-        WeightsError: they are others.
+        WeightsError: the weights differ.
     """
     if digest(backbone) != loaded.digest:
         raise WeightsError(
@@ -65,7 +64,7 @@ def check_same(backbone: Backbone, loaded: LoadedWeights) -> None:
 
 
 def digest(backbone: Backbone) -> str:
-    """The SHA-256 of all weights and buffers that were loaded, with adapters around them or not."""
+    """The SHA-256 of all loaded weights and buffers; adapters make no difference."""
     total = hashlib.sha256()
     named = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
     tensors = {
@@ -81,10 +80,10 @@ def digest(backbone: Backbone) -> str:
 
 
 def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
-    """Which keys of the task's state are kept: all but those of base weights left out.
+    """The keys of the task's state that are saved: all except omitted base weights.
 
     Args:
-        adapters: whether those of adapters on such weights are kept.
+        adapters: whether to include adapters on such weights.
     """
     places = {f"backbones.{m}.": task.backbone(m) for m in task.backbones}
     left_out = {place: backbone for place, backbone in places.items() if backbone.loaded.digest}
@@ -100,7 +99,7 @@ def kept(task: Task, *, adapters: bool = True) -> Callable[[str], bool]:
 
 
 def write(task: Task, path: Path, *, adapters: bool = True) -> None:
-    """Write what is kept of a task's weights as safetensors; see `kept`."""
+    """Write the saved part of a task's weights as safetensors; see `kept`."""
     keep = kept(task, adapters=adapters)
     write_tensors({k: v for k, v in task.state_dict().items() if keep(k)}, path)
 
@@ -120,8 +119,8 @@ def read(task: Task, path: Path, *, adapters: bool = True) -> None:
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a module's state as safetensors.
 
-    A tensor that has several names is written once, and the file's metadata name it. One that is
-    part of a larger memory, as a buffer that is a view is, is written by itself.
+    A tensor with several names is written once, and the file's metadata list the others. A view of
+    a larger tensor is written by itself.
     """
     names: dict[Any, str] = {}
     tensors: dict[str, Tensor] = {}
@@ -138,7 +137,7 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def read_tensors(module: nn.Module, path: Path) -> tuple[list[str], list[str]]:
-    """Read what `write_tensors` wrote into a module; give the names that are missing and unknown.
+    """Read what `write_tensors` wrote into a module; return the missing and unknown names.
 
     Raises:
         RuntimeError: a tensor has another shape.

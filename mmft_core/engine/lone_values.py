@@ -1,7 +1,7 @@
-"""Batch norm where a forward pass holds one value per channel, of which there are no statistics.
+"""Batch norm for a forward pass with one value per channel, which has no statistics.
 
-A pass of one sample does so where a feature map is a single pixel: with a batch size of 1, or where
-the samples of an epoch cannot be divided otherwise.
+This happens when one sample's feature map is a single pixel: with a batch size of 1, or if the
+samples of an epoch cannot be divided otherwise.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mmft_core.errors import TrainingError
 
 
 def use_running_statistics(module: nn.Module, say: Callable[[str], None]) -> None:
-    """Let batch norms in training normalise such passes by their running statistics, as in
-    evaluation, and leave these as they are. torch would refuse them.
+    """Let batch norms in training normalise such passes with their running statistics, as in
+    evaluation, without changing them. torch would refuse them.
 
-    Norms over the samples of several processes see the others' values, too.
+    Norms that synchronize over several processes also see the values of the others.
 
     Args:
-        say: told of the first time.
+        say: called with a message the first time.
     """
     lone: set[nn.Module] = set()
     told = False

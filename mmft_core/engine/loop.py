@@ -1,8 +1,7 @@
 """The training loop: one for every task, on Hugging Face Accelerate.
 
-Read `Engine.fit` first: it is the loop, all of it. All randomness of a step follows from the seed
-and the step's number, so that a training that is resumed from a checkpoint repeats bit by bit what
-an uninterrupted one does.
+Read `Engine.fit` first: it is the whole loop. All randomness of a step follows from the seed and
+the step number, so a training resumed from a checkpoint is bit-identical to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Outcome:
 
 
 class Engine:
-    """Trains one task. `fit` is the loop; what it calls follows in the order of use."""
+    """Trains one task. `fit` is the loop; the methods that it calls follow in order of use."""
 
     def __init__(
         self,
@@ -69,12 +68,12 @@ class Engine:
         begun: Mapping[str, Any] | None = None,
     ) -> None:
         """Args:
-        val: chooses the best model; without it the last one is kept.
-        recipe: a plan, or what of it concerns training.
-        metrics: by name.
-        folder: for checkpoints and the best weights.
-        callback: hears what happens.
-        begun: how the training computed when it was begun, if it is resumed (`Compute.record`).
+        val: used to choose the best model; without it the last one is kept.
+        recipe: a plan, or its part that concerns training.
+        metrics: metrics by name.
+        folder: folder for checkpoints and the best weights.
+        callback: receives the events of the training.
+        begun: if the training is resumed, how it computed when it started (`Compute.record`).
         """
         self.train, self.val, self.config = train, val, recipe.engine
         config = recipe.engine
@@ -96,11 +95,11 @@ class Engine:
         """Train to the end, to an early stop, or until a signal asks to stop.
 
         Args:
-            resume: go on from the newest checkpoint in the folder.
+            resume: continue from the newest checkpoint in the folder.
 
         Raises:
-            NonFiniteLossError: names the step and the samples.
-            SampleError: a sample cannot be read any more.
+            NonFiniteLossError: a loss is NaN or infinite; names the step and the samples.
+            SampleError: a sample has become unreadable.
             CheckpointError: there is nothing to resume from.
             StorageError: a checkpoint cannot be written.
         """
@@ -173,7 +172,7 @@ class Engine:
         )
 
     def _batches(self) -> Generator[Batch]:
-        """The batches of all steps that are left."""
+        """The batches of all remaining steps."""
         keys = self.batch_sampler.batches(self.state.progress.step, self.total_steps)
         pin = self.accelerator.device.type == "cuda"
         return batches(training_loader(self.train, keys, workers=self.compute.workers, pin=pin))
@@ -188,10 +187,10 @@ class Engine:
         return "finished" if progress.step >= self.total_steps else None
 
     def _next_batches(self, stream: Iterator[Batch]) -> tuple[list[Batch], list[float]]:
-        """The batches of a step, and by what each of their losses is multiplied.
+        """The batches of a step, each with the factor for its loss.
 
-        So the sum is the mean over the whole step, over however many passes and processes, of
-        whose gradients the mean is taken.
+        With these factors, the gradient averaged over processes is that of the mean loss over the
+        whole step, for any number of forward passes and processes.
         """
         asked = time.perf_counter()
         micro_batches = [
@@ -209,14 +208,14 @@ class Engine:
         return step % every == 0
 
     def _save(self) -> None:
-        """Write a checkpoint, but none of weights that a NaN loss has spoilt."""
+        """Write a checkpoint, unless a NaN loss has corrupted the weights."""
         self._report_losses()
         self.state.save(self.folder)
 
     # --- losses ---------------------------------------------------------------------------------
 
     def _add_loss(self, step: int, loss: Tensor, micro_batches: Sequence[Batch]) -> None:
-        """Take in a step's loss; on a GPU it is looked at later, for that waits for the GPU."""
+        """Add a step's loss; on a GPU it is read later, because reading waits for the GPU."""
         ids = [sample_id for batch in micro_batches for sample_id in batch.ids]
         self._losses.add(step, loss, ids)
         every = log_every(self.config.log_every, self.total_steps)
@@ -224,7 +223,7 @@ class Engine:
             self._report_losses()
 
     def _report_losses(self) -> None:
-        """Look at the losses since the last look, which on a GPU waits for it to catch up.
+        """Read the losses added since the last call; on a GPU this waits for it to catch up.
 
         Raises:
             NonFiniteLossError: one is NaN or infinite.
@@ -248,9 +247,9 @@ class Engine:
     # --- evaluation -----------------------------------------------------------------------------
 
     def _evaluate_if_due(self, stop: StopRequest) -> bool:
-        """Evaluate at the end of an epoch, or as often as is set; say whether that was done.
+        """Evaluate at the end of an epoch, or at the configured interval; return whether it did.
 
-        A signal that asks to stop interrupts it; a training that is resumed evaluates again.
+        A stop signal interrupts the evaluation; a resumed training repeats it.
         """
         step = self.state.progress.step
         every = self.config.eval_every or self.steps_per_epoch
@@ -289,7 +288,7 @@ class Engine:
         self.state.train(self.batch_sampler.epoch_of(progress.step))
 
     def _tell_undefined(self, reason: str) -> None:
-        """Say, once, that the monitored metric cannot choose a model."""
+        """Report once that the monitored metric is undefined and cannot choose a model."""
         if self._told_undefined:
             return
         self._told_undefined = True
@@ -308,10 +307,10 @@ class Engine:
         examples: int = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
-        """Evaluate the model on a split, on all processes, in the precision of its later use.
+        """Evaluate the model on a split, on all processes, in the precision of prediction.
 
         Args:
-            metrics: in place of the run's.
+            metrics: metrics to use instead of the run's.
         """
         done = 0
 

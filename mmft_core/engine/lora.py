@@ -1,6 +1,6 @@
-"""Low-rank adapters (Hu et al., 2021, "LoRA"), by PEFT: put in, trained, merged.
+"""Low-rank adapters (Hu et al., 2021, "LoRA") with PEFT: adding, training, merging.
 
-PEFT puts each chosen layer into one of its own, so a layer's name stays and its weight's becomes
+PEFT wraps each chosen layer: the layer keeps its name, its weight becomes
 `NAME.base_layer.weight`, with `NAME.lora_A.default.weight` and `lora_B` beside it.
 """
 
@@ -30,7 +30,7 @@ def is_adapter(name: str) -> bool:
 
 
 def is_fresh(backbone: Backbone, name: str) -> bool:
-    """Whether a parameter belongs to what is trained whole where only adapters are."""
+    """Whether a parameter belongs to a module that is trained whole beside adapters."""
     return name.startswith(tuple(f"{module}." for module in backbone.fresh))
 
 
@@ -42,10 +42,10 @@ def without_adapters(name: str) -> str:
 def inject(
     backbone: Backbone, config: LoraConfig, within: Sequence[nn.Module] | None = None
 ) -> None:
-    """Put adapters on the layers of the chosen roles. At first they change nothing.
+    """Add adapters to the layers of the chosen roles. Initially they change nothing.
 
     Args:
-        within: modules of which these layers have to be a part; None for the whole backbone.
+        within: modules that the layers must be part of; None for the whole backbone.
 
     Raises:
         ConfigError: the backbone has no layers of such a role.
@@ -75,7 +75,7 @@ def inject(
 
 
 def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[str]:
-    """The names of all layers that are to get adapters."""
+    """The names of all layers that adapters are added to."""
     if not roles:
         raise IncompatibleError(
             "engine.tune = 'lora': the backbone has no layers that take adapters.",
@@ -92,13 +92,13 @@ def _chosen(roles: Mapping[str, Sequence[str]], targets: Sequence[str]) -> list[
 
 
 def put(backbone: Backbone, settings: peft.LoraConfig, name: str = "default") -> None:
-    """Put adapters on the layers that PEFT's settings name.
+    """Add adapters to the layers that PEFT's settings name.
 
     Args:
-        name: of these adapters, where others are on the backbone already.
+        name: name for these adapters, if the backbone has others already.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no such layers.
     """
     import peft
 
@@ -118,7 +118,7 @@ def _is_channels_last(weight: torch.Tensor) -> bool:
 
 
 def train_adapters(backbone: Backbone, training: bool) -> None:
-    """Let adapters and fresh parts learn and all else stay, the statistics of norms included."""
+    """Train only adapters and fresh modules; freeze the rest, including statistics of norms."""
     backbone.train(training)
     for module in backbone.modules():
         if getattr(module, "running_mean", None) is not None:
@@ -128,7 +128,7 @@ def train_adapters(backbone: Backbone, training: bool) -> None:
 
 
 def merge(module: nn.Module) -> None:
-    """Add all adapters to the weights below them, and take them away."""
+    """Merge all adapters into the weights and remove them."""
     for name in adapted_layers(module):
         adapted: Any = module.get_submodule(name)
         adapted.merge()
@@ -152,7 +152,7 @@ def has_adapters(module: nn.Module) -> bool:
 
 
 def choose(module: nn.Module, name: str) -> None:
-    """Let the adapters of a name work, of several that are there, and no others."""
+    """Activate the adapters of this name and no others."""
     for place in adapted_layers(module):
         layer: Any = module.get_submodule(place)
         layer.set_adapter(name)

@@ -1,4 +1,4 @@
-"""The losses of the last steps, which are looked at together."""
+"""The losses of recent steps, which are read together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmft_core.errors import NonFiniteLossError
 
 
 class Losses:
-    """Losses that nobody has looked at; on a GPU, a look waits for it to catch up."""
+    """Losses that have not been read yet; reading waits for a GPU to catch up."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[int, Tensor, list[str]]] = []
@@ -21,11 +21,11 @@ class Losses:
         return len(self._pending)
 
     def add(self, step: int, loss: Tensor, ids: list[str]) -> None:
-        """Put a step's loss, and the samples that it is of, to the others."""
+        """Add the loss and the samples of a step."""
         self._pending.append((step, loss, ids))
 
     def take(self) -> tuple[int, float]:
-        """Look at all of them, on all processes: the last step, and the mean.
+        """Read all of them, on all processes: the last step, and the mean.
 
         Raises:
             NonFiniteLossError: one is NaN or infinite.

@@ -1,10 +1,10 @@
-"""Keeping freed memory for the next step instead of giving it back to the system after each.
+"""Keeping freed memory for the next step instead of returning it to the system after each.
 
 A training step frees what the next one allocates again. glibc returns large blocks to the system at
 once, which then has to clear each page anew; without that, ResNet-50 trains 1.1 to 1.2 times as
 fast on a CPU (see docs/results.md). The price is that the process keeps its peak memory until it
 ends. Blocks beyond 32 MB, such as the logits of a large vocabulary, are returned all the same; huge
-pages make them cheap to have again, for there are 512 times fewer to clear.
+pages make them cheap to allocate again, because 512 times fewer pages have to be cleared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def tune_allocator() -> None:
 
     Call it before torch allocates.
 
-    Does nothing where malloc is another one: on macOS and Windows, and with musl.
+    Does nothing with another malloc: on macOS and Windows, and with musl.
     """
     if not sys.platform.startswith("linux"):
         return

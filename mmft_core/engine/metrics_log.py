@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: how often it gets a line, and reading it. Needs no torch."""
+"""`metrics.jsonl`: how often a line is written, and reading it. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 def log_every(given: int | None, total_steps: int) -> int:
-    """Steps between lines: those that were asked for, or few enough for a short run's curve."""
+    """Steps between lines: as configured, or few enough to give a short run a curve."""
     return given or min(10, max(1, total_steps // 50))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`, up to the first line that is broken, as a killed process may leave one.
+    """Read `metrics.jsonl` up to the first broken line, which a killed process may leave.
 
-    A file that does not exist is empty.
+    Returns an empty list if the file does not exist.
     """
     records: list[dict[str, Any]] = []
     if not path.exists():

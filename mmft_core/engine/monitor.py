@@ -1,4 +1,4 @@
-"""The metric by which the best model of a training is chosen."""
+"""The metric that chooses the best model of a training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Monitor:
 
 
 def choose_monitor(plan: Plan) -> Monitor:
-    """The monitored metric of a plan, whose metric must be among those of the run.
+    """The monitored metric of a plan, which must be among the metrics of the run.
 
     Raises:
         ConfigError: it is not.

@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule, as plugins build them."""
+"""Building the optimizer and the learning-rate schedule, which come from plugins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mmft_core.config.plan import Part, Recipe
+from mmft_core.config.plan import PlanPart, Recipe
 from mmft_core.contracts import OptimizerContext, ScheduleContext, Task
 from mmft_core.engine.tuning import parameter_groups
 from mmft_core.errors import MmftError, PluginError
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def build_optimizer(task: Task, recipe: Recipe) -> Optimizer:
-    """Make the optimizer over all parameters; those that are frozen get no gradient.
+    """Build the optimizer over all parameters; frozen ones get no gradient.
 
     Raises:
         PluginError: it cannot be built, is something else, or leaves parameters out.
@@ -36,7 +36,7 @@ def build_optimizer(task: Task, recipe: Recipe) -> Optimizer:
 
 
 def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> LRScheduler:
-    """Make the schedule of an optimizer's learning rates.
+    """Build the schedule of an optimizer's learning rates.
 
     Raises:
         PluginError: it cannot be built, or is something else.
@@ -46,7 +46,7 @@ def build_schedule(optimizer: Optimizer, recipe: Recipe, total_steps: int) -> LR
     return _build(recipe.schedule, context, LRScheduler)
 
 
-def _build(part: Part[Any], context: Any, wanted: type[T]) -> T:
+def _build(part: PlanPart[Any], context: Any, wanted: type[T]) -> T:
     component = part.component
     try:
         built = component.build(part.options, context)
@@ -60,7 +60,7 @@ def _build(part: Part[Any], context: Any, wanted: type[T]) -> T:
     return built
 
 
-def _fault(part: Part[Any], what: str) -> PluginError:
+def _fault(part: PlanPart[Any], what: str) -> PluginError:
     component = part.component
     return PluginError(
         f"The {component.kind} '{component.qualified}' {what}.",

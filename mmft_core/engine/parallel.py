@@ -1,4 +1,4 @@
-"""How several processes train one task: each holds all of it (DDP), or a shard (FSDP2)."""
+"""How several processes train one task: each holds the whole task (DDP) or a shard (FSDP2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmft_core.errors import IncompatibleError
 
 
 class Parallel(ABC):
-    """A task as it is trained.
+    """A task as the processes hold it for training.
 
     Attributes:
         trained: holds the parameters that an optimizer changes.
@@ -29,10 +29,10 @@ class Parallel(ABC):
 
     @abstractmethod
     def wrap(self, average: AveragedModel | None) -> None:
-        """Get ready to train, once it is settled which parameters are.
+        """Prepare for training, after the trained parameters have been chosen.
 
         Args:
-            average: of the weights, which is held as they are.
+            average: the average of the weights, held in the same way as they are.
         """
 
     @abstractmethod
@@ -41,17 +41,17 @@ class Parallel(ABC):
 
     @abstractmethod
     def no_sync(self, enabled: bool) -> contextlib.AbstractContextManager[None]:
-        """Around a forward and a backward pass: if enabled, gradients stay each process's own.
+        """Context of a forward and backward pass; if enabled, gradients are not synchronized.
 
-        The last pass of a step is without, and averages them over the processes.
+        It is disabled for the last pass of a step, which averages gradients over the processes.
         """
 
     @abstractmethod
     def update_eval_model(self, source: nn.Module) -> None:
-        """Bring weights into the task that is evaluated and kept.
+        """Copy weights into the task that is evaluated and saved.
 
         Args:
-            source: what was trained, or its average.
+            source: the trained weights, or their average.
         """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Parallel(ABC):
 
 
 class Replicated(Parallel):
-    """One process, or several of which each holds all of the task, by Accelerate."""
+    """One process, or several that each hold the whole task, with Accelerate."""
 
     def __init__(
         self, task: Task, accelerator: Accelerator, compute: Compute, compiled: bool
@@ -87,14 +87,14 @@ class Replicated(Parallel):
             yield
 
     def update_eval_model(self, source: nn.Module) -> None:
-        """What is evaluated is what is trained, or its average."""
+        """Nothing to copy: the trained task, or its average, is evaluated itself."""
 
     def offload(self) -> None:
         """There is no copy."""
 
 
 class TrainingLoss(nn.Module):
-    """From a batch to its loss: a tensor, from which FSDP2 follows the way back."""
+    """Computes the loss of a batch as a module, whose output FSDP2 hooks for the backward pass."""
 
     def __init__(self, task: Task, compute: Compute) -> None:
         super().__init__()
@@ -110,10 +110,10 @@ class TrainingLoss(nn.Module):
 def make_parallel(
     task: Task, config: EngineConfig, accelerator: Accelerator, compute: Compute
 ) -> Parallel:
-    """Hold a task as the settings want it.
+    """Hold a task as the settings say.
 
     Raises:
-        IncompatibleError: it cannot be.
+        IncompatibleError: the task cannot be held in this way.
     """
     if config.parallel == "ddp" or not comm.several():
         return Replicated(task, accelerator, compute, config.compile)

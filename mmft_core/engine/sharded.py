@@ -1,4 +1,4 @@
-"""A task in shards, each of which one process holds: torch's FSDP2."""
+"""A task divided into shards, one per process, with torch's FSDP2."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mmft_core.engine.parallel import Parallel, TrainingLoss
 
 
 class Sharded(Parallel):
-    """Parameters, their gradients and the optimizer's state in shards, by torch's FSDP2.
+    """Parameters, gradients and optimizer state in shards, with torch's FSDP2.
 
-    What is trained is a copy of the task. The task itself stays an ordinary module, which is filled
-    whenever it is to be evaluated or kept. A module in shards could not be evaluated here: each of
-    its forward passes is done by all processes together, and these have unequal numbers of batches
-    in evaluation, and of tokens in generation. Accelerate's FSDP has the same bounds, and has to be
-    told the blocks by the names of classes; here backbones tell them by their layers.
+    A copy of the task is trained. The task itself remains an ordinary module, which is filled
+    whenever it is evaluated or saved. A sharded module could not be evaluated here: all processes
+    must take part in each of its forward passes, but they have different numbers of batches in
+    evaluation, and of tokens in generation. Accelerate's FSDP has the same limits and needs the
+    class names of blocks; here the layers of backbones define the blocks.
     """
 
     def __init__(self, task: Task, accelerator: Accelerator, compute: Compute) -> None:
@@ -78,10 +78,10 @@ class Sharded(Parallel):
 
 
 def _shard(whole: nn.Module, task: Task, mesh: DeviceMesh) -> None:
-    """Shard each block of a task's backbones by itself, and what is left together.
+    """Shard each block of a task's backbones separately, and the rest together.
 
     Args:
-        whole: the task, or what holds it.
+        whole: the task, or the module that contains it.
     """
     for modality in task.backbones:
         for block in _blocks(task.backbone(modality).layers()):
@@ -90,12 +90,12 @@ def _shard(whole: nn.Module, task: Task, mesh: DeviceMesh) -> None:
 
 
 def _scalars(task: Task) -> set[nn.Parameter]:
-    """Parameters that have no dimension to be divided along, and are whole on every process."""
+    """Parameters without a dimension to divide; every process holds them whole."""
     return {parameter for parameter in task.parameters() if parameter.ndim == 0}
 
 
 def _blocks(layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
-    """What is called as a whole, of layers: neither lists nor single leaves.
+    """The modules of layers that are called as a whole: neither lists nor single leaves.
 
     Leaves (embeddings, norms, output weights) are small or shared with others, and some are read
     rather than called.

@@ -1,8 +1,8 @@
-"""Checkpoints of which every process writes its part, and any number of processes reads them.
+"""Checkpoints that all processes write together and any number of processes can read.
 
-By torch's distributed checkpoints, in safetensors: each file says which part of which tensor it
-holds. Like others they are a folder `step-N` that is written beside and renamed, with checksums,
-and nothing of them is unpickled.
+They use torch's distributed checkpoints in safetensors: each file says which part of which tensor
+it holds. Like other checkpoints they are a folder `step-N` with checksums, written under a
+temporary name and renamed, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Any) -> 
     """Write a checkpoint, on all processes together, and remove all but the last few.
 
     Args:
-        tensors: plain ones, which are alike on all processes, and sharded ones.
-        state: what is as JSON, alike on all processes.
+        tensors: plain ones, which are equal on all processes, and sharded ones.
+        state: plain values for JSON, equal on all processes.
 
     Raises:
         StorageError: it cannot be written; earlier ones stay.
@@ -75,10 +75,10 @@ def load_latest(folder: Path) -> tuple[Path, Any, list[str]]:
 
 
 def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Fill tensors with what a checkpoint has of them, however they are sharded now.
+    """Fill tensors from a checkpoint, however they are sharded now.
 
     Raises:
-        CheckpointError: it has others.
+        CheckpointError: it has other tensors.
     """
     try:
         state_dict_loader.load(
@@ -91,7 +91,7 @@ def read(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _sound(path: Path) -> tuple[Path, Any]:
-    """A checkpoint and its state, if both are what was written."""
+    """A checkpoint and its state, if both are undamaged."""
     content = json.loads((path / _STATE).read_text(encoding="utf-8"))
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']}, not {FORMAT}")
@@ -102,12 +102,12 @@ def _sound(path: Path) -> tuple[Path, Any]:
 
 
 def _digest(files: Mapping[str, str], state: Any) -> str:
-    """The checksum of what is told of a checkpoint."""
+    """The checksum of a checkpoint's state."""
     return hashlib.sha256(json.dumps([files, state]).encode()).hexdigest()
 
 
 def _digests(path: Path) -> dict[str, str]:
-    """The checksum of each file, of which every process reads its share."""
+    """The checksum of each file; each process reads its share of them."""
     files = comm.from_main(lambda: sorted(file.name for file in path.glob(_SUFFIX)))
     own = {name: sha256(path / name) for name in comm.share(files)}
     return {name: digest for part in comm.gather(own) for name, digest in part.items()}
@@ -115,7 +115,7 @@ def _digests(path: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _begun(final: Path) -> Iterator[Path]:
-    """A folder that all processes write into, and that the main one gives its name in the end."""
+    """A folder that all processes write to; the main one renames it at the end."""
     if not comm.is_main():
         yield comm.from_main(lambda: final)
         comm.wait()
@@ -127,7 +127,7 @@ def _begun(final: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _causes() -> Iterator[None]:
-    """Raise what went wrong with writing in place of torch's account of it."""
+    """Raise the underlying write error instead of torch's wrapper."""
     try:
         yield
     except CheckpointException as error:

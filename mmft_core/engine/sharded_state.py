@@ -1,10 +1,10 @@
-"""What a sharded checkpoint holds of a training: its tensors by name, and the rest as JSON.
+"""The content of a sharded checkpoint: the tensors of a training by name, and the rest as JSON.
 
-Names are those of parameters, so nothing in it depends on how many processes there were.
+Names are those of parameters, so nothing depends on the number of processes.
 
-torch's `set_optimizer_state_dict` names them alike, but gives a fresh optimizer state by letting it
-take a step with zero gradients, which is more than a plugin's optimizer has to withstand, and
-takes shards from memory. Here every process reads its shards from the file into empty ones.
+torch's `set_optimizer_state_dict` uses the same names, but creates optimizer state by taking a step
+with zero gradients, which a plugin's optimizer need not support, and takes shards from memory. Here
+every process reads its shards from the file into empty tensors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def save(training: TrainingState, folder: Path) -> None:
     """Write a checkpoint, on all processes together.
 
     Raises:
-        IncompatibleError: the optimizer's state is not in shards as its weights are.
+        IncompatibleError: the optimizer's state is not sharded like its weights.
         StorageError: it cannot be written.
     """
     scaler = training.accelerator.scaler
@@ -86,7 +86,7 @@ def restore(training: TrainingState, folder: Path) -> tuple[dict[str, Any], list
 
 
 def _weights(training: TrainingState) -> Iterator[tuple[str, Tensor]]:
-    """The weights that are kept, and their average's; of those that share memory one."""
+    """The saved weights and their averages; only one of those that share memory."""
     keep = kept_weights.kept(training.trained)
     seen: set[int] = set()
     modules = {"task": training.trained, "average": training.ema}
@@ -100,7 +100,7 @@ def _weights(training: TrainingState) -> Iterator[tuple[str, Tensor]]:
 
 
 def _optimizer(training: TrainingState) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the optimizer knows of each parameter."""
+    """The optimizer's state for each parameter."""
     state = training.raw_optimizer.state
     for name, parameter in training.trained.named_parameters():
         if parameter in state:
@@ -123,7 +123,7 @@ def _check_shapes(training: TrainingState) -> None:
 
 
 def _scalar(value: Any) -> Any:
-    """A value as JSON has it; None for a tensor that has its place among tensors."""
+    """A value for JSON; None for a tensor that is saved with the tensors."""
     if not isinstance(value, Tensor):
         return value
     return None if value.ndim else value.item()

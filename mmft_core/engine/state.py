@@ -1,4 +1,4 @@
-"""Everything that training changes, together: what a checkpoint holds."""
+"""Everything that training changes, which is what a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from mmft_core.errors import CheckpointError, first_line
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
         step: optimizer steps done.
-        samples: seen so far.
-        seconds: taken so far, over all its sessions.
-        waited: of these, waiting for data.
+        samples: training samples seen so far.
+        seconds: training time so far, including earlier sessions.
+        waited: how many of these seconds were spent waiting for data.
         evaluated_step: the step of the last evaluation.
         best: the monitored metric at the best evaluation.
     """
@@ -45,8 +45,7 @@ class Progress:
     evaluations_since_best: int = 0
 
     def evaluated(self, value: float | None, best: bool) -> None:
-        """Take in what an evaluation found; one without a value (None) is neither better nor
-        worse than others."""
+        """Record an evaluation; an undefined value (None) is neither better nor worse."""
         self.evaluated_step = self.step
         if value is None:
             return
@@ -59,10 +58,10 @@ class TrainingState:
     """Task, optimizer, schedule, average and progress of one training.
 
     Attributes:
-        task: as it is evaluated and kept.
-        parallel: how it is trained, on however many processes.
-        trained: holds the parameters that training changes; the task itself, unless it is sharded.
-        optimizer: as Accelerate wraps it.
+        task: the task that is evaluated and saved.
+        parallel: how the processes hold it for training.
+        trained: the module whose parameters are trained: the task itself, unless it is sharded.
+        optimizer: the optimizer, wrapped by Accelerate.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class TrainingState:
 
     @property
     def eval_model(self) -> Task:
-        """The task that is evaluated and kept: the averaged one where there is one."""
+        """The task that is evaluated and saved: the averaged one if there is one."""
         if self.ema is None or self.trained is not self.task:
             return self.task
         assert isinstance(self.ema.module, Task)
@@ -101,11 +100,11 @@ class TrainingState:
 
     @property
     def current_lr(self) -> float:
-        """What has become of `engine.lr`; groups of parameters may have rates of their own."""
+        """`engine.lr` after the schedule; groups of parameters may have other rates."""
         return self.lr * float(self.raw_optimizer.param_groups[0]["lr"]) / self._peak
 
     def update_eval_model(self) -> None:
-        """Bring what was trained so far into the model that is evaluated."""
+        """Copy the trained weights into the model that is evaluated."""
         self.parallel.update_eval_model(self.trained if self.ema is None else self.ema.module)
 
     def train(self, epoch: int) -> None:
@@ -145,7 +144,7 @@ class TrainingState:
         return kept_weights.kept(self.task)(key.removeprefix("module."))
 
     def restore(self, folder: Path) -> list[str]:
-        """Go back to the newest sound checkpoint; return remarks about damaged ones.
+        """Restore the newest sound checkpoint; return remarks about damaged ones.
 
         Raises:
             CheckpointError: there is none.
@@ -166,7 +165,7 @@ class TrainingState:
         return remarks
 
     def _take(self, state: dict[str, Any]) -> None:
-        """Take over what a checkpoint holds."""
+        """Load the content of a checkpoint."""
         self.progress = Progress(**state["progress"])
         _load(self.task, state["task"], kept_weights.kept(self.task))
         self.raw_optimizer.load_state_dict(state["optimizer"])
@@ -204,7 +203,7 @@ def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Average with a decay that starts low, so that the first random weights are soon forgotten."""
+    """Average with a decay that starts low, so that the initial weights are soon forgotten."""
 
     def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
         n = int(count)

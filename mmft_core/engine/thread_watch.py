@@ -1,4 +1,4 @@
-"""Threads that follow the machine: fewer while other processes take the CPUs."""
+"""Adapts the number of threads: fewer while other processes use the CPUs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class ThreadWatch:
     """Halves the threads when steps suddenly take much longer, if that makes them faster, and goes
     back to all of them when that is faster again.
 
-    The threads of a step wait for one another. If another process takes one of two CPUs, both
-    threads share what is left and a step can take 30 times as long; a single thread loses half.
+    The threads of a step wait for one another. If another process uses one of two CPUs, a step can
+    take 30 times as long; with a single thread it takes at most twice as long.
 
-    Another number of threads adds up the same numbers in another order, so a training that was
-    disturbed is not bit-equal to one that was not. `engine.threads` keeps the number.
+    With another number of threads, sums are computed in another order, so a disturbed training is
+    not bit-equal to an undisturbed one. `engine.threads` fixes the number.
     """
 
     def __init__(self, threads: int, on_message: Callable[[str], None]) -> None:
         """Args:
-        threads: to compute with, which torch is set to; 1 leaves nothing to follow.
+        threads: the number of threads, which torch is set to; with 1 nothing is adapted.
         """
         self.all, self.now, self.on_message = threads, threads, on_message
         self._usual: deque[float] = deque(maxlen=_USUAL)
@@ -46,10 +46,10 @@ class ThreadWatch:
         self._clock = 0.0
 
     def follow(self, seconds: float, batches: Sequence[Batch]) -> None:
-        """Take in a step.
+        """Record a step, and change the number of threads if that may help.
 
         Args:
-            seconds: that computing it took.
+            seconds: time to compute it.
             batches: its batches.
         """
         if self.all == 1:
@@ -60,7 +60,7 @@ class ThreadWatch:
         recent = statistics.median(s / w for s, w in self._recent)
         if self._before is not None:
             if self._known():
-                self._judge(recent)
+                self._decide(recent)
         elif self.now < self.all:
             if self._clock >= self._until:
                 self._try(self.all, recent)
@@ -85,8 +85,8 @@ class ThreadWatch:
         self._before = recent
         self._set(threads)
 
-    def _judge(self, recent: float) -> None:
-        """Keep the number of threads that is tried, or go back."""
+    def _decide(self, recent: float) -> None:
+        """Keep the number of threads that is being tried, or revert."""
         assert self._before is not None
         fewer = self.now < self.all
         gain, self._before = self._before / recent, None
@@ -114,6 +114,6 @@ class ThreadWatch:
 
 
 def _work(batches: Sequence[Batch]) -> float:
-    """A measure of what a step computes: the numbers that it is given, padding included."""
+    """A measure of the work of a step: the size of its inputs, including padding."""
     tensors = (t for batch in batches for part in batch.inputs.values() for t in part.values())
     return float(sum(t.numel() for t in tensors if isinstance(t, torch.Tensor))) or 1.0

@@ -1,4 +1,4 @@
-"""The samples that a report shows, as far as the task's `rank` can pick them batch by batch."""
+"""The samples that a report shows, ranked batch by batch with the task's `rank`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Highest:
         self.examples: list[Example] = []
 
     def takes(self, score: float) -> bool:
-        """Whether an example of that score is among them, and worth making."""
+        """Whether an example with that score would be kept."""
         return len(self.examples) < self.size or score > self.examples[0].score
 
     def add(self, example: Example) -> None:
@@ -34,7 +34,7 @@ class Highest:
         push(self.examples, example)
 
     def sorted(self) -> list[Example]:
-        """The highest first."""
+        """The examples, highest score first."""
         return sorted(self.examples, reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""What is trained, and how fast each layer: from the backbones' layers in depth order."""
+"""Which layers are trained and with which learning rates, from the backbones' layers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mmft_core.errors import ConfigError, IncompatibleError
 
 
 def prepare(task: Task, config: EngineConfig) -> None:
-    """Make a task's backbones ready for the way they are to be trained.
+    """Prepare a task's backbones for how they will be trained.
 
-    Call it once, when their weights are loaded and before anything wraps the task.
+    Call it once, after their weights are loaded and before anything wraps the task.
 
     Raises:
         ConfigError: the settings are wrong, or do not suit a backbone.
-        IncompatibleError: a backbone cannot be trained so.
+        IncompatibleError: a backbone cannot be trained in this way.
     """
     tunings = config.tuning
     parts = [part for modality in task.backbones for part in task.backbone(modality).parts()]
@@ -51,10 +51,10 @@ def prepare(task: Task, config: EngineConfig) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """Layers of a backbone, in depth order, that are tuned alike.
+    """Layers of a backbone, in depth order, that are tuned in the same way.
 
     Attributes:
-        part: the part that they are; "" for the whole backbone.
+        part: the name of their part; "" for the whole backbone.
     """
 
     part: str
@@ -71,7 +71,7 @@ def tuned(backbone: Backbone, modality: str, tunings: Tunings) -> list[Way]:
 
 
 def put_adapters(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:
-    """Put adapters on all layers, or on those of the parts that are to have some.
+    """Add adapters to all layers, or to those of the parts that are tuned with LoRA.
 
     Raises:
         ConfigError, IncompatibleError: there are no layers that can take them.
@@ -94,11 +94,11 @@ def _check_way(way: Way, modality: str, backbone: Backbone, config: EngineConfig
 
 
 def _check_adapters_alone(ways: Sequence[Way], config: EngineConfig) -> None:
-    """Check that nothing but adapters is trained, where nothing else is kept."""
+    """Check that only adapters are trained if only adapters are saved."""
     for way in ways:
         if way.tuning.mode not in ("lora", "head"):
             raise IncompatibleError(
-                f"engine.lora.save = 'adapter' keeps adapters alone, and engine.tune = "
+                f"engine.lora.save = 'adapter' saves only adapters, but engine.tune = "
                 f"'{config.tune}' trains the weights of the {way.part} as well.",
                 hint="Give --set engine.lora.save=merged, or adapters to the other parts, too.",
             )
@@ -140,7 +140,7 @@ def apply(task: Task, tunings: Tunings, epoch: int) -> None:
 
 
 def apply_to(backbone: Backbone, ways: Sequence[Way], epoch: int, training: bool) -> None:
-    """Do this for one backbone."""
+    """Do the same for one backbone."""
     if any(way.tuning.mode == "lora" for way in ways):
         lora.train_adapters(backbone, training)
     for way in ways:
@@ -169,7 +169,7 @@ def parameter_groups(
     `lr`. Parameters of at most one dimension (biases, norms) get no weight decay.
 
     Args:
-        head_lr: in place of `lr` for the head and for backbones that start from random weights.
+        head_lr: replaces `lr` for the head and for backbones that start from random weights.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for rate, parameter in _with_rates(task, lr, layer_decay, head_lr or lr):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmft_core.config.plan import Part
+from mmft_core.config.plan import PlanPart
 from mmft_core.contracts import Backbone
 from mmft_core.engine import kept_weights
 from mmft_core.precision import Inference
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 def identify(
-    part: Part[BackboneSpec], backbone: Backbone, keeps: Sequence[str], inference: Inference
+    part: PlanPart[BackboneSpec], backbone: Backbone, keeps: Sequence[str], inference: Inference
 ) -> dict[str, Any]:
     """Everything that a sample's features follow from, but the sample.
 

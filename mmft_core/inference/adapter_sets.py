@@ -75,7 +75,7 @@ def _told(run: Path) -> Mapping[str, Any]:
         apart = all((_folder(run) / "adapter" / modality).is_dir() for modality in backbones)
     if not apart:
         raise IncompatibleError(
-            f"{run} has no adapters that are kept apart from their base weights.",
+            f"{run} has no adapters that are stored without their base weights.",
             hint="Train it with --tune lora --set engine.lora.save=adapter.",
         )
     return backbones

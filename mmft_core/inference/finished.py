@@ -169,7 +169,7 @@ def check_engine(model: LoadedModel, settings: Mapping[str, Any]) -> None:
     wanted = settings.get("engine", {}).get("precision")
     if model.exported and wanted in ("bf16", "fp16"):
         raise ConfigError(
-            f"engine.precision = '{wanted}' is only for runs; an export computes as it is.",
+            f"engine.precision = '{wanted}' is only for runs; an export has a fixed precision.",
             hint="Leave it out, or give the run.",
         )
     if wanted == "fp16" and not torch.cuda.is_available():

@@ -72,7 +72,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
     ) -> None:
         self.split = split
         self.processors = dict(processors)
-        self.codec = codec if train else codec.for_judging()
+        self.codec = codec if train else codec.for_evaluation()
         # Asked once: to look whether an object follows a protocol takes as long as a small picture.
         self._joint = self.codec if isinstance(self.codec, JointPreparation) else None
         self.train = train

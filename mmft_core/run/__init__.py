@@ -1,15 +1,17 @@
-"""A whole run, and what it leaves.
+"""A whole run, and the files that it writes.
 
 runner              from a plan to a run directory
-build               a plan's data set, backbones, task and metrics, built
+build               builds a plan's data set, backbones, task and metrics
 usable_data         which samples of a new run's data can be used
-callbacks           the callbacks of a run as one
-results             what came of it
-directory           its files; artifacts: its model, written and loaded
-validation          what is taken for a run's folder, and is none
-kept_samples        which samples it had
-own_data            its own data, found again and compared; named_data: those that a user names
-resumed             the configuration of a run that goes on
+callbacks           all callbacks of a run as one
+results             results.json
+directory           the files of a run
+artifacts           the model: saved and loaded
+validation          whether a folder is a run, and what else it may be
+kept_samples        which samples the run had
+own_data            the run's own data, found again and compared
+named_data          data that a user names for a run's model
+resumed             the configuration of a resumed run
 cross_validation    a run for each fold
 """
 

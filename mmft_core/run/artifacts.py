@@ -1,11 +1,11 @@
-"""The model of a finished run: written, and loaded again for `eval` and `predict`.
+"""The model of a finished run: saved, and loaded again for `eval` and `predict`.
 
-`model/` holds `model.json` (which components with which options, and what is known of the data),
-`model.safetensors` (the whole task's weights) and `assets/MODALITY/` (what a backbone needs
-beside them, such as a tokenizer; in `assets/_task/` what the task needs). Where a backbone's own
-weights are not kept (see `mmft_core.engine.kept_weights`), `model.json` says where they come from
-with their digest, and `adapter/MODALITY/` holds its adapters in PEFT's format. Nothing is pickled.
-A folder that `mmft publish` made holds the same beside its card, without `model/` around it.
+`model/` holds `model.json` (components with their options, and information about the data),
+`model.safetensors` (the weights of the whole task) and `assets/MODALITY/` (what a backbone needs
+besides weights, such as a tokenizer; `assets/_task/` for the task). If a backbone's own weights are
+not saved (see `mmft_core.engine.kept_weights`), `model.json` names their source and digest, and
+`adapter/MODALITY/` holds the adapters in PEFT's format. Nothing is pickled. A folder made by
+`mmft publish` holds the same files beside its card, without `model/`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 import mmft_core
 from mmft_core.config.options import as_written, convert, renamed
-from mmft_core.config.plan import Part, Plan
+from mmft_core.config.plan import Plan, PlanPart
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -55,14 +55,14 @@ class LoadedModel:
 
     Attributes:
         parts: its backbones with their options, by modality.
-        precision: in which it was evaluated, as `engine.precision` has it.
-        exported: whether another runtime computes it, on the CPU and in full precision.
+        precision: the precision of its evaluation, as in `engine.precision`.
+        exported: whether it is an export: another runtime computes it, on the CPU and in fp32.
     """
 
     task: Task
     component: Component[TaskSpec]
     info: DatasetInfo
-    parts: Mapping[str, Part[BackboneSpec]]
+    parts: Mapping[str, PlanPart[BackboneSpec]]
     precision: str = "auto"
     exported: bool = False
 
@@ -72,9 +72,9 @@ class LoadedModel:
 
 
 def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
-    """Write a model, as a whole or not at all.
+    """Save a model, completely or not at all.
 
-    Adapters are merged into the task's weights first, unless these are not kept.
+    Adapters are merged into the task's weights first, unless these are not saved.
 
     Raises:
         StorageError: it cannot be written.
@@ -114,7 +114,7 @@ def save(folder: Path, task: Task, plan: Plan, info: DatasetInfo) -> None:
 
 
 def _package(component: Component[Any]) -> str:
-    """What to install to have a component."""
+    """The package to install for a component."""
     return f"{component.distribution}=={component.version}"
 
 
@@ -134,7 +134,7 @@ def _component(registry: Registry, spec: type[S], saved: Mapping[str, Any]) -> C
 
 
 def _beside(loaded: LoadedWeights, folder: Path) -> dict[str, str]:
-    """Where base weights that are not kept lie as seen from the model, which may move with them."""
+    """The path of unsaved base weights relative to the model, so that both can be moved."""
     if not loaded.digest or not Path(loaded.source).exists():
         return {}
     return {"beside": os.path.relpath(loaded.source, folder.resolve())}
@@ -160,13 +160,13 @@ def load(
     """Load a model, given its folder or its run's.
 
     Args:
-        settings: options of the task that replace the run's, as {"task": {"num_beams": 4}}.
-        apart: whether adapters that are kept apart from their base weights stay so.
+        settings: options of the task that replace the run's, such as {"task": {"num_beams": 4}}.
+        apart: whether adapters that were saved without their base stay unmerged.
 
     Raises:
         ConfigError: a setting is wrong.
-        RunDirectoryError: there is none, or something else in its place, or it is damaged.
-        WeightsError: base weights that are not kept with it cannot be had, or have changed.
+        RunDirectoryError: the folder holds no model, or the model is damaged.
+        WeightsError: base weights that are not saved with it are not available, or have changed.
         UnknownComponentError: a plugin that it was made with is not installed.
     """
     refuse_missing(folder)
@@ -182,10 +182,10 @@ def load(
 
 
 def check_weights(folder: Path) -> None:
-    """Check that a model's weights are there and are what was written.
+    """Check that a model's weights exist and are undamaged.
 
     Raises:
-        RunDirectoryError: they are missing, cut off or changed.
+        RunDirectoryError: they are missing, truncated or changed.
     """
     with damage(folder), safe_open(folder / _WEIGHTS, "pt"):
         check_digests(folder, _WEIGHTS)
@@ -194,9 +194,9 @@ def check_weights(folder: Path) -> None:
 def load_empty(
     folder: Path, registry: Registry, settings: Mapping[str, Any] | None = None
 ) -> LoadedModel:
-    """Load a model without any weights, to be filled in or to be computed by others.
+    """Load a model without weights, which are loaded later or replaced by another runtime.
 
-    It takes no memory where torch's default device is "meta".
+    It takes no memory if torch's default device is "meta".
 
     Raises:
         As `load`, but for WeightsError.
@@ -242,8 +242,8 @@ def _build(
     """Build what `model.json` names.
 
     Args:
-        empty: without looking for weights that are not kept with it, or for adapters.
-        apart: whether adapters stay apart from the weights.
+        empty: whether to skip adapters and weights that are not saved with the model.
+        apart: whether adapters stay unmerged.
     """
     if not (folder / _MODEL).is_file():
         raise RunDirectoryError(
@@ -278,19 +278,19 @@ def _build(
     )
 
 
-def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> Part[BackboneSpec]:
+def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> PlanPart[BackboneSpec]:
     component = _component(registry, BackboneSpec, saved)
     # Folders and modules are named by it, so it must not be any text.
     if modality != component.spec.modality:
         raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")
     with as_written():
         options = convert(saved["options"], component.options_type(), f"backbone.{modality}")
-    return Part(component=component, options=options)
+    return PlanPart(component=component, options=options)
 
 
 def _rebuild(
     modality: str,
-    part: Part[BackboneSpec],
+    part: PlanPart[BackboneSpec],
     saved: Mapping[str, Any],
     info: DatasetInfo,
     needs: tuple[str, ...],

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from mmft_core.config.plan import Part, Plan
+from mmft_core.config.plan import Plan, PlanPart
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -44,14 +44,14 @@ _TASK = "_task"
 
 
 def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) -> Dataset:
-    """Build the dataset; what is learned from comes in the plan's folds.
+    """Build the data set; for training, it is divided into the plan's folds.
 
     Args:
-        training: to learn from; else a model that was trained on others is used on it.
-        targets: whether they are needed; without, a data set need not have any if it can do so.
+        training: whether a model is trained on it; otherwise a trained model is used on it.
+        targets: whether targets are needed.
 
     Raises:
-        DataError: it is missing or cannot be used.
+        DataError: the data set is missing or cannot be used.
     """
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
@@ -67,13 +67,13 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
 
 
 def tell_warnings(dataset: Dataset, say: Callable[[str], None]) -> None:
-    """Say what is doubtful about a data set that a command uses."""
+    """Print the warnings of a data set."""
     for warning in dataset.info.warnings:
         say(warning)
 
 
 def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) -> DatasetContext:
-    """What the dataset is built with; see `build_dataset`."""
+    """The context of the data set; see `build_dataset`."""
     target = plan.task.spec.target
     if not targets and "none" in plan.dataset.spec.targets:
         target = "none"
@@ -89,7 +89,7 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
 
 
 def with_scale(dataset: Dataset) -> Dataset:
-    """A data set of numbers with the scale of its training targets, whichever it is."""
+    """A data set of numbers, with the scale of its training targets filled in."""
     scale = target_scale(dataset.splits["train"])
     return replace(dataset, info=replace(dataset.info, target_scale=scale))
 
@@ -101,19 +101,19 @@ def build_task(
     loaded: Mapping[str, LoadedWeights] | None = None,
     assets: Path | None = None,
 ) -> Task:
-    """Build the backbones and the task on top of them, the same for the same seed.
+    """Build the backbones and the task on top of them, identically for the same seed.
 
-    They come ready to be trained as the plan has it.
+    They are ready to be trained as the plan says.
 
     Args:
-        say: told when a backbone starts from random weights although others were wished for.
-        loaded: on resuming, where each backbone's weights once came from; now none are loaded but
-            those that checkpoints do not hold.
+        say: called if a backbone starts from random weights although pretrained ones were wanted.
+        loaded: on resuming, the original source of each backbone's weights; only those that
+            checkpoints do not hold are loaded.
         assets: on resuming, the folder that `save_assets` filled.
 
     Raises:
-        WeightsError: the weights that were asked for cannot be had.
-        ConfigError, IncompatibleError: a backbone cannot be trained as the plan has it.
+        WeightsError: the requested weights are not available.
+        ConfigError, IncompatibleError: a backbone cannot be trained as the plan says.
     """
     seed_everything(plan.engine.seed)
     backbones: dict[str, Backbone] = {}
@@ -149,13 +149,13 @@ def build_task(
 
 
 def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
-    """Build the task without the values of its weights, on the meta device.
+    """Build the task on the meta device, without the values of its weights.
 
-    What stands beside weights, such as a tokenizer, is read or fitted to the data as for a run, so
-    the task's processors do what they will do in it.
+    Everything else, such as a tokenizer, is read or fitted to the data as for a run, so the task's
+    processors behave as they will in a run.
 
     Raises:
-        WeightsError: the weights that were asked for cannot be had.
+        WeightsError: the requested weights are not available.
     """
     backbones: dict[str, Backbone] = {}
     train = dataset.splits["train"]
@@ -174,12 +174,12 @@ def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
 
 
 def showing_learned(processors: Iterable[Processor]) -> bool:
-    """Whether any of these tells which tokens are learned."""
+    """Whether any of these can say which tokens are learned."""
     return any(isinstance(processor, ShowingLearned) for processor in processors)
 
 
 def save_assets(task: Task, folder: Path) -> None:
-    """Write what backbones and task need beside their weights, each into a folder of its own."""
+    """Save what backbones and task need besides weights, each to its own folder."""
     for modality in task.backbones:
         assets = folder / modality
         assets.mkdir(parents=True, exist_ok=True)
@@ -192,13 +192,13 @@ def save_assets(task: Task, folder: Path) -> None:
 
 
 def task_assets(folder: Path) -> Path | None:
-    """The task's own folder among assets; None if it has written nothing."""
+    """The task's own assets folder; None if it has saved nothing."""
     return folder / _TASK if (folder / _TASK).is_dir() else None
 
 
 def _check_weights(backbone: Backbone, modality: str) -> None:
     """Raises:
-    WeightsError: those that were loaded hold NaN or infinite values.
+    WeightsError: loaded weights contain NaN or infinite values.
     """
     try:
         check_finite(backbone)
@@ -214,7 +214,7 @@ def _check_weights(backbone: Backbone, modality: str) -> None:
 def _tell_of_frozen(
     plan: Plan, modality: str, backbone: Backbone, say: Callable[[str], None]
 ) -> None:
-    """Random weights that will never be trained are hardly meant."""
+    """Warn about random weights that will never be trained, which is hardly intended."""
     modes = plan.engine.tuning.modes(modality, backbone.parts())
     if backbone.loaded.source == "random" and modes <= {"head", "lora"}:
         say(
@@ -224,17 +224,20 @@ def _tell_of_frozen(
 
 
 def rebuild(
-    part: Part[BackboneSpec], context: BackboneContext, loaded: LoadedWeights, assets: Path | None
+    part: PlanPart[BackboneSpec],
+    context: BackboneContext,
+    loaded: LoadedWeights,
+    assets: Path | None,
 ) -> Backbone:
-    """Build a backbone whose weights were once loaded.
+    """Build a backbone for a resumed run or a saved model.
 
-    They are left to be filled in, or loaded again if they are not kept with the run.
+    Its weights are loaded later, or here if they are not saved with the run.
 
     Args:
-        assets: what it saved beside its weights.
+        assets: the folder that `save_assets` filled.
 
     Raises:
-        WeightsError: weights that are not kept cannot be had any more, or have changed.
+        WeightsError: weights that are not saved are no longer available, or have changed.
     """
     modality = context.weights.modality
     if not loaded.digest:
@@ -258,8 +261,10 @@ def rebuild(
     return backbone
 
 
-def build_metrics(parts: tuple[Part[MetricSpec], ...], info: DatasetInfo) -> Mapping[str, Metric]:
-    """Build the metrics, by the names of their components."""
+def build_metrics(
+    parts: tuple[PlanPart[MetricSpec], ...], info: DatasetInfo
+) -> Mapping[str, Metric]:
+    """Build the metrics; returns them by component name."""
     context = MetricContext(info=info)
     return {
         p.component.name: build_component(p.component, p.options, context, Metric) for p in parts
@@ -274,10 +279,10 @@ _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
 
 
 def build_component(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
-    """Build a component, and see that it is what its kind is to be.
+    """Build a component, and check that the result has the type of its kind.
 
     Raises:
-        PluginError: it is something else.
+        PluginError: the result has another type.
     """
     what = f"{component.kind} '{component.qualified}'"
     owner = f"{component.distribution} {component.version}"

@@ -1,4 +1,4 @@
-"""The callbacks of a run as one, and the one that writes `metrics.jsonl`."""
+"""All callbacks of a run as one, and the callback that writes `metrics.jsonl`."""
 
 from __future__ import annotations
 
@@ -46,15 +46,14 @@ def _check_callback(given: Any) -> None:
 
 
 class Callbacks(Callback):
-    """Several callbacks as one, as a context from the beginning of a run to its end.
+    """Several callbacks as one, used as a context manager around a run.
 
-    One that fails is reported, and not called again. In a process that is not the main one there
-    are none.
+    A callback that fails is reported and not called again. Only the main process has callbacks.
     """
 
     def __init__(self, plan: Plan, directory: Path, given: Iterable[Callback] = ()) -> None:
         """Args:
-        given: called before those of the plan, which may take their time.
+        given: callbacks that are called before those of the plan.
         """
         self.plan, self.directory, self.given = plan, directory, tuple(given)
         for callback in self.given:
@@ -70,11 +69,11 @@ class Callbacks(Callback):
         return self
 
     def prepare(self) -> None:
-        """Build the plan's callbacks, and have every one check whether it can do its work.
+        """Build the plan's callbacks, and let each check whether it can work.
 
         Raises:
-            MissingExtraError: packages of one are not installed.
-            ConfigError: one cannot do its work with these settings.
+            MissingExtraError: packages that one needs are not installed.
+            ConfigError: one cannot work with these settings.
         """
         if not comm.is_main():
             return
@@ -118,7 +117,7 @@ class Callbacks(Callback):
         """Call a method of every callback.
 
         Args:
-            passed: what one may raise, beside what always ends a run.
+            passed: exceptions that are raised, besides those that always end a run.
         """
         for name, callback in tuple(self._callbacks):
             if (name, callback) not in self._callbacks:  # It has failed at what another has said.
@@ -170,7 +169,7 @@ class Callbacks(Callback):
         self._each(lambda callback: callback.on_end(ending))
 
     def finished(self) -> None:
-        """The run has left all that it leaves."""
+        """The run has written all of its files."""
         self._ending = "finished"
 
 
@@ -181,13 +180,13 @@ class MetricsFile(Callback):
         self, path: Path, every: int | None, on_line: Callable[[Record], None] = lambda line: None
     ) -> None:
         """Args:
-        on_line: told of every line.
+        on_line: called with every line.
         """
         self.path, self.on_line = path, on_line
         self._given, self._every, self._next = every, 1, 0
 
     def on_train_start(self, event: TrainStart) -> None:
-        """Drop the lines of steps that a resumed training does again."""
+        """Drop the lines of steps that a resumed training repeats."""
         self._every = log_every(self._given, event.total_steps)
         if self.path.exists():  # Also where its only line is half a one.
             kept = [line for line in read_metrics(self.path) if line["step"] <= event.step]

@@ -1,9 +1,9 @@
-"""Cross-validation: a run for each fold, and their metrics on average.
+"""Cross-validation: a run for each fold, and the averages of their metrics.
 
-OUTPUT/config.toml      the settings; running them again repeats all of it
-OUTPUT/fold-1 …         an ordinary run directory each
+OUTPUT/config.toml      the settings; running with them repeats everything
+OUTPUT/fold-1 …         an ordinary run directory for each fold
 OUTPUT/folds.json       the metrics of all folds, with mean and standard deviation
-OUTPUT/report.html      the same to look at, by the callback `report`
+OUTPUT/report.html      the same as a page, written by the callback `report`
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def cross_validate(
     """Train once for each fold of the plan, from the same start.
 
     Args:
-        plan: with folds, of which none is chosen.
-        resume: go on in the folder. Folds that are finished stay as they are.
+        plan: a plan with folds, none of which is chosen.
+        resume: continue in the folder. Finished folds stay unchanged.
 
     Returns:
-        What `folds.json` holds; None if it was interrupted, after which `resume` goes on.
+        The content of `folds.json`; None if it was interrupted and can be resumed.
 
     Raises:
         MmftError: see the tree in `mmft_core.errors`.
@@ -135,7 +135,7 @@ def _run_folds(
 
 @contextlib.contextmanager
 def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
-    """Write what can be resumed, and take it back if the first fold cannot even be started."""
+    """Write what is needed to resume, and remove it if the first fold cannot be started."""
     if not comm.is_main():
         yield
         return
@@ -156,10 +156,11 @@ def _begun(directory: FoldsDirectory, plan: Plan) -> Iterator[None]:
 def collect_folds(
     plan: Plan, results: Sequence[Mapping[str, Any]], command: str = ""
 ) -> dict[str, Any]:
-    """Put the results of the folds that are finished into one record.
+    """Combine the results of the finished folds into one record.
 
-    "std" is the standard deviation of the folds' metrics as a sample (with n - 1), so it is null
-    for a single one. A metric that is undefined in a fold is null there, and left out of both.
+    "std" is the sample standard deviation of the folds' metrics (with n - 1), so it is null for a
+    single fold. A metric that is undefined in a fold is null there, and excluded from "mean" and
+    "std".
     """
     assert plan.folds is not None
     first = results[0]
@@ -189,7 +190,7 @@ def collect_folds(
 
 
 def _figures(results: Sequence[Mapping[str, Any]], split: str) -> dict[str, dict[str, Any]]:
-    """Each metric of a split that is a single number, over the folds in which it is defined."""
+    """The scalar metrics of a split, over the folds in which they are defined."""
     of_folds = [result["metrics"].get(split, {}) for result in results]
     found = {}
     for name in dict.fromkeys(name for values in of_folds for name in values):

@@ -1,4 +1,4 @@
-"""The run directory: where everything of a run is, and whether it may be written there."""
+"""The run directory: the paths of a run's files, and checks before writing them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunDirectory:
 
     @property
     def _quoted(self) -> str:
-        """The path, as a command line takes it."""
+        """The path, quoted for a command line."""
         return shlex.quote(str(self.path))
 
     @property
@@ -75,7 +75,7 @@ class RunDirectory:
 
     @property
     def assets(self) -> Path:
-        """What backbones need beside their weights, to be built again on resuming."""
+        """What backbones need besides weights to be rebuilt on resuming."""
         return self.checkpoints / "assets"
 
     @property
@@ -93,17 +93,17 @@ class RunDirectory:
 
     @property
     def failure(self) -> Path:
-        """Why a run ended before its end; not there if it was interrupted."""
+        """Why a run failed; does not exist if it was interrupted."""
         return self.path / "failure.json"
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the run while it is trained, and keep the reason if that fails.
+        """Lock the run while it is trained, and record the reason if that fails.
 
-        Of processes that train together, the main one holds it for all.
+        Of processes that train together, the main one holds the lock for all.
 
         Raises:
-            RunDirectoryError: another process is at it.
+            RunDirectoryError: another process is training it.
             StorageError: the folder cannot be written.
         """
         if not comm.is_main():
@@ -126,8 +126,8 @@ class RunDirectory:
     def _acquire(self) -> FileLock:
         """Take the lock.
 
-        Its file stays. Were it removed, a process could hold one that others no longer see by its
-        name, and these another one.
+        Its file is never removed. Otherwise a process could hold a lock on a file that others no
+        longer see, and these a lock on a new one.
         """
         lock = FileLock(self.lock)
         try:
@@ -142,11 +142,11 @@ class RunDirectory:
     def ensure_usable(self) -> None:
         """Check that a new run may be written here, before anything expensive happens.
 
-        What a process left that was killed before its run could be resumed is no obstacle.
+        Files of a process that was killed before its run could be resumed are no obstacle.
 
         Raises:
-            RunDirectoryError: there is something there already.
-            StorageError: it may not be written.
+            RunDirectoryError: the folder is in use or not empty.
+            StorageError: the folder cannot be written.
         """
         if not comm.is_main():
             return
@@ -175,7 +175,7 @@ class RunDirectory:
             return self.path.is_dir() and not leftovers.issuperset(self.path.iterdir())
 
     def finished(self) -> RunDirectoryError:
-        """The error of who wants to go on with a run that is finished."""
+        """The error for resuming a run that is already finished."""
         return RunDirectoryError(
             f"The run in {self.path} is finished.",
             hint="To train its model further, start a new run with "
@@ -183,7 +183,7 @@ class RunDirectory:
         )
 
     def ensure_space(self, needed_bytes: int) -> None:
-        """Check that so much can be written.
+        """Check that there is space for so many bytes.
 
         Raises:
             StorageError: the disk has less left.
@@ -197,7 +197,7 @@ class RunDirectory:
             )
 
     def create(self, plan: Plan, plugins: list[dict[str, str]], data: Mapping[str, Any]) -> None:
-        """Write what a run starts with.
+        """Write the files that a run starts with.
 
         Raises:
             StorageError: it cannot be written.
@@ -212,7 +212,7 @@ class RunDirectory:
         write_json(self.data, data)
 
     def write_config(self, plan: Plan) -> None:
-        """Write the settings, whose paths are to lead there wherever they are read.
+        """Write the settings, with paths that are valid wherever the file is read.
 
         Raises:
             StorageError: they cannot be written.
@@ -220,7 +220,7 @@ class RunDirectory:
         write_text(self.config, dump_toml(portable(plan.tree(), places(plan), self.path)))
 
     def elsewhere(self, plan: Plan) -> bool:
-        """Whether a plan's paths lead to other places than the run's settings."""
+        """Whether a plan's paths differ from those in the run's settings."""
         then = flatten(self.open())
         return any(
             key not in then or not same_place(str(then[key]), place)
@@ -228,10 +228,10 @@ class RunDirectory:
         )
 
     def follow(self, plan: Plan) -> None:
-        """Write down where the files of a plan are now, if they or the run have been moved.
+        """Record where the files of a plan are now, if they or the run have been moved.
 
         Raises:
-            StorageError: that cannot be written.
+            StorageError: the settings cannot be written.
         """
         before = read_toml(self.config)
         others = {k: v for k, v in before.get(PLACES_TABLE, {}).items() if k not in places(plan)}
@@ -240,7 +240,7 @@ class RunDirectory:
             write_text(self.config, dump_toml(now))
 
     def clear(self) -> None:
-        """Remove what a killed process left half-written; only for who holds the run."""
+        """Remove half-written files of a killed process; requires the lock."""
         for folder in (self.path, self.checkpoints) if comm.is_main() else ():
             clear_temporaries(folder)
 
@@ -248,7 +248,7 @@ class RunDirectory:
         """Read the configuration of an existing run.
 
         Raises:
-            RunDirectoryError: there is nothing, or no run directory.
+            RunDirectoryError: the folder does not exist or is not a run directory.
         """
         refuse_missing(self.path)
         if not self.config.is_file():
@@ -259,7 +259,7 @@ class RunDirectory:
         return read_places(self.config)
 
     def read_data(self) -> dict[str, Any]:
-        """What `create` was told of the data.
+        """What `create` recorded about the data.
 
         Raises:
             RunDirectoryError: the file is damaged.
@@ -290,12 +290,12 @@ class RunDirectory:
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """The path, or its nearest existing parent."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def default_output(task: str, backbones: list[str]) -> Path:
-    """A folder name that tells runs apart: runs/image-cls-resnet50-20260131-154501."""
+    """A unique folder name: runs/image-cls-resnet50-20260131-154501."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = "-".join([task, *backbones, stamp])
     path, number = Path("runs") / name, 2

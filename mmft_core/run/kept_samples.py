@@ -1,8 +1,8 @@
 """`samples.parquet`: exactly which samples a run was trained and evaluated on.
 
-It has a row for each sample, in the order in which its split holds them: `split` (null for one that
-was left out), `place` among all samples of the data set (`Whole`), `id`, and its fingerprint. So
-the division does not depend on being drawn again, and changed data are noticed.
+It has a row for each sample, in the order of its split: `split` (null for a skipped sample),
+`place` among all samples of the data set (`Whole`), `id`, and its fingerprint. So splits need not
+be drawn again, and changed data are detected.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Change:
     """How data differ from those that a run had.
 
     Attributes:
-        reason: in words, as the end of a sentence.
-        alike: share of the smaller of both, these data and the run's, that is in the other as
-            well, in whichever order and with any labels.
-        relabelled: they differ in nothing but labels, or names of files.
+        reason: the difference in words, as the end of a sentence.
+        alike: the share of the smaller of the two data sets that is also in the other, in any order
+            and with any labels.
+        relabelled: whether only labels or file names differ.
     """
 
     reason: str
@@ -56,8 +56,8 @@ class KeptSamples:
     """The samples of a run.
 
     Attributes:
-        table: what `samples.parquet` holds.
-        total: how many samples the data set had, those that no split holds included.
+        table: the content of `samples.parquet`.
+        total: the number of samples of the data set, including those in no split.
     """
 
     table: pa.Table
@@ -65,11 +65,11 @@ class KeptSamples:
 
     @classmethod
     def found(cls, dataset: Dataset, findings: Findings) -> Self:
-        """Those of a data set that was checked.
+        """The samples of a data set that was checked.
 
         Args:
-            dataset: with the samples that will be left out.
-            findings: which these are, and the fingerprints of all.
+            dataset: the data set, including samples that will be skipped.
+            findings: which samples are skipped, and the fingerprints of all.
         """
         whole, faulty = Whole(dataset.splits), findings.faulty()
         parts = []
@@ -115,7 +115,7 @@ class KeptSamples:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
     def nameless(self) -> Self:
-        """The same without the samples' ids, for others than the owner of the data."""
+        """The same without the samples' ids, for people who may not see them."""
         place = self.table.schema.get_field_index("id")
         empty = pa.nulls(len(self.table), pa.string())
         return replace(self, table=self.table.set_column(place, "id", empty))
@@ -126,10 +126,10 @@ class KeptSamples:
         return [name for name in self.table["split"].unique().to_pylist() if name is not None]
 
     def divide(self, dataset: Dataset) -> Dataset:
-        """The data set in the splits of the run.
+        """The data set, divided into the splits of the run.
 
         Args:
-            dataset: of as many samples as then, in whichever splits.
+            dataset: a data set with the same number of samples, in any splits.
         """
         whole, places = Whole(dataset.splits), self.table["place"].to_numpy()
         splits = {name: Subset(whole, places[self._rows([name])]) for name in self.splits}
@@ -145,11 +145,11 @@ class KeptSamples:
         """Compare the samples of these splits with what they were.
 
         Args:
-            dataset: in whichever splits.
+            dataset: the data set, in any splits.
 
         Returns:
-            how they differ, None if they do not, and the samples with what the file system says of
-            their files now.
+            how they differ (None if they do not), and the samples with the current state of their
+            files.
         """
         whole = Whole(dataset.splits)
         if len(whole) != self.total:
@@ -182,7 +182,7 @@ class KeptSamples:
         return self._change(whole, fingerprints, others, len(rows)), self
 
     def share_learned(self, split: Split, fingerprints: Fingerprints) -> float:
-        """The share of samples, of any data, that the run was trained on."""
+        """The share of the samples of a data set that the run was trained on."""
         return share_known(self.table.take(self._rows(["train"])), split, fingerprints)
 
     def _rows(self, splits: Collection[str]) -> Indices:
@@ -210,11 +210,11 @@ class KeptSamples:
     def _change(
         self, whole: Whole, fingerprints: Fingerprints, others: Indices, compared: int
     ) -> Change:
-        """In words what has changed, once something has.
+        """Describe what has changed.
 
         Args:
-            others: rows of the table whose samples are not what they were.
-            compared: how many were compared.
+            others: rows of the table whose samples have changed.
+            compared: the number of samples compared.
         """
         now, then = _all_values(whole, fingerprints), self.table["values"].to_pylist()
         alike = share_alike(self.table, whole, fingerprints)
@@ -231,7 +231,7 @@ class KeptSamples:
         return Change(reason=reason, alike=alike)
 
     def _resized(self, whole: Whole, now: _Values, then: _Values, gone: Sequence[int]) -> str:
-        """What is new and what is gone, where others have shifted because of it."""
+        """What was added and removed, if this has shifted the places of other samples."""
         new = _beyond(now, then) if len(then) == self.total else []  # Else some were never used.
         names = self.table["id"].to_pylist()
         lists = (
@@ -255,7 +255,7 @@ def _all_values(split: Split, fingerprints: Fingerprints) -> _Values:
 
 
 def _beyond(values: _Values, others: _Values) -> list[int]:
-    """The places of values that are not, or not so often, among others."""
+    """The places of values that occur less often, or not at all, among others."""
     left = Counter(others)
     found = []
     for place, value in enumerate(values):

@@ -1,6 +1,6 @@
-"""The data that a user names for a run's model: the run's own, in its own splits, or others.
+"""Data that a user names for a run's model: the run's own, in its own splits, or others.
 
-They are taken for the run's own if they lie where these lay, or if their samples are the same.
+They count as the run's own if they are in the same place, or if their samples are the same.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def named_data(
     *,
     targets: bool = True,
 ) -> Dataset:
-    """The data that a user names, in the splits of which one is wanted.
+    """The data that a user names, divided into splits that include the requested one.
 
     Args:
         own: the plan of the run.
-        plan: the same with the data that are named.
-        say: told when a split was drawn at random.
-        targets: whether samples are to be evaluated; else they need not have any.
+        plan: the same plan with the named data.
+        say: called if a split was drawn at random.
+        targets: whether targets are needed.
 
     Raises:
         DataError: they cannot be used, are the run's own and have changed, or lack the split.
@@ -60,7 +60,7 @@ def named_data(
 def tell_learned(
     directory: RunDirectory, plan: Plan, split: Split, say: Callable[[str], None]
 ) -> None:
-    """Say which share of the samples that a model is judged on it was trained on."""
+    """Warn if a model was trained on some of the samples that it is evaluated on."""
     kept = KeptSamples.read(directory.samples)
     share = 0.0 if kept is None else kept.share_learned(split, fingerprints_of(plan))
     if share:
@@ -72,7 +72,7 @@ def tell_learned(
 
 
 def _is_own(own: Plan, plan: Plan) -> bool:
-    """Whether data lie where a run's own lay."""
+    """Whether data are in the place of a run's own."""
     if own.dataset.component.qualified != plan.dataset.component.qualified:
         return False
     then, now = dataset_places(own.dataset), dataset_places(plan.dataset)
@@ -86,12 +86,12 @@ def _copy_of_own(
     say: Callable[[str], None],
     drawn: Callable[[], bool],
 ) -> Dataset | None:
-    """Data that lie elsewhere and are the same, or differ in labels only; None if they are others.
+    """A copy of the run's own data, possibly with other labels; None if the data are others.
 
     Args:
-        say: told of a copy with other labels, and of a changed one that says itself which samples
-            the split has.
-        drawn: whether the split is set aside at random.
+        say: called for a copy with other labels, and for a changed copy that itself says which
+            samples the split has.
+        drawn: whether the split is drawn at random.
 
     Raises:
         DataError: they are the run's own, but some have changed, and the split was drawn.
@@ -159,7 +159,7 @@ def _others(
 
 
 def _drawn(plan: Plan, split: str) -> bool:
-    """Whether a split is not one of the data's own, but set aside at random."""
+    """Whether a split is drawn at random instead of being given by the data."""
     options = plan.dataset.options
     shares = {"val", "test"} & option_names(type(options))
     alone = replace(plan.dataset, options=replace(options, **dict.fromkeys(shares, 0.0)))
@@ -172,7 +172,7 @@ def _drawn(plan: Plan, split: str) -> bool:
 
 
 def _inputs_alone(plan: Plan, divided: Dataset, split: str) -> Dataset:
-    """The same samples without their targets, which some of them may lack."""
+    """The same samples without targets, which some of them may lack."""
     plain = build_dataset(plan, training=False, targets=False)
     whole, chosen = Whole(plain.splits), divided.splits[split]
     places = {whole.sample_id(index): index for index in range(len(whole))}

@@ -1,6 +1,6 @@
-"""A run's own data, when it is resumed or its model is used on them.
+"""A run's own data, when the run is resumed or its model is used on them.
 
-They must be the same as then, and are divided as they were for the run.
+They must be unchanged, and are divided as they were for the run.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class OwnData:
     """A run's own data.
 
     Attributes:
-        dataset: in the splits of the run.
-        kept: what the run has written down of its samples; None in runs of older versions.
+        dataset: the data set, divided into the splits of the run.
+        kept: the run's record of its samples; None in runs of older versions.
     """
 
     directory: RunDirectory
@@ -43,13 +43,13 @@ class OwnData:
 
     @classmethod
     def read(cls, directory: RunDirectory, plan: Plan, hint: str = _HINT) -> OwnData:
-        """Build the data set, and divide it as it was for the run.
+        """Build the data set and divide it as it was for the run.
 
         Args:
-            hint: what to do if they have changed.
+            hint: what to do if the data have changed.
 
         Raises:
-            DataError: it cannot be had or used any more, or has other samples than then.
+            DataError: the data set is no longer available or usable, or its samples differ.
         """
         _check_there(directory, plan)
         with comm.main_first():  # It fills caches for the others.
@@ -64,14 +64,14 @@ class OwnData:
 
     @classmethod
     def again(cls, directory: RunDirectory, own: Plan, plan: Plan) -> OwnData:
-        """The data that a run was trained on, for a plan that uses it on them.
+        """The data that a run was trained on, for a plan that uses the run's model on them.
 
         Args:
             own: the plan of the run.
-            plan: may say where the data are now, and nothing else of them.
+            plan: a plan that may only differ in the place of the data.
 
         Raises:
-            ConfigError: it says something else.
+            ConfigError: it differs in something else.
             DataError: as `read`.
         """
         _refuse_other_reading(own, plan)
@@ -89,7 +89,7 @@ class OwnData:
 
     def check(self, split: str) -> None:
         """Raises:
-        DataError: samples of this split, or of "all", are not what they were.
+        DataError: samples of this split, or of "all", have changed.
         """
         change, _ = self.compare(list(self.dataset.splits) if split == "all" else [split])
         if change is not None:
@@ -97,10 +97,10 @@ class OwnData:
 
 
 def check_moved(plan: Plan, directory: RunDirectory) -> None:
-    """Check that data which lie elsewhere than before can be compared with those of the run.
+    """Check that data which have been moved can be compared with those of the run.
 
     Raises:
-        DataError: they cannot.
+        DataError: they cannot be compared.
     """
     if directory.elsewhere(plan) and not directory.samples.is_file():
         raise DataError(
@@ -113,11 +113,11 @@ def check_moved(plan: Plan, directory: RunDirectory) -> None:
 def same_data(
     plan: Plan, directory: RunDirectory, callback: Callback
 ) -> tuple[OwnData, KeptSamples | None]:
-    """The data of an interrupted run, which may have been moved since but not changed, and what is
-    to be kept of their samples now.
+    """The data of an interrupted run, which may have been moved but not changed, and the record of
+    their samples to save now.
 
     Raises:
-        DataError: some are not what they were.
+        DataError: some samples have changed.
     """
     own = OwnData.read(directory, plan, RESUMING)
     change, samples = own.compare(
@@ -130,7 +130,7 @@ def same_data(
 
 
 def check_same(directory: RunDirectory, plan: Plan, dataset: Dataset) -> None:
-    """Check that a data set, in whichever splits, is that of another run, which is to be joined.
+    """Check that a data set, in any splits, is the same as that of another run.
 
     Raises:
         DataError: it has changed.
@@ -148,10 +148,10 @@ def fingerprints_of(plan: Plan) -> Fingerprints:
 
 
 def _refuse_other_reading(own: Plan, plan: Plan) -> None:
-    """Check that a run's own data are read as the run read them.
+    """Check that a run's own data are read with the run's settings.
 
     Raises:
-        ConfigError: a setting says otherwise.
+        ConfigError: a setting differs.
     """
     then, now = (asdict(in_places_of(p, own).dataset.options) for p in (own, plan))
     for name in then.keys() & now.keys():
@@ -165,7 +165,7 @@ def _refuse_other_reading(own: Plan, plan: Plan) -> None:
 
 def _check_there(directory: RunDirectory, plan: Plan) -> None:
     """Raises:
-    DataError: there is nothing where the data lay.
+    DataError: the data are no longer in their place.
     """
     place = dataset_places(plan.dataset).get("path")
     if place and not Path(place).expanduser().exists():
@@ -176,10 +176,10 @@ def _check_there(directory: RunDirectory, plan: Plan) -> None:
 
 
 def _divided_anew(directory: RunDirectory, dataset: Dataset, hint: str) -> Dataset:
-    """Divided as a run of an older version was, by the same seed.
+    """The data set, divided with the same seed, for runs of older versions.
 
     Raises:
-        DataError: there are more samples than then, or fewer.
+        DataError: the number of samples has changed.
     """
     if not directory.data.is_file():  # An export has none.
         return dataset
@@ -195,7 +195,7 @@ def _divided_anew(directory: RunDirectory, dataset: Dataset, hint: str) -> Datas
 
 
 def changed(directory: RunDirectory, reason: str, hint: str = _HINT) -> DataError:
-    """The error of who wants to use a run on its own data, which are not the same any more."""
+    """The error for a run whose own data have changed."""
     return DataError(
         f"The data of {directory.path} have changed since it was begun: {reason}.", hint=hint
     )

@@ -1,4 +1,4 @@
-"""`results.json`: what a run came to, in one record that reports and other programs read."""
+"""`results.json`: the results of a run, for reports and other programs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _LIBRARIES = (
 def collect_results(
     run: Run, outcome: Outcome, evaluations: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
-    """Put everything of interest into one JSON-ready record.
+    """Put everything of interest into one JSON-serializable record.
 
     Args:
-        evaluations: by split, of the kept model.
+        evaluations: evaluations of the saved model, by split.
     """
     plan, task, info, engine = run.plan, run.task, run.dataset.info, run.engine
     progress, compute = outcome.progress, engine.compute
@@ -133,7 +133,7 @@ def _backbone(backbone: Backbone, requested: str) -> dict[str, Any]:
 
 
 def suppliers(plan: Plan) -> list[dict[str, str]]:
-    """Who supplied each component, with versions: `plugins.json`."""
+    """The package and version of each component: `plugins.json`."""
     return [
         {
             "kind": component.kind,
@@ -147,6 +147,6 @@ def suppliers(plan: Plan) -> list[dict[str, str]]:
 
 
 def peak_memory_bytes() -> int:
-    """The largest memory that this process ever held, without its worker processes."""
+    """The peak memory of this process, without its worker processes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

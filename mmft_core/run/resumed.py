@@ -1,4 +1,4 @@
-"""The configuration of a run that goes on."""
+"""The configuration of a resumed run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mmft_core.run.validation import refuse_model, without_folds
 
 
 def resumed_tree(path: Path, given: Tree, registry: Registry, notice: Notice) -> Tree:
-    """The configuration of a run, which nothing that is given may contradict.
+    """The configuration of a run to resume; settings given by the user must not contradict it.
 
     Raises:
         RunDirectoryError: there is no such run, or it is finished.
-        ConfigError: what is given says something else.
+        ConfigError: a given setting contradicts it.
     """
     refuse_model(path)
     directory = RunDirectory(path)

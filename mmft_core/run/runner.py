@@ -1,9 +1,9 @@
 """A whole run, from a plan to a run directory with a model and results.
 
-train(plan)   data and model -> device, features and engine -> the run directory's beginning
-              -> fit -> evaluation of the kept model -> model, callbacks' reports, results
+train(plan)   data and model -> device, features and engine -> first files of the run directory
+              -> fit -> evaluation of the best model -> model, callbacks' reports, results
 resume(path)  the same plan and data again, with the engine resuming from its checkpoint
-run_or_resume(plan, path)  whichever of them is to be done, if any
+run_or_resume(plan, path)  either of them, or nothing if the run is finished
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ EXAMPLES = 24
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What a run came to; `results` is None for one that was interrupted."""
+    """The outcome of a run; `results` is None if it was interrupted."""
 
     directory: RunDirectory
     fit: Outcome
@@ -80,7 +80,7 @@ def train(
     """Do a new run. Nothing is written before training starts.
 
     Args:
-        callbacks: that follow it beside those of the plan.
+        callbacks: callbacks in addition to those of the plan.
 
     Raises:
         MmftError: see the tree in `mmft_core.errors`.
@@ -101,15 +101,15 @@ def train(
 def resume(
     path: Path, plan: Plan, callbacks: Sequence[Callback] = (), command: str = ""
 ) -> RunOutcome:
-    """Resume an interrupted run; one without any checkpoint is begun anew.
+    """Resume an interrupted run; without a checkpoint it starts from the beginning.
 
     Args:
-        plan: what the run directory's configuration resolves to.
-        callbacks: that follow it beside those of the plan.
+        plan: the plan from the run directory's configuration.
+        callbacks: callbacks in addition to those of the plan.
 
     Raises:
         RunDirectoryError: another process is training it, or has finished it.
-        DataError: the data are no longer the same, or lie elsewhere and cannot be compared.
+        DataError: the data have changed, or have been moved and cannot be compared.
         CheckpointError: all checkpoints are damaged.
     """
     directory = RunDirectory(path)
@@ -142,10 +142,10 @@ def run_or_resume(
     callbacks: Sequence[Callback] = (),
     command: str = "",
 ) -> dict[str, Any] | None:
-    """Do whatever is left to do of a run in a folder that holds nothing else.
+    """Do what is left to do of a run, in a folder that holds nothing else.
 
-    A finished run is kept. One that was begun goes on, with the settings that it was begun with;
-    only where its data lie, the plan says.
+    A finished run is kept. An interrupted run is resumed with its own settings, except for the
+    place of its data, which the plan says.
 
     Returns:
         Its results; None if it was interrupted by Ctrl-C or SIGTERM.
@@ -167,7 +167,7 @@ def run_or_resume(
 
 
 def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str) -> Run:
-    """Build the parts of a new run and make sure of its data, without writing anything."""
+    """Build the parts of a new run and check its data, without writing anything."""
     monitor = choose_monitor(plan)
     with comm.main_first():  # It fills caches for the others.
         dataset = build_dataset(plan)
@@ -207,7 +207,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
 def _interrupted_run(
     plan: Plan, directory: RunDirectory, callbacks: Callbacks, command: str
 ) -> Run:
-    """Build a run again as it was, but for what its checkpoints hold."""
+    """Rebuild a run, except for what its checkpoints hold."""
     data = directory.read_data()
     own, samples = same_data(plan, directory, callbacks)
     dataset = own.dataset
@@ -245,10 +245,10 @@ class Run:
     """A run whose parts are built.
 
     Attributes:
-        data: what `data.json` holds.
-        samples: those that each split has; None for a run of an older version.
-        command: by which it was started.
-        started: by `time.perf_counter`.
+        data: the content of `data.json`.
+        samples: the samples of each split; None for a run of an older version.
+        command: the command that started it.
+        started: the start time by `time.perf_counter`.
     """
 
     plan: Plan
@@ -309,7 +309,7 @@ class Run:
         task = self.engine.state.eval_model
         if not isinstance(task, Referenced):
             return
-        for name in task.judged_beforehand(tuple(self.training_data.splits)):
+        for name in task.reference_splits(tuple(self.training_data.splits)):
             task.remember(*self._predicted(name))
 
     def read_reference(self) -> None:

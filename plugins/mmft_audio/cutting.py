@@ -19,7 +19,7 @@ from mmft_audio.dividing import Division, Words, choose_bounds, divide
 from mmft_audio.pauses import Pause, find_pauses, is_silent, segments
 from mmft_audio.pieces import power
 from mmft_audio.recognizer import Recognizer, no_aligner
-from mmft_audio.recordings import Part, Recording, parts, seconds
+from mmft_audio.recordings import Recording, Segment, parts, seconds
 from mmft_core.contracts import Cutter, Cutting, InputPiece
 from mmft_core.errors import ConfigError, SampleError
 from mmft_core.utils import storage_errors
@@ -180,7 +180,7 @@ def _write(
     return found
 
 
-def _write_part(path: Path, part: Part) -> Path:
+def _write_part(path: Path, part: Segment) -> Path:
     """Write samples as FLAC if it holds them exactly, or as decoded from a lossy format to 24 bits;
     else as WAV of floats."""
     bits = None if part.subtype in _FLOATS else _BITS.get(part.subtype, _LOSSY_BITS)

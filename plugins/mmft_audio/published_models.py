@@ -141,16 +141,16 @@ def whisper_model(backbone: WhisperBackbone, task: Task) -> TransformersModel:
     if backbone.tokenizer is None:
         code = "from transformers.models.whisper.modeling_whisper import WhisperEncoder\n\n"
         code += 'network = WhisperEncoder.from_pretrained(".")'
-        note = "It is the encoder alone, without a decoder."
+        note = "It is only the encoder, without a decoder."
         if isinstance(task, Classification):
             note = _encoder("mean over all moments of the recording, without the silence behind it")
         return TransformersModel(backbone, Described(code=code, note=note), more=save)
     described = Described(code=_pipeline(_SPEECH), pipeline=_SPEECH)
     if not heard:
         note = (
-            "The network has heard recordings without silence behind them (backbone.padding = "
-            f'"batch"), and transformers adds it: pipeline("{_SPEECH}") cannot use it, for it '
-            "would write something else. Train with --set backbone.padding=window for that."
+            "The network was trained on recordings without padding to 30 s (backbone.padding = "
+            f'"batch"), which transformers adds, so pipeline("{_SPEECH}") would give other '
+            "transcripts. To use the pipeline, train with --set backbone.padding=window."
         )
         described = Described(
             code=loading("AutoModelForSpeechSeq2Seq", tokenizer="AutoTokenizer"), note=note

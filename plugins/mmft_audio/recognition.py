@@ -35,21 +35,21 @@ class TranscriptCodec(TargetCodec):
     """Transcripts as {"tokens": (B, T), "text": list of B}.
 
     Args:
-        judging: whether a transcript may be longer than the network writes at once, as that of a
+        evaluating: whether a transcript may be longer than the network writes at once, as that of a
             long recording is. It then has no tokens, and adds nothing to the loss.
     """
 
-    def __init__(self, tokens: TargetCodec, *, judging: bool = False) -> None:
-        self.tokens, self.judging = tokens, judging
+    def __init__(self, tokens: TargetCodec, *, evaluating: bool = False) -> None:
+        self.tokens, self.evaluating = tokens, evaluating
 
-    def for_judging(self) -> TranscriptCodec:
-        return TranscriptCodec(self.tokens, judging=True)
+    def for_evaluation(self) -> TranscriptCodec:
+        return TranscriptCodec(self.tokens, evaluating=True)
 
     def encode(self, target: str) -> tuple[str, Tensor]:
         try:
             return target, self.tokens.encode(target)
         except TooLongError:
-            if not self.judging:
+            if not self.evaluating:
                 raise
             return target, torch.zeros(0, dtype=torch.long)
 
@@ -57,7 +57,7 @@ class TranscriptCodec(TargetCodec):
         try:
             return self.tokens.inspect(target)
         except TooLongError:
-            if not self.judging:
+            if not self.evaluating:
                 raise
             return "transcript longer than the network writes at once, so it has no loss"
 

@@ -38,7 +38,7 @@ _LARGEST_RATIO = 1000
 Samples: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class Part(NamedTuple):
+class Segment(NamedTuple):
     """Some of a recording.
 
     Attributes:
@@ -114,7 +114,7 @@ def blocks(recording: Recording, length: float | None = None) -> Iterator[tuple[
             yield _mono(samples), file.samplerate
 
 
-def parts(recording: Recording, ends: Sequence[float]) -> Iterator[Part]:
+def parts(recording: Recording, ends: Sequence[float]) -> Iterator[Segment]:
     """Yield a recording in parts, as the file holds it; they are decoded in one go.
 
     Args:
@@ -130,7 +130,7 @@ def parts(recording: Recording, ends: Sequence[float]) -> Iterator[Part]:
             own = last if number == len(ends) else min(last, first + round(end * file.samplerate))
             if own > at:
                 whole = list(_decoded(recording, file, at, own, _BLOCK, goes_on=at > first))
-                yield Part(np.concatenate(whole), file.samplerate, getattr(file, "subtype", ""))
+                yield Segment(np.concatenate(whole), file.samplerate, getattr(file, "subtype", ""))
             at = own
 
 

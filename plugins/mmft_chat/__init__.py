@@ -1,4 +1,4 @@
-"""Chats: conversations in every form, models that answer, and what they learn of them."""
+"""Conversations in every common format, and models that learn to answer them."""
 
 from typing import Any
 
@@ -7,11 +7,13 @@ from mmft_core import BackboneSpec, CommandSpec, DatasetSpec, MetricSpec, TaskSp
 from mmft_core.data import TABLE_SUFFIXES
 
 _SCRATCH = {"engine.lr": 1e-3, "engine.epochs": 6}
+"""Random weights need larger and more steps."""
+
 _USAGE = ("mmft chat {run}", "mmft predict {run} QUESTION", "mmft serve {run}")
-"""Random weights have further to go."""
 
 _AS_PREFERENCES = {"task.beta": 1.0}
-"""Random weights, with which the bundled chats are mostly used, are not worth staying close to."""
+"""The bundled chats are mostly used with random weights, and a random reference is not worth
+staying close to."""
 
 _INSPECTORS = {"chat": "mmft_chat.inspection:ChatInspector"}
 
@@ -64,7 +66,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="chat-facts",
-            summary="Questions about where the Python packages that are installed document what",
+            summary="Questions about which installed Python package documents a name",
             build="mmft_chat.facts:build",
             options="mmft_chat.options:ChatFactsOptions",
             modalities=("chat",),
@@ -125,7 +127,7 @@ def register_task() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="chat",
-            summary="Chats: what the assistant says, learned turn by turn",
+            summary="Chat: learn what the assistant says, turn by turn",
             modalities=("chat",),
             target="text",
             predicts="text",

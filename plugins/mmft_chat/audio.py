@@ -16,8 +16,8 @@ from mmft_transformers.checkpoints import Checkpoint
 
 _UNMASKED = ("granite_speech", "granite_speech_plus", "phi4_multimodal")
 _MIXES = (
-    "What it makes of a recording differs a little beside a longer one, for transformers computes "
-    "it without a mask of the padding; engine.batch_size = 1 avoids that."
+    "The features of a recording change slightly if a longer one is in the same batch, because "
+    "transformers does not mask the padding; engine.batch_size = 1 avoids this."
 )
 
 

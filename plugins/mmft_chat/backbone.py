@@ -123,8 +123,8 @@ class ChatBackbone(TransformersBackbone):
             join = self._keeps_apart()
         elif join and not self._keeps_apart():
             raise IncompatibleError(
-                f"A network of type {self.config.model_type} mixes chats that share a row.",
-                hint="Give each a row of its own: --set task.packing=false",
+                f"Networks of type {self.config.model_type} cannot keep packed chats apart.",
+                hint="Turn packing off: --set task.packing=false",
             )
         return replace(self.processor, join=join, learn=learn)
 
@@ -287,7 +287,7 @@ class ChatBackbone(TransformersBackbone):
             self,
             Described(
                 code=loading(self.loaded_by, tokenizer="AutoTokenizer"),
-                note="It answers chats, by the chat template of its tokenizer.",
+                note="It answers chats and uses the chat template of its tokenizer.",
                 pipeline="text-generation",
             ),
             more=lambda folder: self.tokenizer.save_pretrained(folder),

@@ -55,8 +55,8 @@ class ChatBuilder(Builder[ChatBackbone]):
         """
         if self.options.load_bits is not None and checkpoint.run is not None:
             raise ConfigError(
-                f"backbone.load_bits = {self.options.load_bits} is for checkpoints of "
-                f"transformers, and {checkpoint.run} is a run directory.",
+                f"backbone.load_bits = {self.options.load_bits} only works with transformers "
+                f"checkpoints, and {checkpoint.run} is a run directory.",
                 hint="Leave it out, or start from the weights that the run started from.",
             )
 
@@ -147,7 +147,7 @@ class ChatBuilder(Builder[ChatBackbone]):
             self.hub_id is None and self.context.weights.choice == "auto"
         ):
             raise ConfigError(
-                f"{option} is about weights that are loaded, and these are random.",
+                f"{option} needs pretrained weights, and these are random.",
                 hint="Leave it out, or give --weights PATH_OR_HUB_ID.",
             )
         if not torch.cuda.is_available():
@@ -194,6 +194,6 @@ def template_source(tokenizer: Any, options: ChatBackboneOptions) -> str:
         raise WeightsError(
             f"The tokenizer in {tokenizer.name_or_path} has no chat template.",
             hint="Give one: --set backbone.chat_template=FILE.jinja, or choose weights that are "
-            "tuned for chats (their names mostly end with 'instruct' or 'it').",
+            "tuned for chats (their names usually end in 'instruct' or 'it').",
         ) from None
     return source

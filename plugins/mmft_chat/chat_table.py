@@ -294,7 +294,7 @@ class ChatRows(Split):
             answer = cell(layout.answer)
             said = text_or_messages(answer, "assistant", self.folder)
             if layout.label is not None and sum(m.role == "assistant" for m in said) > 1:
-                raise ValueError("its one label is of several answers: give each a row of its own")
+                raise ValueError("it has one label for several answers: give each its own row")
             there = layout.answer is not None and (self.learned or as_text(answer).strip())
             return Conversation(finished([*prompt, *(said if there else ())]), tools)
         asked = None if layout.question is None else prompt

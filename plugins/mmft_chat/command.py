@@ -31,7 +31,7 @@ An empty line ends the chat."""
     type=click.Path(path_type=Path),
     help="Picture that the first question is about; can be repeated.",
 )
-@set_option("A setting of the task, as task.sample=true.")
+@set_option("A setting of the task, such as task.sample=true.")
 def chat(
     run_dir: Path, system: str | None, images: tuple[Path, ...], assignments: tuple[str, ...]
 ) -> None:
@@ -70,7 +70,7 @@ def chat(
             for told in _HELP.splitlines():
                 echo(told)
         elif command.startswith("/") and command[1:].isalpha():
-            echo(f"! There is no command {command}; /help lists those that there are.", err=True)
+            echo(f"! There is no command {command}; /help lists the commands.", err=True)
         else:
             messages.append(Message("user", (*attached, Part("text", line))))
             try:
@@ -91,7 +91,7 @@ def _part(file: Path, kind: Kind, task: Chat) -> Part:
     from mmft_chat.media import check_media
 
     if kind not in task.processor.reads:
-        raise DataError(f"The model takes no {CALLED[kind]}s.")
+        raise DataError(f"The model does not read {CALLED[kind]}s.")
     try:
         check_media(file, kind)
     except ValueError as error:
@@ -112,7 +112,7 @@ def _task(run_dir: Path, assignments: tuple[str, ...]) -> Chat:
     loaded = opening.load(run_dir, discover(), later_settings(assignments, ("task",)))
     if not isinstance(loaded.task, Chat):
         raise IncompatibleError(
-            f"{run_dir} is a model of the task {loaded.component.name}, which does not chat.",
+            f"The model in {run_dir} is for the task {loaded.component.name} and does not chat.",
             hint="Train one: mmft run --task chat --backbone chat-lm",
         )
     loaded.task.eval()

@@ -105,14 +105,12 @@ def check_order(messages: Sequence[Message]) -> None:
     before: Message | None = None
     for number, message in enumerate(messages, 1):
         if not _follows(message, before):
-            after = "nothing" if before is None else f"the {before.role}'s"
-            raise ValueError(
-                f"its roles are out of order: turn {number} is the {message.role}'s, after {after}"
-            )
+            after = "comes first" if before is None else f"follows one of the {before.role}"
+            raise ValueError(f"its roles are out of order: turn {number} ({message.role}) {after}")
         said = message.text.strip() or message.tool_calls or message.reasoning
         if not said and not any(part.media for part in message.parts) and message.role != "tool":
             what = "answer" if message.role == "assistant" else "text"
-            raise ValueError(f"turn {number}, the {message.role}'s, has an empty {what}")
+            raise ValueError(f"turn {number} ({message.role}) has an empty {what}")
         before = message
 
 
@@ -123,9 +121,9 @@ def check_learnable(messages: Sequence[Message]) -> None:
         ValueError: there is not.
     """
     if not any(message.role == "assistant" for message in messages):
-        raise ValueError("it has no turn of the assistant's, so there is nothing to learn")
+        raise ValueError("it has no assistant turn, so there is nothing to learn")
     if messages[-1].role != "assistant":
-        raise ValueError(f"its last turn is the {messages[-1].role}'s, which nobody answers")
+        raise ValueError(f"its last turn has the role {messages[-1].role} and is not answered")
 
 
 def without_first(messages: Sequence[Message]) -> tuple[Message, ...]:

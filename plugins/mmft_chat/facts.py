@@ -166,5 +166,5 @@ def _chosen(strings: Split, count: int) -> list[Fact]:
         for k in range(each)
     ][:count]  # fmt: skip
     if len(chosen) < 2:
-        raise DataError("Of the packages whose documentation is read, none is installed.")
+        raise DataError("None of the packages that this data set asks about is installed.")
     return chosen

@@ -73,7 +73,7 @@ class Family:
             Literal[("auto", *self.published, "base", "small", "tiny")],  # type: ignore[valid-type]
             Meta(
                 description=f"Size of the published weights (auto: {default}); base, small and "
-                "tiny are for random ones."
+                "tiny are for random weights."
             ),
         ]
         fields: list[Any] = [("size", size, "auto")]

@@ -33,7 +33,7 @@ def with_files(raw: Conversation, files: Sequence[Path], reads: Sequence[Kind]) 
     for file in files:
         kind = kind_of(file)
         if kind not in reads:
-            raise ValueError(f"the model takes no {CALLED[kind]}s, such as {file.name}")
+            raise ValueError(f"the model does not read {CALLED[kind]}s, such as {file.name}")
         check_media(file, kind)
         parts.append(Part(kind, media=file))
     last = raw.messages[-1]

@@ -60,7 +60,7 @@ def rendered(
     text = template.render(messages, tools)
     turns = [k for k, message in enumerate(messages) if message.role == "assistant"]
     if not turns:
-        raise ValueError("it has no turn of the assistant's, so there is nothing to learn")
+        raise ValueError("it has no assistant turn, so there is nothing to learn")
     _check_nothing_lost(template, messages, text)
     if messages[-1].role == "assistant":
         text += template.closing
@@ -72,7 +72,7 @@ def rendered(
             found[k] = _compared(template, messages, tools, text, k)
         start, end = found[k]
         if not text[start:end].strip():
-            raise ValueError(f"the chat template leaves nothing to learn of turn {k + 1}")
+            raise ValueError(f"the chat template leaves nothing of turn {k + 1} to learn")
         _check_whole(messages[k], k, text[start:end])
     spans = ((0, len(text)),) if learn == "all" else tuple(found[k] for k in wanted)
     if any(one[1] > other[0] for one, other in pairwise(spans)):
@@ -104,8 +104,8 @@ def _compared(
     end = _end(template, messages, tools, text, k, start)
     if end is None or end <= start:
         raise ValueError(
-            f"where turn {k + 1} ends cannot be proven from the chat template, for it renders a "
-            "turn in another way when others follow"
+            f"the end of turn {k + 1} cannot be proven from the chat template, which renders a "
+            "turn differently when others follow"
         )
     return start, end
 
@@ -132,8 +132,8 @@ def _start(
         if header and at >= 0:
             return template.before_token(text, at + length)
     raise ValueError(
-        f"where turn {k + 1} begins cannot be proven from the chat template, for its generation "
-        "prompt is not what the turn begins with"
+        f"the start of turn {k + 1} cannot be proven from the chat template, because the turn does "
+        "not start with its generation prompt"
     )
 
 
@@ -188,7 +188,7 @@ def _marked(
             joined.append((start, end))
     if len(joined) != len(turns):
         raise ValueError(
-            f"the chat template marks {len(joined)} turns as generated, and the assistant has "
+            f"the chat template marks {len(joined)} turns as generated, but the assistant has "
             f"{len(turns)}"
         )
     return {k: _trimmed(template, text, span) for k, span in zip(turns, joined, strict=True)}
@@ -213,7 +213,7 @@ def _check_nothing_lost(template: Template, messages: Sequence[Message], text: s
         for part in message.parts:
             said = part.text.strip()
             if said and said not in text and json.dumps(said, ensure_ascii=False)[1:-1] not in text:
-                raise ValueError(f"the chat template leaves out turn {k + 1}, the {message.role}'s")
+                raise ValueError(f"the chat template leaves out turn {k + 1} ({message.role})")
 
 
 def _check_whole(message: Message, k: int, learned: str) -> None:

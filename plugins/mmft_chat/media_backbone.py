@@ -98,7 +98,7 @@ class MediaChatBackbone(ChatBackbone):
 
     def _alone(self, inputs: Tensors, k: int) -> Tensors:
         raise ConfigError(
-            "Beams cannot be sampled for several chats with pictures or recordings at once.",
+            "Beam search with sampling takes one chat with pictures or recordings at a time.",
             hint="Leave out task.sample or task.num_beams.",
         )
 
@@ -123,8 +123,8 @@ class MediaChatBackbone(ChatBackbone):
 
     def graphs(self) -> Sequence[Graph]:
         raise IncompatibleError(
-            "A model that sees or hears cannot be exported as graphs.",
-            hint="Export it as a folder of transformers: --format safetensors",
+            "A model that reads pictures or recordings cannot be exported as a graph.",
+            hint="Export it as a transformers folder: --format safetensors",
         )
 
     def save_assets(self, folder: Path) -> None:
@@ -142,7 +142,7 @@ class MediaChatBackbone(ChatBackbone):
             self,
             Described(
                 code=loading(self.loaded_by, processor="AutoProcessor"),
-                note=f"It answers chats with {kinds}, by the chat template of its processor.",
+                note=f"It answers chats with {kinds} and uses the chat template of its processor.",
                 pipeline="audio-text-to-text" if "audio" in reads else "image-text-to-text",
             ),
             more=self._save_family,
@@ -172,7 +172,8 @@ class MediaChatBuilder(ChatBuilder):
                 return auto
         where = checkpoint.folder if checkpoint is not None else self.options.network
         raise WeightsError(
-            f"{where} holds a network of type {config.model_type}, which reads no {self.reads}.",
+            f"{where} holds a network of type {config.model_type}, which does not read "
+            f"{self.reads}.",
             hint="Choose the backbone chat-lm for language models.",
         )
 
@@ -189,7 +190,7 @@ class MediaChatBuilder(ChatBuilder):
             ) from None
         if not hasattr(found, "tokenizer") or not any(hasattr(found, p) for p in self.parts):
             raise WeightsError(
-                f"{folder} has no processor of texts and {self.reads}.",
+                f"{folder} has no processor for texts and {self.reads}.",
                 hint="Choose the backbone chat-lm for language models.",
             )
         return found
@@ -223,6 +224,6 @@ class MediaChatBuilder(ChatBuilder):
             setattr(text, f"{role}_token_id", getattr(reader.tokenizer, f"{role}_token_id"))
         remark = (
             f"A {name} {config.model_type} ({size.layers} layers, width {size.width}) is trained"
-            f"{' in its place' if loaded.fell_back else ''}."
+            f"{' instead' if loaded.fell_back else ''}."
         )
         return reader, config, replace(loaded, detail=f"{loaded.detail} {remark}".strip())

@@ -130,13 +130,13 @@ class MediaProcessor(ChatProcessor):
         for kind in _KINDS:
             if raw.media(kind) and kind not in self.reads:
                 known = " and ".join(["text", *(f"{CALLED[own]}s" for own in self.reads)])
-                raise ValueError(f"it holds a {CALLED[kind]}, and the model reads {known} alone")
+                raise ValueError(f"it holds a {CALLED[kind]}, and the model reads only {known}")
         number = len(raw.media())
         if (self.holds == "some" and not number) or (self.holds == "one" and number != 1):
             which = "one" if self.holds == "one" else "at least one"
             raise ValueError(
-                f"it holds {number or 'no'} pictures and recordings, and the model reads chats "
-                f"with {which} alone"
+                f"it holds {number or 'no'} pictures and recordings, and the model only reads "
+                f"chats with {which}"
             )
         if self._longest is not None:
             for own in raw.media("audio"):
@@ -144,7 +144,7 @@ class MediaProcessor(ChatProcessor):
                 if length > self._longest:
                     raise ValueError(
                         f"its recording {media.name_of(own)} is {length:.1f} s long, and the model "
-                        f"hears {self._longest:g} s"
+                        f"reads at most {self._longest:g} s"
                     )
         if len(self._kept(raw)) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
@@ -243,7 +243,7 @@ class MediaProcessor(ChatProcessor):
             own = [token for token, there in zip(ids, mask, strict=True) if there]
             if self._ids(text) != own:
                 raise ValueError(
-                    "the model's processor does not tell where its pictures and recordings are"
+                    "the model's processor does not say where its pictures and recordings are"
                 )
 
 

@@ -1,13 +1,12 @@
-"""Metrics of short answers: whether they are the reference's, and how many words they share.
+"""Metrics for short answers: exact match, and F1 of the words shared with the reference.
 
-Answers are compared much as SQuAD's evaluation does it (Rajpurkar et al., 2016): in lower case,
-without punctuation, English articles and extra spaces. What stands before a digit is kept, for -5
-is not 5; where nothing would be left, answers are compared as they are.
+Answers are normalized much as in SQuAD's evaluation (Rajpurkar et al., 2016): lower case, without
+punctuation, English articles and extra spaces. Signs before a digit are kept, because -5 is not 5.
+If nothing would be left, answers are compared unchanged.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,20 +15,20 @@ import regex
 
 from mmft_chat.tool_calls import split_calls
 from mmft_core import NoOptions
-from mmft_core.contracts import Metric, MetricContext, MetricValue
+from mmft_core.contracts import Metric, MetricContext, SampleMean
 
 _ARTICLES = regex.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = regex.compile(r"[\p{P}\p{S}](?!\d)")
 
 
 def words(text: str) -> list[str]:
-    """The words of an answer as they are compared."""
+    """The normalized words of an answer."""
     plain = _ARTICLES.sub(" ", _PUNCTUATION.sub("", text.lower())).split()
     return plain or text.split()
 
 
 def exact_match(prediction: str, reference: str) -> float:
-    """1 if both have the same words, and call the same tools with the same arguments; else 0."""
+    """1 if both have the same words and call the same tools with the same arguments, else 0."""
     wanted, calls = split_calls(reference)
     said, found = split_calls(prediction) if calls else (prediction, [])
     same = [(c.name, c.arguments) for c in found] == [(c.name, c.arguments) for c in calls]
@@ -37,42 +36,28 @@ def exact_match(prediction: str, reference: str) -> float:
 
 
 def token_f1(prediction: str, reference: str) -> float:
-    """The F1 of the words that both have, 0 to 1."""
+    """The F1 of the shared words, 0 to 1."""
     one, other = Counter(words(prediction)), Counter(words(reference))
     shared = (one & other).total()
     return 2 * shared / (one.total() + other.total()) if shared else 0.0
 
 
-class MeanScore(Metric):
-    """The mean of a score of each answer."""
+class TextScore(SampleMean):
+    """The mean of a score that compares each answer with its reference."""
 
     def __init__(self, score: Callable[[str, str], float]) -> None:
+        super().__init__()
         self.score = score
-        self.total, self.count = 0.0, 0
 
-    def update(self, predictions: Any, targets: Any) -> None:
-        for prediction, target in zip(predictions, targets, strict=True):
-            self.total += self.score(prediction, target)
-            self.count += 1
-
-    def compute(self) -> dict[str, MetricValue]:
-        return {"": self.total / self.count if self.count else math.nan}
-
-    def state(self) -> Any:
-        return self.total, self.count
-
-    def merge(self, state: Any) -> None:
-        self.total, self.count = self.total + state[0], self.count + state[1]
-
-    def reset(self) -> None:
-        self.total, self.count = 0.0, 0
+    def scores(self, predictions: Any, targets: Any) -> list[float]:
+        return [self.score(one, other) for one, other in zip(predictions, targets, strict=True)]
 
 
 def build_exact_match(options: NoOptions, context: MetricContext) -> Metric:
-    """The share of answers that are the reference's."""
-    return MeanScore(exact_match)
+    """The share of answers that equal the reference."""
+    return TextScore(exact_match)
 
 
 def build_token_f1(options: NoOptions, context: MetricContext) -> Metric:
     """The mean F1 of words."""
-    return MeanScore(token_f1)
+    return TextScore(token_f1)

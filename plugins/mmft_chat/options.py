@@ -25,32 +25,36 @@ class ChatTableOptions(TableOptions):
         Meta(description="Column of whole chats (messages, conversations); unset detects it."),
     ] = None
     question_column: Annotated[
-        Column, Meta(description="Column of what the user says; unset detects it.")
+        Column, Meta(description="Column of user messages; unset detects it.")
     ] = None
     answer_column: Annotated[
-        Column, Meta(description="Column of what the assistant says; unset detects it.")
+        Column, Meta(description="Column of assistant answers; unset detects it.")
     ] = None
     chosen_column: Annotated[
         Column, Meta(description="Column of preferred answers or chats; unset detects it.")
     ] = None
     rejected_column: Annotated[
-        Column, Meta(description="Column of what they are preferred to; unset detects it.")
+        Column, Meta(description="Column of rejected answers or chats; unset detects it.")
     ] = None
     label_column: Annotated[
         Column,
-        Meta(description="Column of whether an answer is desirable; unset uses one named label."),
+        Meta(
+            description="Column that says whether an answer is desirable; unset uses a column "
+            "named label."
+        ),
     ] = None
     system_column: Annotated[
-        Column, Meta(description="Column of system messages; unset uses one named system.")
+        Column, Meta(description="Column of system messages; unset uses a column named system.")
     ] = None
     tools_column: Annotated[
-        Column, Meta(description="Column of tools as JSON schemas; unset uses one named tools.")
+        Column,
+        Meta(description="Column of tools as JSON schemas; unset uses a column named tools."),
     ] = None
     type_column: Annotated[
         Column,
         Meta(
-            description="Column of question types, for each of which metrics are told; unset uses "
-            "one named question_type, answer_type or category."
+            description="Column of question types; metrics are also reported for each type. Unset "
+            "uses a column named question_type, answer_type or category."
         ),
     ] = None
     image_column: Annotated[
@@ -66,7 +70,7 @@ class ChatFactsOptions(SplitOptions):
     """Options of `chat-facts`."""
 
     facts: Annotated[
-        int, Meta(ge=12, description="Number of facts, each of which is asked for in 20 ways.")
+        int, Meta(ge=12, description="Number of facts; each is asked about in 20 ways.")
     ] = 72
 
 
@@ -81,9 +85,9 @@ class ChatPicturesOptions(SplitOptions):
 class ChatRecordingsOptions(SplitOptions):
     """Options of `chat-recordings`."""
 
-    samples: Annotated[
-        int, Meta(ge=20, description="Number of chats to learn from, at most 1,200.")
-    ] = 1200
+    samples: Annotated[int, Meta(ge=20, description="Number of training chats, at most 1,200.")] = (
+        1200
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,17 +112,17 @@ class ChatBackboneOptions(SizeOptions):
     load_bits: LoadBits = None
 
     published: ClassVar[Mapping[str, str]] = {}
-    """Of a family: the Hub ids of its weights by size, the first of which is the default."""
+    """For a family: the Hub ids of its weights by size; the first is the default."""
     network: ClassVar[str] = ""
-    """Of a family: what its random weights are of; see `mmft_chat.families`."""
+    """For a family: the architecture of its random weights; see `mmft_chat.families`."""
 
     def hub_id(self) -> str | None:
-        """Of the weights of the chosen size; None where none are published."""
+        """Hub id of the weights of the chosen size; None if none are published."""
         default = next(iter(self.published), "")
         return self.published.get(default if self.size == "auto" else self.size)
 
     def random(self) -> SizeName:
-        """The size that random weights have."""
+        """The size of random weights."""
         size = self.size
         return self.random_size if size == "auto" or size in self.published else size
 
@@ -151,8 +155,8 @@ class AnswerOptions(Generation):
         int,
         Meta(
             ge=1,
-            description="How many tokens the loss is computed for at a time. The logits of more "
-            "are never in memory.",
+            description="Number of tokens per chunk of the loss; the logits of no more tokens are "
+            "in memory at once.",
         ),
     ] = 256
 

@@ -3,7 +3,7 @@
 Losses with a reference need its log-probabilities, that is, those of the model that training starts
 from. They are computed beforehand where they can be: of val and test always, of train as
 `task.precompute` has it. They are kept with the run, so that it resumes bit by bit, and with its
-model, which is judged on the run's own data without the reference. On other data the likelihoods
+model, which is evaluated on the run's own data without the reference. On other data the likelihoods
 of answers are known, and their rewards are not. A finished model answers prompts as `chat` does.
 """
 
@@ -24,7 +24,7 @@ from mmft_chat.preference_processing import (
     KEYS,
     PreferenceCodec,
     PreferenceProcessor,
-    judged_and_crossed,
+    scored_and_crossed,
 )
 from mmft_chat.reference import Reference, has_adapters
 from mmft_chat.task import Chat
@@ -43,7 +43,7 @@ _PLACEHOLDERS = ("image_token", "audio_token", "video_token")
 
 
 class Preference(Chat):
-    """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of judged answers, which
+    """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of scored answers, which
     `PreferenceProcessor` describes, and lists of answers to prompts. Of kto the same of answers
     behind other prompts is beside them as "crossed" and "crossed_keys".
 
@@ -58,8 +58,8 @@ class Preference(Chat):
         self.options, self.reference = options, reference
         by_default = 2.0 if options.loss == "simpo" else 0.1
         self.beta = by_default if options.beta is None else options.beta
-        self.judging = PreferenceProcessor(self.processor, crosses=options.loss == "kto")
-        self.codec = PreferenceCodec(self.judging, loss=options.loss)
+        self.preferences = PreferenceProcessor(self.processor, crosses=options.loss == "kto")
+        self.codec = PreferenceCodec(self.preferences, loss=options.loss)
         if options.loss == "kto":
             self.compares, self.minimum_batch_size = True, 2
         for module in backbone.modules():
@@ -68,7 +68,7 @@ class Preference(Chat):
 
     @property
     def processors(self) -> dict[str, Processor]:
-        return {"chat": self.judging}
+        return {"chat": self.preferences}
 
     def weight(self, batch: Batch) -> int:
         """The number of samples; of kto that of answers."""
@@ -82,12 +82,12 @@ class Preference(Chat):
         inputs = batch.inputs["chat"]
         if KEYS not in inputs:
             return Outputs(None, self.model.write(inputs, self.generation))
-        judged, crossed, keys = judged_and_crossed(inputs)
+        scored, crossed, keys = scored_and_crossed(inputs)
         crossed_keys = crossed.pop(KEYS, keys[:0])
-        reference, before = self._compared(judged, keys, crossed, crossed_keys)
+        reference, before = self._compared(scored, keys, crossed, crossed_keys)
         if self.training:
             self.reference.trained = True
-        logps, lengths, nats = self._answers(judged, keys)
+        logps, lengths, nats = self._answers(scored, keys)
         now = self._crossed(crossed, crossed_keys)
         if self.options.loss in _WITHOUT_REFERENCE:
             logps, reference = logps / lengths, torch.zeros_like(logps)
@@ -147,7 +147,7 @@ class Preference(Chat):
     # --- log-probabilities ----------------------------------------------------------------------
 
     def _answers(self, inputs: Tensors, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probabilities (B, S) and numbers of tokens (B, S) of the judged answers; and for orpo
+        """Log-probabilities (B, S) and numbers of tokens (B, S) of the scored answers; and for orpo
         the mean loss of a token of the chosen chats, prompts included (else 0)."""
         if self.options.loss != "orpo":
             return (*_sums(self.model, inputs, keys, self.chunk), keys.new_zeros(()).float())
@@ -156,8 +156,8 @@ class Preference(Chat):
         more = {**inputs, "learned": learned | chosen}
         nats, chats = self.model.learned_nats(more, self.chunk)
         wanted = self.model.predicted(more)[:, 1:]
-        judged, all_chosen = learned[:, 1:][wanted], chosen[:, 1:][wanted]
-        sums, lengths = _by_chat(nats[judged], chats[judged], keys)
+        scored, all_chosen = learned[:, 1:][wanted], chosen[:, 1:][wanted]
+        sums, lengths = _by_chat(nats[scored], chats[scored], keys)
         return sums, lengths, nats[all_chosen].mean()
 
     def _holds_places(self, tokens: Tensor) -> Tensor:
@@ -168,16 +168,16 @@ class Preference(Chat):
 
     @torch.no_grad()
     def _compared(
-        self, judged: Tensors, keys: Tensor, crossed: Tensors, crossed_keys: Tensor
+        self, scored: Tensors, keys: Tensor, crossed: Tensors, crossed_keys: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The reference's log-probabilities (B, S) of the judged answers, and those of the crossed
+        """The reference's log-probabilities (B, S) of the scored answers, and those of the crossed
         ones; NaN where they are not known."""
         found = [self.reference.known(keys), self.reference.known(crossed_keys)]
         lacking = [bool(logps.isnan().any()) for logps in found]
         compares = self.options.loss not in _WITHOUT_REFERENCE
         if compares and any(lacking) and (self.training or self.reference.trained):
             with self.reference.of(self.model, training=self.training) as model:
-                for k, (chats, own) in enumerate(((judged, keys), (crossed, crossed_keys))):
+                for k, (chats, own) in enumerate(((scored, keys), (crossed, crossed_keys))):
                     if model is not None and lacking[k]:
                         logps, _ = _sums(model, chats, own, self.chunk)
                         found[k] = torch.where(found[k].isnan(), logps, found[k])
@@ -199,7 +199,7 @@ class Preference(Chat):
 
     # --- the reference --------------------------------------------------------------------------
 
-    def judged_beforehand(self, splits: Collection[str]) -> Collection[str]:
+    def reference_splits(self, splits: Collection[str]) -> Collection[str]:
         if self.options.loss in _WITHOUT_REFERENCE:
             return ()
         return [split for split in splits if split != "train" or self._precomputes]
@@ -228,7 +228,7 @@ class Preference(Chat):
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         super().adopt(runners)
-        self.judging.chat = self.processor
+        self.preferences.chat = self.processor
         return self
 
     # --- records --------------------------------------------------------------------------------

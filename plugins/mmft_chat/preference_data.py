@@ -65,13 +65,13 @@ def check_pair(chosen: Sequence[Message], rejected: Sequence[Message]) -> None:
             raise ValueError("one of its sides is only the beginning of the other")
         if one[shared].role != "assistant":
             raise ValueError(
-                f"its two sides part at turn {shared + 1}, which is the {one[shared].role}'s and "
-                "not an answer"
+                f"its two sides differ from turn {shared + 1} on, which has the role "
+                f"{one[shared].role} and is not an answer"
             )
 
 
 def prompt_length(chosen: Sequence[Message], rejected: Sequence[Message]) -> int:
-    """With how many messages both sides begin; the others are judged."""
+    """With how many messages both sides begin; the others are scored."""
     shared = 0
     for one, other in zip(chosen, rejected, strict=False):
         if one != other:

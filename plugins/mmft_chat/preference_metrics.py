@@ -19,8 +19,8 @@ from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
 
 _UNKNOWN = (
-    "undefined, for of these samples the log-probabilities of the reference are not kept; they are "
-    "of the run's own val and test"
+    "undefined: the log-probabilities of the reference are stored only for the run's own val and "
+    "test samples"
 )
 
 

@@ -48,7 +48,7 @@ class PreferenceOptions(AnswerOptions):
         bool | None,
         Meta(
             description="Compute the reference's log-probabilities of all samples once before "
-            "training, instead of in every step. Unset does so unless adapters are trained, for "
-            "then the reference needs no second model."
+            "training, instead of in every step. Unset does so unless adapters are trained, "
+            "because the reference then needs no second model."
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""From two chats, or one with a label, to tokens of which those of the judged answers are known."""
+"""From two chats, or one with a label, to tokens of which those of the scored answers are known."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CROSSED = "crossed."
 
 
 class PreferenceProcessor(Processor):
-    """Chats whose answers are judged, around the preprocessing of a chat model.
+    """Chats whose answers are scored, around the preprocessing of a chat model.
 
     Of B samples with S sides each it collates the N = S x B chats as that does, all chosen ones
-    before all rejected ones, of which "learned" are the tokens of the judged answers; and "keys"
+    before all rejected ones, of which "learned" are the tokens of the scored answers; and "keys"
     (B, S) int64, which are equal for equal chats only. Chats to be answered are collated as they
     always are.
     """
@@ -40,7 +40,7 @@ class PreferenceProcessor(Processor):
         self.chat, self.crosses = chat, crosses
         self.suffixes = chat.suffixes
 
-    # --- judged answers -------------------------------------------------------------------------
+    # --- scored answers -------------------------------------------------------------------------
 
     def prepare_sides(self, raw: Conversation) -> Tensors:
         """What `collate` joins of a sample: the tensors of side k are named "k.NAME".
@@ -62,7 +62,7 @@ class PreferenceProcessor(Processor):
         """Each side as a chat, and what prepares it; shortened alike where that is asked for."""
         sides = [raw.messages, raw.rejected] if raw.rejected else [raw.messages]
         shared = prompt_length(*sides) if raw.rejected else len(raw.messages) - 1
-        judged = [_answers(side[shared:]) for side in sides]
+        scored = [_answers(side[shared:]) for side in sides]
         while self._are_too_long(sides, raw) and _answers(sides[0][:shared]):
             shorter = [without_first(side) for side in sides]
             shared -= len(sides[0]) - len(shorter[0])
@@ -70,7 +70,7 @@ class PreferenceProcessor(Processor):
         plain = replace(self.chat, overlong="refuse")
         return [
             (replace(plain, learn=count), Conversation(tuple(side), raw.tools))
-            for count, side in zip(judged, sides, strict=True)
+            for count, side in zip(scored, sides, strict=True)
         ]
 
     def _are_too_long(self, sides: Sequence[Sequence[Message]], raw: Conversation) -> bool:
@@ -154,7 +154,7 @@ class PreferenceProcessor(Processor):
 
 
 class PreferenceCodec(TargetCodec):
-    """Collates to {"desirable": (B,) bool}, and prepares both sides of what is judged.
+    """Collates to {"desirable": (B,) bool}, and prepares both sides of what is scored.
 
     Targets are {"chosen": ..., "rejected": ...}, or {"answer": ..., "label": bool}.
     """
@@ -165,7 +165,7 @@ class PreferenceCodec(TargetCodec):
     def prepare(
         self, inputs: Mapping[str, Any], target: Any, *, train: bool
     ) -> tuple[Mapping[str, Tensors], Any]:
-        """Prepare what is judged, or without a target what is to be answered."""
+        """Prepare what is scored, or without a target what is to be answered."""
         chat = inputs["chat"]
         if target is None:
             return {"chat": self.processor.prepare(chat, train=train)}, None
@@ -176,7 +176,7 @@ class PreferenceCodec(TargetCodec):
             return True
         if self.loss != "kto":
             raise ValueError(
-                f"task.loss = '{self.loss}' compares two answers, and it has one with a label"
+                f"task.loss = '{self.loss}' compares two answers, but it has one with a label"
             )
         return bool(target["label"])
 
@@ -184,8 +184,8 @@ class PreferenceCodec(TargetCodec):
         return {"desirable": torch.tensor(targets, dtype=torch.bool)}
 
 
-def judged_and_crossed(inputs: Tensors) -> tuple[Tensors, Tensors, Tensor]:
-    """What `PreferenceProcessor.collate` gave: the judged chats, the crossed ones, and the keys."""
+def scored_and_crossed(inputs: Tensors) -> tuple[Tensors, Tensors, Tensor]:
+    """What `PreferenceProcessor.collate` gave: the scored chats, the crossed ones, and the keys."""
     own = {n: t for n, t in inputs.items() if n != KEYS and not n.startswith(_CROSSED)}
     crossed = {n.removeprefix(_CROSSED): t for n, t in inputs.items() if n.startswith(_CROSSED)}
     return own, crossed, inputs[KEYS]

@@ -140,7 +140,7 @@ class ChatProcessor(Processor):
             "tokenizer": "tokenizer.json of the assets, as the library tokenizers reads it, "
             "without special tokens",
             "chat_template": self.template.source,
-            "most": f"{self.max_length} tokens in all",
+            "most": f"{self.max_length} tokens in total",
             "padding": {"id": self.pad, "side": "left"},
         }
 
@@ -182,20 +182,18 @@ class ChatProcessor(Processor):
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
         for message in raw.messages:
             if any(part.kind != "text" for part in message.parts):
-                raise ValueError(
-                    "it holds a picture or a recording, and the model reads text alone"
-                )
+                raise ValueError("it holds a picture or a recording, and the model reads only text")
         if raw.messages[-1].role != "assistant":
             self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
             return None
         whole, _, learned = self._encoded(raw)
         if not learned.any():
-            raise ValueError("nothing of it is learned")
+            raise ValueError("none of its tokens are learned")
         closing = self.template.closing
         if len(self._kept(raw)) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
         if closing and whole.text.endswith(closing):
-            return f"chat ended with {closing}, for the chat template ends no answer"
+            return f"chat ended with {closing}, because the chat template does not end answers"
         return None
 
     def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:

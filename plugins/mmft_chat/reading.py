@@ -123,12 +123,12 @@ def _message(value: Any, number: int, folder: Path) -> Message:
     role = _ROLES.get(str(said).lower())
     if role is None:
         known = "system, user, assistant, tool"
-        raise ValueError(f"turn {number} has the role '{said}', which is none of {known}")
+        raise ValueError(f"turn {number} has the role '{said}', which is not one of {known}")
     calls = value.get("tool_calls")
     if not calls and value.get("function_call"):
         calls = [value["function_call"]]
     if calls and role != "assistant":
-        raise ValueError(f"turn {number} calls a tool and is not the assistant's")
+        raise ValueError(f"turn {number} calls a tool but is not an assistant turn")
     return Message(
         role,
         _parts(content, number, folder),
@@ -168,7 +168,7 @@ def _calls(value: Any, number: int) -> tuple[ToolCall, ...]:
         value = _json(value, number)
     calls = [value] if isinstance(value, Mapping) else list(value or ())
     if not calls:
-        raise ValueError(f"turn {number} calls a tool that is not named")
+        raise ValueError(f"turn {number} calls a tool without naming it")
     found = []
     for call in calls:
         own = call.get("function", call) if isinstance(call, Mapping) else None
@@ -218,7 +218,7 @@ def with_media(
         if places == 0 and given and anywhere:
             first = next((k for k, m in enumerate(found) if m.role == "user"), None)
             if first is None:
-                raise ValueError(f"it has a {noun} and no turn of the user's to put it into")
+                raise ValueError(f"it has a {noun} and no user turn to put it into")
             m = found[first]
             parts = (*(Part(kind, media=media) for media in given), *m.parts)
             found[first] = Message(m.role, parts, *_rest(m))

@@ -95,8 +95,8 @@ class Reference:
             yield self.copy(model)
         elif training:
             raise CheckpointError(
-                "The reference model of this training is not beside its checkpoints.",
-                hint="Repeat the run in a new folder, with -c and its config.toml.",
+                "The reference model of this training is missing from its checkpoints.",
+                hint="Start the run again in a new folder, with -c and its config.toml.",
             )
         else:
             yield None

@@ -181,7 +181,7 @@ class Template:
             return ""
         if not self.middle_end:
             raise ValueError(
-                "the chat template ends no answer with a token of its own, so a model could not "
+                "the chat template does not end answers with a special token, so a model could not "
                 "learn where to stop"
             )
         return self.middle_end.strip()

@@ -21,7 +21,7 @@ TEMPLATE = (
     "{% elif message['role'] == 'user' %}{{ '[INST]' }}{% for part in message['content'] %}"
     "{% if part['type'] == 'audio' %}{{ '[BEGIN_AUDIO][AUDIO]' }}{% else %}{{ part['text'] }}"
     "{% endif %}{% endfor %}{{ '[/INST]' }}"
-    "{% else %}{{ raise_exception('Voxtral has the roles user and assistant alone.') }}{% endif %}"
+    "{% else %}{{ raise_exception('Voxtral has only the roles user and assistant.') }}{% endif %}"
     "{% endfor %}"
 )
 """As Mistral AI (2025, "Voxtral") renders chats; none comes with the weights."""

@@ -82,6 +82,17 @@ class LabelSets:
         own = self.labels[self.starts[row] : self.starts[row + 1]].tolist()
         return tuple(self.classes[label] for label in own)
 
+    def rows(self, start: int, stop: int) -> LabelSets:
+        """The labels of these rows."""
+        first, last = self.starts[start], self.starts[stop]
+        faults = {row - start: own for row, own in self.faults.items() if start <= row < stop}
+        return replace(
+            self,
+            starts=self.starts[start : stop + 1] - first,
+            labels=self.labels[first:last],
+            faults=faults,
+        )
+
     def rarest(self) -> Indices:
         """The index of the rarest label of each row (n,); the number of labels where it has none.
 
@@ -190,7 +201,7 @@ def labelled_table(
     )
     if not context.training:
         return dataset
-    unseen = tuple(_unseen(dataset))
+    unseen = tuple(unseen_labels(dataset))
     return replace(dataset, info=replace(dataset.info, warnings=(*dataset.info.warnings, *unseen)))
 
 
@@ -217,15 +228,27 @@ def label_sets(
         return _sets(list(_of_bits(table, bits)), bits, "columns of 0 and 1", bits=True)
     if column is None:
         raise table.missing_column("labels", option)
-    return _of_cells(table, column, options.label_separator)
-
-
-def _of_cells(table: Table, column: str, separator: str | None) -> LabelSets:
-    """The labels of each row by one column."""
     cells = table.arrow(column)
-    if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
-        return _sets([_of_list(cell) for cell in cells.to_pylist()], [column], "lists")
-    texts = names_of(single_values(table, column)).texts()
+    if not _holds_lists(cells.type):
+        cells = single_values(table, column)
+    return sets_of_cells(cells, column, options.label_separator)
+
+
+def sets_of_cells(
+    cells: pa.ChunkedArray, column: str, separator: str | None = None, names: Sequence[str] = ()
+) -> LabelSets:
+    """The labels of each row, from the cells of one column: lists or separated texts.
+
+    Args:
+        separator: of the labels in a text; None to detect it.
+        names: the names of all labels, if the cells are lists of indices into these.
+    """
+    if _holds_lists(cells.type):
+        raw = [_of_list(cell) for cell in cells.to_pylist()]
+        if names:
+            raw = [_named(own, names) for own in raw]
+        return _sets(raw, [column], "lists", names=names)
+    texts = names_of(cells).texts()
     listed = [is_list(text) for text in texts]
     plain = [text for text, whole in zip(texts, listed, strict=True) if not whole]
     separator = _separator(plain) if separator is None else separator
@@ -239,6 +262,20 @@ def _of_cells(table: Table, column: str, separator: str | None) -> LabelSets:
         return _sets(raw, [column], "one label per cell, since no cell has ; | or , in it")
     found = _sets(raw, [column], f"labels separated by '{separator}'")
     return replace(found, separator=separator)
+
+
+def _holds_lists(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _named(own: Raw, names: Sequence[str]) -> Raw:
+    """Labels by name that a row has by index."""
+    if isinstance(own, str):
+        return own
+    wrong = next((k for k in own if not isinstance(k, int) or not 0 <= k < len(names)), None)
+    if wrong is not None:
+        return f"its label {wrong} is not one of 0 to {len(names) - 1}, which have names"
+    return [names[k] for k in own]
 
 
 def _of_list(cell: Any) -> Raw:
@@ -311,21 +348,28 @@ def _of_bits(table: Table, columns: Sequence[str]) -> Iterator[Raw]:
 
 
 def _sets(
-    raw: Sequence[Raw], columns: Sequence[str], form: str, *, bits: bool = False
+    raw: Sequence[Raw],
+    columns: Sequence[str],
+    form: str,
+    *,
+    bits: bool = False,
+    names: Sequence[str] = (),
 ) -> LabelSets:
     """Labels as indices, with what is wrong or doubtful about them.
 
     Args:
         bits: whether the columns are the labels.
+        names: all labels in their order, if it is known.
     """
+    names = tuple(columns) if bits else tuple(names)
     faults = {row: own for row, own in enumerate(raw) if isinstance(own, str)}
     texts = [[] if isinstance(own, str) else [text_of(item) for item in own] for own in raw]
     for row, own in enumerate(texts):
         if "" in own:
             faults[row], texts[row] = "one of its labels has an empty name", []
     flat = [text for own in texts for text in own]
-    if bits:  # All of them are labels, also those that no row has.
-        classes = tuple(columns)
+    if names:  # All of them are labels, also those that no row has.
+        classes = names
         told: Sequence[str] = ()
     else:
         found = names_of(pa.chunked_array([pa.array(flat, pa.string())]))
@@ -358,7 +402,7 @@ def _where(columns: Sequence[str]) -> str:
     return f"columns {some_of([repr(name) for name in columns]).rstrip('.')}"
 
 
-def _unseen(dataset: Dataset) -> Iterator[str]:
+def unseen_labels(dataset: Dataset) -> Iterator[str]:
     """Warnings of labels that samples of val or test have and none of train."""
     seen: dict[str, Counter[str]] = {}
     first: dict[str, str] = {}

@@ -66,7 +66,7 @@ class Classifier(Task):
             "class_weights", balanced_weights(train, self.codec) if weighed else None
         )
 
-    def judged(self, logits: Tensor, batch: Batch) -> Outputs:
+    def outputs_for(self, logits: Tensor, batch: Batch) -> Outputs:
         """Loss and probabilities of logits (B, C), which are float32."""
         loss = None
         if batch.targets is not None:
@@ -132,7 +132,7 @@ class Classification(Classifier):
         # In full precision: in bf16 the probabilities of two classes are often the same number.
         with torch.autocast(features.pooled.device.type, enabled=False):
             logits = self.head(self.dropout(features.pooled.float()))
-        return self.judged(logits, batch)
+        return self.outputs_for(logits, batch)
 
 
 def balanced_weights(train: Split | None, codec: ClassCodec) -> Tensor:

@@ -129,4 +129,4 @@ def _sizes(
 
 def _notes(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> list[str]:
     bare = sorted({m for sample in looks for m in sample.held} - inspectors.keys())
-    return [f"{', '.join(bare)}: only looked for, not compared"] if bare else []
+    return [f"{', '.join(bare)}: checked only for presence"] if bare else []

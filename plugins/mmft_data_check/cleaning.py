@@ -51,7 +51,7 @@ def removals(findings: Iterable[Finding], kinds: Sequence[str]) -> list[Finding]
     for kind in kinds:
         if kind not in known or kind in _OF_CLASSES:
             raise ConfigError(
-                f"--remove {kind} is not a kind of finding that single samples have.",
+                f"--remove {kind} is not a kind of finding about single samples.",
                 hint=f"There are {', '.join(k for k in known if k not in _OF_CLASSES)}.",
             )
     chosen: dict[tuple[str, str], Finding] = {}

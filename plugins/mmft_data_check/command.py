@@ -54,8 +54,8 @@ data.add_command(split)
 @click.option(
     "--backbone",
     metavar="NAME",
-    help="Backbone that is to learn the data with --task: also check how long each sample is for "
-    "it, whether it is shortened, and how many of its tokens are learned.",
+    help="Backbone to train on the data, with --task: also check the length of each sample, "
+    "whether it is truncated, and how many of its tokens are learned.",
 )
 @click.option("--weights", metavar="WHAT", help="Weights of the backbone, as for `mmft run`.")
 @model_setting_option

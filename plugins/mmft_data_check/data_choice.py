@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 dataset_argument = click.argument("dataset")
 task_option = click.option(
-    "--task", help="Task the data are for, such as asr, where the data alone do not tell."
+    "--task", help="Task the data are for, such as asr, if the data alone do not show it."
 )
 setting_option = set_option(
     "A setting of the data set, such as dataset.label_column=kind; can be repeated."
@@ -66,7 +66,7 @@ def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = Fals
         raise ConfigError(
             f"--set dataset.{other}={own[other]}: {path} is a table, whose rows are divided as "
             "they are.",
-            hint="Name the column of its classes by --label COLUMN.",
+            hint="Name the column of its classes with --label COLUMN.",
         )
     separator, sheet = (None if own.get(key) is None else str(own[key]) for key in _READING)
     return Table(path, separator=separator, sheet=sheet)
@@ -80,7 +80,9 @@ def _own(assignments: tuple[str, ...]) -> Tree:
     """
     own: Tree = parse_set(assignments)
     if set(own) - {"dataset"}:
-        raise ConfigError(f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is known.")
+        raise ConfigError(
+            f"--set {next(iter(set(own) - {'dataset'}))}: only dataset.KEY is allowed."
+        )
     return dict(own.get("dataset", {}))
 
 

@@ -110,7 +110,7 @@ def _how(classes: str | None, group: str | None, time: str | None) -> str:
         return f"by      time, of column '{time}'"
     whole = f", in whole groups of column '{group}'" if group is not None else ""
     if classes is None:
-        return f"by      chance{whole}; no column is clearly the classes, see --label"
+        return f"by      chance{whole}; no column is clearly the class column (see --label)"
     return f"by      class, of column '{classes}'{whole}"
 
 

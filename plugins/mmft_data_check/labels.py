@@ -22,7 +22,7 @@ _RARE = 20
 
 _FOLDS = 5
 _MOST = 20_000
-"""Samples that the model is fitted to; of more a random part is judged."""
+"""Samples that the model is fitted to; of more, a random part is used."""
 
 _SURE, _DOUBTED = 0.9, 0.06
 """Probabilities: of another class at least, and of the given one at most."""

@@ -30,7 +30,7 @@ def find_long_targets(looks: Sequence[Look]) -> Iterator[Finding]:
     cells that were joined by mistake."""
     own = [sample for sample in looks if isinstance(sample.target, str)]
     sizes = [float(len(sample.target)) for sample in own]
-    yield from _longest(own, sizes, _LEAST_TARGET, "characters to be written")
+    yield from _longest(own, sizes, _LEAST_TARGET, "characters of target text")
 
 
 def _longest(

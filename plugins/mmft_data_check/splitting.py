@@ -104,7 +104,7 @@ def _groups(rows: Rows, column: str) -> list[str]:
     groups = _cells(rows, column, "--group")
     if "" in groups:
         raise DataError(
-            f"Row {groups.index('') + 1}: its cell in the column of groups, '{column}', is empty.",
+            f"Row {groups.index('') + 1}: its cell in the group column '{column}' is empty.",
             hint="Fill it in; give a row without a group a unique name.",
         )
     return groups
@@ -139,8 +139,8 @@ def _by_group(
     empty = next((name for name, places in parts.items() if not len(places)), None)
     if empty is not None:
         raise DataError(
-            f"There are {len(set(groups))} groups in '{group}', too few for a {empty} split "
-            "beside the others that leaves every class in train.",
+            f"Column '{group}' has {len(set(groups))} groups, too few to fill {empty} and keep "
+            "every class in train.",
             hint="Set --val 0 or --test 0.",
         )
     return _named(parts, len(rows))

@@ -14,7 +14,7 @@ _FEW = 10
 """Of fewer different numbers nobody can say that they are no classes."""
 
 _SAMPLES = 20
-"""Nor of fewer samples, as a table has on which a model is judged."""
+"""Nor of fewer samples, as in a table that a model is evaluated on."""
 
 _EACH, _EACH_WHOLE = 10, 2
 """Samples for each different number, fractions or whole, from which on they may be classes."""

@@ -196,7 +196,7 @@ def visible_folders(folder: Path, prefix: str, passed: PassedOver) -> Iterator[o
             raise DataError(
                 f"The folder {folder / printable(entry.name)} is hidden, for its name begins with "
                 f"a dot, and holds {len(lost)} {passed.kind.noun}.",
-                hint="Rename it if it is a class; move it elsewhere if it is none.",
+                hint="Rename it if it is a class; move it elsewhere if it is not.",
             )
     yield from visible(folder, prefix, passed)
 

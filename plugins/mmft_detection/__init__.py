@@ -28,7 +28,7 @@ _TRANSFORMERS = {
     "rt-detr-r18": "RT-DETR with ResNet-18 (Zhao et al., 2023), 20 M parameters",
     "rt-detr-r50": "RT-DETR with ResNet-50 (Zhao et al., 2023), 43 M parameters",
     "d-fine-l": "D-FINE-L (Peng et al., 2024), 31 M parameters",
-    "hub-detector": "RT-DETR or D-FINE of any folder or Hub id, given by --weights",
+    "hub-detector": "Any RT-DETR or D-FINE, from a folder or Hub id given by --weights",
 }
 
 _SMALL_BATCHES = {"engine.batch_size": 8}
@@ -90,7 +90,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="detection-folder",
-            summary="A folder of pictures with boxes, as COCO, YOLO or Pascal VOC have it",
+            summary="A folder of pictures with boxes in COCO, YOLO or Pascal VOC format",
             build="mmft_detection.folder:build",
             options="mmft_detection.options:DetectionFolderOptions",
             describe="mmft_detection.folder:describe",

@@ -140,7 +140,7 @@ class BoxedPictures(Split):
             turned = "; it is turned by its EXIF orientation" if told == image.size else ""
             raise SampleError(
                 sample_id,
-                f"its annotation is of a picture of {told[0]} x {told[1]} pixels, but it has "
+                f"its annotation is for a picture of {told[0]} x {told[1]} pixels, but it has "
                 f"{width} x {height}{turned}",
                 kind="target",
             )
@@ -269,7 +269,8 @@ def _unlearned(splits: Mapping[str, BoxedPictures]) -> list[str]:
         where = [f"{name} has {own[index]}" for name, own in counts.items() if own[index]]
         if where:
             told.append(
-                f"Class '{label}' has no box in train and is not learned, but {', '.join(where)}."
+                f"Class '{label}' has no box in train, so it is not learned, but "
+                f"{', '.join(where)}."
             )
     silent = [
         label for k, label in enumerate(classes) if not any(own[k] for own in counts.values())

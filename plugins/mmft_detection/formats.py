@@ -20,7 +20,7 @@ from mmft_detection.options import DetectionFolderOptions
 from mmft_vision.formats import SUFFIXES
 
 _EXPECTED = (
-    "Expected are annotations/*.json (COCO), images/ and labels/ with data.yaml or classes.txt "
+    "Expected: annotations/*.json (COCO), images/ and labels/ with data.yaml or classes.txt "
     "(YOLO), or Annotations/*.xml (Pascal VOC); say where they are with dataset.annotations and "
     "dataset.images."
 )
@@ -208,7 +208,7 @@ def _coco_pictures(
             Picture(
                 None,
                 f"{where}, image_id {key}",
-                fault=f"{count} of the annotations are of an image that the file does not list",
+                fault=f"{count} of the annotations refer to an image that the file does not list",
             )
             for key, count in orphans.items()
         ),
@@ -242,7 +242,7 @@ def _yolo(root: Path, folders: list[Path], images: str | None) -> Found:
         pictures = root / images if images is not None else labels.with_name("images")
         if not pictures.is_dir():
             raise DataError(
-                f"Beside {labels} there is no folder images/.",
+                f"There is no folder images/ beside {labels}.",
                 hint="Say where the pictures are with dataset.images.",
             )
         files = {p.relative_to(pictures).with_suffix(""): p for p in _picture_files(pictures)}
@@ -390,7 +390,7 @@ def _voc(root: Path, files: list[Path], images: str | None, origin: str) -> Foun
         ]
     names = sorted({label for p in pictures.values() for label, _, _ in p.objects})
     if not names:
-        raise DataError(f"The XML files in {files[0].parent} hold no object.")
+        raise DataError(f"The XML files in {files[0].parent} contain no objects.")
     notes = [f"pixels are counted from {first}"]
     if difficult:
         notes.append(f"{difficult:,} boxes are marked difficult; they count like the others")
@@ -408,7 +408,7 @@ def _xml(file: Path) -> ElementTree.Element:
     try:
         text = file.read_text(encoding="utf-8")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            raise DataError(f"{file} defines entities, which annotations have no use for.")
+            raise DataError(f"{file} defines XML entities, which annotations do not need.")
         return ElementTree.fromstring(text)
     except (OSError, ValueError, ElementTree.ParseError) as error:
         raise DataError(f"{file} cannot be read as XML: {first_line(error)}.") from None
@@ -436,7 +436,7 @@ def _voc_splits(
         return {"train": list(pictures.values())}
     left = len(set(pictures) - listed)
     if left:
-        notes.append(f"{left:,} pictures are in none of the lists in ImageSets/Main, and not used")
+        notes.append(f"{left:,} pictures are in no list of ImageSets/Main and are not used")
     return _ordered(splits)
 
 

@@ -37,7 +37,7 @@ class DetectionOptions:
             ge=0,
             le=1,
             description="Minimum score of the objects that predictions, reports and the server "
-            "list. Metrics count all that the network finds.",
+            "list. Metrics use all detections.",
         ),
     ] = 0.5
 
@@ -72,8 +72,8 @@ class TorchvisionDetectorOptions(DetectorOptions):
     freeze_norm: Annotated[
         bool | None,
         Meta(
-            description="Keep the statistics of batch normalization as they were loaded; unset "
-            "does so for published weights, because batches of few pictures give poor ones."
+            description="Freeze the statistics of batch normalization; unset does so for published "
+            "weights, because small batches give poor statistics."
         ),
     ] = None
 

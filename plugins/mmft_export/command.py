@@ -98,9 +98,9 @@ def export(
     from mmft_core.cli import console, make_display, next_command
     from mmft_export.exporting import export as make
     from mmft_export.folder import describe
-    from mmft_export.wanted import Wanted
+    from mmft_export.request import ExportRequest
 
-    wanted = Wanted(
+    request = ExportRequest(
         kind=kind,
         quantize=quantize,
         output=output,
@@ -112,13 +112,13 @@ def export(
     )
     display = make_display(console(stderr=True))
     try:
-        folder, found = make(run_dir, wanted, registry, display)
+        folder, found = make(run_dir, request, registry, display)
     finally:
         display.close()
     if as_json:
         echo_json({"folder": str(folder), **asdict(found)})
         return
-    _show(found, wanted.place(run_dir).name)
+    _show(found, request.place(run_dir).name)
     if quantize == "int8" and found.export.megabytes > _HARDLY * found.torch.megabytes:
         echo(
             "! int8 leaves convolutions in full precision, and this network is made of them; "

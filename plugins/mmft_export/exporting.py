@@ -46,16 +46,16 @@ from mmft_export import folder as exports
 from mmft_export.comparison import Comparison, compare
 from mmft_export.folder import Description
 from mmft_export.formats import Exporter, Job, Written, exporter_of
+from mmft_export.request import ExportRequest, check_output, check_weights
 from mmft_export.tracing import Traced, trace
-from mmft_export.wanted import Wanted, check_output, check_weights
 
-_JUDGED = ("test", "val", "train")
+_SPLITS = ("test", "val", "train")
 _EXAMPLES, _CALIBRATION = 3, 64
 """Samples of the example that graphs are traced with, and of those that ranges are measured on."""
 
 
 def export(
-    run: Path, wanted: Wanted, registry: Registry, callback: Callback
+    run: Path, request: ExportRequest, registry: Registry, callback: Callback
 ) -> tuple[Path, Comparison]:
     """Export a finished run.
 
@@ -66,19 +66,19 @@ def export(
         ExportError: it cannot be exported, or what comes of it is another model; nothing is left.
         RunDirectoryError: the run is not finished, or the output is something else.
     """
-    wanted.check()
-    exporter = exporter_of(registry, wanted.kind, wanted.quantize)
+    request.check()
+    exporter = exporter_of(registry, request.kind, request.quantize)
     directory = RunDirectory(run)
     tree = without_callbacks(directory.open())
     directory.read_results()
-    output = wanted.place(run)
+    output = request.place(run)
     check_output(output)
-    if wanted.dataset is not None:
+    if request.dataset is not None:
         with as_written():
-            tree = merge(with_data(tree, wanted.dataset, registry), wanted.settings)
+            tree = merge(with_data(tree, request.dataset, registry), request.settings)
     # No processes that load data: they would be forked from one in which converters have threads.
     engine = {
-        "batch_size": wanted.batch_size,
+        "batch_size": request.batch_size,
         "device": "cpu",
         "precision": "fp32",
         "workers": 0,
@@ -87,32 +87,34 @@ def export(
         plan = make_plan(merge(tree, {"engine": engine}), registry)
     model = artifacts.load(run, registry)
     check_weights(model)
-    dataset = _data(directory, plan, wanted, callback)
-    judged = _judged(dataset, wanted)
+    dataset = _data(directory, plan, request, callback)
+    samples = _samples(dataset, request)
     with replacing_folder(output) as temporary:
         making = _Making(
-            exporter, directory, wanted, registry, plan, model, dataset, judged, output
+            exporter, directory, request, registry, plan, model, dataset, samples, output
         )
         written = making.make(temporary)
         found = making.compared(temporary, written, callback)
-        found.check(exact=wanted.quantize is None, most=wanted.most)
+        found.check(exact=request.quantize is None, most=request.most)
         told = exports.describe(temporary)
         replace(told, check=asdict(found)).write(temporary)
     return output, found
 
 
-def _data(directory: RunDirectory, plan: Plan, wanted: Wanted, callback: Callback) -> Dataset:
+def _data(
+    directory: RunDirectory, plan: Plan, request: ExportRequest, callback: Callback
+) -> Dataset:
     """What the export is compared with its run on: the run's own data, or what is named.
 
     Raises:
         DataError: it cannot be used, or the run's own have changed.
     """
-    if wanted.dataset is not None:
+    if request.dataset is not None:
         named = build_dataset(plan, training=False)
         tell_warnings(named, callback.on_message)
         return named
     own = OwnData.read(directory, plan)
-    own.check(next(name for name in _JUDGED if name in own.dataset.splits))
+    own.check(next(name for name in _SPLITS if name in own.dataset.splits))
     return own.dataset
 
 
@@ -122,12 +124,12 @@ class _Making:
 
     exporter: Exporter
     run: RunDirectory
-    wanted: Wanted
+    request: ExportRequest
     registry: Registry
     plan: Plan
     model: LoadedModel
     dataset: Dataset
-    judged: Split
+    samples: Split
     output: Path
 
     @torch.no_grad()
@@ -141,11 +143,11 @@ class _Making:
         shutil.copy(self.run.model / "model.json", folder)
         shutil.copytree(self.run.model / "assets", folder / "assets")
         self.model.task.cpu().eval()
-        job = Job(self.model, self._traced, self.wanted.quantize, partial(self._calibrate, folder))
+        job = Job(self.model, self._traced, self.request.quantize, partial(self._calibrate, folder))
         written = self.exporter.write(job, folder)
         if not isinstance(written, Written):
             raise PluginError(
-                f"The exporter '{self.wanted.kind}' returned a {type(written).__name__} from "
+                f"The exporter '{self.request.kind}' returned a {type(written).__name__} from "
                 "`write`, not a Written."
             )
         self._description(folder, written).write(folder)
@@ -169,7 +171,7 @@ class _Making:
         return compare(
             Predictor(self.model, self.plan.engine),
             Predictor(exported, self.plan.engine),
-            replace(self.dataset, splits={"export": self.judged}),
+            replace(self.dataset, splits={"export": self.samples}),
             "export",
             build_metrics(self.plan.metrics, self.model.info),
             choose_monitor(self.plan),
@@ -188,7 +190,7 @@ class _Making:
     def _example(self) -> Batch:
         """A batch that has all modalities; of one sample several times if there is but one."""
         task, found = self.model.task, []
-        data = PreparedSplit(Unlabelled(self.judged), task.processors, task.codec, train=False)
+        data = PreparedSplit(Unlabelled(self.samples), task.processors, task.codec, train=False)
         for index in range(len(data)):
             sample = data[0, index]
             if not isinstance(sample, SampleError) and set(sample.inputs) == set(task.processors):
@@ -216,8 +218,8 @@ class _Making:
     def _description(self, folder: Path, written: Written) -> Description:
         processors = self.model.processors
         return Description(
-            kind=self.wanted.kind,
-            quantize=self.wanted.quantize,
+            kind=self.request.kind,
+            quantize=self.request.quantize,
             run=self.run.path.resolve().name,
             task=self.model.component.name,
             predicts=self.model.component.spec.predicts,
@@ -242,11 +244,11 @@ def _megabytes(model: LoadedModel) -> float:
     return sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
 
-def _judged(dataset: Dataset, wanted: Wanted) -> Split:
+def _samples(dataset: Dataset, request: ExportRequest) -> Split:
     """The samples that both predict: of test, else val; of other data, of all."""
-    names = [n for n in _JUDGED if n in dataset.splits] if wanted.dataset is None else []
+    names = [n for n in _SPLITS if n in dataset.splits] if request.dataset is None else []
     split = dataset.splits[names[0]] if names else Joined(dataset.splits.values())
-    return _spread(split, wanted.samples)
+    return _spread(split, request.samples)
 
 
 def _spread(split: Split, most: int) -> Split:

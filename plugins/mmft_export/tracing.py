@@ -141,7 +141,7 @@ def _symbols(program: ExportedProgram, graph: Graph) -> dict[str, str]:
             size = str(node.meta["val"].shape[at])
             if size.isdecimal():
                 raise ExportError(
-                    f"The graph '{graph.name}' works for {name} of {axis} {size} alone.",
+                    f"The graph '{graph.name}' only works for {name} of {axis} {size}.",
                     hint="What the network computes depends on that size as on a constant.",
                 )
             symbols.setdefault(size, axis)

@@ -40,19 +40,19 @@ class Fusion(nn.Module):
         if options.alone and options.fusion != "late" and len(backbones) > 1:
             self.alone.update({m: nn.Linear(b.width, outputs) for m, b in backbones.items()})
 
-    def judged(self, task: Classifier | Regressor, batch: Batch) -> Outputs:
+    def outputs_for(self, task: Classifier | Regressor, batch: Batch) -> Outputs:
         """The task's loss and predictions of all modalities together."""
         encoded = encode(task, batch, self.dropout)
         # In full precision: in bf16 the probabilities of two classes are often the same number.
         device = next(iter(encoded.values())).present.device
         with torch.autocast(device.type, enabled=False):
             fused: Fused = self.fuser(encoded)
-            outputs = task.judged(fused.outputs, batch)
+            outputs = task.outputs_for(fused.outputs, batch)
             if task.training and outputs.loss is not None and self.alone:
                 losses = self._losses_alone(task, encoded, batch)
                 outputs = replace(outputs, loss=outputs.loss + self.weight * losses)
         weights = {f"modality-weight/{m}": weight for m, weight in fused.weights.items()}
-        return replace(outputs, figures=weights)
+        return replace(outputs, scalars=weights)
 
     def _losses_alone(
         self, task: Classifier | Regressor, encoded: Mapping[str, Encoded], batch: Batch
@@ -64,7 +64,7 @@ class Fusion(nn.Module):
         for (modality, one), share in zip(encoded.items(), shares, strict=True):
             outputs = self.alone[modality](one.pooled.float())
             own = replace(batch, targets=batch.targets[one.present])
-            loss = task.judged(outputs[one.present], own).loss
+            loss = task.outputs_for(outputs[one.present], own).loss
             assert loss is not None
             # Of no sample the mean is NaN; the head stays in the graph all the same.
             losses.append(share * loss if one.present.any() else 0.0 * outputs.sum())
@@ -89,7 +89,7 @@ class FusionClassification(Classifier):
         self.fusion = Fusion(backbones, len(classes), options)
 
     def forward(self, batch: Batch) -> Outputs:
-        return self.fusion.judged(self, batch)
+        return self.fusion.outputs_for(self, batch)
 
 
 class FusionRegression(Regressor):
@@ -107,7 +107,7 @@ class FusionRegression(Regressor):
         self.fusion = Fusion(backbones, 1, options)
 
     def forward(self, batch: Batch) -> Outputs:
-        return self.fusion.judged(self, batch)
+        return self.fusion.outputs_for(self, batch)
 
 
 def _reads(options: FusionOptions) -> tuple[str, ...]:

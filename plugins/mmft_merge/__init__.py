@@ -1,4 +1,4 @@
-"""`mmft merge`: one model of several that were fine-tuned from the same weights."""
+"""`mmft merge`: merge several models that were fine-tuned from the same weights into one."""
 
 from mmft_core import CommandSpec, hookimpl
 
@@ -8,7 +8,7 @@ def register_command() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="merge",
-            summary="Merge runs of the same base weights into one model.",
+            summary="Merge runs that share their base weights into one model.",
             build="mmft_merge.command:merge",
             section="Deployment",
         )

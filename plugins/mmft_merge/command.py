@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 @click.option(
     "--dataset",
     metavar="NAME|PATH",
-    help="Data to judge all models on.  [default: the first run's own]",
+    help="Data to score all models on.  [default: the first run's own]",
 )
-@click.option("--split", help="Split to judge on.  [default: test, else val; of other data, all]")
+@click.option("--split", help="Split to score on.  [default: test, else val; of other data, all]")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 def merge(
     runs: tuple[Path, ...],
@@ -78,15 +78,15 @@ def merge(
     mmft merge runs/maths runs/poems -o runs/both --weight 0.7 --weight 0.3
     mmft merge runs/maths runs/poems -o runs/both --method ties --density 0.3
 
-    All models, adapters or whole weights, are judged on the same data, before and after. Runs that
-    keep adapters apart from the same weights (engine.lora.save=adapter) become one that does so
-    too, which PEFT reads and `mmft serve --adapter` serves beside others.
+    The runs and the merged model are evaluated on the same data. If all runs store their adapters
+    alone (engine.lora.save=adapter), so does the merged run: PEFT reads them, and `mmft serve
+    --adapter` serves them beside others.
     """
     from mmft_core.cli import console, make_display, next_command
     from mmft_merge.merging import Way, merge_runs
 
     if len(runs) < 2:
-        raise ConfigError("There is one run, and nothing to merge it with.", hint="Give several.")
+        raise ConfigError("There is only one run to merge.", hint="Give at least two.")
     if weights and len(weights) != len(runs):
         raise ConfigError(
             f"There are {len(runs)} runs and {len(weights)} weights.",

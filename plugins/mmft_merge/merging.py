@@ -82,7 +82,7 @@ class Merged:
     """What came of it.
 
     Attributes:
-        split: on which all were judged.
+        split: the split that all models were evaluated on.
         adapters: whether the merged model's adapters are kept apart from their base weights.
         scores: the single metrics by model: the runs by their names, and "merged" last.
         results: of the merged model, as `results.json` has them.
@@ -104,11 +104,11 @@ def merge_runs(
     dataset: str | None = None,
     split: str | None = None,
 ) -> Merged:
-    """Merge runs, and judge them and what comes of them.
+    """Merge runs, and evaluate each of them and the merged model.
 
     Args:
-        dataset: to judge on, a name or a path; None for the first run's own.
-        split: to judge on.
+        dataset: data set to evaluate on, a name or a path; None for the first run's own.
+        split: split to evaluate on.
 
     Raises:
         IncompatibleError: they are not of the same task, network and base weights.
@@ -125,7 +125,7 @@ def merge_runs(
     states = [model.task.state_dict() for model in models]
     scores: dict[str, Mapping[str, float | None]] = {}
     for title, model in zip(_titles(runs), models, strict=True):
-        scores[title] = _judged(model, plan, data, name, display)
+        scores[title] = _evaluate(model, plan, data, name, display)
     first = models[0]
     apart = not way.whole and all(_keeps_adapters(run, first) for run in runs)
     with torch.random.fork_rng(devices=[]):
@@ -140,7 +140,7 @@ def merge_runs(
             _fill(first, held, _base(runs[0], first, plan), way)
     _write(runs, output, first, plan)
     merged = artifacts.load(output, registry)
-    scores["merged"] = _judged(merged, plan, data, name, display)
+    scores["merged"] = _evaluate(merged, plan, data, name, display)
     results = _results(runs, output, way, name, scores)
     return Merged(name, apart, scores, results)
 
@@ -169,7 +169,7 @@ def _data(
     dataset: str | None,
     split: str | None,
 ) -> tuple[Dataset, str]:
-    """What all are judged on, and its split.
+    """What all are evaluated on, and its split.
 
     Raises:
         DataError: it has no such split, or none that was not learned from.
@@ -201,7 +201,7 @@ def _check_alike(runs: Sequence[Path], models: Sequence[LoadedModel]) -> None:
         same = model.component.qualified == first.component.qualified and own == shapes
         if not same or list(model.info.classes) != list(first.info.classes):
             raise IncompatibleError(
-                f"{run} has another task or network than {runs[0]}.",
+                f"{run} differs from {runs[0]} in task, network or classes.",
                 hint="Merge runs of one task, one backbone and the same classes.",
             )
     for modality in first.parts:
@@ -261,7 +261,7 @@ def _fill(
         backbone.loaded = replace(backbone.loaded, digest="")  # It is kept whole.
 
 
-def _judged(
+def _evaluate(
     model: LoadedModel, plan: Plan, data: Dataset, split: str, display: Callback
 ) -> dict[str, float | None]:
     predictor = Predictor(model, plan.engine)

@@ -14,7 +14,7 @@ def register_command() -> list[CommandSpec]:
         ),
         CommandSpec(
             name="package",
-            summary="Package the backbone of a finished run for pip, under a name of its own.",
+            summary="Package the backbone of a finished run for pip, under a new name.",
             build="mmft_publish.package_command:package",
             section="Deployment",
         ),

@@ -22,7 +22,7 @@ from mmft_publish.packaged import FACTS, FOLDER, FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class PackageRequest:
     """What the user decides about a package.
 
     Attributes:
@@ -37,7 +37,7 @@ class Wanted:
     modalities: Collection[str] = ()
 
 
-def package(run: Path, output: Path, wanted: Wanted, registry: Registry) -> Names:
+def package(run: Path, output: Path, request: PackageRequest, registry: Registry) -> Names:
     """Write a package of a run's backbones, as a whole or not at all.
 
     Adapters that the run kept apart from their base are merged into it.
@@ -51,13 +51,15 @@ def package(run: Path, output: Path, wanted: Wanted, registry: Registry) -> Name
     """
     ensure_new(output)
     # Names first, for a mistake in them shows at once and a model takes its time.
-    choose_names(wanted.name, wanted.modalities, registry)
+    choose_names(request.name, request.modalities, registry)
     model = artifacts.load(run, registry)
-    modalities = _chosen(wanted.modalities, model)
-    names = choose_names(wanted.name, modalities, registry)
+    modalities = _chosen(request.modalities, model)
+    names = choose_names(request.name, modalities, registry)
     origins = {m: origin(model.parts[m].component, registry) for m in modalities}
-    facts = {m: _facts(m, origins[m], model, names, wanted.version) for m in modalities}
-    about = project.pyproject(names, wanted.version, wanted.licence, facts, list(origins.values()))
+    facts = {m: _facts(m, origins[m], model, names, request.version) for m in modalities}
+    about = project.pyproject(
+        names, request.version, request.licence, facts, list(origins.values())
+    )
     with replacing_folder(output) as folder:
         module, tests = folder / names.module, folder / "tests"
         for made in (module / FOLDER, tests):
@@ -68,7 +70,7 @@ def package(run: Path, output: Path, wanted: Wanted, registry: Registry) -> Name
             module / "__init__.py": project.module_text(names),
             tests / "test_conformance.py": project.conformance_text(names),
             folder / "README.md": project.readme(
-                names, facts, model.component.name, wanted.licence
+                names, facts, model.component.name, request.licence
             ),
             folder / "pyproject.toml": tomli_w.dumps(about),
         }

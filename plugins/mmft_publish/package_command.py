@@ -51,17 +51,17 @@ def package(
     task's head nor pickled data, and needs mmft and the plugin of the original backbone.
     """
     from mmft_publish import building
-    from mmft_publish.package import Wanted, package
+    from mmft_publish.package import PackageRequest, package
     from mmft_report.licences import spdx
 
     output = output or Path(name)
-    wanted = Wanted(
+    request = PackageRequest(
         name=name, version=_version(version), licence=spdx(licence), modalities=modalities
     )
     if wheel:
         require_extra("--wheel", "package")
-    names = package(run_dir, output, wanted, discover())
-    echo(f"package  {output} ({names.distribution} {wanted.version})")
+    names = package(run_dir, output, request, discover())
+    echo(f"package  {output} ({names.distribution} {request.version})")
     # pip takes a bare name for one of the package index.
     target = shlex.quote(str(output) if output.is_absolute() else f"./{output}")
     if wheel:

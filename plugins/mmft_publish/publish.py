@@ -23,7 +23,7 @@ from mmft_report.content import ReportContent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class PublishRequest:
     """What the user decides about what is published.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wanted:
     intensity: float | None = None
 
 
-def publish(run: Path, output: Path, wanted: Wanted) -> None:
+def publish(run: Path, output: Path, request: PublishRequest) -> None:
     """Write the folder, as a whole or not at all.
 
     Paths of this machine are shortened to their last part in all that is written, and callbacks,
@@ -70,9 +70,9 @@ def publish(run: Path, output: Path, wanted: Wanted) -> None:
     trained = timings["training_seconds"] + timings["evaluation_seconds"]
     seconds = max(timings["total_seconds"], trained)
     publication = Publication(
-        licence=wanted.licence,
-        repo=wanted.repo,
-        carbon=estimate(seconds, device, wanted.watts, wanted.intensity),
+        licence=request.licence,
+        repo=request.repo,
+        carbon=estimate(seconds, device, request.watts, request.intensity),
         requires=_distributions(directory),
         settings=dump_toml(config).strip(),
     )

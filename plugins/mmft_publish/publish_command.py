@@ -63,7 +63,7 @@ def publish(
     """
     from mmft_core.cli import next_command
     from mmft_core.weights import hub
-    from mmft_publish.publish import Wanted, publish
+    from mmft_publish.publish import PublishRequest, publish
     from mmft_report.licences import spdx
 
     if repo:
@@ -73,9 +73,11 @@ def publish(
     if (private or update) and not push:
         raise ConfigError("--private and --update need --push.")
     output = output or Path(repo.partition("/")[2] or f"{run_dir.resolve().name}-published")
-    wanted = Wanted(licence=spdx(licence), repo=repo, watts=power, intensity=carbon_intensity)
+    request = PublishRequest(
+        licence=spdx(licence), repo=repo, watts=power, intensity=carbon_intensity
+    )
     token = hub.check_access() if push else ""
-    publish(run_dir, output, wanted)
+    publish(run_dir, output, request)
     use = next_command(RunDirectory(run_dir).read_results(), output)
     echo(f"folder  {output}")
     echo(f"use it  {use}")

@@ -46,7 +46,7 @@ class Regressor(Task):
         self.mean, self.deviation, self.huber = mean, deviation or 1.0, huber
         self.codec = NumberCodec()
 
-    def judged(self, outputs: Tensor, batch: Batch) -> Outputs:
+    def outputs_for(self, outputs: Tensor, batch: Batch) -> Outputs:
         """Loss and numbers of outputs (B, 1), which are float32 and standardised."""
         found = outputs.squeeze(-1)
         loss = None

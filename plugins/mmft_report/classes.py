@@ -49,7 +49,7 @@ class ClassTable:
 
 
 def class_table(
-    values: Mapping[str, MetricValue], classes: Sequence[str], judged: int | None
+    values: Mapping[str, MetricValue], classes: Sequence[str], samples: int | None
 ) -> ClassTable | None:
     """The figures that there are for each class; None if there are none.
 
@@ -57,7 +57,7 @@ def class_table(
     thresholds, are only shown.
 
     Args:
-        judged: how many samples the metrics are of.
+        samples: how many samples the metrics are of.
     """
     columns = {
         name.removesuffix("/per-class"): value
@@ -65,7 +65,7 @@ def class_table(
         if isinstance(value, list) and len(value) == len(classes) and not _nested(value)
     }
     ranked_by = {name for name in columns if f"{name}/per-class" in values} or set(columns)
-    counts = counts_of(values, len(classes), judged)
+    counts = counts_of(values, len(classes), samples)
     if not columns and counts is None:
         return None
     rows = []

@@ -117,7 +117,7 @@ def _drawn(example: ReportExample, split: Split, index: int, task: Task) -> Repo
         if isinstance(task, Showing):
             drawn = task.show(sample.inputs, example.prediction, sample.target)
             example = replace(example, previews={**example.previews, **drawn})
-    except (SampleError, OSError):  # It was there when it was judged.
+    except (SampleError, OSError):  # It was there when it was evaluated.
         pass
     return example
 
@@ -126,7 +126,7 @@ def _shown(split: Split, index: int, task: Task) -> _Shown:
     """A sample's target and its previews."""
     try:
         previews = _previews(split[index], task)
-    except (SampleError, OSError):  # It was there when it was judged; show the rest.
+    except (SampleError, OSError):  # It was there when it was evaluated; show the rest.
         previews = {}
     return _text(split.target(index)), previews
 

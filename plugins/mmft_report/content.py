@@ -95,7 +95,7 @@ class ReportContent:
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, MetricValue]]:
-        """The metrics of every judged split."""
+        """The metrics of every evaluated split."""
         return self.section("metrics")
 
     @property
@@ -114,7 +114,7 @@ class ReportContent:
         return self.metrics[self.split] if self.split else {}
 
     @property
-    def judged(self) -> int | None:
+    def evaluated(self) -> int | None:
         """How many samples that split has."""
         samples: Mapping[str, int] = self.section("dataset").get("samples") or {}
         return samples.get(self.split) if self.split else None

@@ -45,7 +45,7 @@ def headline(content: ReportContent) -> Headline | None:
                 name=str(name),
                 split=content.split,
                 value=numbers.readable(float(value)),
-                samples=content.judged,
+                samples=content.evaluated,
             )
     return None
 

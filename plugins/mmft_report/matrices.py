@@ -74,14 +74,14 @@ def as_matrix(value: Any, size: int) -> Array | None:
     return np.array(value, dtype=np.float64)  # None, for want of a figure, becomes NaN.
 
 
-def counts_of(values: Mapping[str, MetricValue], size: int, judged: int | None) -> Array | None:
-    """The matrix that counts every judged sample, if there is one."""
+def counts_of(values: Mapping[str, MetricValue], size: int, samples: int | None) -> Array | None:
+    """The matrix that counts every evaluated sample, if there is one."""
     for value in values.values():
         matrix = as_matrix(value, size)
         if matrix is None or not np.isfinite(matrix).all():
             continue
         whole = (matrix >= 0).all() and (matrix == matrix.round()).all()
-        if whole and matrix.sum() == judged:
+        if whole and matrix.sum() == samples:
             return matrix
     return None
 

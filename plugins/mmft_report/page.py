@@ -45,7 +45,7 @@ def render_report(run: Path, content: ReportContent) -> str:
         figures=figures(content.metrics),
         charts=curves(content.history),
         heat_maps=heat_maps(content.values, content.info.classes),
-        class_table=class_table(content.values, content.info.classes, content.judged),
+        class_table=class_table(content.values, content.info.classes, content.evaluated),
         gallery=gallery(content),
         kinds=kind_table(content),
         learned=learned(content),

@@ -18,8 +18,8 @@ from mmft_core.contracts import (
     Batch,
     Gallery,
     Graph,
+    GraphPart,
     Outputs,
-    Part,
     Processor,
     Runner,
     Task,
@@ -85,7 +85,7 @@ class Contrastive(Task):
 
     def _graph(self, modality: str, inputs: Tensors) -> Graph:
         own = {modality: inputs}
-        part = Part(self, lambda given: {"embeddings": self._embed(modality, given[modality])})
+        part = GraphPart(self, lambda given: {"embeddings": self._embed(modality, given[modality])})
         axes = input_axes(self.processors, own)
         return Graph(name=modality, module=part, inputs=flatten_tensors(own), axes=axes)
 

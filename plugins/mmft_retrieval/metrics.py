@@ -111,13 +111,13 @@ def _means(embedded: Embedded) -> dict[str, float]:
     key = digest.digest()
     if key not in _LAST:
         sums = dict.fromkeys(_FIGURES, 0.0)
-        judged = 0
-        for judged, ranks in enumerate(relevant_ranks(embedded), start=1):  # noqa: B007
+        queries = 0
+        for queries, ranks in enumerate(relevant_ranks(embedded), start=1):  # noqa: B007
             for name, figure in _FIGURES.items():
                 sums[name] += figure(ranks)
-        means = {name: total / judged if judged else math.nan for name, total in sums.items()}
+        means = {name: total / queries if queries else math.nan for name, total in sums.items()}
         _LAST.clear()
-        _LAST[key] = {**means, LEFT_OUT: 1 - judged / len(embedded)}
+        _LAST[key] = {**means, LEFT_OUT: 1 - queries / len(embedded)}
     return _LAST[key]
 
 

@@ -15,8 +15,8 @@ from mmft_core.contracts import (
     Batch,
     Gallery,
     Graph,
+    GraphPart,
     Outputs,
-    Part,
     Processor,
     Runner,
     TargetCodec,
@@ -46,7 +46,7 @@ def stable_hash(text: str) -> int:
 class GroupCodec(TargetCodec):
     """Class names to groups: the index of a class that the model learned, a hash of any other.
 
-    An embedding can be judged on classes that were never learned, so none is refused.
+    An embedding can be evaluated on classes that were never learned, so none is refused.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ class Embedding(Task):
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
         """From the inputs to their embeddings; queries go the same way."""
-        part = Part(self, lambda inputs: {"embeddings": self.embed(inputs[self.modality])})
+        part = GraphPart(self, lambda inputs: {"embeddings": self.embed(inputs[self.modality])})
         axes = input_axes(self.processors, batch.inputs)
         return [Graph(name="model", module=part, inputs=flatten_tensors(batch.inputs), axes=axes)]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmft_core.run import LoadedModel
     from mmft_search.items import Identity
     from mmft_search.library import Library
-    from mmft_search.opening import Wanted
+    from mmft_search.opening import StoreRequest
     from mmft_search.store import Quality, Writer
     from mmft_search.updating import Change
 
@@ -42,7 +42,7 @@ FOLDER = "index"
 @click.option("--dataset", metavar="NAME|PATH", help="Index the samples of this data set.")
 @click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
-    "--modality", help="Modality to index, for a model of two.  [default: that of the files]"
+    "--modality", help="Modality to index, if the model has two.  [default: that of the files]"
 )
 @click.option(
     "-o",
@@ -133,7 +133,7 @@ def index(
     from mmft_core.cli import console, make_display
     from mmft_search.folder import locked
     from mmft_search.library import FileLibrary
-    from mmft_search.opening import Wanted, check_installed
+    from mmft_search.opening import StoreRequest, check_installed
     from mmft_search.updating import update
 
     options = settings.pop("store", {})
@@ -144,7 +144,7 @@ def index(
         )
     short = {"kind": kind, "url": url, "collection": collection}
     given_short = {name: value for name, value in short.items() if value is not None}
-    kept = Wanted(
+    kept = StoreRequest(
         store=store or ("qdrant" if url or collection else None),
         options={**options, **given_short},
     )
@@ -264,16 +264,16 @@ def _dataset(
 
 
 def _writer(
-    folder: Path, identity: Identity, wanted: Wanted, registry: Registry, rebuild: bool
+    folder: Path, identity: Identity, request: StoreRequest, registry: Registry, rebuild: bool
 ) -> Writer[Any]:
     from mmft_search import folder as folders
     from mmft_search import opening
 
     if rebuild or not folders.exists(folder):
-        return opening.begin(folder, identity, wanted, registry)
+        return opening.begin(folder, identity, request, registry)
     hint = "Add --rebuild to build it again, or choose another --output."
     check_model(folder, folders.read(folder).identity, identity, hint)
-    return opening.open_writer(folder, wanted, registry)
+    return opening.open_writer(folder, request, registry)
 
 
 def _tell(

@@ -16,7 +16,7 @@ from mmft_search.store import Index, Place, Store, Writer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class StoreRequest:
     """What is to keep an index.
 
     Attributes:
@@ -33,18 +33,20 @@ class Wanted:
         return self.store is not None or bool(self.options)
 
 
-def check_installed(folder: Path, wanted: Wanted, registry: Registry) -> None:
+def check_installed(folder: Path, request: StoreRequest, registry: Registry) -> None:
     """Raises:
     UnknownComponentError: there is no such store.
     MissingExtraError: packages that it needs are not installed.
     """
     kept = folders.recorded(folder) or folders.Kept()
-    if wanted.store is not None:
-        kept = folders.Kept(name=wanted.store)
+    if request.store is not None:
+        kept = folders.Kept(name=request.store)
     _component(registry, kept).check_extras()
 
 
-def begin(folder: Path, identity: Identity, wanted: Wanted, registry: Registry) -> Writer[Any]:
+def begin(
+    folder: Path, identity: Identity, request: StoreRequest, registry: Registry
+) -> Writer[Any]:
     """Begin an empty index, in place of what is there of another.
 
     Raises:
@@ -53,8 +55,8 @@ def begin(folder: Path, identity: Identity, wanted: Wanted, registry: Registry) 
     """
     before = folders.recorded(folder)
     kept = before or folders.Kept()
-    if wanted.anything:  # A store that is named anew has nothing of the former one's options.
-        kept = folders.Kept(name=wanted.store or kept.name, options=dict(wanted.options))
+    if request.anything:  # A store that is named anew has nothing of the former one's options.
+        kept = folders.Kept(name=request.store or kept.name, options=dict(request.options))
     component = _component(registry, kept)
     store = _make(component, kept.options, Place(folder=folder, identity=identity))
     former = None
@@ -65,21 +67,21 @@ def begin(folder: Path, identity: Identity, wanted: Wanted, registry: Registry) 
     return store.writer()
 
 
-def open_writer(folder: Path, wanted: Wanted, registry: Registry) -> Writer[Any]:
+def open_writer(folder: Path, request: StoreRequest, registry: Registry) -> Writer[Any]:
     """Open an index to add to it.
 
     Raises:
-        RunDirectoryError: there is none, it is damaged, or kept elsewhere than is wanted.
+        RunDirectoryError: there is none, it is damaged, or kept elsewhere than requested.
         StorageError: the server cannot be reached.
     """
     record = folders.read(folder)
     kept, place = record.store, Place(folder=folder, identity=record.identity)
     component = _component(registry, kept)
-    if wanted.store not in (None, component.name, component.qualified):
+    if request.store not in (None, component.name, component.qualified):
         raise _kept_elsewhere(folder, component.name)
     store = _make(component, kept.options, place)
-    if wanted.options:
-        other = _make(component, {**kept.options, **wanted.options}, place)
+    if request.options:
+        other = _make(component, {**kept.options, **request.options}, place)
         if other.where != store.where:
             raise _kept_elsewhere(folder, store.where)
         store = other

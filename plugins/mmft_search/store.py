@@ -20,7 +20,7 @@ from mmft_search.folder import FILES
 from mmft_search.items import Identity, Items, Mask
 
 
-class Part(Protocol):
+class StoredItems(Protocol):
     """Some of the items that are kept, a few thousand of one library."""
 
     @property
@@ -38,7 +38,7 @@ class Part(Protocol):
     def __len__(self) -> int: ...
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=StoredItems)
 
 
 @dataclass(frozen=True, kw_only=True)

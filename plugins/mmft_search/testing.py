@@ -20,7 +20,7 @@ from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_search import opening
 from mmft_search.items import Identity, Items, Vectors
-from mmft_search.opening import Wanted
+from mmft_search.opening import StoreRequest
 from mmft_search.store import Index, Writer
 from mmft_testing.tools import skip_without_extras
 from mmft_testing.workbench import Workbench
@@ -104,13 +104,13 @@ class _Store:
 
     def __init__(self, component: Spec, folder: Path) -> None:
         self.folder, self.registry = folder, Registry((component,))
-        self.wanted = Wanted(store=component.qualified)
+        self.wanted = StoreRequest(store=component.qualified)
 
     def begin(self) -> Writer[Any]:
         return opening.begin(self.folder, IDENTITY, self.wanted, self.registry)
 
     def open(self) -> Writer[Any]:
-        return opening.open_writer(self.folder, Wanted(), self.registry)
+        return opening.open_writer(self.folder, StoreRequest(), self.registry)
 
     def index(self, exact: bool = False) -> Index:
         return opening.open_index(self.folder, self.registry, exact=exact)

@@ -48,15 +48,15 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     "adapters",
     multiple=True,
     metavar="NAME=RUN",
-    help="Also serve the adapters of another run on the same base weights; OpenAI's clients choose "
-    "them by the model NAME. Can be repeated.",
+    help="Also serve the adapters of another run on the same base weights; OpenAI clients choose "
+    "them with NAME as the model. Can be repeated.",
 )
 @limit_options
 @click.option(
     "--limit",
     "limits",
     multiple=True,
-    metavar="UNIT=MOST",
+    metavar="UNIT=MAX",
     help="Largest input, in pixels, seconds or characters; can be repeated.",
 )
 @click.option("--access-log", is_flag=True, help="Write a line to standard error for each request.")
@@ -67,7 +67,7 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     show_default=True,
     help="The format of the access log, of warnings and of errors.",
 )
-@set_option("A setting of the task or of the engine, as task.timestamps=words.")
+@set_option("A setting of the task or of the engine, such as task.timestamps=words.")
 def serve(
     run_dir: Path,
     host: str,
@@ -84,7 +84,7 @@ def serve(
     \b
     mmft serve runs/flowers
     curl -F image=@photo.jpg http://127.0.0.1:8000/predict
-    curl --json '{"text": "A text as it is"}' http://127.0.0.1:8000/predict
+    curl --json '{"text": "Some text"}' http://127.0.0.1:8000/predict
 
     Requests that arrive at the same time are computed in one batch. SIGTERM ends the server without
     losing a request: see --drain-delay and --shutdown-timeout. Ctrl-C does so without the delay.
@@ -153,7 +153,7 @@ def served_by(run_dir: Path, backend: str | None) -> Path:
         kind = opening.description(found)["kind"]
         if backend is not None and (backend == "onnx") != (kind == "onnx"):
             raise ConfigError(
-                f"{found} is an export in the format {kind}, which --backend {backend} is not for.",
+                f"{found} is an export in the format {kind}, which --backend {backend} cannot run.",
                 hint="Leave --backend out, or give the run.",
             )
         return found

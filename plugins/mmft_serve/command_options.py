@@ -98,13 +98,13 @@ def read_settings(limits: Sequence[str], api_key: str | None, **given: Any) -> S
     """The settings of the values that were given.
 
     Args:
-        limits: as UNIT=MOST, for some units.
+        limits: as UNIT=MAX, for some units.
 
     Raises:
         ConfigError: some of them make no sense.
     """
     if api_key is not None and not api_key.strip():
-        raise ConfigError("The API key is empty.", hint="Leave it out, or give one that is long.")
+        raise ConfigError("The API key is empty.", hint="Leave it out, or give a long one.")
     settings = ServeSettings(extents=_extents(limits), api_key=api_key, **given)
     if settings.max_buffered < settings.max_bytes:
         raise ConfigError(
@@ -119,7 +119,7 @@ def _extents(limits: Sequence[str]) -> dict[str, float]:
     """The limits by unit, those that are given in place of the defaults.
 
     Raises:
-        ConfigError: one is not UNIT=MOST, or of no unit that there is.
+        ConfigError: one is not UNIT=MAX, or has an unknown unit.
     """
     given: dict[str, float] = {}
     for limit in limits:
@@ -130,7 +130,7 @@ def _extents(limits: Sequence[str]) -> dict[str, float]:
             given[unit] = -1.0
         if unit not in EXTENTS or not given[unit] > 0:
             raise ConfigError(
-                f"--limit '{limit}' is not UNIT=MOST, with a unit of {', '.join(EXTENTS)}.",
+                f"--limit '{limit}' is not UNIT=MAX, where UNIT is one of {', '.join(EXTENTS)}.",
                 hint="For example: --limit seconds=60",
             )
     return EXTENTS | given

@@ -124,7 +124,8 @@ def check_extent(what: str, extent: Extent, limits: Mapping[str, float]) -> None
     if extent.amount > most:
         raise RefusedError(
             413,
-            f"The {what} holds {extent.amount:,.0f} {extent.unit}; at most {most:,.0f} are taken.",
+            f"The {what} holds {extent.amount:,.0f} {extent.unit}; "
+            f"at most {most:,.0f} are allowed.",
         )
 
 

@@ -117,7 +117,7 @@ def _of_form(form: FormData, processors: Mapping[str, Processor]) -> Given:
     _check_names(names, processors)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise RefusedError(422, f"The request holds '{twice}' twice; ask once for each.")
+        raise RefusedError(422, f"The request holds '{twice}' twice; send each input once.")
     return {name: _part(value) for name, value in form.items()}
 
 

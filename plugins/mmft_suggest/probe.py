@@ -52,7 +52,7 @@ def probe(
         features: (n, D).
         targets: (n,) of the features' samples.
         kind: of the targets: "class" or "number"; of others there is no score.
-        groups: (n,) of which none is both learned from and judged by, as in a run.
+        groups: (n,) none of which is in both train and test, as in a run.
 
     Raises:
         DataError: there are too few samples or groups.
@@ -97,7 +97,7 @@ def _numbers(features: Numbers, numbers: Labels, groups: Labels | None, seed: in
     if groups is not None:
         folds = PredefinedSplit(_grouped(groups, np.zeros(len(groups), np.int64), _FOLDS, seed))
     if not np.ptp(numbers):
-        raise _too_few(f"one number alone ({numbers[0]:g}), too few")
+        raise _too_few(f"only one distinct number ({numbers[0]:g}), too few")
     model = RidgeCV(alphas=np.logspace(-2, 5, 15))
     return _scored("r2", model, features, numbers, folds, 0.0, _explained)
 

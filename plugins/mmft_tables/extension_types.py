@@ -46,7 +46,7 @@ def read_extensions(
         kind, _ = _kind_of(fields[0])
         if kind not in _READERS:
             notes.append(
-                f"column '{name}' is of the type {kind}, and is read as it is stored: "
+                f"column '{name}' is of the type {kind}, and is read in its stored form: "
                 f"{parts[0].type}"
             )
     return columns, notes

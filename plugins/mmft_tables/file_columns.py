@@ -129,7 +129,7 @@ def _unreadable(form: pa.DataType, kind: FileKind) -> tuple[str, str] | None:
             return "lists of numbers, not files", keep
         return (
             f"lists, but a row has one {kind.one}",
-            f"Give each {kind.one} a row of its own, or name another column.",
+            f"Give each {kind.one} its own row, or name another column.",
         )
     if pa.types.is_struct(form):
         names = [form.field(k).name for k in range(form.num_fields)]

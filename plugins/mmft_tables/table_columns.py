@@ -148,8 +148,7 @@ def groups_of(table: Table, column: str | None, context: DatasetContext) -> list
     groups = names_of(single_values(table, column)).texts()
     if context.training and "" in groups:
         raise DataError(
-            f"{table.row_id(groups.index(''))}: its cell in the column of groups, '{column}', is "
-            "empty.",
+            f"{table.row_id(groups.index(''))}: its cell in the group column '{column}' is empty.",
             hint="Fill it in; give a row without a group a unique name.",
         )
     return groups

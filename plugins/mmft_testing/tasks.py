@@ -92,12 +92,14 @@ def predictions_decode_to_records(bench: Workbench, component: Spec) -> None:
     for size in (1, 4):
         batch = bench.batch(component, task, size)
         with torch.no_grad():
-            judged = _outputs(bench, component, task, batch)
+            with_targets = _outputs(bench, component, task, batch)
             outputs = _outputs(bench, component, task, dataclasses.replace(batch, targets=None))
         if component.spec.target != "none":
             assert outputs.loss is None, "without targets there is a loss"
         assert outputs.predictions is not None, "in evaluation there are no predictions"
-        assert equal(judged.predictions, outputs.predictions), "predictions depend on the targets"
+        assert equal(with_targets.predictions, outputs.predictions), (
+            "predictions depend on the targets"
+        )
         for top_k in (1, 3):
             records = task.decode(outputs.predictions, top_k=top_k)
             assert len(records) == size, f"decode gives {len(records)} records of {size} samples"

@@ -49,7 +49,7 @@ S = TypeVar("S", bound=Spec)
 _TRIED = {"pooled", "sequence", "generation", "likelihoods"}
 """What the kit tries of a backbone by itself; words of a plugin's own are its task's to try."""
 
-JUDGED = 16
+EVALUATED = 16
 """So many samples are in a batch of predictions that metrics are tried with."""
 
 
@@ -76,7 +76,7 @@ class Workbench:
         self.dataset = functools.lru_cache(maxsize=8)(self.new_dataset)
         self.backbone = functools.lru_cache(maxsize=1)(self.new_backbone)
         self.task = functools.lru_cache(maxsize=1)(self.new_task)
-        self.judged = functools.lru_cache(maxsize=None)(self._judged)
+        self.evaluated = functools.lru_cache(maxsize=None)(self._evaluated)
 
     @contextlib.contextmanager
     def told_once(self, component: Component[Any], what: str) -> Iterator[None]:
@@ -245,18 +245,18 @@ class Workbench:
         In every other batch each sample has its neighbour's target, so that batches score
         differently even where the task is easy.
         """
-        return self.judged(self._task_for(component))
+        return self.evaluated(self._task_for(component))
 
-    def _judged(self, component: Component[TaskSpec]) -> list[tuple[Any, Any]]:
+    def _evaluated(self, component: Component[TaskSpec]) -> list[tuple[Any, Any]]:
         task = self.task(component)
-        data = self.prepared(component, task, 4 * JUDGED)
+        data = self.prepared(component, task, 4 * EVALUATED)
         results = []
         with torch.no_grad():
-            for start in range(0, len(data), JUDGED):
-                samples = [data[(0, i)] for i in range(start, min(start + JUDGED, len(data)))]
+            for start in range(0, len(data), EVALUATED):
+                samples = [data[(0, i)] for i in range(start, min(start + EVALUATED, len(data)))]
                 batch = data.collate(samples).batch
                 assert batch is not None
-                shift = start // JUDGED % 2
+                shift = start // EVALUATED % 2
                 outputs = task(batch)
                 targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
                 results.append((outputs.predictions, rolled(targets, shift)))

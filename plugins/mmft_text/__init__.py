@@ -115,7 +115,7 @@ def register_dataset() -> list[DatasetSpec]:
             summary="A data set of the Hugging Face Hub, by its id, with its columns mapped",
             build="mmft_text.hub:build",
             options="mmft_text.options:HubTextOptions",
-            **texts,
+            **(texts | {"targets": ("class", "labels", "text", "none")}),
         ),
     ]
 

@@ -95,7 +95,7 @@ class CausalBackbone(TransformersText, Generator):
         if join and not self._keeps_apart():
             raise IncompatibleError(
                 f"A network of type {self.config.model_type} mixes texts that share a row.",
-                hint="Give each a row of its own: --set task.packing=false",
+                hint="Turn packing off: --set task.packing=false",
             )
         return PackingProcessor(self.processor, self.processor.max_length, join)
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmft_classification.label_sets import NAMES as LABEL_SET_NAMES
+from mmft_classification.label_sets import LabelledRows, sets_of_cells, unseen_labels
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
-from mmft_core.data import SPLIT_NAMES, Grouped
+from mmft_core.data import SPLIT_NAMES, Grouped, Indices
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
 from mmft_core.weights import ensure_reachable
 from mmft_datasets.names import composed, names_of
@@ -52,9 +54,11 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
     text = _column(first, options.text_column, "text_column", TEXT_NAMES, options.id)
     target = None
     if context.target != "none":
-        names = LABEL_NAMES if context.target == "class" else TARGET_NAMES
+        names = {"class": LABEL_NAMES, "labels": LABEL_SET_NAMES}.get(context.target, TARGET_NAMES)
         target = _column(first, options.target_column, "target_column", names, options.id)
     _check_columns(named, [text] if target is None else [text, target], options.id)
+    if target is not None and context.target == "labels":
+        return _labelled(options, context, loaded, named, text, target)
     found: Targets | None = None
     if target is not None and context.target == "class":
         found = _classes(named, target)
@@ -67,19 +71,86 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
         name: _rows(f"{options.id} {name}", part, text, target, targets)
         for (name, part), targets in zip(named.items(), _divided(found, named), strict=True)
     }
-    splits, notes = _complete(_grouped(rows, named, options), rows.get("train"), options, context)
+    strata = rows["train"].targets if found is not None and "train" in rows else None
+    dataset = _dataset(options, context, loaded, rows, text, strata)
+    if found is None:
+        return dataset
+    info = replace(
+        dataset.info,
+        classes=found.classes,
+        notes=(*found.notes, *dataset.info.notes),
+        warnings=found.warnings,
+    )
+    return replace(dataset, info=info)
+
+
+def _labelled(
+    options: HubTextOptions,
+    context: DatasetContext,
+    loaded: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    text: str,
+    target: str,
+) -> Dataset:
+    """The data set with any number of labels for each text.
+
+    Raises:
+        DataError: there are fewer than two labels to learn.
+    """
+    feature = getattr(next(iter(parts.values())).features[target], "feature", None)
+    names = tuple(map(composed, getattr(feature, "names", None) or ()))
+    sets = sets_of_cells(_cells(parts, target), target, names=names)
+    if context.training and len(sets.classes) < 2:
+        raise DataError(
+            f"Column '{target}' of '{options.id}' has fewer than two labels.",
+            hint="Choose another with dataset.target_column.",
+        )
+    rows, start = {}, 0
+    for name, part in parts.items():
+        texts = TextRows(RowIds(f"{options.id} {name}"), _strings(part, text))
+        rows[name] = LabelledRows(texts, sets.rows(start, start + len(part)))
+        start += len(part)
+    strata = rows["train"].sets.rarest() if "train" in rows else None
+    dataset = _dataset(options, context, loaded, rows, text, strata)
+    unseen = unseen_labels(dataset) if context.training else ()
+    info = replace(
+        dataset.info,
+        classes=sets.classes,
+        notes=(*sets.notes, *dataset.info.notes),
+        warnings=(*sets.warnings, *unseen),
+    )
+    return replace(dataset, info=info)
+
+
+def _dataset(
+    options: HubTextOptions,
+    context: DatasetContext,
+    loaded: Mapping[str, Any],
+    rows: Mapping[str, Split],
+    text: str,
+    strata: Indices | None,
+) -> Dataset:
+    """Set aside the splits that are missing, and describe the data set.
+
+    Args:
+        loaded: all of its own splits.
+        rows: those that are used.
+        strata: a class for each training sample, which random splits have in proportion.
+    """
+    parts = {SPLIT_NAMES.get(name.lower(), name): part for name, part in loaded.items()}
+    splits, notes = _complete(_grouped(rows, parts, options), strata, options, context)
     passed_over = [name for name in loaded if SPLIT_NAMES.get(name.lower(), name) not in rows]
     if passed_over:
         notes = [*notes, f"not used: {', '.join(passed_over)}"]
+    local = Path(options.id).exists()
+    licence = getattr(next(iter(loaded.values())).info, "license", "")
     return Dataset(
         info=DatasetInfo(
             name=options.id,
-            classes=() if found is None else found.classes,
-            source=options.id if Path(options.id).exists() else f"Hugging Face Hub, {options.id}",
-            hub_id="" if Path(options.id).exists() else options.id,
-            licence=str(getattr(first.info, "license", "") or "unknown"),
-            notes=(f"texts from column '{text}'", *(found.notes if found else ()), *notes),
-            warnings=found.warnings if found else (),
+            source=options.id if local else f"Hugging Face Hub, {options.id}",
+            hub_id="" if local else options.id,
+            licence=str(licence or "unknown"),
+            notes=(f"texts from column '{text}'", *notes),
         ),
         splits=splits,
     )
@@ -147,20 +218,31 @@ def _classes(parts: Mapping[str, Any], column: str) -> Targets:
     Raises:
         DataError: the labels are lists, or of other kinds in each split.
     """
-    columns = [part.data.column(column) for part in parts.values()]
-    kind = columns[0].type
-    if pa.types.is_nested(kind) or any(other.type != kind for other in columns):
-        raise DataError(
-            f"Column '{column}' holds {' and '.join({str(c.type) for c in columns})} values.",
-            hint="Expected one class in each row, and labels of one kind in all splits.",
-        )
-    cells = pa.chunked_array([chunk for own in columns for chunk in own.chunks], kind)
+    cells = _cells(parts, column, nested=False)
     names = getattr(next(iter(parts.values())).features[column], "names", None)
     if not names:
         return classes_of(cells, column, noun="targets", order=str)
     # The Hub marks what has no label, as in many test splits, with -1.
     labels = cells.fill_null(NO_LABEL).to_numpy().astype(np.int64)
     return Targets(labels, labels, tuple(map(composed, names)))
+
+
+def _cells(parts: Mapping[str, Any], column: str, *, nested: bool = True) -> pa.ChunkedArray:
+    """A column of all splits, one after the other.
+
+    Raises:
+        DataError: its values differ in type between splits, or are lists and may not be.
+    """
+    columns = [part.data.column(column) for part in parts.values()]
+    kind = columns[0].type
+    if any(other.type != kind for other in columns) or (pa.types.is_nested(kind) and not nested):
+        raise DataError(
+            f"Column '{column}' holds {' and '.join({str(c.type) for c in columns})} values.",
+            hint="Expected labels of one type in all splits."
+            if nested
+            else "Expected one class in each row, and labels of one type in all splits.",
+        )
+    return pa.chunked_array([chunk for own in columns for chunk in own.chunks], kind)
 
 
 def _divided(targets: Targets | None, parts: Mapping[str, Any]) -> Iterator[Targets | None]:
@@ -192,11 +274,12 @@ def _strings(part: Any, column: str) -> pa.ChunkedArray:
 
 
 def _grouped(
-    rows: Mapping[str, TextRows], parts: Mapping[str, Any], options: HubTextOptions
+    rows: Mapping[str, Split], parts: Mapping[str, Any], options: HubTextOptions
 ) -> dict[str, Split]:
     """The rows, in groups if a column says which."""
     if options.group_column is None:
         return dict(rows)
+    parts = {name: parts[name] for name in rows}
     first = next(iter(parts.values()))
     column = _column(first, options.group_column, "group_column", (), options.id)
     _check_columns(parts, [column], options.id)
@@ -206,21 +289,16 @@ def _grouped(
 
 def _complete(
     splits: dict[str, Split],
-    train: TextRows | None,
+    strata: Indices | None,
     options: HubTextOptions,
     context: DatasetContext,
 ) -> tuple[dict[str, Split], list[str]]:
-    """Set aside the splits that the data set lacks.
-
-    Args:
-        train: the rows of its training split, if it has one.
-    """
+    """Set aside the splits that the data set lacks."""
     shares = {"val": options.val, "test": options.test}
     missing = {name: share for name, share in shares.items() if name not in splits and share}
-    if train is None or not missing:
+    if "train" not in splits or not missing:
         return splits, []
-    labels = train.targets
-    if not isinstance(labels, np.ndarray):
-        labels = np.zeros(len(train), dtype=np.int64)
-    parts, notes = set_aside(splits["train"], labels, missing, context.seed)
+    train = splits["train"]
+    labels = np.zeros(len(train), dtype=np.int64) if strata is None else strata
+    parts, notes = set_aside(train, labels, missing, context.seed)
     return splits | parts, notes

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from mmft_core.contracts import (
     Batch,
     Graph,
+    GraphPart,
     NoTargets,
     Outputs,
-    Part,
     Processor,
     Runner,
     Task,
@@ -66,7 +66,7 @@ class LanguageModeling(Task):
         """From packed rows to the nats of their tokens; what belongs together is added outside."""
         axes = input_axes(self.processors, batch.inputs)
         rows = {name: {**own, 0: "rows"} for name, own in axes.items()}
-        part = Part(self, lambda inputs: {"nats": self._losses(inputs["text"])})
+        part = GraphPart(self, lambda inputs: {"nats": self._losses(inputs["text"])})
         example = _two_rows(batch.inputs["text"])
         return [
             Graph(name="model", module=part, inputs=flatten_tensors({"text": example}), axes=rows)

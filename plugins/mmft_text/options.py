@@ -79,7 +79,10 @@ class HubTextOptions(SplitOptions):
         None
     )
     target_column: Annotated[
-        str | None, Meta(description="Column of class names or target texts; unset detects it.")
+        str | None,
+        Meta(
+            description="Column of class names, lists of labels or target texts; unset detects it."
+        ),
     ] = None
     group_column: GroupColumn = None
 

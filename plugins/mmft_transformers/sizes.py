@@ -85,5 +85,5 @@ def chosen_size(
     size = SIZES[name]
     config = resized(config, size)
     network = called.format(type=config.model_type, layers=size.layers, width=size.width)
-    remark = f"A {name} {network} is trained{' in its place' if loaded.fell_back else ''}."
+    remark = f"A {name} {network} is trained{' instead' if loaded.fell_back else ''}."
     return config, replace(loaded, detail=f"{loaded.detail} {remark}".strip())

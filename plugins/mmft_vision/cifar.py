@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmft_datasets.unpacking import open_tar
-from mmft_vision.read_arrays import AbsentError, Arrays, Part
+from mmft_vision.read_arrays import AbsentError, Arrays, ArraySplit
 
 
 def read_cifar(root: Path, kind: Any) -> Arrays:
@@ -65,12 +65,12 @@ def _packed(archive: Path, folder: str, names: Mapping[str, str]) -> dict[str, b
     return found
 
 
-def _part(batches: list[bytes]) -> Part:
+def _part(batches: list[bytes]) -> ArraySplit:
     images, labels = [], []
     for batch in map(_loaded, batches):
         images.append(batch["data"].array.reshape(-1, 3, 32, 32))
         labels += batch["labels"] if "labels" in batch else batch["fine_labels"]
-    return Part(
+    return ArraySplit(
         np.ascontiguousarray(np.concatenate(images).transpose(0, 2, 3, 1)),
         np.array(labels, dtype=np.int64),
     )

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mmft_core.utils import Unpacked, check_expansion
-from mmft_vision.read_arrays import AbsentError, Arrays, Part
+from mmft_vision.read_arrays import AbsentError, Arrays, ArraySplit
 
 _FILES = {"train": "train", "test": "t10k"}
 _CONTENTS = ("images-idx3-ubyte", "labels-idx1-ubyte")
@@ -45,7 +45,7 @@ def read_idx(folder: Path, name: str, classes: tuple[str, ...], published: Publi
     for split, start in _FILES.items():
         images, labels = (_file(folder, f"{start}-{what}") for what in _CONTENTS)
         notes += [*_strange(images, name, published), *_strange(labels, name, published)]
-        parts[split] = Part(_array(_of(images), 3), _array(_of(labels), 1).astype(np.int64))
+        parts[split] = ArraySplit(_array(_of(images), 3), _array(_of(labels), 1).astype(np.int64))
     return Arrays(parts, classes, tuple(notes))
 
 
@@ -74,7 +74,7 @@ def read_emnist(folder: Path, variant: str, classes: tuple[str, ...], kind: Any)
                 used = True
         images, labels = _array(found[0], 3), _array(found[1], 1).astype(np.int64)
         first = 1 if variant == "letters" else 0  # Those count from 1.
-        parts[split] = Part(np.ascontiguousarray(images.transpose(0, 2, 1)), labels - first)
+        parts[split] = ArraySplit(np.ascontiguousarray(images.transpose(0, 2, 1)), labels - first)
     notes: tuple[str, ...] = ()
     if used:
         with archive.open("rb") as stream:

@@ -14,7 +14,7 @@ class AbsentError(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class ArraySplit:
     """A split: (n, H, W) or (n, H, W, 3) uint8, and (n,) class indices."""
 
     images: np.ndarray[Any, np.dtype[np.uint8]]
@@ -33,7 +33,7 @@ class Arrays:
         notes: what is odd about its files.
     """
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ArraySplit]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -42,4 +42,4 @@ class Arrays:
             if len(part.labels) and not 0 <= part.labels.min() <= part.labels.max() < len(
                 self.classes
             ):
-                raise ValueError(f"a label of {name} is none of the {len(self.classes)} classes")
+                raise ValueError(f"a label of {name} is not one of the {len(self.classes)} classes")

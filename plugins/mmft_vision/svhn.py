@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmft_core.utils import check_expansion
-from mmft_vision.read_arrays import AbsentError, Arrays, Part
+from mmft_vision.read_arrays import AbsentError, Arrays, ArraySplit
 
 _BEGIN, _HEADER, _COMPRESSED = b"MATLAB 5.0 MAT-file", 128, 15
 _BLOCK = 1 << 20
@@ -46,7 +46,7 @@ def read_svhn(root: Path, files: Mapping[str, tuple[str, str]]) -> Arrays:
     return Arrays(parts, tuple("0123456789"), tuple(notes))
 
 
-def _part(file: Path) -> Part:
+def _part(file: Path) -> ArraySplit:
     from scipy.io import loadmat, whosmat
 
     _check_size(file)
@@ -61,7 +61,7 @@ def _part(file: Path) -> Part:
     if not np.isin(labels, range(1, 11)).all():
         raise ValueError(f"{file.name} holds labels other than 1 to 10")
     images = np.ascontiguousarray(held["X"].transpose(3, 0, 1, 2))
-    return Part(images, labels.astype(np.int64) % 10)  # 10 stands for the digit 0.
+    return ArraySplit(images, labels.astype(np.int64) % 10)  # 10 stands for the digit 0.
 
 
 def _check_size(file: Path) -> None:

@@ -221,7 +221,7 @@ def test_uploads_are_limited_by_what_the_header_says(tmp_path: Path) -> None:
         sample = inputs.sample({"audio": Upload("talk.m4a", content)}, tmp_path)
     assert len(load(sample.inputs["audio"], 16_000)) == pytest.approx(16_000, abs=600)
     for path, status, reason in (
-        (long, 413, "holds 30 seconds; at most 2 are taken"),
+        (long, 413, "holds 30 seconds; at most 2 are allowed"),
         (half(short), 422, "cannot be used: is MP4 that is damaged or cut short"),
     ):
         with path.open("rb") as content, pytest.raises(RefusedError) as caught:

@@ -112,7 +112,7 @@ def test_what_has_no_base_in_common_is_refused(
     runs: tuple[Path, Path], tmp_path: Path, mmft: Mmft
 ) -> None:
     ended = mmft("merge", runs[0], "-o", tmp_path / "out")
-    assert ended.code == 2 and "nothing to merge it with" in ended.err
+    assert ended.code == 2 and "only one run to merge" in ended.err
     ended = mmft("merge", *runs, "-o", tmp_path / "out", "--weight", "1")
     assert ended.code == 2 and "2 runs and 1 weights" in ended.err
     ended = mmft("merge", *runs, "-o", runs[0])
@@ -155,7 +155,7 @@ def test_adapters_of_something_else_are_refused(
     assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
     merged(mmft, tmp_path / "both", *runs, "--whole")
     ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
-    assert ended.code == 2 and "no adapters that are kept apart" in " ".join(ended.err.split())
+    assert ended.code == 2 and "no adapters that are stored without" in " ".join(ended.err.split())
     other = tmp_path / "other"
     shutil.copytree(runs[1], other)
     file = other / "model" / "model.json"

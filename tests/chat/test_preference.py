@@ -124,7 +124,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no answer": (
         {"chosen": [ASKED], "rejected": [ASKED, BAD]},
-        "it has no turn of the assistant's, so there is nothing to learn",
+        "it has no assistant turn, so there is nothing to learn",
     ),
     "only longer": (
         {"chosen": [ASKED, GOOD], "rejected": [ASKED, GOOD, ASKED, BAD]},
@@ -135,7 +135,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
             "chosen": [ASKED, GOOD, ASKED, GOOD],
             "rejected": [ASKED, GOOD, {**ASKED, "content": "Bye"}, BAD],
         },
-        "its two sides part at turn 3, which is the user's and not an answer",
+        "its two sides differ from turn 3 on, which has the role user and is not an answer",
     ),
     "text": ({"chosen": "a", "rejected": "b"}, "its chosen side is a text without a prompt"),
     "label": (
@@ -181,14 +181,14 @@ def batch_of(task: Preference, chats: list[Conversation], targets: Any = None) -
     made = zip(chats, targets, strict=True)
     items = [task.codec.prepare({"chat": c}, t, train=True) for c, t in made]  # type: ignore[attr-defined]
     liked = task.codec.collate([target for _, target in items])
-    inputs = task.judging.collate([inputs["chat"] for inputs, _ in items])
+    inputs = task.preferences.collate([inputs["chat"] for inputs, _ in items])
     return Batch({"chat": inputs}, liked, [str(k) for k in range(len(chats))])
 
 
 def test_only_what_differs_is_judged(tokenizer: Any) -> None:
     """Turns of the assistant's in the prompt are not, nor what nobody says."""
     task = preference(tokenizer, packing=False)
-    item = task.judging.prepare_sides(PAIRS[1])
+    item = task.preferences.prepare_sides(PAIRS[1])
     judged = [tokenizer.decode(item[f"{k}.tokens"][item[f"{k}.learned"]]) for k in (0, 1)]
     assert judged == ["It is sunny.<|im_end|>", "Be kind<|im_end|>"]
 
@@ -220,21 +220,23 @@ def test_chats_that_share_a_row_are_judged_as_alone(tokenizer: Any, loss: str) -
 
 def test_a_long_pair_is_refused_or_loses_the_same_turns(tokenizer: Any) -> None:
     task = preference(tokenizer)
-    length = max(processor.measure(chat) for processor, chat in task.judging._sides(PAIRS[1]))
+    length = max(processor.measure(chat) for processor, chat in task.preferences._sides(PAIRS[1]))
     chat = replace(task.processor, max_length=length - 1)
     with pytest.raises(ValueError, match="tokens long, and the model reads"):
         PreferenceProcessor(chat, crosses=False).inspect(PAIRS[1])
     cut = PreferenceProcessor(replace(chat, overlong="truncate"), crosses=False)
     assert "its first turns left out" in (cut.inspect(PAIRS[1]) or "")
     short = pair("It is sunny.", "Be kind")
-    assert torch.equal(cut.prepare_sides(PAIRS[1])[KEYS], task.judging.prepare_sides(short)[KEYS])
+    assert torch.equal(
+        cut.prepare_sides(PAIRS[1])[KEYS], task.preferences.prepare_sides(short)[KEYS]
+    )
 
 
 def test_sides_of_the_same_tokens_are_refused(tokenizer: Any) -> None:
     task = preference(tokenizer)
     same = pair("Hi", "Hi")
     with pytest.raises(ValueError, match="the same tokens"):
-        task.judging.inspect(same)
+        task.preferences.inspect(same)
 
 
 def test_what_is_to_be_answered_is_answered(tokenizer: Any) -> None:
@@ -242,7 +244,7 @@ def test_what_is_to_be_answered_is_answered(tokenizer: Any) -> None:
     inputs, target = task.codec.prepare(  # type: ignore[attr-defined]
         {"chat": PAIRS[0]}, None, train=False
     )
-    outputs = task(Batch({"chat": task.judging.collate([inputs["chat"]])}, None, ["1"]))
+    outputs = task(Batch({"chat": task.preferences.collate([inputs["chat"]])}, None, ["1"]))
     assert target is None and outputs.loss is None
     assert list(task.decode(outputs.predictions)[0]) == ["answer"]
 
@@ -385,7 +387,7 @@ def test_which_splits_are_looked_at_before_training(tokenizer: Any) -> None:
 
     def of(**options: Any) -> tuple[list[str], bool]:
         task = preference(tokenizer, **options)
-        return list(task.judged_beforehand(splits)), task.reference_model() is not None
+        return list(task.reference_splits(splits)), task.reference_model() is not None
 
     assert of() == (list(splits), False)
     assert of(precompute=False) == (held_out, True)
@@ -393,14 +395,14 @@ def test_which_splits_are_looked_at_before_training(tokenizer: Any) -> None:
     assert of(loss="simpo") == ([], False)
     task = preference(tokenizer)
     lora.inject(task.model, LoraConfig())
-    assert list(task.judged_beforehand(splits)) == held_out and task.reference_model() is None
+    assert list(task.reference_splits(splits)) == held_out and task.reference_model() is None
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"loss": "ipo", "label_smoothing": 0.1}, "task.label_smoothing is an option of dpo"),
-        ({"loss": "kto", "precompute": True}, "other samples of a batch"),
+        ({"loss": "kto", "precompute": True}, "other samples of the batch"),
         ({"loss": "orpo", "precompute": True}, "has no reference"),
     ],
 )

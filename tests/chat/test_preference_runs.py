@@ -102,7 +102,7 @@ def test_on_other_data_likelihoods_are_known_and_rewards_are_not(
     assert ended.code == 0, ended.err
     judged = json.loads(ended.out)
     assert judged["logps/chosen"] < 0 and judged["rewards/margin"] is None
-    assert "the log-probabilities of the reference are not kept" in judged["remarks"][0]
+    assert "the log-probabilities of the reference are stored only for" in judged["remarks"][0]
 
 
 def test_a_finished_model_answers(run: Path, tmp_path: Path, pairs: Path, mmft: Mmft) -> None:

@@ -257,7 +257,7 @@ def test_bad_rows_are_told_before_training(
     bad.write_text(chats.read_text() + json.dumps(row) + "\n")
     ended = mmft(*arguments(bad, weights, tmp_path / "run"))
     assert ended.code == 2
-    assert "bad.jsonl, row 29: it has no turn of the assistant's" in " ".join(ended.err.split())
+    assert "bad.jsonl, row 29: it has no assistant turn" in " ".join(ended.err.split())
 
 
 def test_a_terminal_chats(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
     ended = mmft("chat", run)
     assert ended.out.splitlines()[-1] == "white" and "/reset" in ended.out
     told = " ".join(ended.err.split())
-    assert "no command /imgae" in told and "The model takes no pictures." in told
+    assert "no command /imgae" in told and "The model does not read pictures." in told
 
 
 def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> None:
@@ -320,9 +320,9 @@ def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> No
     assert one == {"input": "input 0", "answer": "white"}
     several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
     assert len(several) == 2 and several[0]["answer"] == "green"
-    with pytest.raises(DataError, match=r"turn 2 is the user's, after the user's"):
+    with pytest.raises(DataError, match=r"turn 2 \(user\) follows one of the user"):
         model.predict(asked("Hi") * 2)
     ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
-    assert ended.code == 2 and "the model takes no pictures, such as x.png" in ended.err
+    assert ended.code == 2 and "the model does not read pictures, such as x.png" in ended.err
     results = json.loads((run / "results.json").read_text())
     assert next_command(results, Path("r")).startswith("mmft chat r, or mmft predict r QUESTION")

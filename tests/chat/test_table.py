@@ -193,16 +193,16 @@ def called(arguments: Any) -> dict[str, Any]:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "no answer": ({"messages": [ASKED]}, "no turn of the assistant's"),
-    "unanswered": ({"messages": [ASKED, ANSWER, ASKED]}, "its last turn is the user's"),
+    "no answer": ({"messages": [ASKED]}, "it has no assistant turn"),
+    "unanswered": ({"messages": [ASKED, ANSWER, ASKED]}, "its last turn has the role user"),
     "order": (
         {"messages": [ASKED, ASKED, ANSWER]},
-        "its roles are out of order: turn 2 is the user's, after the user's",
+        "its roles are out of order: turn 2 (user) follows one of the user",
     ),
-    "assistant first": ({"messages": [ANSWER]}, "turn 1 is the assistant's, after nothing"),
+    "assistant first": ({"messages": [ANSWER]}, "turn 1 (assistant) comes first"),
     "empty": (
         {"messages": [ASKED, {"role": "assistant", "content": " "}]},
-        "turn 2, the assistant's, has an empty answer",
+        "turn 2 (assistant) has an empty answer",
     ),
     "role": ({"messages": [{"role": "cat", "content": "x"}, ANSWER]}, "has the role 'cat'"),
     "no list": ({"messages": {"a": 1}}, "its messages are not a list"),

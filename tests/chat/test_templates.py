@@ -145,7 +145,7 @@ def test_what_is_learned_is_what_was_counted_by_hand(name: str, chat: str) -> No
         ("deepseek_r1_distill", THOUGHT, "drops the reasoning of turn 2"),
         ("qwen3", THOUGHT_TWICE, "drops the reasoning of turn 2"),
         ("llama3", TOOLS, "drops the tool call of turn 2"),
-        ("phi3", TOOLS, "leaves out turn 3, the tool's"),
+        ("phi3", TOOLS, r"leaves out turn 3 \(tool\)"),
     ],
 )
 def test_what_a_template_cannot_render_is_refused(
@@ -205,7 +205,7 @@ def test_an_end_that_the_template_does_not_mark_is_learned_all_the_same() -> Non
         (
             "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
             "{% if add_generation_prompt %}assistant: {% endif %}",
-            "ends no answer with a token of its own",
+            "does not end answers with a special token",
         ),
         (
             "{% for m in messages %}{% if m.role != 'assistant' %}{{ m.content }}<e>{% endif %}"
@@ -215,12 +215,12 @@ def test_an_end_that_the_template_does_not_mark_is_learned_all_the_same() -> Non
         (
             "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}<e>"
             "{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
-            "leaves out turn 1, the system's",
+            r"leaves out turn 1 \(system\)",
         ),
         (
             "{% for m in messages %}<{{ m.role }}>{{ m.content }}<e>{% endfor %}"
             "{% if add_generation_prompt %}<reply>{% endif %}",
-            "where turn 3 begins cannot be proven",
+            "the start of turn 3 cannot be proven",
         ),
         (
             "{% for m in messages %}<{{ m.role }}>{{ m.content | upper }}<e>{% endfor %}"

@@ -131,13 +131,13 @@ def test_packing_is_refused_and_recordings_are(folder: Path) -> None:
     with pytest.raises(IncompatibleError, match="cannot share a row"):
         model.packed(join=True, learn="assistant")
     heard = Message("user", (Part("audio", media=b"x"),))
-    with pytest.raises(ValueError, match="reads text and pictures alone"):
+    with pytest.raises(ValueError, match="reads only text and pictures"):
         model.processor.inspect(Conversation((heard, turn("assistant", "x"))))
 
 
 def test_a_language_model_is_refused(tmp_path: Path) -> None:
     saved(small("chat-lm"), tmp_path)
-    with pytest.raises(WeightsError, match="reads no pictures"):
+    with pytest.raises(WeightsError, match="does not read pictures"):
         built(str(tmp_path))
 
 
@@ -169,5 +169,5 @@ def test_pictures_are_attached_to_questions(tmp_path: Path) -> None:
             assert held is not None and len(held.media("image")) == 1
     assert held_chat([{"question": "What?"}]) is None and held_chat("What?") is None
     for wrong in (tmp_path / "none.png", tmp_path / "hum.wav"):
-        with pytest.raises(ValueError, match="there is no such file|takes no recordings"):
+        with pytest.raises(ValueError, match="there is no such file|does not read recordings"):
             with_files(asked("What?"), [wrong], ("image",))

@@ -197,7 +197,7 @@ def test_what_cannot_be_is_refused(run: Path, photos: Path, mmft: Mmft) -> None:
     assert mmft("export", run, "--format", "torch-export", "--samples", "2").code == 0
     place = run / "export" / "torch-export"
     for command in (("predict", place, photos), ("eval", place)):
-        assert "an export computes as it is" in refused(*command, *BF16)
+        assert "an export has a fixed precision" in refused(*command, *BF16)
     assert mmft("predict", place, photos, "--set", "engine.precision=fp32").code == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmft_core import Component, MetricSpec
-from mmft_core.config.plan import Part
+from mmft_core.config.plan import PlanPart
 from mmft_core.config.resolving import make_plan
 from mmft_core.contracts import DatasetInfo
 from mmft_core.discovery import discover
@@ -33,10 +33,10 @@ SOURCE = """
 """
 
 
-def metric(build: str, options_path: str | None = None, **given: int) -> Part[MetricSpec]:
+def metric(build: str, options_path: str | None = None, **given: int) -> PlanPart[MetricSpec]:
     spec = MetricSpec(name="count", summary="", measures="x", build=build, options=options_path)
     component = Component(spec=spec, plugin="acme", distribution="acme-dist", version="1.0")
-    return Part(component=component, options=component.options_type()(**given))
+    return PlanPart(component=component, options=component.options_type()(**given))
 
 
 def test_a_metric_is_built_with_its_options(site) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mmft
 import mmft_core
@@ -81,6 +82,7 @@ def test_old_names_still_work() -> None:
     assert contracts.called is contracts.called_layers
     assert contracts.named is contracts.flatten_tensors
     assert contracts.grouped is contracts.unflatten_tensors
+    assert contracts.Part is contracts.GraphPart
     with pytest.raises(AttributeError, match="no attribute 'nemed'"):
         _ = contracts.nemed
     old = mmft_core.MetricSpec(
@@ -91,6 +93,16 @@ def test_old_names_still_work() -> None:
     evaluation = Evaluation(loss=1.5, values={"a": None, "b/c": [1.0]})
     assert evaluation.single == {"loss": 1.5, "a": None} and evaluation.figures == {"loss": 1.5}
     assert evaluation.figure("loss") == 1.5
+    outputs = contracts.Outputs(None, figures={"a": torch.ones(2)})
+    assert list(outputs.scalars) == ["a"] and list(replace(outputs, loss=None).scalars) == ["a"]
+    assert replace(outputs, scalars={}).scalars == {}
+
+    class Judging(contracts.NoTargets):
+        def for_judging(self) -> contracts.TargetCodec:
+            return other
+
+    other = contracts.NoTargets()
+    assert Judging().for_evaluation() is other and other.for_evaluation() is other
 
 
 def test_a_private_import_is_found() -> None:

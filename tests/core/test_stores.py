@@ -14,7 +14,7 @@ from mmft_core.cli import main
 from mmft_core.errors import MmftError
 from mmft_search import opening
 from mmft_search.items import Identity
-from mmft_search.opening import Wanted
+from mmft_search.opening import StoreRequest
 from mmft_testing import plugin_checks
 from tests.conftest import Finished, make_photo_folder
 from tests.core.conftest import Site
@@ -213,14 +213,14 @@ def test_a_broken_one_is_told_and_disturbs_no_other(
     install(site, work)
     registry = discover()
     with pytest.raises(MmftError, match=words):
-        opening.begin(tmp_path / "index", IDENTITY, Wanted(store="shelf"), registry)
+        opening.begin(tmp_path / "index", IDENTITY, StoreRequest(store="shelf"), registry)
     assert not (tmp_path / "index").exists()
-    assert len(opening.begin(tmp_path / "index", IDENTITY, Wanted(), registry)) == 0
+    assert len(opening.begin(tmp_path / "index", IDENTITY, StoreRequest(), registry)) == 0
 
 
 def test_what_is_gone_is_told_with_what_to_install(site: Site, tmp_path: Path) -> None:
     before = discover()
     install(site)
-    opening.begin(tmp_path / "index", IDENTITY, Wanted(store="shelf"), discover())
+    opening.begin(tmp_path / "index", IDENTITY, StoreRequest(store="shelf"), discover())
     with pytest.raises(MmftError, match=r"no store named 'acme/shelf'.*install 'mmft-acme==1.0'"):
         opening.open_index(tmp_path / "index", before)

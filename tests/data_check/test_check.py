@@ -133,7 +133,7 @@ def test_a_text_to_be_written_that_is_far_too_long(mmft: Call, tmp_path: Path) -
     table.write_text("\n".join(["text,summary", *rows]))
     ended = mmft("data", "check", table, *task)
     assert ended.code == 1 and "1 finding" in ended.out
-    assert "texts.csv, row 8 has 3,612 characters to be written" in ended.out
+    assert "texts.csv, row 8 has 3,612 characters of target text" in ended.out
 
 
 def test_a_cleaned_table_keeps_the_columns_that_are_no_inputs(mmft: Call, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_each_class_is_divided_in_proportion(mmft: Call, table: Path, tmp_path: 
 def test_the_column_of_classes_may_have_any_name(mmft: Call, table: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace("text,label", "text,state", 1))
     ended = mmft("data", "split", table, "-o", tmp_path / "chance.csv")
-    assert ended.code == 0 and "no column is clearly the classes" in ended.out
+    assert ended.code == 0 and "no column is clearly the class column" in ended.out
     ended = mmft("data", "split", table, "-o", tmp_path / "out.csv", "--label", "state")
     assert ended.code == 0 and "class, of column 'state'" in ended.out
     rows = read(tmp_path / "out.csv")
@@ -150,7 +150,7 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         ended = mmft(
             "data", "split", table, "-o", tmp_path / "out.csv", "--group", "patient", *more
         )
-        assert ended.code == 2 and "Row 7: its cell in the column of groups" in ended.err
+        assert ended.code == 2 and "Row 7: its cell in the group column" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_a_row_of_no_group_is_named(mmft: Call, table: Path, tmp_path: Path) -> 
         (("--val", "0.2", "--folds", "3"), "--val and --test cannot be combined with --folds"),
         (("--label", "lable"), "Did you mean 'label'"),
         (("--label", "text"), "hardly repeat, so they are not classes"),
-        (("--set", "dataset.label_column=label"), "Name the column of its classes by --label"),
+        (("--set", "dataset.label_column=label"), "Name the column of its classes with --label"),
         (("--task", "text-clss"), "no task named 'text-clss'"),
-        (("--group", "label", "--val", "0.2"), "2 groups in 'label', too few"),
+        (("--group", "label", "--val", "0.2"), "'label' has 2 groups, too few"),
         (("--seed", "-1"), "-1 is not in the range"),
         (("--group", "label", "--folds", "5"), "2 groups, too few for 5 folds"),
     ],

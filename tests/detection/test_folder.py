@@ -81,9 +81,9 @@ def test_bad_boxes_of_coco_are_told_by_file_and_box(tmp_path: Path) -> None:
         ("train2.png", "its box 1 ('0') [50, 50, 41, 59] is inverted"),
         ("train3.png", "annotation 903 has no bbox of four numbers"),
         ("train4.png", "annotation 910 has the category id 2, which is not among"),
-        ("train5.png", "of a picture of 95 x 96 pixels, but it has 96 x 96"),
+        ("train5.png", "for a picture of 95 x 96 pixels, but it has 96 x 96"),
         ("train6.png", "there is no such file"),
-        ("image_id 7", "1 of the annotations are of an image that the file does not list"),
+        ("image_id 7", "1 of the annotations refer to an image that the file does not list"),
     ]
     assert len(told) == len(wanted)
     for line, parts in zip(told, wanted, strict=True):
@@ -133,7 +133,7 @@ def test_classes_that_train_lacks_are_told(tmp_path: Path) -> None:
     content["annotations"] = [a for a in content["annotations"] if a["category_id"] != 1]
     file.write_text(json.dumps(content))
     told = opened(tmp_path).info.warnings
-    assert any("Class '0' has no box in train and is not learned" in line for line in told)
+    assert any("Class '0' has no box in train, so it is not learned" in line for line in told)
 
 
 def test_what_is_no_such_folder_is_refused(tmp_path: Path) -> None:

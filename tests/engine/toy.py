@@ -15,7 +15,7 @@ from mmft_classification.task import Classification
 from mmft_core import discover
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import convert
-from mmft_core.config.plan import Part, Recipe
+from mmft_core.config.plan import PlanPart, Recipe
 from mmft_core.contracts import (
     Backbone,
     DatasetInfo,
@@ -127,10 +127,10 @@ def recipe(config: EngineConfig, **options: Any) -> Recipe:
     schedule = REGISTRY.get(ScheduleSpec, config.schedule)
     return Recipe(
         engine=config,
-        optimizer=Part(
+        optimizer=PlanPart(
             component=optimizer, options=convert(options, optimizer.options_type(), "optimizer")
         ),
-        schedule=Part(component=schedule, options=schedule.options_type()()),
+        schedule=PlanPart(component=schedule, options=schedule.options_type()()),
     )
 
 

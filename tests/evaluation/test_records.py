@@ -126,5 +126,5 @@ def test_a_probe_of_numbers_is_over_the_folds_that_define_it() -> None:
     features = random.normal(size=(10, 3)).astype(np.float32)
     found = probe(features, [1.0] * 5 + [2.0] * 5, "number", seed=0)
     assert found is not None and math.isfinite(found.mean) and math.isfinite(found.deviation)
-    with pytest.raises(DataError, match="one number alone"):
+    with pytest.raises(DataError, match="only one distinct number"):
         probe(features, [3.5] * 10, "number", seed=0)

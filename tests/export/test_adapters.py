@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from mmft_core import BackboneSpec, discover
 from mmft_core.config.engine_config import LoraConfig
 from mmft_core.config.options import convert
-from mmft_core.config.plan import Part
+from mmft_core.config.plan import PlanPart
 from mmft_core.contracts import (
     Backbone,
     BackboneContext,
@@ -66,7 +66,9 @@ def adapted(
 ) -> Made:
     checkpoint = family.save(folder / "checkpoint")
     component = discover().get(BackboneSpec, family.backbone)
-    part = Part(component=component, options=convert(options, component.options_type(), "backbone"))
+    part = PlanPart(
+        component=component, options=convert(options, component.options_type(), "backbone")
+    )
     context = BackboneContext(
         weights=WeightsRequest(str(checkpoint), modality),
         info=DatasetInfo(name="some"),

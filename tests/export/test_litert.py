@@ -26,8 +26,8 @@ from mmft_core.inference.predictor import Predictor
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
 from mmft_export.litert_format import LiteRT
+from mmft_export.request import ExportRequest
 from mmft_export.tracing import Traced, trace
-from mmft_export.wanted import Wanted
 from tests.conftest import Finished
 from tests.export.runs import RUNS
 from tests.export.test_tasks import predicted, same, samples
@@ -130,7 +130,9 @@ def test_layers_keep_their_own_weights_and_the_run_s_are_left_alone(tmp_path: Pa
 def test_an_export_predicts_what_the_run_does(name: str, tmp_path: Path) -> None:
     """One sample, several, and shorter ones than the graph's."""
     run, registry = RUNS[name](tmp_path), discover()
-    place, found = export(run, Wanted(kind="litert", samples=4, batch_size=2), registry, Callback())
+    place, found = export(
+        run, ExportRequest(kind="litert", samples=4, batch_size=2), registry, Callback()
+    )
     assert found.samples and found.difference is not None and found.difference < 1e-4
     split = samples(run)
     there, here = (

@@ -31,8 +31,8 @@ from mmft_core.run.directory import RunDirectory
 from mmft_export import exporting
 from mmft_export.comparison import leaves
 from mmft_export.exporting import export
+from mmft_export.request import ExportRequest
 from mmft_export.tracing import Traced, trace
-from mmft_export.wanted import Wanted
 from tests.export.runs import RUNS
 from tests.export.tools import same
 
@@ -93,7 +93,9 @@ def test_an_export_predicts_what_the_run_does(
 
     monkeypatch.setattr(exporting, "trace", cached)
     run, registry = runs(name), discover()
-    place, found = export(run, Wanted(kind=kind, samples=4, batch_size=1), registry, Callback())
+    place, found = export(
+        run, ExportRequest(kind=kind, samples=4, batch_size=1), registry, Callback()
+    )
     assert found.samples and (found.alike is None or found.alike == 1)
     split = samples(run)
     there, here = (

@@ -125,7 +125,7 @@ def test_what_cannot_be_kept_together_is_refused_in_a_sentence(visits: Path) -> 
         in_folds(by_class, Folds(count=2), seed=0)
     in_folds(by_class, Folds(count=2), seed=0, unseen_classes=True)
     visits.write_text(visits.read_text().replace(",p3\n", ",\n", 1))
-    with pytest.raises(DataError, match=r"visits.csv, row 4: its cell in the column of groups"):
+    with pytest.raises(DataError, match=r"visits.csv, row 4: its cell in the group column"):
         load("text-table", path=str(visits), group_column="patient")
 
 
@@ -154,7 +154,7 @@ def test_data_without_columns_have_none_to_group_by(photo_folder: Callable[..., 
         "backbone": "resnet18",
         "dataset": {"path": str(photo_folder()), "group_column": "patient"},
     }
-    with pytest.raises(ConfigError, match=r"'image-folder' has no columns, so there is none"):
+    with pytest.raises(ConfigError, match=r"'image-folder' has no columns to group by"):
         make_plan(settings, discover())
 
 

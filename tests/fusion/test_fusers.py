@@ -107,12 +107,12 @@ def test_all_of_it_learns_and_a_batch_may_be_of_one(way: str, count: int) -> Non
 def test_gates_are_shares_and_a_missing_modality_has_none() -> None:
     model, image, text = task("gated").eval(), torch.randn(4, 3), torch.randn(4, 3)
     with torch.no_grad():
-        figures = model(batch(image, text, {"image": [True, False, True, False]})).figures
-    assert set(figures) == {"modality-weight/image", "modality-weight/text"}
-    torch.testing.assert_close(sum(figures.values()), torch.ones(4))
-    shares = figures["modality-weight/image"]
+        scalars = model(batch(image, text, {"image": [True, False, True, False]})).scalars
+    assert set(scalars) == {"modality-weight/image", "modality-weight/text"}
+    torch.testing.assert_close(sum(scalars.values()), torch.ones(4))
+    shares = scalars["modality-weight/image"]
     assert shares[[1, 3]].eq(0).all() and shares[[0, 2]].gt(0).all()
-    assert not task("concat").eval()(batch(image, text)).figures
+    assert not task("concat").eval()(batch(image, text)).scalars
 
 
 def test_modality_dropout_is_for_training_and_leaves_one() -> None:

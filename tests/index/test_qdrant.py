@@ -14,7 +14,7 @@ from mmft_core.contracts import Preview
 from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_search import folder, opening, qdrant_store
 from mmft_search.items import Identity, Items
-from mmft_search.opening import Wanted
+from mmft_search.opening import StoreRequest
 from mmft_search.store import Index, Writer
 from tests.index.fake_qdrant import KEY, FakeQdrant
 from tests.servers import serving
@@ -45,15 +45,15 @@ def silent(_: str) -> None: ...
 REGISTRY = discover()
 
 
-def at(url: str, **options: str) -> Wanted:
-    return Wanted(store="qdrant", options={"url": url, **options})
+def at(url: str, **options: str) -> StoreRequest:
+    return StoreRequest(store="qdrant", options={"url": url, **options})
 
 
-def begin(folder: Path, identity: Identity, wanted: Wanted) -> Writer:
+def begin(folder: Path, identity: Identity, wanted: StoreRequest) -> Writer:
     return opening.begin(folder, identity, wanted, REGISTRY)
 
 
-def open_writer(folder: Path, wanted: Wanted) -> Writer:
+def open_writer(folder: Path, wanted: StoreRequest) -> Writer:
     return opening.open_writer(folder, wanted, REGISTRY)
 
 
@@ -68,9 +68,9 @@ def server() -> Iterator[FakeQdrant]:
 
 
 @pytest.fixture(params=["folder", "server"])
-def wanted(request, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch) -> Wanted:
+def wanted(request, server: FakeQdrant, monkeypatch: pytest.MonkeyPatch) -> StoreRequest:
     if request.param == "folder":
-        return Wanted(store="qdrant")
+        return StoreRequest(store="qdrant")
     monkeypatch.setenv("QDRANT_API_KEY", KEY)
     return at(server.url, collection=f"test-{os.urandom(4).hex()}")
 
@@ -84,9 +84,9 @@ def kept(store: Writer) -> dict[str, str]:
     return {i: s for part in store.parts() for i, s in zip(part.ids, part.stamps, strict=True)}
 
 
-def test_scores_and_order_are_those_of_faiss(wanted: Wanted, tmp_path: Path) -> None:
+def test_scores_and_order_are_those_of_faiss(wanted: StoreRequest, tmp_path: Path) -> None:
     found: dict[str, Index] = {}
-    for name, how in (("faiss", Wanted()), ("qdrant", wanted)):
+    for name, how in (("faiss", StoreRequest()), ("qdrant", wanted)):
         store = begin(tmp_path / name, IDENTITY, how)
         store.append(items(250))
         store.append(items(50, seed=1))
@@ -107,7 +107,7 @@ def test_scores_and_order_are_those_of_faiss(wanted: Wanted, tmp_path: Path) -> 
 
 
 def test_what_is_kept_is_listed_dropped_and_sent_twice_without_harm(
-    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wanted: StoreRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qdrant_store, "_PAGE", 30)  # More than one page.
     store = begin(tmp_path / "index", IDENTITY, wanted)
@@ -121,11 +121,11 @@ def test_what_is_kept_is_listed_dropped_and_sent_twice_without_harm(
         if part.files:
             store.keep(part, np.array([name.endswith("7.jpg") for name in part.ids]))
     closed(store)
-    again = open_writer(tmp_path / "index", Wanted())
+    again = open_writer(tmp_path / "index", StoreRequest())
     wide = {f"/album/0-{i}.jpg": f"stamp {i}" for i in range(100) if i % 10 == 7 or i < 10}
     assert kept(again) == wide and len(again) == 20
     closed(again)
-    rebuilt = begin(tmp_path / "index", IDENTITY, Wanted())
+    rebuilt = begin(tmp_path / "index", IDENTITY, StoreRequest())
     assert len(rebuilt) == 0, "and by the same keeper, for no other was named"
     assert folder.read(tmp_path / "index").store.name == "search/qdrant"
     assert rebuilt.finish(silent) is None
@@ -133,7 +133,7 @@ def test_what_is_kept_is_listed_dropped_and_sent_twice_without_harm(
         open_index(tmp_path / "index")
 
 
-def test_a_name_that_is_not_utf8(wanted: Wanted, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8(wanted: StoreRequest, tmp_path: Path) -> None:
     store = begin(tmp_path / "index", IDENTITY, wanted)
     odd = os.fsdecode(b"/album/caf\xe9.jpg")
     plain = items(1)
@@ -144,7 +144,7 @@ def test_a_name_that_is_not_utf8(wanted: Wanted, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
-    store = begin(tmp_path / "index", IDENTITY, Wanted(store="qdrant"))
+    store = begin(tmp_path / "index", IDENTITY, StoreRequest(store="qdrant"))
     store.append(items(3))
     with pytest.raises(RunDirectoryError, match="Another process uses the index") as told:
         open_index(tmp_path / "index")
@@ -153,13 +153,13 @@ def test_a_folder_is_for_one_at_a_time(tmp_path: Path) -> None:
     assert len(open_index(tmp_path / "index")) == 3
 
 
-def test_a_keeper_is_not_changed_in_silence(wanted: Wanted, tmp_path: Path) -> None:
-    begin(tmp_path / "faiss", IDENTITY, Wanted()).append(items(3))
+def test_a_keeper_is_not_changed_in_silence(wanted: StoreRequest, tmp_path: Path) -> None:
+    begin(tmp_path / "faiss", IDENTITY, StoreRequest()).append(items(3))
     closed(begin(tmp_path / "qdrant", IDENTITY, wanted))
     with pytest.raises(RunDirectoryError, match="is kept by faiss"):
         open_writer(tmp_path / "faiss", wanted)
     with pytest.raises(RunDirectoryError, match="is kept by qdrant"):
-        open_writer(tmp_path / "qdrant", Wanted(store="faiss"))
+        open_writer(tmp_path / "qdrant", StoreRequest(store="faiss"))
     closed(open_writer(tmp_path / "qdrant", wanted))
     begin(tmp_path / "faiss", IDENTITY, wanted)
     assert not (tmp_path / "faiss" / "vectors").exists()
@@ -193,7 +193,7 @@ def test_a_server_that_breaks_down_loses_nothing_that_it_had(
     with pytest.raises(StorageError, match="507.*No space left on device"):
         store.append(items(50))
     monkeypatch.setattr(server, "fail_after", None)
-    again = open_writer(tmp_path / "index", Wanted())
+    again = open_writer(tmp_path / "index", StoreRequest())
     assert len(again) == 20
     again.append(items(50))
     assert len(again) == 50
@@ -212,9 +212,15 @@ def test_mistakes(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="is not the URL of a server"):
             begin(tmp_path / "index", IDENTITY, at(url))
     with pytest.raises(ConfigError, match="no option 'store.url'"):
-        begin(tmp_path / "index", IDENTITY, Wanted(store="faiss", options={"url": "http://x"}))
+        begin(
+            tmp_path / "index", IDENTITY, StoreRequest(store="faiss", options={"url": "http://x"})
+        )
     with pytest.raises(ConfigError, match="--collection is only for a server"):
-        begin(tmp_path / "index", IDENTITY, Wanted(store="qdrant", options={"collection": "mine"}))
+        begin(
+            tmp_path / "index",
+            IDENTITY,
+            StoreRequest(store="qdrant", options={"collection": "mine"}),
+        )
     with pytest.raises(StorageError, match="Qdrant cannot be reached"):
         begin(tmp_path / "index", IDENTITY, at("http://127.0.0.1:9"))
     assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from mmft_search.folder import Kept
 from mmft_search.items import Identity, Items, Vectors
 from mmft_search.measuring import search_exactly
 from mmft_search.nearest import Nearest, kind_for, refresh
-from mmft_search.opening import Wanted
+from mmft_search.opening import StoreRequest
 from mmft_search.searching import Searcher
 from mmft_search.store import Found
 from mmft_search.vectors import VectorStore
@@ -277,15 +277,15 @@ def test_indexes_of_version_0_1_name_their_stores(tmp_path: Path) -> None:
 
 def test_an_index_of_version_0_1_is_searched_and_added_to(tmp_path: Path) -> None:
     registry, place = discover(), tmp_path / "index"
-    opening.begin(place, IDENTITY, Wanted(), registry).append(items(30))
+    opening.begin(place, IDENTITY, StoreRequest(), registry).append(items(30))
     before = {"format": 1, "model": "abc", "run": "run", "modality": "image"}
     (place / "store.json").write_text(json.dumps(before))
-    writer = opening.open_writer(place, Wanted(), registry)
+    writer = opening.open_writer(place, StoreRequest(), registry)
     writer.append(items(10, 1))
     writer.finish(silent)
     assert len(opening.open_index(place, registry)) == 40
-    opening.open_writer(place, Wanted(options={"kind": "hnsw"}), registry).finish(silent)
-    opening.open_writer(place, Wanted(), registry).finish(silent)
+    opening.open_writer(place, StoreRequest(options={"kind": "hnsw"}), registry).finish(silent)
+    opening.open_writer(place, StoreRequest(), registry).finish(silent)
     found = opening.open_index(place, registry)
     assert "hnsw" in found.how, "the kind that was chosen stays"
     assert found.search(vectors(30)[3], 1)[0].id == "0/3"

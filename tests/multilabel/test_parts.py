@@ -151,7 +151,7 @@ def test_class_weights_count_in_the_loss_and_are_saved() -> None:
     task = Bare(("x", "y"), class_weights="auto", train=train).train()
     logits, targets = torch.tensor([[1.0, 0.5], [2.0, -1.0]]), torch.tensor([0, 1])
     each = F.cross_entropy(logits, targets, reduction="none")
-    found = task.judged(logits, Batch({}, targets, ["1", "2"])).loss
+    found = task.outputs_for(logits, Batch({}, targets, ["1", "2"])).loss
     torch.testing.assert_close(found, (each * torch.tensor([2 / 3, 2.0])).mean())
     again = Bare(("x", "y"), class_weights="auto")
     again.load_state_dict(task.state_dict())

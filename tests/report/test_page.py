@@ -271,7 +271,7 @@ def test_each_class_worst_first_with_what_it_is_taken_for() -> None:
         "confusion-matrix": [[4, 0, 0], [1, 2, 1], [0, 1, 3]],
         "other": [1.0, 2.0],
     }
-    table = class_table(values, ("a", "b", "c"), judged=12)
+    table = class_table(values, ("a", "b", "c"), samples=12)
     assert table is not None
     assert table.columns == ["recall"]
     assert [(r.name, r.samples, r.mistaken) for r in table.rows] == [
@@ -279,7 +279,7 @@ def test_each_class_worst_first_with_what_it_is_taken_for() -> None:
         ("c", "4", "b (1)"),
         ("a", "4", ""),
     ]
-    table = class_table(values, ("a", "b", "c"), judged=13)
+    table = class_table(values, ("a", "b", "c"), samples=13)
     assert table is not None and not table.counted, "the matrix does not count every sample"
 
 

@@ -133,7 +133,7 @@ def test_speech_in_pieces(words: Path, tmp_path: Path, mmft: Mmft) -> None:
     assert all(same(f["prediction"], w) for f, w in zip(found, wanted, strict=True))
     assert found[1]["prediction"]["duration"] == 65
     assert too_long.status_code == 413
-    assert too_long.json()["error"] == "The audio holds 700 seconds; at most 600 are taken."
+    assert too_long.json()["error"] == "The audio holds 700 seconds; at most 600 are allowed."
 
 
 @pytest.mark.slow

@@ -95,8 +95,11 @@ def listens(host: str, port: int) -> bool:
 
 MISTAKES = {
     "no run": (("nowhere",), "There is no folder nowhere"),
-    "a limit of nothing": (("RUN", "--limit", "apples=3"), "a unit of pixels, seconds, characters"),
-    "a limit that is none": (("RUN", "--limit", "seconds"), "'seconds' is not UNIT=MOST"),
+    "a limit of nothing": (
+        ("RUN", "--limit", "apples=3"),
+        "UNIT is one of pixels, seconds, characters",
+    ),
+    "a limit that is none": (("RUN", "--limit", "seconds"), "'seconds' is not UNIT=MAX"),
     "no seconds": (("RUN", "--drain-delay", "nan"), "'nan' is not a finite number"),
     "an empty key": (("RUN", "--api-key", ""), "The API key is empty"),
     "an address of others": (("RUN", "--host", "192.0.2.1"), "Give --host an address of this"),

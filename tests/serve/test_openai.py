@@ -102,7 +102,7 @@ def test_pictures_are_seen(client: Any) -> None:
     [
         ({"model": "gpt"}, "NotFoundError", "There is no model 'gpt'; there is talks."),
         ({"messages": []}, "BadRequestError", "not valid"),
-        ({"messages": HELLO * 2}, "BadRequestError", "turn 2 is the user's, after the user's"),
+        ({"messages": HELLO * 2}, "BadRequestError", "turn 2 (user) follows one of the user"),
         ({"messages": about("/etc/hostname")}, "BadRequestError", "not a data: URL"),
         ({"messages": about(url(b"x"))}, "BadRequestError", "cannot be read"),
         ({"messages": about(url(plain("red", 40)))}, "APIStatusError", "holds 1,600 pixels"),

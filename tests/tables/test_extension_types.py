@@ -101,7 +101,9 @@ def test_types_of_other_programs_are_read_as_they_are_stored(
 ) -> None:
     table = Table(written(tmp_path / "t.parquet", score))
     assert table.column("x") == list(range(COUNT)) and table.column("text") == TEXTS
-    assert "column 'x' is of the type some.score, and is read as it is stored: int32" in table.notes
+    assert (
+        "column 'x' is of the type some.score, and is read in its stored form: int32" in table.notes
+    )
 
 
 @pytest.mark.parametrize("freq", ["M", "Q", "D", "Y", "W", "h"])

@@ -234,7 +234,7 @@ def test_an_unreachable_hub_is_told_and_a_smaller_network_takes_its_place(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     loaded = make_backbone("bert-base", weights="auto").loaded
     assert loaded.fell_back and "cannot be reached" in loaded.detail
-    assert "A tiny bert (4 layers, width 256) is trained in its place." in loaded.detail
+    assert "A tiny bert (4 layers, width 256) is trained instead." in loaded.detail
     with pytest.raises(WeightsError, match="cannot be reached"):
         make_backbone("bert-base", weights="pretrained")
 

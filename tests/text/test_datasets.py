@@ -280,6 +280,49 @@ class TestHub:
         with pytest.raises(DataError, match="has no column 'titel'. Did you mean 'title'"):
             build("hub-text", "text", id=folder, target_column="titel")
 
+    @pytest.mark.parametrize("form", ["indices", "names", "separated"])
+    def test_any_number_of_labels(self, tmp_path: Path, form: str) -> None:
+        import datasets
+
+        names = ["cat", "dog", "eel"]
+        sets = [[k for k in range(2) if n >> k & 1] for n in range(30)]
+        kind: Any = datasets.Value("string")
+        cells: list[Any] = [[names[k] for k in own] for own in sets]
+        if form == "indices":
+            kind, cells = [datasets.ClassLabel(names=names)], sets
+        elif form == "names":
+            kind = [kind]
+        else:
+            cells = ["; ".join(own) for own in cells]
+        rows = {"text": [f"text {n}" for n in range(30)], "labels": cells}
+        features = datasets.Features({"text": datasets.Value("string"), "labels": kind})
+        whole = datasets.Dataset.from_dict(rows, features=features)
+        parts = {"train": whole.select(range(20)), "test": whole.select(range(20, 30))}
+        datasets.DatasetDict(parts).save_to_disk(tmp_path / "d")
+        dataset = build("hub-text", "labels", id=str(tmp_path / "d"))
+        assert dataset.info.classes == tuple(names if form == "indices" else names[:2])
+        found = samples(dataset)
+        assert found["val"] and len(found["train"] + found["val"]) == 20
+        assert len(found["test"]) == 10
+        for sample in (s for part in found.values() for s in part):
+            own = sets[int(sample.inputs["text"].split()[1])]
+            assert sample.target == tuple(names[k] for k in own)
+
+    def test_a_label_without_a_name_is_told(self, tmp_path: Path) -> None:
+        import datasets
+
+        kinds = {
+            "text": datasets.Value("string"),
+            "labels": [datasets.ClassLabel(names=["cat", "dog"])],
+        }
+        rows = {"text": ["a b", "c d", "e f"], "labels": [[0], [1, 0], [-1]]}
+        whole = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+        whole.save_to_disk(tmp_path / "d")
+        train = build("hub-text", "labels", id=str(tmp_path / "d"), val=0, test=0).splits["train"]
+        assert [train.target(k) for k in (0, 1)] == [("cat",), ("cat", "dog")]
+        with pytest.raises(SampleError, match="row 3: its label -1 is not one of 0 to 1"):
+            train.check(2)
+
     def test_a_split_without_the_column_is_named(self, tmp_path: Path) -> None:
         import datasets
 

@@ -155,8 +155,8 @@ def _single(files: RunDirectory) -> dict[str, Any]:
             "results": results,
         }
     history = read_metrics(files.metrics) if files.metrics.is_file() else []
-    judged: dict[str, Any] = next((r for r in reversed(history) if r.get("split") == "val"), {})
-    figures = {k: v for k, v in _plain(judged).items() if k not in ("step", "epoch")}
+    evaluated: dict[str, Any] = next((r for r in reversed(history) if r.get("split") == "val"), {})
+    figures = {k: v for k, v in _plain(evaluated).items() if k not in ("step", "epoch")}
     seconds = next((r["seconds"] for r in reversed(history) if r.get("seconds")), None)
     state, reason = _unfinished(files)
     told = {"val": figures} if figures else {}

@@ -155,7 +155,7 @@ const submit = async event => {
   event.preventDefault();
   const form = new FormData(), button = $("#ask button.main");
   for (const [modality, part] of given) if (part() !== null) form.append(modality, part());
-  if ([...form].length === 0) return fail(new Error("There is nothing to predict yet: fill in what is above."));
+  if ([...form].length === 0) return fail(new Error("There is nothing to predict yet: fill in an input."));
   button.disabled = true;
   $("#busy").textContent = "working …";
   $("#answer").classList.add("waiting");
@@ -174,7 +174,7 @@ const submit = async event => {
 const curl = card => {
   const parts = card.inputs.map(input => Object.keys(input.fields).length
     ? `-F ${input.modality}='${JSON.stringify(Object.fromEntries(Object.keys(input.fields).slice(0, 2).map(n => [n, input.fields[n]?.[0] ?? 1])))}'`
-    : input.text ? `-F ${input.modality}='A text as it is'` : `-F ${input.modality}=@file${input.files[0] ?? ""}`);
+    : input.text ? `-F ${input.modality}='Some text'` : `-F ${input.modality}=@file${input.files[0] ?? ""}`);
   return `curl ${parts.join(" \\\n  ")} \\\n  ${new URL("predict", location.href)}`;
 };
 const begin = async () => {

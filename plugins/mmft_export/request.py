@@ -12,7 +12,7 @@ from mmft_core.run import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ExportRequest:
     """What is asked of an export.
 
     Attributes:
