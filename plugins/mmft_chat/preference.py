@@ -275,14 +275,14 @@ def _check(options: PreferenceOptions, context: TaskContext) -> None:
     for name, losses in _ONLY_FOR.items():
         if getattr(options, name) != getattr(plain, name) and options.loss not in losses:
             raise ConfigError(
-                f"task.{name} is an option of {' and '.join(losses)}, and task.loss is "
+                f"task.{name} is an option of {' and '.join(losses)}, but task.loss is "
                 f"'{options.loss}'.",
                 hint="Leave it out, or choose another loss.",
             )
     if options.precompute and options.loss not in ("dpo", "ipo"):
         reason = (
-            "also compares answers to the prompts of other samples of a batch, which are not known "
-            "beforehand"
+            "also compares answers with the prompts of other samples of the batch, which are not "
+            "known in advance"
             if options.loss == "kto"
             else "has no reference"
         )
@@ -293,7 +293,7 @@ def _check(options: PreferenceOptions, context: TaskContext) -> None:
     train = context.train
     if train is not None and len(train) and "label" in train.target(0) and options.loss != "kto":
         raise IncompatibleError(
-            f"task.loss = '{options.loss}' compares two answers to a prompt, and the data have "
+            f"task.loss = '{options.loss}' compares two answers to a prompt, but the data have "
             "single answers with a label.",
             hint="Give --set task.loss=kto, or data with chosen and rejected answers.",
         )

@@ -194,7 +194,7 @@ def test_only_what_differs_is_judged(tokenizer: Any) -> None:
 
 
 def test_what_is_judged_is_shown_token_by_token(tokenizer: Any) -> None:
-    parts = preference(tokenizer).judging.show_learned(PAIRS[1])
+    parts = preference(tokenizer).preferences.show_learned(PAIRS[1])
     shown = [(p.label, "".join(t.text for t in p.tokens if t.learned)) for p in parts]
     assert [own for own in shown if own[1]] == [
         ("chosen, assistant", "It is sunny.<|im_end|>"),
