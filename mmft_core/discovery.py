@@ -133,7 +133,10 @@ def _load(
             manager.unregister(name=source.plugin)
         return [], [source.failure(source.cause(error))]
     components: list[Component[Spec]] = []
+    implemented = {caller.name for caller in manager.get_hookcallers(plugin) or ()}
     for hook, spec_type in HOOKS.items():
+        if hook not in implemented:
+            continue
         try:
             specs = _call(manager, source.plugin, hook, spec_type)
             repeated = [n for n, k in Counter(spec.name for spec in specs).items() if k > 1]
@@ -192,14 +195,11 @@ def _hooks(plugin: Any) -> tuple[set[str], set[str]]:
 def _call(
     manager: pluggy.PluginManager, plugin: str, hook: str, spec_type: type[Spec]
 ) -> Sequence[Spec]:
-    """Call one hook of one plugin and check what it returns."""
+    """Call one hook that a plugin has and check what it returns."""
     others = [p for name, p in manager.list_name_plugin() if name != plugin]
     answers = manager.subset_hook_caller(hook, remove_plugins=others)()
-    if not answers:
-        implemented = manager.get_hookcallers(manager.get_plugin(plugin)) or ()
-        if any(caller.name == hook for caller in implemented):  # pluggy passes over a None.
-            raise PluginError(f"{hook}() returned None, not a sequence of {spec_type.__name__}")
-        return ()
+    if not answers:  # pluggy passes over a None.
+        raise PluginError(f"{hook}() returned None, not a sequence of {spec_type.__name__}")
     (returned,) = answers
     if isinstance(returned, str) or not isinstance(returned, Sequence):
         raise PluginError(

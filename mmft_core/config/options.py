@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 import sys
 import types
@@ -49,20 +50,37 @@ class OptionInfo:
 
 def describe(options_type: type[Any]) -> Iterator[OptionInfo]:
     """Yield name, type, default and description of each field of an options dataclass."""
+    yield from _described(options_type)  # type: ignore[arg-type]  # Classes can be hashed.
+
+
+@functools.cache  # Every command asks hundreds of times, and annotations are slow to evaluate.
+def _described(options_type: type[Any]) -> tuple[OptionInfo, ...]:
     hints = typing.get_type_hints(options_type, include_extras=True)
+    found = []
     for field in dataclasses.fields(options_type):
         hint = hints[field.name]
         notes = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
-        yield OptionInfo(
-            name=field.name,
-            type=_type_name(hint),
-            default=None if default is dataclasses.MISSING else default,
-            description=next((m.description for m in notes if m.description), ""),
-            formerly=next((m.extra.get("formerly", ()) for m in notes if m.extra), ()),
+        found.append(
+            OptionInfo(
+                name=field.name,
+                type=_type_name(hint),
+                default=None if default is dataclasses.MISSING else default,
+                description=next((m.description for m in notes if m.description), ""),
+                formerly=next((m.extra.get("formerly", ()) for m in notes if m.extra), ()),
+            )
         )
+    return tuple(found)
+
+
+@functools.cache
+def _tables(options_type: type[Any]) -> dict[str, type[Any]]:
+    """The options that are themselves dataclasses of options."""
+    hints = typing.get_type_hints(options_type)
+    classes = {name: hint for name, hint in hints.items() if isinstance(hint, type)}
+    return {name: hint for name, hint in classes.items() if dataclasses.is_dataclass(hint)}
 
 
 def option_names(options_type: type[Any]) -> frozenset[str]:
@@ -135,10 +153,10 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str, owner:
             )
     optional = {o.name for o in describe(options_type) if "unset" in o.type}
     given = {k: None if v == "none" and k in optional else v for k, v in values.items()}
-    for name, hint in typing.get_type_hints(options_type).items():
+    for name, table_type in _tables(options_type).items():  # type: ignore[arg-type]
         table = given.get(name)
-        if dataclasses.is_dataclass(hint) and isinstance(table, Mapping):
-            typed = convert(table, typing.cast("type[Any]", hint), f"{where}.{name}", owner)
+        if isinstance(table, Mapping):
+            typed = convert(table, table_type, f"{where}.{name}", owner)
             given[name] = dataclasses.asdict(typed)
     try:
         return msgspec.convert(given, options_type)

@@ -6,10 +6,12 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from jinja2 import Environment
 from markupsafe import Markup
 
 from mmft_core.utils import numbers, write_text
@@ -75,9 +77,14 @@ def render_card(run: Path, content: ReportContent, publication: Publication | No
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of Markdown; what is put into it shows as it is."""
+    return wording.encodable(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Environment:
     environment = templates("mmft_report", finalize=markdown, keep_trailing_newline=True)
     environment.filters |= {"fenced": fenced, "duration": wording.duration}
-    return wording.encodable(environment.get_template(template).render(**values))
+    return environment
 
 
 def _named(content: ReportContent) -> str:

@@ -40,21 +40,21 @@ def pictures(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of the tests' own."""
+    """A cache of the module's own: other modules find what the built-in data have cost once."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reds(cache: Path, heard: Heard, tmp_path_factory: pytest.TempPathFactory) -> mmft.Run:
     """A finished run that tells red pictures from dark ones."""
     run = mmft.run(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import collections
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.conftest import Finished, run_arguments
+from tests.faults.operations import limit_file_size
+from tests.faults.processes import Cli
 
 Mmft = Callable[..., Finished]
 Make = Callable[..., Path]
@@ -127,19 +128,12 @@ def test_a_disk_that_is_too_full_is_seen_before_training(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are POSIX")
 def test_a_disk_that_fills_up_during_training(tmp_path: Path) -> None:
     """A limit on the size of files makes the operating system refuse the first checkpoint."""
-    program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6));"
-        "from mmft_core.cli import main; main(sys.argv[1:])"
-    )
     arguments = run_arguments(tmp_path / "run", "--set", "engine.checkpoint_every=1")
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True
-    )
-    assert ended.returncode == 2, ended.stderr
-    assert "No space is left to write" in ended.stderr and "Traceback" not in ended.stderr
+    process = Cli(arguments, tmp_path / "log", partial(limit_file_size, 10**6))
+    assert process.wait() == 2, process.text
+    assert "No space is left to write" in process.text and "Traceback" not in process.text
     left = [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()]
     assert left == ["assets"]  # Which is whole; of the checkpoint nothing is half there.
 

@@ -1,7 +1,8 @@
 """Every component that mmft brings conforms to the contract.
 
 Networks of one family that differ only in their published size are built by the same code. One of
-them passes all checks; of the others those are left out that look at how its layers compute.
+them passes all checks; of the others those are left out that look at how its layers compute, and
+at how its inputs are prepared.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from mmft_core import BackboneSpec, discover
-from mmft_testing import plugin_checks
+from mmft_testing import plugin_checks, processors
 
 LARGE = (
     "convnext-base",
@@ -78,6 +79,7 @@ COMPUTING = {
     "writes_what_it_has_learned",
     "graphs_are_of_any_batch",
 }
+PREPARING = {check.__name__ for check in processors.CHECKS}
 """The checks that are left out for those."""
 
 
@@ -91,12 +93,12 @@ def elsewhere(check: Any) -> bool:
 
 
 def repeated(check: Any) -> bool:
-    """Whether a check would try the layers of a family once more."""
+    """Whether a check would try the layers or the processor of a family once more."""
     component, _, name = check.id.rpartition("-")
     component = component.partition("/")[2]
     if component in IN_TRAINING and name == "gradients_reach_every_layer":
         return True
-    return component in OTHER_SIZES and name in COMPUTING
+    return component in OTHER_SIZES and name in COMPUTING | PREPARING
 
 
 CHECKS = plugin_checks(
@@ -128,4 +130,4 @@ def test_what_is_left_out_is_checked_for_one_of_the_family() -> None:
         mine, other = own[name], own[whole]
         module, provides = mine.spec.build.partition(":")[0], mine.spec.provides
         assert (module, provides) == (other.spec.build.partition(":")[0], other.spec.provides)
-    assert {id.rpartition("-")[2] for id in checks} >= COMPUTING
+    assert {id.rpartition("-")[2] for id in checks} >= COMPUTING | PREPARING

@@ -112,7 +112,8 @@ def test_a_plugin_of_another_modality_works_as_written(
     assert results["metrics"]["test"][metric] > 0.7
     checked = mmft("data", "check", data)
     assert checked.code in (0, 1) and "samples" in checked.out, checked.err
-    again = mmft("run", *parts, *run[:-1], tmp_path / "again", "--weights", tmp_path / "run")
+    further = ("--set", "engine.steps=2", "--weights", tmp_path / "run")
+    again = mmft("run", *parts, *run[:-1], tmp_path / "again", *further)
     assert again.code == 0, again.err
     for check in plugin_checks(f"mmft_new_{modality}", settings=small, prefer=[backbone]):
         with contextlib.suppress(pytest.skip.Exception):

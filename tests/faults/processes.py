@@ -25,6 +25,8 @@ TINY = {
     "backbone.image_size": 32,
     "backbone.augment": "light",
     "backbone.weights": "none",
+    "dataset.val": 0.03,
+    "dataset.test": 0.03,
     "task.mixup": 0.2,
     "engine.steps": 14,
     "engine.batch_size": 16,
