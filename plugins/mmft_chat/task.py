@@ -70,8 +70,7 @@ class Chat(Answering, Task):
         inputs = batch.inputs["chat"]
         loss = None
         if batch.targets is not None:
-            nats, _ = self.model.learned_nats(inputs, self.chunk)
-            loss = nats.sum() / max(1, len(nats))
+            loss = self.model.learned_mean(inputs, self.chunk)
         if self.training:
             return Outputs(loss)
         return Outputs(loss, self.model.write(inputs, self.generation), self.targets_of(batch))

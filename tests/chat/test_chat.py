@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,10 +19,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mmft_chat.backbone import ChatBackbone, answer_in
 from mmft_chat.building import build_chat_lm
 from mmft_chat.conversations import Conversation, ToolCall, asked
-from mmft_chat.loss import chunked_nats
+from mmft_chat.loss import chunked_nats, mean_nats
 from mmft_chat.metrics import exact_match, token_f1
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
-from mmft_chat.processing import ChatProcessor
+from mmft_chat.processing import ChatProcessor, shared_rows
 from mmft_chat.scratch import CHATML
 from mmft_chat.task import Chat
 from mmft_core.contracts import BackboneContext, Batch, DatasetInfo
@@ -152,12 +153,42 @@ def test_the_loss_in_chunks_is_the_plain_one() -> None:
     targets = torch.randint(50, (37,))
     plain = F.cross_entropy(head(states), targets)
     expected = torch.autograd.grad(plain, [states, *head.parameters()])
-    for chunk in (1, 8, 100):
-        own = chunked_nats(states, targets, head, chunk).mean()
+    weights = list(head.parameters())
+    both = (chunked_nats, lambda *given: mean_nats(*given, weights))
+    for nats, chunk in itertools.product(both, (1, 8, 100)):
+        own = nats(states, targets, head, chunk).mean()
         found = torch.autograd.grad(own, [states, *head.parameters()])
         torch.testing.assert_close(own, plain, atol=1e-6, rtol=1e-5)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_the_mean_loss_is_scaled_as_any_other_and_computed_in_bf16() -> None:
+    torch.manual_seed(0)
+    states, head = torch.randn(37, 16, requires_grad=True), torch.nn.Linear(16, 50, bias=False)
+    targets, known = torch.randint(50, (37,)), [states, head.weight]
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = torch.autograd.grad(3 * F.cross_entropy(head(states).float(), targets), known)
+        found = torch.autograd.grad(3 * mean_nats(states, targets, head, 8, [head.weight]), known)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "rows"),
+    [
+        ([10, 10, 10, 10], 4),  # Without padding; the shorter, the less is attended to.
+        ([10, 6, 4, 3, 7], 3),
+        ([90, 30, 30, 30], 2),
+        ([60, 60, 60], 3),
+        ([120, 5], 2),  # Longer than a row may be.
+    ],
+)
+def test_rows_are_short_and_hold_little_padding(lengths: list[int], rows: int) -> None:
+    found = shared_rows(lengths, 100)
+    assert sorted(k for row in found for k in row) == list(range(len(lengths)))
+    assert len(found) == rows
+    assert max(sum(lengths[k] for k in row) for row in found) <= max(100, *lengths)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -171,6 +202,11 @@ def test_the_loss_is_that_of_transformers(tokenizer: Any, family: str) -> None:
     labels = inputs["tokens"].masked_fill(~inputs["learned"], -100)
     plain = model.network(inputs["tokens"], attention_mask=mask.long(), labels=labels).loss
     torch.testing.assert_close(nats.mean(), plain, atol=1e-5, rtol=1e-5)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    mean = model.learned_mean(inputs, 5)
+    torch.testing.assert_close(mean, plain, atol=1e-5, rtol=1e-5)
+    given = [torch.autograd.grad(loss, weights, allow_unused=True) for loss in (mean, plain)]
+    torch.testing.assert_close(*given, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2"])
