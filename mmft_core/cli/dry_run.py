@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from mmft_core.cli.terminal import Styled, echo, echo_data, joined, styled
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import dump_toml
+from mmft_core.distributed import comm
 from mmft_core.engine.monitor import choose_monitor
 from mmft_core.specs import resolve
+from mmft_core.utils.numbers import counted, size
 
 if TYPE_CHECKING:
-    from mmft_core.contracts import Backbone, LearnedPart, ShownToken, Task
+    from mmft_core.contracts import Backbone, Dataset, LearnedPart, ShownToken, Task
 
 _SAMPLES = 2
 """Of which it is shown what is learned."""
@@ -30,7 +32,7 @@ def show_plan(plan: Plan) -> None:
     """
     choose_monitor(plan)  # Which may be wrong.
     backbones = _backbones(plan)
-    learned, unfilled = _learned(plan, backbones)
+    learned, unfilled, dataset = _learned(plan, backbones)
     if unfilled is not None:
         backbones = {m: unfilled.backbone(m) for m in unfilled.backbones}
     echo("# The settings of the run; this output can be used as a file for `mmft run -c`.")
@@ -52,6 +54,10 @@ def show_plan(plan: Plan) -> None:
         echo(f"# {component.name} cannot run yet: pip install '{component.distribution}[{extras}]'")
     echo()
     echo_data(dump_toml(plan.tree()), nl=False)
+    for line in _memory(
+        plan, dataset
+    ):  # Which differs a little each time, so it is no part of the output.
+        echo(f"# {line}", err=True)
 
 
 def _described(plan: Plan) -> list[str]:
@@ -98,8 +104,10 @@ def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[in
     return counts
 
 
-def _learned(plan: Plan, backbones: Mapping[str, Backbone]) -> tuple[list[str], Task | None]:
-    """What the model learns of the first samples, and the task that tells it.
+def _learned(
+    plan: Plan, backbones: Mapping[str, Backbone]
+) -> tuple[list[str], Task | None, Dataset | None]:
+    """What the model learns of the first samples, the task that tells it, and the data.
 
     Only where a processor can tell; then the data are read, and what stands beside the weights.
     """
@@ -108,12 +116,12 @@ def _learned(plan: Plan, backbones: Mapping[str, Backbone]) -> tuple[list[str], 
 
     own = [p for b in backbones.values() for p in (b.processors or {"": b.processor}).values()]
     if not showing_learned(own):
-        return [], None
+        return [], None, None
     dataset = build_dataset(plan)
     try:
         task = build_unfilled(plan, dataset)
     except WeightsError as error:
-        return [f"What is learned of a sample cannot be shown: {error.message}"], None
+        return [f"What is learned of a sample cannot be shown: {error.message}"], None, dataset
     lines: list[str] = []
     train = dataset.splits["train"]
     for index in range(min(_SAMPLES, len(train))):
@@ -121,7 +129,7 @@ def _learned(plan: Plan, backbones: Mapping[str, Backbone]) -> tuple[list[str], 
             lines += _of_sample(train.sample_id(index), task, dict(train[index].inputs))
         except (SampleError, ValueError) as error:
             lines.append(f"{train.sample_id(index)} cannot be used: {error}")
-    return lines, task
+    return lines, task, dataset
 
 
 def _of_sample(sample_id: str, task: Task, inputs: Mapping[str, object]) -> Iterator[str]:
@@ -140,6 +148,48 @@ def _of_sample(sample_id: str, task: Task, inputs: Mapping[str, object]) -> Iter
         for part in parts:
             for marked, run in _runs(part):
                 yield joined(f"  {'+' if marked else ' '} {part.label:{width}}  ", run)
+
+
+def _memory(plan: Plan, dataset: Dataset | None) -> Iterator[str]:
+    """The memory that the run will take, and whether the device has it.
+
+    Args:
+        dataset: if it is built already.
+    """
+    from mmft_core.errors import MmftError, first_line
+    from mmft_core.run.expected_memory import expected_memory
+
+    if comm.several() or not plan.engine.learns:
+        return
+    try:
+        found = expected_memory(plan, dataset)
+    except Exception as error:  # Of a network whose steps depend on its numbers, or anything else.
+        why = error.message if isinstance(error, MmftError) else f"{first_line(error)}."
+        yield f"The memory of the run cannot be estimated: {why}"
+        return
+    device = {"cpu": "this machine", "cuda": "the GPU"}.get(found.device, found.device)
+    has = "" if found.available is None else f", of {size(found.available)} that {device} has"
+    batch = counted(found.samples, "sample")
+    yield f"Memory: about {size(found.total)} at the peak, with {batch} in a batch{has}"
+    yield "  " + ", ".join(f"{name} {size(amount)}" for name, amount in found.parts.items())
+    if not found.fits:
+        yield f"THIS DOES NOT FIT. {_savings(plan)}"
+
+
+def _savings(plan: Plan) -> str:
+    """Settings that save memory and are not given yet."""
+    ways = ["a smaller --batch-size"] if plan.engine.batch_size > 1 else []
+    if not plan.engine.gradient_checkpointing:
+        ways.append("--set engine.gradient_checkpointing=true")
+    if "lora" not in plan.engine.tune:
+        ways.append("--tune lora")
+    for modality, part in plan.backbones.items():
+        if getattr(part.options, "load_bits", 4) is None:
+            ways.append(f"--set backbone.{modality}.load_bits=4 (on a GPU)")
+    if not ways:
+        return "Choose a smaller backbone or smaller inputs."
+    *others, last = ways
+    return f"What saves memory: {', '.join(others)}{' or ' if others else ''}{last}."
 
 
 def _runs(part: LearnedPart) -> Iterator[tuple[bool, Styled]]:

@@ -47,7 +47,9 @@ if TYPE_CHECKING:
     "--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Resume this run."
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Show the resolved settings and data, and stop before training."
+    "--dry-run",
+    is_flag=True,
+    help="Show the resolved settings, the data and the expected memory, and stop before training.",
 )
 @click.option("--strict-plugins", is_flag=True, help="Exit with an error if any plugin is broken.")
 def run(

@@ -65,6 +65,8 @@ class Backbone(nn.Module, ABC):
         loaded: where its weights came from.
         quantized: whether its weights are stored in too few bits to be trained. Then only a head
             and adapters can be trained, and the weights are not saved with the model.
+        bits: per weight of the layers of `roles` if they are quantized, for estimates of memory;
+            else None.
         fitted_options: its options, completed with what was found in the training data. A run
             saves them. None if nothing was found.
         published: the name of the submodule whose parameter names are those of the published
@@ -79,6 +81,7 @@ class Backbone(nn.Module, ABC):
     loaded: LoadedWeights
     processors: Mapping[str, Processor] = MappingProxyType({})
     quantized: bool = False
+    bits: int | None = None
     fitted_options: Any = None
     published: str = ""
     fresh: tuple[str, ...] = ()

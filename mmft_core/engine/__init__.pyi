@@ -1,6 +1,7 @@
 from . import checkpoint as checkpoint
 from . import kept_weights as kept_weights
 from . import lora as lora
+from .described import has_values as has_values
 from .device import make_accelerator as make_accelerator
 from .evaluation import Evaluation as Evaluation
 from .loop import Engine as Engine

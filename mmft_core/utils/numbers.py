@@ -41,3 +41,8 @@ def readable(value: Any) -> str:
     else:
         text = f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
     return text.replace("-", "−") if text.startswith("-") else text
+
+
+def size(amount: int) -> str:
+    """A number of bytes: 950 MB, 2.4 GB."""
+    return f"{amount / 1e6:,.0f} MB" if amount < 1e9 else f"{amount / 1e9:,.1f} GB"

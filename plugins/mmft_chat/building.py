@@ -66,7 +66,9 @@ class ChatBuilder(Builder[ChatBackbone]):
         advice = read_advice(checkpoint.folder)
         if advice is not None:
             network.generation_config = advice
-        return self.backbone(network, self.reader(checkpoint))
+        found = self.backbone(network, self.reader(checkpoint))
+        found.bits = self.options.load_bits
+        return found
 
     def filled(
         self, checkpoint: Checkpoint, loaded: LoadedWeights

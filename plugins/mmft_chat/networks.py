@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmft_core.engine import has_values
 from mmft_transformers.quiet import quietly
 from mmft_transformers.steps import accepted
 
@@ -42,7 +43,7 @@ def computes_logits_by_head(network: Any) -> bool:
     head = network.get_output_embeddings()
     if head is None or network.base_model is network:
         return False
-    if head.weight.device.type == "meta":
+    if not has_values(head.weight):
         return True
     tokens = torch.arange(8, device=head.weight.device)[None]
     with _evaluated(network):
@@ -65,9 +66,10 @@ def keeps_apart(network: Any, rounding: float) -> bool:
     Args:
         rounding: by how much of the largest they may differ.
     """
-    device = network.get_input_embeddings().weight.device
-    if device.type == "meta":
+    weight = network.get_input_embeddings().weight
+    if not has_values(weight):
         return True  # Of an export, whose run was asked.
+    device = weight.device
     first, text, last = torch.arange(24, device=device).view(3, 8)
     rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
     positions = torch.arange(8, device=device).repeat(2, 2)

@@ -113,7 +113,9 @@ class TextBuilder(Builder[TransformersText]):
         advice = read_advice(checkpoint.folder)
         if advice is not None:
             network.generation_config = advice
-        return self.kind(network, tokenizer, self.options)
+        found = self.kind(network, tokenizer, self.options)
+        found.bits = self.options.load_bits
+        return found
 
     def filled(
         self, checkpoint: Checkpoint, loaded: LoadedWeights

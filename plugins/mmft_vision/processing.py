@@ -232,15 +232,16 @@ def augmentation(
     """The random changes of training pictures, or None for none."""
     if options.augment == "none":
         return None
-    steps: list[torch.nn.Module] = [
-        v2.RandomResizedCrop(
-            size, scale=(SMALLEST_CROP, 1.0), interpolation=interpolation, antialias=True
-        )
-    ]
-    if options.flip is not False:
-        steps.append(v2.RandomHorizontalFlip())
-    if options.augment == "randaugment":
-        steps.append(v2.RandAugment(interpolation=InterpolationMode.BILINEAR))
-    else:
-        steps.append(v2.ColorJitter(brightness=0.2, contrast=0.2))
+    with torch.device("cpu"):  # They hold tensors, with which the meta device cannot compute.
+        steps: list[torch.nn.Module] = [
+            v2.RandomResizedCrop(
+                size, scale=(SMALLEST_CROP, 1.0), interpolation=interpolation, antialias=True
+            )
+        ]
+        if options.flip is not False:
+            steps.append(v2.RandomHorizontalFlip())
+        if options.augment == "randaugment":
+            steps.append(v2.RandAugment(interpolation=InterpolationMode.BILINEAR))
+        else:
+            steps.append(v2.ColorJitter(brightness=0.2, contrast=0.2))
     return v2.Compose(steps)

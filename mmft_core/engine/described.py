@@ -1,0 +1,153 @@
+"""Steps that are not computed: a mode of torch in which numbers are described, and bytes counted.
+
+Floating-point tensors have a shape, a type and a device, and no values (torch's `FakeTensorMode`),
+so a network of any size takes a step in about a second and in no memory. Integers and booleans are
+computed as ever, for what networks do depends on them: which tokens are pictures, which of them are
+learned, how long a sample is. So are small constants.
+
+A network that looks at its own numbers, as detectors do at scores, cannot be described. Its step is
+computed, of random weights, and counted in the same way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+UNDESCRIBED = (
+    fake_tensor.DataDependentOutputException,
+    fake_tensor.DynamicOutputShapeException,
+    fake_tensor.UnsupportedFakeTensorException,
+    fake_tensor.UnsupportedOperatorException,
+)
+"""What is raised where numbers are needed that are only described."""
+
+_CONSTANT = 4096
+"""Numbers that a tensor made of nothing has at most to be computed whatever its type."""
+
+_aten = torch.ops.aten
+_INDEXED = (
+    _aten.index.Tensor,
+    _aten.index_put.default,
+    _aten.index_put_.default,
+    _aten._unsafe_index.Tensor,
+)
+
+
+class Described(TorchDispatchMode):
+    """The mode. What is allocated within it is counted until it is freed.
+
+    Attributes:
+        computed: whether all numbers are computed after all.
+        held: bytes at this moment.
+        peak: the most bytes so far.
+    """
+
+    def __init__(self, *, computed: bool = False) -> None:
+        super().__init__()
+        self.computed = computed
+        self.fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self.held = self.peak = 0
+        self._known: dict[int, Any] = {}
+
+    def like(self, tensor: Tensor, device: torch.device) -> Tensor:
+        """A tensor as it would be on a device: described, but for integers.
+
+        Of tensors on the meta device, integers are zeros.
+        """
+        described = tensor.is_floating_point() and not self.computed
+        if has_values(tensor) and not described:
+            return self._count(tensor.to(device))
+        dtype = tensor.dtype
+        if not tensor.is_floating_point():
+            return self._count(torch.zeros(tensor.shape, dtype=dtype, device=device))
+        context: Any = self.fake if described else contextlib.nullcontext()
+        with context:
+            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype, device=device)
+        return self._count(made if described else made.normal_(0.5, 0.02))
+
+    def move(self, module: nn.Module, device: torch.device) -> None:
+        """Put descriptions in the place of a module's tensors. Shared ones stay shared."""
+        put: dict[int, tuple[Tensor, Tensor]] = {}  # With the tensor, whose id is no other's then.
+        for part in module.modules():
+            tables: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
+            for table in tables:
+                for name, tensor in table.items():
+                    if tensor is not None and id(tensor) not in put:
+                        put[id(tensor)] = tensor, self._moved(tensor, device)
+                    table[name] = None if tensor is None else put[id(tensor)][1]
+
+    def _moved(self, tensor: Tensor, device: torch.device) -> Tensor:
+        found = self.like(tensor, device)
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(found, requires_grad=tensor.requires_grad)
+        return found
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        tensors = [t for t in tree_leaves((args, given)) if isinstance(t, Tensor)]
+        if any(isinstance(t, FakeTensor) for t in tensors):
+            return self._count(self._describe(func, args, given))
+        if tensors or self.computed:
+            return self._count(func(*args, **given))
+        with self.fake:
+            made = func(*args, **given)
+        if isinstance(made, Tensor) and made.is_floating_point() and made.numel() > _CONSTANT:
+            return self._count(made)
+        return self._count(func(*args, **given))
+
+    def _describe(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if func in _INDEXED:
+            args = (args[0], _numbers(args[1]), *args[2:])
+        with self.fake:
+            if func is _aten.masked_select.default and not isinstance(args[1], FakeTensor):
+                source, mask = args
+                shape = torch.broadcast_shapes(source.shape, mask.shape)
+                return source.new_empty(int(mask.expand(shape).sum()))
+            return func(*args, **kwargs)
+
+    def _count(self, result: Any) -> Any:
+        """Add what a result holds that nothing before it held."""
+        for tensor in tree_leaves(result):
+            if not isinstance(tensor, Tensor):
+                continue
+            storage = tensor.untyped_storage()
+            key, size = storage._cdata, storage.nbytes()
+            if key in self._known:
+                continue
+            self._known[key] = weakref.finalize(storage, self._free, key, size)
+            self._known[key].atexit = False
+            self.held += size
+            self.peak = max(self.peak, self.held)
+        return result
+
+    def _free(self, key: int, size: int) -> None:
+        del self._known[key]
+        self.held -= size
+
+
+def _numbers(indices: Any) -> list[Tensor | None]:
+    """Indices of which masks became the numbers of what they choose."""
+    found: list[Tensor | None] = []
+    for index in indices:
+        if isinstance(index, Tensor) and index.dtype == torch.bool:
+            found += index.nonzero().unbind(-1)
+        else:
+            found.append(index)
+    return found
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers; not on the meta device, nor where it is only described."""
+    return not tensor.is_meta and not isinstance(tensor, FakeTensor)
