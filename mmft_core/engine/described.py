@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+T = TypeVar("T")
 
 UNDESCRIBED = (
     fake_tensor.DataDependentOutputException,
@@ -43,7 +45,7 @@ _INDEXED = (
 )
 
 
-class Described(TorchDispatchMode):
+class Described(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The mode. What is allocated within it is counted until it is freed.
 
     Attributes:
@@ -53,7 +55,7 @@ class Described(TorchDispatchMode):
     """
 
     def __init__(self, *, computed: bool = False) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.computed = computed
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.held = self.peak = 0
@@ -113,11 +115,11 @@ class Described(TorchDispatchMode):
         with self.fake:
             if func is _aten.masked_select.default and not isinstance(args[1], FakeTensor):
                 source, mask = args
-                shape = torch.broadcast_shapes(source.shape, mask.shape)
+                shape = torch.broadcast_shapes(source.shape, mask.shape)  # type: ignore[no-untyped-call]
                 return source.new_empty(int(mask.expand(shape).sum()))
             return func(*args, **kwargs)
 
-    def _count(self, result: Any) -> Any:
+    def _count(self, result: T) -> T:
         """Add what a result holds that nothing before it held."""
         for tensor in tree_leaves(result):
             if not isinstance(tensor, Tensor):
