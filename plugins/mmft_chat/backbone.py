@@ -16,11 +16,11 @@ from mmft_chat.learned import Learn
 from mmft_chat.loss import chunked_nats, mean_nats
 from mmft_chat.networks import computes_logits_by_head, forward, head_logits, keeps_apart
 from mmft_chat.options import ChatBackboneOptions
+from mmft_chat.packing import UnpackableError
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_core.config import Generation
 from mmft_core.contracts import Features, Graph, Runner, Task, Tensors
-from mmft_core.errors import IncompatibleError
 from mmft_transformers.caches import blank
 from mmft_transformers.choosing import processors_of_each, seeds_of
 from mmft_transformers.exported import ExportedCausal
@@ -78,6 +78,7 @@ class ChatBackbone(TransformersBackbone):
             overlong=options.overlong,
         )
         self._head_alone: bool | None = None
+        self._mixing: str | None = None
 
     # --- learning -------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ class ChatBackbone(TransformersBackbone):
             states = self._states(inputs)[:, :-1][wanted]
             logits_of = partial(head_logits, self.network)
             return chunked_nats(states, targets, logits_of, chunk), samples
-        logits = forward(self.network, self._arguments(inputs)).logits
+        logits = self._run(self.network, inputs).logits
         return chunked_nats(logits[:, :-1][wanted], targets, lambda own: own, chunk), samples
 
     def learned_mean(self, inputs: Tensors, chunk: int) -> Tensor:
@@ -131,24 +132,24 @@ class ChatBackbone(TransformersBackbone):
         Raises:
             IncompatibleError: they are to share rows, and the network would mix them.
         """
-        if join is None:
-            join = self._keeps_apart()
-        elif join and not self._keeps_apart():
-            raise IncompatibleError(
-                f"Networks of type {self.config.model_type} cannot keep packed chats apart.",
-                hint="Turn packing off: --set task.packing=false",
-            )
+        reason = None if join is False else self._mixes()
+        if join and reason is not None:
+            raise UnpackableError(reason, f"type {self.config.model_type}")
+        join = join is not False and reason is None
         return replace(self.processor, join=join, learn=learn)
 
     def _states(self, inputs: Tensors) -> Tensor:
         """The last hidden states (R, L, D) of packed rows."""
-        arguments = self._arguments(inputs)
         if self.network.base_model is self.network:
-            output = forward(self.network, {**arguments, "output_hidden_states": True})
+            output = self._run(self.network, inputs, output_hidden_states=True)
             states: Tensor = output.hidden_states[-1]
         else:
-            states = forward(self.network.base_model, arguments).last_hidden_state
+            states = self._run(self.network.base_model, inputs).last_hidden_state
         return states
+
+    def _run(self, module: Any, inputs: Tensors, **more: Any) -> Any:
+        """What the network, or a part of it, gives for packed rows."""
+        return forward(module, {**self._arguments(inputs), **more})
 
     def _arguments(self, inputs: Tensors) -> dict[str, Any]:
         """What the network's forward pass is given."""
@@ -163,8 +164,23 @@ class ChatBackbone(TransformersBackbone):
             self._head_alone = computes_logits_by_head(self.network)
         return self._head_alone
 
-    def _keeps_apart(self) -> bool:
-        return keeps_apart(self.network, 1e-2 if self.quantized else 1e-4)
+    def _mixes(self) -> str | None:
+        """Why chats cannot share a row; None where they can. Tried once."""
+        if self._mixing is None:
+            self._mixing = self._try_packing() or ""
+        return self._mixing or None
+
+    def _try_packing(self) -> str | None:
+        return (
+            None
+            if keeps_apart(self.network, self._rounding)
+            else "the states of a chat change beside another"
+        )
+
+    @property
+    def _rounding(self) -> float:
+        """By how much of the largest number the same results may differ."""
+        return 1e-2 if self.quantized else 1e-4
 
     # --- writing --------------------------------------------------------------------------------
 

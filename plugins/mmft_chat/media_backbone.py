@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from transformers import AutoProcessor
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.building import ChatBuilder, template_source
 from mmft_chat.conversations import CALLED
-from mmft_chat.learned import Learn
-from mmft_chat.media_processing import OWN, MediaProcessor
+from mmft_chat.media_processing import OWN, ROWS, MediaProcessor
+from mmft_chat.networks import evaluated
 from mmft_chat.options import MediaBackboneOptions
+from mmft_chat.packing import UnpackableError, packed, places_of
+from mmft_chat.packing_trial import agree, recorded, shallow, trial_chats
 from mmft_chat.parts import parts_of
-from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_core import resolve
 from mmft_core.contracts import Graph, Task, Tensors
@@ -85,13 +87,35 @@ class MediaChatBackbone(ChatBackbone):
         }
         return {role: names for role, names in kept.items() if names}
 
-    def packed(self, *, join: bool | None, learn: Learn) -> ChatProcessor:
-        if join:
-            raise IncompatibleError(
-                "Chats with pictures or recordings cannot share a row yet.",
-                hint="Leave task.packing out.",
-            )
-        return replace(self.processor, learn=learn)
+    # --- packing --------------------------------------------------------------------------------
+
+    def _run(self, module: Any, inputs: Tensors, **more: Any) -> Any:
+        shape = inputs["tokens"].shape
+        with packed(self.network.get_decoder(), inputs.get(ROWS), shape):
+            return super()._run(module, inputs, **more)
+
+    @torch.no_grad()
+    def _try_packing(self) -> str | None:
+        """Chats with pictures or recordings have to keep their states when they share a row."""
+        device = self.network.get_input_embeddings().weight.device
+        if device.type == "meta":
+            return None  # Of an export, whose run was asked.
+        processor = replace(self.processor, max_length=sys.maxsize)
+        decoder = self.network.get_decoder()
+        try:
+            chats = [processor.prepare(c, train=True) for c in trial_chats(processor.reads)]
+            inputs = {name: t.to(device) for name, t in processor.collate(chats).items()}
+            there = inputs["samples"] >= 0
+            rows = places_of([[0, 1]], there.sum(1).tolist()).to(device)
+            with evaluated(self.network), shallow(decoder), recorded(decoder) as calls:
+                together = self._states({**inputs, ROWS: rows})
+                apart = decoder(**calls[-1]).last_hidden_state
+        except UnpackableError as error:
+            return error.reason
+        except Exception as error:  # Whatever comes of noise, which is not what a family expects.
+            return f"trying it failed ({first_line(error)})"
+        same = agree(apart[there], together[there], self._rounding)
+        return None if same else "the states of a chat change beside another"
 
     def _arguments(self, inputs: Tensors) -> dict[str, Any]:
         return {name: t for name, t in inputs.items() if name not in OWN}

@@ -13,13 +13,15 @@ from torch import Tensor
 from mmft_chat import media
 from mmft_chat.conversations import CALLED, Conversation, Kind, Message
 from mmft_chat.learned import prompt_of, rendered
+from mmft_chat.packing import places_of, share_rows
 from mmft_chat.processing import ChatProcessor, in_spans
 from mmft_chat.showing import Spelled
 from mmft_chat.templates import Span
 from mmft_core.contracts import Axes, Tensors
 from mmft_transformers.quiet import quietly
 
-OWN = ("learned", "positions", "samples", "tokens", "prompt_length")
+ROWS = "rows"
+OWN = ("learned", "positions", "samples", "tokens", "prompt_length", ROWS)
 """What `collate` adds to what a processor of transformers gives."""
 
 _KINDS: tuple[Kind, ...] = ("image", "audio")
@@ -33,7 +35,8 @@ class MediaProcessor(ChatProcessor):
 
     Collates to what that gives ("input_ids" (B, L), "pixel_values", "input_features", ...), and to
     "tokens", "samples", "positions" and "learned" as a `ChatProcessor`, each chat in a row of its
-    own; and to "prompt_length" (B,), the number of tokens before the last answer.
+    own; and to "prompt_length" (B,), the number of tokens before the last answer. Where chats share
+    rows inside the language model, also to "rows" (R, W), as `mmft_chat.packing` has them.
 
     Attributes:
         family: a processor of transformers.
@@ -110,15 +113,21 @@ class MediaProcessor(ChatProcessor):
         places = torch.arange(tokens.shape[1]).expand(tokens.shape)
         if getattr(self.family, "prefix", False):
             found["token_type_ids"] = (places >= torch.tensor(lengths)[:, None]).long()
-        rows = torch.arange(len(items))[:, None].expand(tokens.shape)
+        chats = torch.arange(len(items))[:, None].expand(tokens.shape)
         return {
             **found,
+            **self._shared(there.sum(1).tolist()),
             "tokens": tokens,
             "learned": learned,
             "positions": places.masked_fill(~there, 0),
-            "samples": rows.masked_fill(~there, -1),
+            "samples": chats.masked_fill(~there, -1),
             "prompt_length": torch.tensor(lengths),
         }
+
+    def _shared(self, lengths: Sequence[int]) -> Tensors:
+        """The rows that chats of so many tokens share; none where that would not save padding."""
+        rows = share_rows(lengths, self.max_length) if self.join else ()
+        return {ROWS: places_of(rows, lengths)} if 0 < len(rows) < len(lengths) else {}
 
     def axes(self) -> Axes:
         return {}

@@ -46,7 +46,7 @@ def computes_logits_by_head(network: Any) -> bool:
     if not has_values(head.weight):
         return True
     tokens = torch.arange(8, device=head.weight.device)[None]
-    with _evaluated(network):
+    with evaluated(network):
         given = {"input_ids": tokens, "position_ids": tokens}
         states = forward(network.base_model, given).last_hidden_state
         logits = forward(network, given).logits
@@ -73,7 +73,7 @@ def keeps_apart(network: Any, rounding: float) -> bool:
     first, text, last = torch.arange(24, device=device).view(3, 8)
     rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
     positions = torch.arange(8, device=device).repeat(2, 2)
-    with _evaluated(network):
+    with evaluated(network):
         both = {"input_ids": rows, "position_ids": positions}
         one = {"input_ids": text[None], "position_ids": positions[:1, :8]}
         logits = forward(network, both).logits.float()
@@ -83,7 +83,8 @@ def keeps_apart(network: Any, rounding: float) -> bool:
 
 
 @contextmanager
-def _evaluated(network: nn.Module) -> Iterator[None]:
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """In eval mode, and afterwards as it was."""
     training = network.training
     network.eval()
     try:

@@ -20,7 +20,7 @@ from mmft_chat.media import recording
 from mmft_chat.options import ChatTableOptions
 from mmft_chat.scratch import chatml_with
 from mmft_core.contracts import DatasetContext
-from mmft_core.errors import ConfigError, IncompatibleError, SampleError, WeightsError
+from mmft_core.errors import ConfigError, SampleError, WeightsError
 from tests.chat.networks import HEARD, SAID, SEEN, about, built, collated, narrow, saved, sound
 
 __all__ = ["narrow"]
@@ -170,11 +170,6 @@ def test_some_networks_need_a_picture_or_exactly_one_recording() -> None:
         ValueError, match="holds no pictures and recordings.* reads chats with at least one"
     ):
         built("llama-3.2-vision").processor.inspect(SAID[0], train=True)
-
-
-def test_packing_is_refused(model: Any) -> None:
-    with pytest.raises(IncompatibleError, match="cannot share a row"):
-        model.packed(join=True, learn="assistant")
 
 
 def test_few_bits_need_weights_and_a_gpu(model: Any, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_a_network_that_mixes_packed_chats_is_refused(tokenizer: Any) -> None:
     )
     network = AutoModelForCausalLM.from_config(config)
     model = ChatBackbone(network, copy.deepcopy(tokenizer), ChatBackboneOptions())
-    with pytest.raises(IncompatibleError, match="cannot keep packed chats apart"):
+    with pytest.raises(IncompatibleError, match="type mamba cannot keep packed chats apart"):
         Chat(model, ChatOptions(packing=True))
     assert not Chat(model, ChatOptions()).processor.join
     assert Chat(backbone(tokenizer), ChatOptions()).processor.join

@@ -17,7 +17,7 @@ from mmft_chat.media_backbone import MediaChatBackbone
 from mmft_chat.options import ChatOptions
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch
-from mmft_core.errors import IncompatibleError, WeightsError
+from mmft_core.errors import WeightsError
 from tests.chat.networks import SEEN, about, narrow, picture, saved
 from tests.chat.networks import built as small
 from tests.chat.networks import collated as batch_of
@@ -126,10 +126,8 @@ def test_chats_without_pictures_go_beside_others(folder: Path) -> None:
     torch.testing.assert_close(together[0], torch.cat(alone), atol=1e-5, rtol=1e-4)
 
 
-def test_packing_is_refused_and_recordings_are(folder: Path) -> None:
+def test_recordings_are_refused(folder: Path) -> None:
     model = built(str(folder))
-    with pytest.raises(IncompatibleError, match="cannot share a row"):
-        model.packed(join=True, learn="assistant")
     heard = Message("user", (Part("audio", media=b"x"),))
     with pytest.raises(ValueError, match="reads only text and pictures"):
         model.processor.inspect(Conversation((heard, turn("assistant", "x"))))
