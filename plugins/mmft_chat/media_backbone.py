@@ -25,6 +25,7 @@ from mmft_chat.parts import parts_of
 from mmft_chat.templates import Template
 from mmft_core import resolve
 from mmft_core.contracts import Graph, Task, Tensors
+from mmft_core.engine import has_values
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint
@@ -97,9 +98,10 @@ class MediaChatBackbone(ChatBackbone):
     @torch.no_grad()
     def _try_packing(self) -> str | None:
         """Chats with pictures or recordings have to keep their states when they share a row."""
-        device = self.network.get_input_embeddings().weight.device
-        if device.type == "meta":
+        weight = self.network.get_input_embeddings().weight
+        if not has_values(weight):
             return None  # Of an export, whose run was asked.
+        device = weight.device
         processor = replace(self.processor, max_length=sys.maxsize)
         decoder = self.network.get_decoder()
         try:
