@@ -10,6 +10,8 @@ checkpoint                          the state of a training on disk
 parallel                            how several processes hold the task
 sharded_state, sharded_checkpoint   the state of a training that is divided among processes
 memory, fitting_batch               keeping freed memory; the batch size that fits after an error
+memory_estimate, described          the memory of a training, by steps that are not computed; and
+values, device_memory               which tensors hold numbers, and what a device has
 """
 
 from mmft_core.utils.public_names import on_demand

@@ -1,7 +1,6 @@
 from . import checkpoint as checkpoint
 from . import kept_weights as kept_weights
 from . import lora as lora
-from .described import has_values as has_values
 from .device import make_accelerator as make_accelerator
 from .evaluation import Evaluation as Evaluation
 from .loop import Engine as Engine
@@ -10,3 +9,4 @@ from .metrics_log import read_metrics as read_metrics
 from .monitor import Monitor as Monitor
 from .monitor import choose_monitor as choose_monitor
 from .top_examples import Highest as Highest
+from .values import has_values as has_values

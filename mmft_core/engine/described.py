@@ -23,6 +23,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mmft_core.engine.values import has_values
+
 T = TypeVar("T")
 
 UNDESCRIBED = (
@@ -148,8 +150,3 @@ def _numbers(indices: Any) -> list[Tensor | None]:
         else:
             found.append(index)
     return found
-
-
-def has_values(tensor: Tensor) -> bool:
-    """Whether a tensor holds numbers; not on the meta device, nor where it is only described."""
-    return not tensor.is_meta and not isinstance(tensor, FakeTensor)

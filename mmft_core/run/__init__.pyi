@@ -2,6 +2,7 @@ from . import artifacts as artifacts
 from . import named_data as named_data
 from . import runner as runner
 from .artifacts import LoadedModel as LoadedModel
+from .build import as_built as as_built
 from .build import build_component as build_component
 from .build import build_dataset as build_dataset
 from .build import build_metrics as build_metrics

@@ -173,6 +173,15 @@ def build_unfilled(plan: Plan, dataset: Dataset) -> Task:
         return build_component(plan.task.component, plan.task.options, context_of_task, Task)
 
 
+def as_built(plan: Plan, task: Task) -> Plan:
+    """The plan with what the backbones found in the data, and for a start from random weights with
+    the settings that are recommended for that."""
+    backbones = {modality: task.backbone(modality) for modality in task.backbones}
+    plan = plan.with_backbone_options({m: own.fitted_options for m, own in backbones.items()})
+    untrained = all(own.loaded.source == "random" for own in backbones.values())
+    return plan.from_scratch() if untrained else plan
+
+
 def showing_learned(processors: Iterable[Processor]) -> bool:
     """Whether any of these can say which tokens are learned."""
     return any(isinstance(processor, ShowingLearned) for processor in processors)

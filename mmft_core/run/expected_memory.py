@@ -6,7 +6,7 @@ from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.engine.memory_estimate import MemoryEstimate, estimate_memory
 from mmft_core.loading.prepared import PreparedSplit
-from mmft_core.run.build import build_dataset, build_unfilled
+from mmft_core.run.build import as_built, build_dataset, build_unfilled
 
 
 def expected_memory(plan: Plan, dataset: Dataset | None = None) -> MemoryEstimate:
@@ -21,6 +21,7 @@ def expected_memory(plan: Plan, dataset: Dataset | None = None) -> MemoryEstimat
     """
     dataset = build_dataset(plan) if dataset is None else dataset
     task = build_unfilled(plan, dataset)
+    plan = as_built(plan, task)
     for component in plan.components:  # What a run imports is part of its memory.
         component.load()
     train = PreparedSplit(

@@ -42,6 +42,7 @@ from mmft_core.precision import Inference
 from mmft_core.registry import Registry
 from mmft_core.run import artifacts
 from mmft_core.run.build import (
+    as_built,
     build_dataset,
     build_metrics,
     build_task,
@@ -175,9 +176,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
     plan = plan.with_data_options(dataset.options)
     sound, read = drop_unreadable(dataset, plan, callbacks)
     task = build_task(plan, sound, callbacks.on_message)
-    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
-    if all(task.backbone(m).loaded.source == "random" for m in task.backbones):
-        plan = plan.from_scratch()
+    plan = as_built(plan, task)
     findings = inspect_samples(dataset, task, plan, read, callbacks)
     samples = KeptSamples.found(dataset, findings)
     left = soundness.without(dataset, findings.faulty())

@@ -133,7 +133,10 @@ class Answering:
         lengths = [int(self.model._prompt_lengths(q.prepared.inputs)[0]) for q in questions]
         settings = [_settings(self.generation, q) for q in questions]
         most = [self._room(own, length) for own, length in zip(settings, lengths, strict=True)]
-        for rows in together(lengths, most, self.model.positions):
+        batches = [[k] for k in range(len(questions))]
+        if len(questions) > 1 and self.model.ignores_padding:
+            batches = together(lengths, most, self.model.positions)
+        for rows in batches:
             self._answer(
                 [questions[k] for k in rows],
                 [replace(settings[k], max_new_tokens=most[k]) for k in rows],

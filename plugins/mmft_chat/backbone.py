@@ -14,7 +14,13 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from mmft_chat.learned import Learn
 from mmft_chat.loss import chunked_nats, mean_nats
-from mmft_chat.networks import computes_logits_by_head, forward, head_logits, keeps_apart
+from mmft_chat.networks import (
+    computes_logits_by_head,
+    forward,
+    head_logits,
+    ignores_padding,
+    keeps_apart,
+)
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.packing import UnpackableError
 from mmft_chat.processing import ChatProcessor
@@ -79,6 +85,7 @@ class ChatBackbone(TransformersBackbone):
         )
         self._head_alone: bool | None = None
         self._mixing: str | None = None
+        self._ignoring_padding: bool | None = None
 
     # --- learning -------------------------------------------------------------------------------
 
@@ -178,6 +185,13 @@ class ChatBackbone(TransformersBackbone):
         )
 
     @property
+    def ignores_padding(self) -> bool:
+        """Whether prompts of different lengths may be written after at once. Tried once."""
+        if self._ignoring_padding is None:
+            self._ignoring_padding = ignores_padding(self.network, self._rounding)
+        return self._ignoring_padding
+
+    @property
     def _rounding(self) -> float:
         """By how much of the largest number the same results may differ."""
         return 1e-2 if self.quantized else 1e-4
@@ -200,7 +214,8 @@ class ChatBackbone(TransformersBackbone):
         """
         inputs = self._prompted(inputs)
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
-        if one_by_one(settings) and len(prompts) > 1:
+        alone = one_by_one(settings) or not self.ignores_padding
+        if alone and len(prompts) > 1:
             rows = (self._alone(inputs, k) for k in range(len(prompts)))
             return [self.write(row, settings)[0] for row in rows]
         room = settings.max_new_tokens

@@ -92,7 +92,7 @@ class _MeanNats(torch.autograd.Function):
                 own = states[here].detach().requires_grad_()
                 loss = F.cross_entropy(logits(own).float(), targets[here], reduction="sum")
                 loss = loss / len(targets)
-            found = torch.autograd.grad(loss, (own, *weights))
+            found = torch.autograd.grad(loss, (own, *weights), materialize_grads=True)
             of_states[here] = found[0]
             if start:
                 for so_far, more in zip(of_weights, found[1:], strict=True):
@@ -106,5 +106,7 @@ class _MeanNats(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
+        if ctx.gradients is None:
+            raise RuntimeError("The gradients of this loss were used already.")
         gradients, ctx.gradients = ctx.gradients, None
         return (None, None, None, *(own.mul_(gradient) for own in gradients))

@@ -90,6 +90,11 @@ class MediaChatBackbone(ChatBackbone):
 
     # --- packing --------------------------------------------------------------------------------
 
+    @property
+    def ignores_padding(self) -> bool:
+        """All of them do, for their language models attend."""
+        return True
+
     def _run(self, module: Any, inputs: Tensors, **more: Any) -> Any:
         shape = inputs["tokens"].shape
         with packed(self.network.get_decoder(), inputs.get(ROWS), shape):
@@ -100,7 +105,7 @@ class MediaChatBackbone(ChatBackbone):
         """Chats with pictures or recordings have to keep their states when they share a row."""
         weight = self.network.get_input_embeddings().weight
         if not has_values(weight):
-            return None  # Of an export, whose run was asked.
+            return None  # Of an export, whose run was asked, or of an estimate.
         device = weight.device
         processor = replace(self.processor, max_length=sys.maxsize)
         decoder = self.network.get_decoder()

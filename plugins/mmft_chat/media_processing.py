@@ -13,7 +13,7 @@ from torch import Tensor
 from mmft_chat import media
 from mmft_chat.conversations import CALLED, Conversation, Kind, Message
 from mmft_chat.learned import prompt_of, rendered
-from mmft_chat.packing import places_of, share_rows
+from mmft_chat.packing import places_of, shared_rows
 from mmft_chat.processing import ChatProcessor, in_spans
 from mmft_chat.showing import Spelled
 from mmft_chat.templates import Span
@@ -126,7 +126,7 @@ class MediaProcessor(ChatProcessor):
 
     def _shared(self, lengths: Sequence[int]) -> Tensors:
         """The rows that chats of so many tokens share; none where that would not save padding."""
-        rows = share_rows(lengths, self.max_length) if self.join else ()
+        rows = shared_rows(lengths, self.max_length, in_order=True) if self.join else ()
         return {ROWS: places_of(rows, lengths)} if 0 < len(rows) < len(lengths) else {}
 
     def axes(self) -> Axes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from mmft_core.engine import has_values
 from mmft_transformers.quiet import quietly
@@ -68,7 +69,7 @@ def keeps_apart(network: Any, rounding: float) -> bool:
     """
     weight = network.get_input_embeddings().weight
     if not has_values(weight):
-        return True  # Of an export, whose run was asked.
+        return True  # Of an export, whose run was asked, or of an estimate.
     device = weight.device
     first, text, last = torch.arange(24, device=device).view(3, 8)
     rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
@@ -80,6 +81,37 @@ def keeps_apart(network: Any, rounding: float) -> bool:
         alone = forward(network, one).logits.float()[0]
     most = rounding * alone.abs().max()
     return all(bool((own - alone).abs().max() <= most) for own in (logits[0, 8:], logits[1, :8]))
+
+
+@torch.no_grad()
+def ignores_padding(network: Any, rounding: float) -> bool:
+    """Whether what is written after a prompt stays the same with padding before the prompt.
+
+    Attention leaves padding out; some recurrent networks (RWKV) read it.
+
+    Args:
+        rounding: by how much of the largest logit it may differ.
+    """
+    weight = network.get_input_embeddings().weight
+    if not has_values(weight):
+        return True  # Of an export, or of an estimate.
+    tokens = torch.arange(1, 14, device=weight.device)[None]
+    mask = torch.ones_like(tokens)
+    mask[:, :5] = 0
+    settings = GenerationConfig(
+        max_new_tokens=1, output_logits=True, return_dict_in_generate=True, pad_token_id=0
+    )
+
+    def first(prompt: Tensor, seen: Tensor) -> Tensor:
+        written = network.generate(
+            input_ids=prompt, attention_mask=seen, generation_config=settings
+        )
+        logits: Tensor = written.logits[0].float()
+        return logits
+
+    with evaluated(network), quietly():
+        padded, alone = first(tokens, mask), first(tokens[:, 5:], mask[:, 5:])
+    return bool((padded - alone).abs().max() <= rounding * alone.abs().max())
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from mmft_core.errors import IncompatibleError
 from mmft_transformers.steps import accepted
 
-_WASTE = 1.1
-"""Times the tokens of all chats, that rows may be long in all."""
-_WIDER = 1.25
+_PADDING = 1.03
+"""How much longer padded rows may be in all than what they hold, to be as short as that."""
 
 
 class UnpackableError(IncompatibleError):
@@ -40,36 +39,45 @@ class UnpackableError(IncompatibleError):
         self.reason = reason
 
 
-def share_rows(lengths: Sequence[int], longest: int) -> list[list[int]]:
-    """Which chats share a row, in their order, so that what lies beside the rows, such as the
-    features of all pictures one after another, stays as it is.
+def shared_rows(lengths: Sequence[int], most: int, *, in_order: bool) -> list[list[int]]:
+    """Which chats share a row of at most so many tokens.
 
-    Rows are as short as they can be without wasting much on padding, for attention costs more in
-    longer ones.
+    Rows are as short as they can be with little padding, for tokens attend within their row, at a
+    cost that grows with its length even where masks leave nothing of it.
 
     Args:
-        longest: tokens of a row at most.
+        in_order: whether rows keep the order of the chats, so that what lies beside the rows, such
+            as the features of all pictures one after another, stays as it is.
     """
-    width, total = max(lengths), sum(lengths)
-    found, least = [[k] for k in range(len(lengths))], width * len(lengths)
-    while least > _WASTE * total and width < longest:
-        width = min(longest, int(width * _WIDER) + 1)
-        rows = _filled(lengths, width)
-        area = len(rows) * max(sum(lengths[k] for k in row) for row in rows)
-        if area < least:
-            found, least = rows, area
-    return found
+    longest, whole = max(lengths), sum(lengths)
+    widths = {min(max(longest, -(-whole // rows)), most) for rows in range(1, len(lengths) + 1)}
+    best: list[list[int]] = []
+    least = 0
+    for width in sorted({longest, *(width for width in widths if width > longest)}):
+        rows = _filled(lengths, width, in_order)
+        padded = len(rows) * max(sum(lengths[k] for k in row) for row in rows)
+        if not best or padded < least:
+            best, least = rows, padded
+        if padded <= _PADDING * whole:
+            break
+    return best
 
 
-def _filled(lengths: Sequence[int], width: int) -> list[list[int]]:
-    rows: list[list[int]] = [[]]
-    room = width
-    for k, length in enumerate(lengths):
-        if length > room:
+def _filled(lengths: Sequence[int], width: int, in_order: bool) -> list[list[int]]:
+    """Rows up to a width: each chat comes into the last row, or if the order is free, the longest
+    first, into the first with room."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    order = range(len(lengths))
+    for k in order if in_order else sorted(order, key=lambda k: -lengths[k]):
+        tried = range(len(rows) - 1 if in_order and rows else 0, len(rows))
+        row = next((r for r in tried if lengths[k] <= room[r]), None)
+        if row is None:
             rows.append([])
-            room = width
-        rows[-1].append(k)
-        room -= length
+            room.append(width)
+            row = len(rows) - 1
+        rows[row].append(k)
+        room[row] -= lengths[k]
     return rows
 
 

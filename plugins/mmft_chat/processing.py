@@ -26,6 +26,7 @@ from mmft_chat.conversations import (
 from mmft_chat.extents import extents
 from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
+from mmft_chat.packing import shared_rows
 from mmft_chat.reading import check_held, messages_of
 from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
@@ -115,7 +116,7 @@ class ChatProcessor(Processor):
         """Which samples share a row."""
         if not self.join:
             return [[k] for k in range(len(lengths))]
-        return shared_rows(lengths, self.max_length)
+        return shared_rows(lengths, self.max_length, in_order=False)
 
     def axes(self) -> Axes:
         long = {name: {1: "length"} for name in ("tokens", "samples", "positions", "learned")}
@@ -268,42 +269,3 @@ def in_spans(offsets: Sequence[Span], spans: Sequence[Span]) -> Any:
     for k in np.flatnonzero(starts == ends).tolist():
         found[k] = k > 0 and found[k - 1]
     return found
-
-
-_PADDING = 1.03
-"""How much longer padded rows may be in all than what they hold, to be as short as that."""
-
-
-def shared_rows(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """Which samples share a row of at most so many tokens.
-
-    Rows are as short as they can be with little padding, for tokens attend within their row, at a
-    cost that grows with its length even where masks leave nothing of it.
-    """
-    longest, whole = max(lengths), sum(lengths)
-    widths = {min(max(longest, -(-whole // rows)), most) for rows in range(1, len(lengths) + 1)}
-    best: list[list[int]] = []
-    least = 0
-    for width in sorted({longest, *(width for width in widths if width > longest)}):
-        rows = _filled(lengths, width)
-        padded = len(rows) * max(sum(lengths[k] for k in row) for row in rows)
-        if not best or padded < least:
-            best, least = rows, padded
-        if padded <= _PADDING * whole:
-            break
-    return best
-
-
-def _filled(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """Rows up to a width: each sample, the longest first, is put into the first with room."""
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
-        row = next((r for r, left in enumerate(room) if lengths[k] <= left), None)
-        if row is None:
-            rows.append([])
-            room.append(width)
-            row = len(rows) - 1
-        rows[row].append(k)
-        room[row] -= lengths[k]
-    return rows

@@ -34,21 +34,19 @@ def join_adapters(model: LoadedModel, states: Sequence[Mapping[str, Tensor]], wa
 
     Args:
         model: with the adapters of all runs, in their order.
-        states: of the runs' models, their adapters merged into the weights.
+        states: of the runs' models, their adapters merged into the weights where these can be.
     """
     for modality in model.parts:
         _join(model.task.backbone(modality), way)
-    own = model.task.state_dict()
-    for name, tensor in own.items():
+    averaged = {}
+    for name, tensor in model.task.state_dict().items():
         theirs = [state[name] for state in states if name in state]
-        if (
-            theirs
-            and tensor.is_floating_point()
-            and any(not torch.equal(one, theirs[0]) for one in theirs)
-        ):
+        whole = theirs and tensor.is_floating_point() and not lora.is_adapter(name)
+        if whole and any(not torch.equal(one, theirs[0]) for one in theirs):
             mean = torch.stack([one.float() for one in theirs]).mean(0)
-            own[name] = mean.to(tensor.dtype)
-    model.task.load_state_dict(own)
+            averaged[name] = mean.to(tensor.dtype)
+    # Quantized layers keep more than tensors in their state, which stays as it is.
+    model.task.load_state_dict(averaged, strict=False)
 
 
 def _join(backbone: Any, way: Way) -> None:

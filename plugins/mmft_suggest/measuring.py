@@ -18,7 +18,7 @@ from mmft_core.errors import WeightsError
 from mmft_core.features import encoder_and_store, features_of
 from mmft_core.loading import PreparedSplit
 from mmft_core.precision import Inference
-from mmft_core.run import build_dataset, build_task, peak_memory_bytes
+from mmft_core.run import as_built, build_dataset, build_task, peak_memory_bytes
 from mmft_core.weights import WeightsRequest
 from mmft_suggest.candidates import Candidate
 from mmft_suggest.probe import Score, probe
@@ -80,10 +80,8 @@ def measure(candidate: Candidate, samples: int) -> Measured:
     dataset = build_dataset(plan)
     plan = plan.with_data_options(dataset.options)
     task = build_task(plan, dataset, lambda text: None)
-    plan = plan.with_backbone_options({m: task.backbone(m).fitted_options for m in task.backbones})
+    plan = as_built(plan, task)
     backbone = task.backbone(candidate.modality)
-    if backbone.loaded.source == "random":
-        plan = plan.from_scratch()
     train = dataset.splits["train"]
     chosen = np.random.default_rng(plan.engine.seed).permutation(len(train))[:samples]
     score = _probed(plan, task, candidate.modality, Subset(train, np.sort(chosen)))

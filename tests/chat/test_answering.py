@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM, RwkvConfig, RwkvForCausalLM
 
 from mmft_chat.answering import chat_of, together
 from mmft_chat.conversations import ToolCall
+from mmft_chat.networks import ignores_padding
 from mmft_chat.tool_calls import split_calls
 from mmft_chat.watching import Watch
 
@@ -153,3 +155,10 @@ def test_a_chat_to_be_answered_ends_with_a_question() -> None:
     for wrong in itertools.chain([messages[:2]], [[messages[0]] * 2], [[{"role": "oracle"}]]):
         with pytest.raises(ValueError, match="turn"):
             chat_of(wrong)
+
+
+def test_networks_that_read_padding_answer_chats_one_by_one() -> None:
+    small: Any = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}
+    attending = LlamaForCausalLM(LlamaConfig(**small, intermediate_size=64, num_attention_heads=2))
+    assert ignores_padding(attending, 1e-4)
+    assert not ignores_padding(RwkvForCausalLM(RwkvConfig(**small)), 1e-4)

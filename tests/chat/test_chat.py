@@ -22,7 +22,8 @@ from mmft_chat.conversations import Conversation, ToolCall, asked
 from mmft_chat.loss import chunked_nats, mean_nats
 from mmft_chat.metrics import exact_match, token_f1
 from mmft_chat.options import ChatBackboneOptions, ChatOptions
-from mmft_chat.processing import ChatProcessor, shared_rows
+from mmft_chat.packing import shared_rows
+from mmft_chat.processing import ChatProcessor
 from mmft_chat.scratch import CHATML
 from mmft_chat.task import Chat
 from mmft_core.contracts import BackboneContext, Batch, DatasetInfo
@@ -185,7 +186,7 @@ def test_the_mean_loss_is_scaled_as_any_other_and_computed_in_bf16() -> None:
     ],
 )
 def test_rows_are_short_and_hold_little_padding(lengths: list[int], rows: int) -> None:
-    found = shared_rows(lengths, 100)
+    found = shared_rows(lengths, 100, in_order=False)
     assert sorted(k for row in found for k in row) == list(range(len(lengths)))
     assert len(found) == rows
     assert max(sum(lengths[k] for k in row) for row in found) <= max(100, *lengths)

@@ -10,7 +10,7 @@ import torch
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.conversations import Conversation
 from mmft_chat.options import ChatOptions
-from mmft_chat.packing import share_rows
+from mmft_chat.packing import shared_rows
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch
 from mmft_core.errors import IncompatibleError
@@ -107,10 +107,11 @@ def test_rows_keep_the_order_and_hold_little_padding() -> None:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(20, 900, (40,), generator=generator).tolist()
     for longest, waste in ((900, 1.5), (2048, 1.2), (10**6, 1.1)):
-        rows = share_rows(lengths, longest)
+        rows = shared_rows(lengths, longest, in_order=True)
         assert [k for row in rows for k in row] == list(range(len(lengths)))
         widths = [sum(lengths[k] for k in row) for row in rows]
         assert max(widths) <= longest
         assert len(rows) * max(widths) <= sum(lengths) * waste
-    assert share_rows([50, 50, 49], 2048) == [[0], [1], [2]]  # Nothing would be saved.
-    assert share_rows([900], 64) == [[0]]
+    # Nothing would be saved.
+    assert shared_rows([50, 50, 49], 2048, in_order=True) == [[0], [1], [2]]
+    assert shared_rows([900], 64, in_order=True) == [[0]]
