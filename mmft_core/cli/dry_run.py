@@ -54,9 +54,8 @@ def show_plan(plan: Plan) -> None:
         echo(f"# {component.name} cannot run yet: pip install '{component.distribution}[{extras}]'")
     echo()
     echo_data(dump_toml(plan.tree()), nl=False)
-    for line in _memory(
-        plan, dataset
-    ):  # Which differs a little each time, so it is no part of the output.
+    # It differs a little each time, so it is no part of the output.
+    for line in _memory(plan, dataset):
         echo(f"# {line}", err=True)
 
 
@@ -168,12 +167,12 @@ def _memory(plan: Plan, dataset: Dataset | None) -> Iterator[str]:
         yield f"The memory of the run cannot be estimated: {why}"
         return
     device = {"cpu": "this machine", "cuda": "the GPU"}.get(found.device, found.device)
-    has = "" if found.available is None else f", of {size(found.available)} that {device} has"
+    has = "" if found.available is None else f" of the {size(found.available)} on {device}"
     batch = counted(found.samples, "sample")
-    yield f"Memory: about {size(found.total)} at the peak, with {batch} in a batch{has}"
+    yield f"Peak memory: about {size(found.total)}{has} (batch of {batch})"
     yield "  " + ", ".join(f"{name} {size(amount)}" for name, amount in found.parts.items())
     if not found.fits:
-        yield f"THIS DOES NOT FIT. {_savings(plan)}"
+        yield f"This does not fit. {_savings(plan)}"
 
 
 def _savings(plan: Plan) -> str:
@@ -189,7 +188,7 @@ def _savings(plan: Plan) -> str:
     if not ways:
         return "Choose a smaller backbone or smaller inputs."
     *others, last = ways
-    return f"What saves memory: {', '.join(others)}{' or ' if others else ''}{last}."
+    return f"To save memory, use {', '.join(others)}{' or ' if others else ''}{last}."
 
 
 def _runs(part: LearnedPart) -> Iterator[tuple[bool, Styled]]:

@@ -134,8 +134,8 @@ class MediaBackboneOptions(ChatBackboneOptions):
     max_pixels: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="Maximum pixels of a picture; larger ones are scaled down. Unset leaves it "
-            "to the model's processor, for which a photo may be thousands of tokens.",
+            description="Maximum pixels of a picture; larger ones are scaled down. By default the "
+            "model's processor decides; a photo may then take thousands of tokens.",
         ),
     ] = None
 

@@ -46,12 +46,13 @@ if TYPE_CHECKING:
     type=FiniteRange(min=0, min_open=True, max=1),
     default=0.2,
     show_default=True,
-    help="Share of each tensor's differences that TIES keeps, the largest, and DARE, at random.",
+    help="Share of each tensor's differences to keep: the largest with TIES, a random choice with "
+    "DARE.",
 )
 @click.option(
     "--whole",
     is_flag=True,
-    help="Write whole weights also where all runs keep adapters apart from them.",
+    help="Write full weights even if all runs store only adapters.",
 )
 @click.option(
     "--dataset",
@@ -78,9 +79,9 @@ def merge(
     mmft merge runs/maths runs/poems -o runs/both --weight 0.7 --weight 0.3
     mmft merge runs/maths runs/poems -o runs/both --method ties --density 0.3
 
-    The runs and the merged model are evaluated on the same data. If all runs store their adapters
-    alone (engine.lora.save=adapter), so does the merged run: PEFT reads them, and `mmft serve
-    --adapter` serves them beside others.
+    The runs and the merged model are evaluated on the same data. If every run stores only
+    its adapters (engine.lora.save=adapter), so does the merged run: PEFT reads them, and `mmft
+    serve --adapter` serves them beside others.
     """
     from mmft_core.cli import console, make_display, next_command
     from mmft_merge.merging import Way, merge_runs

@@ -29,8 +29,16 @@ def register_optimizer() -> list[OptimizerSpec]:
         )
         for name, summary, build in (
             ("adamw-8bit", "AdamW with states in 8 bits: a quarter of the memory", "adamw_8bit"),
-            ("paged-adamw", "AdamW whose states move to the CPU when a GPU is full", "paged_adamw"),
-            ("paged-adamw-8bit", "Both: states in 8 bits that move", "paged_adamw_8bit"),
+            (
+                "paged-adamw",
+                "AdamW with states that move to the CPU when a GPU is full",
+                "paged_adamw",
+            ),
+            (
+                "paged-adamw-8bit",
+                "AdamW with 8-bit states that move to the CPU when a GPU is full",
+                "paged_adamw_8bit",
+            ),
         )
     ]
 

@@ -101,7 +101,7 @@ class _Waiting:
         RefusedError: a part of another answer has been sent already.
         """
         if self.pieces.begun and self.asked.stream:  # The batch that it was in has failed.
-            sentence = "The model failed while it answered several chats; ask again."
+            sentence = "The model failed while answering several chats at once; please try again."
             raise RefusedError(503, sentence)
         return Question(
             prepared=self.prepared,

@@ -143,14 +143,16 @@ def test_a_dry_run_tells_it_and_what_saves_memory(
     arguments = run_arguments(tmp_path / "run", "--dry-run", backbone="tiny")
     told = mmft(*arguments)
     assert told.code == 0 and "Memory" not in told.out
-    total = re.search(r"# Memory: about ([\d,.]+ .B) at the peak, with \d+ samples", told.err)
+    total = re.search(
+        r"# Peak memory: about ([\d,.]+ .B) of the .* \(batch of \d+ samples", told.err
+    )
     assert total is not None and "weights 0 MB, gradients 0 MB" in told.err
     assert "FIT" not in told.err
     monkeypatch.setattr(memory_estimate, "available_bytes", lambda device: 10**6)
     told = mmft(*arguments)
     assert told.code == 0
     assert "of 1 MB that this machine has" in told.err
-    assert "THIS DOES NOT FIT. What saves memory: a smaller --batch-size" in told.err
+    assert "This does not fit. To save memory, use a smaller --batch-size" in told.err
     assert "or --tune lora." in told.err
 
 
