@@ -151,7 +151,7 @@ def test_a_dry_run_tells_it_and_what_saves_memory(
     monkeypatch.setattr(memory_estimate, "available_bytes", lambda device: 10**6)
     told = mmft(*arguments)
     assert told.code == 0
-    assert "of 1 MB that this machine has" in told.err
+    assert "of the 1 MB on this machine" in told.err
     assert "This does not fit. To save memory, use a smaller --batch-size" in told.err
     assert "or --tune lora." in told.err
 
