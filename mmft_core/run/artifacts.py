@@ -42,6 +42,7 @@ from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.utils.digests import check_digests, digest_of, write_digests
 from mmft_core.utils.files import replacing_folder
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
+from mmft_core.weights.undrawn import Undrawn
 
 FORMAT = 1
 S = TypeVar("S", bound=Spec)
@@ -303,13 +304,14 @@ def _rebuild(
     beside = saved.get("beside")
     if beside and (folder / beside).exists():
         told = replace(told, source=str((folder / beside).resolve()))
-    backbone = rebuild(
-        part,
-        BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),
-        # Without a digest there is nothing to fetch again.
-        replace(told, digest="") if empty else told,
-        folder / _ASSETS / modality,
-    )
+    with Undrawn():  # A saved model's weights are all read; on resuming, random ones may stay.
+        backbone = rebuild(
+            part,
+            BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),
+            # Without a digest there is nothing to fetch again.
+            replace(told, digest="") if empty else told,
+            folder / _ASSETS / modality,
+        )
     adapter = folder / _ADAPTER / modality
     if adapter.is_dir() and not empty:
         adapter_files.load(backbone, adapter)

@@ -35,7 +35,6 @@ from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
-from mmft_core.weights.undrawn import Undrawn
 
 T = TypeVar("T")
 
@@ -252,8 +251,7 @@ def rebuild(
     if not loaded.digest:
         request = WeightsRequest("run", modality)
         context = replace(context, weights=request, assets=assets)
-        with Undrawn():
-            backbone = build_component(part.component, part.options, context, Backbone)
+        backbone = build_component(part.component, part.options, context, Backbone)
         backbone.loaded = loaded
         return backbone
     request = kept_weights.fetch_again(loaded, modality)

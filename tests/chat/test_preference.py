@@ -211,7 +211,7 @@ def test_chats_that_share_a_row_are_judged_as_alone(tokenizer: Any, loss: str) -
         with torch.no_grad():
             found.append(task(batch))
         rows = len(batch.inputs["chat"]["tokens"])
-        assert rows == (6 if task is apart else 1)
+        assert rows == 6 if task is apart else rows < 6
     assert float(found[0].loss) == pytest.approx(float(found[1].loss), abs=1e-5)
     one, other = (outputs.predictions for outputs in found)
     assert torch.equal(one["keys"], other["keys"])

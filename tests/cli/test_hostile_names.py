@@ -74,7 +74,7 @@ def in_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 RUN = "runs/[b]image-cls"
-SWEEP = ("sweep", *run_arguments(Path("sweep [/b]"), backbone="tiny")[1:], "--dataset=data.csv")
+SWEEP = ("sweep", *run_arguments(Path("sweep [/b]"), "--dataset=data.csv", backbone="tiny")[1:])
 SWEEP = (*SWEEP, "--set=engine.steps=1", "--trials=1", "--vary=engine.lr=1e-3..1e-2")
 
 

@@ -161,9 +161,9 @@ class TestShow:
         assert code == 0
         assert "image_size = 224  (int >= 32)" in out
         assert "Side of the square" in out
-        assert "augment = light  ('none' | 'light' | 'randaugment')" in out
+        assert "augment = auto  ('auto' | 'none' | 'light' | 'randaugment')" in out
         assert "provides  pooled, sequence" in out
-        assert "--set backbone.augment=light" in out
+        assert "--set backbone.augment=auto" in out
 
     def test_recommended_defaults_and_missing_extras(self, acme, mmft) -> None:
         out = mmft("plugins", "show", LONG).out
