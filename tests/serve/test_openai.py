@@ -233,7 +233,7 @@ def test_a_batch_that_fails_repeats_nothing_that_was_sent(
         may.set()
         assert first.result(60) == whole.result(60) == alone
         assert alone.startswith(short.result(60))
-        with pytest.raises(openai.APIError, match="ask again"):
+        with pytest.raises(openai.APIError, match="please try again"):
             stream.result(60)
 
 
