@@ -159,7 +159,8 @@ def main() -> None:
                     for name, own in found.items():
                         place = [str(folder), str(side), str(given.batch_size), str(seed)]
                         own.append(measure([name, network, *place]))
-                        print(f"{network}, {side} px, seed {seed}: {name} {own[-1]}", file=sys.stderr)
+                        run_of = f"{network}, {side} px, seed {seed}"
+                        print(f"{run_of}: {name} {own[-1]}", file=sys.stderr)
                 for name, own in found.items():
                     rate = statistics.median(r["rate"] for r in own)
                     over = "-"
