@@ -167,9 +167,9 @@ def report(title: str, facts: dict[str, Any], results: Results) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--chats", type=int, default=64, help="Of texts.")
+    parser.add_argument("--chats", type=int, default=64, help="Number of text chats.")
     parser.add_argument("--pictures", type=int, default=256, help="Chats with a picture.")
-    parser.add_argument("--batch-size", type=int, default=8, help="Chats of texts.")
+    parser.add_argument("--batch-size", type=int, default=8, help="Text chats in a batch.")
     parser.add_argument("--row-length", type=int, default=1024, help="Tokens, where packed.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that is done.
+    """A finished training.
 
     Attributes:
         lines: of each step its loss, and the seconds, samples and waiting before it.

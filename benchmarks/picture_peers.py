@@ -48,7 +48,7 @@ def bare_loop(setup: Setup) -> Measured:
 
 def hand_tuned(setup: Setup) -> Measured:
     """A loop tuned by hand: mmft's settings, and the best of fp32 and bf16, channels first and last
-    on this very CPU, by timed steps."""
+    on this CPU, by timed steps."""
     from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()
@@ -121,7 +121,7 @@ def hf_trainer(setup: Setup) -> Measured:
 
 
 def hf_trainer_tuned(setup: Setup) -> Measured:
-    """The same with a process that loads, and the best precision and layout on this very CPU."""
+    """The same with a process that loads, and the best precision and layout on this CPU."""
     import torch
 
     bf16, layout = _best_of(setup.batch_size)

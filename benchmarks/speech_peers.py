@@ -213,7 +213,7 @@ def _table(setup: Setup) -> Path:
 
 
 def _own_table(setup: Setup, files: list[Path]) -> Path:
-    """A table with transcripts, whatever they are: nothing is learned of them."""
+    """A table with placeholder transcripts, because nothing is learned from them."""
     table = setup.folder / "own.jsonl"
     rows = [{"audio": str(file), "text": "a"} for file in files]
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -11,22 +11,6 @@ Decay = Annotated[float, Meta(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamOptions:
-    """Options of adam and adamw."""
-
-    betas: Annotated[
-        tuple[Decay, Decay],
-        Meta(description="Decay rates of the averages of the gradient and of its square."),
-    ] = (0.9, 0.999)
-    eps: Annotated[
-        float, Meta(gt=0, description="Added to the denominator for numerical stability.")
-    ] = 1e-8
-    amsgrad: Annotated[
-        bool, Meta(description="Divide by the largest average so far (Reddi et al., 2018).")
-    ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class BitsAdamOptions:
     """Options of adamw-8bit, paged-adamw and paged-adamw-8bit."""
 
@@ -37,6 +21,15 @@ class BitsAdamOptions:
     eps: Annotated[
         float, Meta(gt=0, description="Added to the denominator for numerical stability.")
     ] = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamOptions(BitsAdamOptions):
+    """Options of adam and adamw, which have one more."""
+
+    amsgrad: Annotated[
+        bool, Meta(description="Divide by the largest average so far (Reddi et al., 2018).")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
