@@ -34,12 +34,13 @@ from mmft_core.utils.memory_errors import out_of_memory
 if TYPE_CHECKING:
     from mmft_core.engine.loop import Engine
 
-LONG = 400
-"""Steps of a training that is long enough to time some first, which takes as long as ten or so."""
+TIMED_FROM = 24
+"""Steps of the shortest training that times some first, which takes about a tenth of it. One of
+four times as many takes more care, and one of eight times as many tries fewer threads too."""
 _SECONDS = 0.5
 """What a timed step may take; a batch that takes longer is timed in part."""
 _TIMED = 3
-"""Steps of each candidate that are timed, after one that is not."""
+"""Steps of each candidate that are timed, after one that is not; one in a short training."""
 _FAR_BEHIND = 1.25
 """How many times as long as the fastest's a step takes that need not be timed again."""
 _WORTH_IT = 0.95
@@ -118,20 +119,21 @@ def choose(engine: Engine) -> str | None:
     """Choose what the settings leave open for a new training on a CPU, by timed steps.
 
     Forward and backward passes of the first batch are timed in each precision and with all and half
-    of the threads, and so is loading the batch. The model is left as it was. Short trainings keep
-    the defaults, for timing would take longer than it saves. A batch that takes long is timed in
-    part, and with all threads alone, for it keeps them busy: the training should begin soon.
+    of the threads, and so is loading the batch. The model is left as it was. Very short trainings
+    keep the defaults, for timing would take longer than it saves. A batch that takes long is timed
+    in part, and with all threads alone, for it keeps them busy: the training should begin soon.
 
     Returns:
         What was measured and chosen, in a sentence; None if nothing was.
     """
     compute, config = engine.compute, engine.config
-    if compute.device != "cpu" or comm.several() or engine.total_steps < LONG:
+    if compute.device != "cpu" or comm.several() or engine.total_steps < TIMED_FROM:
         return None
+    length = engine.total_steps / TIMED_FROM
     precisions, threads = [compute.precision], [compute.threads]
     if config.precision == "auto" and cpu_computes_bf16():
         precisions.append("fp32" if compute.precision == "bf16" else "bf16")
-    if compute.free_threads(config) > 1:
+    if compute.free_threads(config) > 1 and length >= 8:
         threads.append(compute.threads // 2)
     if len(precisions) * len(threads) == 1:
         return None
@@ -139,7 +141,7 @@ def choose(engine: Engine) -> str | None:
     found: dict[tuple[str, int], float] = {}
     try:
         with _unchanged(engine):
-            first = _first_batch(engine)
+            first = _first_batch(engine, share=length / 2)
             if first is None:
                 return None
             batch, loading, whole_batch = first
@@ -150,7 +152,7 @@ def choose(engine: Engine) -> str | None:
                 if found.get((candidate[0], threads[0]), 0.0) > _FAR_BEHIND * fastest:
                     continue  # Its precision is far behind already.
                 compute.precision, compute.threads = candidate
-                found[candidate] = _time_step(engine, batch, fastest)
+                found[candidate] = _time_step(engine, batch, _TIMED if length >= 4 else 1, fastest)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -177,11 +179,14 @@ def choose(engine: Engine) -> str | None:
     )
 
 
-def _first_batch(engine: Engine) -> tuple[Batch, float, bool] | None:
+def _first_batch(engine: Engine, share: float) -> tuple[Batch, float, bool] | None:
     """The first batch, or as many of its samples as a step can do in half a second; the seconds to
     load it; whether it is the whole one.
 
     None if it cannot be read, which training itself reports.
+
+    Args:
+        share: of its samples that are taken at most.
     """
     keys = max(engine.batch_sampler.micro_batches(0), key=len)
     few = keys[:_FEW]
@@ -195,6 +200,7 @@ def _first_batch(engine: Engine) -> tuple[Batch, float, bool] | None:
     count = max(_FEW, int(len(few) * _SECONDS / seconds))
     if 2 * count >= len(keys):  # A sample among many takes less time than one of few.
         count = len(keys)
+    count = max(len(few), min(count, round(share * len(keys))))
     if count > len(few):
         batch, loading = _load(engine, keys[:count])
     return None if batch is None else (batch, loading, count == len(keys))
@@ -222,16 +228,17 @@ def _unchanged(engine: Engine) -> Iterator[None]:
                 buffer.copy_(kept[name])
 
 
-def _time_step(engine: Engine, batch: Batch, fastest: float) -> float:
+def _time_step(engine: Engine, batch: Batch, number: int, fastest: float) -> float:
     """Seconds of a forward and a backward pass.
 
     Args:
-        fastest: those of the fastest candidate so far.
+        number: of timed steps.
+        fastest: seconds of the fastest candidate so far.
     """
     times: list[float] = []
     with engine.compute.limited():
         _step(engine, batch)
-        while len(times) < _TIMED and min(times, default=0.0) <= _FAR_BEHIND * fastest:
+        while len(times) < number and min(times, default=0.0) <= _FAR_BEHIND * fastest:
             started = time.perf_counter()
             _step(engine, batch)
             times.append(time.perf_counter() - started)

@@ -23,7 +23,7 @@ from mmft_core.contracts import Batch, Referenced, Task, map_tensors
 from mmft_core.contracts.returned import outputs_of
 from mmft_core.data.splits import Subset
 from mmft_core.engine import tuning
-from mmft_core.engine.compute import LONG, Compute
+from mmft_core.engine.compute import TIMED_FROM, Compute
 from mmft_core.engine.described import UNDESCRIBED, Described
 from mmft_core.engine.device_memory import available_bytes, resident_bytes
 from mmft_core.engine.optim import build_optimizer
@@ -221,7 +221,7 @@ class _Step:
 def _precisions(config: EngineConfig, device: torch.device, steps: int) -> Sequence[str]:
     """Those that the training may compute in, of which timed steps choose in a long one."""
     chosen = choose_precision(config.precision, device).replace("no", "fp32")
-    free = config.precision == "auto" and device.type == "cpu" and steps >= LONG
+    free = config.precision == "auto" and device.type == "cpu" and steps >= TIMED_FROM
     return ["fp32", "bf16"] if free and cpu_computes_bf16() else [chosen]
 
 

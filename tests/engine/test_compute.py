@@ -16,7 +16,7 @@ from mmft_core.engine.thread_watch import ThreadWatch
 from mmft_core.errors import ConfigError
 from tests.engine.toy import Recorder, make_engine, same, weights
 
-CONFIG = EngineConfig(steps=compute.LONG, workers=0, device="cpu")
+CONFIG = EngineConfig(steps=8 * compute.TIMED_FROM, workers=0, device="cpu")
 
 
 @pytest.fixture
@@ -63,16 +63,23 @@ def test_the_default_is_kept_where_nothing_is_much_faster(tmp_path: Path, machin
 
 def test_what_is_asked_for_and_short_trainings_are_not_timed(tmp_path: Path, machine: Any) -> None:
     machine({})
-    asked = EngineConfig(steps=compute.LONG, workers=0, device="cpu", precision="fp32", threads=3)
+    asked = EngineConfig(steps=CONFIG.steps, workers=0, device="cpu", precision="fp32", threads=3)
     engine = make_engine(tmp_path, asked)
     assert compute.choose(engine) is None and engine.compute.threads == 3
-    short = EngineConfig(steps=compute.LONG - 1, workers=0, device="cpu")
+    short = EngineConfig(steps=compute.TIMED_FROM - 1, workers=0, device="cpu")
     assert compute.choose(make_engine(tmp_path, short)) is None
+
+
+def test_a_training_of_some_length_times_precisions_alone(tmp_path: Path, machine: Any) -> None:
+    machine({("fp32", 4): 1.0, ("bf16", 4): 0.5})
+    engine = make_engine(tmp_path, EngineConfig(steps=compute.TIMED_FROM, workers=0, device="cpu"))
+    said = compute.choose(engine)
+    assert said is not None and engine.compute.precision == "bf16"
 
 
 def test_processes_that_load_keep_up_and_count_as_cpus(tmp_path: Path, machine: Any) -> None:
     machine({(p, t): 1.0 for p in ("fp32", "bf16") for t in (4, 2)})
-    engine = make_engine(tmp_path, EngineConfig(steps=compute.LONG, device="cpu"))
+    engine = make_engine(tmp_path, EngineConfig(steps=compute.TIMED_FROM, device="cpu"))
     assert compute._workers(engine, step=1.0, loading=0.01) == 0
     assert compute._workers(engine, step=1.0, loading=0.9) == 1
     assert compute._workers(engine, step=1.0, loading=2.5) == 3
@@ -81,7 +88,7 @@ def test_processes_that_load_keep_up_and_count_as_cpus(tmp_path: Path, machine: 
 
 
 def test_timing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "LONG", 1)
+    monkeypatch.setattr(compute, "TIMED_FROM", 1)
     monkeypatch.setattr(compute, "cpu_computes_bf16", lambda: True)
     monkeypatch.setattr(compute, "_WORTH_IT", 0.0)  # Never.
     config = EngineConfig(steps=6, workers=0, device="cpu")
