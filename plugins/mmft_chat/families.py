@@ -7,13 +7,9 @@ a small network of the family's own architecture. No torch here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
-from types import SimpleNamespace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from msgspec import Meta
-
-from mmft_chat.options import ChatBackboneOptions, MediaBackboneOptions
 from mmft_core import BackboneSpec
 
 Kind = Literal["text", "vision", "audio"]
@@ -63,32 +59,8 @@ class Family:
 
     @property
     def attribute(self) -> str:
-        """Of `OPTIONS`."""
-        return "_" + self.name.replace(".", "_").replace("-", "_")
-
-    def options(self) -> type[ChatBackboneOptions]:
-        """The options of the backbone: as of any other of its kind, with the published sizes."""
-        default = next(iter(self.published), "none")
-        size = Annotated[
-            Literal[("auto", *self.published, "base", "small", "tiny")],  # type: ignore[valid-type]
-            Meta(
-                description=f"Size of the published weights (auto: {default}); base, small and "
-                "tiny are for random weights."
-            ),
-        ]
-        fields: list[Any] = [("size", size, "auto")]
-        found: type[ChatBackboneOptions] = make_dataclass(
-            f"Options{self.attribute}",
-            fields,
-            bases=(ChatBackboneOptions if self.kind == "text" else MediaBackboneOptions,),
-            namespace={"published": self.published, "network": self.network},
-            frozen=True,
-            kw_only=True,
-        )
-        found.__doc__ = f"Options of `{self.name}`."
-        # Where pickle finds it.
-        found.__module__, found.__qualname__ = __name__, f"OPTIONS.{self.attribute}"
-        return found
+        """Of `mmft_chat.family_options`."""
+        return self.name.replace(".", "_").replace("-", "_")
 
     def spec(self, **training: Any) -> BackboneSpec:
         """Args:
@@ -100,7 +72,7 @@ class Family:
             modality="chat",
             provides=("pooled", "chat"),
             build=BUILDS[self.kind],
-            options=f"mmft_chat.families:OPTIONS.{self.attribute}",
+            options=f"mmft_chat.family_options:{self.attribute}",
             default_dataset=DATASETS[self.kind],
             parts=PARTS[self.kind],
             extras=self.extras,
@@ -286,6 +258,3 @@ FAMILIES: tuple[Family, ...] = (
         "phi4_multimodal",
     ),
 )
-
-OPTIONS = SimpleNamespace(**{family.attribute: family.options() for family in FAMILIES})
-"""The options of each family, by its attribute."""
