@@ -49,6 +49,19 @@ def unread_without(what: str, extra: str, distribution: str = "mmft") -> str:
 
 def extra_installed(distribution: str, extra: str) -> bool:
     """Whether every requirement that `distribution` lists under `extra` is installed."""
+    if (distribution, extra) in _INSTALLED:
+        return True
+    if _all_installed(distribution, extra):
+        _INSTALLED.add((distribution, extra))
+        return True
+    return False
+
+
+_INSTALLED: set[tuple[str, str]] = set()
+"""Extras that were found: reading metadata takes long. Missing ones may still be installed."""
+
+
+def _all_installed(distribution: str, extra: str) -> bool:
     from packaging.requirements import Requirement  # Slow to import, and seldom needed.
 
     try:
