@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -44,6 +45,8 @@ def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
 def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -> Path:
     """A folder that is made as a whole or not at all, unless it is there.
 
+    It is made once: other processes that need it wait for it.
+
     Args:
         fill: writes the content into a folder.
         inner: which folder of the content is to be this one; "" for all of it.
@@ -53,16 +56,29 @@ def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -
     """
     if folder.is_dir():
         return folder
+    from filelock import FileLock  # Seldom needed.
+
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
-            fill(temporary)
-            (temporary / inner).chmod(0o777 & ~umask())
-            (temporary / inner).rename(folder)
-        except OSError:
-            if not folder.is_dir():  # Or else another process was faster.
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with FileLock(lock):
+            try:
+                if not folder.is_dir():  # Or else another process has made it meanwhile.
+                    _make(folder, fill, inner)
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.unlink()
     return folder
+
+
+def _make(folder: Path, fill: Callable[[Path], None], inner: str) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        fill(temporary)
+        (temporary / inner).chmod(0o777 & ~umask())
+        (temporary / inner).rename(folder)
+    except OSError:
+        if not folder.is_dir():  # Or else another process was faster.
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from mmft_audio.recordings import Recording, check, seconds
+from mmft_core import cpus
 from mmft_core.contracts import Origin, Sample
 from mmft_core.data import Indices
 from mmft_core.errors import SampleError
@@ -20,6 +22,9 @@ from mmft_tables.row_ids import naming
 from mmft_tables.target_rows import TargetRows
 
 Seconds = npt.NDArray[np.float64]
+
+_CHUNK = 256
+"""So many headers are read by one call in a thread, for a call takes longer than a header."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,21 @@ class AudioRows(TargetRows):
         """Seconds; 0 of a file that cannot be read, which the check reports."""
         spans = self.spans
         if spans is None or np.isnan(spans.ends).any():
-            return _from_headers(self)
+            return self._from_headers
         given: list[float] = (spans.ends - np.nan_to_num(spans.starts)).tolist()
         return given
 
+    @cached_property
+    def _from_headers(self) -> list[float]:
+        def lengths(start: int) -> list[float]:
+            return [self._length(k) for k in range(start, min(start + _CHUNK, len(self)))]
 
-def _from_headers(rows: AudioRows) -> list[float]:
-    def length(index: int) -> float:
+        with ThreadPoolExecutor(cpus.available()) as pool:
+            chunks = pool.map(lengths, range(0, len(self), _CHUNK))
+            return [length for chunk in chunks for length in chunk]
+
+    def _length(self, index: int) -> float:
         try:
-            return seconds(rows.recording(index))
+            return seconds(self.recording(index))
         except SampleError:
             return 0.0
-
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(length, range(len(rows))))

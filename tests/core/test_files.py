@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from mmft_core.utils import filled_folder
 from mmft_core.utils.files import replacing_folder
 
 
@@ -24,3 +27,17 @@ def test_what_failed_leaves_nothing_behind(tmp_path: Path) -> None:
             (temporary / "file").write_text("half")
             raise ValueError
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_a_folder_that_several_want_is_made_once(tmp_path: Path) -> None:
+    made: list[Path] = []
+
+    def fill(folder: Path) -> None:
+        made.append(folder)
+        time.sleep(0.2)  # The others ask for it meanwhile.
+        (folder / "content").write_text("whole")
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: filled_folder(tmp_path / "cache", fill), range(3)))
+    assert found == [tmp_path / "cache"] * 3 and len(made) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
