@@ -22,11 +22,16 @@ from tests.text.tools import collated, make_backbone
 COMMIT = "a" * 40
 BUILD = """
 import json, sys
+from mmft_core.errors import MmftError
 from tests.text.tools import collated, make_backbone
-backbone = make_backbone("minilm", weights=sys.argv[1])
-pooled = backbone.encode(collated(backbone)).pooled
-loaded, total = backbone.loaded, round(pooled.abs().sum().item(), 3)
-print(json.dumps([loaded.source, loaded.detail, total]))
+for choice in map(str.strip, sys.stdin):
+    try:
+        backbone = make_backbone("minilm", weights=choice)
+        pooled = backbone.encode(collated(backbone)).pooled
+        built = [backbone.loaded.source, backbone.loaded.detail, pooled.abs().sum().item()]
+    except MmftError as error:
+        built = [str(error)]
+    print(json.dumps(built), flush=True)
 """
 
 
@@ -37,6 +42,11 @@ class Hub(LocalServer):
         super().__init__(_Handler)
         self.hub_id, self.folder = hub_id, folder
         self.asked: list[str] = []
+        self.closed = False
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Without it, connections are closed unanswered."""
+        return not self.closed
 
 
 class _Handler(Handler):
@@ -68,63 +78,93 @@ class _Handler(Handler):
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """A folder as transformers saves it, of a tiny BERT."""
-    folder = tmp_path / "checkpoint"
-    save(make_backbone("minilm"), folder)
-    return folder
+    return save(make_backbone("minilm"), tmp_path / "checkpoint")
 
 
-def save(backbone, folder: Path) -> None:
+def save(backbone, folder: Path) -> Path:
     folder.mkdir()
     backbone.save_assets(folder)
     save_model(backbone.network, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    return folder
+
+
+class Program:
+    """Builds the weights that it is told on standard input, each when it is told them.
+
+    It asks a Hub at another address, which is read when its client is imported: it is a process of
+    its own, and one for all tests, for starting it takes longer than all that they do.
+    """
+
+    def __init__(self, hub: Hub, home: Path) -> None:
+        self.hub, self.home = hub, home
+        self.log = home.parent / "log"
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", BUILD],
+                env=os.environ | environment,
+                cwd=Path(__file__).parents[2],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def build(self, choice: str) -> list:
+        """Source, detail and features of what was built, or the error; nothing else is said."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(choice, file=self.process.stdin, flush=True)
+        built = self.process.stdout.readline()
+        assert built and not self.log.read_text(), self.log.read_text()
+        return json.loads(built)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    folder = tmp_path_factory.mktemp("hub")
+    published = save(make_backbone("minilm"), folder / "published")
+    (published / "pytorch_model.bin").write_bytes(b"never to be fetched")
+    (published / "modeling_evil.py").write_text("raise SystemExit")
+    with serving(Hub("sentence-transformers/all-MiniLM-L6-v2", published)) as hub:
+        program = Program(hub, folder / "home")
+        with program.process:
+            yield program
+            program.process.stdin.close()
 
 
 @pytest.fixture
-def hub(checkpoint: Path) -> Iterator[Hub]:
-    (checkpoint / "pytorch_model.bin").write_bytes(b"never to be fetched")
-    (checkpoint / "modeling_evil.py").write_text("raise SystemExit")
-    with serving(Hub("sentence-transformers/all-MiniLM-L6-v2", checkpoint)) as hub:
-        yield hub
+def empty_home(program: Program) -> Program:
+    """The program, with nothing fetched."""
+    shutil.rmtree(program.home, ignore_errors=True)
+    program.hub.asked.clear()
+    program.hub.closed = False
+    return program
 
 
-def build(choice: str, home: Path, url: str) -> tuple[list, str]:
-    environment = {"HF_ENDPOINT": url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
-    ran = subprocess.run(
-        [sys.executable, "-c", BUILD, choice],
-        env=os.environ | environment,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return json.loads(ran.stdout or "[]"), ran.stderr
-
-
-def test_published_weights_are_fetched_once_and_nothing_but_them(hub: Hub, tmp_path: Path) -> None:
-    (source, detail, pooled), told = build("pretrained", tmp_path / "home", hub.url)
+def test_published_weights_are_fetched_once_and_nothing_but_them(empty_home: Program) -> None:
+    hub = empty_home.hub
+    source, detail, pooled = empty_home.build("pretrained")
     assert (source, detail) == ("published", "sentence-transformers/all-MiniLM-L6-v2")
-    assert told == ""
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.asked)
     assert not {"pytorch_model.bin", "modeling_evil.py"} & set(hub.asked)
     # Now without network, and by the id alone.
-    hub.shutdown()
-    hub.server_close()
-    again, told = build("sentence-transformers/all-MiniLM-L6-v2", tmp_path / "home", hub.url)
-    assert again == ["sentence-transformers/all-MiniLM-L6-v2", "", pooled] and told == ""
+    hub.closed = True
+    again = empty_home.build("sentence-transformers/all-MiniLM-L6-v2")
+    assert again == ["sentence-transformers/all-MiniLM-L6-v2", "", pooled]
 
 
-def test_a_download_that_was_cut_off_is_not_taken_for_the_whole(hub: Hub, tmp_path: Path) -> None:
-    build("pretrained", tmp_path / "home", hub.url)
-    for file in (tmp_path / "home").rglob("snapshots/*/model.safetensors"):
-        file.unlink()
-    hub.asked.clear()
-    (source, _, _), _ = build("auto", tmp_path / "home", hub.url)
-    assert source == "published" and "model.safetensors" in hub.asked
+def test_a_download_that_was_cut_off_is_not_taken_for_the_whole(empty_home: Program) -> None:
+    empty_home.build("pretrained")
+    (file,) = empty_home.home.rglob("snapshots/*/model.safetensors")
+    file.unlink()
+    empty_home.hub.asked.clear()
+    source, _, _ = empty_home.build("auto")
+    assert source == "published" and "model.safetensors" in empty_home.hub.asked
 
 
-def test_an_unknown_id(hub: Hub, tmp_path: Path) -> None:
-    built, told = build("no-such/network", tmp_path / "home", hub.url)
-    assert built == [] and "no-such/network/resolve/main/config.json cannot be reached" in told
+def test_an_unknown_id(empty_home: Program) -> None:
+    (told,) = empty_home.build("no-such/network")
+    assert "no-such/network/resolve/main/config.json cannot be reached" in told
 
 
 # --- folders and runs ---------------------------------------------------------------------------
