@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import site
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
 from mmft_scaffold.writing import write_plugin
 from mmft_testing import plugin_checks
+from tests.faults.processes import Cli
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
@@ -60,14 +63,15 @@ def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     parts = ("--task", "flowers-cls", "--backbone", "flowers-cnn", "--dataset", "flowers-patches")
     run = ("run", *parts, "--metric", "flowers-accuracy", "--epochs", 10, "--output", output)
-    ran = python(installed, tmp_path, "-m", "mmft_core", *run)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    there = partial(site.addsitedir, str(installed))
+    ran = Cli([str(word) for word in run], tmp_path / "log", there)
+    assert ran.wait() == 0, ran.text
     results = json.loads((output / "results.json").read_text())
     assert results["metrics"]["test"]["flowers-accuracy"] > 0.8
     assert "mmft-flowers" in (output / "plugins.json").read_text()
-    checked = python(installed, tmp_path, "-m", "mmft_core", "data", "check", "flowers-patches")
-    assert checked.returncode in (0, 1), checked.stdout + checked.stderr
-    assert "samples" in checked.stdout
+    checked = Cli(["data", "check", "flowers-patches"], tmp_path / "log", there)
+    assert checked.wait() in (0, 1), checked.text
+    assert "samples" in checked.text
 
 
 @pytest.mark.slow

@@ -27,7 +27,6 @@ from mmft_core.errors import ConfigError, WeightsError  # noqa: E402
 from mmft_core.weights import StateDict, WeightsRequest  # noqa: E402
 from mmft_testing import plugin_checks  # noqa: E402
 from tests.faults.processes import Cli  # noqa: E402
-from tests.installed import python  # noqa: E402
 
 PALACE, DAISY = 698, 985
 """Of ImageNet's classes."""
@@ -70,14 +69,14 @@ def test_it_runs_by_name_once_it_is_installed(installed: Path, tmp_path: Path) -
     settings = ("backbone.model=test_efficientnet", *size, "engine.steps=2", "engine.workers=0")
     more = [word for setting in settings for word in ("--set", setting)]
     command = ("run", "--task", "image-cls", "--backbone", "timm", "--weights", "none", *more)
-    ran = python(installed, tmp_path, "-m", "mmft_core", *command, "-o", "run")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    there = partial(site.addsitedir, str(installed))
+    ran = Cli([*command, "-o", tmp_path / "run"], tmp_path / "log", there)
+    assert ran.wait() == 0, ran.text
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert 0 <= results["metrics"]["test"]["accuracy"] <= 1
     assert "mmft-timm" in (tmp_path / "run" / "plugins.json").read_text()
     picture = tmp_path / "digit.png"
     Image.new("L", (8, 8)).save(picture)
-    there = partial(site.addsitedir, str(installed))
     predicted = Cli(["predict", tmp_path / "run", picture], tmp_path / "log", there)
     assert predicted.wait() == 0 and "label" in predicted.text, predicted.text
     mistake = ("--set", "backbone.model=resnet81", "-o", tmp_path / "wrong")
