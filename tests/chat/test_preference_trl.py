@@ -21,7 +21,6 @@ from tests.chat.test_chat import backbone, tokenizer
 from tests.chat.test_preference import batch_of, seeing, seen_pairs
 from tests.chat.tools import turn
 
-trl = pytest.importorskip("trl")
 __all__ = ["tokenizer"]
 
 ASKED = turn("user", "Hello there, what is it?")
@@ -32,6 +31,12 @@ PAIRS = [
 ]
 SINGLE = [Conversation((ASKED, turn("assistant", said))) for said in SAID]
 LABELS = (True, False, True, True, False, False)
+
+
+@pytest.fixture
+def trl() -> Any:
+    """Imported by its tests alone: it takes seconds, and each process of xdist imports this."""
+    return pytest.importorskip("trl")
 
 
 def preference(model: ChatBackbone, **options: Any) -> Preference:
@@ -101,7 +106,7 @@ def two_sides(count: int = 2) -> Any:
 
 @pytest.mark.parametrize(("loss", "theirs"), [("dpo", "sigmoid"), ("ipo", "ipo")])
 def test_dpo_and_ipo_are_those_of_trl(
-    tokenizer: Any, arguments: dict[str, Any], loss: str, theirs: str
+    trl: Any, tokenizer: Any, arguments: dict[str, Any], loss: str, theirs: str
 ) -> None:
     task = preference(backbone(tokenizer), loss=loss, beta=0.3)
     assert task.reference.model is not None
@@ -119,7 +124,7 @@ def test_dpo_and_ipo_are_those_of_trl(
         check(task(batch), loss_of_trl, logged)
 
 
-def test_of_pictures_too(arguments: dict[str, Any]) -> None:
+def test_of_pictures_too(trl: Any, arguments: dict[str, Any]) -> None:
     task = preference(seeing("llava-1.5"), beta=0.3)
     assert task.reference.model is not None
     trainer = trl.DPOTrainer(
@@ -138,7 +143,9 @@ def test_of_pictures_too(arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_kto_is_that_of_trl(tokenizer: Any, arguments: dict[str, Any], paired: bool) -> None:
+def test_kto_is_that_of_trl(
+    trl: Any, tokenizer: Any, arguments: dict[str, Any], paired: bool
+) -> None:
     """Of pairs each answer is one with a label; the drift is seen in answers to other prompts."""
     task = preference(
         backbone(tokenizer), loss="kto", beta=0.3, desirable_weight=1.2, undesirable_weight=0.7
