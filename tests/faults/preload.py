@@ -1,6 +1,7 @@
 """Imported once by the process that all others are forked from: all that a run imports."""
 
 import importlib
+import os
 
 from mmft_core.discovery import discover
 
@@ -14,6 +15,8 @@ for module in (
     "tests.faults.tiny_net",
 ):
     importlib.import_module(module)
+
+os.fsync = lambda descriptor: None  # As the fixture `no_waiting_for_disks` has it.
 
 for component in discover():
     if component.plugin in ("vision", "classification"):
