@@ -105,13 +105,15 @@ def test_a_dry_run_shows_what_columns_are_taken_for(data: Path, mmft: Mmft) -> N
     assert unclear.code == 2 and "no column 'gone'" in unclear.err
 
 
+@pytest.mark.usefixtures("tiny_backbone", "narrow_networks")
 def test_a_number_is_regressed_in_its_unit(tmp_path: Path, mmft: Mmft) -> None:
     def price(row: int, cells: dict[str, object]) -> None:
         cells["price"] = "" if row == 9 else 7000 + 900 * (cells["label"] == "one") + row % 7
 
     columns = ("photo", "remark", "shape", "split", "price")
     data = write_table(tmp_path, 100, lacking=0.1, change=price, columns=columns)
-    arguments = ("run", "--task=fusion-reg", *PARTS, "--dataset", data, "-o", tmp_path / "run")
+    parts = ("--backbone=image=tiny", *PARTS[1:])
+    arguments = ("run", "--task=fusion-reg", *parts, "--dataset", data, "-o", tmp_path / "run")
     refused = mmft(*arguments)
     assert refused.code == 2 and "table.csv, row 9: it has no target" in refused.err
     found = mmft(*arguments, "--on-bad-sample=skip", "--epochs=10", "--set=task.huber=1")

@@ -92,6 +92,7 @@ def test_the_report_has_the_labels_by_f1(finished: Path) -> None:
         assert column in page
 
 
+@pytest.mark.usefixtures("quick_latencies", "onnx_operators")
 def test_an_export_gives_the_same(finished: Path, table: Path, mmft: Callable) -> None:
     ended = mmft("export", finished, "--format", "onnx", "-o", finished / "onnx")
     assert ended.code == 0, ended.err

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmft_core import discover
+from mmft_core.cli import main
 from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
@@ -162,8 +163,6 @@ def test_an_index_of_faiss_is_of_a_known_kind(
 
 @pytest.fixture(scope="module")
 def qdrant(retrieval_run: Path, home: Path) -> Path:
-    from mmft_core.cli import main
-
     pytest.importorskip("qdrant_client")
     folder = home / "qdrant"
     main(["index", str(retrieval_run), str(home / "notes"), "-o", str(folder), "--store", "qdrant"])
@@ -212,6 +211,7 @@ def test_an_index_of_qdrant_holds_points_only(
 # --- graphs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("quick_latencies", "onnx_operators")
 def test_a_graph_of_onnx_reads_no_file_outside_its_folder(
     text_run: Path, tmp_path: Path, mmft: Mmft
 ) -> None:
@@ -239,12 +239,20 @@ def test_a_graph_of_onnx_reads_no_file_outside_its_folder(
     refused(mmft("predict", export, "a fine day"), "cannot be loaded")
 
 
+@pytest.fixture(scope="module")
+def exported(
+    text_run: Path, tmp_path_factory: pytest.TempPathFactory, quick_latencies: None
+) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "export"
+    main(["export", str(text_run), "--format", "torch-export", "-o", str(out)])
+    return out
+
+
 @pytest.mark.parametrize("where", ["files", "graphs"])
 def test_an_export_names_files_of_its_own(
-    text_run: Path, tmp_path: Path, mmft: Mmft, where: str
+    exported: Path, tmp_path: Path, mmft: Mmft, where: str
 ) -> None:
-    export = tmp_path / "export"
-    assert mmft("export", text_run, "--format", "torch-export", "-o", export).code == 0
+    export = shutil.copytree(exported, tmp_path / "export")
     told = json.loads((export / "export.json").read_text())
     if where == "files":
         told["files"]["../secret"] = "0" * 64

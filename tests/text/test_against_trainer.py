@@ -112,6 +112,7 @@ def trainers_losses(task: Task, data: PreparedSplit, keys: list, output: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow_networks")
 def test_the_losses_of_fifty_steps_are_the_trainers(tmp_path: Path) -> None:
     registry = discover()
     plan = make_plan(nest(SETTINGS), registry)
