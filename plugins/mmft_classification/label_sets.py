@@ -93,6 +93,11 @@ class LabelSets:
             faults=faults,
         )
 
+    def targets(self) -> Targets:
+        """What the rows of the table are divided by, and what is told of them."""
+        column = self.columns[0] if len(self.columns) == 1 else None
+        return Targets(None, self.rarest(), self.classes, self.notes, self.warnings, column)
+
     def rarest(self) -> Indices:
         """The index of the rarest label of each row (n,); the number of labels where it has none.
 
@@ -169,30 +174,74 @@ def labelled_table(
         DataError: there are no labels, fewer than two to learn from, or a row names a split that
             there is not.
     """
-    split_column = table.find_column(
-        options.split_column, "split_column", SPLIT_COLUMNS, needed=not context.only_inputs
-    )
-    others = [name for name in (inputs, split_column, options.group_column) if name]
-    sets = label_sets(table, options, given, option, others)
+    sets = find_label_sets(table, options, context, given=given, option=option, inputs=[inputs])
+    return divided_by_labels(table, rows, sets, options, context, notes=notes)
+
+
+def find_label_sets(
+    table: Table,
+    options: LabelTableOptions,
+    context: DatasetContext,
+    *,
+    given: str | None,
+    option: str,
+    inputs: Sequence[str],
+) -> LabelSets:
+    """The labels of each row of a table; see `label_sets`.
+
+    Args:
+        given: the column of labels that the user named by `option`; None to find it.
+        inputs: columns of inputs, which hold no labels.
+
+    Raises:
+        DataError: a column is missing, none is clearly of labels, or there are fewer than two
+            labels to learn from.
+    """
+    others = [*inputs, _split_column(table, options, context), options.group_column]
+    sets = label_sets(table, options, given, option, [name for name in others if name])
     if context.training and len(sets.classes) < 2:
         raise DataError(
             f"{_where(sets.columns)} of {table.path} has "
             + (f"one label only, '{sets.classes[0]}'." if sets.classes else "no labels."),
             hint="At least two labels are needed.",
         )
+    return sets
+
+
+def divided_by_labels(
+    table: Table,
+    rows: Split,
+    sets: LabelSets,
+    options: LabelTableOptions,
+    context: DatasetContext,
+    *,
+    notes: Sequence[str],
+    columns: Mapping[str, str] | None = None,
+) -> Dataset:
+    """Divide the rows of a table that have these labels.
+
+    Args:
+        rows: the inputs, without targets.
+        options: as they are kept with the run, but for what is said of labels.
+        notes: on where the inputs are from.
+        columns: of the inputs, by modality.
+
+    Raises:
+        DataError: a row names a split that there is not.
+    """
     told = list(sets.notes)
-    if split_column is None:
+    if _split_column(table, options, context) is None:
         told.append("random splits have the rarest label of each row in proportion")
     else:  # Labels that train lacks are told of below.
         context = replace(context, unseen_classes=True)
-    column = sets.columns[0] if len(sets.columns) == 1 else None
     dataset = divided_table(
         table,
         LabelledRows(rows, sets),
-        Targets(None, sets.rarest(), sets.classes, tuple(told), sets.warnings, column),
+        replace(sets.targets(), notes=tuple(told)),
         options,
         context,
         notes=notes,
+        columns=columns,
         found=replace(
             options,
             label_columns=sets.columns if sets.bits else None,
@@ -203,6 +252,12 @@ def labelled_table(
         return dataset
     unseen = tuple(unseen_labels(dataset))
     return replace(dataset, info=replace(dataset.info, warnings=(*dataset.info.warnings, *unseen)))
+
+
+def _split_column(table: Table, options: LabelTableOptions, context: DatasetContext) -> str | None:
+    return table.find_column(
+        options.split_column, "split_column", SPLIT_COLUMNS, needed=not context.only_inputs
+    )
 
 
 def label_sets(

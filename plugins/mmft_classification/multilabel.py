@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_classification.options import MultiLabelOptions
+from mmft_classification.options import LabelLossOptions, MultiLabelOptions
 from mmft_core.contracts import Batch, Outputs, Split, TargetCodec, Task, TaskContext
 from mmft_core.errors import did_you_mean
 from mmft_datasets.names import Lookup
@@ -51,42 +51,33 @@ class LabelCodec(TargetCodec):
         return place
 
 
-class MultiLabel(Task):
-    """A linear head on the pooled features of one modality, with a logit for each of L labels.
+class MultiLabeller(Task):
+    """Any number of L labels for each sample, however they are found.
 
     Predictions are {"probabilities": (B, L), "thresholds": (B, L), the same in every row}; a sample
     has the labels whose probability is above their threshold.
     """
 
-    reads = ("pooled",)
     codec: LabelCodec
     thresholds: Tensor
     positive_weights: Tensor
 
-    def __init__(self, modality: str, options: MultiLabelOptions, context: TaskContext) -> None:
+    def __init__(self, options: LabelLossOptions, context: TaskContext) -> None:
         super().__init__()
-        backbone = context.backbones[modality]
-        self.modality, self.options = modality, options
-        self.backbones = nn.ModuleDict({modality: backbone})
+        self.options = options
         self.codec = LabelCodec(context.info.classes)
-        self.dropout = nn.Dropout(options.dropout)
-        labels = len(self.codec.labels)
-        self.head = nn.Linear(backbone.width, labels)
-        self.register_buffer("thresholds", torch.full((labels,), 0.5))
+        self.register_buffer("thresholds", torch.full((len(self.codec.labels),), 0.5))
         if options.class_weights == "auto":
             weights = positive_weights(context.train, self.codec)
             self.register_buffer("positive_weights", weights)
 
-    def forward(self, batch: Batch) -> Outputs:
-        features = self.backbone(self.modality)(batch.inputs[self.modality])
-        # In full precision: in bf16 many probabilities are the same number.
-        with torch.autocast(features.pooled.device.type, enabled=False):
-            logits = self.head(self.dropout(features.pooled.float()))
-            loss = None if batch.targets is None else self.loss(logits, batch.targets)
-            if self.training:
-                return Outputs(loss)
-            thresholds = self.thresholds.expand_as(logits)
-            return Outputs(loss, {"probabilities": logits.sigmoid(), "thresholds": thresholds})
+    def outputs_for(self, logits: Tensor, batch: Batch) -> Outputs:
+        """Loss and probabilities of logits (B, L), which are float32."""
+        loss = None if batch.targets is None else self.loss(logits, batch.targets)
+        if self.training:
+            return Outputs(loss)
+        thresholds = self.thresholds.expand_as(logits)
+        return Outputs(loss, {"probabilities": logits.sigmoid(), "thresholds": thresholds})
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean over samples and labels of the chosen loss; logits and targets are (B, L)."""
@@ -140,6 +131,27 @@ class MultiLabel(Task):
         wrong = ((probabilities > predictions["thresholds"]) != (targets > 0)).any(-1)
         losses = F.binary_cross_entropy(probabilities, targets, reduction="none").mean(-1)
         return {"Most wrong": losses.masked_fill(~wrong, -math.inf)}
+
+
+class MultiLabel(MultiLabeller):
+    """A linear head on the pooled features of one modality."""
+
+    reads = ("pooled",)
+
+    def __init__(self, modality: str, options: MultiLabelOptions, context: TaskContext) -> None:
+        super().__init__(options, context)
+        backbone = context.backbones[modality]
+        self.modality = modality
+        self.backbones = nn.ModuleDict({modality: backbone})
+        self.dropout = nn.Dropout(options.dropout)
+        self.head = nn.Linear(backbone.width, len(self.codec.labels))
+
+    def forward(self, batch: Batch) -> Outputs:
+        features = self.backbone(self.modality)(batch.inputs[self.modality])
+        # In full precision: in bf16 many probabilities are the same number.
+        with torch.autocast(features.pooled.device.type, enabled=False):
+            logits = self.head(self.dropout(features.pooled.float()))
+            return self.outputs_for(logits, batch)
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:

@@ -39,8 +39,8 @@ class LabelTableOptions(TableOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiLabelOptions:
-    """Options of multi-label tasks."""
+class LabelLossOptions:
+    """Options of every multi-label task."""
 
     loss: Annotated[
         Literal["bce", "focal", "asymmetric"],
@@ -71,4 +71,10 @@ class MultiLabelOptions:
             "to positives in the training data, at most 100."
         ),
     ] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiLabelOptions(LabelLossOptions):
+    """Options of multi-label tasks of one modality."""
+
     dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1

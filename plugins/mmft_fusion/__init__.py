@@ -1,9 +1,10 @@
-"""Fusion: a class or a number from pictures, texts, recordings and columns together; and data of
-several modalities."""
+"""Fusion: a class, labels or a number from pictures, texts, recordings and columns together; and
+data of several modalities."""
 
 from typing import Any
 
 from mmft_classification import DEFAULT_METRICS as CLASS_METRICS
+from mmft_classification import MULTI_LABEL
 from mmft_core import ANY_MODALITIES, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 from mmft_regression import DEFAULT_METRICS as NUMBER_METRICS
@@ -26,7 +27,7 @@ def register_dataset() -> list[DatasetSpec]:
             describe="mmft_fusion.mixed_table:describe",
             options="mmft_fusion.options:MixedTableOptions",
             modalities=ANY_MODALITIES,
-            targets=("class", "number", "text", "pair", "none"),
+            targets=("class", "labels", "number", "text", "pair", "none"),
             opens=TABLE_SUFFIXES,
         ),
         DatasetSpec(
@@ -73,7 +74,7 @@ def register_dataset() -> list[DatasetSpec]:
             inspectors=inspectors,
             options="mmft_fusion.options:NoisyDigitsOptions",
             modalities=("image", "text", "audio", "tabular"),
-            targets=("class", "number"),
+            targets=("class", "labels", "number"),
             bundled=True,
             defaults={
                 "backbone.image.image_size": 32,
@@ -111,6 +112,14 @@ def register_task() -> list[TaskSpec]:
             default_metrics=CLASS_METRICS,
             monitor="accuracy",
             pipelines={"tabular": "tabular-classification"},  # The Hub has none for several.
+            **common,
+        ),
+        TaskSpec(
+            name="fusion-multilabel",
+            summary="Classification of several modalities together, with any number of labels",
+            build="mmft_fusion.tasks:build_multilabel",
+            pipelines={"tabular": "tabular-classification"},
+            **MULTI_LABEL | {"options": "mmft_fusion.options:FusionMultiLabelOptions"},
             **common,
         ),
         TaskSpec(

@@ -9,6 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
+from mmft_classification.label_sets import (
+    LabelledRows,
+    LabelSets,
+    divided_by_labels,
+    find_label_sets,
+)
 from mmft_core.contracts import Dataset, DatasetContext
 from mmft_core.errors import DataError
 from mmft_datasets.names import names_of
@@ -60,8 +66,9 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
         DataError: the table or a column is missing, or there are too few classes.
     """
     table = open_table(options, "mixed-table")
-    columns = _columns(table, options, context)
-    found = _targets(table, columns, options, context)
+    sets = _label_sets(table, options, context)
+    columns = _columns(table, options, context, sets)
+    found = sets.targets() if sets else _targets(table, columns, options, context)
     inputs = _inputs(table, columns, context.modalities)
     numbers = _number_targets(table, options, context)
     rows = MixedRows(
@@ -76,16 +83,17 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
     used = _used(columns, inputs)
     formats = {c.name: c.format.text for c in columns if c.name in used and c.format is not None}
     kept = formats | ({} if numbers is None else {numbers.column: numbers.format.text})
-    dataset = divided_table(
-        table,
-        rows,
-        found,
-        options,
-        context,
-        notes=[f"columns: {'; '.join(map(str, columns))}", *notes_on(columns), *_told(numbers)],
-        columns={c.kind: c.name for c in columns if c.kind == "audio"},
-        found=replace(options, columns=used, formats=kept, others="ignored"),
-    )
+    notes = [f"columns: {'; '.join(map(str, columns))}", *notes_on(columns), *_told(numbers)]
+    audio = {str(c.kind): c.name for c in columns if c.kind == "audio"}
+    own = replace(options, columns=used, formats=kept, others="ignored")
+    if sets is None:
+        dataset = divided_table(
+            table, rows, found, options, context, notes=notes, columns=audio, found=own
+        )
+    else:
+        dataset = divided_by_labels(
+            table, LabelledRows(rows, sets), sets, own, context, notes=notes, columns=audio
+        )
     return replace(dataset, info=replace(dataset.info, formats=formats))
 
 
@@ -96,8 +104,9 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
         ConfigError, DataError: as `build`.
     """
     table = open_table(options, "mixed-table")
-    columns = _columns(table, options, context)
-    found = _targets(table, columns, options, context)
+    sets = _label_sets(table, options, context)
+    columns = _columns(table, options, context, sets)
+    found = sets.targets() if sets else _targets(table, columns, options, context)
     width = max((len(column.name) for column in columns), default=0)
     lines = [f"column {c.name:{width}}  {c.kind:8}  {c.told}" for c in columns]
     told = [*notes_on(columns), *_told(_number_targets(table, options, context))]
@@ -111,12 +120,34 @@ def describe(options: MixedTableOptions, context: DatasetContext) -> list[str]:
     ]
 
 
-def _columns(table: Table, options: MixedTableOptions, context: DatasetContext) -> list[Column]:
+def _label_sets(
+    table: Table, options: MixedTableOptions, context: DatasetContext
+) -> LabelSets | None:
+    """The labels of each row; None where the task learns from something else."""
+    if context.target != "labels":
+        return None
+    return find_label_sets(
+        table,
+        options,
+        context,
+        given=options.target_column,
+        option="target_column",
+        inputs=list(options.columns),
+    )
+
+
+def _columns(
+    table: Table, options: MixedTableOptions, context: DatasetContext, sets: LabelSets | None
+) -> list[Column]:
     """The columns of inputs: all but those of targets, splits and groups."""
-    names, needed = _TARGET_NAMES[context.target], not context.only_inputs
-    target = table.find_column(options.target_column, "target_column", names, needed=needed)
+    needed = not context.only_inputs
+    if sets is None:
+        names = _TARGET_NAMES[context.target]
+        targets = [table.find_column(options.target_column, "target_column", names, needed=needed)]
+    else:
+        targets = [*sets.columns]
     split = table.find_column(options.split_column, "split_column", SPLIT_COLUMNS, needed=needed)
-    others = [name for name in (target, split, options.group_column) if name is not None]
+    others = [name for name in (*targets, split, options.group_column) if name is not None]
     guess = options.others == "guess"
     return find_kinds(table, options.columns, options.formats, others, guess=guess)
 

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_classification.options import ClassWeights
+from mmft_classification.options import ClassWeights, LabelLossOptions, LabelTableOptions
 from mmft_core.config import Generation
 from mmft_datasets.split_options import Share, SplitOptions
-from mmft_tables.table_options import TableOptions
 
 ColumnKind = Literal["image", "audio", "text", "category", "number", "date", "ignored"]
 
@@ -72,6 +71,11 @@ class FusionClassificationOptions(FusionOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FusionMultiLabelOptions(FusionOptions, LabelLossOptions):
+    """Options of `fusion-multilabel`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FusionRegressionOptions(FusionOptions):
     """Options of `fusion-reg`."""
 
@@ -110,11 +114,12 @@ class CaptioningOptions(Generation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedTableOptions(TableOptions):
+class MixedTableOptions(LabelTableOptions):
     """Options of `mixed-table`."""
 
     target_column: Annotated[
-        str | None, Meta(description="Column of classes or numbers to predict; unset detects it.")
+        str | None,
+        Meta(description="Column of classes, labels or numbers to predict; unset detects it."),
     ] = None
     columns: Annotated[
         dict[str, ColumnKind],

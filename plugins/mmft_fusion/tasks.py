@@ -1,13 +1,15 @@
-"""Fusion tasks: a class or a number from several modalities together."""
+"""Fusion tasks: a class, any number of labels, or a number from several modalities together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from mmft_classification.multilabel import MultiLabeller
 from mmft_classification.task import Classifier
 from mmft_core.contracts import Backbone, Batch, Outputs, Split, TaskContext
 from mmft_core.distributed import comm
@@ -16,10 +18,14 @@ from mmft_fusion.encoding import Encoded, encode
 from mmft_fusion.fusers import Fused, build_fuser
 from mmft_fusion.options import (
     FusionClassificationOptions,
+    FusionMultiLabelOptions,
     FusionOptions,
     FusionRegressionOptions,
 )
 from mmft_regression.task import Regressor
+
+Predictor: TypeAlias = Classifier | MultiLabeller | Regressor
+"""What is predicted from the fused outputs, with a loss of its own."""
 
 
 class Fusion(nn.Module):
@@ -40,7 +46,7 @@ class Fusion(nn.Module):
         if options.alone and options.fusion != "late" and len(backbones) > 1:
             self.alone.update({m: nn.Linear(b.width, outputs) for m, b in backbones.items()})
 
-    def outputs_for(self, task: Classifier | Regressor, batch: Batch) -> Outputs:
+    def outputs_for(self, task: Predictor, batch: Batch) -> Outputs:
         """The task's loss and predictions of all modalities together."""
         encoded = encode(task, batch, self.dropout)
         # In full precision: in bf16 the probabilities of two classes are often the same number.
@@ -55,7 +61,7 @@ class Fusion(nn.Module):
         return replace(outputs, scalars=weights)
 
     def _losses_alone(
-        self, task: Classifier | Regressor, encoded: Mapping[str, Encoded], batch: Batch
+        self, task: Predictor, encoded: Mapping[str, Encoded], batch: Batch
     ) -> Tensor:
         """The mean of the modalities' own losses, each over the samples that have it."""
         losses = []
@@ -87,6 +93,19 @@ class FusionClassification(Classifier):
         self.backbones = nn.ModuleDict(backbones)
         self.reads = _reads(options)
         self.fusion = Fusion(backbones, len(classes), options)
+
+    def forward(self, batch: Batch) -> Outputs:
+        return self.fusion.outputs_for(self, batch)
+
+
+class FusionMultiLabel(MultiLabeller):
+    """Any number of labels from all modalities together."""
+
+    def __init__(self, options: FusionMultiLabelOptions, context: TaskContext) -> None:
+        super().__init__(options, context)
+        self.backbones = nn.ModuleDict(context.backbones)
+        self.reads = _reads(options)
+        self.fusion = Fusion(context.backbones, len(self.codec.labels), options)
 
     def forward(self, batch: Batch) -> Outputs:
         return self.fusion.outputs_for(self, batch)
@@ -133,6 +152,16 @@ def build_classification(
     """
     _checked(options)
     return FusionClassification(context.backbones, context.info.classes, options, context.train)
+
+
+def build_multilabel(options: FusionMultiLabelOptions, context: TaskContext) -> FusionMultiLabel:
+    """Build `fusion-multilabel` on the backbones.
+
+    Raises:
+        ConfigError: the options do not go together.
+    """
+    _checked(options)
+    return FusionMultiLabel(options, context)
 
 
 def build_regression(options: FusionRegressionOptions, context: TaskContext) -> FusionRegression:

@@ -47,7 +47,14 @@ ALIKE = {
 }
 """One graph as well, of the same kinds of inputs, with another head."""
 
-ELSEWHERE = {"chat", "detection", "image-multilabel", "preference", "text-multilabel"}
+ELSEWHERE = {
+    "chat",
+    "detection",
+    "fusion-multilabel",
+    "image-multilabel",
+    "preference",
+    "text-multilabel",
+}
 """Tasks whose exports, or why there are none, are tested beside them."""
 
 CASES = [(name, kind) for name in RUNS for kind in FORMATS if kind != "onnx" or name not in ALIKE]
