@@ -216,7 +216,9 @@ class TaskSpec(PartSpec):
         modalities: one backbone is needed for each; with `ANY_MODALITIES` the user chooses.
             "image+text" requires one backbone that reads both (see `BackboneSpec.modalities`).
         count: for a task of any modalities, the minimum and maximum number of modalities.
-        partial: whether samples may lack some of the modalities.
+        joint: for a task of any modalities, whether its backbones may read several modalities each,
+            as "image+text".
+        partial: whether samples may lack some of the modalities, if each backbone reads one.
         target: the target that it learns; compare `DatasetSpec.targets`.
         unseen_classes: whether it can be evaluated on classes that it did not learn.
         needs: what it requires of every backbone; compare `BackboneSpec.provides`.
@@ -244,6 +246,7 @@ class TaskSpec(PartSpec):
     target: str
     predicts: str
     count: tuple[int, int] = (1, 8)
+    joint: bool = False
     partial: bool = False
     unseen_classes: bool = False
     needs: tuple[str, ...] = ("pooled",)
@@ -263,6 +266,13 @@ class TaskSpec(PartSpec):
     def needs_of(self, modality: str) -> tuple[str, ...]:
         """What it asks of the backbone of a modality."""
         return self.writes.get(modality, self.needs)
+
+    def partial_for(self, backbones: Iterable[str]) -> bool:
+        """Whether samples may lack some modalities, given what each backbone reads.
+
+        One that reads "image+text" needs both.
+        """
+        return self.partial and not any("+" in backbone for backbone in backbones)
 
     def pipeline_of(self, reads: Iterable[str]) -> str:
         """What model hubs call it where it reads these modalities; empty for nothing."""

@@ -104,11 +104,19 @@ def _backbones_for(task: TaskSpec, modality: str, registry: Registry) -> list[st
 def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry: Registry) -> None:
     least, most = task.count
     several = [spec.name for spec in backbones.values() if len(spec.modalities) > 1]
-    if several:
+    if several and not task.joint:
         raise IncompatibleError(
             f"Task '{task.name}' combines backbones of one modality each, but '{several[0]}' reads "
             "several."
         )
+    readers: dict[str, str] = {}
+    for spec in backbones.values():
+        for modality in spec.modalities:
+            if (other := readers.setdefault(modality, spec.name)) != spec.name:
+                raise IncompatibleError(
+                    f"Backbones '{other}' and '{spec.name}' both read {modality}.",
+                    hint="Leave one of them out.",
+                )
     if least <= len(backbones) <= most:
         return
     wanted = str(least) if least == most else f"{least} to {most}"

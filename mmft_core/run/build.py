@@ -79,7 +79,7 @@ def dataset_context(plan: Plan, *, training: bool = True, targets: bool = True) 
     return DatasetContext(
         target=target,
         modalities=read_by(m for m in plan.backbones if m not in plan.task.spec.writes),
-        partial=plan.task.spec.partial,
+        partial=plan.task.spec.partial_for(plan.backbones),
         seed=plan.engine.seed,
         unseen_classes=plan.task.spec.unseen_classes,
         training=training,

@@ -267,10 +267,11 @@ class Run:
         """Choose device and precision, compute the features of frozen backbones that are to be
         kept, and make the engine that trains on them."""
         plan = self.plan
+        partial = plan.task.spec.partial_for(plan.backbones)
         accelerator = make_accelerator(
-            plan.engine, partial=plan.task.spec.partial, chosen=self.data.get("trained_in")
+            plan.engine, partial=partial, chosen=self.data.get("trained_in")
         )
-        if not plan.task.spec.partial:  # Else a process may not use a backbone, and others wait.
+        if not partial:  # Else a process may not use a backbone, and others wait.
             batch_norm.synchronize(self.task, accelerator.device)
         inference = Inference.of(plan.engine.precision, accelerator.device)
         self.training_data = attach_features(

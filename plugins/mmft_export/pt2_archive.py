@@ -41,7 +41,7 @@ _OPERATOR = re.compile(
 _OF_FILES = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\w*\.")
 """Of torch's own operators, those that read or write files."""
 
-_NAME = re.compile(r"[\w.\-]*")
+_NAME = re.compile(r"[\w.+\-]*")  # A weight may belong to the backbone "image+text".
 _SYMBOL = re.compile(r"[A-Za-z_]\w*")
 _NUMBER = re.compile(r"[-+]?[\w.]+")
 _FUNCTIONS = {

@@ -96,6 +96,7 @@ def register_dataset() -> list[DatasetSpec]:
 def register_task() -> list[TaskSpec]:
     common: dict[str, Any] = {
         "modalities": ANY_MODALITIES,
+        "joint": True,
         "partial": True,
         "default_dataset": "noisy-digits",
         "defaults": {"engine.lr": 1e-4, "engine.head_lr": 1e-3, "engine.weight_decay": 0.01},

@@ -1,4 +1,8 @@
-"""All modalities of a batch, encoded and lined up: one row for each sample, there or not."""
+"""What each backbone yields for a batch: one row for each sample, there or not.
+
+A backbone of several modalities, such as "image+text", counts as one modality here; samples then
+lack none of them (`TaskSpec.partial_for`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmft_core import read_by
 from mmft_core.contracts import Batch, Features, Task
 
 
@@ -35,27 +40,29 @@ def encode(task: Task, batch: Batch, dropout: float = 0.0) -> dict[str, Encoded]
             missing; never its last one.
     """
     device = next(task.parameters()).device
-    held = {m: _held(batch, m, device) for m in task.backbones}
+    held = {name: _held(batch, name, device) for name in task.backbones}
     kept = _dropped(held, dropout) if task.training and dropout else held
     return {m: _encoded(task, batch, m, held[m], kept[m]) for m in task.backbones}
 
 
-def _held(batch: Batch, modality: str, device: torch.device) -> Tensor:
-    """(B,) bool, which samples have the modality."""
-    if modality in batch.present:
-        return batch.present[modality]
-    rows = next(iter(batch.inputs[modality].values()))
+def _held(batch: Batch, backbone: str, device: torch.device) -> Tensor:
+    """(B,) bool, which samples have what a backbone reads."""
+    present = [batch.present[m] for m in read_by([backbone]) if m in batch.present]
+    if present:
+        return torch.stack(present).all(0)
+    rows = next(iter(batch.inputs_of(backbone).values()))
     # Not `len(batch)`: in a graph the size of a batch is a symbol.
     return torch.ones(rows.shape[0], dtype=torch.bool, device=device)
 
 
-def _encoded(task: Task, batch: Batch, modality: str, held: Tensor, kept: Tensor) -> Encoded:
-    backbone = task.backbone(modality)
-    if modality not in batch.inputs:
+def _encoded(task: Task, batch: Batch, name: str, held: Tensor, kept: Tensor) -> Encoded:
+    backbone = task.backbone(name)
+    reads = read_by([name])
+    if batch.inputs.keys().isdisjoint(reads):
         nothing = torch.zeros(len(batch), backbone.width, device=held.device)
         return Encoded(nothing, None, None, kept)
-    features = backbone(batch.inputs[modality])
-    if modality in batch.present:
+    features = backbone(batch.inputs_of(name))
+    if not batch.present.keys().isdisjoint(reads):
         features = Features(
             _spread(features.pooled, held),
             None if features.sequence is None else _spread(features.sequence, held),

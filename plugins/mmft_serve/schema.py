@@ -141,7 +141,7 @@ def takes_some(predictor: Predictor) -> bool:
     One of pairs embeds each alone.
     """
     spec = predictor.model.component.spec
-    return spec.partial or spec.predicts == "pairs"
+    return spec.partial_for(predictor.model.parts) or spec.predicts == "pairs"
 
 
 def _input(modality: str, processor: Processor, backbone: str) -> Input:

@@ -131,7 +131,9 @@ def _training_rate(plan: Plan, task: Task, train: Split) -> float:
             replace(plan, engine=config),
             metrics={},
             monitor=Monitor(name="loss", higher_is_better=False),
-            accelerator=make_accelerator(config, partial=plan.task.spec.partial),
+            accelerator=make_accelerator(
+                config, partial=plan.task.spec.partial_for(plan.backbones)
+            ),
             folder=Path(folder),
             callback=clock,
         )

@@ -151,11 +151,21 @@ def test_the_server_completes_and_draws(run: Path, mmft: Mmft) -> None:
     assert drawn["shown"]["grid"].startswith("data:text/plain;base64,")
 
 
-def test_a_backbone_of_several_modalities_is_trained_and_used(tmp_path: Path, mmft: Mmft) -> None:
-    run = trained(tmp_path / "run", "captioned-spots", "grid-word-net", "--set=engine.steps=40")
+@pytest.mark.usefixtures("quick_latencies")
+@pytest.mark.parametrize("task", ["captioned-spots", "fusion-cls"])
+def test_a_backbone_of_several_modalities_is_trained_and_used(
+    task: str, tmp_path: Path, mmft: Mmft
+) -> None:
+    settings = ("--dataset=spot-grids", "--set=engine.steps=40", "--set=engine.lr=0.05")
+    run = trained(tmp_path / "run", task, "grid-word-net", *settings)
     found = records(mmft("predict", run, "--dataset", "spot-grids", "--split", "test"))
     assert len(found) == 24
-    assert json.loads(mmft("eval", run, "--json").out)["accuracy"] > 0.5
+    accuracy = json.loads(mmft("eval", run, "--json").out)["accuracy"]
+    assert accuracy > 0.5
+    if task == "fusion-cls":
+        out = tmp_path / "export"
+        assert mmft("export", run, "--format", "torch-export", "-o", out).code == 0
+        assert json.loads(mmft("eval", out, "--json").out)["accuracy"] == accuracy
     assert sorted(json.loads((run / "results.json").read_text())["reads"]) == ["grid", "word"]
     listed = mmft("plugins", "show", "grid-word-net").out
     assert "grid, word" in listed or "word, grid" in listed
@@ -166,14 +176,19 @@ def test_a_backbone_of_several_modalities_is_trained_and_used(tmp_path: Path, mm
     [
         ("spots", "grid-word-net", "works on grid, but backbone 'grid-word-net' reads grid+word"),
         ("captioned-spots", "grid-net", "works on grid+word, but backbone 'grid-net' reads grid"),
-        ("fusion-cls", "grid-word-net", "but 'grid-word-net' reads several"),
+        ("captioning", "grid-word-net", "but 'grid-word-net' reads several"),
+        (
+            "fusion-cls",
+            "grid=grid-net --backbone=grid+word=grid-word-net",
+            "'grid-net' and 'grid-word-net' both read grid",
+        ),
     ],
 )
 def test_what_does_not_read_together_does_not_fit(
     task: str, backbone: str, words: str, mmft: Mmft, tmp_path: Path
 ) -> None:
-    more = ("--dataset", "spot-grids") if task == "fusion-cls" else ()
-    refused = mmft("run", "--task", task, "--backbone", backbone, *more, "-o", tmp_path / "r")
+    more = ("--dataset", "spot-grids", "-o", tmp_path / "r")
+    refused = mmft("run", "--task", task, *f"--backbone={backbone}".split(), *more)
     assert refused.code == 2 and words in " ".join(refused.err.split())
 
 
