@@ -1,7 +1,7 @@
-"""mmft: fine-tune multi-modal models. The contracts, the engine and the command line.
+"""mmft fine-tunes multi-modal models: contracts, training engine and command line.
 
-What a plugin's `__init__` needs to declare its components is here, and imports no torch; what its
-building code needs is in `mmft_core.contracts`.
+This module has what a plugin's `__init__` needs to declare its components, and imports no torch.
+`mmft_core.contracts` has what the code that builds them needs.
 """
 
 from mmft_core.discovery import discover

@@ -1,4 +1,4 @@
-"""`python -m mmft_core` is the command `mmft`."""
+"""`python -m mmft_core` runs the command `mmft`."""
 
 from mmft_core.cli.command_line import main
 

@@ -1,4 +1,4 @@
-"""Discovery: entry points in, registry out, with every plugin failure isolated and recorded."""
+"""Discovering plugins by entry points; the failures of each are recorded, and disturb no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What packages made by mmft 0.1 call; it is in `mmft_publish.packaged` now."""
+"""Names that packages made by mmft 0.1 use; now in `mmft_publish.packaged`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In whose code an error arose: for messages, and so that it is clear whose bug a bug is."""
+"""Finds out whose code an exception comes from: mmft's or a plugin's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The precision in which a model is trained, and the one in which it is evaluated and predicts."""
+"""The precision of training, and that of evaluation and prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name in mmft 0.1 of `mmft_core.weights.http`."""
+"""The name that `mmft_core.weights.http` had in mmft 0.1."""
 
 from mmft_core.weights.http import ensure_reachable, is_there
 

@@ -1,4 +1,4 @@
-"""The registry: an immutable look-up of every component that plugins offer."""
+"""The registry: an immutable table of every component that plugins offer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The former place of the conformance kit, which is `mmft_testing` now."""
+"""The former module of the conformance kit, which is now `mmft_testing`."""
 
 from __future__ import annotations
 

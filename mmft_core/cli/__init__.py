@@ -1,9 +1,9 @@
 """The command line: the core's commands, and those that plugins add.
 
-command_line                        `mmft`: finding the command that is meant, and telling errors
+command_line                        `mmft`: finds the command and reports errors
 run, eval, predict, plugins         the core's commands
-settings                            options that become settings
-display, terminal, tables, summary  what is shown while something runs, and after it
+settings                            command-line options that become settings
+display, terminal, tables, summary  output during a command and after it
 stdin, fetching, writers, captions  what `predict` reads, and how it writes
 """
 

@@ -1,7 +1,7 @@
-"""Captions of timed texts: SRT (SubRip) and WebVTT.
+"""Captions for timed texts: SRT (SubRip) and WebVTT.
 
-A record has "words" or "segments", each with "start" and "end" in seconds. Words are put together
-to captions that can be read: two lines and a few seconds at most, broken at pauses and sentences.
+A record has "words" or "segments", each with "start" and "end" in seconds. Words are joined into
+readable captions of at most two lines and a few seconds, broken at pauses and sentences.
 """
 
 from __future__ import annotations

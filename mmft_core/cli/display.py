@@ -1,4 +1,4 @@
-"""What a user sees of a training: a live display in a terminal, plain lines elsewhere."""
+"""The display of a training: live in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

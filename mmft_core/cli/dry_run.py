@@ -1,4 +1,4 @@
-"""`mmft run --dry-run`: what would be done, without training or weights."""
+"""`mmft run --dry-run`: shows what a run would do, without weights or training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmft eval`: a finished model on its own test data or on other data."""
+"""`mmft eval`: evaluates a finished model on its own test data or on other data."""
 
 from __future__ import annotations
 

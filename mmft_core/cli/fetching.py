@@ -1,4 +1,4 @@
-"""Options for inputs that are addresses."""
+"""The options for downloading inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that options take."""
+"""Types of numeric command-line options."""
 
 from __future__ import annotations
 
@@ -18,3 +18,7 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+    def _describe_range(self) -> str:
+        """What click adds to the help of an option: "x<=None" for a range without bounds."""
+        return "" if self.min is None and self.max is None else super()._describe_range()

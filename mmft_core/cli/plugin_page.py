@@ -1,4 +1,4 @@
-"""The page of `mmft plugins show`: one component with its options."""
+"""`mmft plugins show`: the page of one component and its options."""
 
 from __future__ import annotations
 

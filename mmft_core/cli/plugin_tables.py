@@ -1,4 +1,4 @@
-"""The tables of `mmft plugins` on a terminal: one a kind, or where that is too wide, grouped."""
+"""The tables of `mmft plugins`: one per kind, or lists where a table is too wide."""
 
 from __future__ import annotations
 

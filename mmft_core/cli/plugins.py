@@ -1,4 +1,4 @@
-"""`mmft plugins`: what is installed, and what is broken; `mmft plugins show`: one component."""
+"""`mmft plugins` lists what is installed or broken; `mmft plugins show` describes one component."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Exit with an error if any plugin is broken.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--kind", type=_Kind(KINDS), help="List only components of this kind."),
+        click.option("--kind", type=_Kind(KINDS), help="Show only components of this kind."),
     ):
         command = decorate(command)
     return command
 
 
 @click.group(invoke_without_command=True)
-@click.option("--modality", help="List only components of this modality, such as image.")
+@click.option("--modality", help="Show only components of this modality, such as image.")
 @_shared_options
 @click.pass_context
 def plugins(

@@ -1,4 +1,4 @@
-"""`mmft predict`: what a finished model says of files and texts."""
+"""`mmft predict`: predictions of a finished model for files and texts."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def predict(
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
-    mmft predict runs/topics 'A text as it is' letter.txt
+    mmft predict runs/topics 'Some text' letter.txt
     mmft predict runs/topics - < texts.txt             one input per line, or one file
-    mmft predict runs/topics -- '-1 star'              what begins with a dash, after --
+    mmft predict runs/topics -- '-1 star'              -- before inputs that begin with a dash
     mmft predict runs/flowers https://example.org/rose.jpg
     mmft predict runs/seer 'What is this?' --image photo.jpg
     mmft predict runs/topics --dataset texts.csv

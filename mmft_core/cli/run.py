@@ -1,4 +1,4 @@
-"""`mmft run`: flags and TOML in, a finished run directory out."""
+"""`mmft run`: reads options and TOML files, and makes a run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that name parts and settings of a run, which several commands share."""
+"""The options for parts and settings of a run, shared by several commands."""
 
 from __future__ import annotations
 

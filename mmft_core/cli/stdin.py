@@ -1,7 +1,7 @@
-"""What comes on standard input: a text or a file's name a line, or one file as it is.
+"""Inputs from standard input: one text or file name per line, or the content of one file.
 
-It is one file if it begins as one of a format that the model reads, or if it is no text and the
-model reads no texts. Else its lines are the inputs; NUL characters separate nothing.
+It is the content of one file if it starts like a format that the model reads, or if it is binary
+and the model reads no texts. Otherwise each line is an input; NUL characters do not separate.
 """
 
 from __future__ import annotations

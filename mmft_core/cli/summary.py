@@ -1,4 +1,4 @@
-"""The final table of a run."""
+"""The table at the end of a run."""
 
 from __future__ import annotations
 

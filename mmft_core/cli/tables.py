@@ -1,4 +1,4 @@
-"""Consoles that print foreign text as it is written, and tables that stay readable when narrow."""
+"""Consoles that print text from others unchanged, and tables that fit narrow terminals."""
 
 from __future__ import annotations
 

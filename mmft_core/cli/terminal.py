@@ -1,7 +1,7 @@
-"""Printing lines to a terminal, with what is foreign in them escaped.
+"""Printing lines to a terminal, with control characters in text from others escaped.
 
-Commands print by `echo` and `echo_data`, and tables by `mmft_core.cli.tables`; nothing else
-prints (a test watches over it). So no name, label or message reaches the terminal as it is.
+Commands print lines with `echo` and `echo_data`, and tables with `mmft_core.cli.tables`. Nothing
+else prints, as a test checks, so no name, label or message reaches the terminal unescaped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The formats that predictions are written in, one after the other as they are made."""
+"""Formats for predictions, written one record at a time."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""From settings to a plan: everything that a run will do, chosen before a weight loads.
+"""From settings to a plan: everything that a run will do, chosen before weights are loaded.
 
 trees           settings as trees: TOML, --set; merging them
 engine_config   the engine's settings, typed
-layers          whose word counts: recommendations lie below what a user sets
-options         typed options of components, from their annotations
-generation      those of whatever writes text
-dataset_choice  which data set a path, a name or nothing stands for
-compat          whether the chosen parts fit, by their specs alone
-plan            what a run is decided by
-places          settings that are paths, kept so that they still lead there from elsewhere
-resolving       all of it put together: from a tree to a plan
+layers          precedence: the user's settings override recommendations
+options         typed options of components, read from their annotations
+generation      options for generating text
+dataset_choice  the data set that a path, a name, or neither stands for
+compat          whether the chosen parts fit together, judged by their specs
+plan            the choices that make up a run
+places          settings that are paths, stored so that they work from other folders
+resolving       puts all of this together: from a tree to a plan
 """
 
 from mmft_core.utils.public_names import on_demand

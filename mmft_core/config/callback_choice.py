@@ -1,8 +1,8 @@
-"""Which callbacks follow a run.
+"""Choosing the callbacks of a run.
 
-`callbacks = ["report", "diary"]` names all of them; without it a run has those that are on by
-default. Names with a sign change what is chosen so far: `callbacks = ["+diary", "-report"]`.
-Options stand in a table for each, as `[callback.diary]`.
+`callbacks = ["report", "diary"]` lists all of them; without it, a run has the default ones. Names
+with a sign change the current choice: `callbacks = ["+diary", "-report"]`. The options of each are
+in a table such as `[callback.diary]`.
 """
 
 from __future__ import annotations

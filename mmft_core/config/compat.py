@@ -1,4 +1,4 @@
-"""Do these parts fit together? Answered from specs alone, before a weight loads."""
+"""Checks that the chosen parts fit together, from their specs, before weights are loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data set a run reads: one by name, the one that opens a path, or the task's default."""
+"""Choosing the data set: by name, by the path that it opens, or the task's default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of training. No torch here."""
+"""The settings of training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class EngineConfig:
             "frozen,language=lora."
         ),
     ] = "full"
-    lora: Annotated[LoraConfig, Meta(description="How tune=lora does it.")] = field(
+    lora: Annotated[LoraConfig, Meta(description="Settings of the adapters of tune=lora.")] = field(
         default_factory=LoraConfig
     )
     cache_features: Annotated[

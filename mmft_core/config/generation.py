@@ -1,4 +1,4 @@
-"""How text is generated: the options that every generating task offers."""
+"""Options for generating text, shared by all tasks that do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gives by flags, or by arguments in Python, as layers of settings."""
+"""Command-line options, or arguments in Python, as layers of settings."""
 
 from __future__ import annotations
 

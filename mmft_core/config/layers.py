@@ -1,9 +1,9 @@
-"""Layers of settings: what is given later goes over what was given before, however it is written.
+"""Layers of settings: later ones override earlier ones, however a setting is written.
 
-One thing can be written in several ways: `backbone = "resnet50"`, `backbone.name = "resnet50"` and
+Several spellings mean the same: `backbone = "resnet50"`, `backbone.name = "resnet50"` and
 `backbone.image.name = "resnet50"`; `dataset = "./photos"` and `dataset.path = "./photos"`;
-`optimizer = "sgd"` and `engine.optimizer = "sgd"`. Each layer is therefore spelled out before it is
-laid over the others.
+`optimizer = "sgd"` and `engine.optimizer = "sgd"`. So each layer is converted to the full spelling
+before it is merged.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Typed options: converting untyped settings to dataclasses, and describing the dataclasses.
 
-An options class is a frozen dataclass in which every field has a default. Its constraints and
-its documentation are in the annotation, where msgspec checks them:
+An options class is a frozen dataclass in which every field has a default. Constraints and
+documentation are in the annotations, which msgspec checks:
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
         width: Annotated[int, Meta(ge=1, description="Channels of the first layer.")] = 64
 
-An option that is renamed says what it was called. The former names then work as well, with a notice
-to whoever gives one (`RenamedOptionWarning`), and in what an earlier version has written:
+A renamed option lists its former names. These still work: users get a notice
+(`RenamedOptionWarning`), and files written by earlier versions can be read.
 
         head_lr: Annotated[float, Meta(extra={"formerly": ("fresh_lr",)})] = 1e-3
 """

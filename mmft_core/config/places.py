@@ -1,10 +1,9 @@
-"""Settings that are paths, written so that they still lead there from elsewhere.
+"""Settings that are paths, stored so that they work from other folders.
 
-What is relative on the command line is relative to the working directory; in a file of settings,
-to the folder of that file. Files that mmft writes hold each path twice, relative to the file and
-absolute: one as the setting, spelled as the user did, the other below `[places]`. The relative one
-goes first. So a run directory works from any folder, and it may be moved together with its data,
-or alone.
+A relative path on the command line is relative to the working directory; in a settings file, to the
+folder of that file. Files that mmft writes hold each path twice, relative to the file and absolute:
+one as the setting, in the user's spelling, and the other below `[places]`. The relative path is
+tried first, so a run directory can be used from any folder, and moved with its data or alone.
 """
 
 from __future__ import annotations

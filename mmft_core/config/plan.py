@@ -1,4 +1,4 @@
-"""A plan: every part of a run chosen, every option typed."""
+"""A plan: the parts of a run, with typed options."""
 
 from __future__ import annotations
 

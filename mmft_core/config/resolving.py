@@ -1,4 +1,4 @@
-"""From a configuration tree and a registry to a plan."""
+"""Making a plan from a configuration tree and a registry."""
 
 from __future__ import annotations
 

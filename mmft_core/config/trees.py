@@ -1,7 +1,7 @@
-"""Configuration: layers of settings in, one tree out.
+"""Configuration trees: reading and merging layers of settings.
 
-A tree is what a TOML file holds: nested dicts of plain values. Layers are merged, later ones
-winning: recommended defaults of the chosen components, the TOML file, flags, `--set`.
+A tree is the content of a TOML file: nested dicts of plain values. Layers are merged in order, and
+later ones win: recommended defaults of the chosen components, TOML files, options, `--set`.
 `mmft_core.config.resolving` turns the tree into typed objects.
 """
 

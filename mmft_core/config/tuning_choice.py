@@ -1,6 +1,6 @@
-"""What of each backbone is trained: `engine.tune`, typed. No torch here.
+"""Which layers of each backbone are trained: `engine.tune`, typed. Imports no torch.
 
-`EngineConfig.tuning` holds it, parsed once.
+`EngineConfig.tuning` parses it once.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Samples: dividing and checking them, and telling whether they have changed.
+"""Samples: dividing them, checking them, and detecting changes.
 
-splits, split_names, groups                dividing samples
-fold_choice, folds                         which fold, of how many
-soundness, remarks, class_counts           finding samples that cannot be used, and what is odd
+splits, split_names, groups                dividing samples into splits
+fold_choice, folds                         dividing training data for cross-validation
+soundness, remarks, class_counts           finding samples that are bad or odd
 number_targets                             targets that are numbers
-fingerprints, likeness                     telling whether samples have changed
-tables, parquet_size                       which files and folders are tables, and how large
-chunks                                     working on all samples, on all cores
+fingerprints, likeness                     detecting samples that have changed
+tables, parquet_size                       recognising tables, and limiting their size
+chunks                                     processing all samples on all CPU cores
 """
 
 from mmft_core.utils.public_names import on_demand

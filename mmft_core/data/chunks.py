@@ -1,4 +1,4 @@
-"""Doing something for very many samples: a few hundred at a time, on all cores."""
+"""Processing many samples: a few hundred at a time, on all CPU cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes that a split has no sample of, so that metrics on it say nothing of them."""
+"""Classes without samples in a split, which its metrics therefore say nothing about."""
 
 from __future__ import annotations
 

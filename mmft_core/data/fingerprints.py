@@ -1,10 +1,10 @@
-"""Fingerprints of samples: whether one is still what it was, and that cheaply.
+"""Fingerprints of samples, which show cheaply whether a sample has changed.
 
-`values` is a digest of what the data set holds of a sample (`Split.origin`), `inputs` one of the
-part of it that is neither a label nor a file's name, and `content` one of the bytes of its files.
-So that these need not be read again, `stat` is a digest of what the file system
-says of them: size, times of modification and change, and inode, as Git's index has them. Only
-where that differs are the files read, so a copy with other times is still the same.
+`values` is a digest of what the data set stores for a sample (`Split.origin`), `inputs` a digest of
+the part that is neither a label nor a file name, and `content` a digest of the bytes of its files.
+To avoid reading the files again, `stat` is a digest of what the file system says about them: size,
+times of modification and change, and inode, as in Git's index. Files are read only if `stat`
+differs, so a copy with other times counts as unchanged.
 """
 
 from __future__ import annotations

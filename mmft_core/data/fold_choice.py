@@ -1,4 +1,4 @@
-"""The settings `folds` and `fold`: into how many parts the training data are divided, and which."""
+"""The settings `folds` and `fold`: the number of folds, and the one to validate on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dividing training data into folds: each is the validation split once."""
+"""Dividing training data into folds, each of which is the validation split once."""
 
 from __future__ import annotations
 

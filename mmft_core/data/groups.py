@@ -1,5 +1,6 @@
-"""Dividing samples that come in groups: the visits of a patient, what a speaker says, a file's
-passages. A group is never torn apart, or a model would be evaluated on what it has seen.
+"""Dividing samples that belong together, such as a patient's visits or a speaker's recordings.
+
+A group stays in one split; otherwise a model would be evaluated on what it has seen in training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much of a data set is also in the data of a run, in whichever order and with any labels."""
+"""How much of a data set also occurs in a run's data, in any order and with any labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets that are numbers: their scale, and what a user should know of it."""
+"""Numeric targets: their scale, and remarks about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a Parquet file becomes: one value, repeated by its dictionary, fills any disk."""
+"""The unpacked size of a Parquet file, in which one repeated value can fill a disk."""
 
 from __future__ import annotations
 

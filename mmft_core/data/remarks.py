@@ -1,7 +1,7 @@
-"""Remarks on samples that are odd but can be used.
+"""Remarks on samples that are odd but usable.
 
-Whatever reads a sample calls `remark`; whatever checks samples listens with `collecting`. Where
-nobody listens, as in training, remarks are dropped: the check before it has shown them.
+Code that reads a sample calls `remark`; code that checks samples collects them with `collecting`.
+Otherwise, as in training, they are dropped, because the check before it has shown them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Is the data sound? Every sample is looked at before training; what is bad is reported by id."""
+"""Checking every sample before training, and reporting bad ones by id."""
 
 from __future__ import annotations
 

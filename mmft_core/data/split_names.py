@@ -1,4 +1,4 @@
-"""What a folder, a file or a column calls a split."""
+"""Names of splits in folders, files and columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits made of splits: some of one, several joined, and a fair division by class."""
+"""Splits made from others: subsets, joined splits, and random splits stratified by class."""
 
 from __future__ import annotations
 

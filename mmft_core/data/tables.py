@@ -1,6 +1,6 @@
-"""Files and folders that are tables.
+"""Recognising files and folders that are tables.
 
-Such folders are those that `datasets` saves, and Parquet in shards as the Hub has it.
+Such folders are those that `datasets` saves, and Parquet files in shards as on the Hub.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Several processes that train together, torch's and Accelerate's.
+"""Training in several processes, beyond what torch and Accelerate do.
 
-comm                 ranks, and what the processes agree on
-failure_propagation  one process that fails ends all
-signals              a signal to one of them stops all after the same step
-collectives          what is computed together, with gradients
-batch_norm           batch norm over all of them
+comm                 ranks, and exchanging decisions
+failure_propagation  if one process fails, all end
+signals              a signal to one process stops all of them after the same step
+collectives          computing with the tensors of all processes, with gradients
+batch_norm           batch norm over the samples of all processes
 """
 
 from mmft_core.utils.public_names import on_demand

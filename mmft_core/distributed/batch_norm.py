@@ -1,4 +1,4 @@
-"""Batch norm over the samples of all processes, so that it is what it is on one."""
+"""Batch norm over the samples of all processes, with the result that one process would get."""
 
 from __future__ import annotations
 

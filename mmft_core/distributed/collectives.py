@@ -1,4 +1,4 @@
-"""What processes that train together compute of their tensors, with gradients to each of them."""
+"""Operations on the tensors of all processes, with gradients."""
 
 from __future__ import annotations
 

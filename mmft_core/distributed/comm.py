@@ -1,11 +1,11 @@
-"""Several processes that train together: the only place that speaks of ranks.
+"""Communication between processes that train together; the only module that knows ranks.
 
-`torchrun`, `accelerate launch` and `mmft launch` start one command several times. Accelerate brings
-devices and gradients together; here is what else they have to agree on. What is told goes from CPU
-to CPU, so that no GPU waits for it. Of one process alone, every function is its plain counterpart.
+`torchrun`, `accelerate launch` and `mmft launch` start one command several times. Accelerate places
+models on devices and synchronizes gradients; this module exchanges everything else. It does so
+between CPUs, so that no GPU waits. With a single process, each function has its plain meaning.
 
-One process is the main one: it alone writes files and speaks to the user. How they end together is
-in `mmft_core.distributed.failure_propagation`.
+Only the main process writes files and prints. `mmft_core.distributed.failure_propagation` says how
+the processes end together.
 """
 
 from __future__ import annotations

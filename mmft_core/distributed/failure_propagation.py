@@ -1,7 +1,7 @@
-"""How processes that train together end: all of them, and one says why.
+"""How processes that train together end: all of them, and one reports why.
 
-The first that fails leaves word in the store by which they met. What then happens to the others,
-such as a connection that is lost, is taken for what it is: the failure of another.
+The first process that fails leaves a note in the store through which they met. When others then
+fail, for example because of a lost connection, they find the note and exit quietly.
 """
 
 from __future__ import annotations

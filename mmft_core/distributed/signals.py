@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it writes a checkpoint and ends, and `--resume` continues it."""
+"""Signals that stop a run: it writes a checkpoint and ends, and `--resume` continues it."""
 
 from __future__ import annotations
 

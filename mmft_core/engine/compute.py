@@ -1,7 +1,7 @@
 """How a training computes: precision, threads and loading processes, chosen by timed steps.
 
-What is chosen is kept with the run and used again when it is resumed, for another precision or
-another number of threads adds up the same numbers in another order.
+The choice is saved with the run and used again when it is resumed, because another precision or
+number of threads would add the same numbers in another order.
 """
 
 from __future__ import annotations

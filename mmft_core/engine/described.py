@@ -1,12 +1,12 @@
-"""Steps that are not computed: a mode of torch in which numbers are described, and bytes counted.
+"""Steps that are not computed: a torch mode that describes tensors and counts their bytes.
 
-Floating-point tensors have a shape, a type and a device, and no values (torch's `FakeTensorMode`),
-so a network of any size takes a step in about a second and in no memory. Integers and booleans are
-computed as ever, for what networks do depends on them: which tokens are pictures, which of them are
-learned, how long a sample is. So are small constants.
+Floating-point tensors have a shape, a type and a device, but no values (torch's `FakeTensorMode`),
+so a step of any network takes about a second and no memory. Integers, booleans and small constants
+are computed as usual, because networks depend on them: which tokens are pictures, which tokens are
+learned, how long a sample is.
 
-A network that looks at its own numbers, as detectors do at scores, cannot be described. Its step is
-computed, of random weights, and counted in the same way.
+A network that depends on its own floating-point numbers, as detectors do on scores, cannot be
+described. Its step is computed with random weights, and counted in the same way.
 """
 
 from __future__ import annotations

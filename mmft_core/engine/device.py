@@ -1,4 +1,4 @@
-"""The Accelerator of a run: device, precision and processes."""
+"""Making the Accelerator of a run: device, precision and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to tell a user whose training ran out of memory: how large a batch does fit."""
+"""The error of a training that ran out of memory, with the batch size that would fit."""
 
 from __future__ import annotations
 

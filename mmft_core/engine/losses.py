@@ -1,4 +1,4 @@
-"""The losses of recent steps, which are read together."""
+"""The losses of recent steps, read from the device together."""
 
 from __future__ import annotations
 

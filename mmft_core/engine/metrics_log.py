@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: how often a line is written, and reading it. Needs no torch."""
+"""`metrics.jsonl`: reading it, and how often a line is written. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that training changes, which is what a checkpoint holds."""
+"""The state of a training, which checkpoints hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether tensors hold numbers."""
+"""Whether the values of tensors are known."""
 
 from __future__ import annotations
 

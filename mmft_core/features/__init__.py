@@ -1,15 +1,14 @@
-"""Features of frozen backbones, computed once and kept.
+"""Features of frozen backbones, computed once and stored.
 
-A frozen backbone gives the same features for a sample each epoch, so they are computed once, kept
-in files of the user's cache and memory-mapped from then on; `attach_features` puts them in the
-place of the inputs. A task notices nothing, for a backbone that is called with stored features
-hands them on.
+A frozen backbone gives the same features for a sample in every epoch. They are computed once,
+stored in the user's cache and memory-mapped; `attach_features` replaces the inputs by them. Tasks
+need not know, because a backbone that is called with stored features returns them.
 
-    identity.py     of which network, weights and preprocessing features are
-    store.py        the files, and where a sample's row lies in them
+    identity.py     what must be equal for features to be shared: network, weights, preprocessing
+    store.py        the files, and the place of each sample in them
     reading.py      stored features as a split and a processor
-    computing.py    the features that are missing
-    attach.py       which backbones of a run it is done for
+    computing.py    computes features that are missing
+    attach.py       chooses the backbones whose features are stored
 """
 
 from mmft_core.utils.public_names import on_demand

@@ -1,4 +1,4 @@
-"""Which backbones of a run have their features kept; attaching these in place of the inputs."""
+"""Chooses the backbones whose features are stored, and replaces their inputs by these."""
 
 from __future__ import annotations
 

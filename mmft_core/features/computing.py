@@ -1,4 +1,4 @@
-"""Computing the features of samples that a store does not have."""
+"""Computes the features that a store lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of which network, weights and preprocessing features are: what must be equal to share them."""
+"""What must be equal for features to be shared: network, weights and preprocessing."""
 
 from __future__ import annotations
 

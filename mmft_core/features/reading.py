@@ -1,4 +1,4 @@
-"""Stored features as a split and a processor, in the place of what they were computed from."""
+"""Stored features as a split and a processor, which replace those of the inputs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Features on disk: files that are written once, whole, and memory-mapped to be read.
+"""Features on disk: files that are written once, completely, and memory-mapped for reading.
 
-A store is a folder of safetensors files of a few thousand samples each. A sample is found by its
-key, a digest of its input. So any data set may share a store with any other, however they are
-divided, and processes may add to it side by side: what two of them computed is there twice.
+A store is a folder of safetensors files with a few thousand samples each. A sample is found by its
+key, a digest of its input. So different data sets and splits can share a store, and several
+processes can add to it at once; what two of them compute is then stored twice.
 """
 
 from __future__ import annotations

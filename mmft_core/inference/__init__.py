@@ -1,11 +1,12 @@
-"""Using a run's model.
+"""Using a finished model.
 
-opening                     a finished model, a run's or an export's
-finished                    what `mmft eval` and `mmft predict` do with it
-predictor                   the model, for new samples
-sources, named, downloads   what a user points it at: files, folders, texts, addresses
+opening                     opens the model of a run or an export
+finished                    evaluation and prediction, as `mmft eval` and `mmft predict` do it
+predictor                   computes predictions
+sources, named, downloads   what a user gives as input: files, folders, texts, addresses
 pieces                      inputs that are too long to be predicted at once
-recalling                   features that were kept when it was trained
+recalling                   features that were stored in training
+adapter_sets                adapters of several runs on one base
 """
 
 from mmft_core.utils.public_names import on_demand

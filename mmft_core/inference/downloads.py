@@ -1,9 +1,9 @@
-"""Inputs at `http(s)://` addresses: fetched within limits, and not from private networks.
+"""Downloading inputs from `http(s)://` addresses, within limits and not from private networks.
 
-A host is resolved once, what it resolves to is checked, and that very address is connected to, so
-a name that changes between check and use (DNS rebinding) gains nothing. Redirects are checked
-alike. Proxies of the environment are not used. What came is read like any file: it is up to the
-model's processor whether it is a picture, or whatever is wanted.
+A host name is resolved once, the address is checked, and the connection goes to that same address,
+so a name that changes between check and use (DNS rebinding) gains nothing. Redirects are checked in
+the same way. Proxies from the environment are not used. The download is then read like any file:
+the model's processor decides whether it is a picture, for example.
 """
 
 from __future__ import annotations

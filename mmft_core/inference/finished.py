@@ -1,6 +1,6 @@
-"""A finished run, or an export of one, put to use: evaluated, and asked for predictions.
+"""Evaluation and prediction with a finished run, or an export of one.
 
-What `mmft eval` and `mmft predict` do, and `mmft.Run` in Python.
+`mmft eval`, `mmft predict` and `mmft.Run` in Python use it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which files an argument names: a file, those of a folder, those that match a pattern.
+"""The files that an argument names: a file, those in a folder, or those that match a pattern.
 
-Hidden files and folders, such as `._photo.jpg`, `.git` and `__MACOSX`, are passed over, as training
-does, and counted. Whoever names one itself means it.
+Hidden files and folders, such as `._photo.jpg`, `.git` and `__MACOSX`, are skipped and counted, as
+in training. A hidden file that is named itself is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A finished model to use: a run's, or an export that takes its place.
+"""Opening a finished model: that of a run, or an export.
 
 An export is a folder with `export.json`, whose "kind" names the exporter that reads it.
 """

@@ -1,4 +1,4 @@
-"""Inputs that are too long to be predicted at once, cut into pieces and put together again."""
+"""Cutting inputs that are too long to be predicted at once, and joining the predictions."""
 
 from __future__ import annotations
 

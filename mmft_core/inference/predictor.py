@@ -1,4 +1,4 @@
-"""Using a finished model: on files and texts (`predict`) and on a data set (`eval`)."""
+"""Predicting with a finished model: files, texts and splits."""
 
 from __future__ import annotations
 

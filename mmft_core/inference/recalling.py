@@ -1,4 +1,4 @@
-"""Features that a run has kept, found again when its model is used."""
+"""Finding the features that a run has stored when its model is used."""
 
 from __future__ import annotations
 

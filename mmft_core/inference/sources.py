@@ -1,4 +1,4 @@
-"""What a user points at to have it predicted: files, folders, patterns, addresses, and texts."""
+"""What a user gives to be predicted: files, folders, patterns, addresses, and texts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """From samples to batches.
 
 grouping                            the order of an epoch, and which samples go together
-batch_sampler, token_batch_sampler  which of them a step sees: so many, or so much
-sampler_choice                      which of the two
-prepared, lengths                   samples as networks take them, and how they are put together
-loaders                             the same in worker processes
+batch_sampler, token_batch_sampler  batches of a fixed number of samples, or of a total size
+sampler_choice                      chooses between the two
+prepared, lengths                   samples as tensors, and how long they are
+like_lengths                        batches for prediction, nearly in order
+loaders                             preparing samples in worker processes
 """
 
 from mmft_core.utils.public_names import on_demand

@@ -1,6 +1,6 @@
 """The order in which an epoch reads its samples: random, and arranged for its batches.
 
-Orders are functions of seed and epoch, so that a resumed training has them again.
+The order is a function of seed and epoch, so a resumed training has the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How long samples are once they are prepared, by which those of like lengths share a batch.
+"""The lengths of prepared samples, by which samples of similar length share a batch.
 
-Characters say it roughly: in batches of texts of like numbers of characters 15% is padding, of like
-numbers of tokens 3%.
+Character counts are a rough measure: batches of texts with similar numbers of characters are 15%
+padding, with similar numbers of tokens 3%.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Batches of a prediction: of samples of like lengths, but nearly in order.
+"""Batches for prediction: samples of similar length, but nearly in order.
 
-Sorting all samples would keep the first prediction back until the last sample is known. So they are
-sorted within windows of a few batches, each measured when its turn comes.
+If all samples were sorted, the first prediction would have to wait for the last sample. So they are
+sorted within windows of a few batches, which are measured one after the other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From prepared samples to batches, in worker processes.
 
-Nothing here has a state that a checkpoint would have to hold: which samples a step sees is in
-`mmft_core.loading.batch_sampler`, and how a sample is augmented follows from (seed, epoch, index).
-So the number of worker processes changes nothing, and neither does an interruption.
+Nothing here has a state that a checkpoint must hold: `mmft_core.loading.batch_sampler` says which
+samples a step sees, and augmentation follows from (seed, epoch, index). So neither the number of
+worker processes nor an interruption changes anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Samples as networks take them: prepared one by one, put together into batches.
+"""Samples as tensors: prepared one by one and collated into batches.
 
-How a sample is augmented follows from (seed, epoch, index), so no generator has a state to be kept.
+Augmentation follows from (seed, epoch, index), so no random generator has a state to be saved.
 """
 
 from __future__ import annotations

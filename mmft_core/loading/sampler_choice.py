@@ -1,4 +1,4 @@
-"""Whether the batches of a training have a number of samples, or a total size."""
+"""Chooses between batches of a fixed number of samples and of a total size."""
 
 from __future__ import annotations
 

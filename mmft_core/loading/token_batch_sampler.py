@@ -1,7 +1,8 @@
-"""Batches by what they hold in all, padding counted, rather than by how many samples.
+"""Batches with a limited total size, padding included, rather than a number of samples.
 
-Samples of like sizes form buckets, whose passes hold as many of them as fit. What a bucket holds is
-settled by the data, so every epoch has as many passes; which samples meet in one is random.
+Samples of similar size form buckets, and each batch of a bucket holds as many as fit. The data
+determine the buckets, so every epoch has the same number of batches; which samples share a batch is
+random.
 """
 
 from __future__ import annotations

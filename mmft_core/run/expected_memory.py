@@ -1,4 +1,4 @@
-"""The memory that a run is expected to take, from its plan."""
+"""The expected memory of a run, from its plan."""
 
 from __future__ import annotations
 

@@ -349,10 +349,10 @@ class Run:
                 kept_weights.write_tensors(reference.state_dict(), temporary)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train to the end, evaluate the model, and write what a run leaves.
+        """Train, evaluate the best model, and write model and results.
 
         Raises:
-            OutOfMemoryError: says how large a batch would fit.
+            OutOfMemoryError: memory ran out; says how large a batch would fit.
         """
         self.callbacks.on_run_start(
             RunStart(
@@ -369,17 +369,19 @@ class Run:
                 self._read_best(outcome)
                 self._calibrate()
                 results = self._finish(outcome, self._evaluate())
-            comm.wait()  # Until the main one has written everything.
+            comm.wait()  # Until the main process has written everything.
             return RunOutcome(directory=self.directory, fit=outcome, results=results)
         except Exception as error:
             if not out_of_memory(error):
                 raise
-        # Not before the traceback is gone, which holds the tensors of the failed pass.
+        # Outside the handler: its traceback would keep the tensors of the failed pass.
         raise out_of_memory_error(self.engine)
 
     def _read_best(self, outcome: Outcome) -> None:
-        """Raises:
-        CheckpointError: the file is damaged.
+        """Load the weights of the best step, if they are not the current ones.
+
+        Raises:
+            CheckpointError: their file is damaged.
         """
         file = outcome.best_weights
         if file is None:
@@ -393,22 +395,22 @@ class Run:
             ) from error
 
     def _calibrate(self) -> None:
-        """Let the kept model choose its thresholds, or the like, on the val split."""
+        """Let the best model choose its thresholds, or similar values, on val."""
         task = self.engine.state.eval_model
         if "val" not in self.training_data.splits or not isinstance(task, Calibrated):
             return
-        # Every process chooses by the same, so all have the same model.
+        # All processes get the same predictions, so their models stay equal.
         task.calibrate(*self._predicted("val"))
 
     def _predicted(self, name: str) -> tuple[Any, Any]:
-        """What the model predicts of a split, and its targets, on all processes."""
+        """The model's predictions for a split, and the targets, on every process."""
         predicted = Predicted()
         split = self._prepared_split(self.training_data.splits[name])
         self.engine.evaluate(split, name, {"": predicted})
         return comm.from_main(predicted.joined)
 
     def _evaluate(self) -> dict[str, Evaluation]:
-        """Evaluate the kept model on val and test."""
+        """Evaluate the best model on val and test."""
         evaluations = {}
         for name in ("val", "test"):
             if name in self.training_data.splits:
@@ -425,7 +427,7 @@ class Run:
         return evaluations
 
     def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-        """Write the model and the results; callbacks write their reports."""
+        """Save the model, let callbacks write their reports, and write the results."""
         results = collect_results(self, outcome, evaluations)
         if comm.is_main():
             directory, task = self.directory, self.engine.state.eval_model
@@ -440,7 +442,7 @@ class Run:
                     task=task,
                 )
             )
-            # Last, for it marks the run as finished.
+            # Last, because this file marks the run as finished.
             write_json(directory.results, results)
             shutil.rmtree(directory.checkpoints, ignore_errors=True)
             self.callbacks.finished()
@@ -457,7 +459,7 @@ class Run:
 
 
 def _needed_bytes(task: Task) -> int:
-    """Room for two checkpoints with an optimizer's two moments, the best and the final model."""
+    """Bytes for two checkpoints with two moments each, the best model and the final one."""
     keep = kept_weights.kept(task)
     sizes = [(n, p.numel() * p.element_size(), p.requires_grad) for n, p in task.named_parameters()]
     kept = sum(size for name, size, _ in sizes if keep(name))

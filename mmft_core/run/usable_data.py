@@ -1,4 +1,4 @@
-"""The data of a new run: which samples can be used, and what is said of the others."""
+"""Checks the data of a new run, and leaves out samples that cannot be used."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from mmft_core.run.own_data import fingerprints_of
 def drop_unreadable(
     dataset: Dataset, plan: Plan, callback: Callback
 ) -> tuple[Dataset, soundness.Findings]:
-    """The data without samples that cannot be read, from which backbones and task learn their
-    scales and vocabularies; and what is wrong with those.
+    """Leave out samples that cannot be read, before scales and vocabularies are made from the data.
+
+    Returns:
+        the remaining data, and the findings about all samples.
 
     Raises:
-        DataError: nothing is left of a split, or of a class of train.
+        DataError: a split, or a class in train, has no samples left.
     """
     total = sum(len(split) for split in dataset.splits.values())
     progress = partial(callback.on_evaluation_progress, "data check")
@@ -42,14 +44,16 @@ def drop_unreadable(
 def inspect_samples(
     dataset: Dataset, task: Task, plan: Plan, read: soundness.Findings, callback: Callback
 ) -> soundness.Findings:
-    """Check that the task can use all samples; bad ones end the run or are left out, as the user
-    decided.
+    """Check that the task can use every sample, and report those that it cannot.
 
     Args:
-        read: what `drop_unreadable` found.
+        read: the findings of `drop_unreadable`.
+
+    Returns:
+        the findings about all samples; bad ones are to be left out.
 
     Raises:
-        DataError: there are bad ones, which are to end the run; lists them.
+        DataError: there are bad samples and `on_bad_sample` is "fail"; lists them.
     """
     total = sum(len(split) for split in dataset.splits.values())
     progress = partial(callback.on_evaluation_progress, "data check")
@@ -66,7 +70,7 @@ def inspect_samples(
 
 
 def with_notes(info: DatasetInfo, findings: soundness.Findings, plan: Plan) -> DatasetInfo:
-    """What is known of the data, with what the division into splits has come to."""
+    """Add notes about classes that a split lacks, and about the scale of numeric targets."""
     notes: list[str] = []
     if not plan.task.spec.unseen_classes:
         notes += absent_classes(findings.classes, info.classes)

@@ -1,4 +1,4 @@
-"""What is taken for a run: nothing, a file, a model alone, exported or published, folds."""
+"""Errors for folders that are not the run that a command needs, such as a model or an export."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mmft_core.errors import RunDirectoryError
 
 
 def is_model(path: Path) -> bool:
-    """Whether a folder holds a model alone. A run has its own one folder deeper."""
+    """Whether a folder is a model without a run. A run keeps its model in a subfolder."""
     return (path / "model.json").is_file()
 
 
 def refuse_missing(path: Path) -> None:
     """Raises:
-    RunDirectoryError: there is no folder.
+    RunDirectoryError: there is no such folder.
     """
     if path.is_dir():
         return
@@ -25,14 +25,14 @@ def refuse_missing(path: Path) -> None:
     hint = (
         f"Is it {shlex.quote(str(below))}?"
         if below.is_dir()
-        else "Give the folder that `mmft run` made; `mmft runs` lists those below runs/."
+        else "Give a folder that `mmft run` made; `mmft runs` lists those in runs/."
     )
     raise RunDirectoryError(f"There is no folder {path}.", hint=hint)
 
 
 def refuse_export(path: Path) -> None:
     """Raises:
-    RunDirectoryError: this is an export.
+    RunDirectoryError: the folder is an export.
     """
     if (path / "export.json").is_file():
         raise _no_run(f"{path} is an export, not a run.")
@@ -40,7 +40,7 @@ def refuse_export(path: Path) -> None:
 
 def refuse_model(path: Path) -> None:
     """Raises:
-    RunDirectoryError: this is an export, or a folder that `mmft publish` made.
+    RunDirectoryError: the folder is an export or a published model.
     """
     refuse_export(path)
     if is_model(path):
@@ -49,20 +49,20 @@ def refuse_model(path: Path) -> None:
 
 def refuse_folds(path: Path) -> None:
     """Raises:
-    RunDirectoryError: this is a cross-validation, which has no model of its own.
+    RunDirectoryError: the folder is a cross-validation, which has no model of its own.
     """
     if (path / "folds.json").is_file():
         raise RunDirectoryError(
-            f"{path} is a cross-validation; each of its folds has a model, and it has none.",
-            hint=f"Give a fold, as {shlex.quote(str(path / 'fold-1'))}, or train one model on all: "
-            f"{without_folds(path)}",
+            f"{path} is a cross-validation, which has a model for each fold but none of its own.",
+            hint=f"Give a fold, such as {shlex.quote(str(path / 'fold-1'))}, or train one model on "
+            f"all data: {without_folds(path)}",
         )
 
 
 def without_folds(path: Path) -> str:
-    """The command that trains one model on what a cross-validation was given."""
+    """The command that trains one model on all data of a cross-validation."""
     return f"mmft run -c {shlex.quote(str(path / 'config.toml'))} --set folds=none"
 
 
 def _no_run(message: str) -> RunDirectoryError:
-    return RunDirectoryError(message, hint="Give the run that it belongs to.")
+    return RunDirectoryError(message, hint="Give the run that it was made from.")

@@ -1,11 +1,12 @@
-"""What belongs to no room of its own: files and folders, text, packages, memory.
+"""Utilities that several packages use: files and folders, text, optional packages, memory.
 
-files, folders, digests, cache  writing whole files; reading folders; what files hold, kept
-expansion                       how large packed files may become
-escaping, numbers               foreign text made harmless; numbers as a reader likes them
-extras                          packages that not everybody needs
-logging, memory_errors          libraries kept quiet; whether an error is of memory
-safe_path                       child processes import nothing from the current folder
+files, folders, digests, cache  writing and reading files safely; caching
+expansion                       limits for the unpacked size of archives
+escaping, numbers               making text from others safe to print; formatting numbers
+extras                          optional packages
+logging, memory_errors          silencing libraries; recognising errors about memory
+public_names                    a package's public names, imported on first use
+safe_path                       keeps child processes from importing from the current folder
 """
 
 from mmft_core.utils.public_names import on_demand

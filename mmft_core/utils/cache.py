@@ -1,4 +1,4 @@
-"""What is made once and kept in the user's cache."""
+"""The user's cache: files that are made once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """SHA-256 digests that are written with an artifact and checked when it is opened.
 
-A folder that is written once, such as a model, lists its files in `digests.json`. A file of a
-growing store has its digest in its name. What was checked is remembered in the user's cache, so a
-file is read for it once, and again only after it has changed.
+A folder that is written once, such as a model, lists its files in `digests.json`. A file in a store
+that grows has its digest in its name. The user's cache remembers what has been checked, so each
+file is read once for this, and again only if it has changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Text of others made harmless where it is shown: in a terminal, and in a spreadsheet.
+"""Escaping text from others where it is shown, in a terminal or a spreadsheet.
 
-File names, labels, texts and messages of plugins may hold anything. A terminal obeys control
+File names, labels, texts and messages from plugins can contain anything. A terminal obeys control
 characters, and a spreadsheet evaluates cells that look like formulas.
 """
 

@@ -1,4 +1,4 @@
-"""Limits of what packed files become: kilobytes can be made that unpack to any size."""
+"""Limits for the unpacked size of archives, because kilobytes can unpack to any size."""
 
 from __future__ import annotations
 

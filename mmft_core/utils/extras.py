@@ -1,4 +1,4 @@
-"""Extras: packages that not everybody needs, named where they are missing."""
+"""Optional packages, and the error if one is missing."""
 
 from __future__ import annotations
 

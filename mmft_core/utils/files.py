@@ -1,4 +1,4 @@
-"""Writing so that a reader never meets half a file, whenever the process is killed."""
+"""Writing files so that no reader ever sees half of one, even if the process is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of a user's files: which files in them count, and errors that name them."""
+"""Folders of a user's files: which files count, and errors that name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling errors of memory that ran out from others, on a CPU and on a GPU."""
+"""Recognising errors about memory that ran out, on a CPU or a GPU."""
 
 from __future__ import annotations
 

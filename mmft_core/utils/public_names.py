@@ -1,7 +1,7 @@
-"""A package's public names: listed in its `__init__.pyi`, imported when they are asked for.
+"""A package's public names: listed in its `__init__.pyi`, imported on first use.
 
-So a plugin imports `Subset` from `mmft_core.data` and no module below it, type checkers know what
-it is, and importing the package alone imports nothing, torch in particular.
+So a plugin imports `Subset` from `mmft_core.data`, type checkers know its type, and importing the
+package itself imports nothing, torch in particular.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Child processes import nothing from the current folder, which may be a stranger's run."""
+"""Keeps child processes from importing from the current folder, which may be a stranger's run."""
 
 from __future__ import annotations
 

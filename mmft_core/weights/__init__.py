@@ -1,9 +1,9 @@
-"""Where a backbone's weights come from.
+"""The weights of backbones.
 
-request     what the user asked for, and finding and loading it
+request     what the user asked for; finding and loading it
 hub         the Hugging Face Hub
-http        whether a server answers
-undrawn     networks without random weights, for those that are read
+http        whether a server can be reached
+undrawn     building networks without drawing random weights that will be replaced
 """
 
 from mmft_core.utils.public_names import on_demand

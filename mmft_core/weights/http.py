@@ -1,4 +1,4 @@
-"""Whether a server answers, found out in seconds rather than minutes."""
+"""Checks within seconds, rather than minutes, whether a server can be reached."""
 
 from __future__ import annotations
 

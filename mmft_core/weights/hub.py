@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: a published folder goes there, and comes back from there."""
+"""The Hugging Face Hub: uploading and downloading published folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from, and what is said when they cannot be had."""
+"""Requests for a backbone's weights, and errors if they are not available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building a network whose weights are about to be read, without drawing random ones first."""
+"""Building a network without drawing random weights that are about to be replaced."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def chat(
 
     Each line is a turn; answers appear while they are written. /image PATH adds a picture to the
     next question, /reset starts over, /help lists all of this. An empty line or the end of the
-    input ends it.
+    input ends the chat.
 
     \b
     mmft chat runs/helper --system 'Answer in one sentence.'

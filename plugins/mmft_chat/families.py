@@ -203,7 +203,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "paligemma",
         "vision",
-        "PaliGemma (Beyer et al., 2024), 3 B parameters, one question and answer a chat",
+        "PaliGemma (Beyer et al., 2024), 3 B parameters, one question and answer per chat",
         "paligemma",
         {"3b": "google/paligemma-3b-mix-224", "3b-448": "google/paligemma-3b-mix-448"},
     ),
@@ -241,7 +241,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "audio-flamingo-3",
         "audio",
-        "Audio Flamingo 3 (Goel et al., 2025), 7 B parameters, one recording a chat",
+        "Audio Flamingo 3 (Goel et al., 2025), 7 B parameters, one recording per chat",
         "audio_flamingo_3",
         {"7b": "nvidia/audio-flamingo-3-hf"},
     ),

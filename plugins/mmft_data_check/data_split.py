@@ -32,8 +32,8 @@ _share = FiniteRange(min=0, max=1, max_open=True)
 @task_option
 @setting_option
 @output_option
-@click.option("--val", type=_share, show_default="0.1", help="Share of the rows.")
-@click.option("--test", type=_share, show_default="0.1", help="Share of the rows.")
+@click.option("--val", type=_share, help="Share of the rows for val.  [default: 0.1]")
+@click.option("--test", type=_share, help="Share of the rows for test.  [default: 0.1]")
 @click.option(
     "--label",
     metavar="COLUMN",
@@ -73,7 +73,7 @@ def split(
     """Write a table of DATASET with a new column that splits it into train, val and test.
 
     Each class is split in proportion, unless --group or --time says otherwise. --folds K writes K
-    tables, OUTPUT.fold-1.csv and so on, each of which has another fold as val.
+    tables, OUTPUT.fold-1.csv and so on, each with a different fold as val.
 
     \b
     mmft data split patients.csv -o divided.csv --group patient

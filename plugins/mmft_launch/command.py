@@ -38,9 +38,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--with",
     "launcher",
     metavar="NAME",
-    help="What starts the processes, one of `mmft plugins --kind launcher`.  [default: torchrun]",
+    help="Launcher to use; `mmft plugins --kind launcher` lists them.  [default: torchrun]",
 )
-@click.option("--file", type=_FILE, help="Write the job file here, to be submitted.")
+@click.option("--file", type=_FILE, help="Write a job file for you to submit, and start nothing.")
 @click.option("--show", is_flag=True, help="Print the command or the job file, and start nothing.")
 @click.option("--slurm", type=_FILE, metavar="FILE", help="Short for --with slurm --file FILE.")
 @click.option(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     type=click.Choice(["linear", "ties", "dare", "dare-ties"]),
     default="linear",
     show_default=True,
-    help="How differences from the base weights are joined: added up by their weights; by TIES, "
+    help="How differences from the base weights are combined: added up by their weights; by TIES, "
     "which drops small ones and those whose sign most others do not have; by DARE, which drops "
     "them at random; or by both.",
 )

@@ -29,7 +29,7 @@ def runs() -> None:
     """List and compare runs, including folds and trials.
 
     \b
-    mmft runs                              those below runs/
+    mmft runs                              all in runs/
     mmft runs sweeps/photos --sort test/accuracy
     mmft runs compare runs/A runs/B --html both.html
     """
@@ -42,7 +42,7 @@ def runs() -> None:
 @click.option(
     "--sort",
     default="changed",
-    metavar="|".join((*_SORTS, "SPLIT/FIGURE")),
+    metavar="|".join((*_SORTS, "SPLIT/METRIC")),
     help="Sort by this column, newest or largest first.  [default: changed]",
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order.")

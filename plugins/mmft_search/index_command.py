@@ -53,7 +53,7 @@ FOLDER = "index"
 @click.option(
     "--kind",
     metavar="KIND",
-    help="Short for --set store.kind=KIND. Of FAISS: flat is exact; hnsw and ivf are for many "
+    help="Short for --set store.kind=KIND. For FAISS, flat is exact; hnsw and ivf are for many "
     "items; auto chooses by size.",
 )
 @click.option(
@@ -64,7 +64,7 @@ FOLDER = "index"
 )
 @click.option(
     "--url",
-    help="Short for --set store.url=URL, of a Qdrant server where no --store is named. Its API key "
+    help="Short for --set store.url=URL; without --store, of a Qdrant server. Its API key "
     "is read from QDRANT_API_KEY.",
 )
 @click.option(
@@ -109,7 +109,7 @@ def index(
     on_bad_sample: str,
     rebuild: bool,
 ) -> None:
-    """Embed files, folders or a data set, for `mmft search` to find.
+    """Embed files, folders or a data set, so that `mmft search` can find them.
 
     Called again, it embeds new and changed items, drops those that are gone, and continues after
     an interruption.

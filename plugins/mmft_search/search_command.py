@@ -88,7 +88,7 @@ def search(
     \b
     mmft search runs/photos holiday.jpg --html found.html
     mmft search runs/sentences 'how to save a file' --top-k 3
-    mmft search runs/sentences - < questions.txt       one query a line
+    mmft search runs/sentences - < questions.txt       one query per line
     mmft search runs/clip --text 'a red bicycle'       among pictures
     """
     if not queries and not texts:

@@ -65,7 +65,7 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     type=click.Choice(["plain", "json"]),
     default="plain",
     show_default=True,
-    help="The format of the access log, of warnings and of errors.",
+    help="Format of the access log, warnings and errors.",
 )
 @set_option("A setting of the task or of the engine, such as task.timestamps=words.")
 def serve(

@@ -79,7 +79,7 @@ def sweep(
     \b
     mmft sweep --task image-cls --backbone resnet18 --trials 20 \\
         --vary engine.lr=1e-5..1e-2:log --vary engine.batch_size=16,32,64 -o sweeps/digits
-    mmft sweep --resume sweeps/digits --trials 40    goes on, or joins from another terminal
+    mmft sweep --resume sweeps/digits --trials 40    resume, or join from another terminal
 
     Trials are compared by the monitored metric on val; with --folds K by its mean over the folds.
     """

@@ -3,7 +3,7 @@
 from mmft_core import BackboneSpec, hookimpl
 
 _NETWORKS = {
-    "tabular-mlp": ("Columns through a multi-layer perceptron", ("pooled",)),
+    "tabular-mlp": ("A multi-layer perceptron on columns", ("pooled",)),
     "tabular-transformer": (
         "Columns as tokens of a transformer (Gorishniy et al., 2021)",
         ("pooled", "sequence"),

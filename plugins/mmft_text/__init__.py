@@ -83,7 +83,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="docstring-sections",
-            summary="The same documentation strings, labelled by the sections that each has",
+            summary="Documentation strings, labelled by the sections that each of them has",
             build="mmft_text.docstrings:build",
             options="mmft_text.options:DocstringOptions",
             bundled=True,
@@ -172,7 +172,7 @@ def register_task() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="language-modeling",
-            summary="Language modelling: each token from those before it",
+            summary="Language modelling: predict each token from those before it",
             target="none",
             predicts="likelihoods",
             needs=("likelihoods",),

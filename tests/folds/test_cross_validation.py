@@ -141,7 +141,7 @@ def test_it_has_no_model_of_its_own(
     more = {"predict": ["x"], "publish": [], "package": ["--name", "x"]}[command]
     place = [] if command == "predict" else ["-o", tmp_path / "x"]
     ended = mmft(command, whole[0], *more, *place)
-    assert ended.code == 2 and "each of its folds has a model" in ended.err
+    assert ended.code == 2 and "has a model for each fold but none" in ended.err
     assert not (tmp_path / "x").exists()
 
 
