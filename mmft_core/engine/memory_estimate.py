@@ -1,8 +1,8 @@
-"""How much memory a training will take, told without training.
+"""Estimating the memory of a training without training.
 
-The network takes one optimizer step on its largest batch, in which numbers are described instead of
-computed (`mmft_core.engine.described`). So what is counted is what this network does with these
-samples, checkpointing, adapters, precision and optimizer included, and no weight is needed.
+The task takes one optimizer step on its largest batch in a mode that describes numbers instead of
+computing them (`mmft_core.engine.described`). The estimate therefore includes the samples,
+checkpointing, adapters, precision and optimizer of the run, and needs no weights.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def estimate_memory(task: Task, recipe: Recipe, train: PreparedSplit) -> MemoryE
     device = choose_device(config.device)
     with _same_randomness():
         saved = _saved_by_bits(task)
-        _prepare(task, config)
+        for modality in task.backbones:
+            backbone = task.backbone(modality)
+            ways = tuning.tuned(backbone, modality, config.tuning)
+            tuning.change_layers(backbone, ways, config)
         batch, steps = _largest_batch(task, train, config)
         found = MemoryEstimate(
             device=device.type,
@@ -114,17 +117,6 @@ def estimate_memory(task: Task, recipe: Recipe, train: PreparedSplit) -> MemoryE
                 raise
             step = _Step(task, batch, recipe, device, Described(computed=True))
             return _counted(found, step, precisions)
-
-
-def _prepare(task: Task, config: EngineConfig) -> None:
-    """What `tuning.prepare` does to a task whose weights have values."""
-    for modality in task.backbones:
-        backbone = task.backbone(modality)
-        ways = tuning.tuned(backbone, modality, config.tuning)
-        if config.gradient_checkpointing:
-            backbone.enable_checkpointing()
-        if any(way.tuning.mode == "lora" for way in ways):
-            tuning.put_adapters(backbone, ways, config)
 
 
 def _counted(found: MemoryEstimate, step: _Step, precisions: Sequence[str]) -> MemoryEstimate:

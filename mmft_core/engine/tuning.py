@@ -32,15 +32,13 @@ def prepare(task: Task, config: EngineConfig) -> None:
         ways = tuned(backbone, modality, tunings)
         for way in ways:
             _check_way(way, modality, backbone, config)
-        if config.gradient_checkpointing:
-            backbone.enable_checkpointing()
         if any(way.tuning.mode == "lora" for way in ways):
             if config.lora.save == "adapter":
                 _check_adapters_alone(ways, config)
                 kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
-            put_adapters(backbone, ways, config)
         elif backbone.quantized:
             kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
+        change_layers(backbone, ways, config)
     if config.learns and not _trains(task, tunings):
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
@@ -68,6 +66,18 @@ def tuned(backbone: Backbone, modality: str, tunings: Tunings) -> list[Way]:
     if tunings.own.keys() & parts.keys():
         return [Way(p, tunings.of_part(modality, p), list(own)) for p, own in parts.items()]
     return [Way("", tunings[modality], list(backbone.layers()))]
+
+
+def change_layers(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:
+    """Turn on gradient checkpointing and add adapters, where the settings ask for them.
+
+    Raises:
+        ConfigError, IncompatibleError: the backbone cannot have them.
+    """
+    if config.gradient_checkpointing:
+        backbone.enable_checkpointing()
+    if any(way.tuning.mode == "lora" for way in ways):
+        put_adapters(backbone, ways, config)
 
 
 def put_adapters(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:

@@ -1,4 +1,4 @@
-"""Numbers as a reader likes them, and what is one."""
+"""Formatting numbers for readers, and recognising them."""
 
 from __future__ import annotations
 
@@ -44,5 +44,7 @@ def readable(value: Any) -> str:
 
 
 def size(amount: int) -> str:
-    """A number of bytes: 950 MB, 2.4 GB."""
-    return f"{amount / 1e6:,.0f} MB" if amount < 1e9 else f"{amount / 1e9:,.1f} GB"
+    """A number of bytes: 0.4 MB, 950 MB, 2.4 GB."""
+    if amount >= 1e9:
+        return f"{amount / 1e9:,.1f} GB"
+    return f"{amount / 1e6:,.{int(amount < 1e7)}f} MB"

@@ -248,10 +248,7 @@ def divided_by_labels(
             label_separator=sets.separator,
         ),
     )
-    if not context.training:
-        return dataset
-    unseen = tuple(unseen_labels(dataset))
-    return replace(dataset, info=replace(dataset.info, warnings=(*dataset.info.warnings, *unseen)))
+    return with_unseen_labels(dataset, context)
 
 
 def _split_column(table: Table, options: LabelTableOptions, context: DatasetContext) -> str | None:
@@ -457,7 +454,13 @@ def _where(columns: Sequence[str]) -> str:
     return f"columns {some_of([repr(name) for name in columns]).rstrip('.')}"
 
 
-def unseen_labels(dataset: Dataset) -> Iterator[str]:
+def with_unseen_labels(dataset: Dataset, context: DatasetContext) -> Dataset:
+    """A data set with warnings of the labels that cannot be learned from it."""
+    unseen = tuple(_unseen(dataset)) if context.training else ()
+    return replace(dataset, info=replace(dataset.info, warnings=(*dataset.info.warnings, *unseen)))
+
+
+def _unseen(dataset: Dataset) -> Iterator[str]:
     """Warnings of labels that samples of val or test have and none of train."""
     seen: dict[str, Counter[str]] = {}
     first: dict[str, str] = {}

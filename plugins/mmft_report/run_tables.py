@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmft_core.cli import Column, Table, console, text
-from mmft_core.utils import readable
+from mmft_core.utils import numbers, readable
 from mmft_report.runs.differences import headline, shown
 from mmft_report.runs.finding import Run
 from mmft_report.wording import duration
@@ -16,8 +16,8 @@ _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": 
 
 def print_runs(runs: Sequence[Run]) -> None:
     """A row for each run, and why some could not be finished or read."""
-    numbers = [Column(name, number=True) for name in ("val", "test", "took", "size")]
-    table = Table("run", "state", "task", "backbone", "data", "metric", *numbers)
+    columns = [Column(name, number=True) for name in ("val", "test", "took", "size")]
+    table = Table("run", "state", "task", "backbone", "data", "metric", *columns)
     for run in runs:
         table.add(
             run.name,
@@ -29,7 +29,7 @@ def print_runs(runs: Sequence[Run]) -> None:
             headline(run, "val"),
             headline(run, "test"),
             "" if run.seconds is None else duration(run.seconds),
-            size(run.size),
+            numbers.size(run.size),
         )
     screen = console()
     screen.print(table)
@@ -57,8 +57,3 @@ def print_comparison(
     for key, values in settings.items():
         table.add(key, *map(shown, values))
     screen.print(table)
-
-
-def size(count: int) -> str:
-    """Bytes as a reader likes them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

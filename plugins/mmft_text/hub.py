@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_classification.label_sets import NAMES as LABEL_SET_NAMES
-from mmft_classification.label_sets import LabelledRows, sets_of_cells, unseen_labels
+from mmft_classification.label_sets import LabelledRows, sets_of_cells, with_unseen_labels
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data import SPLIT_NAMES, Grouped, Indices
 from mmft_core.errors import DataError, WeightsError, did_you_mean, first_line
@@ -72,16 +72,7 @@ def build(options: HubTextOptions, context: DatasetContext) -> Dataset:
         for (name, part), targets in zip(named.items(), _divided(found, named), strict=True)
     }
     strata = rows["train"].targets if found is not None and "train" in rows else None
-    dataset = _dataset(options, context, loaded, rows, text, strata)
-    if found is None:
-        return dataset
-    info = replace(
-        dataset.info,
-        classes=found.classes,
-        notes=(*found.notes, *dataset.info.notes),
-        warnings=found.warnings,
-    )
-    return replace(dataset, info=info)
+    return _dataset(options, context, loaded, rows, text, strata, found)
 
 
 def _labelled(
@@ -111,15 +102,8 @@ def _labelled(
         rows[name] = LabelledRows(texts, sets.rows(start, start + len(part)))
         start += len(part)
     strata = rows["train"].sets.rarest() if "train" in rows else None
-    dataset = _dataset(options, context, loaded, rows, text, strata)
-    unseen = unseen_labels(dataset) if context.training else ()
-    info = replace(
-        dataset.info,
-        classes=sets.classes,
-        notes=(*sets.notes, *dataset.info.notes),
-        warnings=(*sets.warnings, *unseen),
-    )
-    return replace(dataset, info=info)
+    dataset = _dataset(options, context, loaded, rows, text, strata, sets.targets())
+    return with_unseen_labels(dataset, context)
 
 
 def _dataset(
@@ -129,6 +113,7 @@ def _dataset(
     rows: Mapping[str, Split],
     text: str,
     strata: Indices | None,
+    targets: Targets | None,
 ) -> Dataset:
     """Set aside the splits that are missing, and describe the data set.
 
@@ -136,6 +121,7 @@ def _dataset(
         loaded: all of its own splits.
         rows: those that are used.
         strata: a class for each training sample, which random splits have in proportion.
+        targets: the classes, or the labels; None where there are none.
     """
     parts = {SPLIT_NAMES.get(name.lower(), name): part for name, part in loaded.items()}
     splits, notes = _complete(_grouped(rows, parts, options), strata, options, context)
@@ -150,7 +136,9 @@ def _dataset(
             source=options.id if local else f"Hugging Face Hub, {options.id}",
             hub_id="" if local else options.id,
             licence=str(licence or "unknown"),
-            notes=(f"texts from column '{text}'", *notes),
+            classes=() if targets is None else targets.classes,
+            notes=(*(targets.notes if targets else ()), f"texts from column '{text}'", *notes),
+            warnings=() if targets is None else targets.warnings,
         ),
         splits=splits,
     )

@@ -146,12 +146,12 @@ def test_a_dry_run_tells_it_and_what_saves_memory(
     total = re.search(
         r"# Peak memory: about ([\d,.]+ .B) of the .* \(batch of \d+ samples", told.err
     )
-    assert total is not None and "weights 0 MB, gradients 0 MB" in told.err
+    assert total is not None and "weights 0.0 MB, gradients 0.0 MB" in told.err
     assert "FIT" not in told.err
     monkeypatch.setattr(memory_estimate, "available_bytes", lambda device: 10**6)
     told = mmft(*arguments)
     assert told.code == 0
-    assert "of the 1 MB on this machine" in told.err
+    assert "of the 1.0 MB on this machine" in told.err
     assert "This does not fit. To save memory, use a smaller --batch-size" in told.err
     assert "or --tune lora." in told.err
 

@@ -323,6 +323,19 @@ class TestHub:
         with pytest.raises(SampleError, match="row 3: its label -1 is not one of 0 to 1"):
             train.check(2)
 
+    def test_a_label_that_train_lacks_is_told(self, tmp_path: Path) -> None:
+        import datasets
+
+        parts = {"train": [["cat"], ["dog"], []], "test": [["cat", "eel"]], "validation": [["dog"]]}
+        own = {
+            name: datasets.Dataset.from_dict({"text": ["a b"] * len(sets), "labels": sets})
+            for name, sets in parts.items()
+        }
+        datasets.DatasetDict(own).save_to_disk(tmp_path / "d")
+        info = build("hub-text", "labels", id=str(tmp_path / "d")).info
+        assert info.classes == ("cat", "dog", "eel")
+        assert any("Label 'eel' is not in train" in warning for warning in info.warnings)
+
     def test_a_split_without_the_column_is_named(self, tmp_path: Path) -> None:
         import datasets
 
