@@ -96,6 +96,25 @@ class Referenced(Protocol):
 
 
 @runtime_checkable
+class Comparable(Protocol):
+    """A task whose predictions come in no fixed order, so they cannot be compared number by number.
+
+    An export is compared with its run by this.
+    """
+
+    def alike(self, predictions: Any, others: Any) -> Sequence[float]:
+        """The share of each sample's predictions that two computations of one model agree on.
+
+        Args:
+            predictions: of a batch, as metrics receive them.
+            others: of the same samples, in the same form.
+
+        Returns:
+            for each sample 0 to 1.
+        """
+
+
+@runtime_checkable
 class Completing(Protocol):
     """A task whose records need the raw inputs, such as the words of a span.
 

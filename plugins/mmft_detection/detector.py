@@ -92,7 +92,14 @@ class DetectionProcessor(ImageProcessor):
 
 
 class Detector(Backbone):
-    """A backbone that finds boxes: it provides "detection"."""
+    """A backbone that finds boxes: it provides "detection".
+
+    Attributes:
+        no_graph: why no graph computes what it does, in words that follow "cannot be exported:";
+            "" if one does.
+    """
+
+    no_graph: str = ""
 
     @abstractmethod
     def detect(self, inputs: Tensors, targets: Sequence[Tensors] | None) -> Found:

@@ -101,12 +101,47 @@ class Detection(Task):
         return {self.modality: drawn(raw, record.get("objects", ()), target, pixel_range)}
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
-        raise IncompatibleError(
-            "Detectors cannot be exported: which boxes are kept, and in what order, depends on "
-            "comparisons of nearly equal scores, so an export could not be proven equal to the "
-            "run.",
-            hint="`mmft predict` and `mmft serve` use the run directory.",
-        )
+        if self.detector.no_graph:
+            raise IncompatibleError(
+                f"This detector cannot be exported: {self.detector.no_graph}.",
+                hint="`mmft predict` and `mmft serve` use the run directory; rt-detr-r18, "
+                "rt-detr-r50 and d-fine-l can be exported.",
+            )
+        return super().graphs(batch)
+
+    def alike(self, predictions: Tensors, others: Tensors) -> list[float]:
+        """The share of each picture's objects that both have; see `Comparable`.
+
+        Which of two equally sure boxes comes first, and whether the last one is among those that
+        are kept, is decided by the last bit of their scores.
+        """
+        rows = zip(*(p[n] for p in (predictions, others) for n in _NAMES), strict=True)
+        return [_alike(own[:3], own[3:]) for own in rows]
+
+
+_NAMES = ("boxes", "scores", "labels")
+
+_SCORE, _EDGE = 1e-3, 0.5
+"""Largest difference of the scores, and of edges in pixels, of two boxes that are the same."""
+
+
+def _alike(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """The share of the objects of either that the other has as well; 1 if neither has any.
+
+    Args:
+        one, other: boxes (K, 4), scores (K,) and labels (K,).
+    """
+    sides = [[tensor[own[1] > 0].cpu() for tensor in own] for own in (one, other)]
+    (boxes, scores, labels), (their_boxes, their_scores, their_labels) = sides
+    if not len(boxes) or not len(their_boxes):
+        return float(len(boxes) == len(their_boxes))
+    same = (
+        (labels[:, None] == their_labels)
+        & ((scores[:, None] - their_scores).abs() <= _SCORE)
+        & ((boxes[:, None] - their_boxes).abs().amax(-1) <= _EDGE)
+    )
+    shared = int(same.any(1).sum() + same.any(0).sum())
+    return shared / (len(boxes) + len(their_boxes))
 
 
 def _errors(

@@ -61,6 +61,10 @@ class TorchvisionDetector(Detector):
     """A detector of torchvision. Its `body` keeps the published names."""
 
     published = "body"
+    no_graph = (
+        "it drops overlapping boxes picture by picture, so that each has another number of them, "
+        "and a graph has tensors of one shape"
+    )
 
     def __init__(self, body: Any, family: Family, options: TorchvisionDetectorOptions) -> None:
         super().__init__()

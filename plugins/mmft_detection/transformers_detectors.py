@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,10 @@ class TransformersDetector(Detector):
     def _outputs(self, inputs: Tensors, labels: Any) -> Any:
         assert isinstance(self.mean, Tensor) and isinstance(self.std, Tensor)
         pixels = (inputs["pixels"].float() / 255 - self.mean) / self.std
-        return self.network(pixel_values=pixels, labels=labels)
+        if not torch.compiler.is_exporting():
+            return self.network(pixel_values=pixels, labels=labels)
+        with _batches_of_any_size(self.network):
+            return self.network(pixel_values=pixels)
 
     def layers(self) -> Sequence[nn.Module]:
         model = self.network.model
@@ -123,6 +128,21 @@ class TransformersDetector(Detector):
         if self.preprocessing:
             text = json.dumps(self.preprocessing, indent=2)
             (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _batches_of_any_size(network: Any) -> Iterator[None]:
+    """Let `len` of a tensor be a symbol in the network's code, for tracing a graph.
+
+    The library asks for the size of a batch by `len`, which Python makes a plain number, so that
+    the graph would only compute batches of the size of its example.
+    """
+    code: Any = sys.modules[type(network).__module__]
+    code.len = lambda value: value.shape[0] if isinstance(value, Tensor) else len(value)
+    try:
+        yield
+    finally:
+        del code.len
 
 
 def _normalized(target: Tensors, side: int) -> Tensors:

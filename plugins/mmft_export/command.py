@@ -89,7 +89,7 @@ def export(
     mmft export runs/flowers --quantize int8-static
     mmft export runs/flowers --format torch-export
     mmft export runs/texts --format safetensors            for transformers, torchvision
-    mmft predict runs/flowers/export/onnx photo.jpg        as does mmft eval, mmft serve
+    mmft predict runs/flowers/export/onnx photo.jpg        also mmft eval, mmft serve
 
     An export whose results differ from the run's is refused.
     """
@@ -147,7 +147,7 @@ def _show(found: Comparison, name: str) -> None:
     table.add("MB", f"{mine.megabytes:.1f}", f"{other.megabytes:.1f}", ratio)
     console().print(table)
     told = (
-        f"{found.alike:.1%} of the texts are the same"
+        f"{found.alike:.1%} of the predictions are the same"
         if found.alike is not None
         else f"largest difference of a prediction {found.difference:.2g}"
     )

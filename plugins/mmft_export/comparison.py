@@ -11,7 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmft_core.contracts import Batch, Callback, Dataset, Metric, MetricValue, map_tensors
+from mmft_core.contracts import (
+    Batch,
+    Callback,
+    Comparable,
+    Dataset,
+    Metric,
+    MetricValue,
+    Task,
+    map_tensors,
+)
 from mmft_core.data import Unlabelled
 from mmft_core.engine import Evaluation, Monitor
 from mmft_core.errors import ExportError
@@ -23,7 +32,8 @@ TOLERANCE = 1e-3
 """Largest difference of a prediction in full precision, of numbers above 1 in proportion."""
 
 ALIKE = 0.95
-"""Share of texts that must be the same in full precision; near ties may go either way."""
+"""Share of texts, or of what else is compared as a whole, that must be the same in full precision;
+near ties may go either way."""
 
 _SECONDS, _REPEATS = 3.0, 30
 """How long a latency is measured at most, and how often."""
@@ -49,9 +59,10 @@ class Comparison:
     """How an export compares with its run.
 
     Attributes:
-        difference: the largest of any number that is predicted; None for texts.
+        difference: the largest of any number that is predicted; None for texts, and for what the
+            task compares itself (`Comparable`).
         relative: the same, of numbers above 1 in proportion to them.
-        alike: share of predictions that are the same, of texts; None for numbers.
+        alike: share of predictions that are the same, of these; None for numbers.
         metric: the name of the monitored metric.
         drop: how much worse it is; negative for better.
     """
@@ -83,7 +94,7 @@ class Comparison:
             )
         if exact and not _close(self.relative, self.alike):
             found = (
-                f"{1 - self.alike:.0%} of its texts differ"
+                f"{1 - self.alike:.0%} of its predictions differ"
                 if self.alike is not None
                 else f"its predictions differ by up to {self.difference:.2g}"
             )
@@ -125,7 +136,6 @@ def compare(
     ]
     name = _compared_metric(monitor, evaluations)
     values = [e.defined_scalars.get(name) for e in evaluations]
-    wanted, got = (leaves(r.predictions) for r in recorders)
     if recorders[0].targets != recorders[1].targets:
         raise ExportError(
             f"The export was refused: {run.model.task.component} compares predictions with targets "
@@ -140,13 +150,14 @@ def compare(
         Side(metric=value, latency=latency, megabytes=size)
         for value, latency, size in zip(values, latencies, megabytes, strict=True)
     ]
-    numbers = [pair for pair in zip(wanted, got, strict=True) if isinstance(pair[0], Tensor)]
-    others = [pair for pair in zip(wanted, got, strict=True) if not isinstance(pair[0], Tensor)]
+    wanted, got = (r.predictions for r in recorders)
+    alike = _alike(run.model.task, wanted, got)
+    numbers = list(zip(leaves(wanted), leaves(got), strict=True)) if alike is None else []
     return Comparison(
         samples=evaluations[0].samples,
-        difference=_largest(numbers, lambda w: torch.ones_like(w)) if not others else None,
-        relative=_largest(numbers, lambda w: w.abs().clamp(min=1)) if not others else None,
-        alike=sum(w == g for w, g in others) / len(others) if others else None,
+        difference=_largest(numbers, lambda w: torch.ones_like(w)),
+        relative=_largest(numbers, lambda w: w.abs().clamp(min=1)),
+        alike=alike,
         metric=name,
         drop=drop,
         torch=sides[0],
@@ -194,6 +205,21 @@ class _Recorder(Metric):
 
     def merge(self, state: Any) -> None:
         self.predictions += state
+
+
+def _alike(task: Task, wanted: Sequence[Any], got: Sequence[Any]) -> float | None:
+    """The share of predictions that are the same; None where numbers are compared one by one.
+
+    Args:
+        wanted, got: the predictions of the batches.
+    """
+    if isinstance(task, Comparable):
+        pairs = zip(wanted, got, strict=True)
+        shares = [share for one, other in pairs for share in task.alike(one, other)]
+    else:
+        leaf_pairs = zip(leaves(wanted), leaves(got), strict=True)
+        shares = [float(w == g) for w, g in leaf_pairs if not isinstance(w, Tensor)]
+    return sum(shares) / len(shares) if shares else None
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.run.runner import resume, train
 from tests.conftest import Finished
 from tests.detection.tools import write_coco
+from tests.serve.tools import serving
 
 pytest.importorskip("pycocotools")
 
@@ -53,6 +54,7 @@ def arguments(folder: Path, output: Path) -> list[str | Path]:
     return ["run", *names, *sets, "-o", output]
 
 
+@pytest.mark.usefixtures("quick_latencies")
 def test_a_folder_from_its_check_to_its_predictions(
     folder: Path, tmp_path: Path, mmft: Mmft
 ) -> None:
@@ -75,8 +77,17 @@ def test_a_folder_from_its_check_to_its_predictions(
     assert set(line["objects"][0]) == {"label", "score", "box"}
     (row,) = csv.DictReader(io.StringIO(mmft("predict", run, picture, "--format=csv").out))
     assert json.loads(row["objects"]) == line["objects"]
-    refused = mmft("export", run, "--format=onnx", "-o", tmp_path / "onnx")
-    assert refused.code == 2 and "Detectors cannot be exported" in refused.err
+    export = tmp_path / "export"
+    told = mmft("export", run, "--format=torch-export", "--samples=6", "-o", export)
+    assert told.code == 0 and "100.0% of the predictions are the same" in told.out, told.err
+    assert json.loads(mmft("eval", export, "--json").out)["detection-map"] == pytest.approx(
+        again["detection-map"], abs=1e-4
+    )
+    assert json.loads(mmft("predict", export, picture, "--format=jsonl").out) == line
+    with serving(export) as served:
+        answer = served.client.post("/predict?show=true", files={"image": picture.read_bytes()})
+    assert answer.json()["prediction"]["objects"] == line["objects"]
+    assert answer.json()["shown"]["image"].startswith("data:image/")
 
 
 class StopAt(Callback):

@@ -232,8 +232,23 @@ def test_a_task_finds_in_original_pixels_and_ranks_what_is_wrong() -> None:
     assert record["objects"][1]["box"] == [120, 96, 192, 96], "cut off at the picture's edge"
     wrong = task.rank(predictions, task.targets_of(batch))["Most wrong"]
     assert wrong.tolist() == pytest.approx([1 / 3, 1])
-    with pytest.raises(IncompatibleError, match="cannot be exported"):
+    with pytest.raises(IncompatibleError, match="cannot be exported: it drops overlapping boxes"):
         task.graphs(batch)
+
+
+def test_boxes_are_alike_in_any_order() -> None:
+    context = TaskContext(
+        backbones={"image": torchvision_detector("retinanet_tiny")}, info=CONTEXT.info
+    )
+    task = Detection(DetectionOptions(), context)
+    boxes = torch.rand(1, 4, 4) * 90
+    scores, labels = torch.tensor([[0.9, 0.8, 0.8, 0.0]]), torch.tensor([[0, 1, 2, 0]])
+    one = {"boxes": boxes, "scores": scores, "labels": labels}
+    turned = {name: tensor[:, [0, 2, 1, 3]] for name, tensor in one.items()}
+    assert task.alike(one, turned) == [1.0]
+    assert task.alike(one, {**one, "labels": torch.tensor([[0, 1, 1, 0]])}) == [4 / 6]
+    assert task.alike(one, {**one, "boxes": boxes + 5}) == [0.0]
+    assert task.alike(one, {**one, "scores": torch.zeros(1, 4)}) == [0.0]
 
 
 def test_prepared_scenes_are_the_same_whenever_they_are_read() -> None:
