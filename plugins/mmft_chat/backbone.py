@@ -218,9 +218,7 @@ class ChatBackbone(TransformersBackbone):
         if alone and len(prompts) > 1:
             rows = (self._alone(inputs, k) for k in range(len(prompts)))
             return [self.write(row, settings)[0] for row in rows]
-        room = settings.max_new_tokens
-        if self.positions is not None:
-            room = max(1, min(room, self.positions - prompts.shape[1]))
+        room = self.room(settings.max_new_tokens, prompts.shape[1])
         seeds = seeds_of({"tokens": prompts, "mask": mask})
         starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
         arguments = generation_arguments(
@@ -234,6 +232,10 @@ class ChatBackbone(TransformersBackbone):
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    def room(self, most: int, length: int) -> int:
+        """How many tokens are written after a prompt of this length, of so many at most."""
+        return most if self.positions is None else max(1, min(most, self.positions - length))
 
     @torch.no_grad()
     def write_each(
