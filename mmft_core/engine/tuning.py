@@ -39,8 +39,6 @@ def prepare(task: Task, config: EngineConfig) -> None:
                 _check_adapters_alone(ways, config)
                 kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
             put_adapters(backbone, ways, config)
-        elif backbone.quantized:
-            kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
     if config.learns and not _trains(task, tunings):
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
