@@ -9,9 +9,10 @@ from torch import Tensor
 
 _PAGED = ("state1", "state2")
 """The states that are as large as their parameter."""
+_AdamW: Any = bitsandbytes.optim.AdamW  # Types are known of parts of it.
 
 
-class PagedAdamW(bitsandbytes.optim.AdamW):  # type: ignore[misc, name-defined]
+class PagedAdamW(_AdamW):  # type: ignore[misc]
     """bitsandbytes itself loads states into ordinary memory of the GPU, where they may not fit."""
 
     def load_state_dict(self, state_dict: dict[str, Any], move_to_device: bool = True) -> None:
