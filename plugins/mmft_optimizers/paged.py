@@ -21,7 +21,7 @@ class PagedAdamW(_AdamW):  # type: ignore[misc]
             for name, value in state.items():
                 if not isinstance(value, Tensor):
                     continue
-                place = None
+                place: Any = None
                 if name in _PAGED:
                     place = self.get_state_buffer(parameter, dtype=value.dtype)
                 if getattr(place, "is_paged", False):
