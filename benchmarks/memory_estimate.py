@@ -5,7 +5,7 @@
 
 Each run takes a few steps on a CPU, in a process of its own. Measured is the peak of its resident
 memory (`ru_maxrss`), interpreter and libraries included, as they are in the estimate, which is made
-in another process.
+in another process. No process of its own loads data.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(RUNS), help="Of the names, their starts.")
     parser.add_argument("--precision", default="fp32")
     given = parser.parse_args()
-    shown = ("weights", "gradients", "optimizer", "activations", "program", "total")
+    shown = ("weights", "gradients", "optimizer", "activations", "allocator", "best", "program")
+    shown += ("total",)
     more = (f"--set=engine.steps={given.steps}", "--set=engine.workers=0")
     more += (f"--set=engine.precision={given.precision}", "--set=engine.device=cpu")
-    print(
-        "| run | weights | gradients | optimizer | activations | program | estimate | measured | |"
-    )
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    headings = [*shown[:-1], "estimate", "measured", ""]
+    print(f"| run | {' | '.join(headings)} |")
+    print(f"|---|{'--:|' * len(headings)}")
     for name, arguments in RUNS.items():
         if not name.startswith(tuple(given.only)):
             continue

@@ -18,6 +18,7 @@ from .stdin import lines_on_stdin as lines_on_stdin
 from .stdin import refuse_mixed as refuse_mixed
 from .summary import folds_headline as folds_headline
 from .summary import inputs_of as inputs_of
+from .summary import monitored as monitored
 from .summary import next_command as next_command
 from .summary import plus_minus as plus_minus
 from .tables import Column as Column

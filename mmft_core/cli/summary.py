@@ -25,7 +25,7 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     timings, monitor = results["timings"], results["monitor"]
     screen.print(
         f"trained {counted(results['steps'], 'step')} in {timings['training_seconds']:.0f} s"
-        + (f" (best {monitor['name']} at step {monitor['step']})" if monitor["step"] else "")
+        + (f" (best {monitored(results)} at step {monitor['step']})" if monitor["step"] else "")
         + (", stopped early" if results["ending"] == "early" else "")
         + f", {results['parameters']['trained_share']:.2%} of the parameters"
     )
@@ -35,6 +35,14 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
     headline = headline_of(results)
     if headline:
         screen.print(headline, style="bold green")
+
+
+def monitored(results: Mapping[str, Any]) -> str:
+    """The monitored metric, and of how many val samples it was while training if not of all."""
+    monitor, total = results["monitor"], results["dataset"]["samples"].get("val", 0)
+    used = monitor.get("samples", total)  # Runs of earlier versions do not tell.
+    name: str = monitor["name"]
+    return name if used in (0, total) else f"{name} over {used:,} of {total:,} val samples"
 
 
 def next_command(results: Mapping[str, Any], folder: Path) -> str:

@@ -172,6 +172,14 @@ class EngineConfig:
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Steps between evaluations; unset evaluates after each epoch."),
     ] = None
+    eval_samples: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="Val samples that metrics are computed on while training, the same ones at "
+            "each evaluation; unset for all. The loss is computed on all, and so are the metrics "
+            "of the finished model. For tasks that generate text, which takes long."
+        ),
+    ] = None
     checkpoint_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Steps between checkpoints; unset writes one at each evaluation."),

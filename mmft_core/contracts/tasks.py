@@ -129,6 +129,7 @@ class Task(nn.Module, ABC):
         augments: what it changes at random in training inputs before a backbone encodes them, and
             the setting for it, in words for a message; "" for nothing.
         component: its name in messages, "task 'image-cls' of mmft 1.0"; set when it is built.
+        loss_only: whether only the loss is wanted, in eval mode too; set by the engine.
     """
 
     backbones: nn.ModuleDict
@@ -139,6 +140,13 @@ class Task(nn.Module, ABC):
     reads: tuple[str, ...] = ("pooled", "sequence")
     augments: str = ""
     component: str = ""
+    loss_only: bool = False
+
+    @property
+    def predicting(self) -> bool:
+        """Whether `forward` has to compute predictions. A task whose predictions take much longer
+        than its loss should ask this in place of `training`."""
+        return not (self.training or self.loss_only)
 
     def backbone(self, modality: str) -> Backbone:
         module = self.backbones[modality]

@@ -41,6 +41,7 @@ class Evaluation:
         kinds: for each kind of sample (`Sample.kind`) the number of "samples" and the scalar
             metrics; empty if samples have no kinds.
         samples: how many were evaluated.
+        measured: how many of them the metrics are of; the loss is of all.
         seconds: wall-clock time.
     """
 
@@ -50,6 +51,7 @@ class Evaluation:
     examples: Mapping[str, list[Example]] = field(default_factory=dict)
     kinds: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     samples: int = 0
+    measured: int = 0
     seconds: float = 0.0
 
     @property
@@ -101,6 +103,7 @@ def evaluate(
     metrics: Mapping[str, Metric],
     inference: Inference,
     *,
+    rest: Loader | None = None,
     examples: int = 0,
     on_batch: Callable[[int], None] = lambda samples: None,
     stop: Callable[[], bool] = lambda: False,
@@ -111,6 +114,7 @@ def evaluate(
         task: the plain task, not wrapped for several processes.
         metrics: metrics by name; they are reset first.
         inference: the device of the task and the precision of the evaluation.
+        rest: loader of further samples, of which only the loss is computed.
         examples: number of samples to keep for each heading of the report.
         on_batch: called with the number of samples of each batch.
         stop: called after each batch; True stops the evaluation.
@@ -125,21 +129,30 @@ def evaluate(
     gallery = (task.gallery(examples) or RankedGallery(task, examples)) if examples else None
     scores = _Scores(metrics, gallery)
     try:
-        for batch in batches(loader):
+        for batch, task.loss_only in _in_turn(loader, rest):
             batch = batch.to(inference.device)
             with inference.autocast():
                 outputs = outputs_of(task, batch)
-            targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
-            scores.add(batch, outputs, targets, task.weight(batch))
+            scores.add(batch, outputs, task)
             on_batch(len(batch))
             if stop():
                 break
     finally:
+        task.loss_only = False
         task.train(was_training)
     if comm.any_of(stop()):
         raise InterruptedEvaluationError
     scores.merge()
     return comm.from_main(lambda: scores.evaluation(started))
+
+
+def _in_turn(loader: Loader, rest: Loader | None) -> Iterator[tuple[Batch, bool]]:
+    """The batches of both, and whether they are of the second."""
+    for batch in batches(loader):
+        yield batch, False
+    if rest is not None:
+        for batch in batches(rest):
+            yield batch, True
 
 
 class _Scores:
@@ -151,8 +164,11 @@ class _Scores:
             metric.reset()
         self.kinds = _Kinds(metrics)
 
-    def add(self, batch: Batch, outputs: Outputs, targets: Any, weight: int) -> None:
-        self.sums.add(batch, outputs, weight)
+    def add(self, batch: Batch, outputs: Outputs, task: Task) -> None:
+        self.sums.add(batch, outputs, task.weight(batch), measured=not task.loss_only)
+        if task.loss_only:
+            return
+        targets = task.targets_of(batch) if outputs.targets is None else outputs.targets
         predictions = map_tensors(outputs.predictions, _to_float)
         if targets is None:
             return
@@ -166,7 +182,7 @@ class _Scores:
         """Merge the states of all processes in the main one; no sample was seen twice."""
         if not comm.several():
             return
-        gallery, seen = self.gallery, self.sums.samples
+        gallery, seen = self.gallery, self.sums.measured
         states = {name: metric.state() for name, metric in self.metrics.items()} if seen else {}
         shown = gallery.state() if gallery is not None and seen else None
         everyone = comm.gather_to_main((self.sums, states, shown, self.kinds.state()))
@@ -197,6 +213,7 @@ class _Scores:
             examples=self.gallery.examples() if self.gallery is not None else {},
             kinds=self.kinds.values(),
             samples=sums.samples,
+            measured=sums.measured,
             seconds=time.perf_counter() - started,
         )
 
@@ -336,12 +353,14 @@ class _Sums:
     loss: float = 0.0
     weight: int = 0
     samples: int = 0
+    measured: int = 0
     has_loss: bool = True
     scalars: dict[str, float] = field(default_factory=dict)
 
-    def add(self, batch: Batch, outputs: Outputs, weight: int) -> None:
+    def add(self, batch: Batch, outputs: Outputs, weight: int, *, measured: bool) -> None:
         self.samples += len(batch)
-        for name, values in outputs.scalars.items():
+        self.measured += len(batch) if measured else 0
+        for name, values in outputs.scalars.items() if measured else ():
             self.scalars[name] = self.scalars.get(name, 0.0) + float(values.double().sum())
         if outputs.loss is None:
             self.has_loss = False
@@ -350,12 +369,13 @@ class _Sums:
             self.weight += weight
 
     def means(self) -> dict[str, float]:
-        return {name: total / self.samples for name, total in self.scalars.items()}
+        return {name: total / self.measured for name, total in self.scalars.items()}
 
     def merge(self, other: _Sums) -> None:
         self.loss += other.loss
         self.weight += other.weight
         self.samples += other.samples
+        self.measured += other.measured
         self.has_loss = self.has_loss and other.has_loss
         for name, total in other.scalars.items():
             self.scalars[name] = self.scalars.get(name, 0.0) + total

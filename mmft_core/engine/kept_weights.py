@@ -23,7 +23,7 @@ from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
 def leave_out(backbone: Backbone, reason: str) -> None:
-    """Mark a backbone's current weights as not to be saved with the model.
+    """Mark a backbone's current weights as not to be saved with the model, unless they are already.
 
     Args:
         reason: the setting that requires this, for the message.
@@ -32,6 +32,8 @@ def leave_out(backbone: Backbone, reason: str) -> None:
         ConfigError: the weights are random, so they could not be loaded again.
     """
     loaded = backbone.loaded
+    if loaded.digest:
+        return
     if loaded.source == "random":
         raise ConfigError(
             f"{reason} keeps no base weights, but these are random and could not be loaded again.",

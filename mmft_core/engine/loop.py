@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -31,7 +32,7 @@ from mmft_core.engine.metrics_log import log_every
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
 from mmft_core.engine.thread_watch import ThreadWatch
-from mmft_core.loading.loaders import batches, evaluation_loader, training_loader
+from mmft_core.loading.loaders import Loader, batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.loading.sampler_choice import choose_batch_sampler
 from mmft_core.precision import Inference
@@ -88,8 +89,17 @@ class Engine:
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, recipe, accelerator, self.compute, self.total_steps)
         self.best_weights = folder / "best.safetensors"
+        if val is not None:
+            self._measured = _drawn(val, config.eval_samples, config.seed)
         self._losses = Losses()
         self._told_undefined = False
+
+    @property
+    def monitored_samples(self) -> int:
+        """The val samples that the monitored metric is computed on while training."""
+        if self.val is None:
+            return 0
+        return len(self.val if self.monitor.name == "loss" else self._measured[0])
 
     def fit(self, *, resume: bool = False) -> Outcome:
         """Train to the end, to an early stop, or until a signal asks to stop.
@@ -108,6 +118,7 @@ class Engine:
             for remark in state.restore(self.folder):
                 self.callback.on_message(f"{remark} The one before it is used.")
         self._announce()
+        self._tell_measured()
         progress, device = state.progress, accelerator.device
         watch = ThreadWatch(self.compute.free_threads(config), self.callback.on_message)
         started = time.perf_counter() - progress.seconds
@@ -170,6 +181,14 @@ class Engine:
                 device=str(self.accelerator.device),
             )
         )
+
+    def _tell_measured(self) -> None:
+        """Report that not all val samples choose the model."""
+        if self.val is not None and len(self._measured[0]) < len(self.val):
+            self.callback.on_message(
+                f"While training, metrics are computed on {len(self._measured[0]):,} of "
+                f"{len(self.val):,} val samples (engine.eval_samples), and the loss on all."
+            )
 
     def _batches(self) -> Generator[Batch]:
         """The batches of all remaining steps."""
@@ -270,7 +289,8 @@ class Engine:
         assert self.val is not None
         self._report_losses()
         self.state.update_eval_model()
-        evaluation = self.evaluate(self.val, "val", stop=lambda: bool(stop))
+        data, rest = self._measured
+        evaluation = self.evaluate(data, "val", rest=rest, stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.scalar(self.monitor.name)
         best = self.monitor.better(value, progress.best)
         progress.evaluated(value, best)
@@ -305,21 +325,35 @@ class Engine:
         metrics: Mapping[str, Metric] | None = None,
         *,
         examples: int = 0,
+        rest: PreparedSplit | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Evaluation:
         """Evaluate the model on a split, on all processes, in the precision of prediction.
 
         Args:
             metrics: metrics to use instead of the run's.
+            rest: further samples of the split, of which only the loss is computed.
         """
-        done = 0
+        done, total = 0, len(data) + (0 if rest is None else len(rest))
 
         def on_batch(samples: int) -> None:
             nonlocal done
-            done = min(len(data), done + samples * comm.count())
-            self.callback.on_evaluation_progress(split, done, len(data))
+            done = min(total, done + samples * comm.count())
+            self.callback.on_evaluation_progress(split, done, total)
 
-        loader = evaluation_loader(
+        return evaluate(
+            self.state.eval_model,
+            self._evaluation_loader(data),
+            self.metrics if metrics is None else metrics,
+            self.inference,
+            rest=None if rest is None else self._evaluation_loader(rest),
+            examples=examples,
+            on_batch=on_batch,
+            stop=stop,
+        )
+
+    def _evaluation_loader(self, data: PreparedSplit) -> Loader:
+        return evaluation_loader(
             data,
             self.config.batch_size,
             workers=self.compute.workers if len(data) > self.config.batch_size else 0,
@@ -330,12 +364,13 @@ class Engine:
             in_order=False,
             batch_total=self.config.batch_total,
         )
-        return evaluate(
-            self.state.eval_model,
-            loader,
-            self.metrics if metrics is None else metrics,
-            self.inference,
-            examples=examples,
-            on_batch=on_batch,
-            stop=stop,
-        )
+
+
+def _drawn(
+    data: PreparedSplit, most: int | None, seed: int
+) -> tuple[PreparedSplit, PreparedSplit | None]:
+    """So many samples, drawn by a seed, and the others; all, and None, if there are no others."""
+    if most is None or most >= len(data):
+        return data, None
+    order = np.random.default_rng(seed).permutation(len(data))
+    return data.some(np.sort(order[:most])), data.some(np.sort(order[most:]))

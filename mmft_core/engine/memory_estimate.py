@@ -21,11 +21,11 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.plan import Recipe
 from mmft_core.contracts import Batch, Referenced, Task, map_tensors
 from mmft_core.contracts.returned import outputs_of
-from mmft_core.data.splits import Subset
 from mmft_core.engine import tuning
 from mmft_core.engine.compute import TIMED_FROM, Compute
 from mmft_core.engine.described import UNDESCRIBED, Described
 from mmft_core.engine.device_memory import available_bytes, resident_bytes
+from mmft_core.engine.lora import is_adapter, is_fresh
 from mmft_core.engine.optim import build_optimizer
 from mmft_core.errors import DataError
 from mmft_core.loading.batch_sampler import BatchSampler, Key
@@ -37,6 +37,10 @@ _LOOKED_AT = 2048
 """Samples of which the largest batch is looked for."""
 _MANY = 20
 """How many times the weights a device has to hold for a step to be computed."""
+_KEPT = 0.55
+"""What malloc keeps beyond what a step holds at its peak, as a share of that. It keeps what is
+freed (`mmft_core.engine.memory`), and not every gap fits the next tensor. Measured of five
+networks: 0.42 to 0.74 (docs/results.md)."""
 _CONTEXT = 500_000_000
 """Bytes of a GPU that CUDA and its libraries take, about."""
 
@@ -55,6 +59,8 @@ class MemoryEstimate:
         batch: the inputs and targets.
         activations: what else a step holds at its peak: what the backward pass needs, and buffers.
         program: what interpreter, libraries and data take on a CPU; the libraries on a GPU.
+        allocator: what malloc keeps on a CPU beyond what is in use.
+        best: the best weights, which are read from their file when training ends; on a CPU.
     """
 
     device: str
@@ -66,11 +72,21 @@ class MemoryEstimate:
     optimizer: int = 0
     batch: int = 0
     activations: int = 0
+    allocator: int = 0
+    best: int = 0
 
     @property
     def parts(self) -> dict[str, int]:
-        names = ("weights", "gradients", "optimizer", "activations", "batch", "program")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "weights": self.weights,
+            "gradients": self.gradients,
+            "optimizer": self.optimizer,
+            "activations": self.activations,
+            "batch": self.batch,
+            "allocator": self.allocator,
+            "best weights": self.best,
+            "program": self.program,
+        }
 
     @property
     def total(self) -> int:
@@ -81,12 +97,15 @@ class MemoryEstimate:
         return self.available is None or self.total <= self.available
 
 
-def estimate_memory(task: Task, recipe: Recipe, train: PreparedSplit) -> MemoryEstimate:
-    """Estimate the memory of a training by one process.
+def estimate_memory(
+    task: Task, recipe: Recipe, train: PreparedSplit, *, evaluated: bool
+) -> MemoryEstimate:
+    """Estimate the memory of a training by one process, without those that load data for it.
 
     Args:
         task: on the meta device; it is of no use afterwards.
         train: what is learned from.
+        evaluated: whether there is a split that chooses the best weights.
 
     Raises:
         MmftError: the settings, or the samples, are wrong.
@@ -100,11 +119,13 @@ def estimate_memory(task: Task, recipe: Recipe, train: PreparedSplit) -> MemoryE
             backbone = task.backbone(modality)
             ways = tuning.tuned(backbone, modality, config.tuning)
             tuning.change_layers(backbone, ways, config)
+        best = _saved_bytes(task, config) if evaluated and device.type == "cpu" else 0
         batch, steps = _largest_batch(task, train, config)
         found = MemoryEstimate(
             device=device.type,
             available=available_bytes(device),
             samples=len(batch),
+            best=best,
             program=_CONTEXT if device.type == "cuda" else resident_bytes(),
         )
         precisions = _precisions(config, device, steps)
@@ -121,7 +142,7 @@ def estimate_memory(task: Task, recipe: Recipe, train: PreparedSplit) -> MemoryE
 
 def _counted(found: MemoryEstimate, step: _Step, precisions: Sequence[str]) -> MemoryEstimate:
     peak = max(map(step.peak, precisions))
-    return replace(
+    own = replace(
         found,
         weights=step.weights,
         gradients=step.gradients,
@@ -129,6 +150,10 @@ def _counted(found: MemoryEstimate, step: _Step, precisions: Sequence[str]) -> M
         batch=step.batch,
         activations=max(0, peak - step.weights - step.gradients - step.batch),
     )
+    if found.device != "cpu":
+        return own
+    used = own.gradients + own.optimizer + own.batch + own.activations
+    return replace(own, allocator=int(_KEPT * used))
 
 
 def _saved_by_bits(task: Task) -> int:
@@ -145,6 +170,24 @@ def _saved_by_bits(task: Task) -> int:
         for weight in (layer.weight for layer in layers):
             saved += weight.numel() * (weight.element_size() - backbone.bits / 8)
     return int(saved)
+
+
+def _saved_bytes(task: Task, config: EngineConfig) -> int:
+    """The bytes of the weights that are saved; of a base that is not, only what was added to it."""
+    total = 0
+    places = {f"backbones.{modality}.": task.backbone(modality) for modality in task.backbones}
+    alone = {
+        place: backbone
+        for place, backbone in places.items()
+        if backbone.bits is not None or config.lora.save == "adapter"
+    }
+    held = {**dict(task.named_parameters()), **dict(task.named_buffers())}  # Shared ones once.
+    for key, tensor in held.items():
+        place = next((place for place in alone if key.startswith(place)), "")
+        own = key.removeprefix(place)
+        if not place or is_adapter(own) or is_fresh(alone[place], own):
+            total += tensor.nbytes
+    return total
 
 
 def _parameter_bytes(task: Task) -> int:
@@ -222,9 +265,7 @@ def _largest_batch(task: Task, train: PreparedSplit, config: EngineConfig) -> tu
     looked = train
     if len(train) > _LOOKED_AT and task.group_size <= 1:
         few = np.linspace(0, len(train) - 1, _LOOKED_AT).astype(np.int64)
-        looked = PreparedSplit(
-            Subset(train.split, few), train.processors, train.codec, train=True, seed=config.seed
-        )
+        looked = train.some(few)
     sampler = choose_batch_sampler(looked, task, config)
     steps = config.steps or config.epochs * sampler.steps_per_epoch * len(train) // len(looked)
     keys = _largest(sampler, looked.lengths)

@@ -198,7 +198,9 @@ def _match_memory_format(optimizer: torch.optim.Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
+            if not isinstance(value, Tensor) or value.shape != parameter.shape:
+                continue
+            if value.stride() != parameter.stride():  # Else it may be memory of a special kind.
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 

@@ -32,12 +32,9 @@ def prepare(task: Task, config: EngineConfig) -> None:
         ways = tuned(backbone, modality, tunings)
         for way in ways:
             _check_way(way, modality, backbone, config)
-        if any(way.tuning.mode == "lora" for way in ways):
-            if config.lora.save == "adapter":
-                _check_adapters_alone(ways, config)
-                kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
-        elif backbone.quantized:
-            kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
+        if any(way.tuning.mode == "lora" for way in ways) and config.lora.save == "adapter":
+            _check_adapters_alone(ways, config)
+            kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
         change_layers(backbone, ways, config)
     if config.learns and not _trains(task, tunings):
         raise ConfigError(

@@ -5,6 +5,7 @@ Augmentation follows from (seed, epoch, index), so no random generator has a sta
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from mmft_core.contracts import (
     TargetCodec,
     Tensors,
 )
+from mmft_core.data.splits import Indices, Subset
 from mmft_core.errors import SampleError
 from mmft_core.loading.batch_sampler import Key
 from mmft_core.loading.lengths import measure
@@ -77,6 +79,14 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self._joint = self.codec if isinstance(self.codec, JointPreparation) else None
         self.train = train
         self.seed = seed
+
+    def some(self, indices: Indices) -> PreparedSplit:
+        """Some of its samples, with the same preprocessing."""
+        found = copy.copy(self)
+        found.split = Subset(self.split, indices)
+        found.__dict__.pop("sizes", None)
+        found.__dict__.pop("lengths", None)
+        return found
 
     @cached_property
     def sizes(self) -> Sequence[float] | None:

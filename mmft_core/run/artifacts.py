@@ -304,7 +304,8 @@ def _rebuild(
     beside = saved.get("beside")
     if beside and (folder / beside).exists():
         told = replace(told, source=str((folder / beside).resolve()))
-    with Undrawn():  # A saved model's weights are all read; on resuming, random ones may stay.
+    # Weights that are saved with a model are all read; on resuming, random ones may stay.
+    with contextlib.nullcontext() if told.digest else Undrawn():
         backbone = rebuild(
             part,
             BackboneContext(weights=WeightsRequest("run", modality), info=info, needs=needs),

@@ -137,6 +137,8 @@ def build_task(
                 )
             _tell_of_frozen(plan, modality, backbone, say)
             _check_weights(backbone, modality)
+            if backbone.quantized:  # Some are packed otherwise as soon as they compute.
+                kept_weights.leave_out(backbone, f"The quantized {modality} backbone")
         backbones[modality] = backbone
     own = None if assets is None else task_assets(assets)
     task_context = TaskContext(

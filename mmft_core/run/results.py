@@ -86,6 +86,7 @@ def collect_results(
             "name": engine.monitor.name,
             "best": progress.best,
             "step": progress.best_step,
+            "samples": engine.monitored_samples,
         },
         "steps": progress.step,
         "metrics": {split: e.record for split, e in evaluations.items()},

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = frozenset(
     [
-        nn.init.uniform_,
-        nn.init.normal_,
-        nn.init.trunc_normal_,
-        nn.init.kaiming_uniform_,
-        nn.init.kaiming_normal_,
-        nn.init.xavier_uniform_,
-        nn.init.xavier_normal_,
-        Tensor.uniform_,
-        Tensor.normal_,
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
     ]
 )
+"""Names of functions of torch that draw, and of functions that libraries put in their place."""
 
 
 class Undrawn(TorchFunctionMode):
@@ -38,7 +37,7 @@ class Undrawn(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _DRAWS:
+        if getattr(func, "__name__", "") in _DRAWS:
             filled = args[0] if args else kwargs["tensor"]
             if isinstance(filled, nn.Parameter):
                 return filled

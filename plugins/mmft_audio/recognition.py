@@ -132,7 +132,7 @@ class Recognition(Task):
         loss = None
         if batch.targets is not None:
             loss = self._loss(features, inputs["pieces"], batch.targets["tokens"])
-        if self.training:
+        if not self.predicting:
             return Outputs(loss)
         listening, writing = heard - started, time.perf_counter()
         words = self.options.timestamps == "words"

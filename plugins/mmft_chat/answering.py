@@ -132,7 +132,10 @@ class Answering:
         """
         lengths = [int(self.model._prompt_lengths(q.prepared.inputs)[0]) for q in questions]
         settings = [_settings(self.generation, q) for q in questions]
-        most = [self._room(own, length) for own, length in zip(settings, lengths, strict=True)]
+        most = [
+            self.model.room(own.max_new_tokens, length)
+            for own, length in zip(settings, lengths, strict=True)
+        ]
         batches = [[k] for k in range(len(questions))]
         if len(questions) > 1 and self.model.ignores_padding:
             batches = together(lengths, most, self.model.positions)
@@ -193,12 +196,6 @@ class Answering:
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         seeds = [secrets.randbits(62) if q.seed is None else q.seed for q in questions]
         self.model.write_each(inputs, settings, seeds, ended)
-
-    def _room(self, settings: Generation, length: int) -> int:
-        """How many tokens are written after a prompt of this length, at most."""
-        positions = self.model.positions
-        room = settings.max_new_tokens
-        return room if positions is None else max(1, min(room, positions - length))
 
     def _opens_thought(self, inputs: Tensors, length: int) -> bool:
         """Whether the prompt (1, L) ends with what a thought begins with."""

@@ -25,6 +25,7 @@ from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.packing import UnpackableError
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
+from mmft_chat.trials import Trials
 from mmft_core.config import Generation
 from mmft_core.contracts import Features, Graph, Runner, Task, Tensors
 from mmft_transformers.caches import blank
@@ -48,6 +49,7 @@ class ChatBackbone(TransformersBackbone):
 
     Attributes:
         advice: what a checkpoint says of generation.
+        trials: what was found by trying the network.
     """
 
     loaded_by = "AutoModelForCausalLM"
@@ -83,9 +85,7 @@ class ChatBackbone(TransformersBackbone):
             max_length=min(options.max_length, self.positions or options.max_length),
             overlong=options.overlong,
         )
-        self._head_alone: bool | None = None
-        self._mixing: str | None = None
-        self._ignoring_padding: bool | None = None
+        self.trials = Trials()
 
     # --- learning -------------------------------------------------------------------------------
 
@@ -167,15 +167,15 @@ class ChatBackbone(TransformersBackbone):
     @property
     def _by_head(self) -> bool:
         """Whether logits may be computed piece by piece. Tried once, for families differ."""
-        if self._head_alone is None:
-            self._head_alone = computes_logits_by_head(self.network)
-        return self._head_alone
+        if self.trials.by_head is None:
+            self.trials.by_head = computes_logits_by_head(self.network)
+        return self.trials.by_head
 
     def _mixes(self) -> str | None:
         """Why chats cannot share a row; None where they can. Tried once."""
-        if self._mixing is None:
-            self._mixing = self._try_packing() or ""
-        return self._mixing or None
+        if self.trials.mixes is None:
+            self.trials.mixes = self._try_packing() or ""
+        return self.trials.mixes or None
 
     def _try_packing(self) -> str | None:
         return (
@@ -187,9 +187,9 @@ class ChatBackbone(TransformersBackbone):
     @property
     def ignores_padding(self) -> bool:
         """Whether prompts of different lengths may be written after at once. Tried once."""
-        if self._ignoring_padding is None:
-            self._ignoring_padding = ignores_padding(self.network, self._rounding)
-        return self._ignoring_padding
+        if self.trials.ignores_padding is None:
+            self.trials.ignores_padding = ignores_padding(self.network, self._rounding)
+        return self.trials.ignores_padding
 
     @property
     def _rounding(self) -> float:
@@ -218,9 +218,7 @@ class ChatBackbone(TransformersBackbone):
         if alone and len(prompts) > 1:
             rows = (self._alone(inputs, k) for k in range(len(prompts)))
             return [self.write(row, settings)[0] for row in rows]
-        room = settings.max_new_tokens
-        if self.positions is not None:
-            room = max(1, min(room, self.positions - prompts.shape[1]))
+        room = self.room(settings.max_new_tokens, prompts.shape[1])
         seeds = seeds_of({"tokens": prompts, "mask": mask})
         starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
         arguments = generation_arguments(
@@ -234,6 +232,10 @@ class ChatBackbone(TransformersBackbone):
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    def room(self, most: int, length: int) -> int:
+        """How many tokens are written after a prompt of this length, of so many at most."""
+        return most if self.positions is None else max(1, min(most, self.positions - length))
 
     @torch.no_grad()
     def write_each(
@@ -319,6 +321,7 @@ class ChatBackbone(TransformersBackbone):
 
     def save_assets(self, folder: Path) -> None:
         super().save_assets(folder)
+        self.trials.save(folder)
         self.tokenizer.chat_template = self.processor.template.source
         self.tokenizer.save_pretrained(folder)
         if self.advice is not None:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from mmft_chat.backbone import ChatBackbone
 from mmft_chat.options import ChatBackboneOptions
 from mmft_chat.scratch import CHATML, random_tokenizer
+from mmft_chat.trials import Trials
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import ConfigError, WeightsError, first_line
 from mmft_core.utils import require_extra
@@ -47,7 +48,13 @@ class ChatBuilder(Builder[ChatBackbone]):
         context = self.context
         if self.options.load_bits is not None and context.train is not None:
             self._check_bits()  # Before anything is fetched; a dry run only counts.
-        return super().build()
+        found = super().build()
+        if context.assets is not None:
+            kept = Trials.read(context.assets)
+            found.trials = kept or found.trials
+            if kept is None and context.train is None:
+                _draw(found.network)
+        return found
 
     def check(self, checkpoint: Checkpoint) -> None:
         """Raises:
@@ -158,6 +165,14 @@ class ChatBuilder(Builder[ChatBackbone]):
                 hint="Leave it out to load in 32 bits.",
             )
         require_extra(option, "quantize")
+
+
+def _draw(network: torch.nn.Module) -> None:
+    """Give numbers to a finished run's network of an earlier version, which did not keep what was
+    found: it is tried before its weights are read."""
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            parameter.data.normal_(std=0.02)
 
 
 def build_chat_lm(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:

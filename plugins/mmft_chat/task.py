@@ -71,7 +71,7 @@ class Chat(Answering, Task):
         loss = None
         if batch.targets is not None:
             loss = self.model.learned_mean(inputs, self.chunk)
-        if self.training:
+        if not self.predicting:
             return Outputs(loss)
         return Outputs(loss, self.model.write(inputs, self.generation), self.targets_of(batch))
 

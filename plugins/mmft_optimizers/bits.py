@@ -48,7 +48,12 @@ def _adamw(
     import bitsandbytes
 
     library: Any = bitsandbytes.optim  # Types are known of parts of it.
-    optimizer: Optimizer = library.AdamW(
+    make = library.AdamW
+    if paged:
+        from mmft_optimizers.paged import PagedAdamW
+
+        make = PagedAdamW
+    optimizer: Optimizer = make(
         list(context.groups),
         lr=context.lr,
         betas=options.betas,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mmft_core.cli import monitored
 from mmft_core.config import flatten
 from mmft_core.utils import counted, numbers
 from mmft_report import wording
@@ -29,7 +30,7 @@ def tiles(content: ReportContent) -> Rows:
     backbones = content.section("backbones").values()
     rows = []
     if numbers.is_number(monitor.get("best")):
-        rows.append((f"best {monitor.get('name')} on val", numbers.readable(monitor["best"])))
+        rows.append((f"best {_monitored(content)}", numbers.readable(monitor["best"])))
     if numbers.is_number(content.values.get("loss")) and monitor.get("name") != "loss":
         rows.append((f"loss on {content.split}", numbers.readable(content.values["loss"])))
     if timings:
@@ -40,6 +41,13 @@ def tiles(content: ReportContent) -> Rows:
         total = sum(part.get("parameters", 0) for part in backbones)
         rows.append(("backbone parameters", wording.parameters(total)))
     return rows
+
+
+def _monitored(content: ReportContent) -> str:
+    """The metric that chose the model, and on what."""
+    name: str = content.section("monitor").get("name", "")
+    told = monitored(content.results) if "dataset" in content.results else name
+    return f"{name} on val" if told == name else told
 
 
 def facts(content: ReportContent) -> list[Facts]:
@@ -118,7 +126,7 @@ def _training(content: ReportContent) -> Facts:
         rows.append(("ending", (ending or str(content.results["ending"])) + after))
     if monitor.get("step"):
         best = numbers.readable(monitor.get("best"))
-        kept = f"step {monitor['step']:,}, by {monitor.get('name')} on val ({best})"
+        kept = f"step {monitor['step']:,}, by {_monitored(content)} ({best})"
         rows.append(("model kept", kept))
     if timings:
         rows += [

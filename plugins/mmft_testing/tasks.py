@@ -63,6 +63,21 @@ def loss_is_finite(bench: Workbench, component: Spec) -> None:
         assert loss.requires_grad, "the loss is cut off from the weights"
 
 
+def loss_is_the_same_without_predictions(bench: Workbench, component: Spec) -> None:
+    """With `Task.loss_only` the loss is the same, and no text is generated for it."""
+    task = copy.copy(bench.task(component))
+    batch = bench.batch(component, task, 4)
+    with torch.no_grad():
+        whole = _outputs(bench, component, task, batch)
+        task.loss_only = True
+        alone = _outputs(bench, component, task, batch)
+    assert equal(whole.loss, alone.loss, 1e-5), f"alone the loss is {alone.loss}, not {whole.loss}"
+    assert component.spec.predicts != "text" or alone.predictions is None, (
+        "it generates texts where only the loss is wanted; let `forward` ask for `self.predicting` "
+        "in place of `not self.training`"
+    )
+
+
 def loss_is_the_mean_over_the_batch(bench: Workbench, component: Spec) -> None:
     """A batch that holds every sample twice has the same loss (unless samples are compared)."""
     if component.spec.predicts in ("embeddings", "pairs"):
@@ -237,6 +252,7 @@ CHECKS = (
     defaults_are_there,
     builds_on_a_backbone,
     loss_is_finite,
+    loss_is_the_same_without_predictions,
     loss_is_the_mean_over_the_batch,
     gradients_reach_its_own_parameters,
     predictions_decode_to_records,

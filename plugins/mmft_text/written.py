@@ -106,7 +106,7 @@ class Written(Task):
             loss = losses.sum() / (tokens != PADDING).sum().clamp(min=1)
             texts = batch.targets["text"]
         written = None
-        if not self.training:
+        if self.predicting:
             written = self.writer.generate(source, self.generation)
         return Outputs(loss, written, texts)
 

@@ -145,7 +145,18 @@ def load_network(
             f"The weights in {checkpoint.folder} do not fit a {config.model_type} network: "
             f"'{missing[0]}' is missing ({len(missing)} tensors in all)."
         )
+    _fix_what_is_fixed(network)
     return network  # type: ignore[no-any-return]
+
+
+def _fix_what_is_fixed(network: Any) -> None:
+    """Keep out of training what networks of its class do, such as sinusoids; loading makes
+    parameters that are trained of all."""
+    with torch.device("meta"), quietly():
+        plain = type(network)(network.config)
+    for name, parameter in plain.named_parameters():
+        if not parameter.requires_grad:
+            network.get_parameter(name).requires_grad_(False)
 
 
 def _without_output(network: Any, missing: list[str]) -> list[str]:

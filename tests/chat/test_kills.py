@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,12 +18,17 @@ from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.run import runner
-from tests.chat.networks import built, narrow, picture, saved
+from tests.chat.networks import built, narrow, picture, saved, sound
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
 from tests.faults.processes import Cli
 
 __all__ = ["narrow"]
+
+READS = {
+    "vision-chat": ("image", ("red.png", "blue.png")),
+    "audio-chat": ("audio", ("red.wav", "blue.wav")),
+}
 
 SETTINGS = {
     "engine.steps": 6,
@@ -52,8 +58,9 @@ def chats(folder: Path, kind: str) -> Path:
     """20 chats of one or two turns, 16 of which are learned: four batches an epoch."""
     rows = []
     for k in range(20):
-        seen = ["red.png", "blue.png"][: 1 + k % 2] if kind == "vision-chat" else []
-        asked = {"role": "user", "content": [*({"type": "image", "image": n} for n in seen)]}
+        reads, files = READS.get(kind, ("", ()))
+        media = [{"type": reads, reads: name} for name in files[: 1 + k % 2]]
+        asked: dict[str, Any] = {"role": "user", "content": media}
         asked["content"].append({"type": "text", "text": f"What is number {k}?"})
         turns = [asked, {"role": "assistant", "content": "a red seven " * (1 + k % 3)}]
         split = "val" if k % 5 == 4 else "train"
@@ -62,11 +69,15 @@ def chats(folder: Path, kind: str) -> Path:
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for seed, name in enumerate(("red", "blue")):
         (folder / f"{name}.png").write_bytes(picture(20, 20 + 10 * seed, seed))
+        (folder / f"{name}.wav").write_bytes(sound(0.4 + 0.6 * seed, seed))
     return table
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "family"), [("chat-lm", "qwen3"), ("vision-chat", "qwen2.5-vl")])
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [("chat-lm", "qwen3"), ("vision-chat", "qwen2.5-vl"), ("audio-chat", "qwen2-audio")],
+)
 def test_a_killed_run_ends_in_equal_weights(
     kind: str, family: str, tmp_path: Path, mmft: Callable[..., Finished]
 ) -> None:

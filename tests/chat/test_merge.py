@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from starlette.testclient import TestClient
 from transformers import AutoModelForCausalLM
 
 from mmft import Run
+from mmft_chat.building import ChatBuilder
 from mmft_core import discover
 from mmft_core.inference import load_beside, make_predictor, opening
 from mmft_core.run import artifacts
@@ -106,6 +108,51 @@ def test_adapters_are_merged(
     said = model.task.answer_chat(ready).text
     alone = artifacts.load(output, discover()).task
     assert alone.answer_chat(ready).text == said
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_adapters_on_quantized_weights_are_merged(
+    chats: Path,  # noqa: F811
+    weights: Path,  # noqa: F811
+    tmp_path: Path,
+    mmft: Mmft,
+    monkeypatch: pytest.MonkeyPatch,
+    bits: int,
+) -> None:
+    """By their differences alone, for the weights below them cannot be added. Runs ask for a GPU,
+    which bitsandbytes itself does not."""
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(ChatBuilder, "_check_bits", lambda builder: None)
+    settings = ("--set", f"backbone.load_bits={bits}", "--set", "engine.steps=4", *KEPT)
+    for seed in ("1", "2"):
+        more = ("--set", f"engine.seed={seed}", "--set", "engine.eval_every=4", *settings)
+        ended = mmft(*arguments(chats, weights, tmp_path / seed, *more))
+        assert ended.code == 0, ended.err
+    runs = (tmp_path / "1", tmp_path / "2")
+    given = (*runs, "--weight", "0.3", "--weight", "0.7", "-o", tmp_path / "both")
+    ended = mmft("merge", *given)
+    assert ended.code == 0, ended.err
+    one, two, both = (_adapted(run) for run in (*runs, tmp_path / "both"))
+    assert both.keys() == one.keys() and len(both) > 4
+    for name, (weight, change) in both.items():
+        assert torch.equal(weight, one[name][0]) and not weight.is_floating_point()
+        expected = 0.3 * one[name][1] + 0.7 * two[name][1]
+        least = 0.01 * float(expected.detach().abs().max())  # Those on 4 bits are kept in bf16.
+        torch.testing.assert_close(change, expected, atol=least, rtol=0)
+        assert not torch.equal(one[name][1], two[name][1])
+    ended = mmft("predict", tmp_path / "both", "What colour is snow?")
+    assert ended.code == 0 and "answer" in ended.out, ended.err
+
+
+def _adapted(run: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The weights of the layers that have adapters, and by how much these change them."""
+    backbone = artifacts.load(run, discover()).task.backbone("chat")
+    assert backbone.quantized
+    return {
+        name: (module.base_layer.weight.data, module.get_delta_weight("default"))
+        for name, module in backbone.named_modules()
+        if isinstance(module, LoraLayer)
+    }
 
 
 def test_what_has_no_base_in_common_is_refused(

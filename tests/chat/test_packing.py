@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from mmft_chat.options import ChatOptions
 from mmft_chat.packing import shared_rows
 from mmft_chat.task import Chat
 from mmft_core.contracts import Batch
-from mmft_core.errors import IncompatibleError
+from mmft_core.errors import IncompatibleError, WeightsError
 from tests.chat.networks import HEARD, SEEN, built, narrow
 from tests.chat.tools import turn
 
@@ -63,6 +64,20 @@ def test_packed_chats_have_the_loss_and_gradients_of_lone_ones(family: str) -> N
         assert len(inputs["rows"]) < len(inputs["tokens"])
         assert inputs["rows"].numel() < inputs["tokens"].numel()
         torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
+
+
+def test_what_was_found_by_trying_is_read_with_the_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built("qwen2.5-vl")
+    assert model.packed(join=None, learn="assistant").join
+    model.save_assets(tmp_path)
+    monkeypatch.setattr(type(model), "_try_packing", lambda self: "it is tried again")
+    again = built("qwen2.5-vl", "run", assets=tmp_path)
+    assert again.packed(join=None, learn="assistant").join and again.trials == model.trials
+    (tmp_path / "trials.json").write_text('{"mixes": 1}')
+    with pytest.raises(WeightsError, match=r"trials\.json cannot be read: .*mixes"):
+        built("qwen2.5-vl", "run", assets=tmp_path)
 
 
 def test_a_batch_weighs_and_answers_the_same_when_it_is_packed() -> None:

@@ -24,6 +24,7 @@ from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import DataError
 from mmft_core.run import runner
+from mmft_core.utils.digests import write_digests
 from mmft_transformers.tokenizers import train
 from tests.conftest import Finished
 from tests.engine.toy import Recorder
@@ -116,6 +117,28 @@ def test_a_run_learns_judges_and_predicts(run: Path, chats: Path, mmft: Mmft) ->
     judged = mmft("eval", run, "--split", "test", "--json")
     assert json.loads(judged.out)["exact-match"] == 1, judged.err
     assert "chats from column" in (run / "report.html").read_text()
+
+
+def test_a_finished_network_is_not_tried_again(
+    run: Path, tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found is kept with the run; runs of earlier versions, without it, still load."""
+    kept = Path("model", "assets", "chat", "trials.json")
+    found = {"mixes": "", "ignores_padding": True, "by_head": True}
+    assert json.loads((run / kept).read_text()) == found
+    earlier = shutil.copytree(run, tmp_path / "earlier")
+    (earlier / kept).unlink()
+    write_digests(earlier / "model")
+    assert answers(mmft("predict", earlier, "What colour is snow?")) == ["white"]
+
+    def never(*_: object) -> bool:
+        raise AssertionError("it is tried again")
+
+    for name in ("keeps_apart", "ignores_padding", "computes_logits_by_head"):
+        monkeypatch.setattr(f"mmft_chat.backbone.{name}", never)
+    assert answers(mmft("predict", run, "What colour is snow?")) == ["white"]
+    judged = mmft("eval", run, "--split", "test", "--json")
+    assert json.loads(judged.out)["exact-match"] == 1, judged.err
 
 
 def test_a_table_of_questions_is_answered(run: Path, tmp_path: Path, mmft: Mmft) -> None:

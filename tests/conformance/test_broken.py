@@ -191,6 +191,9 @@ EXPECTED = {
     "broken_tasks/looks-at-weights": [
         ("builds_without_weights", "its constructor must not look|cannot be built on torch's meta")
     ],
+    "broken_tasks/another-loss-alone": [
+        ("loss_is_the_same_without_predictions", "alone the loss is")
+    ],
     "broken_tasks/tuple": [("loss_is_finite", "forward returns a tuple, not Outputs")],
     "broken_tasks/counted-batch": [
         ("graphs_are_of_any_batch", "The graph 'model' cannot be exported: Constraints violated")

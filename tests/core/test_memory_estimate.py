@@ -95,7 +95,9 @@ def test_the_parts_of_a_run_are_counted_by_hand(tune: str) -> None:
         tune == "lora"
     ):  # Of weights that are not kept with the run, too, though they have no values.
         apart = plan(**{"engine.tune": tune, "engine.lora.save": "adapter"})
-        assert expected_memory(apart).gradients == found.gradients
+        alone = expected_memory(apart)
+        assert alone.gradients == found.gradients
+        assert alone.best < found.best / 2, "the base is not saved"
     task = build_task(run, build_dataset(run), lambda text: None).train()
     from mmft_core.engine import tuning
 
@@ -105,6 +107,9 @@ def test_the_parts_of_a_run_are_counted_by_hand(tune: str) -> None:
     assert found.weights == sum(t.numel() * t.element_size() for t in held)
     assert found.gradients == sum(4 * p.numel() for p in trained)
     assert found.optimizer == 2 * found.gradients + 4 * len(trained), "two moments, and the step"
+    assert found.best == found.weights, "of what is saved, adapters included"
+    step = found.gradients + found.optimizer + found.batch + found.activations
+    assert 0.4 * step < found.allocator < 0.75 * step, "as was measured"
     assert found.total == sum(found.parts.values())
     assert found.batch >= 3 * 32 * 32 * found.samples, "bytes of pixels"
 

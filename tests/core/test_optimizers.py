@@ -148,6 +148,33 @@ def test_a_name_that_nobody_offers_and_a_wrong_option_are_told(mmft: Mmft) -> No
     assert ended.code == 2 and "no option 'optimizer.beta'. Did you mean 'betas'?" in ended.err
 
 
+@pytest.mark.parametrize("optim_bits", [8, 32])
+def test_a_resumed_optimizer_pages_its_states(
+    optim_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paged memory is a GPU's, so ordinary tensors stand for it here."""
+    pytest.importorskip("bitsandbytes")
+    from mmft_optimizers.paged import PagedAdamW
+
+    def paged(optimizer: object, parameter: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        found = torch.zeros_like(parameter, dtype=dtype)
+        found.is_paged = parameter.numel() > 64  # type: ignore[attr-defined]
+        return found
+
+    monkeypatch.setattr(PagedAdamW, "get_state_buffer", paged)
+    network = torch.nn.Linear(64, 128)
+    made = [PagedAdamW(network.parameters(), lr=0.1, optim_bits=optim_bits) for _ in range(2)]
+    network(torch.ones(2, 64)).sum().backward()
+    made[0].step()
+    made[1].load_state_dict(made[0].state_dict())
+    for parameter in network.parameters():
+        one, other = (optimizer.state[parameter] for optimizer in made)
+        assert one.keys() == other.keys() >= {"state1", "state2"}
+        for name in ("state1", "state2"):
+            assert torch.equal(one[name], other[name]) and bool(one[name].any())
+            assert getattr(other[name], "is_paged", False)
+
+
 @pytest.mark.parametrize("name", ["paged-adamw", "paged-adamw-8bit"])
 def test_pages_need_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -104,6 +104,31 @@ def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
     assert [e.step for e in callback.evaluations] == [3, 6, 7]
 
 
+def test_metrics_are_of_some_samples_and_the_loss_of_all(tmp_path: Path) -> None:
+    """The same ones at each evaluation, and after a resume; all of them once there are no more."""
+    wholly, partly, again = Recorder(), Recorder(), Recorder()
+    config = replace(FAST, steps=8, eval_every=4)
+    engine = make_engine(tmp_path / "a", config, callback=wholly)
+    engine.fit()
+    assert engine.val is not None and engine.monitored_samples == len(engine.val) > 7
+    some = make_engine(tmp_path / "b", replace(config, eval_samples=7), callback=partly)
+    some.fit()
+    assert some.monitored_samples == 7
+    assert same(weights(engine), weights(some))
+    for one, other in zip(wholly.evaluations, partly.evaluations, strict=True):
+        assert (other.evaluation.samples, other.evaluation.measured) == (len(engine.val), 7)
+        assert one.evaluation.measured == len(engine.val)
+        assert other.evaluation.loss == pytest.approx(one.evaluation.loss, rel=1e-6)
+        assert other.evaluation.values["accuracy"] * 7 == pytest.approx(
+            round(other.evaluation.values["accuracy"] * 7)
+        )
+    assert f"on 7 of {len(engine.val)} val samples (engine.eval_samples)" in partly.remarks[-1]
+    make_engine(tmp_path / "c", replace(config, eval_samples=7), callback=again).fit()
+    values = [[e.evaluation.record for e in r.evaluations] for r in (partly, again)]
+    assert values[0] == values[1]
+    assert wholly.remarks == []
+
+
 def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 

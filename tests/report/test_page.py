@@ -383,6 +383,16 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
     assert ticks(low, high) == pytest.approx(expected)
 
 
+def test_samples_that_chose_the_model_are_told_if_they_are_not_all() -> None:
+    content = digits_content()
+    monitor, total = content.section("monitor"), content.section("dataset")["samples"]["val"]
+    assert "best accuracy on val" in page(content).words
+    some = with_results(content, monitor={**monitor, "samples": total})
+    assert "best accuracy on val" in page(some).words
+    some = with_results(content, monitor={**monitor, "samples": 20})
+    assert f"best accuracy over 20 of {total} val samples" in page(some).words
+
+
 def test_kinds_of_samples_have_a_table() -> None:
     kinds = {"test": {"easy": {"samples": 7, "accuracy": 1.0}, "hard": {"samples": 3}}}
     words = page(with_results(digits_content(), kinds=kinds)).words

@@ -150,6 +150,12 @@ class Forgetful(SignTask):
         return Outputs(outputs.loss, outputs.predictions + self.shift)
 
 
+class AnotherLossAlone(SignTask):
+    def forward(self, batch):
+        outputs = super().forward(batch)
+        return Outputs(outputs.loss * 2, outputs.predictions) if self.loss_only else outputs
+
+
 class CountedBatch(SignTask):
     """len() of a tensor is a number, and no size of any graph."""
 

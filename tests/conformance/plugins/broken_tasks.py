@@ -8,6 +8,7 @@ NAMES = (
     "unpicklable-codec",
     "vector-loss",
     "infinite-loss",
+    "another-loss-alone",
     "detached-loss",
     "summed-loss",
     "idle-parameter",
