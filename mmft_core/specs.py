@@ -74,11 +74,13 @@ class Spec:
         own: Any = type(self)
         for attribute, annotation in _annotations(own).items():
             try:
-                msgspec.convert(getattr(self, attribute), annotation)
+                value = msgspec.convert(getattr(self, attribute), annotation)
             except msgspec.ValidationError as error:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is not valid: {first_line(error)}."
                 ) from None
+            if attribute in tuples:  # A list, or whatever counts as one.
+                object.__setattr__(self, attribute, value)
 
     @property
     def modality_names(self) -> tuple[str, ...]:

@@ -118,10 +118,11 @@ class Compute:
 def choose(engine: Engine) -> str | None:
     """Choose what the settings leave open for a new training on a CPU, by timed steps.
 
-    Forward and backward passes of the first batch are timed in each precision and with all and half
-    of the threads, and so is loading the batch. The model is left as it was. Very short trainings
-    keep the defaults, for timing would take longer than it saves. A batch that takes long is timed
-    in part, and with all threads alone, for it keeps them busy: the training should begin soon.
+    Forward and backward passes of the first batch are timed in each precision, in longer trainings
+    with half of the threads too, and so is loading the batch. The model is left as it was. Very
+    short trainings keep the defaults, for timing would take longer than it saves. A batch that
+    takes long is timed in part, and with all threads alone, for it keeps them busy: the training
+    should begin soon.
 
     Returns:
         What was measured and chosen, in a sentence; None if nothing was.

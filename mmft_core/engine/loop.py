@@ -32,6 +32,7 @@ from mmft_core.engine.metrics_log import log_every
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
 from mmft_core.engine.thread_watch import ThreadWatch
+from mmft_core.errors import ConfigError
 from mmft_core.loading.loaders import Loader, batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.loading.sampler_choice import choose_batch_sampler
@@ -78,6 +79,13 @@ class Engine:
         """
         self.train, self.val, self.config = train, val, recipe.engine
         config = recipe.engine
+        if config.eval_samples is not None and task.compares:
+            raise ConfigError(
+                f"engine.eval_samples = {config.eval_samples} does not suit "
+                f"{task.component or 'the task'}: its loss compares the samples of a batch, so all "
+                "of them have to be evaluated in the same way.",
+                hint="Leave it out.",
+            )
         self.metrics, self.monitor = metrics, monitor
         self.accelerator, self.folder, self.callback = accelerator, folder, callback
         self.inference = Inference.of(config.precision, accelerator.device)

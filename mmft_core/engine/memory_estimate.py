@@ -179,7 +179,8 @@ def _saved_bytes(task: Task, config: EngineConfig) -> int:
     alone = {
         place: backbone
         for place, backbone in places.items()
-        if backbone.bits is not None or config.lora.save == "adapter"
+        if backbone.bits is not None
+        or (config.lora.save == "adapter" and any(is_adapter(k) for k in backbone.state_dict()))
     }
     held = {**dict(task.named_parameters()), **dict(task.named_buffers())}  # Shared ones once.
     for key, tensor in held.items():

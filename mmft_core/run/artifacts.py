@@ -304,7 +304,8 @@ def _rebuild(
     beside = saved.get("beside")
     if beside and (folder / beside).exists():
         told = replace(told, source=str((folder / beside).resolve()))
-    # Weights that are saved with a model are all read; on resuming, random ones may stay.
+    # Weights that are saved with the model are all read, so none are drawn; a base that is fetched
+    # again is built as usual.
     with contextlib.nullcontext() if told.digest else Undrawn():
         backbone = rebuild(
             part,

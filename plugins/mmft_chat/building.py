@@ -18,7 +18,7 @@ from mmft_core.errors import ConfigError, WeightsError, first_line
 from mmft_core.utils import require_extra
 from mmft_core.weights import LoadedWeights
 from mmft_text.quantization import quantization
-from mmft_transformers.building import Builder
+from mmft_transformers.building import Builder, draw
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.generation import read_advice
 from mmft_transformers.options import SizeOptions
@@ -50,10 +50,9 @@ class ChatBuilder(Builder[ChatBackbone]):
             self._check_bits()  # Before anything is fetched; a dry run only counts.
         found = super().build()
         if context.assets is not None:
-            kept = Trials.read(context.assets)
-            found.trials = kept or found.trials
-            if kept is None and context.train is None:
-                _draw(found.network)
+            found.trials = Trials.read(context.assets) or found.trials
+        if self.finished and found.trials.mixes is None:
+            draw(found.network)
         return found
 
     def check(self, checkpoint: Checkpoint) -> None:
@@ -165,14 +164,6 @@ class ChatBuilder(Builder[ChatBackbone]):
                 hint="Leave it out to load in 32 bits.",
             )
         require_extra(option, "quantize")
-
-
-def _draw(network: torch.nn.Module) -> None:
-    """Give numbers to a finished run's network of an earlier version, which did not keep what was
-    found: it is tried before its weights are read."""
-    for parameter in network.parameters():
-        if parameter.is_floating_point():
-            parameter.data.normal_(std=0.02)
 
 
 def build_chat_lm(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:

@@ -62,8 +62,8 @@ class TorchvisionDetector(Detector):
 
     published = "body"
     no_graph = (
-        "it drops overlapping boxes picture by picture, so that each has another number of them, "
-        "and a graph has tensors of one shape"
+        "it drops overlapping boxes picture by picture, so pictures have different numbers of "
+        "boxes, and a graph has tensors of one shape"
     )
 
     def __init__(self, body: Any, family: Family, options: TorchvisionDetectorOptions) -> None:

@@ -19,7 +19,7 @@ from mmft_text.options import TextBackboneOptions
 from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_text.text_backbone import Tokenized
 from mmft_text.tokenizers import train_tokenizer
-from mmft_transformers.building import Builder
+from mmft_transformers.building import Builder, draw
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.generation import read_advice, save_advice
 from mmft_transformers.network import TransformersBackbone
@@ -103,6 +103,8 @@ class TextBuilder(Builder[TransformersText]):
     def build(self) -> TransformersText:
         backbone = super().build()
         backbone.use(self.context.needs)
+        if self.finished and self.kind.kind == "causal" and backbone.writes:
+            draw(backbone.network)  # Language modeling tries whether texts may share a row.
         return backbone
 
     def empty(self, checkpoint: Checkpoint) -> TransformersText:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from torch import nn
+
 from mmft_core.contracts import BackboneContext
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint, fill_from_run, find_checkpoint
@@ -36,7 +38,8 @@ class Builder(ABC, Generic[B]):
             WeightsError: the weights that were asked for cannot be had, or do not fit.
         """
         weights, assets = self.context.weights, self.context.assets
-        if weights.choice == "run" and assets is not None:
+        if self.finished:
+            assert assets is not None
             backbone = self.empty(Checkpoint(assets))
             backbone.loaded = LoadedWeights(source="run")
             return backbone
@@ -55,6 +58,14 @@ class Builder(ABC, Generic[B]):
             backbone, loaded = self.filled(checkpoint, loaded)
         backbone.loaded = loaded
         return backbone
+
+    @property
+    def finished(self) -> bool:
+        """Whether the network is a run's, whose weights are read once the whole task is built.
+
+        Until then it holds no numbers of any sense, and may not be tried; see `draw`.
+        """
+        return self.context.weights.choice == "run" and self.context.assets is not None
 
     def check(self, checkpoint: Checkpoint) -> None:
         """Check what can be known before weights are read.
@@ -78,3 +89,10 @@ class Builder(ABC, Generic[B]):
         Args:
             loaded: why it is random.
         """
+
+
+def draw(network: nn.Module) -> None:
+    """Give random numbers to a network that is tried before its weights are read."""
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            parameter.data.normal_(std=0.02)

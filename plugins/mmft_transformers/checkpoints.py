@@ -150,8 +150,8 @@ def load_network(
 
 
 def _fix_what_is_fixed(network: Any) -> None:
-    """Keep out of training what networks of its class do, such as sinusoids; loading makes
-    parameters that are trained of all."""
+    """Mark as fixed the parameters that networks of its class fix, such as sinusoids; loading marks
+    all parameters as trained."""
     with torch.device("meta"), quietly():
         plain = type(network)(network.config)
     for name, parameter in plain.named_parameters():

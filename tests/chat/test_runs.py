@@ -130,6 +130,11 @@ def test_a_finished_network_is_not_tried_again(
     (earlier / kept).unlink()
     write_digests(earlier / "model")
     assert answers(mmft("predict", earlier, "What colour is snow?")) == ["white"]
+    unknown = {**found, "mixes": None}  # As of a run without packing.
+    (earlier / kept).write_text(json.dumps(unknown))
+    write_digests(earlier / "model")
+    packed = ("--set", "task.packing=true")
+    assert answers(mmft("predict", earlier, "What colour is snow?", *packed)) == ["white"]
 
     def never(*_: object) -> bool:
         raise AssertionError("it is tried again")
