@@ -157,9 +157,10 @@ class RunDirectory:
                 f"The name {printable(str(self.path))} is not UTF-8.", hint="Give another --output."
             )
         if self._in_use():
+            unfinished = self.config.exists() and not self.results.exists()
             advice = (
                 f"Continue it with --resume {self._quoted}, or give another --output."
-                if self.config.exists() and not is_model(self.path)
+                if unfinished and not is_model(self.path)
                 else "Give --output a new or empty folder."
             )
             raise RunDirectoryError(f"The folder {self.path} is not empty.", hint=advice)

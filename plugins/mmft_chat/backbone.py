@@ -316,6 +316,7 @@ class ChatBackbone(TransformersBackbone):
     def adopt(self, runners: Mapping[str, Runner]) -> None:
         """Let runners of these graphs compute in place of the network."""
         self.network = ExportedCausal(self.config, runners, blank(one_step(self.network)))
+        self.trials = replace(self.trials, by_head=False)  # Graphs give logits alone.
 
     # --- keeping --------------------------------------------------------------------------------
 

@@ -67,10 +67,10 @@ def export(
         RunDirectoryError: the run is not finished, or the output is something else.
     """
     request.check()
-    exporter = exporter_of(registry, request.kind, request.quantize)
     directory = RunDirectory(run)
     tree = without_callbacks(directory.open())
     directory.read_results()
+    exporter = exporter_of(registry, request.kind, request.quantize)
     output = request.place(run)
     check_output(output)
     if request.dataset is not None:

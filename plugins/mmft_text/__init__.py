@@ -122,7 +122,11 @@ def register_dataset() -> list[DatasetSpec]:
 
 @hookimpl
 def register_task() -> list[TaskSpec]:
-    common: dict[str, Any] = {"modalities": ("text",), "default_dataset": "docstrings"}
+    common: dict[str, Any] = {
+        "modalities": ("text",),
+        "default_dataset": "docstrings",
+        "usage": ("mmft predict {run} TEXT", "mmft serve {run}"),
+    }
     return [
         TaskSpec(
             name="text-cls",

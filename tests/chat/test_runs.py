@@ -354,3 +354,11 @@ def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> No
     assert ended.code == 2 and "the model does not read pictures, such as x.png" in ended.err
     results = json.loads((run / "results.json").read_text())
     assert next_command(results, Path("r")).startswith("mmft chat r, or mmft predict r QUESTION")
+
+
+def test_an_export_answers_as_the_run_does(run: Path, tmp_path: Path, mmft: Mmft) -> None:
+    """Though what was found by trying the network, and is kept, is not true of its graphs."""
+    folder = tmp_path / "out"
+    ended = mmft("export", run, "--format", "torch-export", "--samples", "2", "-o", folder)
+    assert ended.code == 0, ended.err
+    assert answers(mmft("predict", folder, "What colour is snow?")) == ["white"]
