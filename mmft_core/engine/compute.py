@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 TIMED_FROM = 24
 """Steps of the shortest training that times some first, which takes about a tenth of it. One of
 four times as many takes more care, and one of eight times as many tries fewer threads too."""
-_SECONDS = 0.5
+_SECONDS = 1.5
 """What a timed step may take; a batch that takes longer is timed in part."""
-_TIMED = 3
+_TIMED = 2
 """Steps of each candidate that are timed, after one that is not; one in a short training."""
 _FAR_BEHIND = 1.25
 """How many times as long as the fastest's a step takes that need not be timed again."""
@@ -181,7 +181,7 @@ def choose(engine: Engine) -> str | None:
 
 
 def _first_batch(engine: Engine, share: float) -> tuple[Batch, float, bool] | None:
-    """The first batch, or as many of its samples as a step can do in half a second; the seconds to
+    """The first batch, or as many of its samples as a step can do in a second or so; the seconds to
     load it; whether it is the whole one.
 
     None if it cannot be read, which training itself reports.
