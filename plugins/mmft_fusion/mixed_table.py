@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from mmft_audio.recordings import RECORDINGS
 from mmft_classification.label_sets import (
-    LabelledRows,
     LabelSets,
     divided_by_labels,
     find_label_sets,
@@ -91,9 +90,7 @@ def build(options: MixedTableOptions, context: DatasetContext) -> Dataset:
             table, rows, found, options, context, notes=notes, columns=audio, found=own
         )
     else:
-        dataset = divided_by_labels(
-            table, LabelledRows(rows, sets), sets, own, context, notes=notes, columns=audio
-        )
+        dataset = divided_by_labels(table, rows, sets, own, context, notes=notes, columns=audio)
     return replace(dataset, info=replace(dataset.info, formats=formats))
 
 

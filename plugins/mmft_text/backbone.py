@@ -86,9 +86,10 @@ def builder(
     """Make the `build` of one name."""
 
     def build(options: TextBackboneOptions, context: BackboneContext) -> TransformersText:
-        if context.weights.choice != "run" or context.assets is None:
+        builder = TextBuilder(family.hub_id, options, context, kind, family)
+        if not builder.finished:
             check_bits(options.load_bits, context.weights.choice)
-        return TextBuilder(family.hub_id, options, context, kind, family).build()
+        return builder.build()
 
     return build
 
