@@ -79,7 +79,7 @@ class Spec:
                 raise PluginError(
                     f"{self.kind} '{self.name}': {attribute} is not valid: {first_line(error)}."
                 ) from None
-            if attribute in tuples:  # A list, or whatever counts as one.
+            if attribute in tuples:  # A plugin may have given a list.
                 object.__setattr__(self, attribute, value)
 
     @property

@@ -38,7 +38,7 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 
 
 def monitored(results: Mapping[str, Any]) -> str:
-    """The monitored metric, and of how many val samples it was while training if not of all."""
+    """The monitored metric, and how many val samples it covered while training if not all."""
     monitor, total = results["monitor"], results["dataset"]["samples"].get("val", 0)
     used = monitor.get("samples", total)  # Runs of earlier versions do not tell.
     name: str = monitor["name"]

@@ -145,7 +145,7 @@ class Task(nn.Module, ABC):
     @property
     def predicting(self) -> bool:
         """Whether `forward` has to compute predictions. A task whose predictions take much longer
-        than its loss should ask this in place of `training`."""
+        than its loss should check this instead of `not self.training`."""
         return not (self.training or self.loss_only)
 
     def backbone(self, modality: str) -> Backbone:

@@ -41,7 +41,7 @@ class Evaluation:
         kinds: for each kind of sample (`Sample.kind`) the number of "samples" and the scalar
             metrics; empty if samples have no kinds.
         samples: how many were evaluated.
-        measured: how many of them the metrics are of; the loss is of all.
+        measured: how many of them the metrics cover; the loss covers all.
         seconds: wall-clock time.
     """
 
@@ -114,7 +114,7 @@ def evaluate(
         task: the plain task, not wrapped for several processes.
         metrics: metrics by name; they are reset first.
         inference: the device of the task and the precision of the evaluation.
-        rest: loader of further samples, of which only the loss is computed.
+        rest: loader of further samples, for which only the loss is computed.
         examples: number of samples to keep for each heading of the report.
         on_batch: called with the number of samples of each batch.
         stop: called after each batch; True stops the evaluation.

@@ -340,7 +340,7 @@ class Engine:
 
         Args:
             metrics: metrics to use instead of the run's.
-            rest: further samples of the split, of which only the loss is computed.
+            rest: further samples of the split, for which only the loss is computed.
         """
         done, total = 0, len(data) + (0 if rest is None else len(rest))
 
@@ -377,7 +377,7 @@ class Engine:
 def _drawn(
     data: PreparedSplit, most: int | None, seed: int
 ) -> tuple[PreparedSplit, PreparedSplit | None]:
-    """So many samples, drawn by a seed, and the others; all, and None, if there are no others."""
+    """`most` samples drawn at random, and the others; all and None if there are no others."""
     if most is None or most >= len(data):
         return data, None
     order = np.random.default_rng(seed).permutation(len(data))

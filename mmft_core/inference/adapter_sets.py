@@ -1,4 +1,4 @@
-"""Adapters of several runs on one copy of the base weights, one set of them active at a time."""
+"""Adapters of several runs on one copy of the base weights; one run's are active at a time."""
 
 from __future__ import annotations
 

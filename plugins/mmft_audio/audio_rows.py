@@ -24,7 +24,7 @@ from mmft_tables.target_rows import TargetRows
 Seconds = npt.NDArray[np.float64]
 
 _CHUNK = 256
-"""So many headers are read by one call in a thread, for a call takes longer than a header."""
+"""Headers that are read by one call in a thread, because a call costs more than a header."""
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ class ChatBackbone(TransformersBackbone):
         return [answer_in(text) for text in texts]
 
     def room(self, most: int, length: int) -> int:
-        """How many tokens are written after a prompt of this length, of so many at most."""
+        """How many tokens fit after a prompt of this length, `most` at most and 1 at least."""
         return most if self.positions is None else max(1, min(most, self.positions - length))
 
     @torch.no_grad()

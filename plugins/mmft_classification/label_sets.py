@@ -94,7 +94,7 @@ class LabelSets:
         )
 
     def targets(self) -> Targets:
-        """What the rows of the table are divided by, and what is told of them."""
+        """The labels as `divided_table` takes them: rows are stratified by their rarest label."""
         column = self.columns[0] if len(self.columns) == 1 else None
         return Targets(None, self.rarest(), self.classes, self.notes, self.warnings, column)
 

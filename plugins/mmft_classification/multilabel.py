@@ -52,7 +52,7 @@ class LabelCodec(TargetCodec):
 
 
 class MultiLabeller(Task):
-    """Any number of L labels for each sample, however they are found.
+    """Any number of L labels for each sample, whatever computes their logits.
 
     Predictions are {"probabilities": (B, L), "thresholds": (B, L), the same in every row}; a sample
     has the labels whose probability is above their threshold.

@@ -73,8 +73,8 @@ def loss_is_the_same_without_predictions(bench: Workbench, component: Spec) -> N
         alone = _outputs(bench, component, task, batch)
     assert equal(whole.loss, alone.loss, 1e-5), f"alone the loss is {alone.loss}, not {whole.loss}"
     assert component.spec.predicts != "text" or alone.predictions is None, (
-        "it generates texts where only the loss is wanted; let `forward` ask for `self.predicting` "
-        "in place of `not self.training`"
+        "it generates texts where only the loss is wanted; let `forward` check `self.predicting` "
+        "instead of `not self.training`"
     )
 
 

@@ -63,7 +63,7 @@ class Builder(ABC, Generic[B]):
     def finished(self) -> bool:
         """Whether the network is a run's, whose weights are read once the whole task is built.
 
-        Until then it holds no numbers of any sense, and may not be tried; see `draw`.
+        Until then its parameters are undefined, so it must not compute anything; see `draw`.
         """
         return self.context.weights.choice == "run" and self.context.assets is not None
 
@@ -92,7 +92,7 @@ class Builder(ABC, Generic[B]):
 
 
 def draw(network: nn.Module) -> None:
-    """Give random numbers to a network that is tried before its weights are read."""
+    """Fill the parameters with random numbers, for a trial before the weights are read."""
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data.normal_(std=0.02)

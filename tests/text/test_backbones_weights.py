@@ -89,7 +89,7 @@ def save(backbone, folder: Path) -> Path:
 
 
 class Program:
-    """Builds the weights that it is told on standard input, each when it is told them.
+    """Reads choices of weights from standard input, and builds a backbone for each.
 
     It asks a Hub at another address, which is read when its client is imported: it is a process of
     its own, and one for all tests, for starting it takes longer than all that they do.
