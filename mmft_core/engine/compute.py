@@ -7,7 +7,6 @@ number of threads would add the same numbers in another order.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import shutil
@@ -118,11 +117,11 @@ class Compute:
 def choose(engine: Engine) -> str | None:
     """Choose what the settings leave open for a new training on a CPU, by timed steps.
 
-    Forward and backward passes of the first batch are timed in each precision, in longer trainings
-    with half of the threads too, and so is loading the batch. The model is left as it was. Very
-    short trainings keep the defaults, for timing would take longer than it saves. A batch that
-    takes long is timed in part, and with all threads alone, for it keeps them busy: the training
-    should begin soon.
+    Forward and backward passes of the first batch are timed in each precision, then, in longer
+    trainings, with half of the threads in the fastest one; so is loading the batch. The model is
+    left as it was. Very short trainings keep the defaults, for timing would take longer than it
+    saves. A batch that takes long is timed in part, and with all threads alone, for it keeps them
+    busy: the training should begin soon.
 
     Returns:
         What was measured and chosen, in a sentence; None if nothing was.
@@ -131,29 +130,31 @@ def choose(engine: Engine) -> str | None:
     if compute.device != "cpu" or comm.several() or engine.total_steps < TIMED_FROM:
         return None
     length = engine.total_steps / TIMED_FROM
-    precisions, threads = [compute.precision], [compute.threads]
-    if config.precision == "auto" and cpu_computes_bf16():
-        precisions.append("fp32" if compute.precision == "bf16" else "bf16")
-    if compute.free_threads(config) > 1 and length >= 8:
-        threads.append(compute.threads // 2)
-    if len(precisions) * len(threads) == 1:
-        return None
     default = compute.precision, compute.threads
+    candidates = [default]
+    if config.precision == "auto" and cpu_computes_bf16():
+        other = "fp32" if compute.precision == "bf16" else "bf16"
+        candidates.append((other, compute.threads))
+    fewer_threads = compute.free_threads(config) > 1 and length >= 8
+    if len(candidates) == 1 and not fewer_threads:
+        return None
     found: dict[tuple[str, int], float] = {}
+
+    def time_step(candidate: tuple[str, int]) -> None:
+        compute.precision, compute.threads = candidate
+        fastest = min(found.values(), default=math.inf)
+        found[candidate] = _time_step(engine, batch, _TIMED if length >= 4 else 1, fastest)
+
     try:
         with _unchanged(engine):
             first = _first_batch(engine, share=length / 2)
             if first is None:
                 return None
             batch, loading, whole_batch = first
-            if not whole_batch:
-                del threads[1:]
-            for candidate in itertools.product(precisions, threads):
-                fastest = min(found.values(), default=math.inf)
-                if found.get((candidate[0], threads[0]), 0.0) > _FAR_BEHIND * fastest:
-                    continue  # Its precision is far behind already.
-                compute.precision, compute.threads = candidate
-                found[candidate] = _time_step(engine, batch, _TIMED if length >= 4 else 1, fastest)
+            for candidate in candidates:
+                time_step(candidate)
+            if fewer_threads and whole_batch:
+                time_step((min(found, key=found.__getitem__)[0], default[1] // 2))
     except Exception as error:
         if not out_of_memory(error):
             raise
