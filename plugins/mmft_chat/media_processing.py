@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from mmft_chat import media
 from mmft_chat.conversations import CALLED, Conversation, Kind, Message
-from mmft_chat.learned import prompt_of, rendered
+from mmft_chat.learned import Rendered, prompt_of, rendered
 from mmft_chat.packing import places_of, shared_rows
-from mmft_chat.processing import ChatProcessor, in_spans
+from mmft_chat.processing import ChatProcessor, Turns, in_spans
 from mmft_chat.showing import Spelled
-from mmft_chat.templates import Span
 from mmft_core.contracts import Axes, Tensors
 from mmft_transformers.quiet import quietly
 
@@ -27,6 +26,19 @@ OWN = ("learned", "positions", "samples", "tokens", "prompt_length", ROWS)
 _KINDS: tuple[Kind, ...] = ("image", "audio")
 _GIVEN: Mapping[Kind, str] = {"image": "images", "audio": "audio"}
 """What processors of transformers call them."""
+_ROUGHLY = 16
+"""Tokens by which each medium may lengthen or shorten a chat beside those of its own, for
+tokenizers join what stands at its borders."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Turns as text with placeholders, and the pictures and recordings in them."""
+
+    messages: Sequence[Message]
+    rendered: Rendered
+    media: dict[Kind, list[Any]]
+    length: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,8 @@ class MediaProcessor(ChatProcessor):
     family: Any = None
     holds: Literal["any", "some", "one"] = "any"
     max_pixels: int | None = None
+    _tokens_of: dict[Any, int] = field(default_factory=dict, repr=False, compare=False)
+    """The tokens of pictures and recordings of these sizes, as far as they are known."""
 
     @property
     def reads(self) -> tuple[Kind, ...]:
@@ -75,18 +89,17 @@ class MediaProcessor(ChatProcessor):
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         """The text and its spans, each picture (H, W, 3) uint8 in RGB, each recording (T,)."""
-        messages = self._kept(raw)
-        text, spans, begins = self._text(messages, raw.tools)
-        written = np.frombuffer(text.encode(), dtype=np.uint8).copy()
+        own = self._fitted(raw, self._open)
+        written = np.frombuffer(own.rendered.text.encode(), dtype=np.uint8).copy()
         parts = {
-            f"{kind}.{k}": torch.from_numpy(own)
-            for kind, found in self._media(messages).items()
-            for k, own in enumerate(found)
+            f"{kind}.{k}": torch.from_numpy(one)
+            for kind, found in own.media.items()
+            for k, one in enumerate(found)
         }
         return {
             "text": torch.from_numpy(written),
-            "spans": torch.tensor(spans, dtype=torch.int64).view(-1, 2),
-            "begins": torch.tensor(begins),
+            "spans": torch.tensor(own.rendered.spans, dtype=torch.int64).view(-1, 2),
+            "begins": torch.tensor(own.rendered.begins),
             **parts,
         }
 
@@ -155,19 +168,41 @@ class MediaProcessor(ChatProcessor):
                         f"its recording {media.name_of(own)} is {length:.1f} s long, and the model "
                         f"reads at most {self._longest:g} s"
                     )
-        if len(self._kept(raw)) < len(raw.messages):
+        if len(self._fitted(raw, self._open).messages) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
         return None
 
-    def _text(
-        self, messages: Sequence[Message], tools: Sequence[Any]
-    ) -> tuple[str, Sequence[Span], int]:
-        """A chat as text with placeholders, what is learned of it, and where the answer begins."""
+    def turns(self, messages: Sequence[Message], tools: Sequence[Any]) -> Turns:
+        return self._open(messages, tools)
+
+    def _open(self, messages: Sequence[Message], tools: Sequence[Any]) -> _Opened:
+        whole, media = self._text(messages, tools), self._media(messages)
+        return _Opened(messages, whole, media, self._length(whole.text, media))
+
+    def _length(self, text: str, media: dict[Kind, list[Any]]) -> int:
+        """The tokens of a chat.
+
+        How many of them pictures and recordings take follows from their sizes. For each of these
+        the family's processor is asked once, for it takes as long as a small network's step.
+        """
+        sizes = tuple((kind, *one.shape) for kind, found in media.items() for one in found)
+        written = len(self._ids(text))
+        if sizes in self._tokens_of:
+            about = written + self._tokens_of[sizes]
+            if about + _ROUGHLY * len(sizes) <= self.max_length:
+                self._check_marks([text], [media])
+                return about
+        found, _, _ = self._processed([text], [media])
+        length = int(found["input_ids"].shape[1])
+        self._tokens_of[sizes] = length - written
+        return length
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
+        """Turns as text with placeholders; of a question nothing is learned."""
         if messages[-1].role != "assistant":
             text = prompt_of(self.template, messages, tools)
-            return text, (), len(text)
-        whole = rendered(self.template, messages, tools, self.learn)
-        return whole.text, whole.spans, whole.begins
+            return Rendered(text, (), len(text))
+        return rendered(self.template, messages, tools, self.learn)
 
     def _media(self, messages: Sequence[Message]) -> dict[Kind, list[Any]]:
         """What is seen and heard in messages."""
@@ -181,17 +216,11 @@ class MediaProcessor(ChatProcessor):
         return found
 
     def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
-        text, spans, _ = self._text(messages, tools)
-        _, (offsets,), (moved,) = self._processed([text], [self._media(messages)])
+        whole = self._text(messages, tools)
+        _, (offsets,), (moved,) = self._processed([whole.text], [self._media(messages)])
         own = [(int(a), int(b)) for a, b in offsets.tolist()]
-        learned = in_spans(own, [(moved(a), moved(b)) for a, b in spans])
-        return Spelled(text, moved.written_out(text), own, learned.tolist(), moved)
-
-    def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
-        """Tokens of a chat, those of its pictures and recordings included."""
-        text, _, _ = self._text(messages, raw.tools)
-        found, _, _ = self._processed([text], [self._media(messages)])
-        return int(found["input_ids"].shape[1])
+        learned = in_spans(own, [(moved(a), moved(b)) for a, b in whole.spans])
+        return Spelled(whole.text, moved.written_out(whole.text), own, learned.tolist(), moved)
 
     def _processed(
         self, texts: list[str], parts: list[dict[Kind, list[Any]]]
@@ -204,10 +233,10 @@ class MediaProcessor(ChatProcessor):
             ValueError: placeholders do not match pictures or recordings, or the processor does not
                 tell.
         """
+        self._check_marks(texts, parts)
         given: dict[str, Any] = {}
         for kind in self.reads:
             found = [own[kind] for own in parts]
-            self._check_marks(kind, texts, found)
             if kind == "image" and any(found):
                 given[_GIVEN[kind]] = found
             elif any(found):
@@ -235,16 +264,15 @@ class MediaProcessor(ChatProcessor):
         tensors = {name: _tensor(value) for name, value in made.items()}
         return tensors, offsets, [_Moved(own) for own in replaced]
 
-    def _check_marks(
-        self, kind: Kind, texts: Sequence[str], found: Sequence[Sequence[Any]]
-    ) -> None:
-        mark = getattr(self.family, f"{kind}_token", None)
-        for text, own in zip(texts, found, strict=True):
-            if mark is not None and text.count(mark) != len(own):
-                raise ValueError(
-                    f"the chat template renders {text.count(mark)} placeholders for {len(own)} "
-                    f"{CALLED[kind]}s"
-                )
+    def _check_marks(self, texts: list[str], parts: list[dict[Kind, list[Any]]]) -> None:
+        for kind in self.reads:
+            mark = getattr(self.family, f"{kind}_token", None)
+            for text, own in zip(texts, parts, strict=True):
+                if mark is not None and text.count(mark) != len(own[kind]):
+                    raise ValueError(
+                        f"the chat template renders {text.count(mark)} placeholders for "
+                        f"{len(own[kind])} {CALLED[kind]}s"
+                    )
 
     def _check_unmoved(self, texts: Sequence[str], made: Mapping[str, Any]) -> None:
         """Check that a processor that reports no replacement makes none."""

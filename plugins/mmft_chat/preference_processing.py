@@ -76,7 +76,7 @@ class PreferenceProcessor(Processor):
     def _are_too_long(self, sides: Sequence[Sequence[Message]], raw: Conversation) -> bool:
         if self.chat.overlong == "refuse":
             return False
-        return any(self.chat._length(side, raw) > self.chat.max_length for side in sides)
+        return any(self.chat.turns(side, raw.tools).length > self.chat.max_length for side in sides)
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         if KEYS not in items[0]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,33 @@ from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, T
 from mmft_core.errors import SampleError
 
 NO_SAMPLE = -1
+
+
+class Turns(Protocol):
+    """The turns of a chat, or its last ones, and what was made of them."""
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+    @property
+    def length(self) -> int:
+        """The number of their tokens."""
+
+
+T = TypeVar("T", bound=Turns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Turns as text and tokens (L), and which of these are learned (L) bool."""
+
+    messages: Sequence[Message]
+    rendered: Rendered
+    ids: list[int]
+    learned: Any
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -70,19 +97,18 @@ class ChatProcessor(Processor):
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
         messages = raw.messages
         if messages[-1].role != "assistant":
-            ids = self._ids(prompt_of(self.template, messages, raw.tools))
-            own = self._fitting(ids)
+            ids = self._fitting(self._ids(prompt_of(self.template, messages, raw.tools)))
             return {
-                "tokens": own,
-                "learned": torch.zeros(len(own), dtype=torch.bool),
-                "prompt": own,
+                "tokens": ids,
+                "learned": torch.zeros(len(ids), dtype=torch.bool),
+                "prompt": ids,
             }
-        whole, ids, learned = self._encoded(raw)
-        prompt = torch.tensor(self._ids(whole.text[: whole.begins]))
+        own = self._fitted(raw, self._encode)
+        prompt = own.rendered.text[: own.rendered.begins]
         return {
-            "tokens": torch.tensor(ids),
-            "learned": torch.from_numpy(learned),
-            "prompt": prompt,
+            "tokens": torch.tensor(own.ids),
+            "learned": torch.from_numpy(own.learned),
+            "prompt": torch.tensor(self._ids(prompt)),
         }
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
@@ -168,7 +194,7 @@ class ChatProcessor(Processor):
     def measure(self, raw: Conversation) -> int:
         if raw.messages[-1].role != "assistant":
             return len(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
-        return len(self._encoded(raw)[1])
+        return self._fitted(raw, self._encode).length
 
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
         for message in raw.messages:
@@ -177,19 +203,21 @@ class ChatProcessor(Processor):
         if raw.messages[-1].role != "assistant":
             self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
             return None
-        whole, _, learned = self._encoded(raw)
-        if not learned.any():
+        own = self._fitted(raw, self._encode)
+        if not own.learned.any():
             raise ValueError("none of its tokens are learned")
         closing = self.template.closing
-        if len(self._kept(raw)) < len(raw.messages):
+        if len(own.messages) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
-        if closing and whole.text.endswith(closing):
+        if closing and own.rendered.text.endswith(closing):
             return f"chat ended with {closing}, because the chat template does not end answers"
         return None
 
     def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
         """The tokens of each turn; see `mmft_core.contracts.ShowingLearned`."""
-        messages = self._kept(raw) if raw.messages[-1].role == "assistant" else raw.messages
+        messages = raw.messages
+        if messages[-1].role == "assistant":
+            messages = self._fitted(raw, self.turns).messages
         spelled = self._spelled(messages, raw.tools)
         return by_turn(self.template, messages, raw.tools, spelled)
 
@@ -218,37 +246,38 @@ class ChatProcessor(Processor):
             raise ValueError(self._excess(len(ids)))
         return torch.tensor(ids)
 
-    def _encoded(self, raw: Conversation) -> tuple[Rendered, list[int], Any]:
-        """A chat as text and tokens (L), and which are learned (L) bool.
+    def turns(self, messages: Sequence[Message], tools: Sequence[Any]) -> Turns:
+        """Turns of a chat as the model is given them.
+
+        Raises:
+            ValueError: they cannot be rendered.
+        """
+        return self._encode(messages, tools)
+
+    def _encode(self, messages: Sequence[Message], tools: Sequence[Any]) -> _Encoded:
+        whole = rendered(self.template, messages, tools, self.learn)
+        encoding = self.backend.encode(whole.text, add_special_tokens=False)
+        learned = in_spans(encoding.offsets, whole.spans)
+        return _Encoded(messages, whole, encoding.ids, learned)
+
+    def _fitted(
+        self, raw: Conversation, make: Callable[[Sequence[Message], Sequence[Any]], T]
+    ) -> T:
+        """What is made of a chat, or of as many of its last turns as fit; no picture is cut.
 
         Raises:
             ValueError: it is too long, or cannot be rendered.
         """
-        return self._encode(self._kept(raw), raw.tools)
-
-    def _kept(self, raw: Conversation) -> Sequence[Message]:
-        """The messages of the chat, or as many of its last turns as fit; no picture is cut."""
-        messages: Sequence[Message] = raw.messages
-        length = whole = self._length(messages, raw)
-        while length > self.max_length:
+        made = make(raw.messages, raw.tools)
+        whole = made.length
+        while made.length > self.max_length:
             if self.overlong == "refuse":
                 raise ValueError(self._excess(whole))
-            messages = without_first(messages)
+            messages = without_first(made.messages)
             if not messages:
                 raise ValueError(f"{self._excess(whole)} even without its earlier turns")
-            length = self._length(messages, raw)
-        return messages
-
-    def _length(self, messages: Sequence[Message], raw: Conversation) -> int:
-        """Tokens of these messages of a chat."""
-        return len(self._encode(messages, raw.tools)[1])
-
-    def _encode(
-        self, messages: Sequence[Message], tools: Sequence[Any]
-    ) -> tuple[Rendered, list[int], Any]:
-        whole = rendered(self.template, messages, tools, self.learn)
-        encoding = self.backend.encode(whole.text, add_special_tokens=False)
-        return whole, encoding.ids, in_spans(encoding.offsets, whole.spans)
+            made = make(messages, raw.tools)
+        return made
 
     def _excess(self, length: int) -> str:
         return f"it is {length:,} tokens long, and the model reads {self.max_length:,}"

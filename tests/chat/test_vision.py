@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def built(choice: str, **more: Any) -> MediaChatBackbone:
 
 def collated(model: ChatBackbone, chats: Sequence[Conversation] = CHATS) -> Any:
     return batch_of(model, chats)
+
+
+class Counted:
+    """A processor of transformers that counts its calls."""
+
+    def __init__(self, family: Any) -> None:
+        self.family, self.calls = family, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.family, name)
+
+    def __call__(self, **given: Any) -> Any:
+        self.calls += 1
+        return self.family(**given)
 
 
 def test_answers_are_learned_as_transformers_would(folder: Path) -> None:
@@ -106,7 +121,7 @@ def test_no_picture_is_cut(folder: Path) -> None:
     """A chat that is too long is refused; of several turns the first ones may be left out."""
     model = built(str(folder))
     processor = model.processor
-    length = processor._length(CHATS[0].messages, CHATS[0])
+    length = processor.collate([processor.prepare(CHATS[0], train=True)])["tokens"].shape[1]
     longer = Conversation((*CHATS[1].messages, *CHATS[0].messages))
     short = built(str(folder), max_length=length, overlong="truncate").processor
     assert "its first turns left out" in (short.inspect(longer, train=True) or "")
@@ -116,6 +131,20 @@ def test_no_picture_is_cut(folder: Path) -> None:
     assert torch.equal(own["pixel_values"], whole["pixel_values"])
     with pytest.raises(ValueError, match="even without its earlier turns"):
         short.inspect(CHATS[1], train=True)
+
+
+def test_the_tokens_of_a_picture_are_counted_once_for_each_size(folder: Path) -> None:
+    model = built(str(folder))
+    family = Counted(model.processor.family)
+    processor = replace(model.processor, family=family)
+    length = processor.collate([processor.prepare(CHATS[0], train=True)])["tokens"].shape[1]
+    before = family.calls
+    processor.prepare(CHATS[0], train=True)
+    assert family.calls == before
+    just = replace(processor, max_length=length)  # Near the limit, all tokens are counted.
+    assert just.inspect(CHATS[0], train=True) is None and family.calls == before + 1
+    with pytest.raises(ValueError, match=f"{length} tokens long"):
+        replace(processor, max_length=length - 1).inspect(CHATS[0], train=True)
 
 
 def test_chats_without_pictures_go_beside_others(folder: Path) -> None:
