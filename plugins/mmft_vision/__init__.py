@@ -6,23 +6,28 @@ from mmft_classification import DEFAULT_METRICS, MULTI_LABEL
 from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
-_TRANSFORMER = {"engine.lr": 1e-4}
+_CONVOLUTIONS: dict[str, Any] = {"from_scratch": {"engine.lr": 1e-3}}
+_TRANSFORMER: dict[str, Any] = {"defaults": {"engine.lr": 1e-4}}
 """Transformers diverge at the learning rates that suit convolutions."""
 
 _BACKBONES = {
-    "resnet18": ("ResNet-18 (He et al., 2015), 11 M parameters", {}),
-    "resnet34": ("ResNet-34 (He et al., 2015), 21 M parameters", {}),
-    "resnet50": ("ResNet-50 (He et al., 2015), 24 M parameters", {}),
-    "resnet101": ("ResNet-101 (He et al., 2015), 43 M parameters", {}),
-    "resnet152": ("ResNet-152 (He et al., 2015), 58 M parameters", {}),
+    "resnet18": ("ResNet-18 (He et al., 2015), 11 M parameters", _CONVOLUTIONS),
+    "resnet34": ("ResNet-34 (He et al., 2015), 21 M parameters", _CONVOLUTIONS),
+    "resnet50": ("ResNet-50 (He et al., 2015), 24 M parameters", _CONVOLUTIONS),
+    "resnet101": ("ResNet-101 (He et al., 2015), 43 M parameters", _CONVOLUTIONS),
+    "resnet152": ("ResNet-152 (He et al., 2015), 58 M parameters", _CONVOLUTIONS),
     "convnext-tiny": ("ConvNeXt-T (Liu et al., 2022), 28 M parameters", _TRANSFORMER),
     "convnext-base": ("ConvNeXt-B (Liu et al., 2022), 88 M parameters", _TRANSFORMER),
-    "efficientnet-b0": ("EfficientNet-B0 (Tan and Le, 2019), 4 M parameters", {}),
-    "efficientnet-v2-s": ("EfficientNetV2-S (Tan and Le, 2021), 20 M parameters", {}),
-    "mobilenet-v3-large": ("MobileNetV3-Large (Howard et al., 2019), 4 M parameters", {}),
+    "efficientnet-b0": ("EfficientNet-B0 (Tan and Le, 2019), 4 M parameters", _CONVOLUTIONS),
+    "efficientnet-v2-s": ("EfficientNetV2-S (Tan and Le, 2021), 20 M parameters", _CONVOLUTIONS),
+    "mobilenet-v3-large": (
+        "MobileNetV3-Large (Howard et al., 2019), 4 M parameters",
+        _CONVOLUTIONS,
+    ),
     "vit-b-16": ("ViT-B/16 (Dosovitskiy et al., 2020), 86 M parameters", _TRANSFORMER),
     "swin-t": ("Swin-T (Liu et al., 2021), 28 M parameters", _TRANSFORMER),
 }
+"""Summaries, and what each network recommends."""
 
 _SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
 """For data sets of small pictures: the published size of 224 would only blow them up."""
@@ -84,9 +89,9 @@ def register_backbone() -> list[BackboneSpec]:
             provides=("pooled", "sequence"),
             build=f"mmft_vision.backbones:build_{name.replace('-', '_')}",
             options="mmft_vision.options:ImageBackboneOptions",
-            defaults=defaults,
+            **recommended,
         )
-        for name, (summary, defaults) in _BACKBONES.items()
+        for name, (summary, recommended) in _BACKBONES.items()
     ]
 
 
