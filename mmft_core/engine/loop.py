@@ -300,8 +300,8 @@ class Engine:
         data, rest = self._measured
         evaluation = self.evaluate(data, "val", rest=rest, stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.scalar(self.monitor.name)
-        best = self.monitor.better(value, progress.best)
-        progress.evaluated(value, best)
+        best = self.monitor.better(value, evaluation.loss, progress.best, progress.best_loss)
+        progress.evaluated(value, evaluation.loss, best)
         if value is None:
             self._tell_undefined(evaluation.why_undefined(self.monitor.name))
         if best and comm.is_main():
