@@ -63,6 +63,15 @@ def test_too_many_columns_become_lines(width: int) -> None:
     assert shown(table, 400).splitlines()[0].split() == " ".join(names).split()
 
 
+def test_optional_columns_are_left_out_of_narrow_terminals() -> None:
+    table = Table("run", Column("task", optional=True), "test", Column("size", optional=True))
+    table.add("r" * 20, "t" * 20, "0.5000", "1.0 MB")
+    assert [c.name for c in table.narrowed(80).columns] == ["run", "task", "test", "size"]
+    assert [c.name for c in table.narrowed(55).columns] == ["run", "task", "test"]
+    assert lines(table.narrowed(30), 30)[1].split() == ["r" * 20, "0.5000"]
+    assert [c.name for c in table.narrowed(10).columns] == ["run", "test"]
+
+
 def test_a_terminal_gets_styles_and_no_escape_sequences_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
