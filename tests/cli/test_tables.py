@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from mmft_core.cli.display import LiveDisplay
+from mmft_core.cli.display import LineDisplay, LiveDisplay
 from mmft_core.cli.tables import Column, Table, console, folded, share_out
 from mmft_core.contracts.callbacks import Evaluated, TrainStart
 from mmft_core.engine.evaluation import Evaluation
@@ -110,6 +110,14 @@ def test_folding_loses_nothing(text: str, width: int) -> None:
 def test_folding_prefers_slashes_and_blanks() -> None:
     assert folded(Text("folder/other/file"), 14).plain == "folder/other/\nfile"
     assert folded(Text("some words here"), 11).plain == "some words \nhere"
+
+
+def test_only_what_should_not_be_missed_is_marked() -> None:
+    for kind in (LiveDisplay, LineDisplay):
+        display = kind(console(file=(stream := io.StringIO())))
+        display.on_info("Training computes in fp32.")
+        display.on_message("2 files are left out.")
+        assert stream.getvalue() == "Training computes in fp32.\n! 2 files are left out.\n"
 
 
 @pytest.mark.parametrize("width", [40, 56, 80, 120])
