@@ -97,7 +97,7 @@ class Engine:
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, recipe, accelerator, self.compute, self.total_steps)
         self.best_weights = folder / "best.safetensors"
-        if val is not None:
+        if val is not None:  # The val samples for the metrics, and the others, for the loss alone.
             self._measured = _drawn(val, config.eval_samples, config.seed)
         self._losses = Losses()
         self._told_undefined = False
