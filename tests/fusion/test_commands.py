@@ -194,7 +194,6 @@ def _caption(row: int, cells: dict[str, object]) -> None:
 
 CAPTIONS = {
     "nobody writes": (("--backbone=image=resnet18",), "takes backbones of 2 modalities"),
-    "one network reads all": (("--backbone=qwen2.5-vl",), "Tasks for 'qwen2.5-vl': chat"),
     "an encoder is to write": (
         ("--backbone=image=resnet18", "--backbone=text=minilm"),
         "needs generation and prefix from its text backbone",
