@@ -88,6 +88,10 @@ class NotebookDisplay(Display):
         self._lines.append(f"! {text}")
         self._draw()
 
+    def on_info(self, text: str) -> None:
+        self._lines.append(text)
+        self._draw()
+
     def close(self) -> None:
         if self._handle is not None:
             self._draw()

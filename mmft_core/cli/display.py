@@ -95,6 +95,9 @@ class LiveDisplay(Display):
     def on_message(self, text: str) -> None:
         self.console.print(remark(text), soft_wrap=True)
 
+    def on_info(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)
+
     def on_end(self, ending: Ending) -> None:
         self.close()
 
@@ -160,6 +163,9 @@ class LineDisplay(Display):
 
     def on_message(self, text: str) -> None:
         self._print(f"! {text}")
+
+    def on_info(self, text: str) -> None:
+        self._print(text)
 
     def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The tables of `mmft plugins`: one per kind, or lists where a table is too wide."""
+"""The tables of `mmft plugins`: one per kind, or a line per component where a table is too wide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def print_tables(registry: Registry, console: Console) -> None:
     fits = all(console.measure(table).maximum < console.width for table in tables.values())
     for kind, found in by_kind.items():
         console.print(Text.assemble((f"{kind}s", "bold"), " ", (f"({len(found)})", "dim")))
-        for part in (tables[kind],) if fits else _grouped(found):
+        for part in (tables[kind],) if fits else _lines(found, console.width):
             console.print(part)
         console.print()
     if not by_kind:
@@ -34,7 +34,8 @@ def print_tables(registry: Registry, console: Console) -> None:
     for failure in registry.failures:
         _print_failure(failure, console)
     if by_kind:
-        console.print("mmft plugins show NAME prints a component's options.", style="dim")
+        hint = "mmft plugins show NAME says all about a component; --kind KIND lists one kind."
+        console.print(hint, style="dim")
 
 
 def _table(components: Components) -> Table:
@@ -49,15 +50,21 @@ def _table(components: Components) -> Table:
     return table
 
 
-def _grouped(components: Components) -> Iterator[RenderableType]:
-    """Tables under lines that say where their components come from and what they deal with."""
+def _lines(components: Components, width: int) -> Iterator[RenderableType]:
+    """A line each, under lines that say where components come from and what they deal with.
+
+    Only the summary is cut to the width, and a status is shown only if extras are missing.
+    """
     widest = max(cell_len(c.name) for c in components)
     for source, members in groupby(sorted(components, key=_source), key=_source):
         yield Padding(text(source, "dim"), _INDENT)
-        table = Table(Column("name", style="bold", width=widest), "status", "summary", header=False)
         for c in members:
-            table.add(c.name, _status(c), c.spec.summary)
-        yield Padding(table, _INDENT)
+            line = text(f"    {c.name.ljust(widest)}  ", "bold")
+            if c.missing_extras():
+                line = Text.assemble(line, _status(c), "  ")
+            summary = text(c.spec.summary)
+            summary.truncate(max(1, width - line.cell_len), overflow="ellipsis")
+            yield Text.assemble(line, summary)
 
 
 def _print_failure(failure: Failure, console: Console) -> None:

@@ -71,12 +71,14 @@ class Column:
     Attributes:
         number: whether it is aligned to the right and never broken.
         width: that it has, where there is room, though its cells are narrower.
+        optional: whether `Table.narrowed` may leave it out.
     """
 
     name: str
     number: bool = False
     style: str = ""
     width: int = 1
+    optional: bool = False
 
 
 class Table:
@@ -97,6 +99,18 @@ class Table:
     def width(self) -> int:
         """Of the table if nothing is folded."""
         return sum(self._natural()) + self._gaps()
+
+    def narrowed(self, width: int) -> Table:
+        """The table without as many optional columns, the last first, as have no room."""
+        optional = [k for k, column in enumerate(self.columns) if column.optional]
+        if self.width <= width or not optional:
+            return self
+        columns = self.columns.copy()
+        del columns[optional[-1]]
+        table = Table(*columns, header=self.header, header_style=self.header_style)
+        for cells, style in self.rows:
+            table.add(*(c for k, c in enumerate(cells) if k != optional[-1]), style=style)
+        return table.narrowed(width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = share_out(self._least(), self._natural(), options.max_width - self._gaps())
@@ -157,12 +171,12 @@ class Table:
 
 
 def folded(cell: Text, width: int) -> Text:
-    """Break a text into lines: after a blank or a slash where there is one in the latter half."""
+    """Break a text into lines: after a blank, slash or hyphen where one is in the latter half."""
     cuts, start, used = [], 0, 0
     for place, character in enumerate(cell.plain):
         own = cell_len(character)
         if used + own > width and place > start:
-            gentle = 1 + max(cell.plain.rfind(mark, start, place) for mark in " /")
+            gentle = 1 + max(cell.plain.rfind(mark, start, place) for mark in " /-")
             start = gentle if gentle - start > (place - start) // 2 else place
             cuts.append(start)
             used = cell_len(cell.plain[start:place])

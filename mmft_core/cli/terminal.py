@@ -87,15 +87,18 @@ def show_error(message: str, hint: str | None = None) -> None:
 
 
 def show_usage_error(error: click.ClickException) -> None:
-    """Print a mistake that click has found, as click does."""
-    error.message = escape(error.message)  # type: ignore[misc]
-    shown = io.StringIO()
-    error.show(shown)
-    for line in shown.getvalue().rstrip().split("\n"):
-        echo(line, err=True)
+    """Print a mistake that click has found, in the form of all others."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        for line in error.format_message().split("\n"):
+            echo(line, err=True)
+        return
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "mmft COMMAND"
+    hint = f"`{command} --help` explains its arguments and options."
     if isinstance(error, click.NoSuchOption) and not error.possibilities and _takes_inputs(error):
-        command = error.ctx.command_path if error.ctx else "mmft"
-        echo(f"       Inputs that begin with '-' go after --: {command} ... -- INPUT", err=True)
+        hint = f"Inputs that begin with '-' go after --: {command} ... -- INPUT"
+    show_error(message if message[-1:] in ".?!)" else f"{message}.", hint)
 
 
 def _takes_inputs(error: click.UsageError) -> bool:

@@ -107,7 +107,8 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
     if several and not task.joint:
         raise IncompatibleError(
             f"Task '{task.name}' combines backbones of one modality each, but '{several[0]}' reads "
-            "several."
+            "several.",
+            hint=_tasks_of(several[0], [c.name for c in registry.of(TaskSpec) if c.spec.joint]),
         )
     readers: dict[str, str] = {}
     for spec in backbones.values():
@@ -121,11 +122,27 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
         return
     wanted = str(least) if least == most else f"{least} to {most}"
     known = {m for c in registry.of(BackboneSpec) for m in c.spec.modality_names}
+    hint = f"Give --backbone MODALITY=NAME for each; there are {', '.join(sorted(known))}."
+    if len(backbones) == 1:
+        ((modality, spec),) = backbones.items()
+        alone = [
+            c.name
+            for c in registry.of(TaskSpec)
+            if c.spec.modalities == (modality,)
+            and set(c.spec.needs_of(modality)) <= set(spec.provides)
+        ]
+        hint = " ".join(filter(None, (hint, _tasks_of(spec.name, alone))))
     raise IncompatibleError(
         f"Task '{task.name}' takes backbones of {wanted} modalities, not of {len(backbones)} "
         f"({_list(backbones)}).",
-        hint=f"Give --backbone MODALITY=NAME for each; there are {', '.join(sorted(known))}.",
+        hint=hint,
     )
+
+
+def _tasks_of(backbone: str, tasks: Iterable[str]) -> str | None:
+    """Which tasks a backbone is for, as a hint; None if there are none."""
+    found = ", ".join(sorted(tasks))
+    return f"Tasks for '{backbone}': {found}." if found else None
 
 
 def _check_dataset(

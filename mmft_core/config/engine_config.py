@@ -186,7 +186,10 @@ class EngineConfig:
     ] = None
     monitor: Annotated[
         str | None,
-        Meta(description="Metric that selects the best model, such as accuracy, f1/macro or loss."),
+        Meta(
+            description="Metric that selects the best model, such as accuracy, f1/macro or loss. "
+            "Of equal values, the one with the lower val loss is the best."
+        ),
     ] = None
     patience: Annotated[
         Annotated[int, Meta(ge=1)] | None,

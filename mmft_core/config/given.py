@@ -108,12 +108,12 @@ def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]
 
 
 def refuse_idle(given: Tree, plan: Plan) -> None:
-    """Check that settings of adapters are given only where there will be any.
+    """Refuse settings of adapters, such as LoRA's rank, where the plan trains no adapters.
 
-    A file of settings may hold them, as the one that a run writes does.
+    Only flags and `--set` are checked: a configuration file, such as a run's, has all settings.
 
     Args:
-        given: by the flags and `--set`.
+        given: the settings from flags and `--set`.
 
     Raises:
         ConfigError: there will be none.

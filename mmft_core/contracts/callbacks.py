@@ -12,7 +12,8 @@ A run calls its callbacks in this order:
     on_finish                   the model is saved and evaluated
     on_end                      always, after success, failure or interruption
 
-`on_message` may be called at any time. With several processes, only the main one has callbacks.
+`on_message` and `on_info` may be called at any time. With several processes, only the main one has
+callbacks.
 """
 
 from __future__ import annotations
@@ -172,7 +173,10 @@ class Callback:
         """An evaluation is done."""
 
     def on_message(self, text: str) -> None:
-        """A message for the user."""
+        """A message that the user should not miss; displays mark it."""
+
+    def on_info(self, text: str) -> None:
+        """Information about the run, such as a choice that was made for it."""
 
     def on_finish(self, run: FinishedRun) -> None:
         """The model is trained, saved and evaluated: the time to write a report."""

@@ -50,10 +50,12 @@ def several() -> bool:
 
 
 def join() -> None:
-    """Meet the others, if there are any; before anything else that any of them may fail at.
+    """Connect to the other processes of the run, if there are any.
+
+    This comes before anything else, so that an error in one process ends all of them.
 
     Raises:
-        ProcessError: they cannot be met.
+        ProcessError: they cannot be reached.
     """
     if count() == 1 or several():
         return

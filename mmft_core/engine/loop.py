@@ -97,7 +97,7 @@ class Engine:
         self.total_steps = config.steps or config.epochs * self.steps_per_epoch
         self.state = TrainingState(task, recipe, accelerator, self.compute, self.total_steps)
         self.best_weights = folder / "best.safetensors"
-        if val is not None:
+        if val is not None:  # The val samples for the metrics, and the others, for the loss alone.
             self._measured = _drawn(val, config.eval_samples, config.seed)
         self._losses = Losses()
         self._told_undefined = False
@@ -300,8 +300,8 @@ class Engine:
         data, rest = self._measured
         evaluation = self.evaluate(data, "val", rest=rest, stop=lambda: bool(stop))
         progress, value = self.state.progress, evaluation.scalar(self.monitor.name)
-        best = self.monitor.better(value, progress.best)
-        progress.evaluated(value, best)
+        best = self.monitor.better(value, evaluation.loss, progress.best, progress.best_loss)
+        progress.evaluated(value, evaluation.loss, best)
         if value is None:
             self._tell_undefined(evaluation.why_undefined(self.monitor.name))
         if best and comm.is_main():

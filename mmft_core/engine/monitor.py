@@ -15,10 +15,17 @@ class Monitor:
     name: str
     higher_is_better: bool
 
-    def better(self, value: float | None, best: float | None) -> bool:
-        """Whether a value beats the best so far; one that is undefined (None) never does."""
+    def better(
+        self, value: float | None, loss: float | None, best: float | None, best_loss: float | None
+    ) -> bool:
+        """Whether a value beats the best so far, or equals it with a lower val loss.
+
+        A value that is undefined (None) never does.
+        """
         if value is None:
             return False
+        if value == best:
+            return loss is not None and best_loss is not None and loss < best_loss
         return best is None or (value > best if self.higher_is_better else value < best)
 
 

@@ -33,6 +33,8 @@ class Progress:
         waited: how many of these seconds were spent waiting for data.
         evaluated_step: the step of the last evaluation.
         best: the monitored metric at the best evaluation.
+        best_loss: the val loss there; of equal values, the one with the lower loss is the best.
+        evaluations_since_best: evaluations since the metric itself improved, for early stopping.
     """
 
     step: int = 0
@@ -41,17 +43,19 @@ class Progress:
     waited: float = 0.0
     evaluated_step: int = 0
     best: float | None = None
+    best_loss: float | None = None
     best_step: int = 0
     evaluations_since_best: int = 0
 
-    def evaluated(self, value: float | None, best: bool) -> None:
+    def evaluated(self, value: float | None, loss: float | None, best: bool) -> None:
         """Record an evaluation; an undefined value (None) is neither better nor worse."""
         self.evaluated_step = self.step
         if value is None:
             return
-        self.evaluations_since_best = 0 if best else self.evaluations_since_best + 1
+        improved = best and value != self.best
+        self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
         if best:
-            self.best, self.best_step = value, self.step
+            self.best, self.best_loss, self.best_step = value, loss, self.step
 
 
 class TrainingState:

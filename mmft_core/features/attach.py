@@ -170,7 +170,7 @@ def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callbac
     places = features_of(encoder, store, whole, on_progress)
     how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
     samples = counted(int((places != MISSING).sum()), "sample")
-    callback.on_message(
+    callback.on_info(
         f"Features of the frozen {modality} backbone: {samples}, "
         f"{new:,} of them new, {how}; kept in {store.folder} ({store.bytes / 1e6:,.1f} MB)."
     )

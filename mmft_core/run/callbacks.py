@@ -159,6 +159,9 @@ class Callbacks(Callback):
     def on_message(self, text: str) -> None:
         self._each(lambda callback: callback.on_message(text))
 
+    def on_info(self, text: str) -> None:
+        self._each(lambda callback: callback.on_info(text))
+
     def on_finish(self, run: FinishedRun) -> None:
         self._each(lambda callback: callback.on_finish(run))
 

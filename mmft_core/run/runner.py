@@ -302,7 +302,7 @@ class Run:
             evaluation.scalar(self.engine.monitor.name)
         self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
-            self.callbacks.on_message(chosen)
+            self.callbacks.on_info(chosen)
 
     def _refer(self) -> None:
         """Evaluate the model on the splits of which the task keeps what its reference predicts."""

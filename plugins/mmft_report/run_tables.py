@@ -16,8 +16,14 @@ _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": 
 
 def print_runs(runs: Sequence[Run]) -> None:
     """A row for each run, and why some could not be finished or read."""
-    columns = [Column(name, number=True) for name in ("val", "test", "took", "size")]
-    table = Table("run", "state", "task", "backbone", "data", "metric", *columns)
+    table = Table(
+        "run",
+        "state",
+        *(Column(name, optional=True) for name in ("task", "backbone", "data")),
+        "metric",
+        *(Column(name, number=True) for name in ("val", "test")),
+        *(Column(name, number=True, optional=True) for name in ("took", "size")),
+    )
     for run in runs:
         table.add(
             run.name,
@@ -32,7 +38,11 @@ def print_runs(runs: Sequence[Run]) -> None:
             numbers.size(run.size),
         )
     screen = console()
-    screen.print(table)
+    narrowed = table.narrowed(screen.width)
+    screen.print(narrowed)
+    if left_out := [c.name for c in table.columns if c not in narrowed.columns]:
+        told = f"Columns without room here: {', '.join(left_out)}. --json prints them all."
+        screen.print(told, style="dim")
     for run in runs:
         if run.reason:
             screen.print(f"! {run.name}: {run.reason}", soft_wrap=True)

@@ -129,17 +129,14 @@ def _with_weights(found: list[Candidate], *, explicit: bool) -> list[Candidate]:
         reasons = {c.name: pool.submit(missing_weights, c).result() for c in bar}
     missing = {name: reason for name, reason in reasons.items() if reason is not None}
     left = [candidate for candidate in found if candidate.name not in missing]
+    hint = "Give --weights BACKBONE=PATH, or --weights none to compare them untrained."
+    if missing and explicit:
+        name, reason = next(iter(missing.items()))
+        raise WeightsError(f"{name}: {reason}", hint=hint)
     for name, reason in missing.items():
-        if explicit or not left:
-            raise WeightsError(
-                f"{name}: {reason}" if left or explicit else f"No backbone has weights: {reason}",
-                hint="Give --weights BACKBONE=PATH, or --weights none to compare them untrained.",
-            )
-    if missing:
-        names = ", ".join(missing)
-        reason = first_line(WeightsError(next(iter(missing.values()))))
-        told = f"{len(missing)} are left out because their weights are missing: {names} ({reason})."
-        echo(f"! {told}", err=True)
+        echo(f"! {name} is left out: {first_line(WeightsError(reason))}", err=True)
+    if not left:
+        raise WeightsError("No backbone's weights are available; the reasons are above.", hint=hint)
     return left
 
 

@@ -82,6 +82,8 @@ def sweep(
     mmft sweep --resume sweeps/digits --trials 40    resume, or join from another terminal
 
     Trials are compared by the monitored metric on val; with --folds K by its mean over the folds.
+    Finished trials are compared on all of val. With engine.eval_samples, the pruner and each
+    trial's choice of its best step see the metric on that part of val.
     """
     _require_optuna()
     registry = discover(strict=strict_plugins)

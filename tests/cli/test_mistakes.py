@@ -66,7 +66,8 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
             ),
             "Two backbones were given for image: resnet18 and vit",
         ),
-        (("--tsk", "image-cls"), "No such option"),
+        (("--tsk", "image-cls"), "error: No such option"),
+        ((*TASK, "--epochs", "0.5"), "error: Invalid value for '--epochs': '0.5' is not a valid"),
     ],
 )
 def test_one_sentence_and_exit_code_2(

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from mmft_core.cli.display import LiveDisplay
+from mmft_core.cli.display import LineDisplay, LiveDisplay
 from mmft_core.cli.tables import Column, Table, console, folded, share_out
 from mmft_core.contracts.callbacks import Evaluated, TrainStart
 from mmft_core.engine.evaluation import Evaluation
@@ -63,6 +63,15 @@ def test_too_many_columns_become_lines(width: int) -> None:
     assert shown(table, 400).splitlines()[0].split() == " ".join(names).split()
 
 
+def test_optional_columns_are_left_out_of_narrow_terminals() -> None:
+    table = Table("run", Column("task", optional=True), "test", Column("size", optional=True))
+    table.add("r" * 20, "t" * 20, "0.5000", "1.0 MB")
+    assert [c.name for c in table.narrowed(80).columns] == ["run", "task", "test", "size"]
+    assert [c.name for c in table.narrowed(55).columns] == ["run", "task", "test"]
+    assert lines(table.narrowed(30), 30)[1].split() == ["r" * 20, "0.5000"]
+    assert [c.name for c in table.narrowed(10).columns] == ["run", "test"]
+
+
 def test_a_terminal_gets_styles_and_no_escape_sequences_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -101,6 +110,14 @@ def test_folding_loses_nothing(text: str, width: int) -> None:
 def test_folding_prefers_slashes_and_blanks() -> None:
     assert folded(Text("folder/other/file"), 14).plain == "folder/other/\nfile"
     assert folded(Text("some words here"), 11).plain == "some words \nhere"
+
+
+def test_only_what_should_not_be_missed_is_marked() -> None:
+    for kind in (LiveDisplay, LineDisplay):
+        display = kind(console(file=(stream := io.StringIO())))
+        display.on_info("Training computes in fp32.")
+        display.on_message("2 files are left out.")
+        assert stream.getvalue() == "Training computes in fp32.\n! 2 files are left out.\n"
 
 
 @pytest.mark.parametrize("width", [40, 56, 80, 120])

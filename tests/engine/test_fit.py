@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from mmft_core.config.engine_config import EngineConfig
-from mmft_core.contracts.callbacks import TrainStep
+from mmft_core.contracts import SampleMean
+from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.distributed.signals import STOP_SIGNALS
+from mmft_core.engine.loop import Engine
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
 from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
 
@@ -139,13 +141,38 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, replace(FAST, epochs=12, lr=0.3), callback=callback)
     outcome = engine.fit()
     values = [e.evaluation.defined_scalars["accuracy"] for e in callback.evaluations]
-    first_best = values.index(max(values))
-    assert outcome.progress.best_step == callback.evaluations[first_best].step
+    tied = [e for e in callback.evaluations if e.evaluation.scalar("accuracy") == max(values)]
+    assert outcome.progress.best_step == min(tied, key=lambda e: e.evaluation.loss).step
     assert [e.best for e in callback.evaluations].count(True) >= 1
     engine.state.task.load_state_dict(load_file(outcome.best_weights))
     assert engine.val is not None
     again = engine.evaluate(engine.val, "val")
     assert again.defined_scalars["accuracy"] == max(values)
+
+
+class Constant(SampleMean):
+    """Every model is as good as every other."""
+
+    def scores(self, predictions: Any, targets: Any) -> list[float]:
+        return [1.0] * len(predictions)
+
+
+def test_of_equal_steps_the_one_with_the_lowest_loss_is_kept_in_a_resumed_run_too(
+    tmp_path: Path,
+) -> None:
+    callback, config = Recorder(), replace(FAST, epochs=12, lr=0.1)
+
+    def equal(folder: str, callback: Callback) -> Engine:
+        engine = make_engine(tmp_path / folder, config, callback=callback)
+        engine.metrics = {"accuracy": Constant()}
+        return engine
+
+    whole = equal("whole", callback).fit().progress
+    losses = {e.step: e.evaluation.loss for e in callback.evaluations}
+    assert whole.best_step == min(losses, key=losses.__getitem__) > 5
+    assert equal("cut", StopAt(whole.best_step + 2, signal.SIGINT)).fit().ending == "interrupted"
+    resumed = equal("cut", Recorder()).fit(resume=True).progress
+    assert (resumed.best_step, resumed.best_loss) == (whole.best_step, whole.best_loss)
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_an_evaluation_tells_undefined_from_unknown() -> None:
 def test_an_undefined_figure_is_neither_better_nor_worse() -> None:
     monitor, progress = Monitor(name="auc", higher_is_better=True), Progress()
     for value, since in ((0.5, 0), (None, 0), (0.4, 1), (None, 1), (0.6, 0)):
-        progress.evaluated(value, monitor.better(value, progress.best))
+        progress.evaluated(value, 1.0, monitor.better(value, 1.0, progress.best, 1.0))
         assert progress.evaluations_since_best == since
     assert progress.best == 0.6
 

@@ -136,6 +136,10 @@ def test_a_file_that_nobody_reads_and_a_text_that_nobody_reads(
 
 MISTAKES = {
     "one modality": (("--backbone=image=resnet18",), "takes backbones of 2 modalities, not of 1"),
+    "one network for all": (
+        ("--backbone=qwen2.5-vl",),
+        "Tasks for 'qwen2.5-vl': chat, preference.",
+    ),
     "three": (
         ("--backbone=image=resnet18", "--backbone=text=minilm", "--backbone=audio=whisper-tiny"),
         "takes backbones of 2 modalities, not of 3",
