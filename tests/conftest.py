@@ -56,6 +56,18 @@ def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SIZES, "tiny", NARROW)
 
 
+@pytest.fixture(scope="module")
+def narrow_pictures() -> Iterator[None]:
+    """torchvision's large networks have few channels and blocks, for tests of what surrounds them.
+
+    Processes that are started, or forked by `tests.faults.processes`, have whole ones.
+    """
+    from tests.vision.narrow import narrow_models
+
+    with narrow_models():
+        yield
+
+
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, Image.Image]:
     """The two photographs that scikit-learn ships, 427 x 640 pixels."""
