@@ -82,8 +82,7 @@ def _label(
     Where two distributions declare one entry-point name, neither is preferred: both are labelled
     "distribution:name", and the clash is recorded. The same declaration twice is loaded once.
     """
-    # Each look at a name or a version parses all of a distribution's metadata.
-    origin = cache(lambda dist: (dist.name, dist.version) if dist else ("unknown", "unknown"))
+    origin = cache(_origin)
     points = sorted(entry_points, key=lambda e: (e.name, origin(e.dist)[0], e.value))
     names = Counter(point.name for point in points)
     sources: list[_Source] = []
@@ -112,6 +111,14 @@ def _label(
         seen.add(source.plugin)
         sources.append(source)
     return sources, failures
+
+
+def _origin(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """A distribution's name and version."""
+    if distribution is None:
+        return "unknown", "unknown"
+    metadata = distribution.metadata  # Each look at it parses all of it.
+    return metadata["Name"], metadata["Version"]
 
 
 def _load(

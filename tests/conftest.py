@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 
 # Two cores are shared by tests, worker processes and child processes; more threads only wait for
@@ -26,6 +27,13 @@ NARROW = Size(layers=2, width=64, heads=2)
 def pytest_configure(config: pytest.Config) -> None:
     """Let pytest-xdist hand out modules in the order of the next function, not by their sizes."""
     config.option.loadscopereorder = False
+    gc.disable()  # All that is imported while tests are collected stays.
+
+
+def pytest_collection_finish() -> None:
+    """Python looks for garbage only among what tests make, and not again in all modules."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,6 +62,18 @@ def usual_cache() -> Iterator[None]:
 def narrow_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of size tiny are narrower still, for tests in which they need not learn much."""
     monkeypatch.setitem(SIZES, "tiny", NARROW)
+
+
+@pytest.fixture(scope="module")
+def narrow_pictures() -> Iterator[None]:
+    """torchvision's large networks have few channels and blocks, for tests of what surrounds them.
+
+    Processes that are started, or forked by `tests.faults.processes`, have whole ones.
+    """
+    from tests.vision.narrow import narrow_models
+
+    with narrow_models():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import resource
@@ -109,12 +110,18 @@ def collect_results(
             "inference_precision": engine.inference.precision,
             "versions": {
                 "mmft": mmft_core.__version__,
-                **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+                **{name: _version(name) for name in _LIBRARIES},
                 "cuda": torch.version.cuda or "none",
             },
         },
         "command": run.command,
     }
+
+
+@functools.cache
+def _version(distribution: str) -> str:
+    """Its metadata, of which the version is a line, are long."""
+    return importlib.metadata.version(distribution)
 
 
 def _backbone(backbone: Backbone, requested: str) -> dict[str, Any]:

@@ -26,7 +26,9 @@ class TorchMetrics(Metric):
 
     def update(self, predictions: Any, targets: Any) -> None:
         for part in self.parts.values():
-            part.to(predictions.device).update(predictions, targets)
+            if part.device != predictions.device:  # To look at all states takes longer.
+                part.to(predictions.device)
+            part.update(predictions, targets)
 
     def compute(self) -> dict[str, MetricValue]:
         return {name: _plain(self.quietly(part)) for name, part in self.parts.items()}

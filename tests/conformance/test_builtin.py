@@ -8,6 +8,7 @@ compare with its run, in batches of other sizes, is not traced here once more.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from mmft_core import BackboneSpec, discover
 from mmft_testing import plugin_checks, processors
 from tests.export.runs import RUNS
+from tests.vision.narrow import narrow_models
 
 LARGE = (
     "convnext-base",
@@ -122,7 +124,14 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.usefixtures("two_layers")
+@pytest.fixture(scope="module")
+def narrow_large() -> Iterator[None]:
+    """The large networks have few channels and blocks: the same code of mmft runs on them."""
+    with narrow_models([name.replace("-", "_") for name in LARGE]):
+        yield
+
+
+@pytest.mark.usefixtures("two_layers", "narrow_large")
 @pytest.mark.parametrize(
     "check", [*(c for c in CHECKS if not (repeated(c) or elsewhere(c))), *WINDOWS]
 )

@@ -291,6 +291,7 @@ def test_the_language_that_was_heard_is_kept(tmp_path: Path, recordings: Recordi
     assert made.again().prompt == made.backbone.prompt
 
 
+@pytest.mark.usefixtures("narrow_pictures")
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet-b0", "swin-t", "vit-b-16"])
 @torch.no_grad()
 def test_networks_of_torchvision(name: str, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def batch(modality: str, backbone: Backbone, raw: Sequence[object]) -> Batch:
     return Batch({modality: inputs}, None, [str(number) for number in range(len(raw))])
 
 
+@pytest.mark.usefixtures("narrow_pictures")
 @pytest.mark.parametrize(
     "name", ["convnext-tiny", "efficientnet-b0", "mobilenet-v3-large", "swin-t", "vit-b-16"]
 )

@@ -23,6 +23,8 @@ FUZZ = settings(
 )
 FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
 
+pytestmark = pytest.mark.usefixtures("two_layers")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,6 +21,8 @@ HEAD = ("--weights", "none", "--tune", "head", "--epochs", 2)
 PLAIN = ("--set", "backbone.augment=none", "--set", "backbone.image_size=32")
 IMAGES = ("run", "--task", "image-cls", "--backbone", "resnet18", *HEAD, *PLAIN)
 
+pytestmark = pytest.mark.usefixtures("narrow_pictures")
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from tests.own_data.tools import (
     write_csv,
 )
 
-pytestmark = pytest.mark.usefixtures("tiny_backbone")
+pytestmark = pytest.mark.usefixtures("tiny_backbone", "two_layers")
 
 Change = Callable[[Path], list[str]]
 """Changes data, given them, and says what an error must name."""

@@ -26,7 +26,7 @@ from tests.own_data.tools import (
     write_csv,
 )
 
-pytestmark = pytest.mark.usefixtures("tiny_backbone")
+pytestmark = pytest.mark.usefixtures("tiny_backbone", "two_layers")
 
 
 @pytest.fixture(scope="module")

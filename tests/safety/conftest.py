@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmft_core.cli import main
+from mmft_transformers.options import SIZES
+from tests.conftest import NARROW
 from tests.safety.canary import write_canary
 
 WORDS = {"good": "a fine and sunny day number", "bad": "an awful and rainy night number"}
@@ -17,7 +19,9 @@ SETTINGS = (
 
 
 def call(*arguments: str | Path) -> None:
-    main([str(argument) for argument in arguments])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", NARROW)
+        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="session")

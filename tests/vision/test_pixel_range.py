@@ -29,6 +29,8 @@ from tests.vision.tools import open_dataset
 Mmft = Callable[..., Finished]
 Write = Callable[[Path, Values], None]
 
+pytestmark = pytest.mark.usefixtures("narrow_pictures")
+
 
 def png(path: Path, values: Values) -> None:
     write_png(path.with_suffix(".png"), values.astype(np.uint16))
