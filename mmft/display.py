@@ -49,6 +49,9 @@ class _Remarks(Display):
     def on_message(self, text: str) -> None:
         print(f"! {text}", file=sys.stderr)
 
+    def on_info(self, text: str) -> None:
+        pass
+
 
 class NotebookDisplay(Display):
     """A progress bar above a table of evaluations, in the output of a notebook's cell."""

@@ -27,13 +27,17 @@ NARROW = Size(layers=2, width=64, heads=2)
 def pytest_configure(config: pytest.Config) -> None:
     """Let pytest-xdist hand out modules in the order of the next function, not by their sizes."""
     config.option.loadscopereorder = False
-    gc.disable()  # All that is imported while tests are collected stays.
 
 
-def pytest_collection_finish() -> None:
-    """Python looks for garbage only among what tests make, and not again in all modules."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Python does not look for garbage while tests are collected, nor later among what stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

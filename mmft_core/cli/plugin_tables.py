@@ -34,7 +34,7 @@ def print_tables(registry: Registry, console: Console) -> None:
     for failure in registry.failures:
         _print_failure(failure, console)
     if by_kind:
-        hint = "mmft plugins show NAME says all about a component; --kind KIND lists one kind."
+        hint = "mmft plugins show NAME describes a component in full; --kind KIND lists one kind."
         console.print(hint, style="dim")
 
 

@@ -92,12 +92,13 @@ def show_usage_error(error: click.ClickException) -> None:
         for line in error.format_message().split("\n"):
             echo(line, err=True)
         return
-    message = error.format_message()
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "mmft COMMAND"
-    hint = f"`{command} --help` explains its arguments and options."
-    if isinstance(error, click.NoSuchOption) and not error.possibilities and _takes_inputs(error):
-        hint = f"Inputs that begin with '-' go after --: {command} ... -- INPUT"
+    message, hint = error.format_message().replace("\n\t", "\n  "), None
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "mmft COMMAND"
+        hint = f"`{command} --help` explains its arguments and options."
+        unknown = isinstance(error, click.NoSuchOption) and not error.possibilities
+        if unknown and _takes_inputs(error):
+            hint = f"Inputs that begin with '-' go after --: {command} ... -- INPUT"
     show_error(message if message[-1:] in ".?!)" else f"{message}.", hint)
 
 

@@ -188,7 +188,7 @@ class EngineConfig:
         str | None,
         Meta(
             description="Metric that selects the best model, such as accuracy, f1/macro or loss. "
-            "Of equal values, the one with the lower val loss is the best."
+            "Ties go to the lower val loss."
         ),
     ] = None
     patience: Annotated[

@@ -176,7 +176,8 @@ class Callback:
         """A message that the user should not miss; displays mark it."""
 
     def on_info(self, text: str) -> None:
-        """Information about the run, such as a choice that was made for it."""
+        """Information about the run, such as a choice made for it. By default a message."""
+        self.on_message(text)
 
     def on_finish(self, run: FinishedRun) -> None:
         """The model is trained, saved and evaluated: the time to write a report."""

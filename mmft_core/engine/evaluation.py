@@ -226,7 +226,7 @@ class _Kinds:
     """The metrics for each kind of sample."""
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
-        self.all, self._empty = metrics, dict[str, Metric]()
+        self.empty = copy.deepcopy(dict(metrics))
         self.counts: dict[str, int] = {}
         self.metrics: dict[str, dict[str, Metric]] = {}
 
@@ -272,11 +272,7 @@ class _Kinds:
 
     def _of(self, kind: str) -> dict[str, Metric]:
         if kind not in self.metrics:
-            if not self._empty:  # Copied now, because most samples have no kind.
-                self._empty = copy.deepcopy(dict(self.all))
-                for metric in self._empty.values():
-                    metric.reset()
-            self.metrics[kind] = copy.deepcopy(self._empty)
+            self.metrics[kind] = copy.deepcopy(self.empty)
         return self.metrics[kind]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mmft_core.config.plan import Plan
@@ -25,7 +26,8 @@ class Monitor:
         if value is None:
             return False
         if value == best:
-            return loss is not None and best_loss is not None and loss < best_loss
+            known = loss is not None and math.isfinite(loss) and best_loss is not None
+            return known and not best_loss <= loss  # Less, or the best step's is not a number.
         return best is None or (value > best if self.higher_is_better else value < best)
 
 

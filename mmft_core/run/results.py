@@ -120,7 +120,7 @@ def collect_results(
 
 @functools.cache
 def _version(distribution: str) -> str:
-    """Its metadata, of which the version is a line, are long."""
+    """Cached, because looking up a version parses all of the distribution's metadata."""
     return importlib.metadata.version(distribution)
 
 

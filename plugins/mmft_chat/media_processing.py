@@ -27,8 +27,10 @@ _KINDS: tuple[Kind, ...] = ("image", "audio")
 _GIVEN: Mapping[Kind, str] = {"image": "images", "audio": "audio"}
 """What processors of transformers call them."""
 _ROUGHLY = 16
-"""Tokens by which each medium may lengthen or shorten a chat beside those of its own, for
-tokenizers join what stands at its borders."""
+"""Tokens by which each picture or recording may change the length of a chat beyond its own, since
+tokenizers merge text across its borders."""
+_MOST_SIZES = 10_000
+"""Sizes of pictures and recordings of which the number of tokens is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,10 @@ class MediaProcessor(ChatProcessor):
                 return about
         found, _, _ = self._processed([text], [media])
         length = int(found["input_ids"].shape[1])
-        self._tokens_of[sizes] = length - written
+        # Where the family names no placeholder, only its processor checks that they match.
+        named = all(self._mark(kind) for kind, own in media.items() if own)
+        if named and len(self._tokens_of) < _MOST_SIZES:
+            self._tokens_of[sizes] = length - written
         return length
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
@@ -266,13 +271,17 @@ class MediaProcessor(ChatProcessor):
 
     def _check_marks(self, texts: list[str], parts: list[dict[Kind, list[Any]]]) -> None:
         for kind in self.reads:
-            mark = getattr(self.family, f"{kind}_token", None)
+            mark = self._mark(kind)
             for text, own in zip(texts, parts, strict=True):
                 if mark is not None and text.count(mark) != len(own[kind]):
                     raise ValueError(
                         f"the chat template renders {text.count(mark)} placeholders for "
                         f"{len(own[kind])} {CALLED[kind]}s"
                     )
+
+    def _mark(self, kind: Kind) -> str | None:
+        """The placeholder in texts, where the family's processor names it."""
+        return getattr(self.family, f"{kind}_token", None)
 
     def _check_unmoved(self, texts: Sequence[str], made: Mapping[str, Any]) -> None:
         """Check that a processor that reports no replacement makes none."""

@@ -26,7 +26,7 @@ class TorchMetrics(Metric):
 
     def update(self, predictions: Any, targets: Any) -> None:
         for part in self.parts.values():
-            if part.device != predictions.device:  # To look at all states takes longer.
+            if part.device != predictions.device:  # It walks all states, even if none has to move.
                 part.to(predictions.device)
             part.update(predictions, targets)
 

@@ -41,7 +41,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     narrowed = table.narrowed(screen.width)
     screen.print(narrowed)
     if left_out := [c.name for c in table.columns if c not in narrowed.columns]:
-        told = f"Columns without room here: {', '.join(left_out)}. --json prints them all."
+        told = f"Left out for lack of room: {', '.join(left_out)}. --json prints all columns."
         screen.print(told, style="dim")
     for run in runs:
         if run.reason:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 
-from transformers.utils import logging as transformers_logging
+from transformers.utils import logging
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without transformers' progress bars, and without its remarks about what we do on purpose."""
-    # Levels of handlers, for that of a logger takes milliseconds to set: Python then forgets which
-    # loggers are on.
-    levels = {own: own.level for own in transformers_logging.get_logger().handlers}
-    bars = transformers_logging.is_progress_bar_enabled()
-    for handler in levels:
-        handler.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        for handler, level in levels.items():
-            handler.setLevel(level)
+        logging.set_verbosity(verbosity)
         if bars:
-            transformers_logging.enable_progress_bar()
+            logging.enable_progress_bar()

@@ -170,6 +170,7 @@ def test_of_equal_steps_the_one_with_the_lowest_loss_is_kept_in_a_resumed_run_to
     whole = equal("whole", callback).fit().progress
     losses = {e.step: e.evaluation.loss for e in callback.evaluations}
     assert whole.best_step == min(losses, key=losses.__getitem__) > 5
+    assert whole.evaluations_since_best == len(losses) - 1  # Patience goes by the metric alone.
     assert equal("cut", StopAt(whole.best_step + 2, signal.SIGINT)).fit().ending == "interrupted"
     resumed = equal("cut", Recorder()).fit(resume=True).progress
     assert (resumed.best_step, resumed.best_loss) == (whole.best_step, whole.best_loss)
