@@ -45,7 +45,11 @@ class Onnx(GraphFormat):
         try:
             with _silence():
                 found = torch.onnx.export(
-                    traced.program, dynamo=True, opset_version=OPSET, verbose=False
+                    traced.program,
+                    dynamo=True,
+                    opset_version=OPSET,
+                    custom_translation_table=_translations(),
+                    verbose=False,
                 )
         except Exception as error:
             raise ExportError(
@@ -82,6 +86,20 @@ class Onnx(GraphFormat):
     def versions(self) -> Mapping[str, str]:
         names = ("torch", "onnx", "onnxruntime", "onnxscript")
         return {"opset": str(OPSET), **{n: importlib.metadata.version(n) for n in names}}
+
+
+def _translations() -> dict[Any, Any]:
+    """Operators of torch that its exporter does not know.
+
+    D-FINE computes `_is_all_true` to check what it is given.
+    """
+    from onnxscript import BOOL, INT32, opset20
+
+    def is_all_true(self: Any) -> Any:
+        ones = opset20.Cast(self, to=INT32.dtype)
+        return opset20.Cast(opset20.ReduceMin(ones, keepdims=False), to=BOOL.dtype)
+
+    return {torch.ops.aten._is_all_true.default: is_all_true}
 
 
 def _tensor(array: Any) -> torch.Tensor:
