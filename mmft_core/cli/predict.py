@@ -112,9 +112,10 @@ def predict(
     from mmft_core.utils.files import storage_errors
 
     if bool(inputs) == (dataset is not None):
-        raise ConfigError(
-            "Nothing to predict was given." if not inputs else "Give either inputs or --dataset."
-        )
+        if inputs:
+            raise ConfigError("Give either inputs or --dataset.")
+        hint = "Name files, folders or texts after the run, or a data set by --dataset."
+        raise ConfigError("There is nothing to predict.", hint=hint)
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
     if attached and dataset is not None:

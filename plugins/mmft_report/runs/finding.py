@@ -68,7 +68,8 @@ def find_runs(folder: Path) -> list[Run]:
     """
     if not folder.is_dir():
         raise RunDirectoryError(
-            f"There is no folder {folder}.", hint="Give the one that holds your runs."
+            f"There is no folder {folder}.",
+            hint="Give the folder that holds your runs; `mmft run` writes to runs/.",
         )
     return [read_run(path, _name(path, folder)) for path in _places(folder)]
 
