@@ -26,8 +26,9 @@ class Monitor:
         if value is None:
             return False
         if value == best:
-            known = loss is not None and math.isfinite(loss) and best_loss is not None
-            return known and not best_loss <= loss  # Less, or the best step's is not a number.
+            if loss is None or best_loss is None or not math.isfinite(loss):
+                return False
+            return loss < best_loss or math.isnan(best_loss)
         return best is None or (value > best if self.higher_is_better else value < best)
 
 
