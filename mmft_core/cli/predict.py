@@ -114,7 +114,7 @@ def predict(
     if bool(inputs) == (dataset is not None):
         if inputs:
             raise ConfigError("Give either inputs or --dataset.")
-        hint = "Name files, folders or texts after the run, or a data set by --dataset."
+        hint = "Name files, folders or texts after the run, or give a data set with --dataset."
         raise ConfigError("There is nothing to predict.", hint=hint)
     if inputs and split != "all":
         raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")

@@ -101,7 +101,7 @@ class Table:
         return sum(self._natural()) + self._gaps()
 
     def narrowed(self, width: int) -> Table:
-        """The table without as many optional columns, the last first, as have no room."""
+        """The table without the optional columns that do not fit, left out from the right."""
         optional = [k for k, column in enumerate(self.columns) if column.optional]
         if self.width <= width or not optional:
             return self

@@ -140,7 +140,7 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
 
 
 def _tasks_of(backbone: str, tasks: Iterable[str]) -> str | None:
-    """Which tasks a backbone is for, as a hint; None if there are none."""
+    """A hint that names the tasks for a backbone; None if there are none."""
     found = ", ".join(sorted(tasks))
     return f"Tasks for '{backbone}': {found}." if found else None
 

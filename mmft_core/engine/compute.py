@@ -182,13 +182,14 @@ def choose(engine: Engine) -> str | None:
 
 
 def _first_batch(engine: Engine, share: float) -> tuple[Batch, float, bool] | None:
-    """The first batch, or as many of its samples as a step can do in a second or so; the seconds to
-    load it; whether it is the whole one.
-
-    None if it cannot be read, which training itself reports.
+    """Load the first batch, or only part of it if a step with all of it would take too long.
 
     Args:
-        share: of its samples that are taken at most.
+        share: the largest part of its samples to take.
+
+    Returns:
+        The batch, the seconds it took to load, and whether it is complete. None if it cannot be
+        read, which training itself reports.
     """
     keys = max(engine.batch_sampler.micro_batches(0), key=len)
     few = keys[:_FEW]

@@ -27,10 +27,10 @@ _KINDS: tuple[Kind, ...] = ("image", "audio")
 _GIVEN: Mapping[Kind, str] = {"image": "images", "audio": "audio"}
 """What processors of transformers call them."""
 _ROUGHLY = 16
-"""Tokens by which each picture or recording may change the length of a chat beyond its own, since
-tokenizers merge text across its borders."""
+"""Tokens by which a count may be off for each picture or recording, because tokenizers may merge
+the text on both sides of it."""
 _MOST_SIZES = 10_000
-"""Sizes of pictures and recordings of which the number of tokens is kept."""
+"""At most so many combinations of sizes are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class MediaProcessor(ChatProcessor):
     holds: Literal["any", "some", "one"] = "any"
     max_pixels: int | None = None
     _tokens_of: dict[Any, int] = field(default_factory=dict, repr=False, compare=False)
-    """The tokens of pictures and recordings of these sizes, as far as they are known."""
+    """How many tokens pictures and recordings of given sizes take; filled by `_length`."""
 
     @property
     def reads(self) -> tuple[Kind, ...]:
@@ -182,10 +182,11 @@ class MediaProcessor(ChatProcessor):
         return _Opened(messages, whole, media, self._length(whole.text, media))
 
     def _length(self, text: str, media: dict[Kind, list[Any]]) -> int:
-        """The tokens of a chat.
+        """The number of tokens of a chat.
 
-        How many of them pictures and recordings take follows from their sizes. For each of these
-        the family's processor is asked once, for it takes as long as a small network's step.
+        How many of them come from pictures and recordings depends on their sizes alone. So the
+        family's processor, which is slow, runs once for each combination of sizes, and again only
+        where a chat is about as long as the model allows.
         """
         sizes = tuple((kind, *one.shape) for kind, found in media.items() for one in found)
         written = len(self._ids(text))
@@ -203,7 +204,7 @@ class MediaProcessor(ChatProcessor):
         return length
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
-        """Turns as text with placeholders; of a question nothing is learned."""
+        """Turns as text with placeholders; nothing is learned from a question without an answer."""
         if messages[-1].role != "assistant":
             text = prompt_of(self.template, messages, tools)
             return Rendered(text, (), len(text))
@@ -280,7 +281,7 @@ class MediaProcessor(ChatProcessor):
                     )
 
     def _mark(self, kind: Kind) -> str | None:
-        """The placeholder in texts, where the family's processor names it."""
+        """The placeholder for one picture or recording; None if the processor does not name it."""
         return getattr(self.family, f"{kind}_token", None)
 
     def _check_unmoved(self, texts: Sequence[str], made: Mapping[str, Any]) -> None:

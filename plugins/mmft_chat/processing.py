@@ -247,7 +247,7 @@ class ChatProcessor(Processor):
         return torch.tensor(ids)
 
     def turns(self, messages: Sequence[Message], tools: Sequence[Any]) -> Turns:
-        """Turns of a chat as the model is given them.
+        """Render and tokenize turns of a chat as the model receives them.
 
         Raises:
             ValueError: they cannot be rendered.

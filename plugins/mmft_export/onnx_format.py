@@ -89,15 +89,14 @@ class Onnx(GraphFormat):
 
 
 def _translations() -> dict[Any, Any]:
-    """Operators of torch that its exporter does not know.
+    """ONNX for operators that torch's exporter does not translate.
 
-    D-FINE computes `_is_all_true` to check what it is given.
+    `_is_all_true` appears in graphs with checks of tensors, such as D-FINE's.
     """
-    from onnxscript import BOOL, INT32, opset20
+    from onnxscript import opset20
 
     def is_all_true(self: Any) -> Any:
-        ones = opset20.Cast(self, to=INT32.dtype)
-        return opset20.Cast(opset20.ReduceMin(ones, keepdims=False), to=BOOL.dtype)
+        return opset20.ReduceMin(self, keepdims=False)
 
     return {torch.ops.aten._is_all_true.default: is_all_true}
 

@@ -7,6 +7,7 @@ from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
 _CONVOLUTIONS: dict[str, Any] = {"from_scratch": {"engine.lr": 1e-3}}
+"""At the engine's default they learn too slowly from random weights in short runs."""
 _TRANSFORMER: dict[str, Any] = {"defaults": {"engine.lr": 1e-4}}
 """Transformers diverge at the learning rates that suit convolutions."""
 
@@ -27,7 +28,7 @@ _BACKBONES = {
     "vit-b-16": ("ViT-B/16 (Dosovitskiy et al., 2020), 86 M parameters", _TRANSFORMER),
     "swin-t": ("Swin-T (Liu et al., 2021), 28 M parameters", _TRANSFORMER),
 }
-"""Summaries, and what each network recommends."""
+"""The summary of each network, and the settings that its spec recommends."""
 
 _SMALL = {"backbone.image_size": 32, "engine.epochs": 15}
 """For data sets of small pictures: the published size of 224 would only blow them up."""

@@ -151,7 +151,7 @@ def test_the_best_weights_are_kept(tmp_path: Path) -> None:
 
 
 class Constant(SampleMean):
-    """Every model is as good as every other."""
+    """A metric by which all models are equally good."""
 
     def scores(self, predictions: Any, targets: Any) -> list[float]:
         return [1.0] * len(predictions)

@@ -1,4 +1,4 @@
-"""What ONNX needs beyond torch's own exporter."""
+"""Operators that mmft adds to torch's ONNX exporter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime")
 
 
 class Checked(nn.Module):
-    """Whether all numbers are positive, as networks that check their inputs ask it."""
+    """Tells whether all numbers are positive, with the operator that checks of tensors use."""
 
     def forward(self, numbers: Tensor) -> Tensor:
         return torch._is_all_true(numbers > 0).reshape(1)

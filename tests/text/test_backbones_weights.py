@@ -89,10 +89,10 @@ def save(backbone, folder: Path) -> Path:
 
 
 class Program:
-    """Reads choices of weights from standard input, and builds a backbone for each.
+    """Builds a backbone for each choice of weights that it reads from standard input.
 
-    It asks a Hub at another address, which is read when its client is imported: it is a process of
-    its own, and one for all tests, for starting it takes longer than all that they do.
+    It uses a Hub at another address. Because the Hub's client reads the address when it is
+    imported, this runs in a process of its own; all tests share it, because starting it is slow.
     """
 
     def __init__(self, hub: Hub, home: Path) -> None:
