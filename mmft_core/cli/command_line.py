@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from mmft_core import cpus
+from mmft_core.cli.help_formatter import HelpFormatter
 from mmft_core.cli.terminal import (
     echo,
     show_error,
@@ -157,6 +158,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
+    click.Context.formatter_class = HelpFormatter  # For the commands of plugins as well.
     # Python looks for garbage among all that torch has made before it exits, for half a second.
     atexit.register(gc.freeze)
     cpus.let_waiting_threads_sleep()

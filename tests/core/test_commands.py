@@ -126,6 +126,15 @@ def test_a_mistake_in_a_command_names_its_plugin(site: Site) -> None:
     assert ended.returncode != 0 and "there is nobody" in ended.stderr and "acme" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_the_help_breaks_no_word_at_its_hyphens(
+    mmft: Mmft, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "62")
+    told = mmft(command, "--help").out
+    assert "-\n" not in told and "--set KEY=VALUE" in told
+
+
 def test_the_help_imports_nothing_heavy() -> None:
     program = "import sys; sys.argv = ['mmft', '--help']\nfrom mmft_core.cli import main\n"
     program += "try: main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
