@@ -57,7 +57,7 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        """What was found in the data before training: sizes, and skipped samples."""
+        """What is known before training: the monitored metric, sizes of splits, skipped samples."""
         return self.path / "data.json"
 
     @property

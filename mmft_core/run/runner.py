@@ -184,6 +184,7 @@ def _new_run(plan: Plan, directory: RunDirectory, callbacks: Callbacks, command:
     callbacks.on_data(dataset)
     directory.ensure_space(_needed_bytes(task))
     data = {
+        "monitor": monitor.name,
         "samples": {name: len(split) for name, split in dataset.splits.items()},
         "skipped": [asdict(fault) for fault in findings.faults],
         "changed": findings.remarks(),

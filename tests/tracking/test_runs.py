@@ -34,9 +34,11 @@ def make_run(path: Path, *, lr: float = 0.1, accuracy: float | None = None, **mo
     }
     path.mkdir(parents=True)
     (path / "config.toml").write_text(dump_toml(config))
-    (path / "data.json").write_text("{}")
+    (path / "data.json").write_text('{"monitor": "accuracy"}')
     lines = [{"step": n, "epoch": 1, "loss": 1 / n, "lr": lr, "seconds": 2.0} for n in (1, 5, 9)]
-    lines += [{"step": 9, "epoch": 1, "split": "val", "best": True, "loss": 0.4, "accuracy": 0.5}]
+    val = {"epoch": 1, "split": "val"}
+    lines += [{"step": 9, **val, "best": True, "loss": 0.4, "accuracy": 0.5}]
+    lines += [{"step": 12, **val, "best": False, "loss": 0.6, "accuracy": 0.4}]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if accuracy is not None:
         results = {
@@ -109,6 +111,7 @@ def test_every_run_is_listed_in_its_state(folder: Path, mmft: Mmft) -> None:
     assert found["killed"]["figures"] == {"val": {"loss": 0.4, "accuracy": 0.5}}
     assert found["failed"]["reason"] == "memory did not suffice"
     ended = mmft("runs", folder)
+    assert re.search(r"killed +interrupted .* accuracy +0\.5000 ", ended.out), ended.out
     assert "0.8000 ± 0.0100" in ended.out and "memory did not suffice" in ended.out
     assert "Traceback" not in ended.out + ended.err
 

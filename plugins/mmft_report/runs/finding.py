@@ -15,7 +15,7 @@ from mmft_core.config import Tree, read_places
 from mmft_core.engine import read_metrics
 from mmft_core.errors import ConfigError, RunDirectoryError
 from mmft_core.run import RunDirectory, is_model
-from mmft_core.utils import is_finite
+from mmft_core.utils import is_finite, read_record
 
 State = Literal["finished", "running", "interrupted", "stopped", "failed", "damaged"]
 Kind = Literal["run", "folds"]
@@ -33,8 +33,8 @@ class Run:
         kind: "folds" is a cross-validation, whose figures are means.
         reason: why it failed, or what is damaged.
         monitor: the figure that chose the model.
-        figures: single figures by split, of the kept model; of an unfinished run those of its last
-            validation.
+        figures: single figures by split, of the kept model; of an unfinished run those of its best
+            validation so far.
         spreads: standard deviations of a cross-validation's figures.
         seconds: that it took, as far as that is known.
         size: of its files, in bytes.
@@ -156,12 +156,16 @@ def _single(files: RunDirectory) -> dict[str, Any]:
             "results": results,
         }
     history = read_metrics(files.metrics) if files.metrics.is_file() else []
-    evaluated: dict[str, Any] = next((r for r in reversed(history) if r.get("split") == "val"), {})
-    figures = {k: v for k, v in _plain(evaluated).items() if k not in ("step", "epoch")}
+    validations = [record for record in history if record.get("split") == "val"]
+    best = [record for record in validations if record.get("best")] or validations
+    values = _plain(best[-1]) if best else {}
+    figures = {name: value for name, value in values.items() if name not in ("step", "epoch")}
     seconds = next((r["seconds"] for r in reversed(history) if r.get("seconds")), None)
     state, reason = _unfinished(files)
-    told = {"val": figures} if figures else {}
-    return {"state": state, "reason": reason, "figures": told, "seconds": seconds}
+    told: dict[str, Any] = {"figures": {"val": figures} if figures else {}}
+    if files.data.is_file() and (monitor := read_record(files.data).get("monitor")):
+        told["monitor"] = str(monitor)  # Runs of earlier versions have it only if it was set.
+    return {"state": state, "reason": reason, "seconds": seconds, **told}
 
 
 def _unfinished(files: RunDirectory) -> tuple[State, str]:
