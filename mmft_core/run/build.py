@@ -131,9 +131,9 @@ def build_task(
             backbone = build_component(part.component, part.options, context, Backbone)
             if backbone.loaded.fell_back:
                 say(
-                    f"{part.component.name} starts from RANDOM weights, because the published ones "
-                    f"cannot be loaded: {backbone.loaded.detail} Give --weights PATH to load a "
-                    "file, or --weights pretrained to make this an error."
+                    f"{part.component.name} starts from RANDOM weights: {backbone.loaded.detail} "
+                    "Give --weights PATH to load a file, or --weights pretrained to make this an "
+                    "error."
                 )
             _tell_of_frozen(plan, modality, backbone, say)
             _check_weights(backbone, modality)

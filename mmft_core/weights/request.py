@@ -38,6 +38,8 @@ class LoadedWeights:
     digest: str = ""
 
 
+_NONE_PUBLISHED = "none are published for this backbone."
+
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -87,7 +89,7 @@ class WeightsRequest:
             WeightsError: they were insisted on and cannot be had, or do not fit the module.
         """
         if published is None and self.choice == "auto":
-            return LoadedWeights(source="random", detail="None are published for this backbone.")
+            return LoadedWeights(source="random", detail=_NONE_PUBLISHED)
         state, loaded = self.find(
             published=published, local=lambda path: read_weights(path, self.modality)
         )
@@ -116,6 +118,8 @@ class WeightsRequest:
         if self.choice not in ("auto", "pretrained"):
             path = Path(self.choice).expanduser()
             return local(_published_model(path) or path), LoadedWeights(source=str(path))
+        if published is None and self.choice == "auto":
+            return None, LoadedWeights(source="random", detail=_NONE_PUBLISHED, fell_back=True)
         try:
             if published is None:
                 raise WeightsError("No weights are published for this backbone.")

@@ -66,7 +66,8 @@ class Card:
     """One sample.
 
     Attributes:
-        prediction: the main value of the task's record; "" for an empty one.
+        prediction: the main value of the task's record, "(empty)" for a text without characters;
+            "" for an empty record.
         right: whether it is right; None where that is not a matter of yes and no.
         details: the record's other plain values.
         alignment: (what is the matter, true words, predicted words) of runs of words, for a record
@@ -118,7 +119,7 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
     plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | bool)}
     main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
     whole = json.dumps(record, default=str)[:_TEXT] if record else ""
-    prediction = _plain(plain[main]) if main else whole
+    prediction = _plain(plain[main]) or "(empty)" if main else whole
     bars = _bars(record)
     first = [share for _, share in bars[:1]]  # The same figure need not stand there twice.
     right = prediction == example.target if example.target in classes else None

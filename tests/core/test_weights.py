@@ -181,7 +181,10 @@ class TestRequest:
     def test_where_nothing_is_published_auto_is_no_fall_back(self) -> None:
         loaded = WeightsRequest("auto").load(net(), published=None)
         assert (loaded.source, loaded.fell_back) == ("random", False)
-        assert "None are published" in loaded.detail
+        assert "none are published" in loaded.detail
+        found, loaded = WeightsRequest("auto").find(published=None, local=lambda path: path)
+        assert found is None and loaded.fell_back  # Some backbones train a small network instead.
+        assert loaded.detail == "none are published for this backbone."
 
     @pytest.mark.parametrize("published", [None, "unreachable"])
     def test_pretrained_insists(self, published: str | None) -> None:

@@ -305,6 +305,7 @@ def test_cards_show_any_record() -> None:
         {"text": "a long answer", "bleu": 0.5},
         {"value": 3.5},
         {"matches": [{"id": "x", "score": 12.0}]},
+        {"answer": "", "f1": 0.0},
         {},
     ]
     content = ReportContent(
@@ -323,6 +324,7 @@ def test_cards_show_any_record() -> None:
     assert cards[0].right is True and cards[0].bars == [("cat", 0.75, True)]
     assert cards[0].details == [] and cards[1].details == [("bleu", "0.5000")]
     assert "x" in cards[3].prediction and cards[3].bars == []
+    assert [c.prediction for c in cards][4:] == ["(empty)", ""]
     assert "a long answer" in page(content).words
 
 
