@@ -14,7 +14,7 @@ from pathlib import Path
 from mmft_core.data.tables import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError
 from mmft_core.utils.files import suffix_of
-from mmft_core.utils.folders import has_suffix, is_hidden, reading
+from mmft_core.utils.folders import has_suffix, is_hidden, reading, some_suffixes
 
 _LONGEST_NAME = 4096
 _WILD = "*?["
@@ -86,7 +86,7 @@ def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[
     if not found:
         but = f"; it holds {hidden}" if str(hidden) else ""
         raise DataError(
-            f"{folder}: found no files ending in {', '.join(suffixes)} in this folder{but}."
+            f"{folder}: found no files ending in {some_suffixes(suffixes)} in this folder{but}."
         )
     return found
 

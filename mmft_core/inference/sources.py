@@ -14,6 +14,7 @@ from mmft_core.contracts import Attaching, Processor, Sample, Split
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
+from mmft_core.utils.folders import some_suffixes
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _typed(text: str, number: int, processor: Processor, limits: Limits | None) 
     if readable and processor.parse(text) is not None:
         return text
     if not readable and not (takes_names(processor) and _is_file(text)):
-        wanted = f"a file of {', '.join(processor.suffixes)}, or " if processor.suffixes else ""
+        wanted = f"a file of {some_suffixes(processor.suffixes)}, or " if processor.suffixes else ""
         raise DataError(
             f"Standard input is not UTF-8 in line {number}.",
             hint=f"Give {wanted}text in UTF-8, one input per line.",

@@ -33,6 +33,7 @@ from .files import write_text as write_text
 from .folders import has_suffix as has_suffix
 from .folders import is_hidden as is_hidden
 from .folders import reading as reading
+from .folders import some_suffixes as some_suffixes
 from .logging import quieted as quieted
 from .memory_errors import out_of_memory as out_of_memory
 from .numbers import counted as counted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,9 @@ _SYSTEM = frozenset(
     }
 )  # fmt: skip
 """Folders that hold copies, thumbnails or deleted files, in lower case. They have no dot."""
+
+_NAMED = 4
+"""So many suffixes are named in a message."""
 
 
 def is_hidden(name: str) -> bool:
@@ -32,6 +35,13 @@ def has_suffix(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
     if not entry.name.lower().endswith(suffixes):
         return False
     return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+
+
+def some_suffixes(suffixes: Sequence[str]) -> str:
+    """Suffixes as part of a sentence, the first few of many: ".jpg, .png, .webp or 20 others"."""
+    if len(suffixes) <= _NAMED:
+        return " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
+    return f"{', '.join(suffixes[:_NAMED])} or {len(suffixes) - _NAMED} others"
 
 
 @contextmanager

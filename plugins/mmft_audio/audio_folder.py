@@ -14,6 +14,7 @@ from mmft_audio.recordings import RECORDINGS, SUFFIXES, Recording, check
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Sample, Split
 from mmft_core.data import Indices
 from mmft_core.errors import DataError
+from mmft_core.utils import some_suffixes
 from mmft_datasets.class_folder_dataset import (
     ALL,
     class_folder_dataset,
@@ -64,7 +65,8 @@ def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
     if not splits:
         raise NoFilesError(
             f"There are no recordings in {root}.",
-            hint=f"Expected files ending in {', '.join(SUFFIXES)}.",
+            hint=f"Expected files ending in {some_suffixes(SUFFIXES)}; docs/data.md lists what is "
+            "read.",
         )
     notes: list[str] = []
     if ALL in splits:

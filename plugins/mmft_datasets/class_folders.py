@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmft_core.errors import DataError
-from mmft_core.utils import has_suffix, is_hidden, printable, reading
+from mmft_core.utils import has_suffix, is_hidden, printable, reading, some_suffixes
 from mmft_datasets.hidden import hidden_files, is_usual
 from mmft_datasets.labelled_files import pack
 from mmft_datasets.names import composed
@@ -272,7 +272,6 @@ def _pack_sorted(names: Iterator[str]) -> pa.LargeBinaryArray:
 
 def _check(found: ClassFolders) -> None:
     folder, loose, noun = found.folder, found.loose, found.kind.noun
-    suffixes = ", ".join(found.kind.suffixes)
     if not any(len(names) for names in found.by_class.values()):
         why = f"; {loose.count} lie in it without a class" if loose.count else ""
         if found.others.count:
@@ -281,8 +280,9 @@ def _check(found: ClassFolders) -> None:
             why = ": it is empty"
         raise NoFilesError(
             f"There are no {noun} in class folders in {folder}{why}.",
-            hint=f"Expected {folder}/CLASS/NAME with NAME ending in {suffixes}; "
-            "where a table says what is of which class, give that as --dataset.",
+            hint=f"Expected {folder}/CLASS/NAME with NAME ending in "
+            f"{some_suffixes(found.kind.suffixes)} (docs/data.md lists what is read); where a "
+            "table says what is of which class, give that as --dataset.",
         )
     if loose.count:
         raise DataError(

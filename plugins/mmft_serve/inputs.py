@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from mmft_core.contracts import Extent, Processor, Sample
 from mmft_core.errors import SampleError, did_you_mean
+from mmft_core.utils import some_suffixes
 from mmft_serve.json_limits import check_json
 from mmft_serve.refused import RefusedError
 from mmft_serve.settings import ServeSettings
@@ -91,7 +92,7 @@ class Inputs:
             return _row(processor, cells, fields)
         raw = processor.parse(value) if isinstance(value, str) else None
         if raw is None:
-            files = f" of {', '.join(processor.suffixes)}" if processor.suffixes else ""
+            files = f" of {some_suffixes(processor.suffixes)}" if processor.suffixes else ""
             wanted = f"a file{files}" if processor.suffixes else "something else"
             raise RefusedError(422, f"The {modality} cannot be read: the model takes {wanted}.")
         return raw

@@ -12,6 +12,7 @@ import numpy as np
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data import Indices
 from mmft_core.errors import DataError, SampleError
+from mmft_core.utils import some_suffixes
 from mmft_datasets.class_folder_dataset import class_folder_dataset, passed_over
 from mmft_datasets.class_folders import FileKind, NoFilesError, PassedOver, gather
 from mmft_datasets.labelled_files import LabelledFiles, pack
@@ -108,7 +109,7 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
     if not spans:
         what = "does not exist" if not root.exists() else "holds no text files with text in them"
         raise NoFilesError(
-            f"{root} {what}.", hint=f"Expected files ending in {', '.join(SUFFIXES)}."
+            f"{root} {what}.", hint=f"Expected files ending in {some_suffixes(SUFFIXES)}."
         )
     folder = root if root.is_dir() else root.parent
     passages = Passages(folder, files, np.array(spans, dtype=np.int64))
@@ -141,7 +142,8 @@ def _to_be_classed(root: Path, shares: Mapping[str, float], context: DatasetCont
     names = sorted(found)
     if not names or not root.exists():
         raise DataError(
-            f"{root} holds no text files.", hint=f"Expected files ending in {', '.join(SUFFIXES)}."
+            f"{root} holds no text files.",
+            hint=f"Expected files ending in {some_suffixes(SUFFIXES)}.",
         )
     whole = TextFiles(folder, pack(names), np.zeros(len(names), dtype=np.int64), ("",))
     return Dataset(info=DatasetInfo(name=str(root), source=str(root)), splits={"all": whole})

@@ -17,7 +17,7 @@ from mmft_core.utils import unread_without
 from mmft_tables.row_files import File
 
 SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif",
+    ".jpg", ".jpeg", ".png", ".webp", ".jpe", ".jfif", ".apng", ".bmp", ".dib", ".gif", ".tif",
     ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".avif", ".heic", ".heif",
     ".hif",
 )  # fmt: skip

@@ -318,6 +318,7 @@ def a_link_of_a_link(root: Path) -> None:
         (empty_class, "class folder .*photos/flower holds no pictures"),
         (loose_pictures, "1 pictures .* outside the class folders, such as loose.jpg"),
         (empty, "no pictures in class folders in .*photos: it is empty"),
+        (empty, r"ending in \.jpg, \.jpeg, \.png, \.webp or \d+ others"),
         (no_classes, "no pictures in class folders in .*photos; 24 lie in it without a class"),
         (no_pictures, r"no pictures in class folders in .*photos; there are other files: 24 .txt"),
         (strange_sibling, "photos/flower stands beside train/ but is not a split"),
