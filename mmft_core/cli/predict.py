@@ -139,7 +139,8 @@ def predict(
         several, predictions = _predicted(inputs, with_files, top_k, limits)
     if form in CAPTIONS:
         check_output(form, output, several=several)
-    counted = _Counted(predictions)
+    # A table on the terminal gives the reasons a few lines further up.
+    counted = _Counted(predictions, with_reasons=form != "table" or output is not None)
     if form in CAPTIONS:
         write_captions(counted, form, output)
     elif output is None:
@@ -194,8 +195,8 @@ def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
 class _Counted:
     """Predictions passing through, with what failed kept for the end."""
 
-    def __init__(self, predictions: Iterable[Prediction]) -> None:
-        self.predictions, self.number = predictions, 0
+    def __init__(self, predictions: Iterable[Prediction], *, with_reasons: bool) -> None:
+        self.predictions, self.with_reasons, self.number = predictions, with_reasons, 0
         self.failed: list[str] = []
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -204,5 +205,6 @@ class _Counted:
             # A file's name need not be UTF-8, and what is written must.
             shown = replace(prediction, source=printable(prediction.source))
             if shown.record is None:
-                self.failed.append(f"{shortened(shown.source)} ({shown.error})")
+                name = shortened(shown.source)
+                self.failed.append(f"{name} ({shown.error})" if self.with_reasons else name)
             yield shown

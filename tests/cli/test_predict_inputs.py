@@ -78,6 +78,7 @@ class TestEachInputHasItsRow:
         head, *lines = ended.out.splitlines()
         assert head.split() == ["input", "label", "probability", "error"]
         assert lines[0].startswith("album/a.png") and "is not an image" in lines[0]
+        assert "1 of 2 inputs could not be read: album/a.png." in ended.err
         assert lines[-2].startswith("album/b.png") and {"china", "flower"} == {
             lines[-2].split()[1],
             lines[-1].split()[0],
