@@ -104,13 +104,21 @@ def create_app(
 def _add_predicting(keyed: APIRouter, service: Service, card: schema.Card) -> None:
     body = schema.request_body(card.inputs, card.partial)
 
-    @keyed.post("/predict", responses=_REFUSALS, openapi_extra={"requestBody": body})  # type: ignore[arg-type]
+    @keyed.post(
+        "/predict",
+        responses=_REFUSALS,  # type: ignore[arg-type]
+        openapi_extra={"requestBody": body},
+        response_model_exclude_unset=True,
+    )
     async def predict(request: Request, show: bool = False) -> schema.Answer:
         """Let the model predict one input, and draw the prediction if that is asked for."""
         reply = await service.predict(request, show=show)
-        hits = None if reply.hits is None else [_neighbour(hit) for hit in reply.hits]
-        shown = {modality: data_url(preview) for modality, preview in reply.shown.items()}
-        return schema.Answer(prediction=reply.record, neighbours=hits, shown=shown or None)
+        answer = schema.Answer(prediction=reply.record)
+        if reply.hits is not None:
+            answer.neighbours = [_neighbour(hit) for hit in reply.hits]
+        if reply.shown:
+            answer.shown = {modality: data_url(view) for modality, view in reply.shown.items()}
+        return answer
 
 
 def _neighbour(hit: Hit) -> schema.Neighbour:
@@ -120,7 +128,7 @@ def _neighbour(hit: Hit) -> schema.Neighbour:
 
 
 def _add_telling(keyed: APIRouter, card: schema.Card, metrics: Metrics) -> None:
-    @keyed.get("/model")
+    @keyed.get("/model", response_model_exclude_unset=True)
     async def model() -> schema.Card:
         """What is served, and within which limits."""
         return card

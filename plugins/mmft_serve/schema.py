@@ -1,4 +1,7 @@
-"""What is asked and answered, typed: for programs, and for the page."""
+"""What is asked and answered, typed: for programs, and for the page.
+
+Fields that do not apply to a model are not set, and left out of the JSON.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 import mmft_core
 from mmft_core.contracts import Processor
@@ -56,10 +60,13 @@ class Card(BaseModel):
     classes: list[str]
     inputs: list[Input]
     partial: bool = Field(description="Whether one of several inputs is enough.")
-    chat: list[str] | None = Field(
-        description="What it sees or hears beside text if it answers chats, as image; else null."
+    chat: list[str] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="What it sees or hears beside text, such as image, if it answers chats.",
     )
-    library: Library | None
+    library: Library | SkipJsonSchema[None] = Field(
+        default=None, description="The run's index, if it has one."
+    )
     limits: Limits
     top_k: int
     mmft: str
@@ -77,10 +84,10 @@ class Answer(BaseModel):
     """What the model says."""
 
     prediction: dict[str, Any] = Field(description="The record that `mmft predict` writes.")
-    neighbours: list[Neighbour] | None = Field(
+    neighbours: list[Neighbour] | SkipJsonSchema[None] = Field(
         default=None, description="The most similar items, if the run has an index."
     )
-    shown: dict[str, str] | None = Field(
+    shown: dict[str, str] | SkipJsonSchema[None] = Field(
         default=None,
         description="The prediction drawn onto the input, as a data URL by modality, if the "
         "request asks for it and the task can draw.",
@@ -106,7 +113,13 @@ def card(
     model, spec = predictor.model, predictor.model.component.spec
     components = [part.component for part in model.parts.values()]
     backbones = {m: c.qualified for c in components for m in c.spec.modality_names}
+    own: dict[str, Any] = {}
+    if isinstance(model.task, Chatting):
+        own["chat"] = list(model.task.chat_media)
+    if searcher is not None:
+        own["library"] = _library(searcher)
     return Card(
+        **own,
         name=name,
         task=model.component.name,
         predicts=spec.predicts,
@@ -116,8 +129,6 @@ def card(
             for modality, processor in model.processors.items()
         ],
         partial=takes_some(predictor),
-        chat=list(model.task.chat_media) if isinstance(model.task, Chatting) else None,
-        library=_library(searcher),
         limits=Limits(
             bytes=settings.max_bytes,
             seconds_to_answer=settings.timeout,
@@ -129,9 +140,7 @@ def card(
     )
 
 
-def _library(searcher: Searcher | None) -> Library | None:
-    if searcher is None:
-        return None
+def _library(searcher: Searcher) -> Library:
     return Library(modality=searcher.index.identity.modality, items=len(searcher.index))
 
 

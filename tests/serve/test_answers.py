@@ -59,7 +59,11 @@ def test_pictures_as_files_and_in_base64(digits: Path, pictures: list[Path], mmf
             ]
             assert [answer.status_code for answer in answers] == [200] * 4, answers[1].text
             assert all(same(answer.json()["prediction"], record) for answer in answers)
+            assert all(answer.json().keys() == {"prediction"} for answer in answers)
         card = served.client.get("/model").json()
+        kinds = served.client.get("/openapi.json").json()["components"]["schemas"]
+    assert not {"chat", "library"} & card.keys()
+    assert kinds["Answer"]["required"] == ["prediction"] and "null" not in str(kinds["Answer"])
     assert card["classes"] == [str(number) for number in range(10)]
     assert card["inputs"][0]["modality"] == "image" and card["inputs"][0]["backbone"] == "resnet18"
 
