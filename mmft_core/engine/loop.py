@@ -43,8 +43,8 @@ Ending = Literal["finished", "early", "interrupted"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a training ended."""
+class FitResult:
+    """What `Engine.fit` returns: how the training ended."""
 
     ending: Ending
     progress: Progress
@@ -109,7 +109,7 @@ class Engine:
             return 0
         return len(self.val if self.monitor.name == "loss" else self._measured[0])
 
-    def fit(self, *, resume: bool = False) -> Outcome:
+    def fit(self, *, resume: bool = False) -> FitResult:
         """Train to the end, to an early stop, or until a signal asks to stop.
 
         Args:
@@ -171,7 +171,7 @@ class Engine:
             self._save()
         else:
             state.update_eval_model()
-        return Outcome(
+        return FitResult(
             ending=ending,
             progress=progress,
             total_steps=self.total_steps,

@@ -17,7 +17,7 @@ import mmft_core
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import Backbone
 from mmft_core.engine.evaluation import Evaluation
-from mmft_core.engine.loop import Outcome
+from mmft_core.engine.loop import FitResult
 from mmft_core.engine.tuning import count_parameters
 from mmft_core.weights import hub_id
 
@@ -39,7 +39,7 @@ _LIBRARIES = (
 
 
 def collect_results(
-    run: Run, outcome: Outcome, evaluations: Mapping[str, Evaluation]
+    run: Run, outcome: FitResult, evaluations: Mapping[str, Evaluation]
 ) -> dict[str, Any]:
     """Put everything of interest into one JSON-serializable record.
 

@@ -32,7 +32,7 @@ from mmft_core.engine import checkpoint, compute, kept_weights
 from mmft_core.engine.device import make_accelerator
 from mmft_core.engine.evaluation import Evaluation, Predicted
 from mmft_core.engine.fitting_batch import out_of_memory_error
-from mmft_core.engine.loop import Engine, Outcome
+from mmft_core.engine.loop import Engine, FitResult
 from mmft_core.engine.metrics_log import read_metrics
 from mmft_core.engine.monitor import Monitor, choose_monitor
 from mmft_core.errors import CheckpointError, first_line
@@ -68,10 +68,10 @@ EXAMPLES = 24
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """The outcome of a run; `results` is None if it was interrupted."""
+    """A whole run: its training, and its results, which are None if it was interrupted."""
 
     directory: RunDirectory
-    fit: Outcome
+    fit: FitResult
     results: dict[str, Any] | None
 
 
@@ -378,7 +378,7 @@ class Run:
         # Outside the handler: its traceback would keep the tensors of the failed pass.
         raise out_of_memory_error(self.engine)
 
-    def _read_best(self, outcome: Outcome) -> None:
+    def _read_best(self, outcome: FitResult) -> None:
         """Load the weights of the best step, if they are not the current ones.
 
         Raises:
@@ -427,7 +427,7 @@ class Run:
             )
         return evaluations
 
-    def _finish(self, outcome: Outcome, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    def _finish(self, outcome: FitResult, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         """Save the model, let callbacks write their reports, and write the results."""
         results = collect_results(self, outcome, evaluations)
         if comm.is_main():
