@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
@@ -68,6 +69,24 @@ class StopRequest:
         os.close(nowhere)
 
 
+@contextlib.contextmanager
+def stop_signals_blocked() -> Iterator[None]:
+    """Block stop signals, here and in child processes that are started meanwhile.
+
+    A child goes on without them from `leave_stopping_to_parent` on. Otherwise one that reaches the
+    whole process group as a child starts would kill the child, and the run would fail instead of
+    stopping. Does nothing on Windows.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_stopping_to_parent(*, end_with_parent: bool) -> None:
     """In a child process: ignore stop signals, which reach the whole process group.
 
@@ -78,6 +97,8 @@ def leave_stopping_to_parent(*, end_with_parent: bool) -> None:
     """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # Of `stop_signals_blocked`.
     if end_with_parent and sys.platform == "linux":
         parent = os.getppid()
         with contextlib.suppress(OSError, AttributeError):

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from mmft_core import cpus
 from mmft_core.contracts import Batch
 from mmft_core.data.splits import Indices
-from mmft_core.distributed.signals import leave_stopping_to_parent
+from mmft_core.distributed.signals import leave_stopping_to_parent, stop_signals_blocked
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.loading.batch_sampler import EvaluationBatchSampler, Key
 from mmft_core.loading.like_lengths import WindowedBatchSampler
@@ -144,12 +144,13 @@ def _started(loader: Loader) -> Iterator[Loaded]:
     process happens to be, in the middle of writing a checkpoint too. Without it the loader finds
     out when it waits for that process.
     """
-    if not hasattr(signal, "SIGCHLD") or not _in_main_thread():
-        return iter(loader)
-    before = signal.getsignal(signal.SIGCHLD)
-    stream = iter(loader)
-    signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
-    return stream
+    with stop_signals_blocked():
+        if not hasattr(signal, "SIGCHLD") or not _in_main_thread():
+            return iter(loader)
+        before = signal.getsignal(signal.SIGCHLD)
+        stream = iter(loader)
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+        return stream
 
 
 def _in_main_thread() -> bool:

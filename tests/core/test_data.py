@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from itertools import chain
 
@@ -183,6 +184,23 @@ class TestLoading:
         (batch, *_) = batches(evaluation_loader(prepared(), 4, workers=0))
         assert batch.targets.tolist() == [0, 1, 2, 3]
         assert len(batch) == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups' signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_does_not_kill_a_process_that_starts(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The signal comes when torch has installed its own handlers and mmft not yet."""
+    parent, set_num_threads = os.getpid(), torch.set_num_threads
+
+    def signalled(threads: int) -> None:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), number)
+        set_num_threads(threads)
+
+    monkeypatch.setattr(torch, "set_num_threads", signalled)
+    assert len(read(prepared(), workers=1)) == len(read(prepared()))
 
 
 class TestBadSamples:
