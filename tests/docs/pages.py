@@ -95,6 +95,7 @@ class Reader:
             AssertionError: a command did not end as the page says.
         """
         code = block.code.replace("8000", str(self.port))
+        code = code.replace("mmft serve ", "mmft serve --drain-delay 0 ")
         if block.file:
             Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(code, encoding="utf-8")
