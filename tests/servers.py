@@ -25,7 +25,8 @@ S = TypeVar("S", bound=LocalServer)
 @contextlib.contextmanager
 def serving(server: S) -> Iterator[S]:
     """While a server answers."""
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Its end waits for the next poll.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:

@@ -55,7 +55,9 @@ def heard() -> Heard:
 
 
 @pytest.fixture(scope="module")
-def reds(cache: Path, heard: Heard, tmp_path_factory: pytest.TempPathFactory) -> mmft.Run:
+def reds(
+    cache: Path, heard: Heard, narrow_pictures: None, tmp_path_factory: pytest.TempPathFactory
+) -> mmft.Run:
     """A finished run that tells red pictures from dark ones."""
     run = mmft.run(
         task="image-cls",

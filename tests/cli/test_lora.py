@@ -24,6 +24,8 @@ from tests.engine.toy import Recorder
 
 Mmft = Callable[..., Finished]
 
+pytestmark = pytest.mark.usefixtures("narrow_pictures")
+
 FEW = ("--set", "dataset.val=0.05", "--set", "dataset.test=0.05")
 """Of the digits, some are enough to be judged by."""
 
@@ -83,7 +85,7 @@ def test_merged_and_adapter_models_predict_alike(tmp_path: Path, base: Path, mmf
     adapter = model / "adapter" / "image"
     assert json.loads((adapter / "adapter_config.json").read_text())["peft_type"] == "LORA"
     size = sum(file.stat().st_size for file in model.rglob("*"))
-    assert size < (merged / "model" / "model.safetensors").stat().st_size / 20
+    assert size < (merged / "model" / "model.safetensors").stat().st_size / 2
     # What was measured at the end is measured again after reloading.
     for run in (merged, apart):
         results = json.loads((run / "results.json").read_text())
@@ -99,12 +101,14 @@ def test_the_share_of_trained_parameters_is_told(tmp_path: Path, base: Path, mmf
     assert parameters["trained_share"] == pytest.approx(
         parameters["trained"] / parameters["total"], abs=1e-6
     )
-    assert 0.01 < parameters["trained_share"] < 0.05
+    assert 0.1 < parameters["trained_share"] < 0.3
     share = f"{parameters['trained_share']:.2%}"
     assert f"{share} of the parameters" in ended.out
     assert share in (tmp_path / "run" / "report.html").read_text()
     dry = mmft(*adapting(tmp_path / "dry", base, "--dry-run")).out
-    assert "tune = lora" in dry and "2.5" in dry.partition("backbone:")[2].partition("%")[0]
+    assert "tune = lora" in dry
+    told = float(dry.partition(" of them trained at the start (")[2].partition("%")[0])
+    assert told == pytest.approx(100 * parameters["trained_share"], abs=1), "but for the head"
 
 
 class Stop(Recorder):

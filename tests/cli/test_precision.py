@@ -23,7 +23,10 @@ Mmft = Callable[..., Finished]
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 BF16 = ("--set", "engine.precision=bf16")
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="looks at what a CPU does")
+pytestmark = [
+    pytest.mark.skipif(torch.cuda.is_available(), reason="looks at what a CPU does"),
+    pytest.mark.usefixtures("narrow_pictures"),
+]
 
 
 @pytest.fixture(scope="module")

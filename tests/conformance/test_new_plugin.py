@@ -18,7 +18,7 @@ from mmft_core.errors import ConfigError, RunDirectoryError, StorageError
 from mmft_core.specs import PARTS
 from mmft_scaffold.writing import write_plugin
 from mmft_testing import plugin_checks
-from tests.faults.processes import Cli
+from tests.faults.processes import Cli, run_pytest
 from tests.installed import python
 
 NAMES = {"flowers-cnn", "flowers-patches", "flowers-cls", "flowers-accuracy"}
@@ -75,10 +75,11 @@ def test_all_four_run_by_name(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_passes_its_own_tests(plugin: Path, installed: Path) -> None:
-    ran = python(installed, plugin, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
-    assert ran.returncode == 0, ran.stdout
-    assert "passed" in ran.stdout and "failed" not in ran.stdout
+def test_it_passes_its_own_tests(plugin: Path, installed: Path, tmp_path: Path) -> None:
+    tests = partial(run_pytest, plugin, installed, ["-q", "-p", "no:cacheprovider", "tests"])
+    ran = Cli([], tmp_path / "log", tests)
+    assert ran.wait() == 0, ran.text
+    assert "passed" in ran.text and "failed" not in ran.text
 
 
 @pytest.mark.slow

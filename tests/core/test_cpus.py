@@ -3,58 +3,57 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import mmft_core
 from mmft_core import cpus
+from tests.faults.processes import forking
 
 ROOT = Path(mmft_core.__file__).parents[1]
-PROGRAM = """
-import os
-if {pinned}:
-    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
-import torch
-torch.set_num_threads(3)
-from mmft_core import cpus
-if {one}:
-    cpus.available = lambda: 1
-from mmft_core.config.engine_config import EngineConfig
-from mmft_core.engine.device import make_accelerator
-make_accelerator(EngineConfig(device="cpu", precision="fp32"))
-print(cpus.available(), torch.get_num_threads())
-"""
 
 
-def told(pinned: bool = False, one: bool = False, **environment: str) -> list[str]:
-    """How many CPUs there are said to be, and how many threads torch has of the three it had."""
-    others = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    path = os.pathsep.join(filter(None, sys.path))
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(pinned=pinned, one=one)],
-        env=others | {"PYTHONPATH": path} | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return ended.stdout.split()
+def tell(file: Path, pinned: bool, one: bool, environment: dict[str, str]) -> None:
+    """Write how many CPUs there are, and how many threads torch has of the three it had."""
+    import torch
+
+    from mmft_core.config.engine_config import EngineConfig
+    from mmft_core.engine.device import make_accelerator
+
+    os.environ.pop("OMP_NUM_THREADS", None)
+    os.environ.update(environment)
+    if pinned:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(3)
+    if one:
+        cpus.available = lambda *_: 1
+    make_accelerator(EngineConfig(device="cpu", precision="fp32"))
+    file.write_text(f"{cpus.available()} {torch.get_num_threads()}")
 
 
-def test_threads_stay_within_a_limit() -> None:
-    assert told(one=True) == ["1", "1"]
+def told(
+    folder: Path, pinned: bool = False, one: bool = False, **environment: str
+) -> tuple[int, int]:
+    """The same, of a process of its own."""
+    process = forking().Process(target=tell, args=(folder / "told", pinned, one, environment))
+    process.start()
+    process.join(120)
+    found, threads = map(int, (folder / "told").read_text().split())
+    return found, threads
 
 
-def test_a_number_of_threads_that_was_asked_for_is_kept() -> None:
-    assert told(one=True, OMP_NUM_THREADS="3") == ["1", "3"]
+def test_threads_stay_within_a_limit(tmp_path: Path) -> None:
+    assert told(tmp_path, one=True) == (1, 1)
+
+
+def test_a_number_of_threads_that_was_asked_for_is_kept(tmp_path: Path) -> None:
+    assert told(tmp_path, one=True, OMP_NUM_THREADS="3") == (1, 3)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinities here")
-def test_a_pinned_process_has_the_cpus_that_it_is_pinned_to() -> None:
-    assert told(pinned=True) == ["1", "1"]
+def test_a_pinned_process_has_the_cpus_that_it_is_pinned_to(tmp_path: Path) -> None:
+    assert told(tmp_path, pinned=True) == (1, 1)
 
 
 @pytest.mark.parametrize(

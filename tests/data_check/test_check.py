@@ -198,11 +198,13 @@ def test_a_cleaned_folder_is_divided_by_whoever_reads_it(
     assert clean.read_text().splitlines()[0] == "image,label"
 
 
+@pytest.mark.usefixtures("narrow_pictures")
 def test_a_run_reads_a_cleaned_table(mmft: Call, faulty: Planted, tmp_path: Path) -> None:
     assert mmft("data", "clean", faulty["images"][0], "-o", tmp_path / "clean.csv").code == 0
     run = mmft(
         "run", "--task", "image-cls", "--backbone", "resnet18", "--weights", "none", "--dataset",
         tmp_path / "clean.csv", "--set", "engine.steps=1", "--set", "backbone.image_size=32",
+        "--set", "engine.workers=0",
         "-o", tmp_path / "run",
     )  # fmt: skip
     assert run.code == 0, run.err

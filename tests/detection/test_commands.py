@@ -14,8 +14,11 @@ import pytest
 
 from mmft_core import discover
 from mmft_core.config.resolving import make_plan
+from mmft_core.contracts import Runner
 from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.run.runner import resume, train
+from mmft_export.torch_format import TorchExport
+from mmft_export.tracing import GraphInfo
 from tests.conftest import Finished
 from tests.detection.tools import write_coco
 from tests.serve.tools import serving
@@ -54,7 +57,21 @@ def arguments(folder: Path, output: Path) -> list[str | Path]:
     return ["run", *names, *sets, "-o", output]
 
 
-@pytest.mark.usefixtures("quick_latencies")
+@pytest.fixture
+def graphs_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of torch.export is read once, not by each command (two seconds)."""
+    read = TorchExport.run
+    runners: dict[Path, Runner] = {}
+
+    def run(self: TorchExport, file: Path, info: GraphInfo) -> Runner:
+        if file not in runners:
+            runners[file] = read(self, file, info)
+        return runners[file]
+
+    monkeypatch.setattr(TorchExport, "run", run)
+
+
+@pytest.mark.usefixtures("quick_latencies", "graphs_read_once")
 def test_a_folder_from_its_check_to_its_predictions(
     folder: Path, tmp_path: Path, mmft: Mmft
 ) -> None:

@@ -19,8 +19,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.faults.processes import Cli, run_pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,6 +98,7 @@ class Reader:
             AssertionError: a command did not end as the page says.
         """
         code = block.code.replace("8000", str(self.port))
+        code = code.replace("mmft serve ", "mmft serve --drain-delay 0 ")
         if block.file:
             Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(code, encoding="utf-8")
@@ -113,7 +117,17 @@ class Reader:
         if first == "mmft" and not _FOR_A_SHELL.search(command):
             added = [*_ALONE, *shlex.split(more)] if arguments[0] in _TRAINING else []
             return _mmft([*arguments, *added])
+        if first == "pytest" and not _FOR_A_SHELL.search(command):
+            return self._pytest(arguments)
         return self._bash(command)
+
+    def _pytest(self, arguments: list[str]) -> int:
+        """In a process that need not import torch anew."""
+        tests = partial(run_pytest, Path.cwd(), self.site, arguments)
+        process = Cli([], self.site.parent / "log", tests)
+        code = process.wait()
+        print(process.text)
+        return code
 
     def _bash(self, script: str) -> int:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

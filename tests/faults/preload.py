@@ -1,5 +1,6 @@
 """Imported once by the process that all others are forked from: all that a run imports."""
 
+import gc
 import importlib
 import os
 
@@ -12,6 +13,7 @@ for module in (
     "mmft_core.cli.predict",
     "mmft_core.run.runner",
     "mmft_report.callback",
+    "pandas",  # pyarrow imports it when it makes a table.
     "tests.faults.tiny_net",
 ):
     importlib.import_module(module)
@@ -22,3 +24,5 @@ for component in discover():
     if component.plugin in ("vision", "classification"):
         component.options_type()
         importlib.import_module(component.spec.build.partition(":")[0])
+
+gc.freeze()  # No process looks for garbage among these.

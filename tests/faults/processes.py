@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import site
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -119,6 +120,15 @@ def forking() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.faults.preload"])
     return context
+
+
+def run_pytest(folder: Path, installed: Path, arguments: Sequence[str]) -> None:
+    """Run pytest where plugins are installed, in place of the command line of a `Cli`."""
+    import pytest
+
+    os.chdir(folder)
+    site.addsitedir(str(installed))
+    sys.exit(pytest.main(list(arguments)))
 
 
 def _main(arguments: list[str], log: Path, first: Callable[[], None] | None) -> None:

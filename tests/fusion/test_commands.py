@@ -14,6 +14,8 @@ from tests.fusion.tools import write_table
 
 Mmft = Callable[..., Finished]
 
+pytestmark = pytest.mark.usefixtures("narrow_pictures")
+
 PARTS = (
     "--backbone=image=resnet18",
     "--backbone=text=minilm",
@@ -166,6 +168,7 @@ def test_weights_are_given_to_all_or_by_modality(data: Path, mmft: Mmft) -> None
     assert '\nweights = "none"' not in later
 
 
+@pytest.mark.usefixtures("narrow_networks")
 def test_captions_are_written_for_pictures(tmp_path: Path, mmft: Mmft) -> None:
     """The digit is in the picture, and the words are learned from the table."""
     data = write_table(tmp_path, 60, columns=("photo", "caption", "split"), change=_caption)
@@ -175,7 +178,7 @@ def test_captions_are_written_for_pictures(tmp_path: Path, mmft: Mmft) -> None:
     found = mmft(
         *(*arguments, "--weights=none", "--dataset", data, "-o", tmp_path / "run"),
         *(f"--set={s}" for s in (*settings, *more)),
-        *("--epochs=15", "--batch-size=12"),
+        *("--epochs=15", "--batch-size=12", "--lr=3e-3"),
     )
     assert found.code == 0, found.err
     assert "mmft predict" in found.out and "FILES..." in found.out

@@ -35,6 +35,7 @@ def pictures(count: int) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.usefixtures("narrow_pictures")
 def test_a_resumed_run_ends_in_the_same_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ an error if it is 0. A call that ends in "refused" ends in an error of all proce
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
 from mmft_core.cli.command_line import cli, fail
-from mmft_core.distributed import comm
+from mmft_core.distributed import comm, failure_propagation
 from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.engine.state import TrainingState
 from mmft_core.errors import DataError, ElsewhereError, MmftError
@@ -56,6 +57,8 @@ def end_after(step: int, number: int, rank: int) -> None:
                 raise DataError(f"Process {rank} alone has failed.")
             os.kill(os.getpid(), number)
 
+    if number == signal.SIGKILL:
+        failure_propagation._LAST_WORDS = 1.0  # Nobody will say anything.
     TrainingState.save = save_and_end  # type: ignore[method-assign]
 
 

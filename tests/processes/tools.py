@@ -19,6 +19,7 @@ import pytest
 from mmft_transformers.options import SIZES
 from tests.conftest import NARROW
 from tests.faults.processes import SITE, forking
+from tests.vision.narrow import narrow_models
 
 
 class Together:
@@ -92,7 +93,8 @@ def _member(
     os.dup2(descriptor, 2)
     sys.path.insert(0, str(SITE))
     SIZES["tiny"] = NARROW
-    function(argument)
+    with narrow_models():
+        function(argument)
 
 
 def start_runs(

@@ -18,6 +18,7 @@ from mmft_core.cli import main
 from mmft_retrieval.losses import symmetric_info_nce
 from mmft_retrieval.metrics import PairRecall
 from tests.conftest import Finished, make_photo_folder
+from tests.faults.processes import forking
 
 Mmft = Callable[..., Finished]
 
@@ -48,7 +49,10 @@ def in_process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(in_process, (str(tmp_path),), nprocs=2)
+    forking()  # From what has imported torch.
+    multiprocessing.start_processes(
+        in_process, (str(tmp_path),), nprocs=2, start_method="forkserver"
+    )
     queries, items, groups = pairs()
     loss(queries.requires_grad_(), items.requires_grad_(), groups).backward()
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
@@ -75,7 +79,7 @@ def test_recall_is_counted_both_ways() -> None:
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scenes(narrow_pictures: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a few of the built-in scenes."""
     run = tmp_path_factory.mktemp("scenes") / "run"
     settings = [
@@ -85,7 +89,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dataset.samples=96",
     ]
     arguments = ["run", "--task=contrastive", "--backbone=image=resnet18", "--backbone=text=minilm"]
-    settings += ["engine.batch_size=32", "backbone.vocabulary=300"]
+    settings += ["engine.batch_size=32", "backbone.vocabulary=300", "backbone.size=tiny"]
     main([*arguments, "--weights=none", "-o", str(run), *(f"--set={s}" for s in settings)])
     return run
 

@@ -164,10 +164,11 @@ def test_a_split_is_read_through_the_loader() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow_pictures")
 def test_a_run_learns_digits_and_shows_neighbours(tmp_path: Path, mmft) -> None:
     run = tmp_path / "run"
     arguments = ("run", "--task", "image-retrieval", "--backbone", "resnet18", "--weights", "none")
-    settings = ("--set=engine.epochs=2", "--set=engine.precision=fp32", "--set=engine.workers=0")
+    settings = ("--epochs=3", "--lr=2e-3", "--set=engine.precision=fp32", "--set=engine.workers=0")
     assert mmft(*arguments, *settings, "--output", run).code == 0
     figures = json.loads((run / "results.json").read_text())["metrics"]["test"]
     assert figures["retrieval-recall/at-1"] > 0.85

@@ -8,34 +8,31 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.conftest import Finished
+from tests.faults.processes import Cli
 from tests.fusion.tools import write_table
 from tests.serve.tools import digit
 
 Mmft = Callable[..., Finished]
 
+SERVING = "serving  http://127.0.0.1:"
+
 
 @contextmanager
-def started(
-    run: Path, *more: str, files: int | None = None, **environment: str
-) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The command in a process of its own, and the address that it prints.
-
-    Args:
-        files: that it may open.
-    """
-    command = [sys.executable, "-m", "mmft_core", "serve", str(run), "--port", "0", *more]
-    limited = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh"]
-    arguments = command if files is None else [*limited, *command]
+def started(run: Path, *more: str, **environment: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """The command in a process of its own, and the address that it prints."""
     process = subprocess.Popen(
-        arguments,
+        [sys.executable, "-m", "mmft_core", "serve", str(run), "--port", "0", *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,11 +41,54 @@ def started(
     assert process.stdout is not None and process.stderr is not None
     line = process.stdout.readline()
     try:
-        assert line.startswith("serving  http://127.0.0.1:"), process.stderr.read()
+        assert line.startswith(SERVING), process.stderr.read()
         yield process, line.split()[-1]
     finally:
         process.kill()
         process.communicate()
+
+
+class Forked(Cli):
+    """The command in a process that need not import torch anew."""
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    @property
+    def told(self) -> str:
+        """What it has written, its first line aside."""
+        return self.text.partition("\n")[2]
+
+
+@contextmanager
+def forked(
+    run: Path, *more: str, files: int | None = None, **environment: str
+) -> Iterator[tuple[Forked, str]]:
+    """The same as `started`, but forked.
+
+    Args:
+        files: that it may open.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        first = partial(_prepare, files, environment)
+        process = Forked(["serve", run, "--port", "0", *more], log, first)
+        try:
+            process.wait_for(log)
+            while "\n" not in process.text and process.running:
+                time.sleep(0.01)
+            assert process.text.startswith(SERVING), process.text
+            yield process, process.text.split()[1]
+        finally:
+            process.kill()
+
+
+def _prepare(files: int | None, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    if files is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 def test_it_finishes_what_it_has_begun(digits: Path) -> None:

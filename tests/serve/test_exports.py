@@ -11,7 +11,7 @@ import pytest
 
 from mmft_core.utils.files import sha256
 from tests.conftest import Finished
-from tests.serve.test_command import started
+from tests.serve.test_command import forked
 from tests.serve.tools import digit, lines, serving, train, write_rows
 
 Mmft = Callable[..., Finished]
@@ -62,7 +62,7 @@ def test_pictures(digits: Path, tmp_path: Path, mmft: Mmft) -> None:
     assert place == digits / "export" / "onnx"
     for given in (place, place / "model.onnx"):
         assert agree(lines(mmft("predict", given, *files, "--top-k", "5").out), wanted)
-    with started(digits, "--backend", "onnx") as (_, address):
+    with forked(digits, "--backend", "onnx") as (_, address):
         answer = httpx.post(
             f"{address}/predict", files={"image": files[0].read_bytes()}, timeout=60
         )

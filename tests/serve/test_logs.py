@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from mmft_serve import logs
-from tests.serve.test_command import started
+from tests.serve.test_command import forked
 from tests.serve.tools import serving
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -24,7 +24,7 @@ SECRETS = ("s3cret", "confidential", "FORGED\n", "\x1b", "token=")
 
 def test_the_access_log(topics: Path) -> None:
     options = ("--access-log", "--log-format", "json", "--drain-delay", "0")
-    with started(topics, *options, MMFT_API_KEY="s3cret") as (process, address):
+    with forked(topics, *options, MMFT_API_KEY="s3cret") as (process, address):
         key = {"authorization": "Bearer s3cret"}
         with httpx.Client(base_url=address, headers=key, timeout=60, trust_env=False) as client:
             own = {"x-request-id": "order-7/a"}
@@ -34,8 +34,7 @@ def test_the_access_log(topics: Path) -> None:
             client.get("/%0d%0aFORGED%1b[31m", headers={"x-request-id": "two words"})
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        assert process.stderr is not None
-        text = process.stderr.read()
+        text = process.told
     lines = [json.loads(line) for line in text.splitlines()]
     assert [line["event"] for line in lines] == ["access"] * 3
     assert not any(secret in text for secret in SECRETS)

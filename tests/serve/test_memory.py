@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from mmft_core.contracts import Batch
-from tests.serve.test_command import started
+from tests.serve.test_command import forked
 from tests.serve.test_refusals import bomb
 from tests.serve.tools import Held, digit, plain, serving
 
@@ -83,7 +83,7 @@ def test_a_process_whose_memory_is_limited(digits: Path) -> None:
     import resource
 
     with (
-        started(digits) as (process, address),
+        forked(digits) as (process, address),
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
     ):
         files = {"image": digit(0)}

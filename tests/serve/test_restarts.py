@@ -18,7 +18,7 @@ from mmft_serve.app import create_app
 from mmft_serve.server import Server, listen
 from mmft_serve.settings import ServeSettings
 from tests.serve.balancer import Balancer
-from tests.serve.test_command import started
+from tests.serve.test_command import forked
 from tests.serve.tools import Held, digit, serving
 
 QUESTION = b'{"text": "hello"}'
@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 
 def test_a_server_that_drains(topics: Path) -> None:
     """From SIGTERM on it is not ready, but it answers, and says that connections end."""
-    with started(topics, "--drain-delay", "60") as (process, address):
+    with forked(topics, "--drain-delay", "60") as (process, address):
         host, port = address.removeprefix("http://").split(":")
         kept = http.client.HTTPConnection(host, int(port), timeout=60)
         kept.request("GET", "/ready")
@@ -47,7 +47,7 @@ def test_a_server_that_drains(topics: Path) -> None:
         assert (answer.status, answer.getheader("connection")) == (200, "close")
         process.send_signal(signal.SIGTERM)  # The second ends the delay.
         assert process.wait(30) == 0
-        assert process.stderr is not None and process.stderr.read() == ""
+        assert process.told == ""
 
 
 def test_requests_that_take_longer_than_the_server_waits(digits: Path) -> None:

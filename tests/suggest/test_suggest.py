@@ -96,6 +96,7 @@ def test_too_few_of_each_class_are_refused() -> None:
         probe(np.zeros((3, 2), np.float32), ["a", "b", "c"], "class", 0)
 
 
+@pytest.mark.usefixtures("forked_suggest")
 @pytest.mark.parametrize(
     "arguments, said",
     [

@@ -15,6 +15,8 @@ from mmft_core.errors import ConfigError, WeightsError
 from mmft_text.causal import CausalBackbone
 from tests.text.tools import TEXTS, collated, make_backbone, minilm_folder
 
+pytestmark = pytest.mark.usefixtures("two_layers")
+
 ENCODERS = ["bert-base", "distilbert", "roberta-base", "minilm", "modernbert-base", "text-encoder"]
 CAUSAL = ["gpt2", "distilgpt2", "causal-lm"]
 SEQ2SEQ = ["bart-base", "t5-small", "seq2seq-lm"]
@@ -161,7 +163,7 @@ def test_layers_hold_every_parameter_once_and_embeddings_come_first(name: str) -
     assert sorted(ids) == sorted({id(p) for p in backbone.parameters()})
     vocabulary = backbone.network.get_input_embeddings().weight
     assert any(p is vocabulary for p in layers[0].parameters())
-    assert len(layers) == 1 + (8 if name in SEQ2SEQ else 4)
+    assert len(layers) == 1 + (4 if name in SEQ2SEQ else 2)
 
 
 @pytest.mark.parametrize("name", ["bert-base", "gpt2", "t5-small"])
@@ -234,7 +236,7 @@ def test_an_unreachable_hub_is_told_and_a_smaller_network_takes_its_place(
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     loaded = make_backbone("bert-base", weights="auto").loaded
     assert loaded.fell_back and "cannot be reached" in loaded.detail
-    assert "A tiny bert (4 layers, width 256) is trained instead." in loaded.detail
+    assert "A tiny bert (2 layers, width 64) is trained instead." in loaded.detail
     with pytest.raises(WeightsError, match="cannot be reached"):
         make_backbone("bert-base", weights="pretrained")
 
