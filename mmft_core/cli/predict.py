@@ -139,7 +139,7 @@ def predict(
         several, predictions = _predicted(inputs, with_files, top_k, limits)
     if form in CAPTIONS:
         check_output(form, output, several=several)
-    # A table on the terminal gives the reasons a few lines further up.
+    # A table on standard output gives the reasons itself.
     counted = _Counted(predictions, with_reasons=form != "table" or output is not None)
     if form in CAPTIONS:
         write_captions(counted, form, output)

@@ -15,7 +15,6 @@ from typing import IO, Any, cast
 
 import click
 
-from mmft_core.cli.finite import FiniteRange
 from mmft_core.utils.escaping import escape, escape_data, escape_message
 from mmft_core.utils.files import json_text
 
@@ -93,7 +92,7 @@ def show_usage_error(error: click.ClickException) -> None:
         for line in error.format_message().split("\n"):
             echo(line, err=True)
         return
-    message, hint = _explained(error), None
+    message, hint = error.format_message().replace("\n\t", "\n  "), None
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "mmft COMMAND"
         hint = f"`{command} --help` explains its arguments and options."
@@ -101,33 +100,6 @@ def show_usage_error(error: click.ClickException) -> None:
         if unknown and _takes_inputs(error):
             hint = f"Inputs that begin with '-' go after --: {command} ... -- INPUT"
     show_error(message if message[-1:] in ".?!)" else f"{message}.", hint)
-
-
-def _explained(error: click.ClickException) -> str:
-    """What is wrong; of a value in the words of the validation of settings."""
-    if isinstance(error, click.BadParameter) and error.param is not None:
-        expected = _expected(error.param.type)
-        value, is_not, _ = error.message.rpartition(" is not ")
-        if expected and is_not:
-            name = max(error.param.opts, key=len)
-            return f"{name} = {value} is not valid: expected {expected}."
-    return error.format_message().replace("\n\t", "\n  ")
-
-
-def _expected(kind: click.ParamType[Any]) -> str:
-    """The values of an option of numbers or of choices; empty for other options."""
-    if isinstance(kind, click.Choice):
-        return " | ".join(repr(choice) for choice in kind.choices)
-    if isinstance(kind, click.IntRange | click.FloatRange):
-        bounds = []
-        if kind.min is not None:
-            bounds.append(f"{'>' if kind.min_open else '>='} {kind.min}")
-        if kind.max is not None:
-            bounds.append(f"{'<' if kind.max_open else '<='} {kind.max}")
-        name = "int" if isinstance(kind, click.IntRange) else "float"
-        name = f"finite {name}" if isinstance(kind, FiniteRange) else name
-        return f"{name} {' and '.join(bounds)}".strip()
-    return {click.INT: "int", click.FLOAT: "float"}.get(kind, "")
 
 
 def _takes_inputs(error: click.UsageError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -71,17 +72,18 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_signals_blocked() -> Iterator[None]:
-    """Block stop signals, here and in child processes that are started meanwhile.
+    """Block stop signals, here and in child processes that are forked meanwhile.
 
-    A child goes on without them from `leave_stopping_to_parent` on. Otherwise one that reaches the
-    whole process group as a child starts would kill the child, and the run would fail instead of
-    stopping. Does nothing on Windows.
+    A child unblocks them once it ignores them (`leave_stopping_to_parent`). Otherwise a stop signal
+    to the whole process group would kill a child that is still starting, and the run would fail
+    instead of stopping. Does nothing where processes are not forked, as on macOS and Windows.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if multiprocessing.get_start_method() != "fork":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -39,7 +39,7 @@ def has_suffix(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
 
 def some_suffixes(suffixes: Sequence[str]) -> str:
     """Suffixes as part of a sentence, the first few of many: ".jpg, .png, .webp or 20 others"."""
-    if len(suffixes) <= _NAMED:
+    if len(suffixes) <= _NAMED + 1:
         return " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
     return f"{', '.join(suffixes[:_NAMED])} or {len(suffixes) - _NAMED} others"
 

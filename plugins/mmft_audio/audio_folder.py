@@ -65,8 +65,7 @@ def build(options: AudioFolderOptions, context: DatasetContext) -> Dataset:
     if not splits:
         raise NoFilesError(
             f"There are no recordings in {root}.",
-            hint=f"Expected files ending in {some_suffixes(SUFFIXES)}; docs/data.md lists what is "
-            "read.",
+            hint=f"Expected files ending in {some_suffixes(SUFFIXES)}.",
         )
     notes: list[str] = []
     if ALL in splits:

@@ -281,8 +281,8 @@ def _check(found: ClassFolders) -> None:
         raise NoFilesError(
             f"There are no {noun} in class folders in {folder}{why}.",
             hint=f"Expected {folder}/CLASS/NAME with NAME ending in "
-            f"{some_suffixes(found.kind.suffixes)} (docs/data.md lists what is read); where a "
-            "table says what is of which class, give that as --dataset.",
+            f"{some_suffixes(found.kind.suffixes)}; where a table says what is of which class, "
+            "give that as --dataset.",
         )
     if loose.count:
         raise DataError(

@@ -119,14 +119,14 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
     plain = {k: v for k, v in named.items() if isinstance(v, str | int | float | bool)}
     main = next((k for k, v in plain.items() if isinstance(v, str)), next(iter(plain), None))
     whole = json.dumps(record, default=str)[:_TEXT] if record else ""
-    prediction = _plain(plain[main]) or "(empty)" if main else whole
+    prediction = _plain(plain[main]) if main else whole
     bars = _bars(record)
     first = [share for _, share in bars[:1]]  # The same figure need not stand there twice.
     right = prediction == example.target if example.target in classes else None
     return Card(
         id=example.id,
         target=example.target,
-        prediction=prediction,
+        prediction=prediction or ("(empty)" if main else ""),
         right=example.related[0].right if example.related else right,
         details=[(k, _plain(v)) for k, v in plain.items() if k != main and v not in first],
         alignment=[(kind, true, found) for kind, true, found in record.get("alignment", ())],

@@ -353,8 +353,8 @@ class TestRefused:
                 "--aligner nowhere is neither a folder nor",
             ),
             (("--task", "asr", "--longest", "0"), "--longest"),
-            (("--task", "asr", "--longest", "nan"), "= 'nan' is not valid: expected finite"),
-            (("--task", "asr", "--longest", "inf"), "= 'inf' is not valid: expected finite"),
+            (("--task", "asr", "--longest", "nan"), "'nan' is not a finite number"),
+            (("--task", "asr", "--longest", "inf"), "'inf' is not a finite number"),
         ],
     )
     def test_settings(

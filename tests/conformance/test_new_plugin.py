@@ -176,4 +176,4 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 def test_a_mistyped_kind(mmft) -> None:
     ended = mmft("new-plugin", "flowers", "--kind", "bacbone")
     assert ended.code == 2
-    assert "'bacbone' is not valid: expected 'backbone'" in ended.err
+    assert "'bacbone' is not one of 'backbone'" in ended.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -186,7 +187,7 @@ class TestLoading:
         assert len(batch) == 4
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups' signals")
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="nothing is forked")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_group_does_not_kill_a_process_that_starts(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals

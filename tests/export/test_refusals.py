@@ -110,7 +110,7 @@ def test_what_takes_a_run_takes_no_export(made: Path, tmp_path: Path, mmft: Mmft
         ),
         (("--format", "safetensors", "--quantize", "int8"), "not safetensors"),
         (("--set", "dataset.text_column=a"), "--set is for --dataset"),
-        (("--max-drop", "-1"), "--max-drop = -1.0 is not valid: expected float >= 0."),
+        (("--max-drop", "-1"), "is not in the range x>=0"),
         (("--output", "FOLDER"), "exists already and is not an export"),
     ],
     ids=["format", "torch in 8 bits", "weights in 8 bits", "idle set", "negative drop", "output"],

@@ -134,7 +134,7 @@ def bash_reads(scripts: list[str]) -> None:
         (("launch", "--processes=2"), "nothing was given"),
         ((*CLUSTER, *RUN), "need to know where to meet"),
         ((*CLUSTER, "--meet=node1", *RUN), "--meet node1 is not HOST:PORT."),
-        ((*CLUSTER, "--meet=a:1", "--show", *RUN, "--lr=fast"), "--lr = 'fast' is not valid"),
+        ((*CLUSTER, "--meet=a:1", "--show", *RUN, "--lr=fast"), "'fast' is not a valid float"),
         ((*CLUSTER, "--meet=a:1", "--show", *RUN, "--metric=acuracy"), "mean 'accuracy'"),
         ((*CLUSTER, "--slurm=x.sh", *RUN, "--set=engine.stpes=3"), "mean 'steps'"),
         ((*CLUSTER, "--slurm=x.sh", "--", "run"), "needs to know where its run is"),

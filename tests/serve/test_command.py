@@ -140,7 +140,7 @@ MISTAKES = {
         "UNIT is one of pixels, seconds, characters",
     ),
     "a limit that is none": (("RUN", "--limit", "seconds"), "'seconds' is not UNIT=MAX"),
-    "no seconds": (("RUN", "--drain-delay", "nan"), "--drain-delay = 'nan' is not valid"),
+    "no seconds": (("RUN", "--drain-delay", "nan"), "'nan' is not a finite number"),
     "an empty key": (("RUN", "--api-key", ""), "The API key is empty"),
     "an address of others": (("RUN", "--host", "192.0.2.1"), "Give --host an address of this"),
     "a setting that is none": (("RUN", "--set", "task.colour=red"), "task.colour"),
