@@ -146,7 +146,7 @@ def test_the_server_completes_and_draws(run: Path, mmft: Mmft) -> None:
         drawn = served.client.post("/predict?show=true", json=body).json()
     wanted = records(mmft("predict", run, "--dataset", "spot-grids", "--split", "test"))[0]
     wanted.pop("input")
-    assert plain == {"prediction": wanted, "neighbours": None, "shown": None}
+    assert plain == {"prediction": wanted}
     assert drawn["prediction"] == wanted and wanted["brightness"]
     assert drawn["shown"]["grid"].startswith("data:text/plain;base64,")
 
