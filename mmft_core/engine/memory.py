@@ -1,24 +1,27 @@
 """Keeping freed memory for the next step instead of returning it to the system after each.
 
 A training step frees what the next one allocates again. glibc returns large blocks to the system at
-once, which then has to clear each page anew. Without that, networks train 1.06 to 1.6 times as fast
-on a CPU (see docs/results.md). The price is that the process keeps its peak memory until it ends.
+once, which then has to clear each page anew; without that, ResNet-50 trains 1.1 to 1.2 times as
+fast on a CPU (see docs/results.md). The price is that the process keeps its peak memory until it
+ends. Blocks beyond 32 MB, such as the logits of a large vocabulary, are returned all the same; huge
+pages make them cheap to allocate again, because 512 times fewer pages have to be cleared.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 # Parameters of mallopt(3).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 << 20
-_NO_BLOCKS = 0
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc accepts no larger one
 
 
 def tune_allocator() -> None:
-    """Tell glibc's malloc to keep freed memory, whatever the size of a block.
+    """Tell glibc's malloc to keep freed memory, and torch to ask for huge pages.
 
     Call it before torch allocates.
 
@@ -26,8 +29,9 @@ def tune_allocator() -> None:
     """
     if not sys.platform.startswith("linux"):
         return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt") and hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
         libc.mallopt(_M_TOP_PAD, _TOP_PAD)
-        libc.mallopt(_M_MMAP_MAX, _NO_BLOCKS)  # What is mapped is returned when it is freed.
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
