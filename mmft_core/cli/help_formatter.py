@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 _HYPHEN = "\ue000"
-"""Stands for a hyphen while lines are wrapped; a private character, which no text holds."""
+"""Replaces hyphens while lines are wrapped; a private-use character that no help text contains."""
 
 
 class HelpFormatter(click.HelpFormatter):

@@ -140,7 +140,7 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
 
 
 def _tasks_of(backbone: str, tasks: Iterable[str]) -> str | None:
-    """A hint that names the tasks for a backbone; None if there are none."""
+    """A hint that lists the tasks that take a backbone; None if there are none."""
     found = ", ".join(sorted(tasks))
     return f"Tasks for '{backbone}': {found}." if found else None
 

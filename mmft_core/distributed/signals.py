@@ -100,7 +100,7 @@ def leave_stopping_to_parent(*, end_with_parent: bool) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # Of `stop_signals_blocked`.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # See above.
     if end_with_parent and sys.platform == "linux":
         parent = os.getppid()
         with contextlib.suppress(OSError, AttributeError):

@@ -57,7 +57,7 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        """What is known before training: the monitored metric, sizes of splits, skipped samples."""
+        """Recorded before training: the monitored metric, sizes of splits, skipped samples."""
         return self.path / "data.json"
 
     @property

@@ -19,7 +19,7 @@ _SYSTEM = frozenset(
 """Folders that hold copies, thumbnails or deleted files, in lower case. They have no dot."""
 
 _NAMED = 4
-"""So many suffixes are named in a message."""
+"""How many suffixes a message names."""
 
 
 def is_hidden(name: str) -> bool:
@@ -39,9 +39,11 @@ def has_suffix(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
 
 def some_suffixes(suffixes: Sequence[str]) -> str:
     """Suffixes as part of a sentence, the first few of many: ".jpg, .png, .webp or 20 others"."""
-    if len(suffixes) <= _NAMED + 1:
-        return " or ".join(filter(None, (", ".join(suffixes[:-1]), *suffixes[-1:])))
-    return f"{', '.join(suffixes[:_NAMED])} or {len(suffixes) - _NAMED} others"
+    named = list(suffixes)
+    if len(named) > _NAMED + 1:
+        named[_NAMED:] = [f"{len(named) - _NAMED} others"]
+    first, last = ", ".join(named[:-1]), "".join(named[-1:])
+    return f"{first} or {last}" if first else last
 
 
 @contextmanager

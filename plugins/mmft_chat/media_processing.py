@@ -27,10 +27,10 @@ _KINDS: tuple[Kind, ...] = ("image", "audio")
 _GIVEN: Mapping[Kind, str] = {"image": "images", "audio": "audio"}
 """What processors of transformers call them."""
 _ROUGHLY = 16
-"""Tokens by which a count may be off for each picture or recording, because tokenizers may merge
-the text on both sides of it."""
+"""How many tokens a count may be off by for each picture or recording: tokenizers may merge the
+text before it with the text after it."""
 _MOST_SIZES = 10_000
-"""At most so many combinations of sizes are remembered."""
+"""How many combinations of sizes are remembered at most."""
 
 
 @dataclass(frozen=True, slots=True)

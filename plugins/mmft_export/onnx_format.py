@@ -89,7 +89,7 @@ class Onnx(GraphFormat):
 
 
 def _translations() -> dict[Any, Any]:
-    """ONNX for operators that torch's exporter does not translate.
+    """Translations of operators that torch's ONNX exporter lacks.
 
     `_is_all_true` appears in graphs with checks of tensors, such as D-FINE's.
     """

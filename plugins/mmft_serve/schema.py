@@ -1,6 +1,6 @@
 """What is asked and answered, typed: for programs, and for the page.
 
-Fields that do not apply to a model are not set, and left out of the JSON.
+A field that does not apply to a model stays unset, and unset fields are left out of the JSON.
 """
 
 from __future__ import annotations

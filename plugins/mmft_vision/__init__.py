@@ -7,9 +7,9 @@ from mmft_core import BackboneSpec, DatasetSpec, TaskSpec, hookimpl
 from mmft_core.data import TABLE_SUFFIXES
 
 _CONVOLUTIONS: dict[str, Any] = {"from_scratch": {"engine.lr": 1e-3}}
-"""At the engine's default they learn too slowly from random weights in short runs."""
+"""With the engine's default they learn too slowly in short runs from random weights."""
 _MOBILE: dict[str, Any] = {"from_scratch": {"engine.lr": 3e-3}}
-"""MobileNetV3 learns more slowly: `benchmarks/small_pictures.py` (docs/results.md)."""
+"""MobileNetV3 learns even more slowly; docs/results.md has the comparison."""
 _TRANSFORMER: dict[str, Any] = {"defaults": {"engine.lr": 1e-4}}
 """Transformers diverge at the learning rates that suit convolutions."""
 

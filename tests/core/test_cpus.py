@@ -15,7 +15,7 @@ ROOT = Path(mmft_core.__file__).parents[1]
 
 
 def tell(file: Path, pinned: bool, one: bool, environment: dict[str, str]) -> None:
-    """Write how many CPUs there are, and how many threads torch has of the three it had."""
+    """Write how many CPUs there are, and how many of its three threads torch keeps."""
     import torch
 
     from mmft_core.config.engine_config import EngineConfig
@@ -35,7 +35,7 @@ def tell(file: Path, pinned: bool, one: bool, environment: dict[str, str]) -> No
 def told(
     folder: Path, pinned: bool = False, one: bool = False, **environment: str
 ) -> tuple[int, int]:
-    """The same, of a process of its own."""
+    """What `tell` writes in a process of its own."""
     process = forking().Process(target=tell, args=(folder / "told", pinned, one, environment))
     process.start()
     process.join(120)

@@ -59,7 +59,7 @@ def arguments(folder: Path, output: Path) -> list[str | Path]:
 
 @pytest.fixture
 def graphs_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of torch.export is read once, not by each command (two seconds)."""
+    """Read each torch.export file once instead of in every command, which saves two seconds."""
     read = TorchExport.run
     runners: dict[Path, Runner] = {}
 

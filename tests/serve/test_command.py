@@ -56,7 +56,7 @@ class Forked(Cli):
 
     @property
     def told(self) -> str:
-        """What it has written, its first line aside."""
+        """Its output without the first line."""
         return self.text.partition("\n")[2]
 
 
@@ -67,7 +67,7 @@ def forked(
     """The same as `started`, but forked.
 
     Args:
-        files: that it may open.
+        files: how many files the process may open.
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
