@@ -1,10 +1,12 @@
 """Keeping freed memory for the next step instead of returning it to the system after each.
 
 A training step frees what the next one allocates again. glibc returns large blocks to the system at
-once, which then has to clear each page anew; without that, ResNet-50 trains 1.1 to 1.2 times as
-fast on a CPU (see docs/results.md). The price is that the process keeps its peak memory until it
-ends. Blocks beyond 32 MB, such as the logits of a large vocabulary, are returned all the same; huge
-pages make them cheap to allocate again, because 512 times fewer pages have to be cleared.
+once, which then has to clear each page anew (see docs/results.md for what keeping them gains). The
+price is that the process keeps its peak memory until it ends. Blocks beyond 512 MB, such as the
+logits of a large vocabulary, are returned all the same, lest smaller ones take their place and
+memory grow. Huge pages make it cheap to allocate them again, because 512 times fewer pages have to
+be cleared; and since torch starts each block that asks for huge pages at such a page, the gaps
+between kept blocks fit again, and memory does not grow with the steps.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import sys
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 << 20
-_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc accepts no larger one
+_KEPT_BLOCKS = 512 << 20
+_LARGEST_OF_OLD_GLIBC = 32 << 20  # which accepts no larger threshold
 
 
 def tune_allocator() -> None:
@@ -34,4 +37,5 @@ def tune_allocator() -> None:
     if hasattr(libc, "mallopt") and hasattr(libc, "gnu_get_libc_version"):
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
         libc.mallopt(_M_TOP_PAD, _TOP_PAD)
-        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        if not libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCKS):
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_OLD_GLIBC)
