@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from mmft_core.config import compat
-from mmft_core.config.callback_choice import OLD_TABLE, choose_callbacks
+from mmft_core.config.callback_choice import choose_callbacks
 from mmft_core.config.dataset_choice import choose_dataset, chosen_name
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
-from mmft_core.config.places import PLACES_TABLE
 from mmft_core.config.plan import BackbonePart, OnBadSample, Plan, PlanPart, Recipe
+from mmft_core.config.setting_names import check_keys
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
 from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
@@ -24,23 +24,6 @@ S = TypeVar("S", bound=Spec)
 
 _ADAPTERS_FASTER = 20
 
-TOP_LEVEL = (
-    "task",
-    "backbone",
-    "dataset",
-    "metrics",
-    "metric",
-    "engine",
-    "optimizer",
-    "schedule",
-    "output",
-    "on_bad_sample",
-    "folds",
-    "fold",
-    "callbacks",
-    "callback",
-)
-
 
 def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """Look up every name, add recommended defaults, type every option, check that all fits.
@@ -50,7 +33,7 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
         IncompatibleError: the parts do not fit together.
     """
-    _check_keys(tree)
+    check_keys(tree, registry)
     ensure_text(tree)
     tree = combine([tree], registry)
     task_table = _table(tree, "task")
@@ -151,20 +134,6 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     if found != own.get("name"):
         return others
     return others | {"dataset": merge(own, _table(others, "dataset"))}
-
-
-def _check_keys(tree: Mapping[str, Any]) -> None:
-    for key in tree:
-        # The table of places concerns whoever reads the file.
-        if key not in (*TOP_LEVEL, PLACES_TABLE, OLD_TABLE):
-            below = option_names(EngineConfig)
-            near = f"engine.{key}" if key in below else key
-            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
-            raise ConfigError(
-                f"There is no setting '{key}'.{did_you_mean(near, known)}",
-                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
-                "as engine.lr and backbone.image_size.",
-            )
 
 
 def _table(tree: Mapping[str, Any], key: str) -> Tree:

@@ -119,6 +119,7 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         ({"dry_run": True}, "`mmft run --dry-run` shows all settings"),
         ({"track": "mlflow"}, "Trackers are callbacks: callbacks="),
         ({"epoch": 3}, "Did you mean 'epochs'"),
+        ({"image_size": 64}, "Did you mean 'backbone.image_size'"),
         ({"backbone": None}, r"No backbone was chosen. Give backbone=NAME; `mmft.plugins\(kind="),
         (
             {"dataset": [{"text": "a"}] * 4},
