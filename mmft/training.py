@@ -257,8 +257,9 @@ def _settings(settings: Mapping[str, Any], given: Mapping[str, Any], registry: R
         top, below = key.partition(".")[0], nest({key: _plain(value)})
         if top not in known or (top in _HINTS and not isinstance(below[top], Mapping)):
             chosen = settings_of(_plain(given), {}, registry, notice)
-            names = (*(name for name in given if name not in _HINTS), *known)
-            near = did_you_mean_setting(top, [*names, *option_settings(chosen, registry)])
+            arguments = (name for name in given if name not in _HINTS)
+            options = option_settings(chosen, registry)
+            near = did_you_mean_setting(top, [*arguments, *known, *options])
             raise ConfigError(
                 f"There is no argument or setting '{key}'.{near}",
                 hint=_HINTS.get(top)

@@ -192,6 +192,10 @@ class TestDefaults:
 
 
 class TestNames:
+    def test_what_is_said_of_one_backbone_goes_over_what_is_said_of_all(self) -> None:
+        made = plan("backbone.image_size=8", "backbone.image.image_size=64")
+        assert made.backbones["image"].options.image_size == 64
+
     def test_short_and_long_forms_are_the_same(self) -> None:
         long = {
             "task": {"name": "image-cls"},
@@ -264,12 +268,17 @@ class TestNames:
             (
                 {**BASE, "backbone": {"name": "net", "weights": 3}},
                 ConfigError,
-                r"backbone.image.weights = 3 is not valid",
+                r"^backbone.weights = 3 is not valid",
             ),
             (
                 {**BASE, "backbone": {"name": "net", "image_size": "x"}},
                 ConfigError,
-                r"backbone.image.image_size = 'x' is not valid",
+                r"^backbone.image_size = 'x' is not valid",
+            ),
+            (
+                {**BASE, "backbone": {"name": "net", "image": {"image_size": "x"}}},
+                ConfigError,
+                r"^backbone.image.image_size = 'x' is not valid",
             ),
             (
                 {**BASE, "backbone": {"name": "net", "image_sise": 3}},
