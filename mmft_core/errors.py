@@ -81,8 +81,9 @@ class DataError(MmftError):
 class SampleError(DataError):
     """One sample is unusable.
 
-    `sample_id` is the id that reports use: the file, or the table and its row; `kind` is the kind
-    of finding in `mmft data check`.
+    `sample_id` is the id that reports use: the file, or the table and its row; `reason` is a clause
+    that says what is wrong, such as "it is empty"; `kind` is the kind of finding in `mmft data
+    check`.
     """
 
     def __init__(
