@@ -153,7 +153,12 @@ def test_unfinished_and_damaged_models_are_named(
     model = tmp_path / "run" / "model"
     model.mkdir(parents=True)
     ended = mmft("predict", tmp_path / "run", picture)
+    assert ended.code == 2 and "run holds neither a run nor a model" in ended.err
+    assert "`mmft runs` lists those in runs/" in ended.err and "--resume" not in ended.err
+    (tmp_path / "run" / "config.toml").touch()
+    ended = mmft("predict", tmp_path / "run", picture)
     assert ended.code == 2 and "no finished model" in ended.err
+    assert f"`mmft run --resume {tmp_path / 'run'}`" in ended.err
     (model / "model.json").write_text("{}")
     ended = mmft("predict", tmp_path / "run", picture)
     assert ended.code == 2 and "cannot be loaded" in ended.err
