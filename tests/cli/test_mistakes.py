@@ -143,7 +143,9 @@ def test_a_task_and_a_dataset_of_another_kind(tmp_path: Path, mmft: Mmft) -> Non
     (tmp_path / "texts.txt").write_text("words")
     ended = mmft(*run_arguments(tmp_path / "run", "--dataset", tmp_path / "texts.txt"))
     assert ended.code == 2
-    assert "No dataset for task 'image-cls' opens" in ended.err and "a folder" in ended.err
+    assert "texts.txt cannot be used as a data set for task 'image-cls'." in ended.err
+    known = "a file ending in .csv, .tsv, .jsonl, .json or 6 others"
+    assert f"Give a folder, or {known}, or the name of a data set (" in ended.err
 
 
 def test_unfinished_and_damaged_models_are_named(
