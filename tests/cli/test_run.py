@@ -93,6 +93,21 @@ def test_eval_repeats_the_figures_of_the_run(finished_run: Path, mmft: Mmft) -> 
     assert figures["loss"] == pytest.approx(stored["loss"], rel=1e-5)
 
 
+def test_without_an_epoch_it_says_that_nothing_was_trained(
+    tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    output = tmp_path / "run"
+    ended = mmft(*run_arguments(output, "--dataset", photo_folder(per_class=6), "--epochs", "0"))
+    assert ended.code == 0
+    assert "Nothing is trained, because engine.epochs is 0" in ended.out
+    assert "nothing was trained: these are the metrics of the model as it was" in ended.out
+    assert "0 steps" not in ended.out
+    results = json.loads((output / "results.json").read_text())
+    assert (results["steps"], results["parameters"]["trained"]) == (0, 0)
+    assert results["backbones"]["image"]["trained"] == 0
+    assert "Nothing was trained" in (output / "report.html").read_text()
+
+
 def test_eval_on_other_data_takes_all_of_it(
     finished_run: Path, photo_folder: Make, mmft: Mmft
 ) -> None:
