@@ -24,7 +24,7 @@ from mmft_core import Component, Registry, discover
 from mmft_core.cli import cli
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.options import OptionInfo, describe
-from mmft_core.config.resolving import TOP_LEVEL
+from mmft_core.config.setting_names import TOP_LEVEL
 from mmft_core.specs import KINDS, ConfigurableSpec
 from mmft_core.utils.public_names import public_names
 

@@ -69,7 +69,8 @@ class NotebookDisplay(Display):
 
     def on_train_start(self, event: TrainStart) -> None:
         self._total = event.total_steps
-        self._bar = _bar("training", event.step, event.total_steps, "")
+        if event.total_steps:
+            self._bar = _bar("training", event.step, event.total_steps, "")
         self._draw()
 
     def on_step(self, event: TrainStep) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,21 +17,21 @@ from mmft_core.config import (
     OLD_TABLE,
     SHORT,
     TOP_LEVEL,
-    EngineConfig,
     Plan,
     Tree,
     as_written,
+    did_you_mean_setting,
     flatten,
     make_plan,
     merge,
     nest,
-    option_names,
+    option_settings,
     outside,
     refuse_idle,
     settings_of,
     take_output,
 )
-from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.errors import ConfigError
 from mmft_core.run import default_output, resumed_tree
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def run(
         "metric": names_of(metrics),
         "callback": tuple(name for name in callbacks if isinstance(name, str)),
     }
-    others = _settings(settings, given)
+    others = _settings(settings, given, registry)
     tree = settings_of(_plain(given), others, registry, notice)
     path = take_output(tree, None if output is None else as_path(output, "output"))
     plan = make_plan(tree, registry)
@@ -181,7 +181,7 @@ def resume(
             f"The callback '{named[0]}' cannot be added to a run that goes on.",
             hint="Its configuration names its callbacks; give objects.",
         )
-    tree = resumed_tree(path, _settings(settings, {}), registry, notice)
+    tree = resumed_tree(path, _settings(settings, {}, registry), registry, notice)
     with as_written():
         plan = make_plan(tree, registry)
     return _train(plan, registry, path, _callbacks(callbacks), progress=progress, resume=True)
@@ -239,7 +239,7 @@ def notice(text: str) -> None:
     warnings.warn(text, stacklevel=outside())
 
 
-def _settings(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:
+def _settings(settings: Mapping[str, Any], given: Mapping[str, Any], registry: Registry) -> Tree:
     """The settings as a tree.
 
     Args:
@@ -256,7 +256,10 @@ def _settings(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:
     for key, value in settings.items():
         top, below = key.partition(".")[0], nest({key: _plain(value)})
         if top not in known or (top in _HINTS and not isinstance(below[top], Mapping)):
-            near = did_you_mean(top, _names(known, given))
+            chosen = settings_of(_plain(given), {}, registry, notice)
+            arguments = (name for name in given if name not in _HINTS)
+            options = option_settings(chosen, registry)
+            near = did_you_mean_setting(top, [*arguments, *known, *options])
             raise ConfigError(
                 f"There is no argument or setting '{key}'.{near}",
                 hint=_HINTS.get(top)
@@ -272,11 +275,6 @@ def _settings(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:
             names[setting] = called
         tree = merge(tree, below)
     return tree
-
-
-def _names(known: Collection[str], given: Mapping[str, Any]) -> list[str]:
-    engine = (f"engine.{name}" for name in option_names(EngineConfig))
-    return [*(name for name in given if name not in _HINTS), *known, *engine]
 
 
 def _plain(settings: Any) -> Any:

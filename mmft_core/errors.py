@@ -81,8 +81,9 @@ class DataError(MmftError):
 class SampleError(DataError):
     """One sample is unusable.
 
-    `sample_id` is the id that reports use: the file, or the table and its row; `kind` is the kind
-    of finding in `mmft data check`.
+    `sample_id` is the id that reports use: the file, or the table and its row; `reason` is a clause
+    that says what is wrong, such as "it is empty"; `kind` is the kind of finding in `mmft data
+    check`.
     """
 
     def __init__(
@@ -170,7 +171,13 @@ def some_of(things: Sequence[str]) -> str:
     return f"{'; '.join(things[:5])}{more}."
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like a name, if any is like it."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return close[0] if close else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest known name, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    near = nearest(name, known)
+    return f" Did you mean '{near}'?" if near is not None else ""

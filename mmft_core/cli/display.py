@@ -68,9 +68,10 @@ class LiveDisplay(Display):
         self._open()
         self.total_steps = event.total_steps
         self.rate = Rate()
-        self.training = self.progress.add_task(
-            "training", total=event.total_steps, completed=event.step, note=""
-        )
+        if event.total_steps:
+            self.training = self.progress.add_task(
+                "training", total=event.total_steps, completed=event.step, note=""
+            )
 
     def on_step(self, event: TrainStep) -> None:
         if self.training is not None:
@@ -135,6 +136,8 @@ class LineDisplay(Display):
     def on_train_start(self, event: TrainStart) -> None:
         self.total_steps = event.total_steps
         self.rate = Rate()
+        if not event.total_steps:
+            return
         verb = f"go on at step {event.step} of" if event.step else "train"
         self._print(
             f"{verb} {counted(event.total_steps, 'step')} on {counted(event.samples, 'sample')} "

@@ -151,7 +151,8 @@ def predict(
     if counted.failed:
         raise DataError(
             f"{len(counted.failed)} of {counted.number} inputs could not be read: "
-            f"{some_of(counted.failed)}"
+            f"{some_of(counted.failed)}",
+            hint=" ".join(counted.hints) or None,
         )
 
 
@@ -198,6 +199,7 @@ class _Counted:
     def __init__(self, predictions: Iterable[Prediction], *, with_reasons: bool) -> None:
         self.predictions, self.with_reasons, self.number = predictions, with_reasons, 0
         self.failed: list[str] = []
+        self.hints: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[Prediction]:
         for prediction in self.predictions:
@@ -207,4 +209,6 @@ class _Counted:
             if shown.record is None:
                 name = shortened(shown.source)
                 self.failed.append(f"{name} ({shown.error})" if self.with_reasons else name)
+                if shown.hint:
+                    self.hints[shown.hint] = None
             yield shown

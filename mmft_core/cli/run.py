@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -118,6 +118,18 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
     """Train with a display, then print the results."""
     if output is not None and resume is None and plan.folds is None:
         RunDirectory(output).ensure_usable()  # Before torch is imported, which takes seconds.
+    names = [part.component.name for part in plan.backbones.values()]
+    path = (
+        resume or output or comm.from_main(lambda: default_output(plan.task.component.name, names))
+    )
+    folds = plan.folds is not None and plan.folds.chosen is None
+    try:
+        _train_in(path, plan, registry, folds=folds, resume=resume is not None)
+    except KeyboardInterrupt:
+        _abort(RunDirectory(path), folds=folds)
+
+
+def _train_in(path: Path, plan: Plan, registry: Registry, *, folds: bool, resume: bool) -> None:
     from mmft_core.engine.memory import tune_allocator
 
     tune_allocator()  # Before torch allocates anything.
@@ -128,18 +140,14 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
 
     screen = console(quiet=not comm.is_main())
     command = shlex.join(["mmft", *sys.argv[1:]])
-    names = [part.component.name for part in plan.backbones.values()]
-    path = (
-        resume or output or comm.from_main(lambda: default_output(plan.task.component.name, names))
-    )
-    if plan.folds is not None and plan.folds.chosen is None:
-        _cross_validate(plan, registry, path, screen, command, resume=resume is not None)
+    if folds:
+        _cross_validate(plan, registry, path, screen, command, resume=resume)
         return
     display = make_display(screen)
     outcome = (
-        runner.train(plan, path, [display], command)
-        if resume is None
-        else runner.resume(path, plan, [display], command)
+        runner.resume(path, plan, [display], command)
+        if resume
+        else runner.train(plan, path, [display], command)
     )
     if outcome.results is None:
         step, total = outcome.fit.progress.step, outcome.fit.total_steps
@@ -166,7 +174,26 @@ def _cross_validate(
         print_folds(record, path)
 
 
-def _stop(what: str, path: Path) -> None:
+def _abort(run: RunDirectory, *, folds: bool) -> None:
+    """Say what is left of a run that was interrupted twice, or while it did not train."""
+    if not run.config.exists():
+        _stop("Aborted before anything was saved.")
+    if run.results.exists():
+        _stop("Aborted; the run itself is finished.")
+    if folds:
+        left = "; finished folds and checkpoints are kept."
+    elif any(run.checkpoints.glob("step-*")):
+        left = "; the last checkpoint is kept."
+    else:
+        left = " before the first checkpoint; training will start from the beginning."
+    _stop(f"Aborted{left}", run.path)
+
+
+def _stop(what: str, path: Path | None = None) -> NoReturn:
+    """Args:
+    path: of the run, if it can be resumed.
+    """
     if comm.is_main():
-        echo(f"{what} Go on with: mmft run --resume {shlex.quote(str(path))}")
+        go_on = "" if path is None else f" Go on with: mmft run --resume {shlex.quote(str(path))}"
+        echo(what + go_on)
     sys.exit(130)

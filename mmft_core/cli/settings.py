@@ -57,7 +57,11 @@ _OPTIONS = (
         metavar="full|head|last=N|gradual|lora",
         help="Which weights to train; per modality as image=head,text=lora.",
     ),
-    click.option("--epochs", type=int, help="Number of passes over the training data."),
+    click.option(
+        "--epochs",
+        type=int,
+        help="Passes over the training data; 0 evaluates the model without training.",
+    ),
     click.option("--batch-size", type=int, help="Samples per forward pass, over all processes."),
     click.option("--lr", type=float, help="Peak learning rate."),
     click.option("--seed", type=int, help="Random seed."),

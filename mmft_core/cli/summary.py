@@ -22,19 +22,26 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
         screen.print(figures_table(results["metrics"]))
     else:
         screen.print("There is neither a val nor a test split to evaluate the model on.")
-    timings, monitor = results["timings"], results["monitor"]
-    screen.print(
-        f"trained {counted(results['steps'], 'step')} in {timings['training_seconds']:.0f} s"
-        + (f" (best {monitored(results)} at step {monitor['step']})" if monitor["step"] else "")
-        + (", stopped early" if results["ending"] == "early" else "")
-        + f", {results['parameters']['trained_share']:.2%} of the parameters"
-    )
+    screen.print(_training(results))
     _print_report(screen, path)
     screen.print(f"model   {path / 'model'}", soft_wrap=True)
     screen.print(f"use it  {next_command(results, path)}", soft_wrap=True)
     headline = headline_of(results)
     if headline:
         screen.print(headline, style="bold green")
+
+
+def _training(results: Mapping[str, Any]) -> str:
+    """How long what was trained, and which step was the best."""
+    steps, monitor = results["steps"], results["monitor"]
+    if not steps:
+        return "nothing was trained: these are the metrics of the model as it was"
+    return (
+        f"trained {counted(steps, 'step')} in {results['timings']['training_seconds']:.0f} s"
+        + (f" (best {monitored(results)} at step {monitor['step']})" if monitor["step"] else "")
+        + (", stopped early" if results["ending"] == "early" else "")
+        + f", {results['parameters']['trained_share']:.2%} of the parameters"
+    )
 
 
 def monitored(results: Mapping[str, Any]) -> str:

@@ -70,15 +70,18 @@ class Column:
 
     Attributes:
         number: whether it is aligned to the right and never broken.
+        whole: whether its cells are never broken, such as names that are copied.
         width: that it has, where there is room, though its cells are narrower.
-        optional: whether `Table.narrowed` may leave it out.
+        optional: 0 if it is always shown; else the higher, the sooner `Table.narrowed` leaves it
+            out, and of equals the rightmost.
     """
 
     name: str
     number: bool = False
+    whole: bool = False
     style: str = ""
     width: int = 1
-    optional: bool = False
+    optional: int = 0
 
 
 class Table:
@@ -101,15 +104,15 @@ class Table:
         return sum(self._natural()) + self._gaps()
 
     def narrowed(self, width: int) -> Table:
-        """The table without the optional columns that do not fit, left out from the right."""
-        optional = [k for k, column in enumerate(self.columns) if column.optional]
-        if self.width <= width or not optional:
+        """The table without the optional columns that do not fit."""
+        last = max(range(len(self.columns)), key=lambda k: (self.columns[k].optional, k))
+        if self.width <= width or not self.columns[last].optional:
             return self
         columns = self.columns.copy()
-        del columns[optional[-1]]
+        del columns[last]
         table = Table(*columns, header=self.header, header_style=self.header_style)
         for cells, style in self.rows:
-            table.add(*(c for k, c in enumerate(cells) if k != optional[-1]), style=style)
+            table.add(*(c for k, c in enumerate(cells) if k != last), style=style)
         return table.narrowed(width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -133,10 +136,11 @@ class Table:
         return [max(column.width, *widths) for column, *widths in facts]
 
     def _least(self) -> list[int]:
-        """What each column needs: all of a number, and so much of headings and text."""
+        """What each column needs: all of a number or name, and so much of headings and text."""
         found = []
         for k, (column, natural) in enumerate(zip(self.columns, self._natural(), strict=True)):
-            own = max((row[k].cell_len for row, _ in self.rows), default=0) if column.number else 0
+            unbroken = column.number or column.whole
+            own = max((row[k].cell_len for row, _ in self.rows), default=0) if unbroken else 0
             found.append(max(own, min(natural, _LEAST)))
         return found
 

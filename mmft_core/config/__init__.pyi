@@ -26,10 +26,12 @@ from .places import read_places as read_places
 from .places import rewritten as rewritten
 from .places import same_place as same_place
 from .plan import Plan as Plan
-from .resolving import TOP_LEVEL as TOP_LEVEL
 from .resolving import make_plan as make_plan
 from .resolving import resolve as resolve
 from .resolving import with_data as with_data
+from .setting_names import TOP_LEVEL as TOP_LEVEL
+from .setting_names import did_you_mean_setting as did_you_mean_setting
+from .setting_names import option_settings as option_settings
 from .trees import Tree as Tree
 from .trees import dump_toml as dump_toml
 from .trees import flatten as flatten

@@ -73,7 +73,7 @@ def _check_backbones(
                     f"Task '{task.name}' works on {_list(wanted)}, "
                     f"but backbone '{spec.name}' reads {modality}.",
                     hint=_would_fit(
-                        c.name for c in registry.of(BackboneSpec) if c.spec.modality in wanted
+                        name for m in wanted for name in _backbones_for(task, m, registry)
                     ),
                 )
     for modality in sorted(wanted - set(backbones)):
@@ -148,10 +148,13 @@ def _tasks_of(backbone: str, tasks: Iterable[str]) -> str | None:
 def _check_dataset(
     task: TaskSpec, backbones: Mapping[str, BackboneSpec], dataset: DatasetSpec, registry: Registry
 ) -> None:
-    fitting = [c.name for c in registry.of(DatasetSpec) if dataset_fits(c.spec, task)]
     read = set(read_by(set(backbones) - set(task.writes)))
-    lacking = sorted(read - set(dataset.modalities))
-    if lacking and dataset.modalities != ANY_MODALITIES:
+    fitting = [
+        c.name
+        for c in registry.of(DatasetSpec)
+        if dataset_fits(c.spec, task) and _holds(c.spec, read)
+    ]
+    if not _holds(dataset, read):
         raise IncompatibleError(
             f"Task '{task.name}' reads {_list(read)}, "
             f"but dataset '{dataset.name}' holds {_list(dataset.modalities)}.",
@@ -163,6 +166,10 @@ def _check_dataset(
             f"but those of dataset '{dataset.name}' are of type {' or '.join(dataset.targets)}.",
             hint=_would_fit(fitting),
         )
+
+
+def _holds(dataset: DatasetSpec, modalities: set[str]) -> bool:
+    return dataset.modalities == ANY_MODALITIES or modalities <= set(dataset.modalities)
 
 
 def _list(names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from mmft_core.data.tables import form_of
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, TaskSpec
+from mmft_core.utils.folders import some_suffixes
 
 
 def choose_dataset(
@@ -93,12 +94,23 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
             f"Several datasets open {path}: {names}.",
             hint="Say which: --dataset NAME --set dataset.path=PATH",
         )
-    readable = sorted({o for c in fitting for o in c.spec.opens})
-    words = ", ".join("a folder" if o == "/" else o for o in readable) or "no path"
+    what = "folder" if path.is_dir() else "file"
     raise DataError(
-        f"No dataset for task '{task.name}' opens {path}{' (a folder)' if form == '/' else ''}.",
-        hint=f"The task reads {words}.",
+        f"The {what} {path} cannot be used as a data set for task '{task.name}'.",
+        hint=f"Give {_readable(fitting)}.",
     )
+
+
+def _readable(datasets: Iterable[Component[DatasetSpec]]) -> str:
+    """What can be given for one of several data sets."""
+    forms = dict.fromkeys(form for c in datasets for form in c.spec.opens)
+    suffixes = [form for form in forms if form != "/"]
+    ways = ["the name of a data set (`mmft plugins --kind dataset`)"]
+    if suffixes:
+        ways.insert(0, f"a file ending in {some_suffixes(suffixes)}")
+    if "/" in forms:
+        ways.insert(0, "a folder")
+    return ", or ".join(ways)
 
 
 def chosen_name(table: Mapping[str, Any], key: str, flag: str) -> str:

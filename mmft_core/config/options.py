@@ -89,6 +89,13 @@ def option_names(options_type: type[Any]) -> frozenset[str]:
     return frozenset(names) | former_names(options_type).keys()
 
 
+def option_keys(options_type: type[Any], prefix: str) -> Iterator[str]:
+    """The same as dotted keys below a prefix, and those of the options that are tables."""
+    yield from (f"{prefix}{name}" for name in sorted(option_names(options_type)))
+    for name, table_type in _tables(options_type).items():  # type: ignore[arg-type]
+        yield from option_keys(table_type, f"{prefix}{name}.")
+
+
 def former_names(options_type: type[Any]) -> dict[str, str]:
     """What options were called in earlier versions, and what they are called now."""
     return {former: o.name for o in describe(options_type) for former in o.formerly}

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from mmft_core.config import compat
-from mmft_core.config.callback_choice import OLD_TABLE, choose_callbacks
+from mmft_core.config.callback_choice import choose_callbacks
 from mmft_core.config.dataset_choice import choose_dataset, chosen_name
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
-from mmft_core.config.places import PLACES_TABLE
 from mmft_core.config.plan import BackbonePart, OnBadSample, Plan, PlanPart, Recipe
+from mmft_core.config.setting_names import check_keys
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
 from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
@@ -24,23 +24,6 @@ S = TypeVar("S", bound=Spec)
 
 _ADAPTERS_FASTER = 20
 
-TOP_LEVEL = (
-    "task",
-    "backbone",
-    "dataset",
-    "metrics",
-    "metric",
-    "engine",
-    "optimizer",
-    "schedule",
-    "output",
-    "on_bad_sample",
-    "folds",
-    "fold",
-    "callbacks",
-    "callback",
-)
-
 
 def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     """Look up every name, add recommended defaults, type every option, check that all fits.
@@ -50,13 +33,16 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
         IncompatibleError: the parts do not fit together.
     """
-    _check_keys(tree)
+    check_keys(tree, registry)
     ensure_text(tree)
     tree = combine([tree], registry)
     task_table = _table(tree, "task")
     task = registry.get(TaskSpec, chosen_name(task_table, "task", "--task"))
     backbone_tables = _backbone_tables(tree, registry)
-    backbones = {m: registry.get(BackboneSpec, t["name"]) for m, t in backbone_tables.items()}
+    backbones = {
+        m: registry.get(BackboneSpec, tables[f"backbone.{m}"]["name"])
+        for m, tables in backbone_tables.items()
+    }
     dataset, dataset_table = choose_dataset(
         _table(tree, "dataset"), task.spec, registry, [c.spec for c in backbones.values()]
     )
@@ -75,13 +61,14 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     )
     own = {m: c.spec for m, c in backbones.items()}
     recipe, from_scratch = (_recipe(a, tree, own, registry) for a in (advice, scratch))
-    untrained = all(table.get("weights") == "none" for table in backbone_tables.values())
+    backbone_parts = {
+        m: _backbone_part(m, c, advice.get("backbone", {}), backbone_tables[m])
+        for m, c in backbones.items()
+    }
+    untrained = all(part.weights == "none" for part in backbone_parts.values())
     return Plan(
         task=_part(task, advice, task_table),
-        backbones={
-            m: _backbone_part(m, c, advice.get("backbone", {}), backbone_tables[m])
-            for m, c in backbones.items()
-        },
+        backbones=backbone_parts,
         dataset=_part(dataset, advice, dataset_table),
         metrics=metrics,
         **vars(from_scratch if untrained else recipe),
@@ -153,20 +140,6 @@ def with_data(tree: Mapping[str, Any], name: str, registry: Registry) -> Tree:
     return others | {"dataset": merge(own, _table(others, "dataset"))}
 
 
-def _check_keys(tree: Mapping[str, Any]) -> None:
-    for key in tree:
-        # The table of places concerns whoever reads the file.
-        if key not in (*TOP_LEVEL, PLACES_TABLE, OLD_TABLE):
-            below = option_names(EngineConfig)
-            near = f"engine.{key}" if key in below else key
-            known = {*TOP_LEVEL, *(f"engine.{name}" for name in below)}
-            raise ConfigError(
-                f"There is no setting '{key}'.{did_you_mean(near, known)}",
-                hint=f"Settings are: {', '.join(TOP_LEVEL)}; those of a part follow its name, "
-                "as engine.lr and backbone.image_size.",
-            )
-
-
 def _table(tree: Mapping[str, Any], key: str) -> Tree:
     """A table of the tree; `task = "x"` is short for `task.name = "x"`."""
     value = tree.get(key, {})
@@ -177,11 +150,14 @@ def _table(tree: Mapping[str, Any], key: str) -> Tree:
     return dict(value)
 
 
-def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Tree]:
-    """Give every backbone its whole table: {modality: {name, weights, options}}.
+def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, Mapping[str, Tree]]:
+    """The settings of every backbone, as they are written: name, weights and options.
 
     A table below `backbone` belongs to that modality; plain values beside it are for all backbones
     that have such an option.
+
+    Returns:
+        by modality, what stands below "backbone" and below "backbone.MODALITY".
     """
     table = _table(tree, "backbone")
     by_modality = {m: _table(table, m) for m, v in table.items() if isinstance(v, Mapping)}
@@ -205,7 +181,10 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, T
             hint=f"Options of backbone: {', '.join(sorted(of_any))}.",
         )
     return {
-        m: merge({k: v for k, v in shared.items() if k in known[m]}, own)
+        m: {
+            "backbone": {k: v for k, v in shared.items() if k in known[m] and k not in own},
+            f"backbone.{m}": own,
+        }
         for m, own in by_modality.items()
     }
 
@@ -237,42 +216,53 @@ def _metrics(
     )
 
 
-def _options(component: Component[Any], advice: Mapping[str, Any], table: Tree, where: str) -> Any:
+def _options(
+    component: Component[Any], advice: Mapping[str, Any], tables: Mapping[str, Tree]
+) -> Any:
     """The typed options. Advice for options that this component lacks is passed over.
 
     Args:
-        where: dotted prefix of the keys, for messages.
+        tables: what is set, by the dotted prefix of its keys, for messages.
     """
     options_type = component.options_type()
     known = option_names(options_type)
     with as_written():
-        advice = renamed(advice, options_type, where)
-    advised = {k: v for k, v in advice.items() if k in known}
-    given = renamed({k: v for k, v in table.items() if k != "name"}, options_type, where)
+        advice = renamed(advice, options_type, component.kind)
+    values = {k: v for k, v in advice.items() if k in known}
     owner = f"{component.kind.capitalize()} '{component.name}'"
-    return convert(merge(advised, given), options_type, where, owner)
+    for where, table in tables.items():
+        given = {k: v for k, v in table.items() if k != "name"}
+        values = merge(values, renamed(given, options_type, where))
+        options = convert(values, options_type, where, owner)
+    return options
 
 
 def _part(component: Component[S], advice: Mapping[str, Any], table: Tree) -> PlanPart[S]:
     own = advice.get(component.kind, {})
-    options = _options(component, own, table, component.kind)
+    options = _options(component, own, {component.kind: table})
     return PlanPart(component=component, options=options)
 
 
 def _backbone_part(
-    modality: str, component: Component[BackboneSpec], advice: Mapping[str, Any], table: Tree
+    modality: str,
+    component: Component[BackboneSpec],
+    advice: Mapping[str, Any],
+    tables: Mapping[str, Tree],
 ) -> BackbonePart:
-    weights = table.pop("weights", "auto")
-    if not isinstance(weights, str):
-        raise ConfigError(
-            f"backbone.{modality}.weights = {weights!r} is not valid.",
-            hint="Give auto, pretrained, none, or a path.",
-        )
+    weights = "auto"
+    for where, table in tables.items():
+        weights = table.pop("weights", weights)
+        if not isinstance(weights, str):
+            raise ConfigError(
+                f"{where}.weights = {weights!r} is not valid.",
+                hint="Give auto, pretrained, none, or a path.",
+            )
     # Advice is for whichever backbone has the option: "backbone.image_size".
     plain = {k: v for k, v in advice.items() if not isinstance(v, Mapping)}
     own = merge(plain, advice.get(modality, {}))
-    options = _options(component, own, table, f"backbone.{modality}")
-    return BackbonePart(component=component, options=options, weights=weights)
+    return BackbonePart(
+        component=component, options=_options(component, own, tables), weights=weights
+    )
 
 
 def _on_bad_sample(tree: Mapping[str, Any]) -> OnBadSample:

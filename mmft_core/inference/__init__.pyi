@@ -11,10 +11,12 @@ from .predictor import Prediction as Prediction
 from .predictor import Predictor as Predictor
 from .predictor import choose_split as choose_split
 from .recalling import recall as recall
+from .sources import MISSING as MISSING
 from .sources import Given as Given
 from .sources import Piped as Piped
 from .sources import Source as Source
 from .sources import Sources as Sources
+from .sources import Unusable as Unusable
 from .sources import assign as assign
 from .sources import expand as expand
 from .sources import local_path as local_path

@@ -113,7 +113,7 @@ def is_public(address: str) -> bool:
 
 
 class _RefusedError(Exception):
-    """Why something is not fetched, as the end of a sentence."""
+    """Why something is not fetched; its text is the reason for a SampleError."""
 
 
 def _download(url: str, limits: Limits) -> Iterator[bytes]:
@@ -127,10 +127,10 @@ def _download(url: str, limits: Limits) -> Iterator[bytes]:
     except _RefusedError as error:
         raise SampleError(url, str(error)) from None
     except TimeoutError:
-        raise SampleError(url, f"did not arrive within {limits.seconds:g} seconds") from None
+        raise SampleError(url, f"it did not arrive within {limits.seconds:g} seconds") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         told = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SampleError(url, f"cannot be fetched: {told}") from None
+        raise SampleError(url, f"it cannot be fetched: {told}") from None
 
 
 def _followed(url: str, limits: Limits) -> Iterator[bytes]:
@@ -142,7 +142,7 @@ def _followed(url: str, limits: Limits) -> Iterator[bytes]:
                 yield from _content(answer, limits)
                 return
         url = urljoin(url, location)
-    raise _RefusedError(f"is redirected more than {_REDIRECTS} times")
+    raise _RefusedError(f"it is redirected more than {_REDIRECTS} times")
 
 
 class _Deadline:
@@ -186,11 +186,11 @@ def _answer(url: str, limits: Limits, deadline: _Deadline) -> Iterator[http.clie
 def _checked(url: str) -> SplitResult:
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
-        raise _RefusedError(f"is redirected to an address of {parts.scheme or 'no scheme'}")
+        raise _RefusedError(f"it is redirected to an address of {parts.scheme or 'no scheme'}")
     if not parts.hostname:
-        raise _RefusedError("names no host")
+        raise _RefusedError("it names no host")
     if parts.username is not None:
-        raise _RefusedError("holds a user's name, and is not fetched")
+        raise _RefusedError("it holds a user's name, and is not fetched")
     return parts
 
 
@@ -200,7 +200,7 @@ def _connected(host: str, port: int, limits: Limits, deadline: _Deadline) -> soc
     for address in addresses:
         if not limits.private and not is_public(address):
             raise _RefusedError(
-                f"is refused: its host {host} has the private address {address}, "
+                f"it is refused: its host {host} has the private address {address}, "
                 "which --allow-private-hosts permits"
             )
     failure: OSError | None = None
@@ -209,7 +209,7 @@ def _connected(host: str, port: int, limits: Limits, deadline: _Deadline) -> soc
             return socket.create_connection((address, port), timeout=deadline.left())
         except OSError as error:
             failure = error
-    raise failure or _RefusedError(f"cannot be fetched: {host} has no address")
+    raise failure or _RefusedError(f"it cannot be fetched: {host} has no address")
 
 
 def _resolved(host: str, port: int, deadline: _Deadline) -> list[str]:
@@ -229,7 +229,7 @@ def _resolved(host: str, port: int, deadline: _Deadline) -> list[str]:
     except queue.Empty:
         raise TimeoutError from None
     if answer is None:
-        raise _RefusedError(f"cannot be fetched: its host {host} is not found")
+        raise _RefusedError(f"it cannot be fetched: its host {host} is not found")
     return answer
 
 
@@ -237,22 +237,22 @@ def _content(answer: http.client.HTTPResponse, limits: Limits) -> Iterator[bytes
     """The content of an answer, a block at a time."""
     if answer.status != 200:
         raise _RefusedError(
-            f"cannot be fetched: the server answers {answer.status} {answer.reason}"
+            f"it cannot be fetched: the server answers {answer.status} {answer.reason}"
         )
     encoding = answer.getheader("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise _RefusedError(f"cannot be fetched: it comes encoded ({encoding})")
+        raise _RefusedError(f"it cannot be fetched: it comes encoded ({encoding})")
     most, length, got = round(limits.megabytes * 1e6), answer.length, 0
     while got <= most and (length is None or length <= most):
         block = answer.read(_BLOCK)
         if not block:
             if length is not None and got < length:
-                raise _RefusedError(f"broke off after {got:,} of {length:,} bytes")
+                raise _RefusedError(f"it broke off after {got:,} of {length:,} bytes")
             return
         got += len(block)
         if got <= most:
             yield block
-    raise _RefusedError(f"is larger than {limits.megabytes:g} MB")
+    raise _RefusedError(f"it is larger than {limits.megabytes:g} MB")
 
 
 class _Arriving(io.RawIOBase):

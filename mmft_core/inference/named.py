@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmft_core.data.tables import TABLE_SUFFIXES, is_table_folder
-from mmft_core.errors import DataError
+from mmft_core.errors import DataError, SampleError
 from mmft_core.utils.files import suffix_of
 from mmft_core.utils.folders import has_suffix, is_hidden, reading, some_suffixes
 
@@ -84,10 +84,9 @@ def _in_folder(folder: Path, suffixes: tuple[str, ...], hidden: Hidden) -> list[
     if not found and is_table_folder(folder):
         raise _table(folder)
     if not found:
-        but = f"; it holds {hidden}" if str(hidden) else ""
-        raise DataError(
-            f"{folder}: found no files ending in {some_suffixes(suffixes)} in this folder{but}."
-        )
+        but = f", but {hidden}" if str(hidden) else ""
+        wanted = f"no files ending in {some_suffixes(suffixes)}{but}"
+        raise SampleError(str(folder), f"the folder holds {wanted}")
     return found
 
 
@@ -135,21 +134,23 @@ def _matching(pattern: Path, hidden: Hidden) -> list[Path]:
 
 def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raises:
-    DataError: this is a table, which would be read as one text, and nobody wants that; or a
+    SampleError: this is a table, which would be read as one text, and nobody wants that; or a
         device or a pipe.
     """
     form = suffix_of(path)
     if form in TABLE_SUFFIXES and form not in suffixes:
         raise _table(path)
     if not path.is_file():
-        raise DataError(
-            f"{path} is neither a file nor a folder.",
+        raise SampleError(
+            str(path),
+            "it is neither a file nor a folder",
             hint="`mmft predict RUN - < FILE` takes one file, or names, from standard input.",
         )
 
 
-def _table(path: Path) -> DataError:
-    return DataError(
-        f"{path} is a table, not a single input.",
+def _table(path: Path) -> SampleError:
+    return SampleError(
+        str(path),
+        "it is a table, not a single input",
         hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
     )

@@ -45,11 +45,12 @@ from mmft_core.run.artifacts import LoadedModel
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What was predicted for an input, or why nothing could be."""
+    """What was predicted for an input, or why nothing could be and what to do about it."""
 
     source: str
     record: Mapping[str, Any] | None = None
     error: str | None = None
+    hint: str | None = None
 
 
 class Predictor:
@@ -167,7 +168,7 @@ class Predictor:
                 records = iter(decoded(self.model.task, predictions, count, top_k))
             for result in results:
                 if isinstance(result, SampleError):
-                    yield Prediction(source=result.sample_id, error=result.reason)
+                    yield Prediction(source=result.sample_id, error=result.reason, hint=result.hint)
                 else:
                     yield Prediction(source=result, record=next(records))
 

@@ -16,6 +16,9 @@ from mmft_core.inference.downloads import Limits, Remote, is_url, url_suffix
 from mmft_core.inference.named import Hidden, holds_any, named_files
 from mmft_core.utils.folders import some_suffixes
 
+MISSING = "there is no such file or folder"
+"""The reason for a `SampleError` of what is not there."""
+
 
 @dataclass(frozen=True)
 class Piped:
@@ -42,9 +45,24 @@ class Given:
         return self.name
 
 
-Source: TypeAlias = Path | Remote | Piped | Given | str
-"""A file, an address to download from, standard input, what a program holds, or a text as it was
-typed."""
+@dataclass(frozen=True)
+class Unusable:
+    """What names nothing that can be read; reading it says why."""
+
+    name: str
+    error: DataError
+
+    def __str__(self) -> str:
+        return self.name
+
+    def fetch(self, suffixes: tuple[str, ...]) -> Path:
+        known = isinstance(self.error, SampleError)
+        raise self.error if known else SampleError(self.name, first_line(self.error))
+
+
+Source: TypeAlias = Path | Remote | Piped | Given | Unusable | str
+"""A file, an address to download from, standard input, what a program holds, what is none of these,
+or a text as it was typed."""
 
 
 class Sources(Split):
@@ -74,7 +92,7 @@ class Sources(Split):
             if self.attached and isinstance(self.processor, Attaching):
                 raw = self.processor.attach(raw, self.attached)
         except (OSError, ValueError) as error:  # A name that no file could have.
-            raise SampleError(self.sample_id(index), f"cannot be read: {error}") from None
+            raise SampleError(self.sample_id(index), f"it cannot be read: {error}") from None
         return Sample({self.modality: raw}, None, self.sample_id(index))
 
     def sample_id(self, index: int) -> str:
@@ -112,27 +130,35 @@ def expand(
 ) -> Iterator[Source]:
     """Turn files, folders (searched at any depth), glob patterns, addresses and texts into sources.
 
+    One that names nothing that can be read is `Unusable`.
+
     Args:
         limits: of what is fetched; None if nothing is.
         hidden: counts files and folders that are passed over since they are hidden.
-
-    Raises:
-        DataError: one names nothing that can be read.
     """
-    for argument in map(local_path, arguments):
-        found = named_files(argument, processor.suffixes, hidden) if processor.suffixes else None
-        if found is not None:
-            yield from found
-        elif _is_address(argument, processor):
-            yield _remote(argument, limits)
-        elif _is_text(argument, processor):
-            yield argument
-        elif processor.suffixes:
-            raise DataError(f"{argument}: found no such file or folder.")
-        else:
-            raise DataError(
-                f"{argument}: the model reads no files.", hint="Give a table by --dataset TABLE."
-            )
+    for argument in arguments:
+        try:
+            yield from _named(local_path(argument), processor, limits, hidden)
+        except DataError as error:
+            yield Unusable(argument, error)
+
+
+def _named(
+    argument: str, processor: Processor, limits: Limits | None, hidden: Hidden | None
+) -> Sequence[Source]:
+    """Raises:
+    DataError: it names nothing that can be read.
+    """
+    found = named_files(argument, processor.suffixes, hidden) if processor.suffixes else None
+    if found is not None:
+        return found
+    if _is_address(argument, processor):
+        return [_remote(argument, limits)]
+    if _is_text(argument, processor):
+        return [argument]
+    if processor.suffixes:
+        raise SampleError(argument, MISSING)
+    raise SampleError(argument, "the model reads no files", hint="Give a table by --dataset TABLE.")
 
 
 def assign(
@@ -141,24 +167,24 @@ def assign(
     limits: Limits | None = None,
     hidden: Hidden | None = None,
 ) -> Iterator[tuple[str, Source]]:
-    """Turn arguments into sources, each of the first modality that can read it.
-
-    Raises:
-        DataError: one names nothing that any can read.
+    """Turn arguments into sources, each of the first modality that can read it, or, as one that is
+    `Unusable`, of the first of all.
     """
     if len(processors) == 1:
         ((modality, processor),) = processors.items()
         yield from ((modality, s) for s in expand(arguments, processor, limits, hidden))
         return
-    for argument in map(local_path, arguments):
-        readers = _readers(argument, processors)
-        if not readers:
-            raise DataError(
-                f"{argument}: found no such file or folder that a model of "
-                f"{' and '.join(processors)} reads."
-            )
-        found = expand([argument], processors[readers[0]], limits, hidden)
-        yield from ((readers[0], source) for source in found)
+    for argument in arguments:
+        try:
+            readers = _readers(local_path(argument), processors)
+        except DataError:  # Which `expand` meets again.
+            readers = list(processors)
+        if readers:
+            found = expand([argument], processors[readers[0]], limits, hidden)
+            yield from ((readers[0], source) for source in found)
+        else:
+            reason = f"{MISSING} that a model of {' and '.join(processors)} reads"
+            yield next(iter(processors)), Unusable(argument, SampleError(argument, reason))
 
 
 def typed(
@@ -202,22 +228,26 @@ def _typed(text: str, number: int, processor: Processor, limits: Limits | None) 
         )
     if not text.strip():
         return None
-    name = local_path(text)
-    return _remote(name, limits) if is_url(name) else Path(name)
+    try:
+        name = local_path(text)
+        return _remote(name, limits) if is_url(name) else Path(name)
+    except SampleError as error:
+        return Unusable(text, error)
 
 
 def local_path(argument: str) -> str:
     """The path of a `file://` address; anything else as it is.
 
     Raises:
-        DataError: the address is of another machine.
+        SampleError: the address is of another machine.
     """
     if not argument.lower().startswith("file://"):
         return argument
     parts = urlsplit(argument)
     if parts.hostname not in (None, "localhost"):
-        raise DataError(
-            f"{argument} is on the machine {parts.hostname}.",
+        raise SampleError(
+            argument,
+            f"it is on the machine {parts.hostname}",
             hint="Files of this machine are file:///FOLDER/NAME.",
         )
     return url2pathname(parts.path)
@@ -225,9 +255,8 @@ def local_path(argument: str) -> str:
 
 def _remote(url: str, limits: Limits | None) -> Remote:
     if limits is None:
-        raise DataError(
-            f"{url}: only files on this machine are accepted.",
-            hint="Download it, and give the file.",
+        raise SampleError(
+            url, "only files on this machine are accepted", hint="Download it, and give the file."
         )
     return Remote(url, limits)
 

@@ -122,7 +122,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         except UNDECODABLE as error:
             if out_of_memory(error):
                 raise
-            raise SampleError(sample.id, f"cannot be prepared: {error}") from None
+            raise SampleError(sample.id, f"it cannot be prepared: {error}") from None
         return dict(inputs), target
 
     def _inputs(self, sample: Sample) -> dict[str, Tensors]:
@@ -135,7 +135,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         except UNDECODABLE as error:
             if out_of_memory(error):
                 raise
-            raise SampleError(sample.id, f"cannot be decoded: {error}") from None
+            raise SampleError(sample.id, f"it cannot be decoded: {error}") from None
 
     def _target(self, sample: Sample) -> Any:
         if sample.target is None:

@@ -37,7 +37,12 @@ from mmft_core.engine import adapter_files, kept_weights, lora
 from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
 from mmft_core.registry import Component, Registry
 from mmft_core.run.build import build_component, rebuild, save_assets, task_assets
-from mmft_core.run.validation import refuse_export, refuse_folds, refuse_missing
+from mmft_core.run.validation import (
+    refuse_export,
+    refuse_folds,
+    refuse_missing,
+    refuse_without_model,
+)
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.utils.digests import check_digests, digest_of, write_digests
 from mmft_core.utils.files import replacing_folder
@@ -173,6 +178,7 @@ def load(
     refuse_missing(folder)
     refuse_export(folder)
     refuse_folds(folder)
+    refuse_without_model(folder)
     folder = folder / "model" if (folder / "model").is_dir() else folder
     with damage(folder):
         check_digests(folder)
@@ -246,12 +252,6 @@ def _build(
         empty: whether to skip adapters and weights that are not saved with the model.
         apart: whether adapters stay unmerged.
     """
-    if not (folder / _MODEL).is_file():
-        raise RunDirectoryError(
-            f"There is no finished model in {folder}.",
-            hint="Give the folder of a run that has ended; an interrupted one goes on with "
-            "`mmft run --resume`.",
-        )
     content = json.loads((folder / _MODEL).read_text(encoding="utf-8"))
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']}, this mmft reads {FORMAT}")

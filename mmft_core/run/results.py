@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 import mmft_core
 from mmft_core.config.plan import Plan
@@ -49,7 +50,7 @@ def collect_results(
     plan, task, info, engine = run.plan, run.task, run.dataset.info, run.engine
     progress, compute = outcome.progress, engine.compute
     # Of the whole task, and what share of it the end of the training trained.
-    total, trained = count_parameters(task)
+    total, trained = _parameters(task, progress.step)
     return {
         "format": FORMAT,
         "task": plan.task.component.name,
@@ -57,7 +58,7 @@ def collect_results(
         "backbones": {
             modality: {
                 "name": part.component.name,
-                **_backbone(task.backbone(modality), requested=part.weights),
+                **_backbone(task.backbone(modality), part.weights, progress.step),
             }
             for modality, part in plan.backbones.items()
         },
@@ -124,9 +125,15 @@ def _version(distribution: str) -> str:
     return importlib.metadata.version(distribution)
 
 
-def _backbone(backbone: Backbone, requested: str) -> dict[str, Any]:
+def _parameters(module: nn.Module, steps: int) -> tuple[int, int]:
+    """All and those that were trained."""
+    total, trained = count_parameters(module)
+    return total, trained if steps else 0
+
+
+def _backbone(backbone: Backbone, requested: str, steps: int) -> dict[str, Any]:
     loaded = backbone.loaded
-    parameters, trained = count_parameters(backbone)
+    parameters, trained = _parameters(backbone, steps)
     return {
         "weights": {
             "requested": requested,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmft_core.errors import RunDirectoryError
 
+_GIVE_A_RUN = "Give a folder that `mmft run` made; `mmft runs` lists those in runs/."
+
 
 def is_model(path: Path) -> bool:
     """Whether a folder is a model without a run. A run keeps its model in a subfolder."""
@@ -22,11 +24,7 @@ def refuse_missing(path: Path) -> None:
     if path.exists():
         raise RunDirectoryError(f"{path} is a file, not a run.", hint="Give the run's folder.")
     below = Path("runs") / path
-    hint = (
-        f"Is it {shlex.quote(str(below))}?"
-        if below.is_dir()
-        else "Give a folder that `mmft run` made; `mmft runs` lists those in runs/."
-    )
+    hint = f"Is it {shlex.quote(str(below))}?" if below.is_dir() else _GIVE_A_RUN
     raise RunDirectoryError(f"There is no folder {path}.", hint=hint)
 
 
@@ -57,6 +55,20 @@ def refuse_folds(path: Path) -> None:
             hint=f"Give a fold, such as {shlex.quote(str(path / 'fold-1'))}, or train one model on "
             f"all data: {without_folds(path)}",
         )
+
+
+def refuse_without_model(path: Path) -> None:
+    """Raises:
+    RunDirectoryError: the folder holds no model: its run has not ended, or it holds no run.
+    """
+    if is_model(path) or is_model(path / "model"):
+        return
+    if not (path / "config.toml").is_file():
+        raise RunDirectoryError(f"{path} holds neither a run nor a model.", hint=_GIVE_A_RUN)
+    raise RunDirectoryError(
+        f"There is no finished model in {path}.",
+        hint=f"An interrupted run goes on with `mmft run --resume {shlex.quote(str(path))}`.",
+    )
 
 
 def without_folds(path: Path) -> str:

@@ -44,7 +44,7 @@ def unread_without(what: str, extra: str, distribution: str = "mmft") -> str:
         what: the kind: "HEIC".
     """
     command = install_command([extra], distribution)
-    return f"is {what}, which needs packages that are not installed: {command}"
+    return f"it is {what}, which needs packages that are not installed: {command}"
 
 
 def extra_installed(distribution: str, extra: str) -> bool:

@@ -43,6 +43,16 @@ def readable(value: Any) -> str:
     return text.replace("-", "−") if text.startswith("-") else text
 
 
+def parameters(number: Any) -> str:
+    """A number of parameters: 23.5 M, 1.5 B."""
+    if not is_finite(number):
+        return "–"
+    for amount, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+        if number >= amount:
+            return f"{number / amount:.1f}{unit}"
+    return f"{number:.0f}"
+
+
 def size(amount: int) -> str:
     """A number of bytes: 0.4 MB, 950 MB, 2.4 GB."""
     if amount >= 1e9:

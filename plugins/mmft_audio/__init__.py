@@ -18,7 +18,7 @@ _WHISPER = {
     "whisper-base.en": "Whisper base, English only (Radford et al., 2022), 74 M parameters",
     "whisper-small": "Whisper small (Radford et al., 2022), 244 M parameters",
     "whisper-medium": "Whisper medium (Radford et al., 2022), 769 M parameters",
-    "whisper-large-v3": "Whisper large v3 (Radford et al., 2022), 1.5 G parameters",
+    "whisper-large-v3": "Whisper large v3 (Radford et al., 2022), 1.5 B parameters",
     "whisper-large-v3-turbo": "Whisper large v3 with 4 decoder layers, 809 M parameters",
     "whisper": "Any Whisper of transformers: a folder or a Hub id as --weights",
 }

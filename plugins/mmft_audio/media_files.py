@@ -141,7 +141,7 @@ class MediaFile:
         held, count = [self._held] if len(self._held) else [], len(self._held)
         while count < frames and (more := next(self._source, None)) is not None:
             if held and more.shape[1] != held[0].shape[1]:
-                raise MediaError("changes its number of channels")
+                raise MediaError("it changes its number of channels")
             held.append(more)
             count += len(more)
         whole = np.concatenate(held) if held else self._held
@@ -154,7 +154,7 @@ class MediaFile:
         try:
             return self._av.open(self._stream, format=self._form, container_options=options)
         except (self._av.FFmpegError, ValueError):
-            raise MediaError(f"is {_NAMES[self._form]} that is damaged or cut short") from None
+            raise MediaError(f"it is {_NAMES[self._form]} that is damaged or cut short") from None
 
     def _reopen(self) -> None:
         """Start again at the beginning of the stream, wherever that was left."""
@@ -165,13 +165,13 @@ class MediaFile:
     def _chosen(self) -> Any:
         tracks = list(self._container.streams.audio)
         if not tracks:
-            raise MediaError("holds no sound")
+            raise MediaError("it holds no sound")
         default = self._av.stream.Disposition.default
         track = next((t for t in tracks if t.disposition & default), tracks[0])
         context = track.codec_context
         if context is None or context.codec.name not in _DECODERS:
             name = "" if context is None else f": {context.codec.name}"
-            raise MediaError(f"uses an unsupported audio codec{name}")
+            raise MediaError(f"it uses an unsupported audio codec{name}")
         return track
 
     def _promised(self) -> float | None:
@@ -202,7 +202,7 @@ class MediaFile:
                         at = float(packet.pts * packet.time_base) - self._start
                         end = max(end, at + length)
             except self._av.FFmpegError:
-                raise MediaError("is damaged or cut short") from None
+                raise MediaError("it is damaged or cut short") from None
         return end or passed
 
     def _arrays(self, first: int) -> Iterator[Samples]:
@@ -218,12 +218,12 @@ class MediaFile:
                     continue
                 for frame in packet.decode():
                     if frame.sample_rate != self.samplerate:
-                        raise MediaError("changes its rate")
+                        raise MediaError("it changes its rate")
                     samples = _floats(frame)
                     start = self._place(frame, at)
                     gap = start - max(first, at or 0)
                     if gap > _LONGEST_GAP * self.samplerate:
-                        raise MediaError(f"has no sound for {gap / self.samplerate:,.0f} s")
+                        raise MediaError(f"it has no sound for {gap / self.samplerate:,.0f} s")
                     if gap > 0:
                         yield from _silence(gap, samples.shape[1])
                     at = start + len(samples)

@@ -94,7 +94,7 @@ def _stream(recording: Recording) -> BinaryIO:
     status = recording.path.stat()
     if not stat.S_ISREG(status.st_mode):  # A pipe would wait for ever.
         folder = stat.S_ISDIR(status.st_mode)
-        raise SampleError(recording.name, "is a folder" if folder else "is not a file")
+        raise SampleError(recording.name, "it is a folder" if folder else "it is not a file")
     # Without a buffer, so that libsndfile finds the descriptor where the stream is.
     return recording.path.open("rb", buffering=0)
 
@@ -128,19 +128,19 @@ def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
     start, end = recording.start, recording.end
     reason = None
     if not RATES[0] <= rate <= RATES[1]:
-        reason = f"has {rate:,} samples per second, not {RATES[0]:,} to {RATES[1]:,}"
+        reason = f"it has {rate:,} samples per second, not {RATES[0]:,} to {RATES[1]:,}"
     elif frames >= _UNKNOWN:
         reason = "its header does not say how long it is"
     elif not frames:
-        reason = "holds no audio"
+        reason = "it holds no audio"
     elif not 0 <= start < (math.inf if end is None else end):
         reason = (
             f"from {start:g} s to {'its end' if end is None else f'{end:g} s'} is not a part of it"
         )
     elif start * rate >= frames:
-        reason = f"starts at {start:g} s of a file of {frames / rate:.2f} s"
+        reason = f"it starts at {start:g} s of a file of {frames / rate:.2f} s"
     elif end is not None and end > frames / rate + _LENIENT_END:
-        reason = f"ends at {end:g} s of a file of {frames / rate:.2f} s"
+        reason = f"it ends at {end:g} s of a file of {frames / rate:.2f} s"
     if reason:
         raise SampleError(recording.name, reason)
     first = min(round(start * rate), frames - 1)
@@ -162,16 +162,16 @@ def _reason(recording: Recording, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return missing(Path(str(recording.path)))
     if isinstance(error, PermissionError):
-        return "may not be read"
+        return "it may not be read"
     if isinstance(error, OSError):
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"it cannot be read: {(error.strerror or str(error)).lower()}"
     if isinstance(error, soundfile.LibsndfileError):
         # It says "does not exist" of an MP3 without a single frame.
         if error.code == 1 or "does not exist" in error.error_string:
-            return "is not audio that can be decoded"
-        return "is damaged or cut short" if error.code == 3 else _plain(error.error_string)
+            return "it is not audio that can be decoded"
+        return "it is damaged or cut short" if error.code == 3 else _plain(error.error_string)
     return _plain(str(error))
 
 
 def _plain(words: str) -> str:
-    return f"cannot be decoded: {words.removeprefix('Error : ').strip().rstrip('.')}"
+    return f"it cannot be decoded: {words.removeprefix('Error : ').strip().rstrip('.')}"

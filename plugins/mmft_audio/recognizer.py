@@ -63,7 +63,7 @@ class Recognizer:
         texts = []
         for prediction in self._predictor.predict_split(_Segments(recordings)):
             if prediction.record is None:
-                raise SampleError(prediction.source, prediction.error or "cannot be read")
+                raise SampleError(prediction.source, prediction.error or "it cannot be read")
             texts.append(str(prediction.record["text"]))
         return texts
 

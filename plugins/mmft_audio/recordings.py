@@ -165,10 +165,10 @@ def _decoded(
             if (at > first or goes_on) and last - at <= _lenient(file):
                 return
             place = f"after {at / file.samplerate:.1f} s"
-            raise SampleError(recording.name, f"is damaged or cut short {place}")
+            raise SampleError(recording.name, f"it is damaged or cut short {place}")
         if not np.isfinite(block).all():
             place = f"at {at / file.samplerate:.1f} s"
-            raise SampleError(recording.name, f"holds samples that are not numbers {place}")
+            raise SampleError(recording.name, f"it holds samples that are not numbers {place}")
         yield block
         at += len(block)
 

@@ -41,7 +41,7 @@ class Prompt:
         language = "" if options.language == "auto" else options.language.lower()
         if language and language not in known:
             raise ConfigError(
-                f"backbone.audio.language = '{language}' is not one of the network's "
+                f"backbone.language = '{language}' is not one of the network's "
                 f"{len(known)} languages.{did_you_mean(language, known)}",
                 hint="Give its code, such as en; an English-only network takes none.",
             )

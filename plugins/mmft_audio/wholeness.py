@@ -70,7 +70,7 @@ def _wav_shortfall(chunk: DataChunk | None, size: int) -> str | None:
     if chunk is None or chunk.size is None or chunk.start + chunk.size <= size + _LENIENT:
         return None
     return (
-        f"is cut short: its header promises {chunk.size:,} bytes of audio, and "
+        f"it is cut short: its header promises {chunk.size:,} bytes of audio, and "
         f"{max(0, size - chunk.start):,} are there"
     )
 
@@ -85,4 +85,4 @@ def _ogg_shortfall(file: BinaryIO, size: int) -> str | None:
         segments = page[26]
         if len(page) >= 27 + segments + sum(page[27 : 27 + segments]):
             return None
-    return "is cut short: the last page of its stream is missing"
+    return "it is cut short: the last page of its stream is missing"

@@ -39,7 +39,7 @@ def tiles(content: ReportContent) -> Rows:
         rows.append(("peak memory", f"{wording.count(timings.get('peak_memory_mb'))} MB"))
     if backbones:
         total = sum(part.get("parameters", 0) for part in backbones)
-        rows.append(("backbone parameters", wording.parameters(total)))
+        rows.append(("backbone parameters", numbers.parameters(total)))
     return rows
 
 

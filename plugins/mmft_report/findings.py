@@ -68,9 +68,10 @@ def figures(
 
 
 def _ending(content: ReportContent) -> list[Banner]:
-    if content.results.get("ending") != "interrupted":
-        return []
     steps = content.results.get("steps")
+    if content.results.get("ending") != "interrupted":
+        untrained = Banner(title="Nothing was trained", text="The model was evaluated as it was.")
+        return [untrained] if steps == 0 else []
     after = f" after {numbers.counted(steps, 'step')}" if isinstance(steps, int) else ""
     return [
         Banner(

@@ -17,12 +17,12 @@ _STYLES = {"running": "bold", "failed": "red", "damaged": "red", "interrupted": 
 def print_runs(runs: Sequence[Run]) -> None:
     """A row for each run, and why some could not be finished or read."""
     table = Table(
-        "run",
+        Column("run", whole=True),
         "state",
-        *(Column(name, optional=True) for name in ("task", "backbone", "data")),
-        "metric",
+        *(Column(name, optional=2) for name in ("task", "backbone", "data")),
+        Column("metric", optional=1),
         *(Column(name, number=True) for name in ("val", "test")),
-        *(Column(name, number=True, optional=True) for name in ("took", "size")),
+        *(Column(name, number=True, optional=2) for name in ("took", "size")),
     )
     for run in runs:
         table.add(

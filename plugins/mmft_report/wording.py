@@ -12,16 +12,6 @@ def count(value: Any) -> str:
     return f"{value:,.0f}" if is_finite(value) else "–"
 
 
-def parameters(value: Any) -> str:
-    """A number of parameters: 23.5 M."""
-    if not is_finite(value):
-        return "–"
-    for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.1f}{unit}"
-    return f"{value:.0f}"
-
-
 def duration(seconds: Any) -> str:
     """A time: 3.2 s, 4 min 05 s, 2 h 10 min."""
     if not is_finite(seconds):

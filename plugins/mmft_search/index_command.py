@@ -212,7 +212,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
         ConfigError: the model does not read it.
         DataError: there are no files that it reads.
     """
-    from mmft_core.inference import assign
+    from mmft_core.inference import Unusable, assign
 
     if given is not None and given not in model.processors:
         raise ConfigError(
@@ -220,7 +220,9 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
             hint="Leave --modality out, or give one of these.",
         )
     if given is None and library and len(model.processors) > 1:
-        given, _ = next(assign(library, model.processors))
+        given, first = next(assign(library, model.processors))
+        if isinstance(first, Unusable):
+            raise first.error
     return given or next(iter(model.processors))
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mmft_core import cpus
 from mmft_core.contracts import Preview, Processor, Sample, Split
-from mmft_core.errors import DataError, SampleError
-from mmft_core.inference import Hidden, Sources, expand, local_path
+from mmft_core.errors import SampleError
+from mmft_core.inference import MISSING, Hidden, Sources, Unusable, expand, local_path
 from mmft_core.loading import UNDECODABLE
 from mmft_core.utils import digest_of, sha256
 
@@ -68,10 +68,12 @@ class FileLibrary(Library):
         """
         self.hidden = Hidden()
         found = list(expand(arguments, processor, hidden=self.hidden))
+        for source in found:
+            if isinstance(source, Unusable):
+                raise source.error
+            if isinstance(source, str):
+                raise SampleError(source, MISSING)
         self._paths = list(dict.fromkeys(_absolute(s) for s in found if isinstance(s, Path)))
-        typed = next((source for source in found if isinstance(source, str)), None)
-        if typed is not None:
-            raise DataError(f"{typed}: found no such file or folder.")
         self.name = ""
         self.split = _Files(modality, self._paths, processor)
         own = [Path(local_path(argument)).expanduser() for argument in arguments]

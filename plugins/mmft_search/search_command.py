@@ -129,7 +129,6 @@ def _asked(
     """The modality and the source of each query: files and texts, then what is surely a text.
 
     Raises:
-        DataError: one names nothing that can be read.
         IncompatibleError: a text is given to a model that reads none.
     """
     from mmft_core.inference import Hidden, assign

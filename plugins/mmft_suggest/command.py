@@ -18,6 +18,7 @@ from mmft_core import discover
 from mmft_core.cli import echo, set_option
 from mmft_core.config import merge, nest, parse_set
 from mmft_core.errors import MmftError, WeightsError, first_line
+from mmft_core.utils import numbers
 
 if TYPE_CHECKING:
     from mmft_suggest.candidates import Candidate
@@ -193,12 +194,12 @@ def _show(measured: list[Measured], commands: dict[str, str]) -> None:
     from mmft_core.cli import Column, Table, console
 
     score = next((m.score for m in measured if m.score), None)
-    numbers = ("size", score.name if score else "score", "samples/s", "memory", "time")
-    table = Table("backbone", *(Column(name, number=True) for name in numbers), "weights")
+    named = ("size", score.name if score else "score", "samples/s", "memory", "time")
+    table = Table("backbone", *(Column(name, number=True) for name in named), "weights")
     for m in measured:
         shown = f"{m.score.mean:.3f} ± {m.score.deviation:.3f}" if m.score else "-"
         table.add(
-            m.name, f"{m.parameters / 1e6:,.1f} M", shown, f"{m.rate:,.1f}",
+            m.name, numbers.parameters(m.parameters), shown, f"{m.rate:,.1f}",
             f"{m.peak_bytes / 1e6:,.0f} MB", _duration(m.seconds), Path(m.weights).name,
         )  # fmt: skip
     console().print(table)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmft_core.data import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.utils import suffix_of
+from mmft_core.utils import some_suffixes, suffix_of
 from mmft_tables.delimited import read_delimited
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_rows import read_json
@@ -152,7 +152,8 @@ def _read(path: Path, separator: str | None, sheet: str | None, *, quoted: bool)
         raise DataError(f"There is no table {path}.", hint="Check the path.")
     form = suffix_of(path)
     if form not in TABLE_SUFFIXES:
-        raise DataError(f"{path} is not a table.", hint=f"Expected {', '.join(TABLE_SUFFIXES)}.")
+        hint = f"Give a file ending in {some_suffixes(TABLE_SUFFIXES)}."
+        raise DataError(f"{path} is not a table.", hint=hint)
     if path.stat().st_size == 0:
         raise DataError(f"The table {path} is empty.")
     separator = None if separator is None else given_separator(separator)

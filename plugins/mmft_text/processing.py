@@ -131,7 +131,7 @@ class TextProcessor(Processor):
         if prompted._room < 1:
             raise ConfigError(
                 f"The prompt leaves no room for a text in {prompted.max_length} tokens.",
-                hint="Shorten task.prompt, or raise backbone.text.max_length.",
+                hint="Shorten task.prompt, or raise backbone.max_length.",
             )
         return prompted
 

@@ -24,7 +24,7 @@ def check_bits(bits: int | None, choice: str) -> None:
     """
     if bits is None:
         return
-    option = f"backbone.text.load_bits = {bits}"
+    option = f"backbone.load_bits = {bits}"
     if choice == "none":
         raise ConfigError(
             f"{option} needs weights to load, and --weights none loads none.",
@@ -44,7 +44,7 @@ def check_full(bits: int | None, run: Path) -> None:
     """
     if bits is not None:
         raise ConfigError(
-            f"backbone.text.load_bits = {bits} is for checkpoints of transformers, and {run} "
+            f"backbone.load_bits = {bits} is for checkpoints of transformers, and {run} "
             "is a run directory.",
             hint="Leave it out, or start from the weights that the run started from.",
         )

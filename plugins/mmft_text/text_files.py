@@ -18,11 +18,11 @@ def read_text(path: Path, sample_id: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SampleError(sample_id, f"is not UTF-8 at byte {error.start}") from None
+        raise SampleError(sample_id, f"it is not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise SampleError(sample_id, what_failed(error)) from None
 
 
 def what_failed(error: OSError) -> str:
-    """What the operating system says, as a reason."""
-    return (error.strerror or str(error)).lower()
+    """What the operating system says, as the reason for a SampleError."""
+    return f"it cannot be read: {(error.strerror or str(error)).lower()}"

@@ -70,7 +70,7 @@ class Passages(Split):
                 stream.seek(start)
                 text = stream.read(end - start).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise SampleError(sample_id, f"is not UTF-8 at byte {start + error.start}") from None
+            raise SampleError(sample_id, f"it is not UTF-8 at byte {start + error.start}") from None
         except OSError as error:
             raise SampleError(sample_id, what_failed(error)) from None
         return Sample({"text": text}, None, sample_id)

@@ -165,7 +165,7 @@ def _builder(name: str, recipe: Recipe) -> Callable[..., TorchvisionBackbone]:
         sized = {"image_size": options.image_size} if recipe.sized else {}
         if recipe.sized and options.image_size % 16:
             raise ConfigError(
-                f"backbone.image.image_size = {options.image_size} is not a multiple of 16, "
+                f"backbone.image_size = {options.image_size} is not a multiple of 16, "
                 f"the side of {name}'s patches."
             )
         body = zoo.get_model(name, weights=None, **sized, **recipe.arguments)

@@ -26,13 +26,17 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000
 """What is decoded, whatever a file's suffix says. PIL's other formats stay shut to data that
 nobody here made: EPS, for one, is a program that PIL would have Ghostscript run."""
 
-_RAW = "is camera raw, which is not read: convert it to JPEG, PNG or TIFF, with rawpy for example"
-_VOLUME = (
-    "is a volume, which is not read: save slices as 16-bit PNG or TIFF, with nibabel for example"
+_RAW = (
+    "it is camera raw, which is not read: convert it to JPEG, PNG or TIFF, with rawpy for example"
 )
-_DRAWING = "is a drawing, which is not read: render it as PNG"
-_LAYERS = "is a layered file, which is not read: export it as PNG or TIFF"
-_RARE = "is of a format that is not read: convert it to PNG, or to TIFF if it holds floats"
+_VOLUME = (
+    "it is a volume, which is not read: save slices as 16-bit PNG or TIFF, with nibabel for example"
+)
+_DICOM = "it is DICOM, which is not read: save it as 16-bit PNG or TIFF, with pydicom for example"
+_ARRAY = "it is an array, which is not read: save it as PNG or TIFF, by PIL.Image.fromarray(array)"
+_DRAWING = "it is a drawing, which is not read: render it as PNG"
+_LAYERS = "it is a layered file, which is not read: export it as PNG or TIFF"
+_RARE = "it is of a format that is not read: convert it to PNG, or to TIFF if it holds floats"
 
 UNREAD: Mapping[str, str] = {
     **dict.fromkeys((".svg", ".svgz"), _DRAWING),
@@ -40,8 +44,8 @@ UNREAD: Mapping[str, str] = {
     **dict.fromkeys((".nii", ".nii.gz", ".mha", ".nrrd"), _VOLUME),
     **dict.fromkeys((".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".raf", ".rw2"), _RAW),
     **dict.fromkeys((".jxl", ".jxr", ".tga", ".ico", ".pcx", ".exr", ".hdr"), _RARE),
-    ".dcm": "is DICOM, which is not read: save it as 16-bit PNG or TIFF, with pydicom for example",
-    ".npy": "is an array, which is not read: save it as PNG or TIFF, by PIL.Image.fromarray(array)",
+    ".dcm": _DICOM,
+    ".npy": _ARRAY,
 }
 """What to do with files of formats that are not read, by suffix."""
 
@@ -127,15 +131,15 @@ def what_it_is(head: bytes) -> str:
     if not head:
         return "the file is empty"
     if _is_avif(head) and "AVIF" not in _formats():
-        return "is AVIF, which needs Pillow 11.3 or later: pip install -U pillow"
+        return "it is AVIF, which needs Pillow 11.3 or later: pip install -U pillow"
     if _is_heif(head) and not _reads_heif():
         return unread_without("HEIC", "heic")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (
-            "is a TIFF that is damaged or holds pixels of a kind that is not read: 8 or 16 bits a "
-            "channel are, and one channel of 32-bit integers or floats"
+            "it is a TIFF that is damaged or holds pixels of a kind that is not read: 8 or 16 bits "
+            "a channel are, and one channel of 32-bit integers or floats"
         )
-    return "is not an image that can be decoded"
+    return "it is not an image that can be decoded"
 
 
 def _silence() -> None:

@@ -25,7 +25,7 @@ def open_image(file: File, sample_id: str) -> Image.Image:
         raise SampleError(sample_id, reason)
     try:
         if isinstance(file, Path) and not (file.is_file() or file.is_dir()) and file.exists():
-            raise SampleError(sample_id, "is not a file")  # A pipe would wait for ever.
+            raise SampleError(sample_id, "it is not a file")  # A pipe would wait for ever.
         with warnings_as_remarks("PIL"):
             image = open_file(file)
     except SampleError:
@@ -76,15 +76,15 @@ def _reason(file: File, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return missing(Path(str(file)))
     if isinstance(error, IsADirectoryError):
-        return "is a folder"
+        return "it is a folder"
     if isinstance(error, PermissionError):
-        return "may not be read"
+        return "it may not be read"
     if isinstance(error, UnidentifiedImageError):
         return what_it_is(_head(file))
     if isinstance(error, OSError) and error.errno is not None:
-        return f"cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"it cannot be read: {(error.strerror or str(error)).lower()}"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return f"cannot be decoded: {text.rstrip('.')}"
+    return f"it cannot be decoded: {text.rstrip('.')}"
 
 
 def _head(file: File) -> bytes:

@@ -128,8 +128,7 @@ def fitted(given: Sequence[float] | None, context: BackboneContext) -> PixelRang
         low, high = given
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ConfigError(
-                f"backbone.{context.weights.modality}.pixel_range = [{low:g}, {high:g}] is not a "
-                "range.",
+                f"backbone.pixel_range = [{low:g}, {high:g}] is not a range.",
                 hint="Give the values that become black and white: [0, 4095]",
             )
         return PixelRange(low, high)

@@ -222,7 +222,7 @@ def test_uploads_are_limited_by_what_the_header_says(tmp_path: Path) -> None:
     assert len(load(sample.inputs["audio"], 16_000)) == pytest.approx(16_000, abs=600)
     for path, status, reason in (
         (long, 413, "holds 30 seconds; at most 2 are allowed"),
-        (half(short), 422, "cannot be used: is MP4 that is damaged or cut short"),
+        (half(short), 422, "cannot be used: it is MP4 that is damaged or cut short"),
     ):
         with path.open("rb") as content, pytest.raises(RefusedError) as caught:
             inputs.sample({"audio": Upload("talk", content)}, tmp_path)

@@ -143,7 +143,9 @@ def test_a_task_and_a_dataset_of_another_kind(tmp_path: Path, mmft: Mmft) -> Non
     (tmp_path / "texts.txt").write_text("words")
     ended = mmft(*run_arguments(tmp_path / "run", "--dataset", tmp_path / "texts.txt"))
     assert ended.code == 2
-    assert "No dataset for task 'image-cls' opens" in ended.err and "a folder" in ended.err
+    assert "texts.txt cannot be used as a data set for task 'image-cls'." in ended.err
+    known = "a file ending in .csv, .tsv, .jsonl, .json or 6 others"
+    assert f"Give a folder, or {known}, or the name of a data set (" in ended.err
 
 
 def test_unfinished_and_damaged_models_are_named(
@@ -153,7 +155,12 @@ def test_unfinished_and_damaged_models_are_named(
     model = tmp_path / "run" / "model"
     model.mkdir(parents=True)
     ended = mmft("predict", tmp_path / "run", picture)
+    assert ended.code == 2 and "run holds neither a run nor a model" in ended.err
+    assert "`mmft runs` lists those in runs/" in ended.err and "--resume" not in ended.err
+    (tmp_path / "run" / "config.toml").touch()
+    ended = mmft("predict", tmp_path / "run", picture)
     assert ended.code == 2 and "no finished model" in ended.err
+    assert f"`mmft run --resume {tmp_path / 'run'}`" in ended.err
     (model / "model.json").write_text("{}")
     ended = mmft("predict", tmp_path / "run", picture)
     assert ended.code == 2 and "cannot be loaded" in ended.err

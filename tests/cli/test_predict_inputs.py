@@ -225,7 +225,7 @@ class TestAddresses:
         assert "private address 127.0.0.1, which --allow-private-hosts permits" in record["error"]
         more = ("--allow-private-hosts", "--max-download", "0.0001")
         (record,) = records(mmft("predict", run, url, *more))
-        assert record["error"] == "is larger than 0.0001 MB"
+        assert record["error"] == "it is larger than 0.0001 MB"
 
     def test_a_file_address(self, run: Path, album: Path, mmft: Mmft) -> None:
         url = (album.absolute() / "b.png").as_uri()

@@ -9,9 +9,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mmft_core.cli.display import Display
+from mmft_core.contracts import Dataset
+from mmft_core.contracts.callbacks import TrainStep
 from tests.conftest import Finished
 from tests.faults.processes import Cli
 
@@ -84,6 +88,43 @@ def test_a_signal_ends_cleanly_and_resumes_equally(
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
+
+
+class Interrupting(Display):
+    """Interrupts a run as two Ctrl-C within a step do, or one while its data are checked."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_data(self, dataset: Dataset) -> None:
+        if not self.step:
+            signal.raise_signal(signal.SIGINT)
+
+    def on_step(self, event: TrainStep) -> None:
+        if event.step == self.step:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "said"),
+    [
+        (0, (), " before anything was saved."),
+        (1, (), " before the first checkpoint; training will start from the beginning. {}"),
+        (3, (), "; the last checkpoint is kept. {}"),
+        (1, ("--folds=2",), "; finished folds and checkpoints are kept. {}"),
+    ],
+)
+def test_a_second_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch, step: int, more: Any, said: str
+) -> None:
+    output = tmp_path / "run"
+    monkeypatch.setattr("mmft_core.cli.display.make_display", lambda screen: Interrupting(step))
+    ended = mmft(*arguments(output, workers=0), *more)
+    assert ended.code == 130
+    last = "Aborted" + said.format(f"Go on with: mmft run --resume {output}")
+    assert ended.out.splitlines()[-1] == last
+    assert output.exists() == (step > 0)
 
 
 @pytest.mark.slow

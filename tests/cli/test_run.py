@@ -93,6 +93,21 @@ def test_eval_repeats_the_figures_of_the_run(finished_run: Path, mmft: Mmft) -> 
     assert figures["loss"] == pytest.approx(stored["loss"], rel=1e-5)
 
 
+def test_without_an_epoch_it_says_that_nothing_was_trained(
+    tmp_path: Path, photo_folder: Make, mmft: Mmft
+) -> None:
+    output = tmp_path / "run"
+    ended = mmft(*run_arguments(output, "--dataset", photo_folder(per_class=6), "--epochs", "0"))
+    assert ended.code == 0
+    assert "Nothing is trained, because engine.epochs is 0" in ended.out
+    assert "nothing was trained: these are the metrics of the model as it was" in ended.out
+    assert "0 steps" not in ended.out
+    results = json.loads((output / "results.json").read_text())
+    assert (results["steps"], results["parameters"]["trained"]) == (0, 0)
+    assert results["backbones"]["image"]["trained"] == 0
+    assert "Nothing was trained" in (output / "report.html").read_text()
+
+
 def test_eval_on_other_data_takes_all_of_it(
     finished_run: Path, photo_folder: Make, mmft: Mmft
 ) -> None:
@@ -140,6 +155,24 @@ def test_predict_from_standard_input_a_name_a_line(
     assert [line["input"] for line in lines] == names
     assert ["label" in line for line in lines] == [True, False, True]
     assert lines[1]["error"] == "there is no such file" and ended.code == 2
+
+
+def test_inputs_that_cannot_be_used_have_rows_among_the_others(
+    finished_run: Path, photo_folder: Make, mmft: Mmft, tmp_path: Path
+) -> None:
+    root, empty = photo_folder("new", 2), tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "rows.csv").write_text("image\na.jpg\n")
+    names = [root / "gone.jpg", root / "china/000.jpg", empty, tmp_path / "rows.csv"]
+    ended = mmft("predict", finished_run, *names)
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line["input"] for line in lines] == [str(name) for name in names]
+    assert ["label" in line for line in lines] == [False, True, False, False]
+    assert lines[0]["error"] == "there is no such file or folder"
+    assert ended.code == 2 and "3 of 4 inputs could not be read: " in ended.err
+    assert f"take its rows: --dataset {tmp_path / 'rows.csv'}." in ended.err
+    alone = mmft("predict", finished_run, names[0])
+    assert alone.code == 2 and json.loads(alone.out) == lines[0]
 
 
 def test_predict_the_samples_of_a_data_set(
@@ -197,11 +230,11 @@ def test_predict_tells_of_bad_files_and_does_the_others(
 
 
 def test_a_mistake_leaves_an_earlier_output_alone(
-    finished_run: Path, tmp_path: Path, mmft: Mmft
+    finished_run: Path, photo_folder: Make, tmp_path: Path, mmft: Mmft
 ) -> None:
-    output = tmp_path / "out.jsonl"
+    output, root = tmp_path / "out.jsonl", photo_folder("new", 1)
     output.write_text("earlier")
-    assert mmft("predict", finished_run, tmp_path / "absent.jpg", "-o", output).code == 2
+    assert mmft("predict", finished_run, root, "--raw", "-o", output).code == 2
     assert output.read_text() == "earlier"
 
 
@@ -225,7 +258,7 @@ def test_bad_pictures_stop_a_run_by_path_or_are_left_out(
     arguments = run_arguments(output, "--dataset", root, "--epochs", "1")
     ended = mmft(*arguments)
     assert ended.code == 2
-    assert "china/broken.jpg: is not an image that can be decoded" in ended.err
+    assert "china/broken.jpg: it is not an image that can be decoded" in ended.err
     assert "--on-bad-sample skip" in ended.err
     assert not output.exists()
     assert mmft(*arguments, "--on-bad-sample", "skip").code == 0

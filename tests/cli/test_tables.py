@@ -64,12 +64,26 @@ def test_too_many_columns_become_lines(width: int) -> None:
 
 
 def test_optional_columns_are_left_out_of_narrow_terminals() -> None:
-    table = Table("run", Column("task", optional=True), "test", Column("size", optional=True))
-    table.add("r" * 20, "t" * 20, "0.5000", "1.0 MB")
-    assert [c.name for c in table.narrowed(80).columns] == ["run", "task", "test", "size"]
-    assert [c.name for c in table.narrowed(55).columns] == ["run", "task", "test"]
+    table = Table(
+        "run",
+        Column("task", optional=2),
+        Column("by", optional=1),
+        "test",
+        Column("size", optional=2),
+    )
+    table.add("r" * 20, "t" * 20, "loss", "0.5000", "1.0 MB")
+    assert [c.name for c in table.narrowed(80).columns] == ["run", "task", "by", "test", "size"]
+    assert [c.name for c in table.narrowed(60).columns] == ["run", "task", "by", "test"]
+    assert [c.name for c in table.narrowed(55).columns] == ["run", "by", "test"]
     assert lines(table.narrowed(30), 30)[1].split() == ["r" * 20, "0.5000"]
     assert [c.name for c in table.narrowed(10).columns] == ["run", "test"]
+
+
+def test_names_that_are_copied_are_never_broken() -> None:
+    table = Table(Column("run", whole=True), "note")
+    table.add("a-long-name-of-a-run", "a note of some words")
+    assert lines(table, 38)[1] == "a-long-name-of-a-run  a note of some"
+    assert lines(table, 30)[0] == "run   a-long-name-of-a-run"
 
 
 def test_a_terminal_gets_styles_and_no_escape_sequences_of_others(

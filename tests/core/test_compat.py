@@ -37,6 +37,7 @@ REGISTRY = Registry(
         Component(spec=spec, plugin="p", distribution="d", version="1")
         for spec in (
             *map(backbone, ("image", "text", "audio")),
+            BackboneSpec(name="detector", modality="image", provides=("boxes",), **COMMON),
             dataset("image"),
             dataset("image", "text"),
             metric("classes"),
@@ -104,7 +105,7 @@ def test_what_fits(task: Task, backbones, dataset) -> None:
             task(*ANY_MODALITIES),
             [IMAGE, TEXT],
             dataset("image"),
-            "reads image and text, but dataset 'image' holds image",
+            r"reads image and text, but dataset 'image' holds image\. .*fit: image-text\.",
         ),
         (
             task("image"),

@@ -210,7 +210,7 @@ class TestBadSamples:
         "what, reason",
         [
             ("read", "n4: is cut off"),
-            ("decode", "n4: cannot be decoded: truncated"),
+            ("decode", "n4: it cannot be decoded: truncated"),
             ("target", "n4: its class 'strange' is unknown"),
         ],
     )

@@ -192,6 +192,10 @@ class TestDefaults:
 
 
 class TestNames:
+    def test_what_is_said_of_one_backbone_goes_over_what_is_said_of_all(self) -> None:
+        made = plan("backbone.image_size=8", "backbone.image.image_size=64")
+        assert made.backbones["image"].options.image_size == 64
+
     def test_short_and_long_forms_are_the_same(self) -> None:
         long = {
             "task": {"name": "image-cls"},
@@ -228,6 +232,20 @@ class TestNames:
             ({"task": "image-cls"}, ConfigError, "No backbone was chosen"),
             ({**BASE, "task": {"mixup": 0.1}}, ConfigError, "No task was chosen"),
             ({**BASE, "backbon": "x"}, ConfigError, r"no setting 'backbon'. Did you mean 'backb"),
+            (
+                {**BASE, "image_size": 64},
+                ConfigError,
+                r"Did you mean 'backbone.image_size'",
+            ),
+            ({"augmentation": "none"}, ConfigError, r"Did you mean 'backbone.augment'"),
+            ({**BASE, "rank": 4}, ConfigError, r"Did you mean 'engine.lora.rank'"),
+            ({**BASE, "weights": "none"}, ConfigError, r"Did you mean 'backbone.weights'"),
+            ({**BASE, "momentum": 0.9}, ConfigError, r"Did you mean 'optimizer.momentum'"),
+            (
+                {"task": "match", "dataset": "captions", "backbone": "bert", "image_size": 64},
+                ConfigError,
+                r"no setting 'image_size'\.(?! Did you mean 'backbone)",
+            ),
             ({**BASE, "engine": 3}, ConfigError, "'engine' is 3, not a table"),
             ({**BASE, "task": "image-clss"}, UnknownComponentError, "mean 'image-cls'"),
             ({**BASE, "backbone": "nett"}, UnknownComponentError, "mean 'net'"),
@@ -250,12 +268,17 @@ class TestNames:
             (
                 {**BASE, "backbone": {"name": "net", "weights": 3}},
                 ConfigError,
-                r"backbone.image.weights = 3 is not valid",
+                r"^backbone.weights = 3 is not valid",
             ),
             (
                 {**BASE, "backbone": {"name": "net", "image_size": "x"}},
                 ConfigError,
-                r"backbone.image.image_size = 'x' is not valid",
+                r"^backbone.image_size = 'x' is not valid",
+            ),
+            (
+                {**BASE, "backbone": {"name": "net", "image": {"image_size": "x"}}},
+                ConfigError,
+                r"^backbone.image.image_size = 'x' is not valid",
             ),
             (
                 {**BASE, "backbone": {"name": "net", "image_sise": 3}},
@@ -303,8 +326,9 @@ class TestPaths:
 
     def test_no_dataset_opens_it(self, tmp_path: Path) -> None:
         (tmp_path / "a.xml").touch()
-        with pytest.raises(DataError, match=r"No dataset.*opens.*a\.xml.*reads \.csv, a folder"):
+        with pytest.raises(DataError, match=r"The file \S+a\.xml cannot be used") as caught:
             plan(dataset=str(tmp_path / "a.xml"))
+        assert str(caught.value.hint).startswith("Give a folder, or a file ending in .csv, or the")
 
     def test_several_datasets_open_it(self, tmp_path: Path) -> None:
         twice = Registry(

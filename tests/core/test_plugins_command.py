@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import astuple
@@ -12,7 +13,9 @@ from dataclasses import astuple
 import pytest
 from rich.console import Console
 
+from mmft_core import BackboneSpec, discover
 from mmft_core.cli.plugin_tables import print_tables
+from mmft_core.utils import numbers
 
 MIXED = """
     from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
@@ -263,3 +266,10 @@ def test_the_console_script_and_the_module_are_the_same(tmp_path) -> None:
     ]
     assert outputs[0] == outputs[1]
     assert "resnet50" in outputs[0]
+
+
+def test_numbers_of_parameters_are_written_in_one_way() -> None:
+    summaries = " ".join(c.spec.summary for c in discover().of(BackboneSpec))
+    assert set(re.findall(r"\d ?(\w*) parameters", summaries)) == {"M", "B"}
+    assert numbers.parameters(1_543_000_000) == "1.5 B"
+    assert numbers.parameters(11_176_512) == "11.2 M"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from mmft_core.contracts import Processor
-from mmft_core.errors import DataError
+from mmft_core.errors import DataError, SampleError
 from mmft_core.inference.downloads import Limits, Remote
 from mmft_core.inference.named import Hidden
-from mmft_core.inference.sources import Sources, assign, expand, typed
+from mmft_core.inference.sources import Source, Sources, Unusable, assign, expand, typed
 
 
 class Texts(Processor):
@@ -71,27 +70,41 @@ def test_files(notes: Path, argument: str, found: list[str]) -> None:
 )
 def test_other_than_files_are_texts_where_the_model_reads_texts(notes: Path, text: str) -> None:
     assert list(expand([text], Texts())) == [text]
-    with pytest.raises(DataError, match="found no such file or folder"):
-        list(expand([text], Pictures()))
+    assert why_not(text, Pictures()) == "there is no such file or folder"
+
+
+def why_not(argument: str, processor: Processor) -> str:
+    """Why an argument cannot be read, beside one that can."""
+    source, _ = expand([argument, "notes/b.txt"], processor)
+    return reason(source, processor)
+
+
+def reason(source: Source, processor: Processor) -> str:
+    return refusal(source, processor).reason
+
+
+def refusal(source: Source, processor: Processor) -> SampleError:
+    assert isinstance(source, Unusable)
+    with pytest.raises(SampleError) as caught:
+        Sources("any", [source], processor)[0]
+    return caught.value
 
 
 @pytest.mark.parametrize("argument", ["notes/gone.txt", "gone.md"])
 def test_a_mistyped_file_is_no_text(notes: Path, argument: str) -> None:
-    with pytest.raises(DataError, match=rf"{re.escape(argument)}: found no such file"):
-        list(expand([argument], Texts()))
+    assert why_not(argument, Texts()) == "there is no such file or folder"
 
 
 def test_a_folder_without_such_files_says_what_it_looked_for(notes: Path) -> None:
-    with pytest.raises(DataError, match=r"notes/deep: found no files ending in \.png"):
-        list(expand(["notes/deep"], Pictures()))
+    assert why_not("notes/deep", Pictures()) == "the folder holds no files ending in .png"
 
 
 @pytest.mark.parametrize("processor", [Texts(), Pictures()])
 def test_a_table_is_no_single_input(notes: Path, processor: Processor) -> None:
     Path("notes/rows.csv").write_text("text\na text\n")
-    with pytest.raises(DataError, match=r"notes/rows\.csv is a table") as caught:
-        list(expand(["notes/rows.csv"], processor))
-    assert "--dataset notes/rows.csv" in str(caught.value.hint)
+    (source,) = expand(["notes/rows.csv"], processor)
+    assert reason(source, processor) == "it is a table, not a single input"
+    assert "--dataset notes/rows.csv" in str(refusal(source, processor).hint)
 
 
 def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
@@ -102,9 +115,9 @@ def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
 
 def test_a_model_of_rows_is_given_no_files(notes: Path) -> None:
     for argument in ("notes/b.txt", "notes", "absent"):
-        with pytest.raises(DataError, match="the model reads no files") as caught:
-            list(expand([argument], Rows()))
-        assert "--dataset" in str(caught.value.hint)
+        (source,) = expand([argument], Rows())
+        assert reason(source, Rows()) == "the model reads no files"
+        assert "--dataset" in str(refusal(source, Rows()).hint)
 
 
 def make(*names: str) -> None:
@@ -136,8 +149,9 @@ class TestHidden:
 
     def test_a_folder_of_nothing_else(self, notes: Path) -> None:
         make("d/._1.png")
-        with pytest.raises(DataError, match=r"ending in \.png in this folder; it holds 1 hidden"):
-            found("d")
+        assert "no files ending in .png, but 1 hidden file, such as d/._1.png" in why_not(
+            "d", Pictures()
+        )
 
 
 class TestOddNames:
@@ -197,12 +211,18 @@ class TestAddresses:
         url = (Path.cwd() / "d [old]" / "ü 1.png").as_uri()
         assert [Path(n) for n in found(url)[0]] == [Path.cwd() / "d [old]" / "ü 1.png"]
         assert list(typed([url], Pictures())) == [Path.cwd() / "d [old]" / "ü 1.png"]
-        with pytest.raises(DataError, match="is on the machine elsewhere"):
-            found("file://elsewhere/a.png")
+        assert "it is on the machine elsewhere" in why_not("file://elsewhere/a.png", Pictures())
+        source, _ = typed(["file://elsewhere/a.png", url], Pictures())
+        assert "it is on the machine elsewhere" in reason(source, Pictures())
 
-    def test_where_nothing_is_fetched_it_is_refused(self) -> None:
-        with pytest.raises(DataError, match="only files on this machine"):
-            list(expand(["https://example.org/a.png"], Pictures()))
+    def test_where_nothing_is_fetched_it_is_refused(self, notes: Path) -> None:
+        assert "only files on this machine" in why_not("https://example.org/a.png", Pictures())
+
+    def test_what_no_modality_reads(self, notes: Path) -> None:
+        both = {"image": Pictures(), "tabular": Rows()}
+        (_, known), (modality, source) = assign(["notes/picture.png", "gone.png"], both)
+        assert known == Path("notes/picture.png") and modality in both
+        assert "that a model of image and tabular reads" in reason(source, both[modality])
 
 
 class TestLines:

@@ -236,8 +236,9 @@ def test_a_query_that_is_no_picture(pictures: Path, library: Path, tmp_path: Pat
     assert told.code == 2 and "note.txt" in told.err and "1 of 2 queries" in told.err
     first, second = found(told.out)
     assert "error" in first and second["found"][0]["id"] == str(sound), "others are answered"
-    absent = mmft("search", pictures, tmp_path / "absent.jpg", "--index", place)
-    assert absent.code == 2 and "found no such file" in absent.err
+    told = mmft("search", pictures, tmp_path / "absent.jpg", sound, "--index", place)
+    assert told.code == 2 and "1 of 2 queries" in told.err and found(told.out)[1] == second
+    assert found(told.out)[0]["error"] == "there is no such file or folder"
 
 
 def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
@@ -356,7 +357,7 @@ def test_a_picture_on_standard_input_is_a_query(
     assert json.loads(line) == json.loads(wanted) | {"query": "-"}
     assert page.read_text().count('<img class="preview"') == 6
     ended = mmft("search", pictures, query.as_uri(), library / "._gone.jpg", "--index", place)
-    assert ended.code == 2 and "found no such file" in ended.err
+    assert ended.code == 2 and "_gone.jpg (there is no such file" in ended.err
 
 
 def test_an_embedding_is_written_whole(sentences: Path, tmp_path: Path, mmft) -> None:

@@ -290,6 +290,6 @@ def test_a_run_is_judged_used_and_searched_on_them(mmft: Call, hub: Path, tmp_pa
     ended = mmft("predict", run, "--dataset", hub, "--format", "csv")
     assert ended.code == 2 and "1 of 24 inputs could not be read: " in ended.err
     ended = mmft("predict", run, hub)
-    assert ended.code == 2 and f"{hub} is a table, not a single input" in ended.err
+    assert ended.code == 2 and f"{hub} (it is a table, not a single input" in ended.err
     ended = mmft("index", run, "--dataset", clean, "-o", tmp_path / "index")
     assert ended.code == 0, ended.err

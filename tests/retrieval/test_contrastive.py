@@ -135,7 +135,7 @@ def test_a_file_that_nobody_reads_and_a_text_that_nobody_reads(
 ) -> None:
     (tmp_path / "a.xyz").write_text("something")
     found = mmft("index", scenes, tmp_path / "a.xyz", "-o", tmp_path / "index")
-    assert found.code == 2 and "a.xyz: found no such file" in found.err
+    assert found.code == 2 and "a.xyz: there is no such file" in found.err
 
 
 MISTAKES = {

@@ -39,6 +39,7 @@ def served(mixed: Path) -> Iterator[Served]:
 
 
 JSON = {"content-type": "application/json"}
+UNDECODABLE = "The image cannot be used: it is not an image that can be decoded."
 MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "nothing": ({"json": {}}, 422, "holds no image and no text and no tabular"),
     "no JSON": ({"content": b'{"text": ', "headers": JSON}, 400, "is not valid JSON"),
@@ -51,7 +52,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "an unknown input": ({"json": {"sound": "x"}}, 422, "reads no 'sound'; it reads image, text"),
     "another type": ({"content": b"x"}, 415, "Send multipart/form-data"),
     "no base64": ({"json": {"image": "***"}}, 422, "not valid base64"),
-    "no picture": ({"files": {"image": b"not a picture"}}, 422, "is not an image"),
+    "no picture": ({"files": {"image": b"not a picture"}}, 422, UNDECODABLE),
     "an empty picture": ({"files": {"image": ("a.png", b"")}}, 422, "the file is empty"),
     "a cut picture": ({"files": {"image": digit(1, 300)[:900]}}, 422, "cannot be decoded"),
     "a picture as a text": ({"data": {"image": "x"}}, 422, "takes a file of .jpg"),

@@ -221,7 +221,7 @@ def test_what_is_no_finished_run_or_no_new_folder(
 ) -> None:
     (tmp_path / "empty").mkdir()
     made = mmft("package", tmp_path / "empty", "--name", "n", "-o", tmp_path / "out")
-    assert made.code == 2 and "There is no finished model" in made.err
+    assert made.code == 2 and "empty holds neither a run nor a model" in made.err
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     made = mmft("package", image_run, "--name", "n", "-o", tmp_path / "out")

@@ -243,6 +243,13 @@ def test_json_that_is_no_table(tmp_path: Path, content: str, said: str) -> None:
         contents("text-table", path)
 
 
+def test_a_file_of_another_kind_says_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    with pytest.raises(DataError, match=r"a\.py is not a table\.") as caught:
+        contents("text-table", tmp_path / "a.py")
+    assert caught.value.hint == "Give a file ending in .csv, .tsv, .jsonl, .json or 6 others."
+
+
 def test_blank_lines_of_jsonl_count_in_the_ids(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('\n{"text": "a b", "label": "x"}\n\n\n{"text": "c d", "label": "y"}\n')

@@ -123,7 +123,7 @@ class TestClassification:
 
     def test_no_file_no_text(self, finished: Path, mmft) -> None:
         ended = mmft("predict", finished, "gone.txt")
-        assert ended.code == 2 and "gone.txt: found no such file" in ended.err
+        assert ended.code == 2 and "gone.txt (there is no such file" in ended.err
 
 
 class TestSummarization:

@@ -151,7 +151,7 @@ def test_files(tmp_path: Path) -> None:
         assert reader.read(tmp_path / name) == "café"
         assert Path(name).suffix in reader.suffixes
     (tmp_path / "c.txt").write_bytes(b"good so far \xff")
-    with pytest.raises(SampleError, match=r"c\.txt: is not UTF-8 at byte 12"):
+    with pytest.raises(SampleError, match=r"c\.txt: it is not UTF-8 at byte 12"):
         reader.read(tmp_path / "c.txt")
     with pytest.raises(SampleError, match="no such file"):
         reader.read(tmp_path / "gone.txt")

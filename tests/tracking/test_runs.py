@@ -116,6 +116,17 @@ def test_every_run_is_listed_in_its_state(folder: Path, mmft: Mmft) -> None:
     assert "Traceback" not in ended.out + ended.err
 
 
+def test_in_a_narrow_terminal_names_stay_on_one_line(
+    folder: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "image-cls-mobilenet-v3-large-20260131-154501"
+    shutil.copytree(folder / "killed", folder / name)
+    out = mmft("runs", folder, "--state", "interrupted").out
+    assert re.search(rf"^{name}  interrupted +0\.5000 *$", out, re.MULTILINE), out
+    assert "Left out for lack of room: task, backbone, data, metric" in out
+
+
 def test_models_that_were_exported_or_published_are_no_runs(folder: Path, mmft: Mmft) -> None:
     before = mmft("runs", folder).out
     for name in ("export.json", "model.json"):

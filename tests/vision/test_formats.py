@@ -117,7 +117,7 @@ def test_without_the_extra_each_file_names_it(
     install = "is HEIC, which needs packages that are not installed: pip install 'mmft[heic]'"
     refused = mmft(*run_arguments(tmp_path / "run", "--dataset", root))
     assert refused.code == 2 and "14 of 24 samples cannot be used" in refused.err
-    assert f"14 x {install}" in refused.err and "phone0.HEIC" in refused.err
+    assert f"14 times: it {install}" in refused.err and "phone0.HEIC" in refused.err
     checked = mmft("data", "check", root)
     assert checked.code == 1 and "14 cannot be read" in checked.out and install in checked.out
 

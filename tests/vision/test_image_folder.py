@@ -158,7 +158,7 @@ def test_bad_pictures_are_found_by_the_check(photo_folder: Make) -> None:
     assert "truncated" in reasons["cut.jpg"]
     assert "no such file" in reasons["gone.jpg"] and "no such file" in reasons["001.jpg"]
     train = dataset.splits["train"]
-    with pytest.raises(SampleError, match=r"china/text\.jpg: is not an image"):
+    with pytest.raises(SampleError, match=r"china/text\.jpg: it is not an image"):
         train[[Path(i).name for i in ids(train)].index("text.jpg")]
 
 

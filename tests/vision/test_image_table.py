@@ -263,8 +263,8 @@ def test_bad_rows_stay_in_and_are_reported_by_number(
         f"labels.{form}, row 3": "it has no label",
         f"labels.{form}, row 5": "it names no file",
         f"labels.{form}, row 6": "there is no such file",
-        f"labels.{form}, row 8": "is a folder",
-        f"labels.{form}, row 9": "is not an image that can be decoded",
+        f"labels.{form}, row 8": "it is a folder",
+        f"labels.{form}, row 9": "it is not an image that can be decoded",
     }
 
 

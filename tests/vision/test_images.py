@@ -124,7 +124,7 @@ def test_the_content_decides_and_not_the_suffix(tmp_path: Path, photograph: Imag
 def test_a_program_for_ghostscript_is_no_picture(tmp_path: Path, photograph: Image.Image) -> None:
     path = tmp_path / "a.jpg"
     photograph.save(path, "EPS")
-    assert reason(path) == "is not an image that can be decoded"
+    assert reason(path) == "it is not an image that can be decoded"
 
 
 def test_decompression_bombs_are_refused_unopened(
