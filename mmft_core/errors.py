@@ -171,9 +171,13 @@ def some_of(things: Sequence[str]) -> str:
     return f"{'; '.join(things[:5])}{more}."
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like a name, if any is like it."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The known name that is most like a name, if any is like it.
+
+    Args:
+        cutoff: the least likeness, from 0 to 1; higher where many names are known.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return close[0] if close else None
 
 

@@ -176,13 +176,15 @@ def _cross_validate(
 
 def _abort(run: RunDirectory, *, folds: bool) -> None:
     """Say what is left of a run that was interrupted twice, or while it did not train."""
+    from mmft_core.engine import checkpoint
+
     if not run.config.exists():
         _stop("Aborted before anything was saved.")
     if run.results.exists():
         _stop("Aborted; the run itself is finished.")
     if folds:
-        left = "; finished folds and checkpoints are kept."
-    elif any(run.checkpoints.glob("step-*")):
+        left = "; any finished folds and checkpoints are kept."
+    elif checkpoint.found(run.checkpoints):
         left = "; the last checkpoint is kept."
     else:
         left = " before the first checkpoint; training will start from the beginning."

@@ -35,7 +35,7 @@ def _training(results: Mapping[str, Any]) -> str:
     """How long what was trained, and which step was the best."""
     steps, monitor = results["steps"], results["monitor"]
     if not steps:
-        return "nothing was trained: these are the metrics of the model as it was"
+        return "nothing was trained: the model is as it was"
     return (
         f"trained {counted(steps, 'step')} in {results['timings']['training_seconds']:.0f} s"
         + (f" (best {monitored(results)} at step {monitor['step']})" if monitor["step"] else "")

@@ -54,7 +54,7 @@ def did_you_mean_setting(key: str, known: Iterable[str]) -> str:
     settings: dict[str, str] = {}
     for setting in known:
         settings.setdefault(setting.rpartition(".")[2], setting)
-    near = nearest(key, settings)
+    near = nearest(key, settings, cutoff=0.7)
     return f" Did you mean '{settings[near]}'?" if near is not None else ""
 
 
@@ -62,7 +62,7 @@ def option_settings(tree: Mapping[str, Any], registry: Registry) -> Iterator[str
     """The settings of the engine and of components, by their dotted keys.
 
     Args:
-        tree: settings that name components. Of a kind of which they name some, only these count.
+        tree: settings. Of a kind of which a component is named in them, only such ones count.
     """
     yield from option_keys(EngineConfig, "engine.")
     yield "backbone.weights"

@@ -181,7 +181,7 @@ class Engine:
     def _announce(self) -> None:
         if not self.config.learns:
             self.callback.on_message(
-                "Nothing is trained, because engine.epochs is 0; the model is evaluated as it is."
+                "Nothing is trained, because engine.epochs is 0."
             )
         self.callback.on_train_start(
             TrainStart(

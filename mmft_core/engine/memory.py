@@ -2,9 +2,11 @@
 
 A training step frees what the next one allocates again. glibc returns large blocks to the system at
 once, which then has to clear each page anew (docs/results.md shows what that costs). The price is
-that the process keeps its peak memory until it ends. Blocks beyond 512 MB, such as the logits of a
-large vocabulary, are returned all the same: the gap of one that is kept is soon broken by smaller
-blocks, and memory would grow by its size.
+that the process keeps its peak memory until it ends.
+
+Before version 2.39, a large block that glibc keeps seldom fits again when it is asked for anew: what
+aligning it left over is cached apart and never joined to it again. There only blocks up to 32 MB
+are kept, lest memory grow with the steps.
 """
 
 from __future__ import annotations
@@ -16,8 +18,6 @@ import sys
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _NEVER_TRIM = 2**31 - 1
 _TOP_PAD = 64 << 20
-_KEPT_BLOCKS = 512 << 20
-_MOST_OF_OLD_GLIBC = 32 << 20  # which accepts no larger threshold
 
 
 def tune_allocator() -> None:
@@ -29,7 +29,9 @@ def tune_allocator() -> None:
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt") and hasattr(libc, "gnu_get_libc_version"):
+        libc.gnu_get_libc_version.restype = ctypes.c_char_p
+        version = tuple(map(int, libc.gnu_get_libc_version().decode().split(".")[:2]))
+        kept = 512 << 20 if version >= (2, 39) else 32 << 20
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
         libc.mallopt(_M_TOP_PAD, _TOP_PAD)
-        if not libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCKS):
-            libc.mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLD_GLIBC)
+        libc.mallopt(_M_MMAP_THRESHOLD, kept)

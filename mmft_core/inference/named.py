@@ -152,5 +152,5 @@ def _table(path: Path) -> SampleError:
     return SampleError(
         str(path),
         "it is a table, not a single input",
-        hint=f"`mmft predict` and `mmft index` take its rows: --dataset {path}.",
+        hint="`mmft predict` and `mmft index` take the rows of a table: --dataset TABLE.",
     )

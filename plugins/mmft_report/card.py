@@ -125,7 +125,7 @@ def front_matter(content: ReportContent, publication: Publication | None = None)
         metadata |= {"base_model": bases, "base_model_relation": "finetune"}
     if content.info.hub_id:
         metadata["datasets"] = [content.info.hub_id]
-    random = any(part["source"] == "random" for part in weights)
+    random = any(part["source"] == "random" for part in weights) and content.results.get("steps")
     tags = ["mmft", task, *backbones, *(["trained-from-scratch"] if random else [])]
     metadata["tags"] = list(dict.fromkeys(tags))
     values = {k: v for k, v in content.values.items() if numbers.is_finite(v)}

@@ -119,7 +119,8 @@ def search(
     failed = [f"{shortened(printable(a.query))} ({a.error})" for a in answers if a.error]
     if failed:
         raise DataError(
-            f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}"
+            f"{len(failed)} of {len(answers)} queries could not be read: {some_of(failed)}",
+            hint=" ".join(dict.fromkeys(a.hint for a in answers if a.hint)) or None,
         )
 
 

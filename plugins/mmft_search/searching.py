@@ -34,6 +34,7 @@ class Answer:
     modality: str = ""
     milliseconds: float = 0.0
     error: str | None = None
+    hint: str | None = None
 
 
 class Searcher:
@@ -69,7 +70,7 @@ class Searcher:
             for result in results:
                 if isinstance(result, SampleError):
                     query = queries.sample_id(len(answers))
-                    answers.append(Answer(query=query, error=result.reason))
+                    answers.append(Answer(query=query, error=result.reason, hint=result.hint))
                 else:
                     started = time.perf_counter()
                     hits = self.nearest_to(next(rows), top_k)

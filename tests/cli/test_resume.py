@@ -112,7 +112,7 @@ class Interrupting(Display):
         (0, (), " before anything was saved."),
         (1, (), " before the first checkpoint; training will start from the beginning. {}"),
         (3, (), "; the last checkpoint is kept. {}"),
-        (1, ("--folds=2",), "; finished folds and checkpoints are kept. {}"),
+        (1, ("--folds=2",), "; any finished folds and checkpoints are kept. {}"),
     ],
 )
 def test_a_second_ctrl_c_says_how_to_go_on(
