@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 from mmft_core.errors import first_line
 
+FAULT = "This is a fault of the plugin; its tests with mmft_testing may say more."
+"""The hint of an error that a plugin's author has to correct."""
+
 
 def told(error: BaseException, package: str) -> str:
     """What happened, and where in a package: "KeyError: 'x' (flowers.net, line 7)"."""

@@ -14,8 +14,7 @@ from mmft_core.contracts.data import Batch
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
 from mmft_core.errors import PluginError
-
-_HINT = "This is a fault of the plugin; its tests with mmft_testing may say more."
+from mmft_core.plugin_errors import FAULT
 
 
 def outputs_of(task: Task, batch: Batch) -> Outputs:
@@ -87,14 +86,14 @@ def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
         raise PluginError(
             f"The metric '{name}' returned {_a(found)} from `compute`, not a dictionary of "
             "numbers.",
-            hint=_HINT,
+            hint=FAULT,
         )
     for key, value in found.items():
         if not isinstance(key, str) or not _are_numbers(value):
             raise PluginError(
                 f"The metric '{name}' returned {_a(value)} as {key!r}, not a number or a list of "
                 "numbers.",
-                hint=f"A tensor is made one by .item() or .tolist(). {_HINT}",
+                hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
             )
     return found
 
@@ -107,7 +106,7 @@ def _are_numbers(value: Any) -> bool:
 
 def _fault(task: Task, what: str) -> PluginError:
     called = task.component or f"task {type(task).__name__}"
-    return PluginError(f"The {called} {what}.", hint=_HINT)
+    return PluginError(f"The {called} {what}.", hint=FAULT)
 
 
 def _a(thing: Any) -> str:

@@ -32,14 +32,28 @@ HOOKS = """
 """
 WORK = """
     from dataclasses import dataclass
+    from typing import Annotated, Literal
 
     import torch
     from mmft_core.contracts import Outputs
+    from msgspec import Meta
     from spots_work import Hits, SpotTask
 
     @dataclass(frozen=True)
     class Required:
         width: int
+
+    @dataclass(frozen=True)
+    class OutOfBounds:
+        width: Annotated[int, Meta(ge=1)] = 0
+
+    @dataclass(frozen=True)
+    class Unlisted:
+        loss: Literal["poisson", "l1"] = "huber"
+
+    @dataclass(frozen=True)
+    class Unresolved:
+        width: "nosuchtype" = 32
 
     class Faulty(SpotTask):
         def forward(self, batch):
@@ -55,6 +69,7 @@ WORK = """
             return COMPUTE
 """
 TASK = "The task 'acme/faulty' of mmft-acme 1.0 returned "
+OPTIONS = "The options of the task 'acme/faulty' of mmft-acme 1.0 cannot be used: "
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +104,22 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         (
             {"OPTIONS": "'acme_work:Required'"},
-            "task 'acme/faulty': the option width has no default.",
+            OPTIONS + "the option width of Required has no default.",
+        ),
+        (
+            {"OPTIONS": "'acme_work:OutOfBounds'"},
+            OPTIONS + "the default of OutOfBounds.width, 0, does not fit its annotation: Expected "
+            "int >= 1.",
+        ),
+        (
+            {"OPTIONS": "'acme_work:Unlisted'"},
+            OPTIONS + "the default of Unlisted.loss, 'huber', does not fit its annotation: Invalid "
+            "enum value 'huber'.",
+        ),
+        (
+            {"OPTIONS": "'acme_work:Unresolved'"},
+            OPTIONS + "an annotation of Unresolved cannot be resolved: name 'nosuchtype' is not "
+            "defined.",
         ),
     ],
 )
