@@ -10,11 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
+from mmft_core.contracts.backbones import Backbone, Features
 from mmft_core.contracts.data import Batch
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
 from mmft_core.errors import PluginError
 from mmft_core.plugin_errors import FAULT
+from mmft_core.utils.files import json_text
 
 
 def outputs_of(task: Task, batch: Batch) -> Outputs:
@@ -62,6 +64,48 @@ def decoded(task: Task, predictions: Any, count: int, top_k: int = 1) -> list[di
     return list(records)
 
 
+def check_json(task: Task, record: Mapping[str, Any]) -> None:
+    """Raises:
+    PluginError: a record of `decode` cannot be written as JSON.
+    """
+    for key, value in record.items():
+        try:
+            json_text({key: value})
+        except (TypeError, ValueError) as error:
+            raise _fault(
+                task, f"returned a record from `decode` whose '{key}' is no JSON: {error}"
+            ) from None
+
+
+def check_prepared(backbone: Backbone, prepared: Any) -> None:
+    """Raises:
+    PluginError: what `Processor.prepare` returned is no dictionary of tensors.
+    """
+    if not isinstance(prepared, Mapping):
+        raise _fault(
+            backbone,
+            f"has a processor that returned {_a(prepared)} from `prepare`, not "
+            "a dictionary of tensors",
+        )
+
+
+def check_features(backbone: Backbone, features: Any, rows: int | None) -> None:
+    """Check what a backbone returned for a batch.
+
+    Args:
+        rows: how many samples were encoded; None if that is not known.
+
+    Raises:
+        PluginError: it is not `Features`, or they do not have the shape that it declares.
+    """
+    if not isinstance(features, Features):
+        raise _fault(backbone, f"returned {_a(features)} from `encode`, not Features")
+    shape = tuple(features.pooled.shape)
+    if len(shape) != 2 or shape[1] != backbone.width or rows not in (None, shape[0]):
+        of = f"({'B' if rows is None else rows}, {backbone.width})"
+        raise _fault(backbone, f"returned pooled features of shape {shape}, not {of}")
+
+
 def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[str, Tensor]:
     """The task's rankings of a batch's samples.
 
@@ -75,7 +119,7 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
     return found
 
 
-def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
+def computed(metric: Metric) -> Mapping[str, MetricValue]:
     """The values of a metric.
 
     Raises:
@@ -83,16 +127,12 @@ def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
     """
     found = metric.compute()
     if not isinstance(found, Mapping):
-        raise PluginError(
-            f"The metric '{name}' returned {_a(found)} from `compute`, not a dictionary of "
-            "numbers.",
-            hint=FAULT,
-        )
+        raise _fault(metric, f"returned {_a(found)} from `compute`, not a dictionary of numbers")
     for key, value in found.items():
         if not isinstance(key, str) or not _are_numbers(value):
-            raise PluginError(
-                f"The metric '{name}' returned {_a(value)} as {key!r}, not a number or a list of "
-                "numbers.",
+            raise _fault(
+                metric,
+                f"returned {_a(value)} as {key!r}, not a number or a list of numbers",
                 hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
             )
     return found
@@ -104,9 +144,8 @@ def _are_numbers(value: Any) -> bool:
     return value is None or isinstance(value, float | int)
 
 
-def _fault(task: Task, what: str) -> PluginError:
-    called = task.component or f"task {type(task).__name__}"
-    return PluginError(f"The {called} {what}.", hint=FAULT)
+def _fault(part: Backbone | Task | Metric, what: str, hint: str = FAULT) -> PluginError:
+    return PluginError(f"The {part.component or type(part).__name__} {what}.", hint=hint)
 
 
 def _a(thing: Any) -> str:

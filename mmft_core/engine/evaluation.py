@@ -199,7 +199,7 @@ class _Scores:
         values: dict[str, MetricValue] = {}
         remarks: list[str] = []
         for name, metric in self.metrics.items():
-            found = computed(name, metric)
+            found = computed(metric)
             own = {f"{name}/{k}" if k else name: _defined(v) for k, v in found.items()}
             values |= own
             remarks += _remarks(name, metric, own)
@@ -261,7 +261,7 @@ class _Kinds:
     def _values(self, kind: str) -> dict[str, float | None]:
         found: dict[str, float | None] = {"samples": self.counts[kind]}
         for name, metric in self.metrics[kind].items():
-            for part, value in computed(name, metric).items():
+            for part, value in computed(metric).items():
                 if not isinstance(value, list):
                     found[f"{name}/{part}" if part else name] = _defined(value)
         return found

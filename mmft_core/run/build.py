@@ -318,6 +318,6 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
                 f"The {what} has no `{name}` that is a {kind.__name__}.",
                 hint=FAULT,
             )
-    if isinstance(built, Task):
+    if isinstance(built, Backbone | Task | Metric):
         built.component = what
     return built

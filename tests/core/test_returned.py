@@ -14,7 +14,13 @@ from tests.core.test_contracts import OUTSIDE
 Mmft = Callable[..., Finished]
 
 HOOKS = """
-    from mmft_core import MetricSpec, TaskSpec, hookimpl
+    from mmft_core import BackboneSpec, MetricSpec, TaskSpec, hookimpl
+
+    @hookimpl
+    def register_backbone():
+        return [BackboneSpec(
+            name="faulty-net", summary="s", modality="grid", build="acme_work:FaultyNet"
+        )]
 
     @hookimpl
     def register_task():
@@ -35,9 +41,9 @@ WORK = """
     from typing import Annotated, Literal
 
     import torch
-    from mmft_core.contracts import Outputs
+    from mmft_core.contracts import Features, Outputs, SampleMean
     from msgspec import Meta
-    from spots_work import Hits, SpotTask
+    from spots_work import GridNet, GridProcessor, SpotTask
 
     @dataclass(frozen=True)
     class Required:
@@ -64,11 +70,30 @@ WORK = """
         def decode(self, predictions, top_k=1):
             return super().decode(predictions)DECODE
 
-    class FaultyHits(Hits):
+    class FaultyHits(SampleMean):
+        def scores(self, predictions, targets):
+            return SCORES
+
         def compute(self):
             return COMPUTE
+
+    class FaultyProcessor(GridProcessor):
+        def prepare(self, raw, *, train):
+            found = super().prepare(raw, train=train)
+            return PREPARE
+
+    class FaultyNet(GridNet):
+        def __init__(self, options, context):
+            super().__init__(options, context)
+            self.processor = FaultyProcessor()
+
+        def encode(self, inputs):
+            found = super().encode(inputs)
+            return ENCODE
 """
 TASK = "The task 'acme/faulty' of mmft-acme 1.0 returned "
+METRIC = "The metric 'acme/faulty-hits' of mmft-acme 1.0 returned "
+NET = "The backbone 'acme/faulty-net' of mmft-acme 1.0 returned "
 OPTIONS = "The options of the task 'acme/faulty' of mmft-acme 1.0 cannot be used: "
 
 
@@ -97,10 +122,22 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ),
         ({"DECODE": "[:1]"}, TASK + "1 records from `decode` for 2 samples."),
         ({"DECODE": "[0]"}, TASK + "a dict from `decode`, not a list of dictionaries."),
-        ({"COMPUTE": "0.5"}, "'faulty-hits' returned a float from `compute`, not a dictionary"),
         (
-            {"COMPUTE": "{'': torch.tensor(0.5)}"},
-            "The metric 'faulty-hits' returned a Tensor as '', not a number",
+            {"DECODE": "and [{'sure': torch.ones(())}] * 2"},
+            TASK + "a record from `decode` whose 'sure' is no JSON: Object of type Tensor is not",
+        ),
+        ({"COMPUTE": "0.5"}, METRIC + "a float from `compute`, not a dictionary of numbers."),
+        ({"COMPUTE": "{'': torch.tensor(0.5)}"}, METRIC + "a Tensor as '', not a number"),
+        ({"SCORES": "torch.ones(())"}, METRIC + "scores of shape (), not (B,)."),
+        ({"SCORES": "torch.ones(2, 3)"}, METRIC + "scores of shape (2, 3), not (B,)."),
+        ({"SCORES": "['a', 'b']"}, METRIC + "scores of type list, not numbers (B,)."),
+        ({"ENCODE": "Features(found.pooled[:, :9])"}, NET + "pooled features of shape (2, 9), not"),
+        ({"ENCODE": "Features(found.pooled[:1])"}, NET + "pooled features of shape (1, 36), not"),
+        ({"ENCODE": "found.pooled"}, NET + "a Tensor from `encode`, not Features."),
+        (
+            {"PREPARE": "(found,)"},
+            "The backbone 'acme/faulty-net' of mmft-acme 1.0 has a processor that returned a tuple "
+            "from `prepare`, not a dictionary of tensors.",
         ),
         (
             {"OPTIONS": "'acme_work:Required'"},
@@ -126,13 +163,21 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_it_is_told(
     fault: dict[str, str], words: str, site: Site, mmft: Mmft, tmp_path: Path
 ) -> None:
-    sound = {"FORWARD": "", "DECODE": "", "COMPUTE": "super().compute()", "OPTIONS": "None"}
+    sound = {
+        "FORWARD": "",
+        "DECODE": "",
+        "SCORES": "torch.ones(len(targets))",
+        "COMPUTE": "super().compute()",
+        "PREPARE": "found",
+        "ENCODE": "found",
+        "OPTIONS": "None",
+    }
     hooks, work = HOOKS, WORK
     for place, code in (sound | fault).items():
-        hooks, work = hooks.replace(place, code), work.replace(place, code)
+        hooks, work = (text.replace(place, code) for text in (hooks, work))
     site.install("mmft-acme", {"acme": "acme"}, acme=hooks, acme_work=work)
     settings = ("--set=engine.steps=2", "--set=engine.workers=0", "--weights=none")
-    ended = mmft("run", "--task=faulty", "--backbone=grid-net", *settings, "-o", tmp_path / "run")
+    ended = mmft("run", "--task=faulty", "--backbone=faulty-net", *settings, "-o", tmp_path / "run")
     told = " ".join(ended.err.split())
     assert ended.code == 2 and words in told and "Traceback" not in told, ended.err
     assert not (tmp_path / "run" / "results.json").exists()
