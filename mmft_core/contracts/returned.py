@@ -5,18 +5,71 @@ Without them a plugin's mistake would end in a traceback far from the plugin, or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from mmft_core.contracts.backbones import Backbone, Features
-from mmft_core.contracts.data import Batch
+from mmft_core.contracts.data import Batch, Dataset, Sample, Split
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
-from mmft_core.errors import PluginError
+from mmft_core.errors import PluginError, SampleError
 from mmft_core.plugin_errors import FAULT
 from mmft_core.utils.files import json_text
+
+
+def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> None:
+    """Check the splits of a data set, and the first sample of each.
+
+    Whether it lacks an input or its target is found out for every sample, when all are checked.
+
+    Args:
+        called: the data set's component.
+        modalities: which the samples must hold.
+
+    Raises:
+        PluginError: one is no `Split`, or what it holds are no samples.
+    """
+    for name, split in dataset.splits.items():
+        if not isinstance(split, Split):
+            raise _fault(called, f"built {_a(split)} as split '{name}', not a Split")
+        if not len(split):
+            continue
+        try:
+            sample: Any = split[0]
+        except (SampleError, ValueError):  # Of which the check of the data tells.
+            continue
+        which = f"sample 0 of '{name}'"
+        if not isinstance(sample, Sample):
+            raise _fault(called, f"returned {_a(sample)} as {which}, not a Sample")
+        if not isinstance(sample.inputs, Mapping):
+            raise _fault(
+                called, f"returned {_a(sample.inputs)} as inputs of {which}, not a dictionary"
+            )
+        for modality in modalities:
+            if modality not in sample.inputs:
+                there = ", ".join(map(repr, sample.inputs)) or "nothing"
+                raise _fault(called, f"returned {there} as inputs of {which}, without '{modality}'")
+        for found in (sample.id, split.sample_id(0)):
+            if not isinstance(found, str):
+                raise _fault(called, f"returned {_a(found)} as id of {which}, not a string")
+
+
+def inputs_of(sample: Sample, modalities: Iterable[str], *, partial: bool) -> dict[str, Any]:
+    """The inputs of a sample by modality, without those that it lacks.
+
+    Args:
+        partial: whether it may lack some.
+
+    Raises:
+        SampleError: it lacks one that it must have.
+    """
+    held = {m: sample.inputs.get(m) for m in modalities}
+    lacking = [modality for modality, raw in held.items() if raw is None]
+    if lacking and not partial:
+        raise SampleError(sample.id, f"it has no input of {' and '.join(lacking)}")
+    return {modality: raw for modality, raw in held.items() if raw is not None}
 
 
 def outputs_of(task: Task, batch: Batch) -> Outputs:
@@ -144,8 +197,9 @@ def _are_numbers(value: Any) -> bool:
     return value is None or isinstance(value, float | int)
 
 
-def _fault(part: Backbone | Task | Metric, what: str, hint: str = FAULT) -> PluginError:
-    return PluginError(f"The {part.component or type(part).__name__} {what}.", hint=hint)
+def _fault(part: Backbone | Task | Metric | str, what: str, hint: str = FAULT) -> PluginError:
+    called = part if isinstance(part, str) else part.component or type(part).__name__
+    return PluginError(f"The {called} {what}.", hint=hint)
 
 
 def _a(thing: Any) -> str:

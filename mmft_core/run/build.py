@@ -25,6 +25,7 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
+from mmft_core.contracts.returned import check_splits
 from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
 from mmft_core.engine import kept_weights, tuning
@@ -55,6 +56,7 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build_component(component, plan.dataset.options, context, Dataset)
+    check_splits(component.full_name, dataset, context.modalities)
     if dataset.info.name.startswith(str(memory_tables())):
         dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):
@@ -281,6 +283,7 @@ def build_metrics(
 
 
 _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
+    Dataset: {"info": DatasetInfo, "splits": Mapping},
     Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
     Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
 }

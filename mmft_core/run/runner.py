@@ -455,6 +455,7 @@ class Run:
             self.task.codec,
             train=train,
             seed=self.plan.engine.seed,
+            partial=self.plan.task.spec.partial_for(self.plan.backbones),
         )
 
 

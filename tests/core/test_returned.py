@@ -14,7 +14,14 @@ from tests.core.test_contracts import OUTSIDE
 Mmft = Callable[..., Finished]
 
 HOOKS = """
-    from mmft_core import BackboneSpec, MetricSpec, TaskSpec, hookimpl
+    from mmft_core import BackboneSpec, DatasetSpec, MetricSpec, TaskSpec, hookimpl
+
+    @hookimpl
+    def register_dataset():
+        return [DatasetSpec(
+            name="faulty-grids", summary="s", modalities=("grid",), targets=("spots",),
+            build="acme_work:build_faulty",
+        )]
 
     @hookimpl
     def register_backbone():
@@ -26,7 +33,7 @@ HOOKS = """
     def register_task():
         return [TaskSpec(
             name="faulty", summary="s", modalities=("grid",), target="spots", predicts="spots",
-            default_dataset="spot-grids", default_metrics=("faulty-hits",), monitor="loss",
+            default_dataset="faulty-grids", default_metrics=("faulty-hits",), monitor="loss",
             build="acme_work:Faulty", options=OPTIONS,
         )]
 
@@ -37,13 +44,13 @@ HOOKS = """
         )]
 """
 WORK = """
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
     from typing import Annotated, Literal
 
     import torch
-    from mmft_core.contracts import Features, Outputs, SampleMean
+    from mmft_core.contracts import Dataset, DatasetInfo, Features, Outputs, SampleMean
     from msgspec import Meta
-    from spots_work import GridNet, GridProcessor, SpotTask
+    from spots_work import GridNet, GridProcessor, Grids, SpotTask
 
     @dataclass(frozen=True)
     class Required:
@@ -77,6 +84,24 @@ WORK = """
         def compute(self):
             return COMPUTE
 
+    class FaultyGrids(Grids):
+        def __getitem__(self, index):
+            if index == len(self):
+                raise IndexError
+            sample = super().__getitem__(index)
+            return SAMPLE
+
+        def sizes(self):
+            return SIZES
+
+        def groups(self):
+            return GROUPS
+
+    def build_faulty(options, context):
+        sizes = {"train": 64, "val": 24, "test": 24}
+        splits = {name: FaultyGrids(name, size, "spots") for name, size in sizes.items()}
+        return Dataset(info=DatasetInfo(name="faulty-grids"), splits=SPLITS)
+
     class FaultyProcessor(GridProcessor):
         def prepare(self, raw, *, train):
             found = super().prepare(raw, train=train)
@@ -92,6 +117,7 @@ WORK = """
             return ENCODE
 """
 TASK = "The task 'acme/faulty' of mmft-acme 1.0 returned "
+DATA = "The dataset 'acme/faulty-grids' of mmft-acme 1.0 returned "
 METRIC = "The metric 'acme/faulty-hits' of mmft-acme 1.0 returned "
 NET = "The backbone 'acme/faulty-net' of mmft-acme 1.0 returned "
 OPTIONS = "The options of the task 'acme/faulty' of mmft-acme 1.0 cannot be used: "
@@ -139,6 +165,43 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "The backbone 'acme/faulty-net' of mmft-acme 1.0 has a processor that returned a tuple "
             "from `prepare`, not a dictionary of tensors.",
         ),
+        ({"SAMPLE": "(sample,)"}, DATA + "a tuple as sample 0 of 'train', not a Sample."),
+        (
+            {"SAMPLE": "replace(sample, inputs={'gird': 1})"},
+            DATA + "'gird' as inputs of sample 0 of 'train', without 'grid'.",
+        ),
+        (
+            {"SAMPLE": "replace(sample, inputs=7)"},
+            DATA + "an int as inputs of sample 0 of 'train', not a dictionary.",
+        ),
+        (
+            {"SAMPLE": "replace(sample, id=index)"},
+            DATA + "an int as id of sample 0 of 'train', not a string.",
+        ),
+        (
+            {"SAMPLE": "replace(sample, inputs=sample.inputs if index else {'grid': None})"},
+            "error: val[0]: it has no input of grid.",
+        ),
+        (
+            {"SAMPLE": "replace(sample, target=None) if index % 9 == 5 else sample"},
+            "13 of 112 samples cannot be used: train[5]: it has no target train[14]: it has no",
+        ),
+        (
+            {"SPLITS": "list(splits.values())"},
+            "The dataset 'acme/faulty-grids' of mmft-acme 1.0 has no `splits` that is a Mapping.",
+        ),
+        (
+            {"SPLITS": "{name: list(split) for name, split in splits.items()}"},
+            "The dataset 'acme/faulty-grids' of mmft-acme 1.0 built a list as split 'train', not",
+        ),
+        (
+            {"SIZES": "[1.0]"},
+            "The split acme_work.FaultyGrids returned 1 values from `sizes` for 64 samples.",
+        ),
+        (
+            {"GROUPS": "['a']", "--folds": "2"},
+            "The split acme_work.FaultyGrids returned 1 values from `groups` for 64 samples.",
+        ),
         (
             {"OPTIONS": "'acme_work:Required'"},
             OPTIONS + "the option width of Required has no default.",
@@ -171,12 +234,17 @@ def test_it_is_told(
         "PREPARE": "found",
         "ENCODE": "found",
         "OPTIONS": "None",
+        "SAMPLE": "sample",
+        "SPLITS": "splits",
+        "SIZES": "None",
+        "GROUPS": "None",
     }
     hooks, work = HOOKS, WORK
     for place, code in (sound | fault).items():
         hooks, work = (text.replace(place, code) for text in (hooks, work))
     site.install("mmft-acme", {"acme": "acme"}, acme=hooks, acme_work=work)
-    settings = ("--set=engine.steps=2", "--set=engine.workers=0", "--weights=none")
+    flags = [f"{name}={value}" for name, value in fault.items() if name.startswith("--")]
+    settings = ("--set=engine.steps=2", "--set=engine.workers=0", "--weights=none", *flags)
     ended = mmft("run", "--task=faulty", "--backbone=faulty-net", *settings, "-o", tmp_path / "run")
     told = " ".join(ended.err.split())
     assert ended.code == 2 and words in told and "Traceback" not in told, ended.err
