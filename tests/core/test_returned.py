@@ -33,8 +33,8 @@ HOOKS = """
     def register_task():
         return [TaskSpec(
             name="faulty", summary="s", modalities=("grid",), target="spots", predicts="spots",
-            default_dataset="faulty-grids", default_metrics=("faulty-hits",), monitor="loss",
-            build="acme_work:Faulty", options=OPTIONS,
+            default_dataset="faulty-grids", default_metrics=(METRIC,), monitor=MONITOR,
+            build="acme_work:Faulty", options=OPTIONS, defaults=ADVICE,
         )]
 
     @hookimpl
@@ -55,6 +55,10 @@ WORK = """
     @dataclass(frozen=True)
     class Required:
         width: int
+
+    @dataclass(frozen=True)
+    class Bounded:
+        width: Annotated[int, Meta(ge=1)] = 1
 
     @dataclass(frozen=True)
     class OutOfBounds:
@@ -117,6 +121,7 @@ WORK = """
             return ENCODE
 """
 TASK = "The task 'acme/faulty' of mmft-acme 1.0 returned "
+ADVISED = " It is recommended by the task 'acme/faulty' of mmft-acme 1.0."
 DATA = "The dataset 'acme/faulty-grids' of mmft-acme 1.0 returned "
 METRIC = "The metric 'acme/faulty-hits' of mmft-acme 1.0 returned "
 NET = "The backbone 'acme/faulty-net' of mmft-acme 1.0 returned "
@@ -203,6 +208,27 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "The split acme_work.FaultyGrids returned 1 values from `groups` for 64 samples.",
         ),
         (
+            {"ADVICE": "{'engine.lrr': 1.0}"},
+            "There is no option 'engine.lrr'. Did you mean 'lr'?" + ADVISED,
+        ),
+        (
+            {"ADVICE": "{'engin.lr': 1.0}"},
+            "'engin' is not a setting of a part. Did you mean 'engine'?" + ADVISED,
+        ),
+        (
+            {"ADVICE": "{'task.width': 0}", "OPTIONS": "'acme_work:Bounded'"},
+            "task.width = 0 is not valid for task 'faulty': expected int >= 1." + ADVISED,
+        ),
+        ({"METRIC": "'faulty-hit'"}, "lists what there is." + ADVISED),
+        (
+            {"MONITOR": "'faulty-hit'"},
+            "not one of the run's metrics. Did you mean 'faulty-hits'?" + ADVISED,
+        ),
+        (
+            {"MONITOR": "'faulty-hits/all'"},
+            "not among the metrics of this run. Did you mean 'faulty-hits'?" + ADVISED,
+        ),
+        (
             {"OPTIONS": "'acme_work:Required'"},
             OPTIONS + "the option width of Required has no default.",
         ),
@@ -234,6 +260,9 @@ def test_it_is_told(
         "PREPARE": "found",
         "ENCODE": "found",
         "OPTIONS": "None",
+        "ADVICE": "{}",
+        "METRIC": "'faulty-hits'",
+        "MONITOR": "'loss'",
         "SAMPLE": "sample",
         "SPLITS": "splits",
         "SIZES": "None",
