@@ -248,7 +248,12 @@ class Registry:
 
     def _unknown(self, kind: str | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
         text = f"There is no {kind or 'component'} named '{name}'."
-        text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
+        plugin, _, own = name.rpartition("/")
+        if not plugin or plugin in {c.plugin for c in self.components}:
+            names = {n for c in candidates for n in (c.name, c.qualified)}
+        else:  # Then only the same component of a plugin of a like name can be meant.
+            names = {c.qualified for c in candidates if c.name == own}
+        text += did_you_mean(name, names)
         other = [c.kind for c in self.components if c.kind != kind and c.name == name]
         if other:
             text += f" (There is a {other[0]} of that name.)"
