@@ -87,9 +87,10 @@ class Evaluation:
     """Their names in mmft 0.1."""
 
     def why_undefined(self, name: str) -> str:
-        """The remark on an undefined value."""
+        """The remark on an undefined value, without the metric's name."""
         own = f"{name.partition('/')[0]}: "
-        return next((remark for remark in self.remarks if remark.startswith(own)), "undefined")
+        found = (remark.removeprefix(own) for remark in self.remarks if remark.startswith(own))
+        return next(found, "undefined")
 
 
 class InterruptedEvaluationError(Exception):
@@ -339,7 +340,8 @@ def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> It
     yield from (f"{name}: {text}" for text in told)
     lacking = [key for key, value in values.items() if _has_gaps(value)]
     if lacking and not told:
-        yield f"{name}: undefined on these samples: {', '.join(lacking)}"
+        which = "" if lacking == [name] else f": {', '.join(lacking)}"
+        yield f"{name}: undefined on these samples{which}"
 
 
 def _has_gaps(value: MetricValue) -> bool:
