@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from mmft_core.errors import first_line
+from mmft_core.errors import ConfigError, PluginError, first_line
+
+FAULT = "This is a fault of the plugin; its tests with mmft_testing may say more."
+"""The hint of an error that a plugin's author has to correct."""
 
 
 def told(error: BaseException, package: str) -> str:
@@ -15,6 +19,16 @@ def told(error: BaseException, package: str) -> str:
     what = kind if text == kind else f"{kind}: {text}"
     own = [f"{name}, line {line}" for name, line in _frames(error) if _top(name) == package]
     return f"{what} ({own[-1]})" if own else what
+
+
+@contextmanager
+def recommended_by(called: str) -> Iterator[None]:
+    """Within it, a setting that is wrong is not the user's, but a component's recommendation."""
+    try:
+        yield
+    except (ConfigError, PluginError) as error:
+        text = f"{error.message} It is recommended by the {called}."
+        raise type(error)(text, hint=error.hint or FAULT) from None
 
 
 def note_plugin(error: BaseException, points: Iterable[importlib.metadata.EntryPoint]) -> None:

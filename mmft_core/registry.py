@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
+
+import msgspec
 
 from mmft_core.errors import (
     AmbiguousNameError,
@@ -14,7 +18,9 @@ from mmft_core.errors import (
     PluginError,
     UnknownComponentError,
     did_you_mean,
+    first_line,
 )
+from mmft_core.plugin_errors import FAULT
 from mmft_core.specs import (
     ANY_MODALITIES,
     KINDS,
@@ -33,6 +39,29 @@ T = TypeVar("T", bound=Spec)
 @dataclass(frozen=True)
 class NoOptions:
     """The options of a component that has none."""
+
+
+@functools.cache
+def _fault_of_options(options_type: type[Any]) -> str:
+    """What is wrong with a class of options, as a clause; "" for nothing."""
+    try:
+        hints = typing.get_type_hints(options_type, include_extras=True)
+    except Exception as error:  # Annotations are foreign code.
+        return f"an annotation of {options_type.__name__} cannot be resolved: {first_line(error)}"
+    for option in dataclasses.fields(options_type):
+        default = option.default
+        if option.default_factory is not dataclasses.MISSING:
+            default = option.default_factory()
+        if default is dataclasses.MISSING:
+            return f"the option {option.name} of {options_type.__name__} has no default"
+        try:
+            msgspec.convert(default, hints[option.name])
+        except (msgspec.ValidationError, TypeError) as error:
+            return (
+                f"the default of {options_type.__name__}.{option.name}, {default!r}, does not fit "
+                f"its annotation: {first_line(error).replace('`', '')}"
+            )
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +86,11 @@ class Component(Generic[S]):
         """The name that is unique whatever else is installed: "plugin/name"."""
         return f"{self.plugin}/{self.spec.name}"
 
+    @property
+    def full_name(self) -> str:
+        """What messages call it: "backbone 'flowers/flowernet' of mmft-flowers 1.0"."""
+        return f"{self.kind} '{self.qualified}' of {self.distribution} {self.version}"
+
     def missing_extras(self) -> tuple[str, ...]:
         """The extras that the component needs and that are not (wholly) installed."""
         return tuple(e for e in self.spec.extras if not extra_installed(self.distribution, e))
@@ -65,22 +99,21 @@ class Component(Generic[S]):
         """The dataclass of the component's options.
 
         Raises:
-            PluginError: what the spec names is none, or an option has no default.
+            PluginError: what the spec names is none, or an option has no default, or one that its
+                own annotation does not allow.
         """
         if not isinstance(self.spec, ConfigurableSpec) or self.spec.options is None:
             return NoOptions
         found = resolve(self.spec.options)
         if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+            fault = f"{self.spec.options} is not a dataclass"
+        else:
+            fault = _fault_of_options(found)
+        if fault:
             raise PluginError(
-                f"'{self.spec.options}', the options of {self.kind} '{self.qualified}', is not a "
-                "dataclass."
+                f"The options of the {self.full_name} cannot be used: {fault}.", hint=FAULT
             )
-        for option in dataclasses.fields(found):
-            if (option.default, option.default_factory) == (dataclasses.MISSING,) * 2:
-                raise PluginError(
-                    f"{self.kind} '{self.qualified}': the option {option.name} has no default."
-                )
-        return found
+        return cast("type[Any]", found)
 
     def build(self, options: Any, context: Any) -> Any:
         """Call the `build` of a part of a run.
@@ -215,7 +248,12 @@ class Registry:
 
     def _unknown(self, kind: str | None, name: str, candidates: Iterable[Component[Spec]]) -> str:
         text = f"There is no {kind or 'component'} named '{name}'."
-        text += did_you_mean(name, {n for c in candidates for n in (c.name, c.qualified)})
+        plugin, _, own = name.rpartition("/")
+        if not plugin or plugin in {c.plugin for c in self.components}:
+            names = {n for c in candidates for n in (c.name, c.qualified)}
+        else:  # Then only the same component of a plugin of a like name can be meant.
+            names = {c.qualified for c in candidates if c.name == own}
+        text += did_you_mean(name, names)
         other = [c.kind for c in self.components if c.kind != kind and c.name == name]
         if other:
             text += f" (There is a {other[0]} of that name.)"

@@ -39,7 +39,7 @@ class Spec:
     Attributes:
         checks: path of the conformance kit's checks for this kind, if its contract is defined by a
             plugin; all others are in `mmft_testing`.
-        name: what the user types; lower-case letters, digits, dots and hyphens.
+        name: what the user types; lower-case letters, digits, dots, hyphens and underscores.
         summary: one line for `mmft plugins`.
         build: "package.module:attribute" of the function or object that builds the component; each
             kind says what it must be.
@@ -120,7 +120,7 @@ class PartSpec(ConfigurableSpec):
 
     Attributes:
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). Settings
-            of the user override them, and they are skipped if a chosen part has no such option.
+            of the user override them, and those of a part are skipped if it has no such option.
         from_scratch: settings recommended instead if a backbone starts from random weights.
         scratch: the name of `from_scratch` in mmft 0.1; it can still be passed, but not read.
     """

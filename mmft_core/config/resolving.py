@@ -17,8 +17,17 @@ from mmft_core.config.setting_names import check_keys
 from mmft_core.config.trees import Tree, ensure_text, merge, nest
 from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.plugin_errors import recommended_by
 from mmft_core.registry import Component, Registry
-from mmft_core.specs import BackboneSpec, MetricSpec, OptimizerSpec, ScheduleSpec, Spec, TaskSpec
+from mmft_core.specs import (
+    BackboneSpec,
+    MetricSpec,
+    OptimizerSpec,
+    PartSpec,
+    ScheduleSpec,
+    Spec,
+    TaskSpec,
+)
 
 S = TypeVar("S", bound=Spec)
 
@@ -46,7 +55,7 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     dataset, dataset_table = choose_dataset(
         _table(tree, "dataset"), task.spec, registry, [c.spec for c in backbones.values()]
     )
-    metrics = _metrics(tree, task.spec, registry)
+    metrics = _metrics(tree, task, registry)
     compat.check(
         task.spec,
         {m: c.spec for m, c in backbones.items()},
@@ -54,10 +63,14 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
         [part.spec for part in metrics],
         registry,
     )
-    specs = [component.spec for component in (*backbones.values(), task, dataset)]
-    advice = merge(*(_advised(spec.defaults) for spec in specs))
+    parts: list[Component[PartSpec]] = [*backbones.values(), task, dataset]
+    plain = [_advised(part, part.spec.defaults) for part in parts]
+    advice = merge(*plain)
     scratch = merge(
-        *(merge(_advised(spec.defaults), _advised(spec.from_scratch)) for spec in specs)
+        *(
+            merge(own, _advised(part, part.spec.from_scratch))
+            for part, own in zip(parts, plain, strict=True)
+        )
     )
     own = {m: c.spec for m, c in backbones.items()}
     recipe, from_scratch = (_recipe(a, tree, own, registry) for a in (advice, scratch))
@@ -83,12 +96,28 @@ resolve = make_plan
 """Its name in mmft 0.1."""
 
 
-def _advised(settings: Mapping[str, Any]) -> Tree:
-    """What a spec recommends, as a tree; a plugin may know settings by former names."""
+_ADVISED = ("engine", "backbone", "dataset", "task", "optimizer", "schedule")
+"""The tables of which a spec may recommend settings."""
+
+
+def _advised(component: Component[PartSpec], settings: Mapping[str, Any]) -> Tree:
+    """What a spec recommends, as a tree; a plugin may know settings by former names.
+
+    Raises:
+        ConfigError: there is no such setting, or a value is not valid.
+    """
     tree = nest(settings)
-    if "engine" in tree:
-        with as_written():  # Who reads it is not the plugin's author.
+    with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
+        for name, table in tree.items():
+            if name not in _ADVISED or not isinstance(table, Mapping):
+                raise ConfigError(
+                    f"'{name}' is not a setting of a part.{did_you_mean(name, _ADVISED)}",
+                    hint=f"Settings begin with one of {', '.join(f'{t}.' for t in _ADVISED)}",
+                )
+        if "engine" in tree:
             tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")
+            convert(tree["engine"], EngineConfig, "engine")
+        _options(component, tree.get(component.kind, {}), {component.kind: {}})
     return tree
 
 
@@ -190,10 +219,15 @@ def _backbone_tables(tree: Mapping[str, Any], registry: Registry) -> dict[str, M
 
 
 def _metrics(
-    tree: Mapping[str, Any], task: TaskSpec, registry: Registry
+    tree: Mapping[str, Any], task: Component[TaskSpec], registry: Registry
 ) -> tuple[PlanPart[MetricSpec], ...]:
     """The chosen metrics with their options, which stand in tables below `metric`."""
-    names = tree.get("metrics") or task.default_metrics
+    names = tree.get("metrics")
+    if not names:
+        names = task.spec.default_metrics
+        with recommended_by(task.full_name):
+            for name in names:
+                registry.get(MetricSpec, name)
     if isinstance(names, str):
         names = (names,)
     if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):

@@ -74,6 +74,7 @@ class Backbone(nn.Module, ABC):
         fresh: names of submodules that start from random weights although the others were loaded,
             such as a head for new labels. When adapters are trained, these submodules are trained
             too and saved with them.
+        component: its name in messages, "backbone 'resnet50' of mmft 1.0"; set when it is built.
     """
 
     processor: Processor
@@ -85,6 +86,7 @@ class Backbone(nn.Module, ABC):
     fitted_options: Any = None
     published: str = ""
     fresh: tuple[str, ...] = ()
+    component: str = ""
 
     @property
     def augments(self) -> str:

@@ -228,7 +228,9 @@ class DatasetContext:
     """What a dataset is built with.
 
     Attributes:
-        target: which of its spec's targets the task learns.
+        target: which of its spec's targets the task learns. All targets must be None if it is
+            "none", and none may be None otherwise: a sample that lacks its target raises a
+            `SampleError`.
         modalities: which inputs the task reads; the data set may leave out others. Empty for all
             that it declares.
         partial: whether samples may lack some of them.

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from mmft_core.contracts.data import DatasetInfo
+from mmft_core.errors import PluginError
+from mmft_core.plugin_errors import FAULT
 
 MetricValue: TypeAlias = float | list[float | None] | list[list[float | None]] | None
 """A number; one for each class, in their order; or a matrix with a row for each true class. What
@@ -19,7 +21,13 @@ is undefined on the samples is None; metrics may give NaN for it, which an evalu
 
 
 class Metric(ABC):
-    """A streaming metric whose states merge across processes."""
+    """A streaming metric whose states merge across processes.
+
+    Attributes:
+        component: its name in messages, "metric 'accuracy' of mmft 1.0"; set when it is built.
+    """
+
+    component: str = ""
 
     @abstractmethod
     def update(self, predictions: Any, targets: Any) -> None:
@@ -76,8 +84,18 @@ class SampleMean(Metric):
         """A number or a boolean for each sample of a batch (B,)."""
 
     def update(self, predictions: Any, targets: Any) -> None:
-        scores = torch.as_tensor(self.scores(predictions, targets)).double()
+        found = self.scores(predictions, targets)
+        try:
+            scores = torch.as_tensor(found).double()
+        except (TypeError, ValueError, RuntimeError):
+            raise self._fault(f"type {type(found).__name__}, not numbers (B,)") from None
+        if scores.ndim != 1:
+            raise self._fault(f"shape {tuple(scores.shape)}, not (B,)")
         self._total, self._count = self._total + float(scores.sum()), self._count + len(scores)
+
+    def _fault(self, what: str) -> PluginError:
+        called = self.component or type(self).__name__
+        return PluginError(f"The {called} returned scores of {what}.", hint=FAULT)
 
     def compute(self) -> dict[str, MetricValue]:
         return {"": self._total / self._count if self._count else math.nan}

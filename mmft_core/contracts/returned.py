@@ -5,17 +5,71 @@ Without them a plugin's mistake would end in a traceback far from the plugin, or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from mmft_core.contracts.data import Batch
+from mmft_core.contracts.backbones import Backbone, Features
+from mmft_core.contracts.data import Batch, Dataset, Sample, Split
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
-from mmft_core.errors import PluginError
+from mmft_core.errors import PluginError, SampleError
+from mmft_core.plugin_errors import FAULT
+from mmft_core.utils.files import json_text
 
-_HINT = "This is a fault of the plugin; its tests with mmft_testing may say more."
+
+def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> None:
+    """Check the splits of a data set, and the first sample of each.
+
+    Whether it lacks an input or its target is found out for every sample, when all are checked.
+
+    Args:
+        called: the data set's component.
+        modalities: which the samples must hold.
+
+    Raises:
+        PluginError: one is no `Split`, or what it holds are no samples.
+    """
+    for name, split in dataset.splits.items():
+        if not isinstance(split, Split):
+            raise _fault(called, f"built {_a(split)} as split '{name}', not a Split")
+        if not len(split):
+            continue
+        try:
+            sample: Any = split[0]
+        except (SampleError, ValueError):  # Of which the check of the data tells.
+            continue
+        which = f"sample 0 of '{name}'"
+        if not isinstance(sample, Sample):
+            raise _fault(called, f"returned {_a(sample)} as {which}, not a Sample")
+        if not isinstance(sample.inputs, Mapping):
+            raise _fault(
+                called, f"returned {_a(sample.inputs)} as inputs of {which}, not a dictionary"
+            )
+        for modality in modalities:
+            if modality not in sample.inputs:
+                there = ", ".join(map(repr, sample.inputs)) or "nothing"
+                raise _fault(called, f"returned {there} as inputs of {which}, without '{modality}'")
+        for found in (sample.id, split.sample_id(0)):
+            if not isinstance(found, str):
+                raise _fault(called, f"returned {_a(found)} as id of {which}, not a string")
+
+
+def inputs_of(sample: Sample, modalities: Iterable[str], *, partial: bool) -> dict[str, Any]:
+    """The inputs of a sample by modality, without those that it lacks.
+
+    Args:
+        partial: whether it may lack some.
+
+    Raises:
+        SampleError: it lacks one that it must have.
+    """
+    held = {m: sample.inputs.get(m) for m in modalities}
+    lacking = [modality for modality, raw in held.items() if raw is None]
+    if lacking and not partial:
+        raise SampleError(sample.id, f"it has no input of {' and '.join(lacking)}")
+    return {modality: raw for modality, raw in held.items() if raw is not None}
 
 
 def outputs_of(task: Task, batch: Batch) -> Outputs:
@@ -63,6 +117,48 @@ def decoded(task: Task, predictions: Any, count: int, top_k: int = 1) -> list[di
     return list(records)
 
 
+def check_json(task: Task, record: Mapping[str, Any]) -> None:
+    """Raises:
+    PluginError: a record of `decode` cannot be written as JSON.
+    """
+    for key, value in record.items():
+        try:
+            json_text({key: value})
+        except (TypeError, ValueError) as error:
+            raise _fault(
+                task, f"returned a record from `decode` whose '{key}' is no JSON: {error}"
+            ) from None
+
+
+def check_prepared(backbone: Backbone, prepared: Any) -> None:
+    """Raises:
+    PluginError: what `Processor.prepare` returned is no dictionary of tensors.
+    """
+    if not isinstance(prepared, Mapping):
+        raise _fault(
+            backbone,
+            f"has a processor that returned {_a(prepared)} from `prepare`, not "
+            "a dictionary of tensors",
+        )
+
+
+def check_features(backbone: Backbone, features: Any, rows: int | None) -> None:
+    """Check what a backbone returned for a batch.
+
+    Args:
+        rows: how many samples were encoded; None if that is not known.
+
+    Raises:
+        PluginError: it is not `Features`, or they do not have the shape that it declares.
+    """
+    if not isinstance(features, Features):
+        raise _fault(backbone, f"returned {_a(features)} from `encode`, not Features")
+    shape = tuple(features.pooled.shape)
+    if len(shape) != 2 or shape[1] != backbone.width or rows not in (None, shape[0]):
+        of = f"({'B' if rows is None else rows}, {backbone.width})"
+        raise _fault(backbone, f"returned pooled features of shape {shape}, not {of}")
+
+
 def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[str, Tensor]:
     """The task's rankings of a batch's samples.
 
@@ -76,7 +172,7 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
     return found
 
 
-def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
+def computed(metric: Metric) -> Mapping[str, MetricValue]:
     """The values of a metric.
 
     Raises:
@@ -84,17 +180,13 @@ def computed(name: str, metric: Metric) -> Mapping[str, MetricValue]:
     """
     found = metric.compute()
     if not isinstance(found, Mapping):
-        raise PluginError(
-            f"The metric '{name}' returned {_a(found)} from `compute`, not a dictionary of "
-            "numbers.",
-            hint=_HINT,
-        )
+        raise _fault(metric, f"returned {_a(found)} from `compute`, not a dictionary of numbers")
     for key, value in found.items():
         if not isinstance(key, str) or not _are_numbers(value):
-            raise PluginError(
-                f"The metric '{name}' returned {_a(value)} as {key!r}, not a number or a list of "
-                "numbers.",
-                hint=f"A tensor is made one by .item() or .tolist(). {_HINT}",
+            raise _fault(
+                metric,
+                f"returned {_a(value)} as {key!r}, not a number or a list of numbers",
+                hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
             )
     return found
 
@@ -105,9 +197,9 @@ def _are_numbers(value: Any) -> bool:
     return value is None or isinstance(value, float | int)
 
 
-def _fault(task: Task, what: str) -> PluginError:
-    called = task.component or f"task {type(task).__name__}"
-    return PluginError(f"The {called} {what}.", hint=_HINT)
+def _fault(part: Backbone | Task | Metric | str, what: str, hint: str = FAULT) -> PluginError:
+    called = part if isinstance(part, str) else part.component or type(part).__name__
+    return PluginError(f"The {called} {what}.", hint=hint)
 
 
 def _a(thing: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmft_core.contracts import Dataset, Processor, Split, TargetCodec
+from mmft_core.contracts.returned import inputs_of
 from mmft_core.data.chunks import in_chunks
 from mmft_core.data.fingerprints import Fingerprints
 from mmft_core.data.remarks import collecting
@@ -108,6 +109,8 @@ def read(
     dataset: Dataset,
     on_progress: Progress = lambda done, total: None,
     fingerprints: Fingerprints | None = None,
+    *,
+    targets: bool = False,
 ) -> Findings:
     """Check that every sample and its target can be read, on all cores.
 
@@ -115,6 +118,7 @@ def read(
     their share.
 
     Args:
+        targets: whether every sample must have one.
         fingerprints: takes those of the samples as well, whose files were just read.
     """
 
@@ -124,7 +128,8 @@ def read(
         # Without the numbers of single files, so that they can be counted.
         for text in dict.fromkeys(_NUMBER.sub("...", text) for text in remarks):
             found.note(name, text, split.sample_id(index))
-        split.target(index)
+        if split.target(index) is None and targets:
+            raise SampleError(split.sample_id(index), "it has no target")
 
     return _look_at_all(dataset, look, {}, on_progress, fingerprints)
 
@@ -136,6 +141,8 @@ def inspect(
     on_progress: Progress = lambda done, total: None,
     *,
     learns: bool = False,
+    targets: bool = False,
+    partial: bool = True,
     known: Findings | None = None,
 ) -> Findings:
     """Check that every sample can be read, and used by a task.
@@ -144,10 +151,12 @@ def inspect(
         processors: of the task, by modality.
         codec: of the task.
         learns: whether the task learns from the train split; else it is only evaluated on all.
+        targets: see `read`.
+        partial: whether samples may lack some of the inputs.
         known: what `read` found, if it was called before; samples that cannot be read are not
             looked at again.
     """
-    known = read(dataset, on_progress) if known is None else known
+    known = read(dataset, on_progress, targets=targets) if known is None else known
     inspected = {m: p for m, p in processors.items() if p.inspects}
     evaluation_codec = codec.for_evaluation()
 
@@ -157,9 +166,8 @@ def inspect(
         own = codec if train else evaluation_codec
         changes = [own.inspect(target)] if target is not None else []
         if inspected:
-            inputs = split[index].inputs
-            there = {m: p for m, p in inspected.items() if inputs[m] is not None}
-            changes += [p.inspect(inputs[m], train=train) for m, p in there.items()]
+            inputs = inputs_of(split[index], inspected, partial=partial)
+            changes += [inspected[m].inspect(raw, train=train) for m, raw in inputs.items()]
         for change in filter(None, changes):
             found.note(name, change, split.sample_id(index))
         for label in classes_of(target) if dataset.info.classes else ():

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from mmft_core.contracts import Origin, Sample, Split
+from mmft_core.errors import PluginError
+from mmft_core.plugin_errors import FAULT
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def of_each(split: Split, what: Literal["sizes", "groups"]) -> Sequence[Any] | None:
+    """What a split says of each of its samples.
+
+    Raises:
+        PluginError: it is not one for each.
+    """
+    found: Sequence[Any] | None = getattr(split, what)()
+    if found is not None and len(found) != len(split):
+        own = type(split)
+        raise PluginError(
+            f"The split {own.__module__}.{own.__name__} returned {len(found):,} values from "
+            f"`{what}` for {len(split):,} samples.",
+            hint=FAULT,
+        )
+    return found
 
 
 class _View(Split):
@@ -72,11 +91,11 @@ class Subset(_View):
         return len(self.indices)
 
     def sizes(self) -> Sequence[float] | None:
-        sizes = self.split.sizes()
+        sizes = of_each(self.split, "sizes")
         return None if sizes is None else np.asarray(sizes)[self.indices].tolist()
 
     def groups(self) -> Sequence[str] | None:
-        groups = self.split.groups()
+        groups = of_each(self.split, "groups")
         return None if groups is None else [groups[index] for index in self.indices.tolist()]
 
     def _locate(self, index: int) -> tuple[Split, int]:
@@ -139,12 +158,12 @@ class Joined(_View):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def sizes(self) -> Sequence[float] | None:
-        parts = [split.sizes() for split in self.splits]
+        parts = [of_each(split, "sizes") for split in self.splits]
         known = [part for part in parts if part is not None]
         return [size for part in known for size in part] if len(known) == len(parts) else None
 
     def groups(self) -> Sequence[str] | None:
-        parts = [split.groups() for split in self.splits]
+        parts = [of_each(split, "groups") for split in self.splits]
         known = [part for part in parts if part is not None]
         return [group for part in known for group in part] if len(known) == len(parts) else None
 

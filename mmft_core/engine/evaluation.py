@@ -87,9 +87,10 @@ class Evaluation:
     """Their names in mmft 0.1."""
 
     def why_undefined(self, name: str) -> str:
-        """The remark on an undefined value."""
+        """The remark on an undefined value, without the metric's name."""
         own = f"{name.partition('/')[0]}: "
-        return next((remark for remark in self.remarks if remark.startswith(own)), "undefined")
+        found = (remark.removeprefix(own) for remark in self.remarks if remark.startswith(own))
+        return next(found, "undefined")
 
 
 class InterruptedEvaluationError(Exception):
@@ -199,7 +200,7 @@ class _Scores:
         values: dict[str, MetricValue] = {}
         remarks: list[str] = []
         for name, metric in self.metrics.items():
-            found = computed(name, metric)
+            found = computed(metric)
             own = {f"{name}/{k}" if k else name: _defined(v) for k, v in found.items()}
             values |= own
             remarks += _remarks(name, metric, own)
@@ -261,7 +262,7 @@ class _Kinds:
     def _values(self, kind: str) -> dict[str, float | None]:
         found: dict[str, float | None] = {"samples": self.counts[kind]}
         for name, metric in self.metrics[kind].items():
-            for part, value in computed(name, metric).items():
+            for part, value in computed(metric).items():
                 if not isinstance(value, list):
                     found[f"{name}/{part}" if part else name] = _defined(value)
         return found
@@ -339,7 +340,8 @@ def _remarks(name: str, metric: Metric, values: Mapping[str, MetricValue]) -> It
     yield from (f"{name}: {text}" for text in told)
     lacking = [key for key, value in values.items() if _has_gaps(value)]
     if lacking and not told:
-        yield f"{name}: undefined on these samples: {', '.join(lacking)}"
+        which = "" if lacking == [name] else f": {', '.join(lacking)}"
+        yield f"{name}: undefined on these samples{which}"
 
 
 def _has_gaps(value: MetricValue) -> bool:

@@ -325,7 +325,7 @@ class Engine:
             return
         self._told_undefined = True
         self.callback.on_message(
-            f"{self.monitor.name} cannot choose the best model on these val samples ({reason}); "
+            f"{self.monitor.name} cannot choose the best model on val ({reason}); "
             "where no evaluation defines it, the last model is kept. Choose another metric with "
             "--set engine.monitor=NAME."
         )

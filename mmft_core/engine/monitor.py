@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from mmft_core.config.plan import Plan
 from mmft_core.errors import ConfigError, did_you_mean
+from mmft_core.plugin_errors import recommended_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,14 @@ def choose_monitor(plan: Plan) -> Monitor:
         if part.component.name == metric:
             return Monitor(name=name, higher_is_better=part.spec.higher_is_better)
     names = ["loss", *(part.component.name for part in plan.metrics)]
-    raise ConfigError(
-        f"engine.monitor = '{name}' is not one of the run's metrics.{did_you_mean(metric, names)}",
-        hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
-    )
+    with monitor_of(plan):
+        raise ConfigError(
+            f"engine.monitor = '{name}' is not one of the run's metrics."
+            f"{did_you_mean(metric, names)}",
+            hint=f"Choose one of {', '.join(names)}, or add --metric {metric}.",
+        )
+
+
+def monitor_of(plan: Plan) -> AbstractContextManager[None]:
+    """Within it, an error about the monitor says who chose it, if the user did not."""
+    return nullcontext() if plan.engine.monitor else recommended_by(plan.task.component.full_name)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mmft_core.config.resolving import make_plan, with_data
 from mmft_core.config.trees import Tree, merge
 from mmft_core.contracts import Callback, Dataset, Split
 from mmft_core.engine.evaluation import Evaluation
-from mmft_core.errors import ConfigError, DataError
+from mmft_core.errors import ConfigError, DataError, UnknownComponentError
 from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.precision import Inference
@@ -70,7 +71,7 @@ def evaluate_finished(
     folder = opening.place(path)
     directory, settings = RunDirectory(folder), dict(settings or {})
     own = without_callbacks(directory.open())
-    with as_written():
+    with as_written(), _told_what_to_install(directory, registry):
         of_run = make_plan(own, registry)
         tree = own if dataset is None else with_data(own, dataset, registry)
     tree = merge(tree, settings)
@@ -103,6 +104,20 @@ def evaluate_finished(
         skip_bad=plan.on_bad_sample == "skip",
     )
     return FinishedEvaluation(split=name, evaluation=evaluation, inference=predictor.inference)
+
+
+@contextmanager
+def _told_what_to_install(directory: RunDirectory, registry: Registry) -> Iterator[None]:
+    """Within it, an error about a component of the run that is not here says what to install."""
+    try:
+        yield
+    except UnknownComponentError as error:
+        packages = " ".join(f"'{package}'" for package in directory.lacking(registry))
+        if not packages:
+            raise
+        raise UnknownComponentError(
+            error.message, hint=f"The run was made with it: pip install {packages}."
+        ) from None
 
 
 def _default_split(data: Dataset) -> str:
@@ -140,7 +155,7 @@ def samples_of(
     """
     directory = RunDirectory(path)
     tree = without_callbacks(directory.open())
-    with as_written():
+    with as_written(), _told_what_to_install(directory, registry):
         own = make_plan(tree, registry)
         plan = make_plan(merge(with_data(tree, dataset, registry), settings), registry)
     data = named_data(directory, own, plan, split, say, targets=False)

@@ -251,7 +251,10 @@ class Predictor:
     def _usable(self, dataset: Dataset, callback: Callback, *, skip_bad: bool) -> Dataset:
         """The data without samples that cannot be used; none of these is left out unsaid."""
         total = sum(len(split) for split in dataset.splits.values())
-        findings = soundness.inspect(dataset, self.model.processors, self.model.task.codec)
+        targets = self.model.component.spec.target != "none"
+        findings = soundness.inspect(
+            dataset, self.model.processors, self.model.task.codec, targets=targets
+        )
         if findings.faults:
             refusal = soundness.refuse(findings.faults, total)
             if not skip_bad or len(findings.faults) == total:

@@ -12,6 +12,7 @@ from functools import partial
 
 from mmft_core import cpus
 from mmft_core.contracts import Processor, Split, TargetCodec
+from mmft_core.data.splits import of_each
 from mmft_core.distributed import comm
 from mmft_core.errors import SampleError
 
@@ -32,7 +33,7 @@ def measure(
     for part in comm.gather(dict(_measure(split, processors, codec, own))):
         lengths |= part
     joined = _joined(lengths, chunks)
-    return split.sizes() if joined is None else joined
+    return of_each(split, "sizes") if joined is None else joined
 
 
 def measure_here(
@@ -40,7 +41,7 @@ def measure_here(
 ) -> Sequence[float] | None:
     """`measure` by this process alone, of samples that are its own."""
     told = lengths_told(split, processors, codec)
-    return split.sizes() if told is None else told
+    return of_each(split, "sizes") if told is None else told
 
 
 def lengths_told(

@@ -26,7 +26,8 @@ from mmft_core.contracts import (
     TargetCodec,
     Tensors,
 )
-from mmft_core.data.splits import Indices, Subset
+from mmft_core.contracts.returned import inputs_of
+from mmft_core.data.splits import Indices, Subset, of_each
 from mmft_core.errors import SampleError
 from mmft_core.loading.batch_sampler import Key
 from mmft_core.loading.lengths import measure
@@ -71,7 +72,11 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         *,
         train: bool,
         seed: int = 0,
+        partial: bool = True,
     ) -> None:
+        """Args:
+        partial: whether samples may lack some of the inputs.
+        """
         self.split = split
         self.processors = dict(processors)
         self.codec = codec if train else codec.for_evaluation()
@@ -79,6 +84,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self._joint = self.codec if isinstance(self.codec, JointPreparation) else None
         self.train = train
         self.seed = seed
+        self.partial = partial
 
     def some(self, indices: Indices) -> PreparedSplit:
         """Some of its samples, with the same preprocessing."""
@@ -91,7 +97,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
     @cached_property
     def sizes(self) -> Sequence[float] | None:
         """The samples' sizes, asked for once: a split may have to look at every file for them."""
-        return self.split.sizes()
+        return of_each(self.split, "sizes")
 
     @cached_property
     def lengths(self) -> Sequence[float] | None:
@@ -116,7 +122,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
             return error
 
     def _together(self, sample: Sample, codec: JointPreparation) -> tuple[dict[str, Tensors], Any]:
-        held = {m: raw for m in self.processors if (raw := sample.inputs[m]) is not None}
+        held = inputs_of(sample, self.processors, partial=self.partial)
         try:
             inputs, target = codec.prepare(held, sample.target, train=self.train)
         except UNDECODABLE as error:
@@ -126,12 +132,9 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         return dict(inputs), target
 
     def _inputs(self, sample: Sample) -> dict[str, Tensors]:
+        held = inputs_of(sample, self.processors, partial=self.partial)
         try:
-            return {
-                modality: processor.prepare(raw, train=self.train)
-                for modality, processor in self.processors.items()
-                if (raw := sample.inputs[modality]) is not None
-            }
+            return {m: self.processors[m].prepare(raw, train=self.train) for m, raw in held.items()}
         except UNDECODABLE as error:
             if out_of_memory(error):
                 raise

@@ -3,6 +3,7 @@
 runner              from a plan to a run directory
 build               builds a plan's data set, backbones, task and metrics
 usable_data         which samples of a new run's data can be used
+rehearsal           a few samples through what a run will call, before it trains
 callbacks           all callbacks of a run as one
 results             results.json
 directory           the files of a run

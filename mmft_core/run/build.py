@@ -25,12 +25,13 @@ from mmft_core.contracts import (
     Task,
     TaskContext,
 )
+from mmft_core.contracts.returned import check_splits
 from mmft_core.data.folds import in_folds
 from mmft_core.data.number_targets import target_scale
 from mmft_core.engine import kept_weights, tuning
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.loading.prepared import seed_everything
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import FAULT, told
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
@@ -55,6 +56,7 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     component = plan.dataset.component
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build_component(component, plan.dataset.options, context, Dataset)
+    check_splits(component.full_name, dataset, context.modalities)
     if dataset.info.name.startswith(str(memory_tables())):
         dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):
@@ -281,6 +283,7 @@ def build_metrics(
 
 
 _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
+    Dataset: {"info": DatasetInfo, "splits": Mapping},
     Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
     Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
 }
@@ -293,32 +296,31 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
     Raises:
         PluginError: the result has another type.
     """
-    what = f"{component.kind} '{component.qualified}'"
-    owner = f"{component.distribution} {component.version}"
+    what = component.full_name
     try:
         built = component.build(options, context)
     except Exception as error:
         if torch.get_default_device().type == "meta" and not isinstance(error, MmftError):
             package = component.spec.build.partition(".")[0].partition(":")[0]
             raise PluginError(
-                f"The {what} of {owner} cannot be built on torch's meta device, as exports are: "
+                f"The {what} cannot be built on torch's meta device, as exports are: "
                 f"{told(error, package)}.",
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
                 "of mmft_testing checks this.",
             ) from error
-        error.add_note(f"It occurred while building the {what} of {owner}.")
+        error.add_note(f"It occurred while building the {what}.")
         raise
     if not isinstance(built, wanted):
         raise PluginError(
             f"The {what} built a {type(built).__name__}, not a {wanted.__name__}.",
-            hint=f"This is a fault of {owner}.",
+            hint=FAULT,
         )
     for name, kind in _ATTRIBUTES.get(wanted, {}).items():
         if not isinstance(getattr(built, name, None), kind):
             raise PluginError(
                 f"The {what} has no `{name}` that is a {kind.__name__}.",
-                hint=f"This is a fault of {owner}.",
+                hint=FAULT,
             )
-    if isinstance(built, Task):
-        built.component = f"{what} of {owner}"
+    if isinstance(built, Backbone | Task | Metric):
+        built.component = what
     return built

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from mmft_core.config.places import PLACES_TABLE, places, portable, read_places, same_place
@@ -20,6 +21,7 @@ from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.distributed import comm
 from mmft_core.distributed.failure_propagation import one_fate
 from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
+from mmft_core.registry import Registry
 from mmft_core.run.validation import is_model, refuse_folds, refuse_missing, refuse_model
 from mmft_core.utils.files import (
     clear_temporaries,
@@ -270,6 +272,19 @@ class RunDirectory:
         if not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
             raise RunDirectoryError(f"{self.data} is damaged: its parts are missing or wrong.")
         return content
+
+    def lacking(self, registry: Registry) -> list[str]:
+        """The packages of the run's components that are not installed: "mmft-flowers==1.0".
+
+        Empty as well if the record of them is missing or damaged.
+        """
+        here = {(component.kind, component.qualified) for component in registry}
+        try:
+            recorded = msgspec.json.decode(self.plugins.read_bytes(), type=list[dict[str, str]])
+            gone = [r for r in recorded if (r["kind"], f"{r['plugin']}/{r['name']}") not in here]
+            return list(dict.fromkeys(f"{r['distribution']}=={r['version']}" for r in gone))
+        except (OSError, KeyError, msgspec.DecodeError):
+            return []
 
     def read_results(self) -> dict[str, Any]:
         """The results of a finished run.

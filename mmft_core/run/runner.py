@@ -26,7 +26,6 @@ from mmft_core.config.trees import flatten
 from mmft_core.contracts import Calibrated, Dataset, Referenced, Task
 from mmft_core.contracts.callbacks import Callback, Evaluated, FinishedRun, RunStart
 from mmft_core.data import soundness
-from mmft_core.data.splits import Subset
 from mmft_core.distributed import batch_norm, comm
 from mmft_core.engine import checkpoint, compute, kept_weights
 from mmft_core.engine.device import make_accelerator
@@ -34,7 +33,7 @@ from mmft_core.engine.evaluation import Evaluation, Predicted
 from mmft_core.engine.fitting_batch import out_of_memory_error
 from mmft_core.engine.loop import Engine, FitResult
 from mmft_core.engine.metrics_log import read_metrics
-from mmft_core.engine.monitor import Monitor, choose_monitor
+from mmft_core.engine.monitor import Monitor, choose_monitor, monitor_of
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.features import TrainingData, attach_features
 from mmft_core.loading.prepared import PreparedSplit
@@ -53,6 +52,7 @@ from mmft_core.run.callbacks import Callbacks
 from mmft_core.run.directory import RunDirectory
 from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import RESUMING, changed, check_moved, same_data
+from mmft_core.run.rehearsal import rehearse
 from mmft_core.run.results import collect_results, suppliers
 from mmft_core.run.usable_data import drop_unreadable, inspect_samples, with_notes
 from mmft_core.utils.files import read_as, replacing, replacing_folder, write_json
@@ -293,14 +293,14 @@ class Run:
         )
 
     def rehearse(self) -> None:
-        """Evaluate a few samples, so that a wrong monitor or a plugin's fault shows before training
-        and not after an epoch; let the task look at its reference, if it has one; then time a few
-        steps to choose how to compute."""
-        split = self.training_data.splits.get("val")
-        if split is not None:
-            few = Subset(split, torch.arange(min(2, len(split))).numpy())
-            evaluation = self.engine.evaluate(self._prepared_split(few), "rehearsal", examples=1)
-            evaluation.scalar(self.engine.monitor.name)
+        """Rehearse on a few samples, so that a wrong monitor or a plugin's fault shows before
+        training and not after an epoch; let the task look at its reference, if it has one; then
+        time a few steps to choose how to compute."""
+        splits = self.training_data.splits
+        evaluation = rehearse(self.engine, self._prepared_split(splits.get("val", splits["train"])))
+        if "val" in splits:
+            with monitor_of(self.plan):
+                evaluation.scalar(self.engine.monitor.name)
         self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_info(chosen)
@@ -456,6 +456,7 @@ class Run:
             self.task.codec,
             train=train,
             seed=self.plan.engine.seed,
+            partial=self.plan.task.spec.partial_for(self.plan.backbones),
         )
 
 

@@ -29,7 +29,8 @@ def drop_unreadable(
     """
     total = sum(len(split) for split in dataset.splits.values())
     progress = partial(callback.on_evaluation_progress, "data check")
-    found = soundness.read(dataset, progress, fingerprints_of(plan))
+    targets = plan.task.spec.target != "none"
+    found = soundness.read(dataset, progress, fingerprints_of(plan), targets=targets)
     try:
         left = soundness.without(dataset, found.faulty())
     except DataError:
@@ -58,7 +59,13 @@ def inspect_samples(
     total = sum(len(split) for split in dataset.splits.values())
     progress = partial(callback.on_evaluation_progress, "data check")
     findings = soundness.inspect(
-        dataset, task.processors, task.codec, progress, learns=plan.engine.learns, known=read
+        dataset,
+        task.processors,
+        task.codec,
+        progress,
+        learns=plan.engine.learns,
+        partial=plan.task.spec.partial_for(plan.backbones),
+        known=read,
     )
     if findings.faults and plan.on_bad_sample == "fail":
         raise soundness.refuse(findings.faults, total)

@@ -63,7 +63,6 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
     assert parameters.frozen, f"{options_type.__name__} is not frozen"
     for option in describe(options_type):
         assert option.description, f"the option {option.name} has no description"
-        convert({option.name: option.default}, options_type, component.kind)
 
 
 def defaults_are_settings(bench: Workbench, component: Component[PartSpec]) -> None:

@@ -47,6 +47,23 @@ def test_it_is_evaluated_as_it_was(earlier: Path, mmft) -> None:
     assert found["loss"] == pytest.approx(then["loss"], abs=1e-4)
 
 
+def test_an_evaluation_says_what_to_install(earlier: Path, mmft) -> None:
+    for name in ("config.toml", "plugins.json"):
+        file = earlier / "run" / name
+        text = file.read_text().replace("fusion/fusion-cls", "heron/fusion-cls-2")
+        text = text.replace(
+            '"fusion-cls",\n    "plugin": "fusion"', '"fusion-cls-2",\n    "plugin": "heron"'
+        )
+        file.write_text(
+            text.replace(
+                '"heron",\n    "distribution": "mmft"', '"heron",\n    "distribution": "mmft-heron"'
+            )
+        )
+    ended = mmft("eval", earlier / "run")
+    assert ended.code == 2 and "no task named 'heron/fusion-cls-2'." in ended.err
+    assert "pip install 'mmft-heron==0.1.0'" in ended.err and "Did you mean" not in ended.err
+
+
 def test_a_killed_run_goes_on(earlier: Path, mmft) -> None:
     ended = mmft("run", "--resume", earlier / "interrupted")
     assert ended.code == 0, ended.err

@@ -40,10 +40,10 @@ EXPECTED = {
         ("options_are_frozen_and_documented", "MutableOptions is not frozen")
     ],
     "broken_plain/requiredoptions": [
-        ("options_are_frozen_and_documented", "the option width has no default")
+        ("options_are_frozen_and_documented", "the option width of RequiredOptions has no default")
     ],
     "broken_plain/unsounddefaultoptions": [
-        ("options_are_frozen_and_documented", "backbone.width = 8 is not valid")
+        ("options_are_frozen_and_documented", r"UnsoundDefaultOptions.width, 8, does not fit its")
     ],
     "broken_plain/plainoptions": [
         ("options_are_frozen_and_documented", "PlainOptions.* is not a dataclass")

@@ -57,7 +57,7 @@ def test_an_evaluation_tells_undefined_from_unknown() -> None:
     }  # fmt: skip
     assert judged.defined_scalars == {"accuracy": 0.5}
     assert judged.scalar("auc/macro") is None and judged.scalar("loss") is None
-    assert judged.why_undefined("auc/macro") == "auc: undefined, so"
+    assert judged.why_undefined("auc/macro") == "undefined, so"
     with pytest.raises(ConfigError, match="Did you mean 'auc/macro'"):
         judged.scalar("auc/macr")
 
