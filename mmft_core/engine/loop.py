@@ -180,9 +180,7 @@ class Engine:
 
     def _announce(self) -> None:
         if not self.config.learns:
-            self.callback.on_message(
-                "Nothing is trained, because engine.epochs is 0."
-            )
+            self.callback.on_message("Nothing is trained, because engine.epochs is 0.")
         self.callback.on_train_start(
             TrainStart(
                 step=self.state.progress.step,

@@ -70,7 +70,7 @@ def figures(
 def _ending(content: ReportContent) -> list[Banner]:
     steps = content.results.get("steps")
     if content.results.get("ending") != "interrupted":
-        untrained = Banner(title="Nothing was trained", text="Its weights are those it started with.")
+        untrained = Banner(title="Nothing was trained", text="The weights are as they were.")
         return [untrained] if steps == 0 else []
     after = f" after {numbers.counted(steps, 'step')}" if isinstance(steps, int) else ""
     return [
