@@ -238,7 +238,7 @@ class TestNames:
                 r"Did you mean 'backbone.image_size'",
             ),
             ({"augmentation": "none"}, ConfigError, r"Did you mean 'backbone.augment'"),
-            ({**BASE, "learning_rate": 1}, ConfigError, r"no setting 'learning_rate'\.$"),
+            ({**BASE, "learning_rate": 1}, ConfigError, r"no setting 'learning_rate'\.(?! Did)"),
             ({**BASE, "rank": 4}, ConfigError, r"Did you mean 'engine.lora.rank'"),
             ({**BASE, "weights": "none"}, ConfigError, r"Did you mean 'backbone.weights'"),
             ({**BASE, "momentum": 0.9}, ConfigError, r"Did you mean 'optimizer.momentum'"),
