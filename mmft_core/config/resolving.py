@@ -107,6 +107,7 @@ def _advised(component: Component[PartSpec], settings: Mapping[str, Any]) -> Tre
         ConfigError: there is no such setting, or a value is not valid.
     """
     tree = nest(settings)
+    component.options_type()  # What is wrong with the options themselves is not recommended.
     with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
         for name, table in tree.items():
             if name not in _ADVISED or not isinstance(table, Mapping):

@@ -22,7 +22,7 @@ from mmft_core.utils.files import json_text
 def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> None:
     """Check the splits of a data set, and the first sample of each.
 
-    Whether it lacks an input or its target is found out for every sample, when all are checked.
+    Which samples lack their target is found out when all are checked.
 
     Args:
         called: the data set's component.
@@ -132,7 +132,7 @@ def check_json(task: Task, record: Mapping[str, Any]) -> None:
 
 def check_prepared(backbone: Backbone, prepared: Any) -> None:
     """Raises:
-    PluginError: what `Processor.prepare` returned is no dictionary of tensors.
+    PluginError: what `Processor.prepare` returned is no dictionary.
     """
     if not isinstance(prepared, Mapping):
         raise _fault(
@@ -153,6 +153,8 @@ def check_features(backbone: Backbone, features: Any, rows: int | None) -> None:
     """
     if not isinstance(features, Features):
         raise _fault(backbone, f"returned {_a(features)} from `encode`, not Features")
+    if not isinstance(features.pooled, Tensor):
+        raise _fault(backbone, f"returned {_a(features.pooled)} as pooled features, not a tensor")
     shape = tuple(features.pooled.shape)
     if len(shape) != 2 or shape[1] != backbone.width or rows not in (None, shape[0]):
         of = f"({'B' if rows is None else rows}, {backbone.width})"

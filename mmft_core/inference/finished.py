@@ -73,6 +73,7 @@ def evaluate_finished(
     own = without_callbacks(directory.open())
     with as_written(), _told_what_to_install(directory, registry):
         of_run = make_plan(own, registry)
+    with as_written():
         tree = own if dataset is None else with_data(own, dataset, registry)
     tree = merge(tree, settings)
     if metrics:

@@ -274,14 +274,16 @@ class RunDirectory:
         return content
 
     def lacking(self, registry: Registry) -> list[str]:
-        """The packages of the run's components that are not installed: "mmft-flowers==1.0".
+        """The packages that are not installed, of the run's components: "mmft-flowers==1.0".
 
-        Empty as well if the record of them is missing or damaged.
+        Those of callbacks do not count, since only training needs them. Empty as well if the
+        record of them is missing or damaged.
         """
         here = {(component.kind, component.qualified) for component in registry}
         try:
             recorded = msgspec.json.decode(self.plugins.read_bytes(), type=list[dict[str, str]])
-            gone = [r for r in recorded if (r["kind"], f"{r['plugin']}/{r['name']}") not in here]
+            parts = (r for r in recorded if r["kind"] != "callback")
+            gone = [r for r in parts if (r["kind"], f"{r['plugin']}/{r['name']}") not in here]
             return list(dict.fromkeys(f"{r['distribution']}=={r['version']}" for r in gone))
         except (OSError, KeyError, msgspec.DecodeError):
             return []

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from mmft_core.contracts import Batch, Outputs, Task
@@ -27,13 +28,18 @@ def rehearse(engine: Engine, split: PreparedSplit) -> Evaluation:
     Raises:
         PluginError: a part breaks its contract.
     """
+    engine.state.update_eval_model()
     task, few = engine.state.eval_model, split.some(np.arange(min(_FEW, len(split))))
     _prepare(task, few)
     with _watched(task) as seen:
         evaluation = engine.evaluate(few, "rehearsal", examples=1)
-    for batch, outputs in seen:
-        for record in decoded(task, outputs.predictions, len(batch)):
-            check_json(task, record)
+    trains = task.training
+    task.eval()
+    with torch.no_grad():
+        for batch, outputs in seen:
+            for record in decoded(task, outputs.predictions, len(batch)):
+                check_json(task, record)
+    task.train(trains)
     return evaluation
 
 
@@ -54,7 +60,7 @@ def _watched(task: Task) -> Iterator[list[tuple[Batch, Outputs]]]:
 
     def check(name: str, module: nn.Module, given: tuple[Any, ...], features: Any) -> None:
         rows = None
-        if batches and given[0] is batches[-1].inputs.get(name):
+        if batches and given and given[0] is batches[-1].inputs.get(name):
             held = batches[-1].present.get(name)
             rows = len(batches[-1]) if held is None else int(held.sum())
         check_features(task.backbone(name), features, rows)
