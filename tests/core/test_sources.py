@@ -104,7 +104,7 @@ def test_a_table_is_no_single_input(notes: Path, processor: Processor) -> None:
     Path("notes/rows.csv").write_text("text\na text\n")
     (source,) = expand(["notes/rows.csv"], processor)
     assert reason(source, processor) == "it is a table, not a single input"
-    assert "--dataset notes/rows.csv" in str(refusal(source, processor).hint)
+    assert "--dataset TABLE" in str(refusal(source, processor).hint)
 
 
 def test_sources_are_read_when_they_are_needed(notes: Path) -> None:
