@@ -165,6 +165,19 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
+def with_install_hint(
+    error: UnknownComponentError, what: str, packages: Iterable[str]
+) -> UnknownComponentError:
+    """The error with what to install as its hint, or as it is if no package is known.
+
+    Args:
+        what: was made with the component, such as "model".
+    """
+    names = " ".join(f"'{package}'" for package in packages)
+    hint = f"The {what} was made with it: pip install {names}."
+    return UnknownComponentError(error.message, hint=hint) if names else error
+
+
 def some_of(things: Sequence[str]) -> str:
     """The first few of many, as the end of a sentence."""
     more = f" and {len(things) - 5:,} more" if len(things) > 5 else ""

@@ -20,7 +20,7 @@ from mmft_core.config.resolving import make_plan, with_data
 from mmft_core.config.trees import Tree, merge
 from mmft_core.contracts import Callback, Dataset, Split
 from mmft_core.engine.evaluation import Evaluation
-from mmft_core.errors import ConfigError, DataError, UnknownComponentError
+from mmft_core.errors import ConfigError, DataError, UnknownComponentError, with_install_hint
 from mmft_core.inference import opening
 from mmft_core.inference.predictor import Predictor, choose_split
 from mmft_core.precision import Inference
@@ -113,12 +113,7 @@ def _told_what_to_install(directory: RunDirectory, registry: Registry) -> Iterat
     try:
         yield
     except UnknownComponentError as error:
-        packages = " ".join(f"'{package}'" for package in directory.lacking(registry))
-        if not packages:
-            raise
-        raise UnknownComponentError(
-            error.message, hint=f"The run was made with it: pip install {packages}."
-        ) from None
+        raise with_install_hint(error, "run", directory.lacking(registry)) from None
 
 
 def _default_split(data: Dataset) -> str:

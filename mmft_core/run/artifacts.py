@@ -34,7 +34,7 @@ from mmft_core.contracts import (
     TaskContext,
 )
 from mmft_core.engine import adapter_files, kept_weights, lora
-from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError
+from mmft_core.errors import MmftError, RunDirectoryError, UnknownComponentError, with_install_hint
 from mmft_core.registry import Component, Registry
 from mmft_core.run.build import build_component, rebuild, save_assets, task_assets
 from mmft_core.run.validation import (
@@ -132,11 +132,8 @@ def _component(registry: Registry, spec: type[S], saved: Mapping[str, Any]) -> C
         return registry.get(spec, saved["name"])
     except UnknownComponentError as error:
         package = saved.get("package")
-        if not isinstance(package, str):
-            raise
-        raise UnknownComponentError(
-            error.message, hint=f"The model was made with it: pip install '{package}'."
-        ) from None
+        packages = [package] if isinstance(package, str) else []
+        raise with_install_hint(error, "model", packages) from None
 
 
 def _beside(loaded: LoadedWeights, folder: Path) -> dict[str, str]:

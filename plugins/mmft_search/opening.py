@@ -9,7 +9,12 @@ from typing import Any
 
 from mmft_core import Component, Registry, StoreSpec
 from mmft_core.config import convert
-from mmft_core.errors import PluginError, RunDirectoryError, UnknownComponentError
+from mmft_core.errors import (
+    PluginError,
+    RunDirectoryError,
+    UnknownComponentError,
+    with_install_hint,
+)
 from mmft_search import folder as folders
 from mmft_search.items import Identity
 from mmft_search.store import Index, Place, Store, Writer
@@ -114,11 +119,8 @@ def _component(registry: Registry, kept: folders.Kept) -> Component[StoreSpec]:
     try:
         return registry.get(StoreSpec, kept.name)
     except UnknownComponentError as error:
-        if not kept.package:
-            raise
-        raise UnknownComponentError(
-            error.message, hint=f"The index was made with it: pip install '{kept.package}'."
-        ) from None
+        packages = [kept.package] if kept.package else []
+        raise with_install_hint(error, "index", packages) from None
 
 
 def _make(component: Component[StoreSpec], options: Mapping[str, Any], place: Place) -> Store:
