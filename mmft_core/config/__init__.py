@@ -9,7 +9,7 @@ dataset_choice  the data set that a path, a name, or neither stands for
 compat          whether the chosen parts fit together, judged by their specs
 plan            the choices that make up a run
 places          settings that are paths, stored so that they work from other folders
-setting_names   the names of all settings, for keys that name none
+setting_names   finds keys that name no setting, and suggests one
 resolving       puts all of this together: from a tree to a plan
 """
 

@@ -90,7 +90,7 @@ def option_names(options_type: type[Any]) -> frozenset[str]:
 
 
 def option_keys(options_type: type[Any], prefix: str) -> Iterator[str]:
-    """The same as dotted keys below a prefix, and those of the options that are tables."""
+    """The dotted keys of options below a prefix, and of those in options that are tables."""
     yield from (f"{prefix}{name}" for name in sorted(option_names(options_type)))
     for name, table_type in _tables(options_type).items():  # type: ignore[arg-type]
         yield from option_keys(table_type, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""The names of all settings, for keys that name none."""
+"""Finds keys that name no setting, and suggests one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def option_settings(tree: Mapping[str, Any], registry: Registry) -> Iterator[str
     """The settings of the engine and of components, by their dotted keys.
 
     Args:
-        tree: settings. Of a kind of which a component is named in them, only such ones count.
+        tree: where it names components of a kind, only the settings of these are given.
     """
     yield from option_keys(EngineConfig, "engine.")
     yield "backbone.weights"

@@ -4,9 +4,9 @@ A training step frees what the next one allocates again. glibc returns large blo
 once, which then has to clear each page anew (docs/results.md shows what that costs). The price is
 that the process keeps its peak memory until it ends.
 
-Before version 2.39, a large block that glibc keeps seldom fits when it is asked for again: what
-aligning it left over is cached apart and never joined to it. There only blocks up to 32 MB are
-kept, lest memory grow with the steps.
+Before version 2.39, glibc caches the remainder of an aligned block among small blocks and never
+joins the two again, so a freed block seldom fits the next request of the same size. There only
+blocks up to 32 MB are kept, lest memory grow with the steps.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Interrupting(Display):
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """As in a terminal; in the background of a shell, SIGINT is ignored."""
+    """Have SIGINT interrupt, as in a terminal; a command in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
