@@ -26,6 +26,7 @@ from .places import read_places as read_places
 from .places import rewritten as rewritten
 from .places import same_place as same_place
 from .plan import Plan as Plan
+from .recommended import recommended_settings as recommended_settings
 from .resolving import make_plan as make_plan
 from .resolving import resolve as resolve
 from .resolving import with_data as with_data

@@ -13,8 +13,9 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
 from mmft_core.config.options import as_written, convert, option_names, renamed
 from mmft_core.config.plan import BackbonePart, OnBadSample, Plan, PlanPart, Recipe
+from mmft_core.config.recommended import recommended_settings
 from mmft_core.config.setting_names import check_keys
-from mmft_core.config.trees import Tree, ensure_text, merge, nest
+from mmft_core.config.trees import Tree, ensure_text, merge
 from mmft_core.data.fold_choice import Folds
 from mmft_core.errors import ConfigError, did_you_mean
 from mmft_core.plugin_errors import recommended_by
@@ -64,11 +65,11 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
         registry,
     )
     parts: list[Component[PartSpec]] = [*backbones.values(), task, dataset]
-    plain = [_advised(part, part.spec.defaults) for part in parts]
+    plain = [recommended_settings(part, part.spec.defaults) for part in parts]
     advice = merge(*plain)
     scratch = merge(
         *(
-            merge(own, _advised(part, part.spec.from_scratch))
+            merge(own, recommended_settings(part, part.spec.from_scratch))
             for part, own in zip(parts, plain, strict=True)
         )
     )
@@ -94,32 +95,6 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
 
 resolve = make_plan
 """Its name in mmft 0.1."""
-
-
-_ADVISED = ("engine", "backbone", "dataset", "task", "optimizer", "schedule")
-"""The tables of which a spec may recommend settings."""
-
-
-def _advised(component: Component[PartSpec], settings: Mapping[str, Any]) -> Tree:
-    """What a spec recommends, as a tree; a plugin may know settings by former names.
-
-    Raises:
-        ConfigError: there is no such setting, or a value is not valid.
-    """
-    tree = nest(settings)
-    component.options_type()  # What is wrong with the options themselves is not recommended.
-    with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
-        for name, table in tree.items():
-            if name not in _ADVISED or not isinstance(table, Mapping):
-                raise ConfigError(
-                    f"'{name}' is not a setting of a part.{did_you_mean(name, _ADVISED)}",
-                    hint=f"Settings begin with one of {', '.join(f'{t}.' for t in _ADVISED)}",
-                )
-        if "engine" in tree:
-            tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")
-            convert(tree["engine"], EngineConfig, "engine")
-        _options(component, tree.get(component.kind, {}), {component.kind: {}})
-    return tree
 
 
 def _recipe(

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from mmft_core.contracts.backbones import Backbone, Features
-from mmft_core.contracts.data import Batch, Dataset, Sample, Split
+from mmft_core.contracts.data import Batch, Dataset, Origin, Sample, Split
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
 from mmft_core.errors import PluginError, SampleError
@@ -38,11 +38,14 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
             continue
         try:
             sample: Any = split[0]
+            origin: Any = split.origin(0)
         except (SampleError, ValueError):  # Of which the check of the data tells.
             continue
         which = f"sample 0 of '{name}'"
         if not isinstance(sample, Sample):
             raise _fault(called, f"returned {_a(sample)} as {which}, not a Sample")
+        if not isinstance(origin, Origin | None):
+            raise _fault(called, f"returned {_a(origin)} as origin of {which}, not an Origin")
         if not isinstance(sample.inputs, Mapping):
             raise _fault(
                 called, f"returned {_a(sample.inputs)} as inputs of {which}, not a dictionary"
@@ -165,9 +168,11 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
     """The task's rankings of a batch's samples.
 
     Raises:
-        PluginError: one does not score each of them.
+        PluginError: they are no dictionary, or one does not score each of them.
     """
     found = task.rank(predictions, targets)
+    if not isinstance(found, Mapping):
+        raise _fault(task, f"returned {_a(found)} from `rank`, not a dictionary of tensors")
     for name, scores in found.items():
         if not isinstance(scores, Tensor) or scores.shape != (count,):
             raise _fault(task, f"returned a ranking '{name}' that does not score each sample")

@@ -99,6 +99,19 @@ class Predictor:
             )
         return processor
 
+    @property
+    def takes_some(self) -> bool:
+        """Whether a model of several modalities answers when it is given some of them.
+
+        One of pairs embeds each alone.
+        """
+        return self._evaluates_some or self.model.component.spec.predicts == "pairs"
+
+    @property
+    def _evaluates_some(self) -> bool:
+        """Whether it can be evaluated on samples that lack some of its modalities."""
+        return self.model.component.spec.partial_for(self.model.parts)
+
     def attaching(self, files: Sequence[Path]) -> Predictor:
         """The same model, with files that belong to each of the sources that it predicts.
 
@@ -196,7 +209,9 @@ class Predictor:
 
     def _prepared(self, split: Split) -> PreparedSplit:
         codec = self.model.task.codec
-        return PreparedSplit(Unlabelled(split), self.processors, codec, train=False)
+        return PreparedSplit(
+            Unlabelled(split), self.processors, codec, train=False, partial=self.takes_some
+        )
 
     def _workers(self, data: PreparedSplit) -> int:
         """Starting processes takes longer than a few files."""
@@ -238,7 +253,13 @@ class Predictor:
             done += samples
             callback.on_evaluation_progress(split, done, total)
 
-        data = PreparedSplit(chosen, self.model.processors, self.model.task.codec, train=False)
+        data = PreparedSplit(
+            chosen,
+            self.model.processors,
+            self.model.task.codec,
+            train=False,
+            partial=self._evaluates_some,
+        )
         loader = evaluation_loader(
             data,
             self.config.batch_size,
@@ -253,7 +274,11 @@ class Predictor:
         total = sum(len(split) for split in dataset.splits.values())
         targets = self.model.component.spec.target != "none"
         findings = soundness.inspect(
-            dataset, self.model.processors, self.model.task.codec, targets=targets
+            dataset,
+            self.model.processors,
+            self.model.task.codec,
+            targets=targets,
+            partial=self._evaluates_some,
         )
         if findings.faults:
             refusal = soundness.refuse(findings.faults, total)

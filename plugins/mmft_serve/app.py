@@ -63,7 +63,7 @@ def create_app(
         models: the names under which OpenAI's clients may ask; the run's alone by default.
     """
     metrics = Metrics(_PATHS)
-    processors, partial = predictor.model.processors, schema.takes_some(predictor)
+    processors, partial = predictor.model.processors, predictor.takes_some
     inputs = Inputs(processors, partial, settings)
     served = models or openai.Models({name: lambda: None})
     own = served.around(compute or predictor.compute)

@@ -128,7 +128,7 @@ def card(
             _input(modality, processor, backbones.get(modality, ""))
             for modality, processor in model.processors.items()
         ],
-        partial=takes_some(predictor),
+        partial=predictor.takes_some,
         limits=Limits(
             bytes=settings.max_bytes,
             seconds_to_answer=settings.timeout,
@@ -142,15 +142,6 @@ def card(
 
 def _library(searcher: Searcher) -> Library:
     return Library(modality=searcher.index.identity.modality, items=len(searcher.index))
-
-
-def takes_some(predictor: Predictor) -> bool:
-    """Whether a model of several modalities answers when it is given some of them.
-
-    One of pairs embeds each alone.
-    """
-    spec = predictor.model.component.spec
-    return spec.partial_for(predictor.model.parts) or spec.predicts == "pairs"
 
 
 def _input(modality: str, processor: Processor, backbone: str) -> Input:

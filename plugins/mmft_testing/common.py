@@ -7,7 +7,7 @@ import importlib.metadata
 from typing import Any
 
 from mmft_core import Component, ConfigurableSpec, PartSpec, Registry, Spec, resolve
-from mmft_core.config import EngineConfig, convert, describe, nest
+from mmft_core.config import describe, recommended_settings
 from mmft_testing.tools import modules_after, skip_without_extras
 from mmft_testing.workbench import Workbench
 
@@ -66,13 +66,9 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
 
 
 def defaults_are_settings(bench: Workbench, component: Component[PartSpec]) -> None:
-    """The recommended defaults name settings that there are; those of other parts may vary."""
-    tables = ("engine", "backbone", "dataset", "task")
+    """The recommended settings are settings that there are; options of other parts may vary."""
     for settings in (component.spec.defaults, component.spec.from_scratch):
-        for key in settings:
-            table, dot, _ = key.partition(".")
-            assert dot and table in tables, f"defaults: '{key}' begins with none of {tables}"
-        convert(nest(settings).get("engine", {}), EngineConfig, "engine")
+        recommended_settings(component, settings)
 
 
 def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:

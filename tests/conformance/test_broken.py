@@ -29,7 +29,7 @@ EXPECTED = {
     "broken_plain/mistyped-default": [
         ("defaults_are_settings", "no option 'engine.learning_rate'")
     ],
-    "broken_plain/unplaced-default": [("defaults_are_settings", "'lr' begins with none of")],
+    "broken_plain/unplaced-default": [("defaults_are_settings", "'lr' is not a setting of a part")],
     "broken_plain/undeclared-extra": [
         ("extras_are_declared", "declares no extra no-such"),
     ],

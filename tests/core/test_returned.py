@@ -81,6 +81,10 @@ WORK = """
         def decode(self, predictions, top_k=1):
             return super().decode(predictions)DECODE
 
+        def rank(self, predictions, targets):
+            found = super().rank(predictions, targets)
+            return RANKS
+
     class FaultyHits(SampleMean):
         def scores(self, predictions, targets):
             return SCORES
@@ -97,6 +101,9 @@ WORK = """
 
         def sizes(self):
             return SIZES
+
+        def origin(self, index):
+            return ORIGIN
 
         def groups(self):
             return GROUPS
@@ -192,6 +199,11 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             "13 of 112 samples cannot be used: train[5]: it has no target train[14]: it has no",
         ),
         (
+            {"ORIGIN": "(index,)"},
+            DATA + "a tuple as origin of sample 0 of 'train', not an Origin.",
+        ),
+        ({"RANKS": "list(found)"}, TASK + "a list from `rank`, not a dictionary of tensors."),
+        (
             {"SPLITS": "list(splits.values())"},
             "The dataset 'acme/faulty-grids' of mmft-acme 1.0 has no `splits` that is a Mapping.",
         ),
@@ -218,6 +230,10 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (
             {"ADVICE": "{'task.width': 0}", "OPTIONS": "'acme_work:Bounded'"},
             "task.width = 0 is not valid for task 'faulty': expected int >= 1." + ADVISED,
+        ),
+        (
+            {"ADVICE": "{'task.widht': 8}", "OPTIONS": "'acme_work:Bounded'"},
+            "Task 'faulty' has no option 'task.widht'. Did you mean 'width'?" + ADVISED,
         ),
         ({"METRIC": "'faulty-hit'"}, "lists what there is." + ADVISED),
         (
@@ -266,6 +282,8 @@ def test_it_is_told(
         "SAMPLE": "sample",
         "SPLITS": "splits",
         "SIZES": "None",
+        "ORIGIN": "None",
+        "RANKS": "found",
         "GROUPS": "None",
     }
     hooks, work = HOOKS, WORK
