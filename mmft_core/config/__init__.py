@@ -5,6 +5,7 @@ engine_config   the engine's settings, typed
 layers          precedence: the user's settings override recommendations
 options         typed options of components, read from their annotations
 generation      options for generating text
+chosen          what is chosen by a list of names, with options in tables of their own
 dataset_choice  the data set that a path, a name, or neither stands for
 compat          whether the chosen parts fit together, judged by their specs
 plan            the choices that make up a run

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmft_core.config.chosen import checked_names, chosen_tables
 from mmft_core.config.options import convert
 from mmft_core.config.plan import PlanPart
 from mmft_core.config.trees import Tree, merge
@@ -31,22 +32,9 @@ def choose_callbacks(
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
     """
     names = tree.get("callbacks")
-    names = default_callbacks(registry) if names is None else _checked(names)
+    names = default_callbacks(registry) if names is None else checked_names("callbacks", names)
     chosen = {c.qualified: c for c in (registry.get(CallbackSpec, name) for name in names)}
-    given = tree.get("callback", {})
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"'callback' is {given!r}, not a table of settings.")
-    tables: dict[str, Tree] = {}
-    for name, table in given.items():
-        component = registry.get(CallbackSpec, name)
-        if component.qualified not in chosen:
-            raise ConfigError(
-                f"callback.{name} is set, but the run has no callback '{name}'.",
-                hint=f"Add --callback {name}, or leave the setting out.",
-            )
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"callback.{name} is {table!r}, not a table of settings.")
-        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    tables = chosen_tables(tree, "callback", CallbackSpec, chosen, registry)
     return tuple(_part(component, tables.get(q, {})) for q, component in chosen.items())
 
 
@@ -79,7 +67,7 @@ def lay_over(below: Any, names: Any, registry: Registry) -> list[str]:
         ConfigError: they are no names, or only some have a sign.
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
     """
-    given = _checked(names)
+    given = checked_names("callbacks", names)
     signed = [name for name in given if name[:1] in ("+", "-")]
     if not signed:
         return given
@@ -88,7 +76,7 @@ def lay_over(below: Any, names: Any, registry: Registry) -> list[str]:
             f"callbacks = {given!r} mixes names with and without a sign.",
             hint="Name all callbacks, or only changes, as '+NAME' and '-NAME'.",
         )
-    chosen = default_callbacks(registry) if below is None else _checked(below)
+    chosen = default_callbacks(registry) if below is None else checked_names("callbacks", below)
     for name in signed:
         wanted = registry.get(CallbackSpec, name[1:])
         others = [n for n in chosen if registry.get(CallbackSpec, n) != wanted]
@@ -115,7 +103,7 @@ def renew(tree: Tree, registry: Registry) -> Tree:
         raise ConfigError(f"'{OLD_TABLE}' is {old!r}, not a table of settings.")
     tree = {key: value for key, value in tree.items() if key != OLD_TABLE}
     try:
-        added = [f"+{name}" for name in _checked(old.get("to", []))]
+        added = [f"+{name}" for name in checked_names("callbacks", old.get("to", []))]
         if added:
             tree["callbacks"] = lay_over(tree.get("callbacks"), added, registry)
     except (ConfigError, PluginError) as error:
@@ -144,11 +132,3 @@ def without_callbacks(tree: Mapping[str, Any]) -> Tree:
 def unfollowed(tree: Mapping[str, Any]) -> Tree:
     """Settings without those that say who follows a run."""
     return {k: v for k, v in tree.items() if k not in ("callbacks", "callback", OLD_TABLE)}
-
-
-def _checked(names: Any) -> list[str]:
-    if isinstance(names, str):
-        names = [names]
-    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
-        raise ConfigError(f"callbacks = {names!r} is not a list of names.")
-    return list(names)

@@ -34,7 +34,7 @@ def choose_dataset(
         DataError: there is no such path, or nothing that fits the task opens it.
         UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
     """
-    if "name" in table:
+    if "name" in table or table.get("path") == "":
         chosen = registry.get(DatasetSpec, chosen_name(table, "dataset", "--dataset"))
     elif "path" in table:
         path = Path(str(table["path"])).expanduser()

@@ -115,4 +115,6 @@ def _tables(value: Any) -> list[Tree]:
 
 
 def _looks_like_path(name: str) -> bool:
+    if not name:  # Not the working directory, which `Path` makes of it.
+        return False
     return "/" in name or "\\" in name or Path(name).suffix != "" or Path(name).exists()

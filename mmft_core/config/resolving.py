@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from mmft_core.config import compat
 from mmft_core.config.callback_choice import choose_callbacks
+from mmft_core.config.chosen import checked_names, chosen_tables
 from mmft_core.config.dataset_choice import choose_dataset, chosen_name
 from mmft_core.config.engine_config import EngineConfig
 from mmft_core.config.layers import combine
@@ -204,20 +205,9 @@ def _metrics(
         with recommended_by(task.full_name):
             for name in names:
                 registry.get(MetricSpec, name)
-    if isinstance(names, str):
-        names = (names,)
-    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
-        raise ConfigError(f"metrics = {names!r} is not a list of names.")
-    chosen = {m.qualified: m for m in (registry.get(MetricSpec, n) for n in names)}
-    tables: dict[str, Tree] = {}
-    for name, table in _table(tree, "metric").items():
-        component = registry.get(MetricSpec, name)
-        if component.qualified not in chosen:
-            raise ConfigError(
-                f"metric.{name} is set, but the run does not compute '{name}'.",
-                hint=f"Add --metric {name}, or leave the setting out.",
-            )
-        tables[component.qualified] = merge(tables.get(component.qualified, {}), table)
+    named = [registry.get(MetricSpec, name) for name in checked_names("metrics", names)]
+    chosen = {m.qualified: m for m in named}
+    tables = chosen_tables(tree, "metric", MetricSpec, chosen, registry)
     return tuple(
         PlanPart(
             component=c, options=convert(tables.get(q, {}), c.options_type(), f"metric.{c.name}")
@@ -262,7 +252,7 @@ def _backbone_part(
     weights = "auto"
     for where, table in tables.items():
         weights = table.pop("weights", weights)
-        if not isinstance(weights, str):
+        if not isinstance(weights, str) or not weights:
             raise ConfigError(
                 f"{where}.weights = {weights!r} is not valid.",
                 hint="Give auto, pretrained, none, or a path.",

@@ -251,8 +251,13 @@ class TestNames:
             ({**BASE, "task": "image-clss"}, UnknownComponentError, "mean 'image-cls'"),
             ({**BASE, "backbone": "nett"}, UnknownComponentError, "mean 'net'"),
             ({**BASE, "dataset": "digit"}, UnknownComponentError, "mean 'digits'"),
+            ({**BASE, "dataset": ""}, ConfigError, "No dataset was chosen. Give --dataset NAME"),
+            ({**BASE, "dataset": {"path": ""}}, ConfigError, "No dataset was chosen"),
             ({**BASE, "metrics": ["acc"]}, UnknownComponentError, "There is no metric named 'acc'"),
             ({**BASE, "metrics": 3}, ConfigError, "metrics = 3 is not a list of names"),
+            ({**BASE, "metric": {"accuracy": "x"}}, ConfigError, "accuracy is 'x', not a table"),
+            ({**BASE, "metric": "f1"}, ConfigError, "'metric' is 'f1', not a table"),
+            ({**BASE, "metric": {"f1": {}}}, ConfigError, "metric.f1 is set, but the run has no"),
             (
                 {**BASE, "backbone": {"text": {"name": "net"}}},
                 ConfigError,
@@ -270,6 +275,11 @@ class TestNames:
                 {**BASE, "backbone": {"name": "net", "weights": 3}},
                 ConfigError,
                 r"^backbone.weights = 3 is not valid",
+            ),
+            (
+                {**BASE, "backbone": {"name": "net", "weights": ""}},
+                ConfigError,
+                r"^backbone.weights = '' is not valid",
             ),
             (
                 {**BASE, "backbone": {"name": "net", "image_size": "x"}},
