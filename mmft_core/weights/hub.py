@@ -75,6 +75,12 @@ def download(repo: str) -> Path | None:
     cached = isinstance(known[_MODEL], str)
     if isinstance(known["config.json"], str) and not cached:
         return None  # A network of transformers.
+    if not cached and constants.is_offline_mode():
+        raise WeightsError(
+            f"There is nothing at {repo}, and HF_HUB_OFFLINE is set, so it is not looked for on "
+            "the Hub.",
+            hint="Check the path, or unset HF_HUB_OFFLINE.",
+        )
     if not cached and not is_there(f"{constants.ENDPOINT}/{repo}/resolve/main/{_MODEL}"):
         return None
     try:

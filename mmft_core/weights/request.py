@@ -40,7 +40,10 @@ class LoadedWeights:
 
 _NONE_PUBLISHED = "none are published for this backbone."
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(
+    r"(?!.*(?:--|\.\.|\.(?:git|pt|pth|safetensors)$))\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b"
+)
+"""USER/NAME, as huggingface_hub checks it; what ends like a file of weights is a path."""
 
 
 def hub_id(loaded: LoadedWeights) -> str:

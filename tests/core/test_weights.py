@@ -214,6 +214,18 @@ class TestRequest:
         assert loaded.source == str(tmp_path / "w.pt")
         assert is_filled(module)
 
+    @pytest.mark.parametrize("path", ["../typo.pt", "../typo", "runs/typo.pt", "a--b/c", ".a/b-"])
+    def test_a_path_is_not_looked_for_on_the_hub(self, path: str, monkeypatch) -> None:
+        monkeypatch.setattr("mmft_core.weights.http.is_there", lambda *_: pytest.fail("was asked"))
+        with pytest.raises(WeightsError, match=f"There are no weights at {path}"):
+            WeightsRequest(path).load(net(), published=None)
+
+    def test_offline_nothing_is_looked_for_on_the_hub(self, monkeypatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        monkeypatch.setattr("mmft_core.weights.http.is_there", lambda *_: pytest.fail("was asked"))
+        with pytest.raises(WeightsError, match="nothing at me/no-such, and HF_HUB_OFFLINE is set"):
+            WeightsRequest("me/no-such").load(net(), published=None)
+
 
 @pytest.fixture
 def server() -> Iterator[socket.socket]:
