@@ -13,6 +13,7 @@ from mmft_core.data.tables import form_of
 from mmft_core.errors import ConfigError, DataError
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import ANY_MODALITIES, BackboneSpec, DatasetSpec, TaskSpec
+from mmft_core.utils.files import user_path
 from mmft_core.utils.folders import some_suffixes
 
 
@@ -37,7 +38,7 @@ def choose_dataset(
     if "name" in table or table.get("path") == "":
         chosen = registry.get(DatasetSpec, chosen_name(table, "dataset", "--dataset"))
     elif "path" in table:
-        path = Path(str(table["path"])).expanduser()
+        path = user_path(str(table["path"]))
         chosen, table = _opener(path, task, registry), merge(table, {"path": str(path)})
     else:
         chosen = _default(task, registry, backbones)

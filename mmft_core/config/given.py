@@ -13,6 +13,7 @@ from mmft_core.config.plan import Plan
 from mmft_core.config.trees import Tree, flatten, merge, nest
 from mmft_core.errors import ConfigError
 from mmft_core.registry import Registry
+from mmft_core.utils.files import user_path
 
 Notice: TypeAlias = Callable[[str], None]
 """Told what a user should know, in a sentence."""
@@ -135,7 +136,7 @@ def take_output(tree: Tree, output: Path | None) -> Path | None:
     value = tree.pop("output", None)
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"output = {value!r} is not a path.")
-    return output or (Path(value).expanduser() if value else None)
+    return output or (user_path(value) if value else None)
 
 
 def resumed_settings(

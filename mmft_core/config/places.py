@@ -21,6 +21,7 @@ from mmft_core.config.plan import Plan, PlanPart
 from mmft_core.config.trees import Tree, flatten, merge, nest, read_toml
 from mmft_core.registry import Registry
 from mmft_core.specs import DatasetSpec
+from mmft_core.utils.files import user_path
 
 PLACES_TABLE = "places"
 
@@ -100,7 +101,7 @@ def portable(tree: Mapping[str, Any], paths: Mapping[str, str], folder: Path) ->
         near = _from(full, _absolute(folder))
         if near is None:
             moved[key] = full
-        elif Path(value).expanduser().is_absolute():
+        elif user_path(value).is_absolute():
             moved[key], others[key] = full, near
         else:
             moved[key], others[key] = near, full
@@ -163,8 +164,8 @@ def read_settings_file(file: Path, registry: Registry) -> Tree:
     found = {}
     for key, value in flatten(tree).items():
         if isinstance(value, str) and _is_path(key, value, tree, registry):
-            place = file.parent / Path(value).expanduser()
-            if not Path(value).expanduser().is_absolute() and place.exists():
+            place = file.parent / user_path(value)
+            if not user_path(value).is_absolute() and place.exists():
                 found[key] = _shown(_absolute(place))
     if "dataset.name" in found:
         del tree["dataset"]["name"]
@@ -223,8 +224,8 @@ def _from(place: str, folder: str) -> str | None:
 
 def _absolute(path: str | Path) -> str:
     """Links are left as they are: what they lead to may lie apart from what is moved."""
-    return os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    return os.path.abspath(user_path(path))  # noqa: PTH100
 
 
 def _exists(path: str) -> bool:
-    return Path(path).expanduser().exists()
+    return user_path(path).exists()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmft_core.contracts import Backbone, Task
 from mmft_core.engine.lora import is_adapter, is_fresh, without_adapters
 from mmft_core.errors import ConfigError, WeightsError
+from mmft_core.utils.files import user_path
 from mmft_core.weights import LoadedWeights, WeightsRequest
 
 
@@ -39,7 +40,7 @@ def leave_out(backbone: Backbone, reason: str) -> None:
             f"{reason} keeps no base weights, but these are random and could not be loaded again.",
             hint="Load pretrained ones, or keep the whole model: engine.lora.save = merged.",
         )
-    path = Path(loaded.source).expanduser()
+    path = user_path(loaded.source)
     source = str(path.resolve()) if path.exists() else loaded.source
     backbone.loaded = replace(loaded, source=source, digest=digest(backbone))
 

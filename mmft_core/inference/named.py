@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmft_core.data.tables import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError, SampleError
-from mmft_core.utils.files import suffix_of
+from mmft_core.utils.files import suffix_of, user_path
 from mmft_core.utils.folders import has_suffix, is_hidden, reading, some_suffixes
 
 _LONGEST_NAME = 4096
@@ -57,7 +57,7 @@ def named_files(
     if not argument or len(argument) > _LONGEST_NAME or "\0" in argument:
         return None
     try:
-        path = Path(argument).expanduser()
+        path = user_path(argument)
         if path.is_dir():
             return _in_folder(path, suffixes, hidden)
         if path.exists():
@@ -65,7 +65,7 @@ def named_files(
             return [path]
         is_pattern = any(c in argument for c in _WILD) and "\n" not in argument
         return (_matching(path, hidden) or None) if is_pattern else None
-    except (OSError, ValueError, RuntimeError):  # Text that is no name: too long, no such user.
+    except (OSError, ValueError):  # Text that is no name, such as one that is too long.
         return None
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from mmft_core.config.places import dataset_places, in_places_of
 from mmft_core.config.plan import Plan
@@ -21,7 +20,7 @@ from mmft_core.errors import ConfigError, DataError
 from mmft_core.run.build import build_dataset
 from mmft_core.run.directory import RunDirectory
 from mmft_core.run.kept_samples import Change, KeptSamples
-from mmft_core.utils.files import read_as
+from mmft_core.utils.files import read_as, user_path
 
 RESUMING = "Bring the data back, or start a new run."
 _HINT = "Bring them back, or take all samples as they are now: --dataset PATH --split all."
@@ -168,7 +167,7 @@ def _check_there(directory: RunDirectory, plan: Plan) -> None:
     DataError: the data are no longer in their place.
     """
     place = dataset_places(plan.dataset).get("path")
-    if place and not Path(place).expanduser().exists():
+    if place and not user_path(place).exists():
         raise DataError(
             f"The data of {directory.path} are not at {place} any more.",
             hint="Bring them back, or say where they are now with --dataset PATH.",

@@ -28,6 +28,7 @@ from .files import stamp as stamp
 from .files import storage_errors as storage_errors
 from .files import suffix_of as suffix_of
 from .files import unreadable as unreadable
+from .files import user_path as user_path
 from .files import write_json as write_json
 from .files import write_text as write_text
 from .folders import has_suffix as has_suffix

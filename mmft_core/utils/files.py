@@ -242,6 +242,11 @@ def is_within(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """A path as a user writes it, in which "~" is a home folder unless no user is called so."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
 def suffix_of(path: Path) -> str:
     """A file's suffix in lower case; of a compressed file with the one before it: ".csv.gz"."""
     suffixes = [suffix.lower() for suffix in path.suffixes]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmft_core.errors import WeightsError, first_line
 from mmft_core.utils.digests import check_digests
+from mmft_core.utils.files import user_path
 
 StateDict = Mapping[str, Tensor]
 T = TypeVar("T")
@@ -119,7 +120,7 @@ class WeightsRequest:
         if self.choice in ("none", "run"):
             return None, LoadedWeights(source="random" if self.choice == "none" else "run")
         if self.choice not in ("auto", "pretrained"):
-            path = Path(self.choice).expanduser()
+            path = user_path(self.choice)
             return local(_published_model(path) or path), LoadedWeights(source=str(path))
         if published is None and self.choice == "auto":
             return None, LoadedWeights(source="random", detail=_NONE_PUBLISHED, fell_back=True)

@@ -12,6 +12,7 @@ from mmft_core.config import Tree, choose_dataset, convert, merge, option_names
 from mmft_core.contracts import Dataset, DatasetContext, Inspector
 from mmft_core.data import form_of
 from mmft_core.errors import ConfigError, DataError, MmftError
+from mmft_core.utils import user_path
 from mmft_datasets.class_folders import NoFilesError
 
 _MOST = 0.9
@@ -49,7 +50,7 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
     if "path" not in table:
         component, own = choose_dataset(table, _any_task(), registry)
         return _built(component, own, component.spec.targets[0], None)
-    path = Path(str(table["path"])).expanduser()
+    path = user_path(str(table["path"]))
     if not path.exists():
         raise DataError(f"There is no file or folder {path}.", hint="Check the path.")
     if path.is_dir() and not any(path.iterdir()):

@@ -12,7 +12,7 @@ from mmft_core.cli import set_option
 from mmft_core.config import Tree, merge, parse_set
 from mmft_core.data import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import ConfigError
-from mmft_core.utils import ensure_new, suffix_of
+from mmft_core.utils import ensure_new, suffix_of, user_path
 
 if TYPE_CHECKING:
     from mmft_core.config import Plan
@@ -56,7 +56,7 @@ def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = Fals
     """
     from mmft_tables.tables import Table
 
-    path = Path(dataset).expanduser()
+    path = user_path(dataset)
     is_table = path.is_file() and suffix_of(path) in TABLE_SUFFIXES
     if not (is_table or is_table_folder(path)):
         return None

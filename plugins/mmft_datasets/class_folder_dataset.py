@@ -13,7 +13,7 @@ import pyarrow as pa
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Split
 from mmft_core.data import SPLIT_NAMES
 from mmft_core.errors import DataError
-from mmft_core.utils import printable, reading
+from mmft_core.utils import printable, reading, user_path
 from mmft_datasets.class_doubts import class_doubts
 from mmft_datasets.class_folders import (
     ClassFolders,
@@ -97,7 +97,7 @@ def data_folder(path: str, noun: str) -> Path:
         raise DataError(
             f"No folder of {noun} was given.", hint="Give --dataset PATH of the folder."
         )
-    root = Path(path).expanduser()
+    root = user_path(path)
     if not root.is_dir():
         if not root.exists():
             raise DataError(f"The folder {root} does not exist.", hint="Check the path.")

@@ -16,6 +16,7 @@ from PIL import Image
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo, Origin, Sample, Split
 from mmft_core.data import remark
 from mmft_core.errors import DataError, SampleError
+from mmft_core.utils import user_path
 from mmft_datasets.set_aside import set_aside
 from mmft_detection.boxes import fault_of, inside
 from mmft_detection.options import DetectionFolderOptions
@@ -197,7 +198,7 @@ def build(options: DetectionFolderOptions, context: DatasetContext) -> Dataset:
     """
     from mmft_detection.formats import read
 
-    root = Path(options.path).expanduser()
+    root = user_path(options.path)
     if not root.is_dir():
         raise DataError(
             f"There is no folder {options.path or '(dataset.path is not set)'}.",

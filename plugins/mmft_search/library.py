@@ -14,7 +14,7 @@ from mmft_core.contracts import Preview, Processor, Sample, Split
 from mmft_core.errors import SampleError
 from mmft_core.inference import MISSING, Hidden, Sources, Unusable, expand, local_path
 from mmft_core.loading import UNDECODABLE
-from mmft_core.utils import digest_of, sha256
+from mmft_core.utils import digest_of, sha256, user_path
 
 
 class Library(ABC):
@@ -76,7 +76,7 @@ class FileLibrary(Library):
         self._paths = list(dict.fromkeys(_absolute(s) for s in found if isinstance(s, Path)))
         self.name = ""
         self.split = _Files(modality, self._paths, processor)
-        own = [Path(local_path(argument)).expanduser() for argument in arguments]
+        own = [user_path(local_path(argument)) for argument in arguments]
         self._folders = [_absolute(path) for path in own if path.is_dir()]
 
     def owns(self, item: str, library: str) -> bool:
@@ -149,7 +149,7 @@ def holds(file: Path, sealed: str) -> bool:
 
 def _absolute(path: Path | str) -> Path:
     """The one spelling of a path; links stay links, for by these names users know their files."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
+    return Path(os.path.abspath(user_path(path)))  # noqa: PTH100
 
 
 def _stat(file: Path) -> os.stat_result | None:

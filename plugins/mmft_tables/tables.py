@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmft_core.data import TABLE_SUFFIXES, is_table_folder
 from mmft_core.errors import DataError, MmftError, did_you_mean, first_line
-from mmft_core.utils import some_suffixes, suffix_of
+from mmft_core.utils import some_suffixes, suffix_of, user_path
 from mmft_tables.delimited import read_delimited
 from mmft_tables.headers import Read, column_name
 from mmft_tables.json_rows import read_json
@@ -141,7 +141,7 @@ def open_table(options: TableOptions, dataset: str) -> Table:
     """
     if not options.path:
         raise DataError(f"The dataset {dataset} needs a table.", hint="Give --dataset PATH.")
-    path = Path(options.path).expanduser()
+    path = user_path(options.path)
     return Table(path, separator=options.separator, sheet=options.sheet)
 
 

@@ -12,6 +12,7 @@ from torchvision.datasets import imagenet
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError, MmftError
+from mmft_core.utils import user_path
 from mmft_datasets.class_folder_dataset import make_split
 from mmft_datasets.class_folders import check_classes, scan
 from mmft_datasets.set_aside import set_aside
@@ -30,7 +31,7 @@ def build(options: PublishedOptions, context: DatasetContext) -> Dataset:
         DataError: the files are not there, or their extraction was cut short. ImageNet may only
             be had from its authors.
     """
-    root = Path(options.root).expanduser()
+    root = user_path(options.root)
     names = _prepare(root)
     _refuse_half_extracted(root / "train")
     scans = {split: scan(root / split, root, PICTURES) for split in _WHOLE}

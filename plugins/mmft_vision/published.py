@@ -14,7 +14,7 @@ from torchvision.datasets.utils import download_url
 
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
 from mmft_core.errors import DataError, MmftError, WeightsError
-from mmft_core.utils import replacing
+from mmft_core.utils import replacing, user_path
 from mmft_core.weights import ensure_reachable
 from mmft_datasets.set_aside import set_aside
 from mmft_vision.cifar import read_cifar
@@ -51,7 +51,7 @@ class _Source:
 
 
 def _build(source: _Source, options: PublishedOptions, context: DatasetContext) -> Dataset:
-    root = Path(options.root).expanduser()
+    root = user_path(options.root)
     try:
         found = _read(source, root)
     except AbsentError:

@@ -49,6 +49,10 @@ TASK = ("--task", "image-cls", "--backbone", "resnet18")
         ),
         ((*TASK, "--set", "engine.precision=fp16", "--set", "engine.device=cpu"), "needs a GPU"),
         ((*TASK, "--weights", "nowhere.pt"), "no weights at nowhere.pt"),
+        ((*TASK, "--weights", "~no-such-user/w.pt"), "no weights at ~no-such-user/w.pt"),
+        ((*TASK, "--dataset", "~no-such-user/x"), "no file or folder ~no-such-user/x"),
+        ((*TASK, "--dataset", "x" * 300), "x cannot be opened: File name too long."),
+        ((*TASK, "--resume", "x" * 300), "cannot be opened: File name too long."),
         ((*TASK, "-c", "nowhere.toml"), "no configuration file nowhere.toml"),
         ((*TASK, "--resume", "nowhere"), "There is no folder nowhere"),
         (
@@ -176,6 +180,7 @@ def test_what_is_no_folder_is_told_apart(
     (tmp_path / "notes.txt").touch()
     inputs = ("photo.jpg",) if command == "predict" else ()
     said = {
+        "x" * 300: "cannot be opened: File name too long.",
         "nowhere": "There is no folder nowhere.",
         "mine": "There is no folder mine.\n       Is it runs/mine?",
         "notes.txt": "notes.txt is a file, not a run.",
