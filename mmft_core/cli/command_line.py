@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import gc
 import sys
 import warnings
@@ -38,11 +39,16 @@ from mmft_core.errors import (
 )
 from mmft_core.registry import Component, Registry
 from mmft_core.specs import CommandSpec, resolve
+from mmft_core.utils.escaping import shortened
+from mmft_core.utils.files import printable
 from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.utils.safe_path import safe_path
 
 _REGISTRY = "mmft.registry"
 """Where click's context keeps what is installed."""
+
+_UNUSABLE = (errno.EACCES, errno.ENAMETOOLONG)
+"""What the system says of a path, even to whoever asks whether there is something."""
 
 CORE = {
     "run": CommandSpec(
@@ -105,6 +111,10 @@ class PluginGroup(click.Group):
             return super().resolve_command(ctx, args)  # No such option, as click says.
         return args[0], self.get_command(ctx, args[0]), args[1:]
 
+    def invoke(self, ctx: click.Context) -> None:
+        """What commands return is no exit code, which click returns in the same way."""
+        super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         registry = _registry(ctx)
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -164,14 +174,14 @@ def main(arguments: list[str] | None = None) -> Any:
     cpus.let_waiting_threads_sleep()
     try:
         with safe_path(), one_fate(), _notices():
-            cli.main(arguments, prog_name="mmft", standalone_mode=False)
+            code = cli.main(arguments, prog_name="mmft", standalone_mode=False)
         comm.leave()
+        if code:  # As a command gave it to `ctx.exit`.
+            sys.exit(code)
     except ElsewhereError:
         sys.exit(2)
     except MmftError as error:
         fail(error.message, error.hint)
-    except click.exceptions.Exit as exit_request:
-        sys.exit(exit_request.exit_code)
     except click.ClickException as error:
         show_usage_error(error)
         sys.exit(2)
@@ -185,6 +195,8 @@ def main(arguments: list[str] | None = None) -> Any:
                 f"Memory ran out: {first_line(error)}.",
                 "Give a smaller --batch-size, smaller inputs, or a smaller backbone.",
             )
+        if isinstance(error, OSError) and error.errno in _UNUSABLE and error.filename:
+            fail(f"{shortened(printable(str(error.filename)))} cannot be opened: {error.strerror}.")
         _name_plugin(error)
         sys.excepthook = show_traceback
         raise

@@ -54,6 +54,23 @@ def test_a_command_is_listed_called_and_explained(site: Site, mmft: Mmft) -> Non
     assert "section" in mmft("plugins", "show", "greet").out
 
 
+def test_the_exit_code_of_a_command_is_that_of_mmft(site: Site, mmft: Mmft) -> None:
+    ending = """
+        import click
+
+        @click.command()
+        @click.argument("name")
+        @click.pass_context
+        def greet(ctx, name):
+            if name == "nobody":
+                ctx.exit(3)
+            return len(name)
+    """
+    install(site, "acme", work=ending)
+    assert mmft("greet", "nobody").code == 3
+    assert mmft("greet", "Ada").code == 0, "what a command returns is no exit code"
+
+
 def test_of_two_commands_with_one_name_each_has_a_longer_one(site: Site, mmft: Mmft) -> None:
     install(site, "acme")
     install(site, "other")
