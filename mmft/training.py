@@ -125,6 +125,7 @@ def run(
     Raises:
         MmftError: something that the user can mend; see its subclasses.
         KeyboardInterrupt: it was interrupted; a checkpoint is written, and `resume` goes on.
+        StopTrainingError: a callback has ended the training.
     """
     registry, callbacks = discover(), _callbacks(callbacks)
     given: dict[str, Any] = {
@@ -173,6 +174,7 @@ def resume(
         RunDirectoryError: the run is finished, or another process is at it.
         CheckpointError: all checkpoints are damaged.
         DataError: the data have changed.
+        As `run`, if it is interrupted or stopped again.
     """
     registry, path = discover(), as_path(path, "path")
     named = [callback for callback in _callbacks(callbacks) if isinstance(callback, str)]

@@ -24,7 +24,7 @@ from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import make_plan
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
-from mmft_core.errors import ConfigError, DataError
+from mmft_core.errors import ConfigError, DataError, StopTrainingError, first_line
 from mmft_core.registry import Registry
 from mmft_core.run.directory import RunDirectory, default_output
 from mmft_core.run.resumed import resumed_tree
@@ -127,6 +127,10 @@ def _train(plan: Plan, registry: Registry, output: Path | None, resume: Path | N
         _train_in(path, plan, registry, folds=folds, resume=resume is not None)
     except KeyboardInterrupt:
         _abort(RunDirectory(path), folds=folds)
+    except StopTrainingError as error:
+        why = f": {first_line(error)}" if str(error) else ""
+        begun = RunDirectory(path).config.exists()
+        _stop(f"Stopped by a callback{why}.", path if begun else None, code=0)
 
 
 def _train_in(path: Path, plan: Plan, registry: Registry, *, folds: bool, resume: bool) -> None:
@@ -191,11 +195,12 @@ def _abort(run: RunDirectory, *, folds: bool) -> None:
     _stop(f"Aborted{left}", run.path)
 
 
-def _stop(what: str, path: Path | None = None) -> NoReturn:
+def _stop(what: str, path: Path | None = None, code: int = 130) -> NoReturn:
     """Args:
     path: of the run, if it can be resumed.
+    code: to exit with, by default that of an interruption.
     """
     if comm.is_main():
         go_on = "" if path is None else f" Go on with: mmft run --resume {shlex.quote(str(path))}"
         echo(what + go_on)
-    sys.exit(130)
+    sys.exit(code)

@@ -181,6 +181,16 @@ def test_one_that_was_asked_for_must_work(
     assert not (tmp_path / "run").exists()
 
 
+def test_one_may_end_a_training_without_an_error(site: Site, mmft: Mmft, tmp_path: Path) -> None:
+    stop = "from mmft_core.errors import StopTrainingError; raise StopTrainingError('hopeless')"
+    install(site, WORK.replace('self.notes.append(["train", event.step])', stop))
+    run = tmp_path / "run"
+    ended = mmft(*run_arguments(run, *SHORT, "--callback", "diary", backbone="tiny"))
+    assert ended.code == 0, ended.err
+    assert f"Stopped by a callback: hopeless. Go on with: mmft run --resume {run}" in ended.out
+    assert json.loads((run / "diary.json").read_text())[-1] == ["end", "stopped"]
+
+
 def test_how_they_are_chosen(site: Site, mmft: Mmft, tmp_path: Path) -> None:
     import tomllib
 
