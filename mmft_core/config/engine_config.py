@@ -182,7 +182,9 @@ class EngineConfig:
     ] = None
     checkpoint_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Steps between checkpoints; unset writes one at each evaluation."),
+        Meta(
+            description="Steps between checkpoints; unset writes one whenever an evaluation is due."
+        ),
     ] = None
     monitor: Annotated[
         str | None,

@@ -24,7 +24,9 @@ def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
     Smaller parts of the same batch are tried, so that the hint names settings that work.
     """
     progress, config = engine.state.progress, engine.config
-    keys = max(engine.batch_sampler.micro_batches(progress.step % engine.total_steps), key=len)
+    keys = max(
+        engine.batch_sampler.micro_batches(progress.step % max(1, engine.total_steps)), key=len
+    )
     samples = counted(len(keys), "sample")
     message = f"Memory ran out at step {progress.step + 1}, with {samples} in a batch."
     parts = _fitting_parts(engine, keys)

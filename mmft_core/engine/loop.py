@@ -32,12 +32,14 @@ from mmft_core.engine.metrics_log import log_every
 from mmft_core.engine.monitor import Monitor
 from mmft_core.engine.state import Progress, TrainingState
 from mmft_core.engine.thread_watch import ThreadWatch
-from mmft_core.errors import ConfigError
+from mmft_core.errors import ConfigError, OutOfMemoryError
 from mmft_core.loading.loaders import Loader, batches, evaluation_loader, training_loader
 from mmft_core.loading.prepared import PreparedSplit, seed_everything
 from mmft_core.loading.sampler_choice import choose_batch_sampler
 from mmft_core.precision import Inference
 from mmft_core.utils.files import replacing
+from mmft_core.utils.memory_errors import out_of_memory
+from mmft_core.utils.numbers import counted
 
 Ending = Literal["finished", "early", "interrupted"]
 
@@ -151,6 +153,8 @@ class Engine:
                         loss = state.parallel.loss(batch.to(device)) * share
                         accelerator.backward(loss)
                     total += loss.detach()
+                progress.samples += self.batch_sampler.samples(step)
+                progress.seconds = time.perf_counter() - started
                 self._add_loss(step + 1, total, micro_batches)
                 if config.clip_norm is not None:
                     accelerator.clip_grad_norm_(state.trained.parameters(), config.clip_norm)
@@ -161,10 +165,8 @@ class Engine:
                     state.ema.update_parameters(state.trained)
                 watch.follow(time.perf_counter() - loaded, micro_batches)
                 progress.step += 1
-                progress.samples += self.batch_sampler.samples(step)
-                progress.seconds = time.perf_counter() - started
-                evaluated = self._evaluate_if_due(stop)
-                if self._checkpoint_is_due(evaluated):
+                boundary = self._evaluate_if_due(stop)
+                if self._checkpoint_is_due(boundary):
                     self._save()
             self._report_losses()
         if ending == "interrupted":
@@ -230,10 +232,10 @@ class Engine:
         scale = comm.count() / max(1, comm.total(sum(weights)))
         return micro_batches, [weight * scale for weight in weights]
 
-    def _checkpoint_is_due(self, evaluated: bool) -> bool:
+    def _checkpoint_is_due(self, boundary: bool) -> bool:
         every, step = self.config.checkpoint_every, self.state.progress.step
         if every is None:
-            return evaluated and step < self.total_steps
+            return boundary and step < self.total_steps
         return step % every == 0
 
     def _save(self) -> None:
@@ -276,17 +278,19 @@ class Engine:
     # --- evaluation -----------------------------------------------------------------------------
 
     def _evaluate_if_due(self, stop: StopRequest) -> bool:
-        """Evaluate at the end of an epoch, or at the configured interval; return whether it did.
+        """Evaluate at the end of an epoch, or at the configured interval; return whether it is one.
 
-        A stop signal interrupts the evaluation; a resumed training repeats it.
+        Without a val split there is nothing to evaluate then. A stop signal interrupts the
+        evaluation, which a resumed training repeats: then it is none.
         """
         step = self.state.progress.step
         every = self.config.eval_every or self.steps_per_epoch
         boundary = step % every == 0 or step == self.total_steps
-        if self.val is None or not boundary or step <= self.state.progress.evaluated_step:
+        if not boundary or step <= self.state.progress.evaluated_step:
             return False
         with contextlib.suppress(InterruptedEvaluationError):
-            self._evaluate(stop)
+            if self.val is not None:
+                self._evaluate(stop)
             return True
         return False
 
@@ -343,6 +347,9 @@ class Engine:
         Args:
             metrics: metrics to use instead of the run's.
             rest: further samples of the split, for which only the loss is computed.
+
+        Raises:
+            OutOfMemoryError: memory ran out.
         """
         done, total = 0, len(data) + (0 if rest is None else len(rest))
 
@@ -351,16 +358,24 @@ class Engine:
             done = min(total, done + samples * comm.count())
             self.callback.on_evaluation_progress(split, done, total)
 
-        return evaluate(
-            self.state.eval_model,
-            self._evaluation_loader(data),
-            self.metrics if metrics is None else metrics,
-            self.inference,
-            rest=None if rest is None else self._evaluation_loader(rest),
-            examples=examples,
-            on_batch=on_batch,
-            stop=stop,
-        )
+        try:
+            return evaluate(
+                self.state.eval_model,
+                self._evaluation_loader(data),
+                self.metrics if metrics is None else metrics,
+                self.inference,
+                rest=None if rest is None else self._evaluation_loader(rest),
+                examples=examples,
+                on_batch=on_batch,
+                stop=stop,
+            )
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"Memory ran out while evaluating {counted(total, 'sample')} ({split}).",
+                hint="Give a smaller --batch-size, smaller inputs, or a smaller backbone.",
+            ) from error
 
     def _evaluation_loader(self, data: PreparedSplit) -> Loader:
         return evaluation_loader(

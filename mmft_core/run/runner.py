@@ -350,11 +350,7 @@ class Run:
                 kept_weights.write_tensors(reference.state_dict(), temporary)
 
     def fit(self, *, resume: bool) -> RunOutcome:
-        """Train, evaluate the best model, and write model and results.
-
-        Raises:
-            OutOfMemoryError: memory ran out; says how large a batch would fit.
-        """
+        """Train, evaluate the best model, and write model and results."""
         self.callbacks.on_run_start(
             RunStart(
                 directory=self.directory.path,
@@ -362,16 +358,22 @@ class Run:
                 logged=read_metrics(self.directory.metrics),
             )
         )
+        outcome = self._trained(resume=resume)
+        if outcome.ending == "interrupted":
+            results = None
+        else:
+            self._read_best(outcome)
+            self._calibrate()
+            results = self._finish(outcome, self._evaluate())
+        comm.wait()  # Until the main process has written everything.
+        return RunOutcome(directory=self.directory, fit=outcome, results=results)
+
+    def _trained(self, *, resume: bool) -> FitResult:
+        """Raises:
+        OutOfMemoryError: memory ran out; says how large a batch would fit.
+        """
         try:
-            outcome = self.engine.fit(resume=resume)
-            if outcome.ending == "interrupted":
-                results = None
-            else:
-                self._read_best(outcome)
-                self._calibrate()
-                results = self._finish(outcome, self._evaluate())
-            comm.wait()  # Until the main process has written everything.
-            return RunOutcome(directory=self.directory, fit=outcome, results=results)
+            return self.engine.fit(resume=resume)
         except Exception as error:
             if not out_of_memory(error):
                 raise

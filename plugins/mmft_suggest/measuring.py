@@ -121,7 +121,9 @@ def _probed(plan: Plan, task: Task, modality: str, split: Split) -> Score | None
 
 def _training_rate(plan: Plan, task: Task, train: Split) -> float:
     """Samples a second of some steps of the run's own training."""
-    config = replace(plan.engine, steps=STEPS, log_every=1, checkpoint_every=None, warmup=0.0)
+    # No checkpoint, which would take time.
+    never = STEPS + 1
+    config = replace(plan.engine, steps=STEPS, log_every=1, checkpoint_every=never, warmup=0.0)
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(

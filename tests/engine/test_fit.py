@@ -106,6 +106,23 @@ def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
     assert [e.step for e in callback.evaluations] == [3, 6, 7]
 
 
+def test_without_val_checkpoints_are_written_where_an_evaluation_would_be_due(
+    tmp_path: Path,
+) -> None:
+    config = replace(FAST, steps=5, eval_every=2)
+    make_engine(tmp_path, config, val=False).fit()
+    resumed = make_engine(tmp_path, config, val=False)
+    resumed.state.restore(tmp_path)
+    assert resumed.state.progress.step == 4
+
+
+def test_the_first_step_counts_its_own_samples_and_time(tmp_path: Path) -> None:
+    callback = Recorder()
+    make_engine(tmp_path, replace(FAST, steps=2, batch_size=10), callback=callback).fit()
+    assert [event.samples for event in callback.steps] == [10, 20]
+    assert callback.steps[0].seconds > 0
+
+
 def test_metrics_are_of_some_samples_and_the_loss_of_all(tmp_path: Path) -> None:
     """The same ones at each evaluation, and in a run that is resumed."""
     wholly, partly, again = Recorder(), Recorder(), Recorder()

@@ -142,6 +142,7 @@ def make_engine(
     poison: int | None = None,
     samples: int = 50,
     monitor: str = "accuracy",
+    val: bool = True,
 ) -> Engine:
     """An engine on the toy task, the same for the same configuration."""
     torch.manual_seed(config.seed)
@@ -154,7 +155,7 @@ def make_engine(
         PreparedSplit(
             Points(samples, 1, poison), processors, task.codec, train=True, seed=config.seed
         ),
-        PreparedSplit(Points(40, 2), processors, task.codec, train=False),
+        PreparedSplit(Points(40, 2), processors, task.codec, train=False) if val else None,
         recipe(config),
         metrics={"accuracy": build_accuracy(NoOptions(), MetricContext(info=info))},
         monitor=Monitor(name=monitor, higher_is_better=monitor != "loss"),

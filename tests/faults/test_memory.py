@@ -22,16 +22,16 @@ RUN = (
 
 
 @pytest.fixture
-def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let forward passes of more than so many pictures fail as torch's CPU allocator does."""
 
-    def limit(most: int) -> None:
+    def limit(most: int, training: bool = True) -> None:
         from torch import nn
 
         convolve = nn.Conv2d.forward
 
         def forward(self: nn.Conv2d, pictures: torch.Tensor) -> torch.Tensor:
-            if self.training and len(pictures) > most:
+            if self.training == training and len(pictures) > most:
                 raise RuntimeError(
                     "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate "
                     "memory: you tried to allocate 411041792 bytes. Error code 12"
@@ -74,6 +74,20 @@ def test_a_sample_that_does_not_fit_is_told(
     memory_for(0)
     ended = mmft(*RUN, "--batch-size", "3", "-o", tmp_path / "run")
     assert ended.code == 2 and "Not even one sample fits." in ended.err
+
+
+@pytest.mark.parametrize("steps", [("--set", "engine.steps=none", "--epochs", "0"), ()])
+def test_an_evaluation_says_so_too(
+    tmp_path: Path,
+    mmft: Mmft,
+    tiny_backbone: None,
+    memory_for: Callable[..., None],
+    steps: tuple[str, ...],
+) -> None:
+    memory_for(2, training=False)  # As many as are rehearsed.
+    ended = mmft(*RUN, *steps, "-o", tmp_path / "run")
+    assert ended.code == 2 and "(val)" in ended.err and "Traceback" not in ended.err, ended.err
+    assert ended.err.startswith("error: Memory ran out while evaluating ")
 
 
 def test_other_commands_say_so_too(
