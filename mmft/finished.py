@@ -316,7 +316,7 @@ class Run:
             method: which takes them.
 
         Raises:
-            ConfigError: one is of another part, and would change nothing.
+            ConfigError: one is of another part, and would change nothing, or names no option.
         """
         from mmft_core.config import nest
 
@@ -328,6 +328,11 @@ class Run:
                     f"'{name}' is not an argument of {method.__name__}, and not a setting that can "
                     f"be changed in a finished run.{did_you_mean(name, arguments)}",
                     hint="Here settings of task, dataset and engine can be given.",
+                )
+            if not isinstance(tree[name], Mapping):
+                raise ConfigError(
+                    f"{name} is {tree[name]!r}, which names no option.",
+                    hint=f'Give its options: {name}={{"OPTION": VALUE}}.',
                 )
         return tree
 

@@ -135,10 +135,14 @@ def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
             settings by their keys.
 
     Raises:
-        ConfigError: an argument is of another part, and would change nothing.
+        ConfigError: an argument is of another part, and would change nothing, or names no option.
     """
     settings = parse_set(assignments)
     for key in flatten(settings):
+        if key in tables and "." not in key:
+            raise ConfigError(
+                f"--set {key} names no option.", hint=f"Give one: --set {key}.OPTION=VALUE"
+            )
         if key not in tables and key.partition(".")[0] not in tables:
             *most, last = (t if "." in t else f"{t}.*" for t in tables)
             can = f"{', '.join(most)} and {last}" if most else last

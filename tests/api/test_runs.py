@@ -99,6 +99,8 @@ def test_mistakes_are_the_command_lines_errors(reds: mmft.Run, tmp_path: Path) -
         mmft.run(task="image-cls", backbone="resnet18", engine={"lr": "much"})
     with pytest.raises(mmft.ConfigError, match="can be changed in a finished run"):
         reds.predict("x.png", backbone={"image_size": 64})
+    with pytest.raises(mmft.ConfigError, match="task is 'image-cls', which names no option"):
+        reds.evaluate(task="image-cls")
     with pytest.raises(mmft.RunDirectoryError):
         mmft.load(tmp_path)
     with pytest.raises(mmft.RunDirectoryError, match="finished"):

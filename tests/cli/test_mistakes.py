@@ -102,6 +102,12 @@ def test_a_command_that_is_not_there(mmft: Mmft) -> None:
     assert "There is no command 'rnu'. Did you mean 'run'?" in ended.err
 
 
+@pytest.mark.parametrize("command", [("predict", "run", "x"), ("eval", "run")])
+def test_a_table_in_place_of_an_option_is_told(mmft: Mmft, command: tuple[str, ...]) -> None:
+    ended = mmft(*command, "--set", "task=image-cls")
+    assert ended.code == 2 and "--set task names no option." in ended.err
+
+
 def test_toml_that_is_not_toml_is_shown_by_line(tmp_path: Path, mmft: Mmft) -> None:
     file = tmp_path / "run.toml"
     file.write_text("[engine]\nlr = = 3\n")
