@@ -159,15 +159,16 @@ def features_of(
 
 def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callback) -> Indices:
     """Do this for all samples of a run, and tell of it."""
-    started, modality, new = time.perf_counter(), encoder.modality, 0
+    started, modality, computed = time.perf_counter(), encoder.modality, 0
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal new
-        new = total
+        nonlocal computed
+        computed = total
         callback.on_evaluation_progress(f"{modality} features", done, total)
 
     check_plain(encoder, whole)
     places = features_of(encoder, store, whole, on_progress)
+    new = comm.total(computed)  # Every process has computed its share.
     how = f"computed in {time.perf_counter() - started:.1f} s" if new else "found"
     samples = counted(int((places != MISSING).sum()), "sample")
     callback.on_info(
@@ -189,6 +190,7 @@ def _divided(
             split,
             tuple(processors),
             {m: (store, places[end - len(split) : end]) for m, (store, places) in stored.items()},
+            kinds=name != "train",  # Of which only evaluations tell.
         )
         for (name, split), end in zip(dataset.splits.items(), ends, strict=True)
     }

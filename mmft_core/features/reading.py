@@ -22,12 +22,16 @@ class StoredSplit(Split):
         split: Split,
         modalities: Sequence[str],
         stored: Mapping[str, tuple[FeatureStore, Indices]],
+        *,
+        kinds: bool = False,
     ) -> None:
         """Args:
         modalities: that are read.
         stored: of some of them the store and where in it the samples (n,) are.
+        kinds: whether samples have their kinds, for which each is read once.
         """
         self.split, self.stored = split, stored
+        self._kinds: dict[int, str] | None = {} if kinds else None
         self.others = [m for m in modalities if m not in stored]
 
     def __len__(self) -> int:
@@ -40,9 +44,18 @@ class StoredSplit(Split):
             inputs[modality] = None if place == MISSING else store[place]
         if self.others:
             sample = self.split[index]
-            rest = {m: sample.inputs[m] for m in self.others}
+            rest = {m: sample.inputs.get(m) for m in self.others}
             return replace(sample, inputs={**rest, **inputs})
-        return Sample(inputs, self.split.target(index), self.split.sample_id(index))
+        return Sample(
+            inputs, self.split.target(index), self.split.sample_id(index), self._kind(index)
+        )
+
+    def _kind(self, index: int) -> str:
+        if self._kinds is None:
+            return ""
+        if index not in self._kinds:
+            self._kinds[index] = self.split[index].kind
+        return self._kinds[index]
 
     def target(self, index: int) -> Any:
         return self.split.target(index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from mmft_core.contracts import Sample
+from mmft_vision.images import ImageFiles
 from tests.conftest import Finished
 
 Call = Callable[..., Finished]
@@ -43,6 +46,21 @@ def assert_same_model(one: Path, other: Path, tolerance: float = 0.0) -> None:
 @pytest.fixture
 def photos(photo_folder: Callable[..., Path]) -> Path:
     return photo_folder(per_class=20)
+
+
+def test_metrics_of_each_kind_are_there_with_kept_features(
+    mmft: Call, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ImageFiles.__getitem__
+
+    def of_a_kind(split: ImageFiles, index: int) -> Sample:
+        return replace(read(split, index), kind="odd" if index % 2 else "even")
+
+    monkeypatch.setattr(ImageFiles, "__getitem__", of_a_kind)
+    ended = mmft(*IMAGES, "--dataset", photos, "-o", tmp_path / "run")
+    assert ended.code == 0 and files(tmp_path), ended.err
+    kinds = json.loads((tmp_path / "run" / "results.json").read_text())["kinds"]
+    assert kinds["val"].keys() == kinds["test"].keys() == {"even", "odd"}
 
 
 def test_the_model_is_the_same_and_features_are_computed_once(
