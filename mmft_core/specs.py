@@ -121,7 +121,8 @@ class PartSpec(ConfigurableSpec):
     Attributes:
         defaults: recommended settings by dotted key ("engine.lr", "backbone.image_size"). Settings
             of the user override them, and those of a part are skipped if it has no such option.
-        from_scratch: settings recommended instead if a backbone starts from random weights.
+        from_scratch: settings of training (engine, optimizer, schedule) recommended instead if all
+            backbones start from random weights.
         scratch: the name of `from_scratch` in mmft 0.1; it can still be passed, but not read.
     """
 

@@ -42,7 +42,7 @@ def show_plan(plan: Plan) -> None:
     for modality, (total, trained) in _counts(plan, backbones).items():
         echo(
             f"# {modality} backbone: {total:,} parameters, {trained:,} of them trained "
-            f"at the start ({trained / total:.2%}; tune = {plan.engine.tune})"
+            f"at the start ({trained / max(1, total):.2%}; tune = {plan.engine.tune})"
         )
     for line in _described(plan):
         echo(f"# {line}")
@@ -71,18 +71,21 @@ def _backbones(plan: Plan) -> dict[str, Backbone]:
     """The backbones with random weights, on torch's meta device, which allocates none."""
     import torch
 
-    from mmft_core.contracts import BackboneContext, DatasetInfo
+    from mmft_core.contracts import Backbone, BackboneContext, DatasetInfo
+    from mmft_core.run.build import build_component
     from mmft_core.weights import WeightsRequest
 
     with torch.device("meta"):
         return {
-            modality: part.component.build(
+            modality: build_component(
+                part.component,
                 part.options,
                 BackboneContext(
                     weights=WeightsRequest("none"),
                     info=DatasetInfo(name="dry run"),
                     needs=plan.task.spec.needs_of(modality),
                 ),
+                Backbone,
             )
             for modality, part in plan.backbones.items()
         }

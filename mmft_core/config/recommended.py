@@ -13,10 +13,13 @@ from mmft_core.plugin_errors import recommended_by
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, PartSpec
 
-_TABLES = ("engine", "backbone", "dataset", "task", "optimizer", "schedule")
+_TRAINING = ("engine", "optimizer", "schedule")
+_TABLES = (*_TRAINING, "backbone", "dataset", "task")
 
 
-def recommended_settings(component: Component[PartSpec], settings: Mapping[str, Any]) -> Tree:
+def recommended_settings(
+    component: Component[PartSpec], settings: Mapping[str, Any], *, from_scratch: bool = False
+) -> Tree:
     """What a spec recommends, as a tree; a plugin may know settings by former names.
 
     Settings of training and the component's own options are checked here. Options of other
@@ -24,18 +27,21 @@ def recommended_settings(component: Component[PartSpec], settings: Mapping[str, 
 
     Args:
         settings: `defaults` or `from_scratch` of the spec, by dotted key.
+        from_scratch: whether they are for a start from random weights, which changes how is
+            trained and nothing else.
 
     Raises:
         ConfigError: there is no such setting, or a value is not valid.
     """
     tree = nest(settings)
+    tables, whole = (_TRAINING, "training") if from_scratch else (_TABLES, "a part")
     options_type = component.options_type()  # Its own faults are not those of a recommendation.
     with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
         for name, table in tree.items():
-            if name not in _TABLES or not isinstance(table, Mapping):
+            if name not in tables or not isinstance(table, Mapping):
                 raise ConfigError(
-                    f"'{name}' is not a setting of a part.{did_you_mean(name, _TABLES)}",
-                    hint=f"Settings begin with one of {', '.join(f'{t}.' for t in _TABLES)}",
+                    f"'{name}' is not a setting of {whole}.{did_you_mean(name, tables)}",
+                    hint=f"Settings begin with one of {', '.join(f'{t}.' for t in tables)}",
                 )
         if "engine" in tree:
             tree["engine"] = renamed(tree["engine"], EngineConfig, "engine")

@@ -70,7 +70,7 @@ def make_plan(tree: Mapping[str, Any], registry: Registry) -> Plan:
     advice = merge(*plain)
     scratch = merge(
         *(
-            merge(own, recommended_settings(part, part.spec.from_scratch))
+            merge(own, recommended_settings(part, part.spec.from_scratch, from_scratch=True))
             for part, own in zip(parts, plain, strict=True)
         )
     )

@@ -69,7 +69,7 @@ def collect_results(
         "parameters": {
             "total": total,
             "trained": trained,
-            "trained_share": round(trained / total, 6),
+            "trained_share": round(trained / max(1, total), 6),
         },
         "dataset": {
             "name": info.name,

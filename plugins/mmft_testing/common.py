@@ -67,8 +67,8 @@ def options_are_frozen_and_documented(bench: Workbench, component: Component[Spe
 
 def defaults_are_settings(bench: Workbench, component: Component[PartSpec]) -> None:
     """The recommended settings are settings that there are; options of other parts may vary."""
-    for settings in (component.spec.defaults, component.spec.from_scratch):
-        recommended_settings(component, settings)
+    recommended_settings(component, component.spec.defaults)
+    recommended_settings(component, component.spec.from_scratch, from_scratch=True)
 
 
 def extras_are_declared(bench: Workbench, component: Component[Spec]) -> None:

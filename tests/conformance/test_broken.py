@@ -30,6 +30,9 @@ EXPECTED = {
         ("defaults_are_settings", "no option 'engine.learning_rate'")
     ],
     "broken_plain/unplaced-default": [("defaults_are_settings", "'lr' is not a setting of a part")],
+    "broken_plain/unheeded-default": [
+        ("defaults_are_settings", "'backbone' is not a setting of training")
+    ],
     "broken_plain/undeclared-extra": [
         ("extras_are_declared", "declares no extra no-such"),
     ],

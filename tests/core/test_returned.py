@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ HOOKS = """
         return [TaskSpec(
             name="faulty", summary="s", modalities=("grid",), target="spots", predicts="spots",
             default_dataset="faulty-grids", default_metrics=(METRIC,), monitor=MONITOR,
-            build="acme_work:Faulty", options=OPTIONS, defaults=ADVICE,
+            build="acme_work:Faulty", options=OPTIONS, defaults=ADVICE, from_scratch=SCRATCH,
         )]
 
     @hookimpl
@@ -122,6 +123,7 @@ WORK = """
         def __init__(self, options, context):
             super().__init__(options, context)
             self.processor = FaultyProcessor()
+            INIT
 
         def encode(self, inputs):
             found = super().encode(inputs)
@@ -235,6 +237,10 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             {"ADVICE": "{'task.widht': 8}", "OPTIONS": "'acme_work:Bounded'"},
             "Task 'faulty' has no option 'task.widht'. Did you mean 'width'?" + ADVISED,
         ),
+        (
+            {"SCRATCH": "{'task.width': 8}", "OPTIONS": "'acme_work:Bounded'"},
+            "'task' is not a setting of training." + ADVISED,
+        ),
         ({"METRIC": "'faulty-hit'"}, "lists what there is." + ADVISED),
         (
             {"MONITOR": "'faulty-hit'"},
@@ -268,6 +274,32 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_it_is_told(
     fault: dict[str, str], words: str, site: Site, mmft: Mmft, tmp_path: Path
 ) -> None:
+    ended = run_with(fault, site, mmft, "-o", tmp_path / "run")
+    told = " ".join(ended.err.split())
+    assert ended.code == 2 and words in told and "Traceback" not in told, ended.err
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_empty_splits_are_left_out(site: Site, mmft: Mmft, tmp_path: Path) -> None:
+    splits = {"SPLITS": "splits | {'val': FaultyGrids('val', 0, 'spots')}"}
+    ended = run_with(splits, site, mmft, "-o", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["metrics"].keys() == {"test"}
+
+
+def test_a_backbone_without_parameters_can_be_shown(site: Site, mmft: Mmft) -> None:
+    ended = run_with({"INIT": "self.mix = torch.nn.Identity()"}, site, mmft, "--dry-run")
+    assert ended.code == 0 and "grid backbone: 0 parameters" in ended.out, ended.err
+
+
+def test_a_dry_run_tells_of_a_backbone_that_looks_at_its_weights(site: Site, mmft: Mmft) -> None:
+    ended = run_with({"INIT": "float(self.mix.weight.sum())"}, site, mmft, "--dry-run")
+    assert ended.code == 2 and "cannot be built on torch's meta device" in ended.err, ended.err
+
+
+def run_with(fault: dict[str, str], site: Site, mmft: Mmft, *more: str | Path) -> Finished:
+    """A run of components with a fault."""
     sound = {
         "FORWARD": "",
         "DECODE": "",
@@ -277,6 +309,8 @@ def test_it_is_told(
         "ENCODE": "found",
         "OPTIONS": "None",
         "ADVICE": "{}",
+        "SCRATCH": "{}",
+        "INIT": "",
         "METRIC": "'faulty-hits'",
         "MONITOR": "'loss'",
         "SAMPLE": "sample",
@@ -292,7 +326,4 @@ def test_it_is_told(
     site.install("mmft-acme", {"acme": "acme"}, acme=hooks, acme_work=work)
     flags = [f"{name}={value}" for name, value in fault.items() if name.startswith("--")]
     settings = ("--set=engine.steps=2", "--set=engine.workers=0", "--weights=none", *flags)
-    ended = mmft("run", "--task=faulty", "--backbone=faulty-net", *settings, "-o", tmp_path / "run")
-    told = " ".join(ended.err.split())
-    assert ended.code == 2 and words in told and "Traceback" not in told, ended.err
-    assert not (tmp_path / "run" / "results.json").exists()
+    return mmft("run", "--task=faulty", "--backbone=faulty-net", *settings, *more)

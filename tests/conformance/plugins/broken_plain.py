@@ -20,6 +20,7 @@ def register_backbone():
         BackboneSpec(name="uncallable", **{**COMMON, "build": "sound_parts:CLASSES"}),
         BackboneSpec(name="mistyped-default", defaults={"engine.learning_rate": 1}, **COMMON),
         BackboneSpec(name="unplaced-default", defaults={"lr": 1}, **COMMON),
+        BackboneSpec(name="unheeded-default", from_scratch={"backbone.width": 1}, **COMMON),
         BackboneSpec(name="undeclared-extra", extras=("no-such",), **COMMON),
     ]
 
