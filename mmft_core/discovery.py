@@ -15,7 +15,7 @@ import pluggy
 
 from mmft_core import hookspecs
 from mmft_core.errors import PluginError, did_you_mean, first_line
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import kind_of, told
 from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import API_VERSION, KINDS, OLDEST_API_VERSION, Spec
 
@@ -215,8 +215,7 @@ def _call(
     for spec in returned:
         if not isinstance(spec, spec_type):
             raise PluginError(
-                f"{hook}() returned a {type(spec).__name__} in its sequence, "
-                f"not a {spec_type.__name__}"
+                f"{hook}() returned {kind_of(spec)} in its sequence, not a {spec_type.__name__}"
             )
     return returned
 

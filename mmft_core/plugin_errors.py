@@ -6,6 +6,7 @@ import importlib.metadata
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmft_core.errors import ConfigError, PluginError, first_line
 
@@ -19,6 +20,16 @@ def told(error: BaseException, package: str) -> str:
     what = kind if text == kind else f"{kind}: {text}"
     own = [f"{name}, line {line}" for name, line in _frames(error) if _top(name) == package]
     return f"{what} ({own[-1]})" if own else what
+
+
+def with_article(noun: str) -> str:
+    """A noun as part of a sentence: "an Options"."""
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
+def kind_of(thing: Any) -> str:
+    """What a thing is, as part of a sentence: "an int"; "nothing" for None."""
+    return "nothing" if thing is None else with_article(type(thing).__name__)
 
 
 @contextmanager

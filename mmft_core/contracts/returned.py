@@ -15,7 +15,7 @@ from mmft_core.contracts.data import Batch, Dataset, Origin, Sample, Split
 from mmft_core.contracts.metrics import Metric, MetricValue
 from mmft_core.contracts.tasks import Outputs, Task
 from mmft_core.errors import PluginError, SampleError
-from mmft_core.plugin_errors import FAULT
+from mmft_core.plugin_errors import FAULT, kind_of
 from mmft_core.utils.files import json_text
 
 
@@ -33,7 +33,7 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
     """
     for name, split in dataset.splits.items():
         if not isinstance(split, Split):
-            raise _fault(called, f"built {_a(split)} as split '{name}', not a Split")
+            raise _fault(called, f"built {kind_of(split)} as split '{name}', not a Split")
         if not len(split):
             continue
         try:
@@ -43,12 +43,12 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
             continue
         which = f"sample 0 of '{name}'"
         if not isinstance(sample, Sample):
-            raise _fault(called, f"returned {_a(sample)} as {which}, not a Sample")
+            raise _fault(called, f"returned {kind_of(sample)} as {which}, not a Sample")
         if not isinstance(origin, Origin | None):
-            raise _fault(called, f"returned {_a(origin)} as origin of {which}, not an Origin")
+            raise _fault(called, f"returned {kind_of(origin)} as origin of {which}, not an Origin")
         if not isinstance(sample.inputs, Mapping):
             raise _fault(
-                called, f"returned {_a(sample.inputs)} as inputs of {which}, not a dictionary"
+                called, f"returned {kind_of(sample.inputs)} as inputs of {which}, not a dictionary"
             )
         for modality in modalities:
             if modality not in sample.inputs:
@@ -56,7 +56,7 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
                 raise _fault(called, f"returned {there} as inputs of {which}, without '{modality}'")
         for found in (sample.id, split.sample_id(0)):
             if not isinstance(found, str):
-                raise _fault(called, f"returned {_a(found)} as id of {which}, not a string")
+                raise _fault(called, f"returned {kind_of(found)} as id of {which}, not a string")
 
 
 def inputs_of(sample: Sample, modalities: Iterable[str], *, partial: bool) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def outputs_of(task: Task, batch: Batch) -> Outputs:
     """
     outputs = task(batch)
     if not isinstance(outputs, Outputs):
-        raise _fault(task, f"returned {_a(outputs)} from `forward`, not Outputs")
+        raise _fault(task, f"returned {kind_of(outputs)} from `forward`, not Outputs")
     loss = outputs.loss
     if loss is None:
         if task.training:
             raise _fault(task, "returned no loss in training")
     elif not isinstance(loss, Tensor):
-        raise _fault(task, f"returned {_a(loss)} as its loss, not a tensor")
+        raise _fault(task, f"returned {kind_of(loss)} as its loss, not a tensor")
     elif loss.ndim or not loss.is_floating_point():
         raise _fault(
             task,
@@ -114,7 +114,7 @@ def decoded(task: Task, predictions: Any, count: int, top_k: int = 1) -> list[di
     """
     records = task.decode(predictions, top_k)
     if not isinstance(records, Sequence) or not all(isinstance(r, dict) for r in records):
-        raise _fault(task, f"returned {_a(records)} from `decode`, not a list of dictionaries")
+        raise _fault(task, f"returned {kind_of(records)} from `decode`, not a list of dictionaries")
     if len(records) != count:
         raise _fault(task, f"returned {len(records)} records from `decode` for {count} samples")
     return list(records)
@@ -140,7 +140,7 @@ def check_prepared(backbone: Backbone, prepared: Any) -> None:
     if not isinstance(prepared, Mapping):
         raise _fault(
             backbone,
-            f"has a processor that returned {_a(prepared)} from `prepare`, not "
+            f"has a processor that returned {kind_of(prepared)} from `prepare`, not "
             "a dictionary of tensors",
         )
 
@@ -155,9 +155,11 @@ def check_features(backbone: Backbone, features: Any, rows: int | None) -> None:
         PluginError: it is not `Features`, or they do not have the shape that it declares.
     """
     if not isinstance(features, Features):
-        raise _fault(backbone, f"returned {_a(features)} from `encode`, not Features")
+        raise _fault(backbone, f"returned {kind_of(features)} from `encode`, not Features")
     if not isinstance(features.pooled, Tensor):
-        raise _fault(backbone, f"returned {_a(features.pooled)} as pooled features, not a tensor")
+        raise _fault(
+            backbone, f"returned {kind_of(features.pooled)} as pooled features, not a tensor"
+        )
     shape = tuple(features.pooled.shape)
     if len(shape) != 2 or shape[1] != backbone.width or rows not in (None, shape[0]):
         of = f"({'B' if rows is None else rows}, {backbone.width})"
@@ -172,7 +174,7 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
     """
     found = task.rank(predictions, targets)
     if not isinstance(found, Mapping):
-        raise _fault(task, f"returned {_a(found)} from `rank`, not a dictionary of tensors")
+        raise _fault(task, f"returned {kind_of(found)} from `rank`, not a dictionary of tensors")
     for name, scores in found.items():
         if not isinstance(scores, Tensor) or scores.shape != (count,):
             raise _fault(task, f"returned a ranking '{name}' that does not score each sample")
@@ -187,12 +189,14 @@ def computed(metric: Metric) -> Mapping[str, MetricValue]:
     """
     found = metric.compute()
     if not isinstance(found, Mapping):
-        raise _fault(metric, f"returned {_a(found)} from `compute`, not a dictionary of numbers")
+        raise _fault(
+            metric, f"returned {kind_of(found)} from `compute`, not a dictionary of numbers"
+        )
     for key, value in found.items():
         if not isinstance(key, str) or not _are_numbers(value):
             raise _fault(
                 metric,
-                f"returned {_a(value)} as {key!r}, not a number or a list of numbers",
+                f"returned {kind_of(value)} as {key!r}, not a number or a list of numbers",
                 hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
             )
     return found
@@ -207,8 +211,3 @@ def _are_numbers(value: Any) -> bool:
 def _fault(part: Backbone | Task | Metric | str, what: str, hint: str = FAULT) -> PluginError:
     called = part if isinstance(part, str) else part.component or type(part).__name__
     return PluginError(f"The {called} {what}.", hint=hint)
-
-
-def _a(thing: Any) -> str:
-    name = type(thing).__name__
-    return "nothing" if thing is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -13,6 +13,7 @@ from mmft_core.data.fold_choice import Folds
 from mmft_core.data.groups import fold_groups
 from mmft_core.data.splits import Indices, Joined, Subset
 from mmft_core.errors import DataError, SampleError
+from mmft_core.utils.numbers import counted
 
 
 def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool = False) -> Dataset:
@@ -116,7 +117,8 @@ def _rarest(split: Joined, classes: Sequence[str]) -> Indices | None:
 def _check_enough(labels: Indices | None, size: int, count: int, name: str) -> None:
     if size < count:
         raise DataError(
-            f"Dataset '{name}' has {size} samples to learn from, too few for {count} folds.",
+            f"Dataset '{name}' has {counted(size, 'sample')} to learn from, too few for {count} "
+            "folds.",
             hint=f"Give --folds {size} or fewer." if size > 1 else None,
         )
     if labels is None:
@@ -125,8 +127,8 @@ def _check_enough(labels: Indices | None, size: int, count: int, name: str) -> N
     if smallest < count:
         fewest = f"--folds {smallest} or fewer, or " if smallest > 1 else ""
         raise DataError(
-            f"The smallest class of dataset '{name}' has {smallest} "
-            f"sample{'' if smallest == 1 else 's'} to learn from, too few for {count} folds.",
+            f"The smallest class of dataset '{name}' has {counted(smallest, 'sample')} to learn "
+            f"from, too few for {count} folds.",
             hint=f"Give {fewest}more samples of it.",
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmft_core.data.splits import Indices
 from mmft_core.errors import DataError
+from mmft_core.utils.numbers import counted
 
 
 def whole_groups(
@@ -95,7 +96,7 @@ def fold_groups(groups: Sequence[str], labels: Indices, count: int, seed: int) -
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < count:
         raise DataError(
-            f"The samples belong to {len(names)} groups, too few for {count} folds.",
+            f"The samples belong to {counted(len(names), 'group')}, too few for {count} folds.",
             hint=f"Give --folds {len(names)} or fewer." if len(names) > 1 else None,
         )
     _, classes = np.unique(labels, return_inverse=True)

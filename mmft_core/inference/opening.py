@@ -14,6 +14,7 @@ from typing import Any
 import mmft_core
 from mmft_core.contracts import ExportReader
 from mmft_core.errors import ExportError, PluginError
+from mmft_core.plugin_errors import kind_of
 from mmft_core.registry import Registry
 from mmft_core.run import artifacts
 from mmft_core.run.artifacts import LoadedModel
@@ -119,6 +120,6 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
     reader = exporter.make()
     if not isinstance(reader, ExportReader):
         raise PluginError(
-            f"Exporter '{exporter.qualified}' built a {type(reader).__name__}, not an ExportReader."
+            f"Exporter '{exporter.qualified}' built {kind_of(reader)}, not an ExportReader."
         )
     return reader.load(folder, registry, settings)

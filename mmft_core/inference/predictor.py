@@ -39,6 +39,7 @@ from mmft_core.loading.loaders import (
     prediction_loader,
 )
 from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.plugin_errors import with_article
 from mmft_core.precision import Inference, choose_device
 from mmft_core.run.artifacts import LoadedModel
 
@@ -93,11 +94,16 @@ class Predictor:
         processor, *others = self.processors.values()
         if others:
             raise IncompatibleError(
-                f"A {self.model.component.name} model reads {', '.join(self.model.processors)} "
+                f"{self._called} reads {', '.join(self.model.processors)} "
                 "together, which single files cannot give.",
                 hint="Give --dataset with all of them.",
             )
         return processor
+
+    @property
+    def _called(self) -> str:
+        """What it is called at the beginning of a sentence: "An image-cls model"."""
+        return f"{with_article(self.model.component.name).capitalize()} model"
 
     @property
     def takes_some(self) -> bool:
@@ -120,7 +126,7 @@ class Predictor:
         """
         if not isinstance(self.processor, Attaching):
             raise IncompatibleError(
-                f"A {self.model.component.name} model takes no files beside an input.",
+                f"{self._called} takes no files beside an input.",
                 hint="Give the files as inputs, without --attach, --image or --audio.",
             )
         copied = copy.copy(self)
@@ -134,7 +140,7 @@ class Predictor:
             IncompatibleError: the task reads several modalities.
         """
         processor = self.processor
-        (modality,) = self.model.processors
+        (modality,) = self.processors
         found = self.predict_split(Sources(modality, sources, processor, self.attached), top_k)
         for source, prediction in zip(sources, found, strict=True):
             # Errors name the file that was read, which may be a copy of what the user named.
@@ -154,11 +160,11 @@ class Predictor:
 
     def _predict_whole(self, split: Split, top_k: int) -> Iterator[Prediction]:
         """Predict samples in their order, in pieces where they are too long for one pass."""
-        modality = divided_modality(self.model.processors)
+        modality = divided_modality(self.processors)
         if modality is None:
             yield from self._predict(split, top_k)
             return
-        divided = Pieces(split, modality, self.model.processors[modality])
+        divided = Pieces(split, modality, self.processors[modality])
         task, pieces, done = self.model.task, [], []
         for piece, prediction in zip(divided.pieces, self._predict(divided, top_k), strict=True):
             pieces.append(piece.raw)

@@ -31,7 +31,7 @@ from mmft_core.data.number_targets import target_scale
 from mmft_core.engine import kept_weights, tuning
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.loading.prepared import seed_everything
-from mmft_core.plugin_errors import FAULT, told
+from mmft_core.plugin_errors import FAULT, kind_of, told, with_article
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
@@ -57,6 +57,9 @@ def build_dataset(plan: Plan, *, training: bool = True, targets: bool = True) ->
     context = dataset_context(plan, training=training, targets=targets)
     dataset = build_component(component, plan.dataset.options, context, Dataset)
     check_splits(component.full_name, dataset, context.modalities)
+    # Nothing can be evaluated on an empty split; without one of train it is told what is missing.
+    held = {n: split for n, split in dataset.splits.items() if n == "train" or len(split)}
+    dataset = replace(dataset, splits=held)
     if dataset.info.name.startswith(str(memory_tables())):
         dataset = replace(dataset, info=replace(dataset.info, name="data in memory"))
     if training and not len(dataset.splits.get("train", ())):
@@ -312,13 +315,13 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
         raise
     if not isinstance(built, wanted):
         raise PluginError(
-            f"The {what} built a {type(built).__name__}, not a {wanted.__name__}.",
+            f"The {what} built {kind_of(built)}, not a {wanted.__name__}.",
             hint=FAULT,
         )
     for name, kind in _ATTRIBUTES.get(wanted, {}).items():
         if not isinstance(getattr(built, name, None), kind):
             raise PluginError(
-                f"The {what} has no `{name}` that is a {kind.__name__}.",
+                f"The {what} has no `{name}` that is {with_article(kind.__name__)}.",
                 hint=FAULT,
             )
     if isinstance(built, Backbone | Task | Metric):

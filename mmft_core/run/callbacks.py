@@ -24,7 +24,7 @@ from mmft_core.contracts.data import Dataset
 from mmft_core.distributed import comm
 from mmft_core.engine.metrics_log import log_every, read_metrics
 from mmft_core.errors import ConfigError, MmftError, PluginError, StopTrainingError, StorageError
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import kind_of, told
 from mmft_core.utils.files import json_text, storage_errors, write_text
 
 
@@ -103,7 +103,7 @@ class Callbacks(Callback):
                 made = part.component.make(part.options)
                 if not isinstance(made, Callback):
                     raise PluginError(
-                        f"Callback '{part.component.qualified}' built a {type(made).__name__}, "
+                        f"Callback '{part.component.qualified}' built {kind_of(made)}, "
                         "not a Callback."
                     )
             except Exception as error:

@@ -65,7 +65,7 @@ BROKEN = {
     "returns a generator": (hook(f"return iter([{NET}])"), "returned list_iterator, not a seq"),
     "returns a single spec": (hook(f"return {NET}"), "returned BackboneSpec, not a sequence"),
     "returns another kind": (hook(f"return [{DATA}]"), "returned a DatasetSpec in its sequence"),
-    "returns anything": (hook("return [1]"), "returned a int in its sequence"),
+    "returns anything": (hook("return [1]"), "returned an int in its sequence"),
     "bad name": (hook(f"return [{NET.replace('net2', 'Net 2')}]"), "name 'Net 2' is not lower"),
     "bad path": (hook(f"return [{NET.replace('a:b', 'a.b')}]"), "'a.b' is not a 'package.module"),
     "one name twice": (hook(f"return [{NET}, {NET}]"), "returned the name 'net2' twice"),

@@ -101,7 +101,7 @@ def test_they_are_used_by_name(site: Site, mmft: Mmft, tmp_path: Path) -> None:
     ("work", "words"),
     [
         ("raise RuntimeError('oh')", "cannot be loaded: RuntimeError: oh"),
-        ("def SignSgd(*_): return 1\nhalving = None", "'acme/sign-sgd' built a int, not a torch"),
+        ("def SignSgd(*_): return 1\nhalving = None", "'acme/sign-sgd' built an int, not a torch"),
         (
             WORK.replace("(context.groups,", "(context.groups[:1],"),
             "'acme/sign-sgd' holds 3 of 8 parameters",

@@ -52,7 +52,7 @@ def test_what_builds_something_else_is_named_with_its_distribution(site) -> None
     site.install("acme-dist", acme_parts=SOURCE)
     chosen = (metric("acme_parts:build_wrong"),)
     with pytest.raises(
-        PluginError, match=r"'acme/count' of acme-dist 1.0 built a int, not a Metric"
+        PluginError, match=r"'acme/count' of acme-dist 1.0 built an int, not a Metric"
     ):
         build_metrics(chosen, DatasetInfo(name="d"))
 
