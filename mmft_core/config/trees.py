@@ -130,6 +130,8 @@ def _wrap(tables: list[str], tree: Tree) -> Tree:
 def toml_value(text: str) -> Any:
     """A value as TOML writes it; what is not TOML is a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
+        tomllib.loads(f"values = [{text}]")  # It fails if a comment or another line follows.
     except tomllib.TOMLDecodeError:
         return text
+    return value

@@ -55,7 +55,7 @@ class Pieces(Split):
 
 def _cut(split: Split, index: int, modality: str, processor: Processor) -> Iterator[Piece]:
     try:
-        raws: Sequence[Any] = processor.pieces(split[index].inputs[modality])
+        raws: Sequence[Any] = processor.pieces(split[index].inputs.get(modality))
     except SampleError as error:
         raws = [error]
     for number, raw in enumerate(raws, start=1):

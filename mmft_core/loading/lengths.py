@@ -97,7 +97,7 @@ def _measure_sample(
         sample = split[index]
         length = 0 if sample.target is None else codec.measure(sample.target)
         for modality, processor in processors.items():
-            raw = sample.inputs[modality]
+            raw = sample.inputs.get(modality)
             own = 0 if raw is None else processor.measure(raw)
             if own is None:
                 return None

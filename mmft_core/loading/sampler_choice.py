@@ -26,11 +26,6 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
     if config.batch_total is not None:
         sizes = check_sizes(train.sizes, task.group_size)
         sampler = TokenBatchSampler(sizes, config.batch_total, passes, seed, rank, world)
-    elif size < task.minimum_batch_size:
-        raise ConfigError(
-            f"The loss of this task compares the samples of a batch, of which {size} is too few.",
-            hint=f"Give --batch-size {task.minimum_batch_size} or more.",
-        )
     else:
         together: Arrangement | None = None
         if task.group_size > 1:
@@ -40,10 +35,18 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
         elif train.lengths is not None:
             together = BySize(train.lengths)
         sampler = SampleBatchSampler(len(train), size, passes, seed, rank, world, together)
-    if comm.several() and sampler.smallest_pass() < world:
+    fewest, least = sampler.smallest_pass(), task.minimum_batch_size
+    if fewest < least:
+        # Cut into even passes of 2 n - 1 at most, any number of samples makes none of less than n.
+        enough = f"--batch-size {least if size < least else 2 * least - 1} or more"
         raise ConfigError(
-            f"There are {world} processes, but forward passes of only "
-            f"{sampler.smallest_pass()} of the {len(train)} training samples.",
+            f"The loss of this task compares the samples of a batch, of which {fewest} is too few.",
+            hint=f"Give {enough if config.batch_total is None else 'a larger engine.batch_total'}.",
+        )
+    if comm.several() and fewest < world:
+        raise ConfigError(
+            f"There are {world} processes, but forward passes of only {fewest} of the {len(train)} "
+            "training samples.",
             hint="Give a larger --batch-size, or start fewer processes.",
         )
     return sampler

@@ -57,7 +57,8 @@ class TokenBatchSampler(BatchSampler):
 
     def _count(self, bucket: Indices) -> int:
         """How many passes a bucket takes, with a sample for each process at least."""
-        fitting = max(self.world, int(self.total / max(self.sizes[bucket].max(), 1e-9)))
+        most = self.total / max(self.sizes[bucket].max(), 1e-9)  # Which may be infinite.
+        fitting = max(self.world, int(min(most, len(bucket))))
         return max(1, min(-(-len(bucket) // fitting), len(bucket) // self.world))
 
     def plan(self, epoch: int) -> list[list[Indices]]:

@@ -46,6 +46,7 @@ from mmft_core.run.validation import (
 from mmft_core.specs import BackboneSpec, Spec, TaskSpec
 from mmft_core.utils.digests import check_digests, digest_of, write_digests
 from mmft_core.utils.files import replacing_folder
+from mmft_core.utils.memory_errors import out_of_memory
 from mmft_core.weights import LoadedWeights, WeightsRequest, check_finite
 from mmft_core.weights.undrawn import Undrawn
 
@@ -227,6 +228,8 @@ def damage(folder: Path) -> Iterator[None]:
         RuntimeError,
         SafetensorError,
     ) as error:
+        if out_of_memory(error):
+            raise
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise RunDirectoryError(
             f"The model in {folder} cannot be loaded: {reason}.",

@@ -89,6 +89,9 @@ class TestSet:
             ("engine.tune=last:2", {"engine": {"tune": "last:2"}}),
             (" a.b = 1 ", {"a": {"b": 1}}),
             ("x=", {"x": ""}),
+            ("x=42 # why", {"x": "42 # why"}),
+            ("x=42\ny = 1", {"x": "42\ny = 1"}),
+            ("x=[1, # one\n2]", {"x": [1, 2]}),
         ],
     )
     def test_values(self, argument: str, tree: dict) -> None:

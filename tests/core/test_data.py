@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mmft_core.contracts import Processor, Sample, Split, TargetCodec
 from mmft_core.data.splits import Subset, together
 from mmft_core.errors import DataError, SampleError
+from mmft_core.inference.pieces import Pieces
 from mmft_core.loading.batch_sampler import SampleBatchSampler
 from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader, training_loader
 from mmft_core.loading.prepared import Loaded, PreparedSplit, seed_everything
@@ -202,6 +203,21 @@ def test_a_signal_to_the_group_does_not_kill_a_process_that_starts(
 
     monkeypatch.setattr(torch, "set_num_threads", signalled)
     assert len(read(prepared(), workers=1)) == len(read(prepared()))
+
+
+def test_inputs_that_a_split_leaves_out_have_no_length() -> None:
+    class Some(Numbers):
+        def __getitem__(self, index: int) -> Sample:
+            return Sample({"number": index} if index < 3 else {}, index, f"n{index}")
+
+    class Measured(Noisy):
+        def measure(self, raw: int) -> int:
+            return 5
+
+    data = PreparedSplit(Some(), {"number": Measured()}, Integers(), train=False)
+    assert list(data.lengths or ()) == [5] * 3 + [0] * 7
+    divided = Pieces(data.split, "number", Measured())
+    assert divided[0].inputs == {"number": 0} and divided[9].inputs == {"number": None}
 
 
 class TestBadSamples:

@@ -47,6 +47,11 @@ def test_processes_share_each_pass(sizes: list[float], world: int) -> None:
         assert all(share for shared in shares for share in shared)
 
 
+def test_without_a_limit_a_bucket_is_a_pass() -> None:
+    sampler = TokenBatchSampler([1.0] * 20 + [5.0] * 10, float("inf"), 1, seed=0)
+    assert sorted(map(len, passes(sampler, 0))) == [10, 20]
+
+
 def skewed() -> list[float]:
     return (1 + np.random.default_rng(0).exponential(4, 2000)).tolist()  # type: ignore
 

@@ -19,7 +19,20 @@ from mmft_core.contracts.callbacks import Callback, TrainStep
 from mmft_core.distributed.signals import STOP_SIGNALS
 from mmft_core.engine.loop import Engine
 from mmft_core.errors import CheckpointError, ConfigError, NonFiniteLossError
-from tests.engine.toy import OPTIMIZERS, SCHEDULES, Recorder, make_engine, same, weights
+from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.loading.sampler_choice import choose_batch_sampler
+from tests.engine.toy import (
+    CLASSES,
+    OPTIMIZERS,
+    SCHEDULES,
+    Classification,
+    Layered,
+    Points,
+    Recorder,
+    make_engine,
+    same,
+    weights,
+)
 
 FAST = EngineConfig(epochs=4, batch_size=10, lr=0.02, precision="fp32", workers=0)
 
@@ -98,6 +111,16 @@ def test_the_rate_that_is_told_is_that_of_the_setting(tmp_path: Path) -> None:
     config = replace(FAST, steps=4, lr=0.1, head_lr=0.02, schedule="linear", warmup=0.0)
     make_engine(tmp_path, config, callback=callback).fit()
     assert [e.lr for e in callback.steps] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+
+
+@pytest.mark.parametrize(("size", "enough"), [(1, 2), (2, 3)])
+def test_a_loss_that_compares_samples_is_given_no_pass_of_fewer(size: int, enough: int) -> None:
+    task = Classification("point", Layered(), CLASSES)
+    task.minimum_batch_size = 2
+    points = PreparedSplit(Points(51, 1), task.processors, task.codec, train=True)
+    with pytest.raises(ConfigError, match=f"1 is too few.*--batch-size {enough} or more"):
+        choose_batch_sampler(points, task, replace(FAST, batch_size=size))
+    assert choose_batch_sampler(points, task, replace(FAST, batch_size=3)).smallest_pass() >= 2
 
 
 def test_evaluation_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
