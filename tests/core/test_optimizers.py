@@ -107,7 +107,7 @@ def test_they_are_used_by_name(site: Site, mmft: Mmft, tmp_path: Path) -> None:
             "'acme/sign-sgd' holds 3 of 8 parameters",
         ),
         (WORK.replace("step_size=1", "step=1"), "'acme/halving' cannot be built: TypeError: "),
-        (WORK.replace("return StepLR", "StepLR"), "'acme/halving' built a NoneType, not a torch"),
+        (WORK.replace("return StepLR", "StepLR"), "'acme/halving' built nothing, not a torch"),
     ],
 )
 def test_broken_ones_are_told_and_disturb_no_others(
