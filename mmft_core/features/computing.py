@@ -18,7 +18,7 @@ from mmft_core.data.splits import Indices, Subset, Unlabelled
 from mmft_core.distributed import comm
 from mmft_core.errors import PluginError
 from mmft_core.features.store import KEY_BYTES, MISSING, NO_KEY, FeatureStore, Keys
-from mmft_core.loading.lengths import measure_here
+from mmft_core.loading.lengths import measure
 from mmft_core.loading.loaders import batches, choose_workers, evaluation_loader
 from mmft_core.loading.prepared import PreparedSplit
 from mmft_core.precision import Inference
@@ -50,7 +50,7 @@ class Encoder:
     def longest_first(self, split: Split) -> Indices:
         """The order in which samples of like lengths share batches: little of one is padding."""
         processors = {self.modality: self.backbone.processor}
-        lengths = measure_here(Unlabelled(split), processors, NoTargets())
+        lengths = measure(Unlabelled(split), processors, NoTargets(), alone=True)
         if lengths is None:
             return np.arange(len(split))
         return np.argsort(-np.asarray(lengths), kind="stable")

@@ -6,88 +6,52 @@ padding, with similar numbers of tokens 3%.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Mapping, Sequence
 
-from mmft_core import cpus
 from mmft_core.contracts import Processor, Split, TargetCodec
+from mmft_core.data.chunks import in_chunks
 from mmft_core.data.splits import of_each
-from mmft_core.distributed import comm
 from mmft_core.errors import SampleError
-
-_CHUNK = 256
 
 
 def measure(
-    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, *, alone: bool = False
 ) -> Sequence[float] | None:
     """(n,) the lengths of inputs and target together.
 
     Where a processor does not tell, they are the sizes that the split knows, which are rougher;
     None if it knows none. Processes that train together each measure their share.
+
+    Args:
+        alone: whether this process measures all, of samples that are its own.
     """
-    chunks = _chunks(split)
-    own = comm.share(chunks)
-    lengths: dict[int, list[int]] = {}
-    for part in comm.gather(dict(_measure(split, processors, codec, own))):
-        lengths |= part
-    joined = _joined(lengths, chunks)
-    return of_each(split, "sizes") if joined is None else joined
-
-
-def measure_here(
-    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
-) -> Sequence[float] | None:
-    """`measure` by this process alone, of samples that are its own."""
-    told = lengths_told(split, processors, codec)
+    told = lengths_told(split, processors, codec, alone=alone)
     return of_each(split, "sizes") if told is None else told
 
 
 def lengths_told(
-    split: Split, processors: Mapping[str, Processor], codec: TargetCodec
+    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, *, alone: bool = True
 ) -> Sequence[float] | None:
-    """(n,) the lengths of a process's own samples; None where a processor does not tell."""
-    chunks = _chunks(split)
-    return _joined(dict(_measure(split, processors, codec, chunks)), chunks)
-
-
-def _chunks(split: Split) -> range:
-    return range(0, len(split), _CHUNK)
-
-
-def _joined(lengths: Mapping[int, list[int]], chunks: range) -> Sequence[float] | None:
-    if len(lengths) < len(chunks):
-        return None
-    return [length for start in chunks for length in lengths[start]]
-
-
-def _measure(
-    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, chunks: range
-) -> Iterator[tuple[int, list[int]]]:
-    """The lengths by where a chunk starts, up to the first that a processor does not tell.
+    """(n,) the lengths of samples, by default a process's own; None where a processor tells none.
 
     Tokenizers release Python's lock, so threads suffice.
     """
-    with ThreadPoolExecutor(cpus.available()) as pool:
-        of_chunk = partial(_measure_chunk, split, processors, codec)
-        for start, found in zip(chunks, pool.map(of_chunk, chunks), strict=True):
-            if found is None:
-                pool.shutdown(cancel_futures=True)
-                return
-            yield start, found
 
+    def of_chunk(chunk: range) -> list[int] | None:
+        lengths = []
+        for index in chunk:
+            length = _measure_sample(split, index, processors, codec)
+            if length is None:
+                return None
+            lengths.append(length)
+        return lengths
 
-def _measure_chunk(
-    split: Split, processors: Mapping[str, Processor], codec: TargetCodec, start: int
-) -> list[int] | None:
-    lengths = []
-    for index in range(start, min(start + _CHUNK, len(split))):
-        length = _measure_sample(split, index, processors, codec)
-        if length is None:
+    found: list[float] = []
+    for part in in_chunks(len(split), of_chunk, alone=alone):
+        if part is None:
             return None
-        lengths.append(length)
-    return lengths
+        found += part
+    return found
 
 
 def _measure_sample(
