@@ -7,7 +7,7 @@ without replaying data.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from mmft_core.data.splits import Indices
@@ -121,18 +121,10 @@ class SampleBatchSampler(BatchSampler):
         return [slice(step.start + c.start, step.start + c.stop) for c in cuts]
 
 
-class EvaluationBatchSampler:
-    """The batches of an evaluation: every index once, in the given order."""
-
-    def __init__(self, indices: Sequence[int] | Indices, cuts: Iterable[slice]) -> None:
-        """Args:
-        cuts: where in the order each batch lies.
-        """
-        self.indices, self.cuts = indices, list(cuts)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        for cut in self.cuts:
-            yield [(EVALUATION, int(i)) for i in self.indices[cut]]
+def evaluation_batches(order: Indices, cuts: Iterable[slice]) -> Iterator[list[Key]]:
+    """The batches of an evaluation: samples in the given order, cut into batches."""
+    for cut in cuts:
+        yield [(EVALUATION, int(index)) for index in order[cut]]
 
 
 def _cut(size: int, pieces: int, k: int) -> slice:

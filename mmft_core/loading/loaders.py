@@ -22,7 +22,7 @@ from mmft_core.contracts import Batch
 from mmft_core.data.splits import Indices
 from mmft_core.distributed.signals import leave_stopping_to_parent, stop_signals_blocked
 from mmft_core.errors import DataError, SampleError, first_line
-from mmft_core.loading.batch_sampler import EvaluationBatchSampler, Key
+from mmft_core.loading.batch_sampler import Key, evaluation_batches
 from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.prepared import Loaded, PreparedSplit
 from mmft_core.loading.token_batch_sampler import pack
@@ -73,7 +73,7 @@ def evaluation_loader(
     else:
         most = batch_size if in_order else None
         cuts = list(pack(np.asarray(sizes)[order], batch_total / parts, most))
-    return _loader(data, EvaluationBatchSampler(order, cuts[rank::world]), workers, pin)
+    return _loader(data, evaluation_batches(order, cuts[rank::world]), workers, pin)
 
 
 def prediction_loader(data: PreparedSplit, batches: WindowedBatchSampler, workers: int) -> Loader:
