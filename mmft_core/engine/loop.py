@@ -381,7 +381,7 @@ class Engine:
         return evaluation_loader(
             data,
             self.config.batch_size,
-            workers=self.compute.workers if len(data) > self.config.batch_size else 0,
+            workers=self.compute.workers,
             pin=self.accelerator.device.type == "cuda",
             rank=comm.rank(),
             world=comm.count(),

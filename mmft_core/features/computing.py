@@ -67,11 +67,10 @@ class Encoder:
             Unlabelled(split), {self.modality: self.backbone.processor}, NoTargets(), train=False
         )
         config = self.config
-        workers = choose_workers(config.workers, comm.count())
         loader = evaluation_loader(
             data,
             config.batch_size,
-            workers=workers if len(data) > config.batch_size else 0,
+            workers=choose_workers(config.workers, comm.count()),
             pin=self.inference.device.type == "cuda",
             batch_total=config.batch_total,
         )

@@ -176,7 +176,7 @@ class Predictor:
     def _predict(self, split: Split, top_k: int) -> Iterator[Prediction]:
         data = self._prepared(split)
         batches = WindowedBatchSampler(data, self.config.batch_size)
-        loader = prediction_loader(data, batches, self._workers(data))
+        loader = prediction_loader(data, batches, choose_workers(self.config.workers))
         yield from batches.in_order(self._decoded(loader, top_k))
 
     def _decoded(self, loader: Loader, top_k: int) -> Iterator[Prediction]:
@@ -210,7 +210,7 @@ class Predictor:
             that can; None where none can.
         """
         data = self._prepared(split)
-        size, workers = self.config.batch_size, self._workers(data)
+        size, workers = self.config.batch_size, choose_workers(self.config.workers)
         yield from self._outputs(evaluation_loader(data, size, workers=workers, in_order=in_order))
 
     def _prepared(self, split: Split) -> PreparedSplit:
@@ -218,10 +218,6 @@ class Predictor:
         return PreparedSplit(
             Unlabelled(split), self.processors, codec, train=False, partial=self.takes_some
         )
-
-    def _workers(self, data: PreparedSplit) -> int:
-        """Starting processes takes longer than a few files."""
-        return choose_workers(self.config.workers) if len(data) > self.config.batch_size else 0
 
     def _outputs(self, loader: Loader) -> Iterator[tuple[list[str | SampleError], Any]]:
         pairs = self.model.component.spec.predicts == "pairs"
@@ -269,7 +265,7 @@ class Predictor:
         loader = evaluation_loader(
             data,
             self.config.batch_size,
-            workers=choose_workers(self.config.workers) if total > self.config.batch_size else 0,
+            workers=choose_workers(self.config.workers),
             in_order=False,
             batch_total=self.config.batch_total,
         )

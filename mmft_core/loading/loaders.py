@@ -53,12 +53,14 @@ def evaluation_loader(
 
     Args:
         batch_size: of one process alone; several divide it among them.
+        workers: processes that load; none are started for a single batch, which takes longer.
         compares: whether samples of a batch are compared (see `Task.compares`): then batches are
             not divided, so that what they are compared with is the same.
         in_order: else samples of like lengths come together, the largest first.
         batch_total: what a batch holds at most, where samples have sizes (see
             `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
     """
+    workers = workers if len(data) > batch_size else 0
     order: Indices = np.arange(len(data))
     if batch_total is not None:
         sizes = data.sizes
@@ -77,7 +79,12 @@ def evaluation_loader(
 
 
 def prediction_loader(data: PreparedSplit, batches: WindowedBatchSampler, workers: int) -> Loader:
-    """Load every sample once, nearly in order; `batches` knows in which."""
+    """Load every sample once, nearly in order; `batches` knows in which.
+
+    Args:
+        workers: processes that load; none are started for a single batch, which takes longer.
+    """
+    workers = workers if len(data) > batches.batch_size else 0
     return _loader(data, batches, workers, pin=False)
 
 
