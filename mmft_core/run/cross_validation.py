@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,19 +35,12 @@ MakeCallbacks: TypeAlias = Callable[[str], Sequence[Callback]]
 """Makes the callbacks of a run beside those of the plan, given a heading for it."""
 
 
-@dataclass(frozen=True)
 class FoldsDirectory:
     """Paths of a cross-validation's files."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.toml"
-
-    @property
-    def record(self) -> Path:
-        return self.path / "folds.json"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.record = path / "config.toml", path / "folds.json"
 
     def fold(self, number: int) -> Path:
         return self.path / f"fold-{number}"

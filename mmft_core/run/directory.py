@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,65 +37,26 @@ _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "envir
 """What `results.json` holds at least."""
 
 
-@dataclass(frozen=True)
 class RunDirectory:
-    """Paths of a run's files."""
+    """Paths of a run's files.
 
-    path: Path
+    Attributes:
+        data: recorded before training: the monitored metric, sizes of splits, skipped samples.
+        samples: which samples each split holds, with their fingerprints; older runs have none.
+        assets: what backbones need besides weights to be rebuilt on resuming.
+        lock: held by the process that trains, as long as it lives.
+        failure: why a run failed; does not exist if it was interrupted.
+    """
 
-    @property
-    def _quoted(self) -> str:
-        """The path, quoted for a command line."""
-        return shlex.quote(str(self.path))
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.toml"
-
-    @property
-    def plugins(self) -> Path:
-        return self.path / "plugins.json"
-
-    @property
-    def data(self) -> Path:
-        """Recorded before training: the monitored metric, sizes of splits, skipped samples."""
-        return self.path / "data.json"
-
-    @property
-    def samples(self) -> Path:
-        """Which samples each split holds, with their fingerprints; older runs have none."""
-        return self.path / "samples.parquet"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def assets(self) -> Path:
-        """What backbones need besides weights to be rebuilt on resuming."""
-        return self.checkpoints / "assets"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def results(self) -> Path:
-        return self.path / "results.json"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that trains, as long as it lives."""
-        return self.path / "run.lock"
-
-    @property
-    def failure(self) -> Path:
-        """Why a run failed; does not exist if it was interrupted."""
-        return self.path / "failure.json"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.plugins = path / "config.toml", path / "plugins.json"
+        self.data, self.samples = path / "data.json", path / "samples.parquet"
+        self.metrics, self.results = path / "metrics.jsonl", path / "results.json"
+        self.checkpoints, self.assets = path / "checkpoints", path / "checkpoints" / "assets"
+        self.model = path / "model"
+        self.lock, self.failure = path / "run.lock", path / "failure.json"
+        self._quoted = shlex.quote(str(path))  # For a command line.
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
