@@ -102,7 +102,7 @@ class Subset(_View):
         return self.split, int(self.indices[index])
 
 
-class _Same(_View):
+class Same(_View):
     """A split with the same samples in the same order."""
 
     def __init__(self, split: Split) -> None:
@@ -125,14 +125,14 @@ class _Same(_View):
         return self.split, index
 
 
-class Unlabelled(_Same):
+class Unlabelled(Same):
     """A split without its targets, which may be none that a model knows."""
 
     def __getitem__(self, index: int) -> Sample:
         return replace(self.split[index], target=None)
 
 
-class Grouped(_Same):
+class Grouped(Same):
     """A split whose samples are of these groups (n,)."""
 
     def __init__(self, split: Split, groups: Sequence[str]) -> None:

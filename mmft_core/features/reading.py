@@ -10,11 +10,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_core.contracts import Features, Processor, Sample, Split, Tensors
-from mmft_core.data.splits import Indices
+from mmft_core.data.splits import Indices, Same
 from mmft_core.features.store import MISSING, FeatureStore
 
 
-class StoredSplit(Split):
+class StoredSplit(Same):
     """A split with stored features in place of some of its inputs."""
 
     def __init__(
@@ -30,12 +30,10 @@ class StoredSplit(Split):
         stored: of some of them the store and where in it the samples (n,) are.
         kinds: whether samples have their kinds, for which each is read once.
         """
-        self.split, self.stored = split, stored
+        super().__init__(split)
+        self.stored = stored
         self._kinds: dict[int, str] | None = {} if kinds else None
         self.others = [m for m in modalities if m not in stored]
-
-    def __len__(self) -> int:
-        return len(self.split)
 
     def __getitem__(self, index: int) -> Sample:
         inputs: dict[str, Any] = {}
@@ -56,15 +54,6 @@ class StoredSplit(Split):
         if index not in self._kinds:
             self._kinds[index] = self.split[index].kind
         return self._kinds[index]
-
-    def target(self, index: int) -> Any:
-        return self.split.target(index)
-
-    def sample_id(self, index: int) -> str:
-        return self.split.sample_id(index)
-
-    def sizes(self) -> Sequence[float] | None:
-        return self.split.sizes()
 
 
 class StoredFeatures(Processor):
