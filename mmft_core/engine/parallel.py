@@ -23,9 +23,11 @@ class Parallel(ABC):
 
     Attributes:
         trained: holds the parameters that an optimizer changes.
+        model: computes the loss of a batch; set by `wrap`.
     """
 
     trained: Task
+    model: nn.Module
 
     @abstractmethod
     def wrap(self, average: AveragedModel | None) -> None:
@@ -35,9 +37,10 @@ class Parallel(ABC):
             average: the average of the weights, held in the same way as they are.
         """
 
-    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """The loss of this process's share of a forward pass."""
+        loss: Tensor = self.model(batch)
+        return loss
 
     @abstractmethod
     def no_sync(self, enabled: bool) -> contextlib.AbstractContextManager[None]:
@@ -46,17 +49,15 @@ class Parallel(ABC):
         It is disabled for the last pass of a step, which averages gradients over the processes.
         """
 
-    @abstractmethod
-    def update_eval_model(self, source: nn.Module) -> None:
-        """Copy weights into the task that is evaluated and saved.
+    def update_eval_model(self, source: nn.Module) -> None:  # noqa: B027
+        """Copy weights into the task that is evaluated and saved, where it is not the trained one.
 
         Args:
             source: the trained weights, or their average.
         """
 
-    @abstractmethod
-    def offload(self) -> None:
-        """Offload the evaluation copy to the CPU."""
+    def offload(self) -> None:  # noqa: B027
+        """Offload the evaluation copy to the CPU, if there is one."""
 
 
 class Replicated(Parallel):
@@ -77,20 +78,10 @@ class Replicated(Parallel):
             loss.compile(options={"fallback_random": True})
         self.model = self.accelerator.prepare(loss)
 
-    def loss(self, batch: Batch) -> Tensor:
-        loss: Tensor = self.model(batch)
-        return loss
-
     @contextlib.contextmanager
     def no_sync(self, enabled: bool) -> Iterator[None]:
         with self.accelerator.no_sync(self.model) if enabled else contextlib.nullcontext():
             yield
-
-    def update_eval_model(self, source: nn.Module) -> None:
-        """Nothing to copy: the trained task, or its average, is evaluated itself."""
-
-    def offload(self) -> None:
-        """There is no copy."""
 
 
 class TrainingLoss(nn.Module):

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import AveragedModel
 
-from mmft_core.contracts import Batch, Task
+from mmft_core.contracts import Task
 from mmft_core.distributed import comm
 from mmft_core.engine.compute import Compute
 from mmft_core.engine.parallel import Parallel, TrainingLoss
@@ -46,10 +46,6 @@ class Sharded(Parallel):
         if average is not None:
             assert isinstance(average.module, Task)
             _shard(average, average.module, mesh)
-
-    def loss(self, batch: Batch) -> Tensor:
-        loss: Tensor = self.model(batch)
-        return loss
 
     @contextlib.contextmanager
     def no_sync(self, enabled: bool) -> Iterator[None]:
