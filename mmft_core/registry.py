@@ -115,16 +115,8 @@ class Component(Generic[S]):
             )
         return cast("type[Any]", found)
 
-    def build(self, options: Any, context: Any) -> Any:
-        """Call the `build` of a part of a run.
-
-        Raises:
-            MissingExtraError: packages that it needs are not installed.
-        """
-        return self.make(options, context)
-
-    def make(self, *given: Any) -> Any:
-        """Call the component's `build` with what its kind says.
+    def build(self, *given: Any) -> Any:
+        """Call the component's `build` with what its kind says: options and context, for a part.
 
         Raises:
             MissingExtraError: packages that it needs are not installed.
@@ -138,6 +130,9 @@ class Component(Generic[S]):
                 raise self._missing(self.spec.extras) from error
             raise
         return build(*given)
+
+    make = build
+    """Its former name for what is no part of a run."""
 
     def check_extras(self) -> None:
         """Raises:

@@ -117,7 +117,7 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
             hint="Make it again with `mmft export RUN_DIR`.",
         ) from None
     exporter = registry.get(ExporterSpec, told["kind"])
-    reader = exporter.make()
+    reader = exporter.build()
     if not isinstance(reader, ExportReader):
         raise PluginError(
             f"Exporter '{exporter.qualified}' built {kind_of(reader)}, not an ExportReader."

@@ -100,7 +100,7 @@ class Callbacks(Callback):
         for part in self.plan.callbacks:
             name = part.component.name
             try:
-                made = part.component.make(part.options)
+                made = part.component.build(part.options)
                 if not isinstance(made, Callback):
                     raise PluginError(
                         f"Callback '{part.component.qualified}' built {kind_of(made)}, "

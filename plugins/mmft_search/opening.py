@@ -130,7 +130,7 @@ def _make(component: Component[StoreSpec], options: Mapping[str, Any], place: Pl
     PluginError: the plugin built something else.
     """
     typed = convert(options, component.options_type(), component.kind)
-    built = component.make(typed, place)
+    built = component.build(typed, place)
     if not isinstance(built, Store):
         raise PluginError(
             f"Store '{component.qualified}' built a {type(built).__name__}, not a Store."

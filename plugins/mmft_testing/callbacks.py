@@ -11,7 +11,7 @@ from mmft_testing.workbench import Workbench
 def follows_runs(bench: Workbench, component: Component[CallbackSpec]) -> None:
     """Its `build`, called with its default options, gives a `Callback`."""
     skip_without_extras(component)
-    made = component.make(component.options_type()())
+    made = component.build(component.options_type()())
     assert isinstance(made, Callback), f"it built a {type(made).__name__}, not a Callback"
 
 

@@ -11,7 +11,7 @@ from mmft_testing.workbench import Workbench
 def reads_exports(bench: Workbench, component: Component[ExporterSpec]) -> None:
     """Its `build`, called without arguments, gives an `ExportReader`."""
     skip_without_extras(component)
-    made = component.make()
+    made = component.build()
     assert isinstance(made, ExportReader), f"it built a {type(made).__name__}, not an ExportReader"
 
 
