@@ -102,7 +102,11 @@ def test_other_commands_say_so_too(
     monkeypatch.setattr("torch.nn.Conv2d.forward", fail)
     ended = mmft("eval", run, "--batch-size", "16")
     assert ended.code == 2 and ended.err.startswith("error: Memory ran out: std::bad_alloc.")
-    monkeypatch.setattr("mmft_core.engine.kept_weights.read", fail)
+
+    def lack(*arguments: Any, **named: Any) -> Any:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("mmft_core.engine.kept_weights.read", lack)
     ended = mmft("eval", run)
     assert ended.code == 2 and ended.err.startswith("error: Memory ran out: "), ended.err
 
