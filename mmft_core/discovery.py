@@ -171,7 +171,7 @@ def _contract_problems(plugin: Any) -> Iterator[str]:
     """Why nothing of a plugin can be used, where pluggy alone would say nothing."""
     version = getattr(plugin, "MMFT_API_VERSION", OLDEST_API_VERSION)
     if not (isinstance(version, int) and OLDEST_API_VERSION <= version <= API_VERSION):
-        has = f"{OLDEST_API_VERSION} to {API_VERSION}" if API_VERSION > 1 else f"{API_VERSION}"
+        has = f"{OLDEST_API_VERSION} to {API_VERSION}"
         yield f"needs plugin API version {version!r:.60}, this mmft has {has}"
         return
     hooks, marked = _hooks(plugin)

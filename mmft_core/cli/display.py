@@ -58,7 +58,6 @@ class LiveDisplay(Display):
         self.live = Live(Group(self.progress), console=console, refresh_per_second=8)
         self.training: TaskID | None = None
         self.side: dict[str, TaskID] = {}
-        self.total_steps = 0
         self.rate = Rate()
 
     def on_data(self, dataset: Dataset) -> None:
@@ -66,7 +65,6 @@ class LiveDisplay(Display):
 
     def on_train_start(self, event: TrainStart) -> None:
         self._open()
-        self.total_steps = event.total_steps
         self.rate = Rate()
         if event.total_steps:
             self.training = self.progress.add_task(

@@ -122,9 +122,8 @@ def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
     return settings_of(own, parse_set(given["assignments"]), registry, lambda notice: None)
 
 
-def notice(text: str) -> None:
-    """Tell of a setting that has another name now."""
-    say(text)
+notice = say
+"""Tells of a setting that has another name now."""
 
 
 def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:

@@ -39,23 +39,17 @@ def check(
             raise IncompatibleError(
                 f"Metric '{metric.name}' measures {metric.measures}, "
                 f"but task '{task.name}' predicts {task.predicts}.",
-                hint=_would_fit(m.name for m in registry.of(MetricSpec) if measures(m.spec, task)),
+                hint=_would_fit(
+                    m.name for m in registry.of(MetricSpec) if m.spec.measures == task.predicts
+                ),
             )
 
 
-def measures(metric: object, task: TaskSpec) -> bool:
-    return isinstance(metric, MetricSpec) and metric.measures == task.predicts
-
-
-def dataset_fits(dataset: object, task: TaskSpec) -> bool:
+def dataset_fits(dataset: DatasetSpec, task: TaskSpec) -> bool:
     """Whether a dataset holds a modality mix and a target that the task can use."""
-    return (
-        isinstance(dataset, DatasetSpec)
-        and task.target in dataset.targets
-        and (
-            ANY_MODALITIES in (task.modalities, dataset.modalities)
-            or set(task.modality_names) <= set(dataset.modalities)
-        )
+    return task.target in dataset.targets and (
+        ANY_MODALITIES in (task.modalities, dataset.modalities)
+        or set(task.modality_names) <= set(dataset.modalities)
     )
 
 
@@ -95,9 +89,7 @@ def _backbones_for(task: TaskSpec, modality: str, registry: Registry) -> list[st
     return [
         c.name
         for c in registry.of(BackboneSpec)
-        if isinstance(c.spec, BackboneSpec)
-        and c.spec.modality == modality
-        and set(task.needs_of(modality)) <= set(c.spec.provides)
+        if c.spec.modality == modality and set(task.needs_of(modality)) <= set(c.spec.provides)
     ]
 
 

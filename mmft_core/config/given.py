@@ -86,7 +86,7 @@ def _flags(given: Mapping[str, Any]) -> Tree:
             f"Several backbones were given without their modality: {', '.join(plain)}.",
             hint="Write --backbone image=NAME --backbone text=NAME.",
         )
-    tree = merge(tree, *_weights(given.get("weights") or (), backbones))
+    tree = merge(tree, _weights(given.get("weights") or (), backbones))
     metrics = {"metrics": list(given["metric"])} if given.get("metric") else {}
     added = (*(given.get("callback") or ()), *(given.get("track") or ()))
     changes = [f"+{name}" for name in added]
@@ -95,7 +95,7 @@ def _flags(given: Mapping[str, Any]) -> Tree:
     return merge(tree, metrics, callbacks)
 
 
-def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]:
+def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> Tree:
     """The weights of all backbones, or of those of a modality that was given one by name."""
     named = {choice.rpartition("=")[0] for choice in backbones if "=" in choice}
     chosen: dict[str, str] = {}  # Of two for the same the later one counts, as of any option.
@@ -105,7 +105,7 @@ def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> list[Tree]
             chosen[f"backbone.{modality}.weights"] = what
         else:
             chosen["backbone.weights"] = choice
-    return [nest(chosen)]
+    return nest(chosen)
 
 
 def refuse_idle(given: Tree, plan: Plan) -> None:

@@ -88,8 +88,9 @@ def nest(dotted: Mapping[str, Any]) -> Tree:
     """Turn {"engine.lr": 1} into {"engine": {"lr": 1}}."""
     tree: Tree = {}
     for key, value in dotted.items():
-        *tables, last = key.split(".")
-        tree = merge(tree, _wrap(tables, {last: value}))
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        tree = merge(tree, value)
     return tree
 
 
@@ -119,12 +120,6 @@ def parse_set(assignments: Iterable[str]) -> Tree:
             )
         dotted[key.strip()] = toml_value(text.strip())
     return nest(dotted)
-
-
-def _wrap(tables: list[str], tree: Tree) -> Tree:
-    for table in reversed(tables):
-        tree = {table: tree}
-    return tree
 
 
 def toml_value(text: str) -> Any:
