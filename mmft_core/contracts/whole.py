@@ -66,21 +66,15 @@ def whole_graph(task: Task, batch: Batch) -> Graph:
         held = {m: batch.present.get(m, everywhere).clone() for m in batch.inputs}
         present = flatten_tensors({PRESENT: held})
         inputs, axes = inputs | present, {**axes, **{name: {0: BATCH} for name in present}}
-    return Graph(
-        name="model", module=_Whole(task.eval(), list(batch.ids)), inputs=inputs, axes=axes
-    )
+    ids = list(batch.ids)
 
-
-class _Whole(nn.Module):
-    def __init__(self, task: Task, ids: list[str]) -> None:
-        super().__init__()
-        self.task, self.ids = task, ids
-
-    def forward(self, inputs: Tensors) -> Tensors:
-        groups = unflatten_tensors(inputs)
+    def forward(groups: dict[str, Tensors]) -> Tensors:
         present = groups.pop(PRESENT, {})
-        outputs = self.task(Batch(inputs=groups, targets=None, ids=self.ids, present=present))
+        outputs = task(Batch(inputs=groups, targets=None, ids=ids, present=present))
         return flatten_tensors(_trees(outputs))
+
+    part = GraphPart(task.eval(), forward)
+    return Graph(name="model", module=part, inputs=inputs, axes=axes)
 
 
 def _trees(outputs: Outputs) -> dict[str, dict[str, Tensor]]:
