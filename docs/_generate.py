@@ -103,13 +103,13 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Each setting with its default, its description and its type. Every setting can be given in",
-        "a TOML file (`mmft run -c run.toml`) or with `--set`, such as `--set engine.lr=3e-4`.",
+        "Each setting with its default, its description and its type. Every setting can be given",
+        "in a TOML file (`mmft run -c run.toml`) or with `--set`, such as `--set engine.lr=3e-4`.",
         "`mmft run --dry-run` prints all settings of a run.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "Settings of components (`task`, `backbone`, `optimizer`, `callback`, ...) are listed on the",
-        "pages of these.",
+        "Settings of components (`task`, `backbone`, `optimizer`, `callback`, ...) are listed on",
+        "the pages of these.",
         "",
     ]
     summary = inspect.cleandoc(EngineConfig.__doc__ or "")
