@@ -30,7 +30,6 @@ from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
-from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.loaders import (
     Loader,
     choose_workers,
@@ -39,6 +38,7 @@ from mmft_core.loading.loaders import (
     prediction_loader,
 )
 from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.loading.similar_lengths import WindowedBatchSampler
 from mmft_core.precision import Inference, choose_device
 from mmft_core.run.artifacts import LoadedModel
 

@@ -23,8 +23,8 @@ from mmft_core.data.splits import Indices
 from mmft_core.distributed.signals import leave_stopping_to_parent, stop_signals_blocked
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.loading.batch_sampler import EvaluationBatchSampler, Key
-from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.prepared import Loaded, PreparedSplit
+from mmft_core.loading.similar_lengths import WindowedBatchSampler
 from mmft_core.loading.token_batch_sampler import pack
 
 Loader: TypeAlias = "DataLoader[Any]"
