@@ -15,7 +15,7 @@ import pluggy
 
 from mmft_core import hookspecs
 from mmft_core.errors import PluginError, did_you_mean, first_line
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import describe_error
 from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import API_VERSION, KINDS, OLDEST_API_VERSION, Spec
 
@@ -32,7 +32,7 @@ class _Source:
     version: str
 
     def cause(self, error: BaseException) -> str:
-        return told(error, self.entry_point.module.partition(".")[0])
+        return describe_error(error, self.entry_point.module.partition(".")[0])
 
     def failure(self, cause: str) -> Failure:
         return Failure(

@@ -13,7 +13,7 @@ FAULT = "This is a fault of the plugin; its tests with mmft_testing may say more
 """The hint of an error that a plugin's author has to correct."""
 
 
-def told(error: BaseException, package: str) -> str:
+def describe_error(error: BaseException, package: str) -> str:
     """What happened, and where in a package: "KeyError: 'x' (flowers.net, line 7)"."""
     kind, text = type(error).__name__, first_line(error)
     what = kind if text == kind else f"{kind}: {text}"

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, get_type_hints
 import msgspec
 
 from mmft_core.errors import MmftError, PluginError, first_line
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import describe_error
 
 API_VERSION = 2
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
@@ -438,6 +438,6 @@ def resolve(path: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{path!r} cannot be loaded: {first_line(error)}.") from error
     except Exception as error:  # The module is foreign code.
-        cause = told(error, module_name.partition(".")[0])
+        cause = describe_error(error, module_name.partition(".")[0])
         raise PluginError(f"{path!r} cannot be loaded: {cause}.") from error
     return found

@@ -31,7 +31,7 @@ from mmft_core.data.number_targets import target_scale
 from mmft_core.engine import kept_weights, tuning
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.loading.prepared import seed_everything
-from mmft_core.plugin_errors import FAULT, told
+from mmft_core.plugin_errors import FAULT, describe_error
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
@@ -304,7 +304,7 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
             package = component.spec.build.partition(".")[0].partition(":")[0]
             raise PluginError(
                 f"The {what} cannot be built on torch's meta device, as exports are: "
-                f"{told(error, package)}.",
+                f"{describe_error(error, package)}.",
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
                 "of mmft_testing checks this.",
             ) from error

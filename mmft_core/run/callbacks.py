@@ -24,7 +24,7 @@ from mmft_core.contracts.data import Dataset
 from mmft_core.distributed import comm
 from mmft_core.engine.metrics_log import log_every, read_metrics
 from mmft_core.errors import ConfigError, MmftError, PluginError, StopTrainingError, StorageError
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import describe_error
 from mmft_core.utils.files import json_text, storage_errors, write_text
 
 
@@ -132,7 +132,8 @@ class Callbacks(Callback):
 
     def _report(self, name: str, module: str, error: Exception) -> None:
         package = module.partition(".")[0]
-        reason = error.message if isinstance(error, MmftError) else f"{told(error, package)}."
+        what = describe_error(error, package)
+        reason = error.message if isinstance(error, MmftError) else f"{what}."
         self.on_message(f"Callback '{name}' failed and is not called again: {reason}")
 
     def on_data(self, dataset: Dataset) -> None:
