@@ -55,7 +55,7 @@ def same_place(one: str, other: str) -> bool:
         return False
 
 
-def in_places_of(plan: Plan, other: Plan) -> Plan:
+def with_paths_of(plan: Plan, other: Plan) -> Plan:
     """A plan with the paths of another one, as far as both have the same parts."""
     dataset, backbones = plan.dataset, dict(plan.backbones)
     if dataset.component.qualified == other.dataset.component.qualified:
@@ -94,17 +94,17 @@ def portable(tree: Mapping[str, Any], paths: Mapping[str, str], folder: Path) ->
     Args:
         paths: those of the settings that are paths, with their values.
     """
-    moved, others = {}, {}
+    settings, others = {}, {}
     for key, value in paths.items():
         full = _absolute(value)
         near = _from(full, _absolute(folder))
         if near is None:
-            moved[key] = full
+            settings[key] = full
         elif Path(value).expanduser().is_absolute():
-            moved[key], others[key] = full, near
+            settings[key], others[key] = full, near
         else:
-            moved[key], others[key] = near, full
-    return merge(tree, nest(moved)) | ({PLACES_TABLE: others} if others else {})
+            settings[key], others[key] = near, full
+    return merge(tree, nest(settings)) | ({PLACES_TABLE: others} if others else {})
 
 
 def given_places(tree: Mapping[str, Any], plan: Plan) -> dict[str, str]:

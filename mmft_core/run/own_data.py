@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmft_core.config.places import dataset_places, in_places_of
+from mmft_core.config.places import dataset_places, with_paths_of
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.contracts.callbacks import Callback
@@ -75,7 +75,7 @@ class OwnData:
             DataError: as `read`.
         """
         _refuse_other_reading(own, plan)
-        return cls.read(directory, in_places_of(own, plan))
+        return cls.read(directory, with_paths_of(own, plan))
 
     def compare(
         self,
@@ -153,7 +153,7 @@ def _refuse_other_reading(own: Plan, plan: Plan) -> None:
     Raises:
         ConfigError: a setting differs.
     """
-    then, now = (asdict(in_places_of(p, own).dataset.options) for p in (own, plan))
+    then, now = (asdict(with_paths_of(p, own).dataset.options) for p in (own, plan))
     for name in then.keys() & now.keys():
         if then[name] != now[name]:
             raise ConfigError(

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 from mmft_core.config.options import as_written
-from mmft_core.config.places import in_places_of, places
+from mmft_core.config.places import places, with_paths_of
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
@@ -162,7 +162,7 @@ def run_or_resume(
         return directory.read_results()
     if begun:
         with as_written():
-            settings = in_places_of(make_plan(directory.open(), registry), plan)
+            settings = with_paths_of(make_plan(directory.open(), registry), plan)
         return resume(path, settings, callbacks, command).results
     return train(plan, path, callbacks, command).results
 
