@@ -26,7 +26,7 @@ from mmft_core.cli.terminal import (
 from mmft_core.config.options import RenamedOptionWarning
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
-from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.distributed.failure_propagation import fail_together
 from mmft_core.errors import (
     ConfigError,
     ElsewhereError,
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> Any:
     atexit.register(gc.freeze)
     cpus.let_waiting_threads_sleep()
     try:
-        with safe_path(), one_fate(), _notices():
+        with safe_path(), fail_together(), _notices():
             cli.main(arguments, prog_name="mmft", standalone_mode=False)
         comm.leave()
     except ElsewhereError:

@@ -26,8 +26,8 @@ _CLAIMED, _FAILURE = "mmft/failed", "mmft/failure"
 
 
 @contextlib.contextmanager
-def one_fate() -> Iterator[None]:
-    """See to it that what ends one process ends all, and that only one of them says why.
+def fail_together() -> Iterator[None]:
+    """Have an error in one process end all of them, and only one report why.
 
     Raises:
         ElsewhereError: in place of whatever another process's failure leads to here.

@@ -19,7 +19,7 @@ from mmft_core.config.places import PLACES_TABLE, places, portable, read_places,
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.distributed import comm
-from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.distributed.failure_propagation import fail_together
 from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
 from mmft_core.registry import Registry
 from mmft_core.run.validation import is_model, refuse_folds, refuse_missing, refuse_model
@@ -115,7 +115,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._acquire()
         try:
-            with one_fate():
+            with fail_together():
                 yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"
