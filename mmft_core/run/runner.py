@@ -33,7 +33,7 @@ from mmft_core.engine.evaluation import Evaluation, Predicted
 from mmft_core.engine.fitting_batch import out_of_memory_error
 from mmft_core.engine.loop import Engine, FitResult
 from mmft_core.engine.metrics_log import read_metrics
-from mmft_core.engine.monitor import Monitor, choose_monitor, monitor_of
+from mmft_core.engine.monitor import Monitor, choose_monitor, naming_the_recommender
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.features import TrainingData, attach_features
 from mmft_core.loading.prepared import PreparedSplit
@@ -299,7 +299,7 @@ class Run:
         splits = self.training_data.splits
         evaluation = rehearse(self.engine, self._prepared_split(splits.get("val", splits["train"])))
         if "val" in splits:
-            with monitor_of(self.plan):
+            with naming_the_recommender(self.plan):
                 evaluation.scalar(self.engine.monitor.name)
         self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
