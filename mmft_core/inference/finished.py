@@ -87,7 +87,7 @@ def evaluate_finished(
     model = opening.load(folder, registry, settings)
     check_engine(model, settings)
     if dataset is None:
-        own_data = OwnData.again(directory, of_run, plan)
+        own_data = OwnData.for_use(directory, of_run, plan)
         data = own_data.dataset
         name = split or _default_split(data)
         own_data.check(name)

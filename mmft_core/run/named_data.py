@@ -49,7 +49,7 @@ def named_data(
     if split == "all":
         return build_dataset(plan, training=False, targets=targets)
     if _is_own(own, plan):
-        data = OwnData.again(directory, own, plan)
+        data = OwnData.for_use(directory, own, plan)
         data.check(split)
         return data.dataset
     drawn = functools.cache(lambda: _drawn(plan, split))  # Which builds the data set twice.

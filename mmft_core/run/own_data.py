@@ -63,7 +63,7 @@ class OwnData:
         return cls(directory, plan, kept.divide(dataset), kept)
 
     @classmethod
-    def again(cls, directory: RunDirectory, own: Plan, plan: Plan) -> OwnData:
+    def for_use(cls, directory: RunDirectory, own: Plan, plan: Plan) -> OwnData:
         """The data that a run was trained on, for a plan that uses the run's model on them.
 
         Args:
