@@ -177,7 +177,7 @@ class RunDirectory:
         with storage_errors(self.path):
             return self.path.is_dir() and not leftovers.issuperset(self.path.iterdir())
 
-    def finished(self) -> RunDirectoryError:
+    def already_finished(self) -> RunDirectoryError:
         """The error for resuming a run that is already finished."""
         return RunDirectoryError(
             f"The run in {self.path} is finished.",

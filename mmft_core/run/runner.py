@@ -116,7 +116,7 @@ def resume(
     directory = RunDirectory(path)
     with Callbacks(plan, path, callbacks) as followers, directory.held():
         if comm.from_main(directory.results.exists):
-            raise directory.finished()
+            raise directory.already_finished()
         directory.clear()
         check_moved(plan, directory)
         if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
