@@ -94,11 +94,11 @@ def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[in
 
     counts = {}
     for modality, backbone in backbones.items():
-        ways = tuning.tuned(backbone, modality, plan.engine.tuning)
-        if any(way.tuning.mode == "lora" for way in ways):
-            tuning.put_adapters(backbone, ways, plan.engine)
-            ways = tuning.tuned(backbone, modality, plan.engine.tuning)
-        tuning.apply_to(backbone, ways, epoch=0, training=True)
+        groups = tuning.tuned(backbone, modality, plan.engine.tuning)
+        if any(group.tuning.mode == "lora" for group in groups):
+            tuning.put_adapters(backbone, groups, plan.engine)
+            groups = tuning.tuned(backbone, modality, plan.engine.tuning)
+        tuning.apply_to(backbone, groups, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts
 

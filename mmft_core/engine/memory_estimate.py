@@ -117,8 +117,8 @@ def estimate_memory(
         saved = _saved_by_bits(task)
         for modality in task.backbones:
             backbone = task.backbone(modality)
-            ways = tuning.tuned(backbone, modality, config.tuning)
-            tuning.change_layers(backbone, ways, config)
+            groups = tuning.tuned(backbone, modality, config.tuning)
+            tuning.change_layers(backbone, groups, config)
         best = _saved_bytes(task, config) if evaluated and device.type == "cpu" else 0
         batch, steps = _largest_batch(task, train, config)
         found = MemoryEstimate(
