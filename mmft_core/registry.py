@@ -258,7 +258,7 @@ class Registry:
         if other:
             text += f" (There is a {other[0]} of that name.)"
         listing = f"mmft plugins --kind {kind}" if kind else "mmft plugins"
-        text += f" `{listing}` lists what there is."
+        text += f" `{listing}` lists what is available."
         if self.failures:
             broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
             text += f" It may belong to a plugin that did not load: {broken}"

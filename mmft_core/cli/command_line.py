@@ -90,7 +90,7 @@ class PluginGroup(click.Group):
             spec, load = component.spec, component.load
         if comm.count() > 1 and not spec.distributed:
             raise ConfigError(
-                f"`mmft {cmd_name}` is done by one process, and {comm.count()} were started.",
+                f"`mmft {cmd_name}` runs in a single process, but {comm.count()} were started.",
                 hint="Start it without torchrun or accelerate launch.",
             )
         command = load()

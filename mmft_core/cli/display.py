@@ -138,7 +138,7 @@ class LineDisplay(Display):
         self.rate = Rate()
         if not event.total_steps:
             return
-        verb = f"go on at step {event.step} of" if event.step else "train"
+        verb = f"resuming at step {event.step} of" if event.step else "train"
         self._print(
             f"{verb} {counted(event.total_steps, 'step')} on {counted(event.samples, 'sample')} "
             f"({event.device}, {event.precision})"

@@ -117,7 +117,7 @@ def predict(
         hint = "Name files, folders or texts after the run, or give a data set with --dataset."
         raise ConfigError("There is nothing to predict.", hint=hint)
     if inputs and split != "all":
-        raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
+        raise ConfigError("--split needs --dataset.", hint="Leave it out.")
     if attached and dataset is not None:
         raise ConfigError("--attach is for inputs, and not for --dataset.", hint="Leave it out.")
     refuse_mixed(inputs)
@@ -187,7 +187,7 @@ def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
     captions = registry.get(TaskSpec, name).spec.captions
     if captions is None:
         raise ConfigError(
-            f"Captions need times, which a model of task '{name}' does not tell.",
+            f"Captions need timestamps, which models of task '{name}' do not predict.",
             hint="Give --format text, jsonl, csv or table.",
         )
     return captions

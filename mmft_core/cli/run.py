@@ -196,6 +196,6 @@ def _stop(what: str, path: Path | None = None) -> NoReturn:
     path: of the run, if it can be resumed.
     """
     if comm.is_main():
-        go_on = "" if path is None else f" Go on with: mmft run --resume {shlex.quote(str(path))}"
+        go_on = "" if path is None else f" Resume with: mmft run --resume {shlex.quote(str(path))}"
         echo(what + go_on)
     sys.exit(130)

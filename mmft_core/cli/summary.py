@@ -47,7 +47,7 @@ def _training(results: Mapping[str, Any]) -> str:
 def monitored(results: Mapping[str, Any]) -> str:
     """The monitored metric, and how many val samples it covered while training if not all."""
     monitor, total = results["monitor"], results["dataset"]["samples"].get("val", 0)
-    used = monitor.get("samples", total)  # Runs of earlier versions do not tell.
+    used = monitor.get("samples", total)  # Runs of earlier versions do not store it.
     name: str = monitor["name"]
     return name if used in (0, total) else f"{name} over {used:,} of {total:,} val samples"
 

@@ -153,7 +153,7 @@ def resumed_settings(
         if not _same_setting(key, value, known):
             now = next((v for k, v in known.items() if means(key, k)), "not set")
             raise ConfigError(
-                f"{key} is {now!r} in {path} and {value!r} is given now.",
+                f"{key} is {now!r} in {path}, but {value!r} is given now.",
                 hint="Resuming repeats the run's own configuration: leave the option out, or "
                 "start a new run.",
             )

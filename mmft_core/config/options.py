@@ -114,7 +114,7 @@ def renamed(values: Mapping[str, Any], options_type: type[Any], where: str) -> d
     for former in (key for key in values if key in names):
         text = f"{where}.{former} is now called {where}.{names[former]}."
         if names[former] in values:
-            raise ConfigError(f"{text} Both are set.", hint="Leave out the former.")
+            raise ConfigError(f"{text} Both are set.", hint=f"Leave out {where}.{former}.")
         warnings.warn(text, RenamedOptionWarning, stacklevel=outside())
     return {names.get(key, key): value for key, value in values.items()}
 

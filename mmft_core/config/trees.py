@@ -50,7 +50,7 @@ def ensure_text(tree: Mapping[str, Any]) -> None:
     for key, value in flatten(tree).items():
         if isinstance(value, str) and value != printable(value):
             raise ConfigError(
-                f"{key} = {printable(value)} is not UTF-8, so config.toml could not hold it.",
+                f"{key} = {printable(value)} is not UTF-8, so it cannot be saved in config.toml.",
                 hint="Rename the file or folder.",
             )
 

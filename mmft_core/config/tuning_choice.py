@@ -137,7 +137,7 @@ class Tunings:
 def _invalid(text: str) -> ConfigError:
     return ConfigError(
         f"engine.tune = {text!r} is not valid."
-        + (" Adapters are not combined with another way." if "lora" in text else ""),
+        + (" Adapters cannot be combined with another way of tuning." if "lora" in text else ""),
         hint="Give full, head, last=N, gradual, gradual=N or lora; for several backbones also "
         "MODALITY=WAY,MODALITY=WAY, and for the parts of one PART=WAY.",
     )

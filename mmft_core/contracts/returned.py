@@ -129,7 +129,7 @@ def check_json(task: Task, record: Mapping[str, Any]) -> None:
             json_text({key: value})
         except (TypeError, ValueError) as error:
             raise _fault(
-                task, f"returned a record from `decode` whose '{key}' is no JSON: {error}"
+                task, f"returned a record from `decode` whose '{key}' is not JSON: {error}"
             ) from None
 
 
@@ -193,7 +193,7 @@ def computed(metric: Metric) -> Mapping[str, MetricValue]:
             raise _fault(
                 metric,
                 f"returned {_a(value)} as {key!r}, not a number or a list of numbers",
-                hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
+                hint=f"Convert a tensor with .item() or .tolist(). {FAULT}",
             )
     return found
 

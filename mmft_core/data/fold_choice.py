@@ -34,7 +34,7 @@ class Folds:
         if count is None:
             if chosen is not None:
                 raise ConfigError(
-                    f"fold = {chosen} is set, but not the number of folds.", hint="Set folds, too."
+                    f"fold = {chosen} is set, but not the number of folds.", hint="Also set folds."
                 )
             return None
         if count < 2:

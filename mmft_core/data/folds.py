@@ -138,7 +138,7 @@ def _check_classes(part: Indices, labels: Indices, count: int, info: DatasetInfo
         if len(lacking):
             name = info.classes[int(lacking[0])]
             raise DataError(
-                f"Without fold {fold + 1} of {count} there is nothing of class '{name}' of dataset "
-                f"'{info.name}' to learn from: too few groups have it.",
+                f"Every sample of class '{name}' of dataset '{info.name}' that can be learned from "
+                f"is in fold {fold + 1} of {count}, because too few groups have it.",
                 hint="Give fewer folds, or leave the class out.",
             )

@@ -108,7 +108,7 @@ def fold_groups(groups: Sequence[str], labels: Indices, count: int, seed: int) -
     empty = set(range(count)) - set(folds.tolist())
     if empty:
         raise DataError(
-            f"Groups of such sizes and classes leave {len(empty)} of {count} folds empty.",
+            f"The sizes and classes of the groups leave {len(empty)} of {count} folds empty.",
             hint=f"Give fewer folds than {count}.",
         )
     return folds

@@ -218,7 +218,8 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     if len(faults) > _SHOWN:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
         often = "".join(f"\n  {n:,} times: {escape(why)}" for why, n in reasons if n > 1)
-        more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
+        more = f"\n  and {len(faults) - _SHOWN} more"
+        more += f". Most frequent reasons:{often}" if often else ""
     special = dict.fromkeys(fault.hint for fault in faults if fault.hint)
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",

@@ -66,8 +66,8 @@ def join() -> None:
         dist.init_process_group(timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ProcessError(
-            f"Process {rank()} of {count()} cannot meet the others: {first_line(error)}.",
-            hint="Start them with `mmft launch`, torchrun or accelerate launch, and see that "
+            f"Process {rank()} of {count()} cannot connect to the others: {first_line(error)}.",
+            hint="Start them with `mmft launch`, torchrun or accelerate launch, and make sure that "
             "MASTER_ADDR and MASTER_PORT can be reached.",
         ) from None
 

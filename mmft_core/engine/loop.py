@@ -323,8 +323,8 @@ class Engine:
             return
         self._told_undefined = True
         self.callback.on_message(
-            f"{self.monitor.name} cannot choose the best model on val ({reason}); "
-            "where no evaluation defines it, the last model is kept. Choose another metric with "
+            f"{self.monitor.name} cannot be used to choose the best model on val ({reason}). If it "
+            "stays undefined, the last model is kept. Choose another metric with "
             "--set engine.monitor=NAME."
         )
 

@@ -103,7 +103,7 @@ def put(backbone: Backbone, settings: peft.LoraConfig, name: str = "default") ->
     import peft
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="peft")  # About layers' types, on purpose so.
+        warnings.filterwarnings("ignore", module="peft")  # About the types of layers.
         peft.inject_adapter_in_model(settings, backbone, adapter_name=name)
     for place, module in backbone.named_modules():
         if re.search(r"\.lora_[AB]\.\w+$", place) and isinstance(module, nn.Conv2d):

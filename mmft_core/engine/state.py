@@ -81,7 +81,7 @@ class TrainingState:
         self.tunings = config.tuning
         self.task = task.to(accelerator.device)
         self.parallel = make_parallel(task, config, accelerator, compute)
-        self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
+        self.in_shards = config.parallel == "fsdp"  # Also with one process, which may resume many.
         self.trained = self.parallel.trained
         # A copy of the task, so made before Accelerate wraps its forward pass.
         self.ema = AveragedModel(self.trained, avg_fn=_average(config.ema)) if config.ema else None

@@ -94,10 +94,11 @@ class ThreadWatch:
             self._wait = _WAIT
             if fewer:
                 message = (
-                    f"Other processes use the CPUs. Training goes on with {self.now} instead of "
-                    f"{self.all} threads, which is {gain:.1f} times as fast now. Its sums may "
-                    "differ in their last digits from those of an undisturbed run; "
-                    f"--set engine.threads={self.all} keeps the number of threads."
+                    "Other processes are using the CPUs. Training continues with "
+                    f"{counted(self.now, 'thread')} instead of {self.all}, which is currently "
+                    f"{gain:.1f} times as fast. Results may differ in the last digits from an "
+                    "undisturbed run; "
+                    f"--set engine.threads={self.all} fixes the number of threads."
                 )
             else:
                 message = f"Training computes with {self.all} threads again."

@@ -135,7 +135,7 @@ def _check_quantized(what: str, tuning: Tuning, config: EngineConfig) -> None:
         )
     if tuning.mode == "lora" and config.lora.save == "merged":
         raise IncompatibleError(
-            f"The weights of the {what} are quantized, and adapters do not merge into them "
+            f"The weights of the {what} are quantized, and adapters cannot be merged into them "
             "without loss.",
             hint="Give --set engine.lora.save=adapter, or load the weights in full.",
         )

@@ -172,8 +172,8 @@ def check_plain(encoder: Encoder, split: Split) -> None:
     )
     if plain.keys() != train.keys() or any(not torch.equal(plain[k], train[k]) for k in plain):
         raise PluginError(
-            f"{type(processor).__name__} prepares training samples otherwise than others, which "
-            "its `augments` does not say.",
+            f"{type(processor).__name__} prepares training samples differently from others, but "
+            "its `augments` does not say so.",
             hint="Set engine.cache_features=never; its author should fix it.",
         )
 

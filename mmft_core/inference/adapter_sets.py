@@ -92,9 +92,9 @@ def _check_alike(
         one, two = own[modality], theirs[modality]
         if one["loaded"]["digest"] != two["loaded"]["digest"]:
             raise IncompatibleError(
-                f"--adapter {name}: the adapters of {other} belong to other base weights than "
-                f"those of {run}.",
-                hint="Serve it by itself.",
+                f"--adapter {name}: the adapters of {other} were trained on other base weights "
+                f"than those of {run}.",
+                hint="Serve it separately.",
             )
         same &= one["name"] == two["name"] and one["options"] == two["options"]
         same &= _assets(run, modality) == _assets(other, modality)

@@ -241,13 +241,13 @@ def _content(answer: http.client.HTTPResponse, limits: Limits) -> Iterator[bytes
         )
     encoding = answer.getheader("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise _RefusedError(f"it cannot be fetched: it comes encoded ({encoding})")
+        raise _RefusedError(f"it cannot be fetched: it is compressed ({encoding})")
     most, length, got = round(limits.megabytes * 1e6), answer.length, 0
     while got <= most and (length is None or length <= most):
         block = answer.read(_BLOCK)
         if not block:
             if length is not None and got < length:
-                raise _RefusedError(f"it broke off after {got:,} of {length:,} bytes")
+                raise _RefusedError(f"the connection closed after {got:,} of {length:,} bytes")
             return
         got += len(block)
         if got <= most:

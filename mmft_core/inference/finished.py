@@ -126,7 +126,7 @@ def _default_split(data: Dataset) -> str:
         if name in data.splits:
             return name
     raise DataError(
-        f"Dataset '{data.info.name}' has neither test nor val.",
+        f"Dataset '{data.info.name}' has neither a test nor a val split.",
         hint="Give --split train, or other data with --dataset.",
     )
 

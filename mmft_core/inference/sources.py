@@ -200,7 +200,7 @@ def typed(
     """
     empty = True
     for number, line in enumerate(stream, start=1):
-        text = line.rstrip("\r\n").removeprefix("\ufeff")  # What begins a file begins no text.
+        text = line.rstrip("\r\n").removeprefix("\ufeff")  # A byte order mark is no text.
         source = _typed(text, number, processor, limits)
         if source is not None:
             empty = False

@@ -28,7 +28,7 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
         sampler = TokenBatchSampler(sizes, config.batch_total, passes, seed, rank, world)
     elif size < task.minimum_batch_size:
         raise ConfigError(
-            f"The loss of this task compares the samples of a batch, of which {size} is too few.",
+            f"This task's loss compares the samples of a batch; a batch of {size} is too small.",
             hint=f"Give --batch-size {task.minimum_batch_size} or more.",
         )
     else:

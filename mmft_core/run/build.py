@@ -264,9 +264,9 @@ def rebuild(
         backbone = build_component(part.component, part.options, context, Backbone)
     except WeightsError as error:
         raise WeightsError(
-            f"The base weights of the {modality} backbone, which are not kept with the run, "
-            f"cannot be loaded any more: {error.message}",
-            hint="Restore them to where they were; the rest only works with them.",
+            f"The base weights of the {modality} backbone, which are not saved with the run, "
+            f"can no longer be loaded: {error.message}",
+            hint="Restore them; the saved part of the model only works with them.",
         ) from None
     kept_weights.check_same(backbone, loaded)
     return backbone

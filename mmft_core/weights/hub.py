@@ -25,7 +25,7 @@ def check_id(repo: str) -> None:
             raise HFValidationError("it does not say whose it is")
     except HFValidationError:
         raise ConfigError(
-            f"--repo '{repo}' is not an id on the Hub.",
+            f"--repo '{repo}' is not a valid Hub id.",
             hint="Give USER/NAME, of letters, digits, '.', '-' and '_'.",
         ) from None
 
@@ -108,7 +108,7 @@ def push(folder: Path, repo: str, token: str, *, private: bool, update: bool) ->
         status = error.response.status_code
         if status == 409 and not update:
             raise HubError(
-                f"There is a repository {repo} on the Hub already.",
+                f"The repository {repo} already exists on the Hub.",
                 hint="Give another --repo, or --update to push a new version into it.",
             ) from None
         told = error.server_message or first_line(error)

@@ -82,7 +82,7 @@ class WeightsRequest:
 
         Args:
             published: fetches the published weights and a name for them; None if there are none,
-                and "auto" starts from random ones without a word.
+                and "auto" starts from random ones without a notice.
             head: prefixes of the published classifier's keys, which the module does not have.
 
         Raises:
