@@ -71,7 +71,7 @@ CORE = {
         section="Commands",
     ),
 }
-"""The core's own commands; their names are not for plugins. All others are plugins'."""
+"""The core's own commands, whose names plugins cannot take. All others come from plugins."""
 
 
 class PluginGroup(click.Group):
@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
     click.Context.formatter_class = HelpFormatter  # For the commands of plugins as well.
-    # Python looks for garbage among all that torch has made before it exits, for half a second.
+    # At exit Python looks for garbage among all objects of torch, which takes half a second.
     atexit.register(gc.freeze)
     cpus.let_waiting_threads_sleep()
     try:
@@ -209,7 +209,7 @@ def _notices() -> Iterator[None]:
 
 
 def _name_plugin(error: Exception) -> None:
-    """Have the traceback of a bug end with the plugin that it is in, if mmft did not bring it."""
+    """Have the traceback of a bug end with the plugin that it is in, unless it is one of mmft's."""
     import importlib.metadata
 
     from mmft_core.hookspecs import PROJECT
