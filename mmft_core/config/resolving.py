@@ -229,7 +229,7 @@ def _metrics(
 def _options(
     component: Component[Any], advice: Mapping[str, Any], tables: Mapping[str, Tree]
 ) -> Any:
-    """The typed options. Advice for options that this component lacks is passed over.
+    """The typed options. Advice for options that this component lacks is ignored.
 
     Args:
         tables: what is set, by the dotted prefix of its keys, for messages.

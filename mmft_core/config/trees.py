@@ -45,7 +45,7 @@ def ensure_text(tree: Mapping[str, Any]) -> None:
     """Check that all settings can be written to a file.
 
     Raises:
-        ConfigError: one cannot, such as a path with bytes that are no UTF-8.
+        ConfigError: one cannot, such as a path that is not UTF-8.
     """
     for key, value in flatten(tree).items():
         if isinstance(value, str) and value != printable(value):
