@@ -27,7 +27,7 @@ class Folds:
         """Read the settings; None where there are none.
 
         Raises:
-            ConfigError: they are no whole numbers, there are fewer than two folds, or there is no
+            ConfigError: they are not whole numbers, there are fewer than two folds, or there is no
                 such fold.
         """
         count, chosen = (_number(tree, key) for key in ("folds", "fold"))
