@@ -193,7 +193,7 @@ class Engine:
         )
 
     def _tell_measured(self) -> None:
-        """Report that not all val samples choose the model."""
+        """Report that metrics do not cover all val samples while training."""
         if self.val is not None and len(self._measured[0]) < len(self.val):
             self.callback.on_message(
                 f"While training, metrics are computed on {len(self._measured[0]):,} of "

@@ -60,7 +60,7 @@ def inject(
         names = [n for n in names if id(backbone.get_submodule(n).weight) in inside]
         if not names:
             raise ConfigError(
-                "engine.tune = 'lora': the parts that are to have adapters have no layers of the "
+                "engine.tune = 'lora': the parts that should get adapters have no layers of the "
                 f"roles {', '.join(config.targets)}.",
                 hint="Give --set 'engine.lora.targets=[\"all\"]', or adapters to other parts.",
             )

@@ -52,7 +52,7 @@ def _build(part: PlanPart[Any], context: Any, wanted: type[T]) -> T:
         built = component.build(part.options, context)
     except MmftError:
         raise
-    except Exception as error:  # Such as torch's of an option out of range.
+    except Exception as error:  # Such as torch's about an option out of range.
         package = component.spec.build.partition(":")[0].partition(".")[0]
         raise _fault(part, f"cannot be built: {describe_error(error, package)}") from error
     if not isinstance(built, wanted):

@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mmft_core.contracts import Batch
+from mmft_core.utils.numbers import counted
 
 _USUAL, _RECENT = 50, 8
 """Steps that tell what is usual, and what happens now."""
 _SLOWER = 2.0
 """How much slower than usual the recent steps are if other processes take the CPUs."""
 _SHORT, _ENOUGH = 1.0, 5.0
-"""Seconds up to which recent steps may be a short disturbance, and after which fewer steps tell."""
+"""Slow steps count only after so many seconds (less may be a short disturbance); after the second
+number fewer than `_RECENT` steps suffice."""
 _FASTER = 0.8
 """The share of the time that steps with fewer threads may take to be worth it."""
 _WAIT, _LONGEST = 30.0, 600.0
