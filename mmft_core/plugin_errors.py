@@ -23,7 +23,7 @@ def describe_error(error: BaseException, package: str) -> str:
 
 @contextmanager
 def recommended_by(called: str) -> Iterator[None]:
-    """Within it, a setting that is wrong is not the user's, but a component's recommendation."""
+    """Have errors about wrong settings say which component recommends them."""
     try:
         yield
     except (ConfigError, PluginError) as error:
@@ -32,7 +32,7 @@ def recommended_by(called: str) -> Iterator[None]:
 
 
 def note_plugin(error: BaseException, points: Iterable[importlib.metadata.EntryPoint]) -> None:
-    """Have a traceback end with the plugin whose code was at work, where it is one of these."""
+    """End a traceback with the plugin whose code was running, if it is one of these."""
     by_package = {_top(point.module): point for point in points}
     for name, line in reversed(_frames(error)):
         point = by_package.get(_top(name))

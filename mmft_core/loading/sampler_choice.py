@@ -16,9 +16,9 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
     """The batch sampler that the settings, the task and the data ask for.
 
     Raises:
-        ConfigError: batches are to have a total size, and the samples have no sizes or go by
-            class; or there are more processes than samples of a forward pass; or fewer samples
-            than the loss needs.
+        ConfigError: batches are to have a total size, but the samples have no sizes or are grouped
+            by class; there are more processes than samples of a forward pass; or there are fewer
+            samples than the loss needs.
     """
     rank, world = comm.rank(), comm.count()
     size, passes, seed = config.batch_size, config.gradient_accumulation_steps, config.seed

@@ -219,7 +219,7 @@ def _check_weights(backbone: Backbone, modality: str) -> None:
         raise WeightsError(
             f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
             f"used: {error}.",
-            hint="They were ruined in training or are damaged; give others with --weights.",
+            hint="They were corrupted in training or are damaged; give others with --weights.",
         ) from None
 
 
@@ -287,7 +287,7 @@ _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
     Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
     Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
 }
-"""What an object has when it is built, by its contract; it is easily forgotten."""
+"""Attributes that a built object must have by its contract, and that are easily forgotten."""
 
 
 def build_component(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:

@@ -35,7 +35,7 @@ from mmft_core.utils.files import (
 )
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
-"""What `results.json` holds at least."""
+"""What `results.json` must hold."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class RunDirectory:
             return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        # First, for it makes the folder a run that can be resumed.
+        # First, because it makes the folder a run that can be resumed.
         self.write_config(plan)
         write_json(self.plugins, plugins)
         write_json(self.data, data)

@@ -23,7 +23,7 @@ from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import OwnData, fingerprints_of
 
 _ALIKE = 0.5
-"""Where so many samples are the run's, the data are a changed copy or a part of its data."""
+"""With this share of a run's samples, data are a changed copy or a part of the run's data."""
 
 
 def named_data(

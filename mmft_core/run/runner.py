@@ -272,7 +272,7 @@ class Run:
         accelerator = make_accelerator(
             plan.engine, partial=partial, chosen=self.data.get("trained_in")
         )
-        if not partial:  # Else a process may not use a backbone, and others wait.
+        if not partial:  # Otherwise a process may skip a backbone, and the others wait.
             batch_norm.synchronize(self.task, accelerator.device)
         inference = Inference.of(plan.engine.precision, accelerator.device)
         self.training_data = attach_features(
@@ -306,7 +306,7 @@ class Run:
             self.callbacks.on_info(chosen)
 
     def _refer(self) -> None:
-        """Evaluate the model on the splits of which the task keeps what its reference predicts."""
+        """Let the task store what its reference predicts on the splits that it asks for."""
         task = self.engine.state.eval_model
         if not isinstance(task, Referenced):
             return
