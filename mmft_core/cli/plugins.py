@@ -15,14 +15,14 @@ from mmft_core.specs import KINDS, Spec
 
 
 class _Kind(click.Choice[str]):
-    """A kind of component; what is none ends in a sentence that knows what is meant."""
+    """A kind of component; for anything else the error suggests what may be meant."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return kind_named(value)
 
 
 def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that stand before or after `show`."""
+    """The options that may stand before or after `show`."""
     for decorate in (
         click.option(
             "--strict-plugins",

@@ -17,7 +17,7 @@ from mmft_core.registry import Registry
 F = TypeVar("F", bound=Callable[..., Any])
 
 INFERENCE_SETTINGS = ("engine.precision", "engine.device", "engine.workers", "engine.threads")
-"""What of the engine can be set for a finished model; the rest is for training."""
+"""The engine's settings that apply to a finished model; the others are for training."""
 
 
 def set_option(text: str) -> Callable[[F], F]:
@@ -123,7 +123,7 @@ def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
 
 
 def notice(text: str) -> None:
-    """Tell of a setting that has another name now."""
+    """Print a notice about a setting that has another name now."""
     say(text)
 
 
@@ -135,7 +135,7 @@ def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
             settings by their keys.
 
     Raises:
-        ConfigError: an argument is of another part, and would change nothing.
+        ConfigError: an argument sets another part, which would change nothing.
     """
     settings = parse_set(assignments)
     for key in flatten(settings):

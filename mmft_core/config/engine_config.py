@@ -236,12 +236,12 @@ class EngineConfig:
         """What `tune` says of each backbone.
 
         Raises:
-            ConfigError: it says nothing that is known.
+            ConfigError: it is not valid.
         """
         return Tunings.parse(self.tune)
 
     def passes(self, samples: int) -> float:
-        """How often a training passes over its samples; with `batch_total` about how often."""
+        """How often a training passes over its samples; approximate with `batch_total`."""
         if self.steps is None:
             return self.epochs
         return self.steps * self.gradient_accumulation_steps * self.batch_size / samples

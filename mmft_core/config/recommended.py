@@ -29,7 +29,7 @@ def recommended_settings(component: Component[PartSpec], settings: Mapping[str, 
         ConfigError: there is no such setting, or a value is not valid.
     """
     tree = nest(settings)
-    options_type = component.options_type()  # Its own faults are not those of a recommendation.
+    options_type = component.options_type()  # Faults in it are not those of a recommendation.
     with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
         for name, table in tree.items():
             if name not in _TABLES or not isinstance(table, Mapping):

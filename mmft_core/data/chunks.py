@@ -22,7 +22,7 @@ def in_chunks(
     Processes that train together each do a share of it.
 
     Args:
-        on_done: told how many more are done, on all processes together.
+        on_done: called with how many more are done, on all processes together.
 
     Returns:
         the results in order, the same on all processes.

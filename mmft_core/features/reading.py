@@ -24,8 +24,8 @@ class StoredSplit(Split):
         stored: Mapping[str, tuple[FeatureStore, Indices]],
     ) -> None:
         """Args:
-        modalities: that are read.
-        stored: of some of them the store and where in it the samples (n,) are.
+        modalities: those that are read.
+        stored: for some of them the store, and the places of the samples in it (n,).
         """
         self.split, self.stored = split, stored
         self.others = [m for m in modalities if m not in stored]

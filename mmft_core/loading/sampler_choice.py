@@ -16,9 +16,9 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
     """The batch sampler that the settings, the task and the data ask for.
 
     Raises:
-        ConfigError: batches are to have a total size, and the samples have no sizes or go by
-            class; or there are more processes than samples of a forward pass; or fewer samples
-            than the loss needs.
+        ConfigError: batches are to have a total size, but the samples have no sizes or are grouped
+            by class; there are more processes than samples of a forward pass; or there are fewer
+            samples than the loss needs.
     """
     rank, world = comm.rank(), comm.count()
     size, passes, seed = config.batch_size, config.gradient_accumulation_steps, config.seed
@@ -28,7 +28,7 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
         sampler = TokenBatchSampler(sizes, config.batch_total, passes, seed, rank, world)
     elif size < task.minimum_batch_size:
         raise ConfigError(
-            f"The loss of this task compares the samples of a batch, of which {size} is too few.",
+            f"This task's loss compares the samples of a batch; a batch of {size} is too small.",
             hint=f"Give --batch-size {task.minimum_batch_size} or more.",
         )
     else:
