@@ -114,7 +114,7 @@ def run(network: str, folder: Path, side: int, batch: int, seed: int) -> Any:
         if ended.returncode:
             sys.exit(ended.stderr)
         for line in (ended.stdout + ended.stderr).splitlines():
-            if "Timed steps" in line or "processes use the CPUs" in line:
+            if "Timed steps" in line or "processes are using the CPUs" in line:
                 print(line.strip(), file=sys.stderr)
         results = json.loads((output / "results.json").read_text())
     rate = results["timings"]["samples_per_second"]

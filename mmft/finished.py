@@ -77,7 +77,7 @@ class Run:
         self.settings: Mapping[str, Any] = self._directory.open()
         if not self._export and not self._directory.results.is_file():
             raise RunDirectoryError(
-                f"{self.path} is not finished.", hint=f"Go on with mmft.resume({str(path)!r})."
+                f"{self.path} is not finished.", hint=f"Resume with mmft.resume({str(path)!r})."
             )
 
     @cached_property

@@ -223,7 +223,7 @@ def _train(
 
 def _interrupted(path: Path) -> KeyboardInterrupt:
     return KeyboardInterrupt(
-        f"The run was interrupted; a checkpoint is written. Go on with mmft.resume({str(path)!r})."
+        f"The run was interrupted; a checkpoint is written. Resume with mmft.resume({str(path)!r})."
     )
 
 

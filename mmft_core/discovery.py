@@ -1,4 +1,4 @@
-"""Discovering plugins by entry points; the failures of each are recorded, and disturb no other."""
+"""Discovering plugins by entry points; failures are recorded, and do not affect other plugins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pluggy
 
 from mmft_core import hookspecs
 from mmft_core.errors import PluginError, did_you_mean, first_line
-from mmft_core.plugin_errors import kind_of, told
+from mmft_core.plugin_errors import describe_error, kind_of
 from mmft_core.registry import Component, Failure, Registry
 from mmft_core.specs import API_VERSION, KINDS, OLDEST_API_VERSION, Spec
 
@@ -32,7 +32,7 @@ class _Source:
     version: str
 
     def cause(self, error: BaseException) -> str:
-        return told(error, self.entry_point.module.partition(".")[0])
+        return describe_error(error, self.entry_point.module.partition(".")[0])
 
     def failure(self, cause: str) -> Failure:
         return Failure(
@@ -124,7 +124,7 @@ def _origin(distribution: importlib.metadata.Distribution | None) -> tuple[str, 
 def _load(
     manager: pluggy.PluginManager, source: _Source
 ) -> tuple[list[Component[Spec]], list[Failure]]:
-    """Load one plugin. What goes wrong in one hook leaves its other hooks standing."""
+    """Load one plugin. A failure of one hook does not affect its other hooks."""
     try:
         plugin = source.entry_point.load()
         problems = list(_contract_problems(plugin))
@@ -168,7 +168,7 @@ def _load(
 
 
 def _contract_problems(plugin: Any) -> Iterator[str]:
-    """Why nothing of a plugin can be used, where pluggy alone would say nothing."""
+    """Why a plugin cannot be used at all, as far as pluggy does not report it."""
     version = getattr(plugin, "MMFT_API_VERSION", OLDEST_API_VERSION)
     if not (isinstance(version, int) and OLDEST_API_VERSION <= version <= API_VERSION):
         has = f"{OLDEST_API_VERSION} to {API_VERSION}"
@@ -187,13 +187,13 @@ def _contract_problems(plugin: Any) -> Iterator[str]:
 
 
 def _unknown_hooks(plugin: Any) -> Iterator[str]:
-    """What is said of hooks of another mmft, and of misspelt ones; the others work."""
+    """What is said about misspelt hooks, and hooks of another mmft; the others work."""
     for name in sorted(_hooks(plugin)[0] - HOOKS.keys()):
         yield f"there is no hook '{name}'.{did_you_mean(name, HOOKS)}"
 
 
 def _hooks(plugin: Any) -> tuple[set[str], set[str]]:
-    """What is a hook by its mark or its name, and of these, what is marked."""
+    """What is a hook by its mark or its name; and what of this is marked."""
     marked = {n for n in dir(plugin) if hasattr(getattr(plugin, n, None), "mmft_impl")}
     named = {n for n in dir(plugin) if n.startswith("register_") and callable(getattr(plugin, n))}
     return marked | named, marked
@@ -205,7 +205,7 @@ def _call(
     """Call one hook that a plugin has and check what it returns."""
     others = [p for name, p in manager.list_name_plugin() if name != plugin]
     answers = manager.subset_hook_caller(hook, remove_plugins=others)()
-    if not answers:  # pluggy passes over a None.
+    if not answers:  # pluggy leaves out a None.
         raise PluginError(f"{hook}() returned None, not a sequence of {spec_type.__name__}")
     (returned,) = answers
     if isinstance(returned, str) or not isinstance(returned, Sequence):

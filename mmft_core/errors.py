@@ -18,7 +18,7 @@
     ├── OutOfMemoryError        memory ran out; says what would fit
     ├── ProcessError            processes that train together cannot connect, or one is gone
     │   └── ElsewhereError          another process has failed and reports the error
-    └── TrainingError           training cannot go on
+    └── TrainingError           training cannot continue
         └── NonFiniteLossError      the loss is NaN or infinite; names step and samples
 
 The message is one sentence that says what is wrong and where; `hint` says what to do about it.
@@ -137,7 +137,7 @@ class ElsewhereError(ProcessError):
 
 
 class TrainingError(MmftError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class NonFiniteLossError(TrainingError):
@@ -185,10 +185,10 @@ def some_of(things: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """The known name that is most like a name, if any is like it.
+    """The known name most similar to a name, if any is similar.
 
     Args:
-        cutoff: the least likeness, from 0 to 1; higher where many names are known.
+        cutoff: the minimum similarity, from 0 to 1; higher if many names are known.
     """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return close[0] if close else None

@@ -26,8 +26,8 @@ A plugin is a module that a distribution names in the entry-point group `mmft`:
         return FlowerNet(options.width)
 
 After `pip install`, `mmft plugins` lists `flowernet` and `mmft run --backbone flowernet` uses it.
-What `build` receives and returns for each kind is said in `mmft_core.contracts`; the conformance
-kit, `mmft_testing`, checks whether it does so. Each hook may be left out.
+`mmft_core.contracts` says what `build` receives and returns for each kind; the conformance kit,
+`mmft_testing`, checks it. Each hook may be left out.
 
 A module attribute `MMFT_API_VERSION` states the version of this contract that a plugin was written
 for; without it, version 1 is meant. A hook that this mmft does not know is reported, and the

@@ -14,7 +14,7 @@ FAULT = "This is a fault of the plugin; its tests with mmft_testing may say more
 """The hint of an error that a plugin's author has to correct."""
 
 
-def told(error: BaseException, package: str) -> str:
+def describe_error(error: BaseException, package: str) -> str:
     """What happened, and where in a package: "KeyError: 'x' (flowers.net, line 7)"."""
     kind, text = type(error).__name__, first_line(error)
     what = kind if text == kind else f"{kind}: {text}"
@@ -34,7 +34,7 @@ def kind_of(thing: Any) -> str:
 
 @contextmanager
 def recommended_by(called: str) -> Iterator[None]:
-    """Within it, a setting that is wrong is not the user's, but a component's recommendation."""
+    """Have errors about wrong settings say which component recommends them."""
     try:
         yield
     except (ConfigError, PluginError) as error:
@@ -43,7 +43,7 @@ def recommended_by(called: str) -> Iterator[None]:
 
 
 def note_plugin(error: BaseException, points: Iterable[importlib.metadata.EntryPoint]) -> None:
-    """Have a traceback end with the plugin whose code was at work, where it is one of these."""
+    """End a traceback with the plugin whose code was running, if it is one of these."""
     by_package = {_top(point.module): point for point in points}
     for name, line in reversed(_frames(error)):
         point = by_package.get(_top(name))

@@ -12,7 +12,7 @@ import torch
 from mmft_core.errors import ConfigError
 
 _SIDE, _ROUNDS = 512, 6
-"""Of the matrices that are multiplied, and how often."""
+"""The size of the matrices that are multiplied, and how often they are."""
 _WORTH_IT = 1.2
 """How much faster bf16 has to be than fp32 for a CPU to train in it."""
 
@@ -20,8 +20,8 @@ _WORTH_IT = 1.2
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Return Accelerate's name of the precision to train in: as asked, or the fastest safe one.
 
-    A CPU trains in bf16 where it multiplies matrices faster in it, by measurement: some that have
-    instructions for it are slower with them.
+    A CPU trains in bf16 if it is measured to multiply matrices faster in it: some CPUs are slower
+    with their instructions for it.
 
     Raises:
         ConfigError: the device cannot compute in the precision that was asked for.

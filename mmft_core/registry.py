@@ -99,7 +99,7 @@ class Component(Generic[S]):
         """The dataclass of the component's options.
 
         Raises:
-            PluginError: what the spec names is none, or an option has no default, or one that its
+            PluginError: the spec does not name one, or an option has no default, or one that its
                 own annotation does not allow.
         """
         if not isinstance(self.spec, ConfigurableSpec) or self.spec.options is None:
@@ -190,8 +190,8 @@ class Registry:
         """Return the component of one kind and of that name, bare or as "plugin/name".
 
         Raises:
-            UnknownComponentError: there is none; broken plugins are named, for one of them might
-                have offered it.
+            UnknownComponentError: there is none; broken plugins are named, because one of them
+                might have offered it.
             AmbiguousNameError: several plugins offer the bare name.
         """
         candidates = self.of(spec)
@@ -246,14 +246,14 @@ class Registry:
         plugin, _, own = name.rpartition("/")
         if not plugin or plugin in {c.plugin for c in self.components}:
             names = {n for c in candidates for n in (c.name, c.qualified)}
-        else:  # Then only the same component of a plugin of a like name can be meant.
+        else:  # The plugin is unknown: only this name in a similarly named plugin can be meant.
             names = {c.qualified for c in candidates if c.name == own}
         text += did_you_mean(name, names)
         other = [c.kind for c in self.components if c.kind != kind and c.name == name]
         if other:
             text += f" (There is a {other[0]} of that name.)"
         listing = f"mmft plugins --kind {kind}" if kind else "mmft plugins"
-        text += f" `{listing}` lists what there is."
+        text += f" `{listing}` lists what is available."
         if self.failures:
             broken = ", ".join(f"{f.plugin} ({f.cause})" for f in self.failures)
             text += f" It may belong to a plugin that did not load: {broken}"

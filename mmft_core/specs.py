@@ -17,7 +17,7 @@ from typing import Any, ClassVar, get_type_hints
 import msgspec
 
 from mmft_core.errors import MmftError, PluginError, first_line
-from mmft_core.plugin_errors import told
+from mmft_core.plugin_errors import describe_error
 
 API_VERSION = 2
 """The version of the plugin contract. A plugin states the one it needs as `MMFT_API_VERSION`."""
@@ -278,7 +278,7 @@ class TaskSpec(PartSpec):
         return self.partial and not any("+" in backbone for backbone in backbones)
 
     def pipeline_of(self, reads: Iterable[str]) -> str:
-        """What model hubs call it where it reads these modalities; empty for nothing."""
+        """Its name on model hubs if it reads these modalities; empty if it has none."""
         return self.pipelines.get("+".join(sorted(reads)), self.pipeline)
 
 
@@ -415,7 +415,7 @@ KINDS: Mapping[str, type[Spec]] = {
 """Every kind of component, in the order in which they are listed. A kind has a hook,
 `register_KIND`, whose plugins return specs of this type."""
 PARTS = tuple(kind for kind, spec in KINDS.items() if issubclass(spec, PartSpec))
-"""The kinds of which a run is made."""
+"""The kinds that a run consists of."""
 
 
 def read_by(backbones: Iterable[str]) -> tuple[str, ...]:
@@ -439,6 +439,6 @@ def resolve(path: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{path!r} cannot be loaded: {first_line(error)}.") from error
     except Exception as error:  # The module is foreign code.
-        cause = told(error, module_name.partition(".")[0])
+        cause = describe_error(error, module_name.partition(".")[0])
         raise PluginError(f"{path!r} cannot be loaded: {cause}.") from error
     return found

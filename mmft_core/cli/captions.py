@@ -106,7 +106,7 @@ def captions(record: Mapping[str, Any]) -> list[Caption]:
 
 
 def render(found: Sequence[Caption], form: str) -> str:
-    """Write captions as a file; one without captions is valid as well."""
+    """The text of a file of captions, which is valid even without any."""
     blocks = []
     for number, caption in enumerate(found, start=1):
         comma = "," if form == "srt" else "."
@@ -119,7 +119,7 @@ def render(found: Sequence[Caption], form: str) -> str:
 
 
 def _groups(words: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Put words together to captions."""
+    """Group words into captions."""
     group: list[Mapping[str, Any]] = []
     for word in words:
         if group and _is_over(group, word):
@@ -131,7 +131,7 @@ def _groups(words: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
 
 
 def _is_over(group: Sequence[Mapping[str, Any]], word: Mapping[str, Any]) -> bool:
-    """Whether a caption is to end before a word."""
+    """Whether a caption should end before a word."""
     first, last = group[0], group[-1]
     together = [w["word"] for w in (*group, word)]
     return (

@@ -27,7 +27,7 @@ from mmft_core.cli.terminal import (
 from mmft_core.config.options import RenamedOptionWarning
 from mmft_core.discovery import discover
 from mmft_core.distributed import comm
-from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.distributed.failure_propagation import fail_together
 from mmft_core.errors import (
     ConfigError,
     ElsewhereError,
@@ -53,7 +53,7 @@ _UNUSABLE = (errno.EACCES, errno.ENAMETOOLONG)
 CORE = {
     "run": CommandSpec(
         name="run",
-        summary="Fine-tune a backbone on a data set and evaluate it, all in one folder.",
+        summary="Fine-tune a backbone on a data set, and evaluate it.",
         build="mmft_core.cli.run:run",
         section="Commands",
         distributed=True,
@@ -66,18 +66,18 @@ CORE = {
     ),
     "predict": CommandSpec(
         name="predict",
-        summary="Predict files, folders and texts with a finished run.",
+        summary="Make predictions for files, folders and texts with a finished run.",
         build="mmft_core.cli.predict:predict",
         section="Commands",
     ),
     "plugins": CommandSpec(
         name="plugins",
-        summary="Show all components that are installed, such as backbones, datasets and tasks.",
+        summary="List the installed components, such as backbones, datasets and tasks.",
         build="mmft_core.cli.plugins:plugins",
         section="Commands",
     ),
 }
-"""The core's own commands; their names are not for plugins. All others are plugins'."""
+"""The core's own commands, whose names plugins cannot take. All others come from plugins."""
 
 
 class PluginGroup(click.Group):
@@ -96,7 +96,7 @@ class PluginGroup(click.Group):
             spec, load = component.spec, component.load
         if comm.count() > 1 and not spec.distributed:
             raise ConfigError(
-                f"`mmft {cmd_name}` is done by one process, and {comm.count()} were started.",
+                f"`mmft {cmd_name}` runs in a single process, but {comm.count()} were started.",
                 hint="Start it without torchrun or accelerate launch.",
             )
         command = load()
@@ -169,11 +169,11 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; mistakes of the user end in one sentence and exit code 2."""
     use_utf8()
     click.Context.formatter_class = HelpFormatter  # For the commands of plugins as well.
-    # Python looks for garbage among all that torch has made before it exits, for half a second.
+    # At exit Python looks for garbage among all objects of torch, which takes half a second.
     atexit.register(gc.freeze)
     cpus.let_waiting_threads_sleep()
     try:
-        with safe_path(), one_fate(), _notices():
+        with safe_path(), fail_together(), _notices():
             code = cli.main(arguments, prog_name="mmft", standalone_mode=False)
         comm.leave()
         if code:  # As a command gave it to `ctx.exit`.
@@ -221,7 +221,7 @@ def _notices() -> Iterator[None]:
 
 
 def _name_plugin(error: Exception) -> None:
-    """Have the traceback of a bug end with the plugin that it is in, if mmft did not bring it."""
+    """Have the traceback of a bug end with the plugin that it is in, unless it is one of mmft's."""
     import importlib.metadata
 
     from mmft_core.hookspecs import PROJECT

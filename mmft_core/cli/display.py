@@ -136,7 +136,7 @@ class LineDisplay(Display):
         self.rate = Rate()
         if not event.total_steps:
             return
-        verb = f"go on at step {event.step} of" if event.step else "train"
+        verb = f"resuming at step {event.step} of" if event.step else "train"
         self._print(
             f"{verb} {counted(event.total_steps, 'step')} on {counted(event.samples, 'sample')} "
             f"({event.device}, {event.precision})"
@@ -173,7 +173,7 @@ class LineDisplay(Display):
 
 
 class Rate:
-    """Samples per second over the last steps; 0 until two of them tell."""
+    """Samples per second over the last events; after a single one, since training started."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[int, float]] = []
@@ -187,7 +187,7 @@ class Rate:
 
 
 def data_line(dataset: Dataset) -> str:
-    """What is learned from, and how it was understood."""
+    """The data set with its sizes, and how it was understood."""
     info = dataset.info
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
     classes = f"; {len(info.classes):,} classes" if info.classes else ""
@@ -211,7 +211,7 @@ def _number(value: float | None) -> str:
 
 
 def _evaluation_table(metrics: Iterable[str], width: int) -> Table:
-    """An empty table with as many of the metrics as are told of and fit."""
+    """An empty table with a column for as many of the metrics as fit."""
     split, epoch, best = Column("split"), Column("epoch", number=True), Column("")
     columns = [Column(name, number=True) for name in metrics][: _COLUMNS + 1]
     # Values below 1000 take 8 columns; split, epoch and "best" together 22.

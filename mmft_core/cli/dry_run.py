@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mmft_core.contracts import Backbone, Dataset, LearnedPart, ShownToken, Task
 
 _SAMPLES = 2
-"""Of which it is shown what is learned."""
+"""Samples whose learned tokens are shown."""
 _LONGEST = 240
-"""Characters of a run of tokens that are shown."""
+"""Characters shown of a run of tokens."""
 
 
 def show_plan(plan: Plan) -> None:
@@ -28,9 +28,9 @@ def show_plan(plan: Plan) -> None:
     Only comments are added to the TOML, so that the output is itself a configuration file.
 
     Raises:
-        ConfigError: the monitored metric is none of the run's.
+        ConfigError: the monitored metric is not one of the run's.
     """
-    choose_monitor(plan)  # Which may be wrong.
+    choose_monitor(plan)  # Raises if it is wrong.
     backbones = _backbones(plan)
     learned, unfilled, dataset = _learned(plan, backbones)
     if unfilled is not None:
@@ -54,7 +54,7 @@ def show_plan(plan: Plan) -> None:
         echo(f"# {component.name} cannot run yet: pip install '{component.distribution}[{extras}]'")
     echo()
     echo_data(dump_toml(plan.tree()), nl=False)
-    # It differs a little each time, so it is no part of the output.
+    # To stderr, because it differs a little each time.
     for line in _memory(plan, dataset):
         echo(f"# {line}", err=True)
 
@@ -97,11 +97,11 @@ def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[in
 
     counts = {}
     for modality, backbone in backbones.items():
-        ways = tuning.tuned(backbone, modality, plan.engine.tuning)
-        if any(way.tuning.mode == "lora" for way in ways):
-            tuning.put_adapters(backbone, ways, plan.engine)
-            ways = tuning.tuned(backbone, modality, plan.engine.tuning)
-        tuning.apply_to(backbone, ways, epoch=0, training=True)
+        groups = tuning.tuned(backbone, modality, plan.engine.tuning)
+        if any(group.tuning.mode == "lora" for group in groups):
+            tuning.put_adapters(backbone, groups, plan.engine)
+            groups = tuning.tuned(backbone, modality, plan.engine.tuning)
+        tuning.apply_to(backbone, groups, epoch=0, training=True)
         counts[modality] = tuning.count_parameters(backbone)
     return counts
 
@@ -109,9 +109,9 @@ def _counts(plan: Plan, backbones: Mapping[str, Backbone]) -> dict[str, tuple[in
 def _learned(
     plan: Plan, backbones: Mapping[str, Backbone]
 ) -> tuple[list[str], Task | None, Dataset | None]:
-    """What the model learns of the first samples, the task that tells it, and the data.
+    """Which tokens of the first samples are learned, the task, and the data set.
 
-    Only where a processor can tell; then the data are read, and what stands beside the weights.
+    Empty if no processor can tell. Otherwise the data are read, and everything beside the weights.
     """
     from mmft_core.errors import SampleError, WeightsError
     from mmft_core.run.build import build_dataset, build_unfilled, showing_learned
@@ -135,7 +135,7 @@ def _learned(
 
 
 def _of_sample(sample_id: str, task: Task, inputs: Mapping[str, object]) -> Iterator[str]:
-    """The tokens of a sample, those that are learned marked with + and in colour."""
+    """The tokens of a sample; those that are learned are marked with + and coloured."""
     from mmft_core.contracts import ShowingLearned
 
     for modality, processor in task.processors.items():
@@ -165,7 +165,7 @@ def _memory(plan: Plan, dataset: Dataset | None) -> Iterator[str]:
         return
     try:
         found = expected_memory(plan, dataset)
-    except Exception as error:  # Of a network whose steps depend on its numbers, or anything else.
+    except Exception as error:  # Such as a network whose steps depend on its values.
         why = error.message if isinstance(error, MmftError) else f"{first_line(error)}."
         yield f"The memory of the run cannot be estimated: {why}"
         return
@@ -195,7 +195,7 @@ def _savings(plan: Plan) -> str:
 
 
 def _runs(part: LearnedPart) -> Iterator[tuple[bool, Styled]]:
-    """A part in runs of tokens that are all learned, or not; neighbours differ in weight."""
+    """A part in runs of tokens that are all learned or all not; neighbours differ in weight."""
     from itertools import groupby
 
     for learned, group in groupby(part.tokens, key=lambda token: token.learned):

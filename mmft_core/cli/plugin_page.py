@@ -23,7 +23,7 @@ _WIDEST = 100
 
 
 def details(component: Component[Spec]) -> dict[str, Any]:
-    """What the page says of a component beyond what the list does.
+    """What the page says of a component that the list does not.
 
     Raises:
         PluginError: its options cannot be loaded.
@@ -85,7 +85,7 @@ def _option(option: OptionInfo, width: int) -> Iterator[str]:
 
 
 def _contract(component: Component[Spec]) -> dict[str, Any]:
-    """What the spec says of the component's kind alone, if anything: provides, needs, opens, ..."""
+    """The attributes that only specs of this kind have: provides, needs, opens, ..."""
     names = [f.name for f in dataclasses.fields(component.spec) if f.name not in _LISTED]
     if isinstance(component.spec, BackboneSpec):  # Which says it in two ways.
         names.remove("modalities" if len(component.spec.modalities) == 1 else "modality")

@@ -30,7 +30,7 @@ def print_tables(registry: Registry, console: Console) -> None:
             console.print(part)
         console.print()
     if not by_kind:
-        console.print("No component is installed that fits.")
+        console.print("No installed component matches.")
     for failure in registry.failures:
         _print_failure(failure, console)
     if by_kind:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="File that every input is about, such as the picture of a question; can be repeated.",
 )
-@click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of this data set.")
+@click.option("--dataset", metavar="NAME|PATH", help="Data set to make predictions for.")
 @click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
     "--top-k",
@@ -95,7 +95,7 @@ def predict(
     output: Path | None,
     limits: Limits,
 ) -> None:
-    """Predict files, folders, URLs or texts, in order, with a finished run or an export.
+    """Make predictions for files, folders, URLs or texts with a finished run or an export.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3
@@ -117,9 +117,9 @@ def predict(
         hint = "Name files, folders or texts after the run, or give a data set with --dataset."
         raise ConfigError("There is nothing to predict.", hint=hint)
     if inputs and split != "all":
-        raise ConfigError(f"--split {split} is for --dataset.", hint="Leave it out.")
+        raise ConfigError("--split needs --dataset.", hint="Leave it out.")
     if attached and dataset is not None:
-        raise ConfigError("--attach is for inputs, and not for --dataset.", hint="Leave it out.")
+        raise ConfigError("--attach cannot be combined with --dataset.", hint="Leave one out.")
     refuse_mixed(inputs)
     data = () if dataset is None else ("dataset",)
     settings = later_settings(assignments, ("task", *data, *INFERENCE_SETTINGS))
@@ -130,7 +130,7 @@ def predict(
     predictor = make_predictor(model, settings, batch_size)
     form = form or ("table" if output is None and sys.stdout.isatty() else "jsonl")
     if raw and form != "csv":
-        raise ConfigError("--raw is for --format csv.", hint="Leave it out.")
+        raise ConfigError("--raw needs --format csv.", hint="Give it, or leave --raw out.")
     if dataset is not None:
         chosen = samples_of(run_dir, dataset, split, registry, settings, say)
         several, predictions = len(chosen) > 1, predictor.predict_split(chosen, top_k)
@@ -178,23 +178,23 @@ def _predicted(
 
 
 def _timed(run_dir: Path, registry: Registry) -> Mapping[str, Any]:
-    """The settings under which a run's model tells times.
+    """The settings with which a run's model predicts timestamps.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it predicts none.
     """
     name = RunDirectory(run_dir).open()["task"]["name"]
     captions = registry.get(TaskSpec, name).spec.captions
     if captions is None:
         raise ConfigError(
-            f"Captions need times, which a model of task '{name}' does not tell.",
+            f"Captions need timestamps, which models of task '{name}' do not predict.",
             hint="Give --format text, jsonl, csv or table.",
         )
     return captions
 
 
 class _Counted:
-    """Predictions passing through, with what failed kept for the end."""
+    """Passes predictions on, and keeps what failed for the end."""
 
     def __init__(self, predictions: Iterable[Prediction], *, with_reasons: bool) -> None:
         self.predictions, self.with_reasons, self.number = predictions, with_reasons, 0
@@ -204,7 +204,7 @@ class _Counted:
     def __iter__(self) -> Iterator[Prediction]:
         for prediction in self.predictions:
             self.number += 1
-            # A file's name need not be UTF-8, and what is written must.
+            # A file's name need not be UTF-8, but what is written must be.
             shown = replace(prediction, source=printable(prediction.source))
             if shown.record is None:
                 name = shortened(shown.source)

@@ -59,7 +59,7 @@ def run(
     strict_plugins: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune a backbone on a data set and evaluate it, all in one folder.
+    """Fine-tune a backbone on a data set, evaluate it, and write everything to one folder.
 
     \b
     mmft run --task image-cls --backbone resnet18                    on the built-in digits
@@ -76,7 +76,9 @@ def run(
     tree = read_settings(given, registry)
     if resume is not None:
         if output is not None:
-            raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
+            raise ConfigError(
+                "--resume continues in the run's own folder.", hint="Leave out --output."
+            )
         tree = resumed_tree(resume, tree, registry, notice)
     output = take_output(tree, output)
     with as_written() if resume is not None else contextlib.nullcontext():
@@ -94,7 +96,7 @@ def run(
 def check_run(arguments: Sequence[str]) -> None:
     """Check a run before it waits in a queue: its flags, names and settings.
 
-    Files and data may be on other machines, so those that are not here are no mistake.
+    Files and data may be on other machines, so it is no mistake if they are not here.
 
     Args:
         arguments: of `mmft run`.
@@ -201,6 +203,6 @@ def _stop(what: str, path: Path | None = None, code: int = 130) -> NoReturn:
     code: to exit with, by default that of an interruption.
     """
     if comm.is_main():
-        go_on = "" if path is None else f" Go on with: mmft run --resume {shlex.quote(str(path))}"
+        go_on = "" if path is None else f" Resume with: mmft run --resume {shlex.quote(str(path))}"
         echo(what + go_on)
     sys.exit(code)

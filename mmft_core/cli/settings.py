@@ -17,7 +17,7 @@ from mmft_core.registry import Registry
 F = TypeVar("F", bound=Callable[..., Any])
 
 INFERENCE_SETTINGS = ("engine.precision", "engine.device", "engine.workers", "engine.threads")
-"""What of the engine can be set for a finished model; the rest is for training."""
+"""The engine's settings that apply to a finished model; the others are for training."""
 
 
 def set_option(text: str) -> Callable[[F], F]:
@@ -69,7 +69,7 @@ _OPTIONS = (
     click.option(
         "--on-bad-sample",
         type=click.Choice(["fail", "skip"]),
-        help="What to do about a sample that cannot be read.  [default: fail]",
+        help="What to do about samples that cannot be used.  [default: fail]",
     ),
     click.option(
         "--folds", type=int, metavar="K", help="Cross-validate over K folds of train and val."
@@ -123,7 +123,7 @@ def flag_settings(given: Mapping[str, Any], registry: Registry) -> Tree:
 
 
 notice = say
-"""Tells of a setting that has another name now."""
+"""Prints a notice about a setting that has another name now."""
 
 
 def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
@@ -134,7 +134,7 @@ def later_settings(assignments: Iterable[str], tables: Sequence[str]) -> Tree:
             settings by their keys.
 
     Raises:
-        ConfigError: an argument is of another part, and would change nothing, or names no option.
+        ConfigError: an argument sets another part, which would change nothing, or names no option.
     """
     settings = parse_set(assignments)
     for key in flatten(settings):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmft_core.inference.sources import Source
 
 _HEAD = 512
-"""Bytes by which a file is known."""
+"""Bytes by which the format of a file is recognised."""
 
 _UNPRINTED = {*range(9), *range(14, 32), 127}
 """Bytes that are control characters, and neither blanks nor line breaks."""
@@ -35,13 +35,13 @@ def refuse_mixed(inputs: tuple[str, ...]) -> None:
     """
     if len(inputs) > 1 and "-" in inputs:
         raise ConfigError(
-            "-, which is standard input, cannot be combined with other inputs.",
+            "Standard input (-) cannot be combined with other inputs.",
             hint="Give names or texts either as arguments or on standard input.",
         )
 
 
 def file_on_stdin(processors: Mapping[str, Processor], folder: Path) -> tuple[str, Source] | None:
-    """Standard input as one file, laid down in a folder; None where its lines are the inputs.
+    """Standard input as one file, saved in a folder; None if its lines are the inputs.
 
     Returns:
         the modality that reads it, and the file.
@@ -63,7 +63,7 @@ def lines_on_stdin(processor: Processor, limits: Limits) -> Iterator[Source]:
     """The lines of standard input, as they come.
 
     Raises:
-        DataError: they are no text.
+        DataError: they are not text.
     """
     from mmft_core.inference.sources import typed
 
@@ -71,7 +71,8 @@ def lines_on_stdin(processor: Processor, limits: Limits) -> Iterator[Source]:
 
 
 def _read_by(head: bytes, processors: Mapping[str, Processor]) -> str | None:
-    """The modality whose files begin so; of what is no text, the first that reads files only."""
+    """The modality whose files start with these bytes; for other binary data, the first that only
+    reads files."""
     from mmft_core.inference.sources import takes_names
 
     known = [m for m, processor in processors.items() if processor.sniff(head)]
@@ -82,7 +83,7 @@ def _read_by(head: bytes, processors: Mapping[str, Processor]) -> str | None:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Whether bytes are neither text nor names of files, though these may be odd, too."""
+    """Whether bytes are neither text nor file names, which may hold odd bytes, too."""
     names = head.replace(b"\0", b"\n") if b"\0\0" not in head else head
     if b"\0" in names:
         return True

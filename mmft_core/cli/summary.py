@@ -32,10 +32,10 @@ def print_summary(results: Mapping[str, Any], path: Path) -> None:
 
 
 def _training(results: Mapping[str, Any]) -> str:
-    """How long what was trained, and which step was the best."""
+    """How much was trained, for how long, and which step was the best."""
     steps, monitor = results["steps"], results["monitor"]
     if not steps:
-        return "nothing was trained: the model is as it was"
+        return "nothing was trained; the model is unchanged"
     return (
         f"trained {counted(steps, 'step')} in {results['timings']['training_seconds']:.0f} s"
         + (f" (best {monitored(results)} at step {monitor['step']})" if monitor["step"] else "")
@@ -45,15 +45,15 @@ def _training(results: Mapping[str, Any]) -> str:
 
 
 def monitored(results: Mapping[str, Any]) -> str:
-    """The monitored metric, and how many val samples it covered while training if not all."""
+    """The monitored metric, with the number of val samples it covered in training if not all."""
     monitor, total = results["monitor"], results["dataset"]["samples"].get("val", 0)
-    used = monitor.get("samples", total)  # Runs of earlier versions do not tell.
+    used = monitor.get("samples", total)  # Runs of earlier versions do not store it.
     name: str = monitor["name"]
     return name if used in (0, total) else f"{name} over {used:,} of {total:,} val samples"
 
 
 def next_command(results: Mapping[str, Any], folder: Path) -> str:
-    """The command with which a user of a run, or of what was made of it, most likely goes on."""
+    """The command that users of a run, or of what was made of it, most likely need next."""
     run = shlex.quote(str(folder))
     if results.get("usage"):
         return ", or ".join(command.replace("{run}", run) for command in results["usage"])
@@ -111,7 +111,7 @@ def _figures(splits: Iterable[str]) -> Table:
 
 
 def inputs_of(results: Mapping[str, Any]) -> str:
-    """What `mmft predict` is given: files, or rows, which samples of several modalities are too."""
+    """What `mmft predict` takes: files, or a table, for rows and samples of several modalities."""
     for command in results.get("usage", ()):
         _, found, inputs = command.partition("mmft predict {run} ")
         if found:
@@ -121,7 +121,7 @@ def inputs_of(results: Mapping[str, Any]) -> str:
 
 
 def plus_minus(spread: Mapping[str, Any]) -> str:
-    """0.9762 ± 0.0081; with how many folds define it, where some do not."""
+    """0.9762 ± 0.0081, and how many folds define it if some do not: (3 of 5)."""
     if spread["mean"] is None:
         return "–"
     defined = sum(value is not None for value in spread["folds"])

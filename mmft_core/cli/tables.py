@@ -45,7 +45,7 @@ class _LiteralConsole(Console):
 def console(*, stderr: bool = False, quiet: bool = False, file: IO[str] | None = None) -> Console:
     """A console for foreign text; styles are given by `style=` or `text`.
 
-    Where there is no terminal, nothing limits the width but the environment variable COLUMNS.
+    Without a terminal the width is that of the environment variable COLUMNS, or `_UNLIMITED`.
     """
     settings: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     made = _LiteralConsole(stderr=stderr, quiet=quiet, file=file, **settings)
@@ -71,9 +71,9 @@ class Column:
     Attributes:
         number: whether it is aligned to the right and never broken.
         whole: whether its cells are never broken, such as names that are copied.
-        width: that it has, where there is room, though its cells are narrower.
-        optional: 0 if it is always shown; else the higher, the sooner `Table.narrowed` leaves it
-            out, and of equals the rightmost.
+        width: its minimum, where there is room.
+        optional: 0 if it is always shown. `Table.narrowed` leaves out the highest first, of equals
+            the rightmost.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """Of the table if nothing is folded."""
+        """The width of the table if nothing is folded."""
         return sum(self._natural()) + self._gaps()
 
     def narrowed(self, width: int) -> Table:
@@ -136,7 +136,8 @@ class Table:
         return [max(column.width, *widths) for column, *widths in facts]
 
     def _least(self) -> list[int]:
-        """What each column needs: all of a number or name, and so much of headings and text."""
+        """The minimum width of each column: all of a number or name, at most `_LEAST` for headings
+        and text."""
         found = []
         for k, (column, natural) in enumerate(zip(self.columns, self._natural(), strict=True)):
             unbroken = column.number or column.whole
@@ -189,11 +190,11 @@ def folded(cell: Text, width: int) -> Text:
 
 
 def share_out(least: Sequence[int], natural: Sequence[int], total: int) -> list[int] | None:
-    """Divide a width among columns, those that want little first; None if it is not enough.
+    """Divide a width among columns, giving what is spare in equal shares; None if it is too small.
 
     Args:
-        least: what each needs.
-        natural: what each wants, as much or more.
+        least: the minimum of each.
+        natural: the width that each has if nothing is folded; no less than its minimum.
     """
     widths, spare = list(least), total - sum(least)
     if spare < 0:

@@ -31,7 +31,7 @@ def styled(text: str, **style: Any) -> Styled:
 
 
 def joined(*parts: str) -> Styled:
-    """One text of several, of which those that are not styled yet are escaped."""
+    """Join texts into one, escaping those that are not styled yet."""
     return Styled("".join(p if isinstance(p, Styled) else escape_message(p) for p in parts))
 
 
@@ -41,7 +41,7 @@ def echo(*parts: str, err: bool = False) -> None:
 
 
 def remark_hidden(hidden: object) -> None:
-    """Tell of hidden files that were passed over, if there were any."""
+    """Print a remark about hidden files that were skipped, if there were any."""
     if str(hidden):
         say(f"skipped {hidden}")
 
@@ -69,7 +69,7 @@ def dump_json(value: Any, **settings: Any) -> str:
 def use_utf8() -> None:
     """Have standard output take any character, whatever the locale is.
 
-    Files and programs get UTF-8; a terminal that cannot show a character, its escape sequence.
+    Files and programs get UTF-8; a terminal gets escape sequences for what it cannot show.
     """
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
@@ -130,9 +130,9 @@ class _Lines:
 
 
 def for_lines(stream: IO[str]) -> IO[str]:
-    """The stream itself, or, of a terminal, one that escapes what it is given a line at a time.
+    """The stream itself, or for a terminal one that escapes each line that is written to it.
 
-    For data (CSV, captions), which programs and files get as they are.
+    For data (CSV, captions), which programs and files get unchanged.
     """
     return cast(IO[str], _Lines(stream)) if _is_terminal(stream) else stream
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "jsonl", "csv", "text")
 
 _SHOWN = 3
-"""Of a list of numbers that a table shows."""
+"""Numbers of a list that a table shows."""
 
 
 def write(
@@ -27,7 +27,7 @@ def write(
 
     Args:
         form: one of `FORMATS`.
-        raw: CSV without apostrophes before what a spreadsheet would take for formulas.
+        raw: whether CSV has no apostrophes before what a spreadsheet would take for a formula.
     """
     if form == "table":
         _write_table(predictions, stream)
@@ -62,7 +62,7 @@ def _write_csv(predictions: Iterable[Prediction], stream: IO[str], raw: bool) ->
                 row = {"input": prediction.source, **cells}
                 columns |= dict.fromkeys(row)
                 waiting.write(json.dumps(row) + "\n")
-        finally:  # What is there stays when somebody loses patience.
+        finally:  # What is there is written even if the user interrupts.
             names = [name for name in columns if name != "error"] + ["error"]
             writer = csv.writer(stream)
             writer.writerow(_csv_cell(name, raw) for name in names)
@@ -79,7 +79,7 @@ def _csv_cell(value: Any, raw: bool) -> Any:
 
 
 def _cells(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The cells of a record. Of alternatives the first is the record itself."""
+    """The cells of a record, without the first of its alternatives, which is the record itself."""
     for name, value in record.items():
         if isinstance(value, Mapping):
             yield from _cells({f"{name}_{key}": item for key, item in value.items()})

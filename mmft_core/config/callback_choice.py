@@ -57,14 +57,15 @@ def default_callbacks(registry: Registry) -> list[str]:
 
 
 def lay_over(below: Any, names: Any, registry: Registry) -> list[str]:
-    """The names that a layer of settings comes to.
+    """The names of the callbacks after a layer of settings.
 
     Args:
         below: those of the layers before it; None for the defaults.
-        names: of the layer. With a sign each, they change what is below; else they replace it.
+        names: those of the layer. With a sign each, they change what is below; else they
+            replace it.
 
     Raises:
-        ConfigError: they are no names, or only some have a sign.
+        ConfigError: they are not names, or only some have a sign.
         UnknownComponentError, AmbiguousNameError: a name cannot be resolved.
     """
     given = checked_names("callbacks", names)
@@ -90,7 +91,7 @@ def lay_over(below: Any, names: Any, registry: Registry) -> list[str]:
 def renew(tree: Tree, registry: Registry) -> Tree:
     """Replace `[tracking]`, as version 0.1 had it, by callbacks and their tables.
 
-    Such a table holds settings of trackers that are not used as well; these are left out.
+    Such a table also holds settings of trackers that are not used; these are left out.
 
     Raises:
         ConfigError: it is not such a table.
@@ -122,13 +123,13 @@ def renew(tree: Tree, registry: Registry) -> Tree:
 
 
 def without_callbacks(tree: Mapping[str, Any]) -> Tree:
-    """The settings of a run for another use of its model, which no callback follows.
+    """The settings of a run without its callbacks, for another use of its model.
 
-    The plugins of its callbacks need not be installed then.
+    The plugins of the callbacks need not be installed then.
     """
     return unfollowed(tree) | {"callbacks": []}
 
 
 def unfollowed(tree: Mapping[str, Any]) -> Tree:
-    """Settings without those that say who follows a run."""
+    """Settings without those of callbacks."""
     return {k: v for k, v in tree.items() if k not in ("callbacks", "callback", OLD_TABLE)}

@@ -114,7 +114,7 @@ def _check_count(task: TaskSpec, backbones: Mapping[str, BackboneSpec], registry
         return
     wanted = str(least) if least == most else f"{least} to {most}"
     known = {m for c in registry.of(BackboneSpec) for m in c.spec.modality_names}
-    hint = f"Give --backbone MODALITY=NAME for each; there are {', '.join(sorted(known))}."
+    hint = f"Give --backbone MODALITY=NAME for each, of {', '.join(sorted(known))}."
     if len(backbones) == 1:
         ((modality, spec),) = backbones.items()
         alone = [

@@ -30,8 +30,8 @@ def choose_dataset(
         The dataset, and its settings with the path as it is opened.
 
     Raises:
-        ConfigError: none is given, several open the path, or it has no columns and one is named
-            to group by.
+        ConfigError: none is given, several open the path, or samples are to be grouped by a
+            column and it has none.
         DataError: there is no such path, or nothing that fits the task opens it.
         UnknownComponentError, AmbiguousNameError: the name cannot be resolved.
     """
@@ -49,7 +49,7 @@ def choose_dataset(
 def _default(
     task: TaskSpec, registry: Registry, backbones: Iterable[BackboneSpec]
 ) -> Component[DatasetSpec]:
-    """The first of the backbones' own that fits the task, or else the task's."""
+    """The first default of a backbone that fits the task, or else the task's default."""
     for name in filter(None, (spec.default_dataset for spec in backbones)):
         chosen = registry.get(DatasetSpec, name)
         if compat.dataset_fits(chosen.spec, task):
@@ -65,7 +65,7 @@ def _check_columns(dataset: Component[DatasetSpec], table: Tree) -> None:
     if "group_column" in table and "group_column" not in option_names(dataset.options_type()):
         raise ConfigError(
             f"Dataset '{dataset.name}' has no columns to group by.",
-            hint="Leave out --group, or make a table of it, with such a column: "
+            hint="Leave out --group, or turn it into a table with such a column: "
             "mmft data split DATASET -o TABLE.csv",
         )
 
@@ -103,7 +103,7 @@ def _opener(path: Path, task: TaskSpec, registry: Registry) -> Component[Dataset
 
 
 def _readable(datasets: Iterable[Component[DatasetSpec]]) -> str:
-    """What can be given for one of several data sets."""
+    """What can be given to choose one of these data sets."""
     forms = dict.fromkeys(form for c in datasets for form in c.spec.opens)
     suffixes = [form for form in forms if form != "/"]
     ways = ["the name of a data set (`mmft plugins --kind dataset`)"]

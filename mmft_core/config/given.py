@@ -16,7 +16,7 @@ from mmft_core.registry import Registry
 from mmft_core.utils.files import user_path
 
 Notice: TypeAlias = Callable[[str], None]
-"""Told what a user should know, in a sentence."""
+"""Called with a sentence that the user should know."""
 
 SHORT = {
     "epochs": "engine.epochs",
@@ -42,7 +42,7 @@ def settings_of(given: Mapping[str, Any], others: Tree, registry: Registry, noti
             "[MODALITY=]WHAT"), "metric", "callback", "no_callback" and "track" (tuples of names),
             and those that are short for a setting. A flag may be missing, or None.
         others: any settings, as a tree.
-        notice: told of settings that have other names now.
+        notice: called with a notice about each setting that has another name now.
 
     Raises:
         ConfigError: one cannot be read.
@@ -50,7 +50,7 @@ def settings_of(given: Mapping[str, Any], others: Tree, registry: Registry, noti
     """
     file = read_settings_file(given["config"], registry) if given.get("config") else {}
     if given.get("track"):
-        notice("--track is called --callback now.")
+        notice("--track is now called --callback.")
     layers = (file, _flags(given), others)
     for layer in layers:
         tell_of_old_table(layer, notice)
@@ -96,12 +96,12 @@ def _flags(given: Mapping[str, Any]) -> Tree:
 
 
 def _weights(choices: tuple[str, ...], backbones: tuple[str, ...]) -> Tree:
-    """The weights of all backbones, or of those of a modality that was given one by name."""
+    """The weights of all backbones, or of those whose modality was given with their name."""
     named = {choice.rpartition("=")[0] for choice in backbones if "=" in choice}
-    chosen: dict[str, str] = {}  # Of two for the same the later one counts, as of any option.
+    chosen: dict[str, str] = {}  # Of two for the same backbone the later one wins.
     for choice in choices:
         modality, equals, what = choice.partition("=")
-        if equals and modality in named:  # Else it is a path that holds one.
+        if equals and modality in named:  # Otherwise the '=' is part of a path.
             chosen[f"backbone.{modality}.weights"] = what
         else:
             chosen["backbone.weights"] = choice
@@ -117,7 +117,7 @@ def refuse_idle(given: Tree, plan: Plan) -> None:
         given: the settings from flags and `--set`.
 
     Raises:
-        ConfigError: there will be none.
+        ConfigError: the plan trains none.
     """
     idle = [key for key in flatten(given) if key.startswith("engine.lora.")]
     if idle and not plan.engine.tuning.adapts:
@@ -128,10 +128,10 @@ def refuse_idle(given: Tree, plan: Plan) -> None:
 
 
 def take_output(tree: Tree, output: Path | None) -> Path | None:
-    """Take the setting `output` out of the tree; the option goes before it.
+    """Take the setting `output` out of the tree; the option takes precedence.
 
     Raises:
-        ConfigError: it is no path.
+        ConfigError: it is not a path.
     """
     value = tree.pop("output", None)
     if value is not None and not isinstance(value, str):
@@ -142,7 +142,7 @@ def take_output(tree: Tree, output: Path | None) -> Path | None:
 def resumed_settings(
     path: Path, stored: Tree, given: Tree, registry: Registry, notice: Notice
 ) -> Tree:
-    """The configuration of a run that goes on: only where its files are now may be given anew.
+    """The configuration of a run that is resumed; only new places of its files may be given.
 
     Raises:
         ConfigError: what is given says something else; names the setting and both values.
@@ -154,7 +154,7 @@ def resumed_settings(
         if not _same_setting(key, value, known):
             now = next((v for k, v in known.items() if means(key, k)), "not set")
             raise ConfigError(
-                f"{key} is {now!r} in {path} and {value!r} is given now.",
+                f"{key} is {now!r} in {path}, but {value!r} is given now.",
                 hint="Resuming repeats the run's own configuration: leave the option out, or "
                 "start a new run.",
             )
@@ -166,7 +166,7 @@ def _same_setting(key: str, value: Any, known: Tree) -> bool:
 
 
 def _same_value(given: Any, stored: Any) -> bool:
-    """Whether values are the same; names are stored with their plugin's in front."""
+    """Whether values are the same; stored names begin with that of the plugin."""
     if isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored):
         return all(map(_same_value, given, stored))
     return bool(given == stored) or str(stored).rpartition("/")[2] == given

@@ -24,9 +24,9 @@ from mmft_core.specs import BackboneSpec, DatasetSpec
 def combine(layers: Iterable[Mapping[str, Any]], registry: Registry) -> Tree:
     """Merge layers of settings, later ones winning.
 
-    In the result a backbone's name stands in the table of its modality, a data set's path is no
-    name, optimizer and schedule are named in the table `engine`, settings of the engine have the
-    names that they have now, and callbacks are not changes of those before.
+    In the result a backbone's name is in the table of its modality, a data set's path is not given
+    as its name, optimizer and schedule are named in the table `engine`, settings of the engine have
+    their present names, and all callbacks are listed, without signs.
 
     Raises:
         ConfigError: callbacks are not chosen by their names, or a layer gives a setting by both
@@ -85,7 +85,7 @@ def _backbone(table: Tree, registry: Registry) -> Tree:
 
 
 def _forget_backbone(merged: Tree, table: Tree) -> None:
-    """Remove what was said for one modality and is now said for all."""
+    """Remove what was set for one modality and is now set for all."""
     for key, value in table.items():
         for own in _tables(merged.get("backbone")):
             if not isinstance(value, Mapping):
@@ -103,7 +103,7 @@ def _dataset(table: Tree, registry: Registry) -> Tree:
 
 
 def _forget_dataset(merged: Tree) -> None:
-    """Remove which data set was chosen, for another one is."""
+    """Remove the choice of a data set, because another one is chosen."""
     if isinstance(merged.get("dataset"), dict):
         merged["dataset"] = {
             k: v for k, v in merged["dataset"].items() if k not in ("name", "path")

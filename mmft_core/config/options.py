@@ -114,7 +114,7 @@ def renamed(values: Mapping[str, Any], options_type: type[Any], where: str) -> d
     for former in (key for key in values if key in names):
         text = f"{where}.{former} is now called {where}.{names[former]}."
         if names[former] in values:
-            raise ConfigError(f"{text} Both are set.", hint="Leave out the former.")
+            raise ConfigError(f"{text} Both are set.", hint=f"Leave out {where}.{former}.")
         warnings.warn(text, RenamedOptionWarning, stacklevel=outside())
     return {names.get(key, key): value for key, value in values.items()}
 
@@ -130,7 +130,7 @@ def outside() -> int:
 
 @contextlib.contextmanager
 def as_written() -> Iterator[None]:
-    """Within it, former names pass without a notice: of settings that an earlier version wrote."""
+    """Accept former names without a notice, for settings that an earlier version wrote."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RenamedOptionWarning)
         yield
@@ -170,7 +170,7 @@ def convert(values: Mapping[str, Any], options_type: type[T], where: str, owner:
     except msgspec.ValidationError as error:
         told = _explain(str(error), values, options_type, where, owner)
         raise ConfigError(told) from None
-    except TypeError as error:  # Of a type, or a bound on it, that msgspec knows nothing of.
+    except TypeError as error:  # A type, or a bound on one, that msgspec does not support.
         raise PluginError(f"The options of {where} cannot be read: {first_line(error)}.") from None
 
 

@@ -56,7 +56,7 @@ def same_place(one: str, other: str) -> bool:
         return False
 
 
-def in_places_of(plan: Plan, other: Plan) -> Plan:
+def with_paths_of(plan: Plan, other: Plan) -> Plan:
     """A plan with the paths of another one, as far as both have the same parts."""
     dataset, backbones = plan.dataset, dict(plan.backbones)
     if dataset.component.qualified == other.dataset.component.qualified:
@@ -71,13 +71,13 @@ def in_places_of(plan: Plan, other: Plan) -> Plan:
 
 
 def moved(stored: Tree, given: Mapping[str, Any], registry: Registry) -> tuple[Tree, Tree]:
-    """Settings of a run with the paths that are given for where its files are now.
+    """Apply the paths that say where the files of a run are now.
 
     Args:
         given: on the command line.
 
     Returns:
-        that, and what else is given.
+        the settings with these paths, and what else is given.
     """
     then, rest, found = flatten(stored), dict[str, Any](), dict[str, str]()
     for key, value in flatten(given).items():
@@ -95,17 +95,17 @@ def portable(tree: Mapping[str, Any], paths: Mapping[str, str], folder: Path) ->
     Args:
         paths: those of the settings that are paths, with their values.
     """
-    moved, others = {}, {}
+    settings, others = {}, {}
     for key, value in paths.items():
         full = _absolute(value)
         near = _from(full, _absolute(folder))
         if near is None:
-            moved[key] = full
+            settings[key] = full
         elif user_path(value).is_absolute():
-            moved[key], others[key] = full, near
+            settings[key], others[key] = full, near
         else:
-            moved[key], others[key] = near, full
-    return merge(tree, nest(moved)) | ({PLACES_TABLE: others} if others else {})
+            settings[key], others[key] = near, full
+    return merge(tree, nest(settings)) | ({PLACES_TABLE: others} if others else {})
 
 
 def given_places(tree: Mapping[str, Any], plan: Plan) -> dict[str, str]:
@@ -134,7 +134,7 @@ def read_places(file: Path) -> Tree:
     """Read settings that mmft wrote, with paths that lead there from the working directory.
 
     Raises:
-        ConfigError: there is no such file, or it is no TOML.
+        ConfigError: there is no such file, or it is not TOML.
     """
     tree = read_toml(file)
     others, settings = tree.pop(PLACES_TABLE, {}), flatten(tree)
@@ -154,7 +154,7 @@ def read_settings_file(file: Path, registry: Registry) -> Tree:
     One that leads nowhere from there is left as it is: relative to the working directory.
 
     Raises:
-        ConfigError: there is no such file, or it is no TOML.
+        ConfigError: there is no such file, or it is not TOML.
     """
     tree = read_toml(file)
     if PLACES_TABLE in tree:
@@ -199,7 +199,7 @@ def _is_marked(hint: Any) -> bool:
 
 
 def _found(setting: str, other: str, folder: Path) -> str:
-    """Where a path of a file of settings leads; where it led if nothing is there any more."""
+    """Where a path of a settings file leads: its relative form first, then the absolute one."""
     spelled_whole = Path(setting).is_absolute()
     near, full = (other, setting) if spelled_whole else (setting, other)
     beside = _absolute(folder / near)
@@ -223,7 +223,7 @@ def _from(place: str, folder: str) -> str | None:
 
 
 def _absolute(path: str | Path) -> str:
-    """Links are left as they are: what they lead to may lie apart from what is moved."""
+    """Links are not followed: what they lead to may stay when what they lie in is moved."""
     return os.path.abspath(user_path(path))  # noqa: PTH100
 
 

@@ -62,13 +62,13 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Recipe):
-    """All that a run is decided by."""
+    """Everything that determines a run."""
 
     task: PlanPart[TaskSpec]
     backbones: Mapping[str, BackbonePart]
     dataset: PlanPart[DatasetSpec]
     metrics: tuple[PlanPart[MetricSpec], ...]
-    # Not compared, for a written plan holds the settings that it was run with, and these alone.
+    # Not compared, because a stored plan has only the settings that it was run with.
     recipe_from_scratch: Recipe = field(compare=False)
     on_bad_sample: OnBadSample = "fail"
     folds: Folds | None = None
@@ -87,18 +87,18 @@ class Plan(Recipe):
         return (*own, self.optimizer.component, self.schedule.component, *callbacks)
 
     def from_scratch(self) -> Plan:
-        """The plan for a start from random weights, which may want to be trained otherwise."""
+        """The plan for a start from random weights, which may need other training settings."""
         return replace(self, **vars(self.recipe_from_scratch))
 
     def with_data_options(self, options: Any) -> Plan:
-        """The plan with the options that a data set found out, if it did (`Dataset.options`)."""
+        """The plan with the options that a data set completed, if it did (`Dataset.options`)."""
         if options is None:
             return self
         return replace(self, dataset=replace(self.dataset, options=options))
 
     def with_backbone_options(self, options: Mapping[str, Any]) -> Plan:
-        """The plan with the options that backbones found out, by modality
-        (`Backbone.fitted_options`); None where one did not."""
+        """The plan with the options that backbones completed (`Backbone.fitted_options`), by
+        modality; None for one that did not."""
         found = {m: replace(self.backbones[m], options=o) for m, o in options.items() if o}
         return replace(self, backbones={**self.backbones, **found})
 

@@ -35,7 +35,7 @@ def recommended_settings(
     """
     tree = nest(settings)
     tables, whole = (_TRAINING, "training") if from_scratch else (_TABLES, "a part")
-    options_type = component.options_type()  # Its own faults are not those of a recommendation.
+    options_type = component.options_type()  # Faults in it are not those of a recommendation.
     with recommended_by(component.full_name), as_written():  # No notice, for no user wrote it.
         for name, table in tree.items():
             if name not in tables or not isinstance(table, Mapping):

@@ -118,9 +118,9 @@ def _recipe(
 def _engine(advice: Tree, own: Tree, backbones: Mapping[str, BackboneSpec]) -> EngineConfig:
     """The settings of training, with what is recommended where the user says nothing.
 
-    Adapters learn best at ten times the learning rate that is best for the weights themselves, in
-    short trainings more (Schulman et al., 2025, "LoRA Without Regret"); what is recommended for
-    these is below their best, lest it ruin them.
+    Adapters learn best at ten times the best learning rate of the weights themselves, or more in
+    short trainings (Schulman et al., 2025, "LoRA Without Regret"); and the rate recommended for the
+    weights is below their best, lest it ruin them.
     """
     config = convert(merge(advice, own), EngineConfig, "engine")
     config.tuning.check(backbones, [part for spec in backbones.values() for part in spec.parts])
@@ -219,7 +219,7 @@ def _metrics(
 def _options(
     component: Component[Any], advice: Mapping[str, Any], tables: Mapping[str, Tree]
 ) -> Any:
-    """The typed options. Advice for options that this component lacks is passed over.
+    """The typed options. Advice for options that this component lacks is ignored.
 
     Args:
         tables: what is set, by the dotted prefix of its keys, for messages.

@@ -76,5 +76,5 @@ def option_settings(tree: Mapping[str, Any], registry: Registry) -> Iterator[str
 
 
 def _options_of(component: Component[ConfigurableSpec]) -> Iterator[str]:
-    with contextlib.suppress(PluginError):  # It is told of where the component is used.
+    with contextlib.suppress(PluginError):  # Reported where the component is used.
         yield from option_keys(component.options_type(), component.spec.table)

@@ -45,12 +45,12 @@ def ensure_text(tree: Mapping[str, Any]) -> None:
     """Check that all settings can be written to a file.
 
     Raises:
-        ConfigError: one cannot, such as a path with bytes that are no UTF-8.
+        ConfigError: one cannot, such as a path that is not UTF-8.
     """
     for key, value in flatten(tree).items():
         if isinstance(value, str) and value != printable(value):
             raise ConfigError(
-                f"{key} = {printable(value)} is not UTF-8, so config.toml could not hold it.",
+                f"{key} = {printable(value)} is not UTF-8, so it cannot be saved in config.toml.",
                 hint="Rename the file or folder.",
             )
 

@@ -24,7 +24,7 @@ class Tuning:
 
     "gradual" starts with the head alone and adds one layer, the deepest first, every `number`
     epochs (Howard and Ruder, 2018, "Universal Language Model Fine-tuning"). "lora" trains adapters
-    on all layers, and none of these themselves.
+    on all layers, but not the layers themselves.
     """
 
     mode: Literal["full", "head", "last", "gradual", "lora"] = "full"
@@ -32,10 +32,10 @@ class Tuning:
 
     @classmethod
     def parse(cls, text: str) -> Tuning | None:
-        """Read "full", "head", "last=N", "gradual", "gradual=N" or "lora"; None if it is none.
+        """Read "full", "head", "last=N", "gradual", "gradual=N" or "lora"; None for others.
 
-        "frozen" says the same as "head", of a part that has none. A colon may stand for the equals
-        sign, as mmft 0.1 had it.
+        "frozen" means the same as "head", for parts of a backbone, which have no head. As in mmft
+        0.1, a colon may replace the equals sign.
         """
         match = _FORM.fullmatch(text.strip())
         if match is None:
@@ -64,7 +64,7 @@ class Tunings:
     named are tuned as the backbone is.
 
     Attributes:
-        shared: of all that `own` does not name.
+        shared: that of everything that `own` does not name.
         own: by modality, or by the name of a part.
     """
 
@@ -98,7 +98,7 @@ class Tunings:
             parts: those of the backbones.
 
         Raises:
-            ConfigError: it names another.
+            ConfigError: `own` names another.
         """
         backbones, inside = list(modalities), list(dict.fromkeys(parts))
         known = [*backbones, *inside]
@@ -114,7 +114,7 @@ class Tunings:
         return self.own.get(modality, self.shared)
 
     def modes(self, modality: str, parts: Iterable[str]) -> set[str]:
-        """How a backbone is tuned, or its parts are if any is named."""
+        """The modes of a backbone's parts that have their own, and of the rest of it if any."""
         named = [part for part in parts if part in self.own]
         whole = set() if named and set(named) == set(parts) else {self[modality].mode}
         return whole | {self.own[part].mode for part in named}
@@ -137,7 +137,7 @@ class Tunings:
 def _invalid(text: str) -> ConfigError:
     return ConfigError(
         f"engine.tune = {text!r} is not valid."
-        + (" Adapters are not combined with another way." if "lora" in text else ""),
+        + (" Adapters cannot be combined with another way of tuning." if "lora" in text else ""),
         hint="Give full, head, last=N, gradual, gradual=N or lora; for several backbones also "
         "MODALITY=WAY,MODALITY=WAY, and for the parts of one PART=WAY.",
     )

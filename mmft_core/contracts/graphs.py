@@ -11,14 +11,14 @@ from torch import nn
 from mmft_core.contracts.data import Tensors
 
 Runner: TypeAlias = Callable[[Tensors], Tensors]
-"""What computes a graph, torch or another: tensors by name in, tensors by name out, on the CPU.
+"""Computes a graph, with torch or another runtime, on the CPU: named tensors in, named tensors out.
 
-Inputs that are not given are taken for ones, of the example's size but for the batch; inputs that
-the graph does not have are passed over.
+Missing inputs are replaced by ones of the example's size, except for the batch; inputs that the
+graph does not have are ignored.
 """
 
 Axes: TypeAlias = Mapping[str, Mapping[int, str]]
-"""By tensor its dimensions of any size, each with a name; those of one name are equally large."""
+"""For each tensor its variable dimensions, named; those of one name have the same size."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
         modalities: which the samples must hold.
 
     Raises:
-        PluginError: one is no `Split`, or what it holds are no samples.
+        PluginError: one is not a `Split`, or what it holds are not samples.
     """
     for name, split in dataset.splits.items():
         if not isinstance(split, Split):
@@ -39,7 +39,7 @@ def check_splits(called: str, dataset: Dataset, modalities: Iterable[str]) -> No
         try:
             sample: Any = split[0]
             origin: Any = split.origin(0)
-        except (SampleError, ValueError):  # Of which the check of the data tells.
+        except (SampleError, ValueError):  # Reported by the check of the data.
             continue
         which = f"sample 0 of '{name}'"
         if not isinstance(sample, Sample):
@@ -79,7 +79,7 @@ def outputs_of(task: Task, batch: Batch) -> Outputs:
     """A task's forward pass.
 
     Raises:
-        PluginError: it returns no `Outputs`, or a loss that is not one number.
+        PluginError: it does not return `Outputs`, or a loss that is not one number.
     """
     outputs = task(batch)
     if not isinstance(outputs, Outputs):
@@ -129,13 +129,13 @@ def check_json(task: Task, record: Mapping[str, Any]) -> None:
             json_text({key: value})
         except (TypeError, ValueError) as error:
             raise _fault(
-                task, f"returned a record from `decode` whose '{key}' is no JSON: {error}"
+                task, f"returned a record from `decode` whose '{key}' is not JSON: {error}"
             ) from None
 
 
 def check_prepared(backbone: Backbone, prepared: Any) -> None:
     """Raises:
-    PluginError: what `Processor.prepare` returned is no dictionary.
+    PluginError: what `Processor.prepare` returned is not a dictionary.
     """
     if not isinstance(prepared, Mapping):
         raise _fault(
@@ -170,7 +170,7 @@ def rankings(task: Task, predictions: Any, targets: Any, count: int) -> Mapping[
     """The task's rankings of a batch's samples.
 
     Raises:
-        PluginError: they are no dictionary, or one does not score each of them.
+        PluginError: they are not a dictionary, or one does not score each sample.
     """
     found = task.rank(predictions, targets)
     if not isinstance(found, Mapping):
@@ -197,7 +197,7 @@ def computed(metric: Metric) -> Mapping[str, MetricValue]:
             raise _fault(
                 metric,
                 f"returned {kind_of(value)} as {key!r}, not a number or a list of numbers",
-                hint=f"A tensor is made one by .item() or .tolist(). {FAULT}",
+                hint=f"Convert a tensor with .item() or .tolist(). {FAULT}",
             )
     return found
 

@@ -62,7 +62,7 @@ def whole_graph(task: Task, batch: Batch) -> Graph:
     inputs, axes = flatten_tensors(batch.inputs), input_axes(task.processors, batch.inputs)
     if len(batch.inputs) > 1:
         everywhere = torch.ones(len(batch), dtype=torch.bool)
-        # Each a tensor of its own, for torch.export takes one that comes twice for one input.
+        # Each its own tensor, because torch.export takes one that occurs twice for one input.
         held = {m: batch.present.get(m, everywhere).clone() for m in batch.inputs}
         present = flatten_tensors({PRESENT: held})
         inputs, axes = inputs | present, {**axes, **{name: {0: BATCH} for name in present}}

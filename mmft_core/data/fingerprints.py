@@ -91,8 +91,8 @@ class Fingerprints:
         """Compare a sample with what it was; its files are read only if `stat` differs.
 
         Args:
-            kept: its values, stat, content and inputs of then; inputs are None in runs of older
-                versions, of which it is not known whether only a label has changed.
+            kept: its earlier values, stat, content and inputs. Runs of older versions have no
+                inputs, so a changed label cannot be told from changed inputs.
         """
         values, stat, content, inputs = kept
         origin = self._origin(split, index)
@@ -137,9 +137,9 @@ class Fingerprints:
 
 
 def _stats(files: Sequence[Path]) -> list[bytes] | None:
-    """For each file what changes when it does; None if one is no file.
+    """For each file a digest that changes with it; None if one is not a regular file.
 
-    The inode and the time of change also tell of files that were exchanged, or whose time of
+    The inode and the time of change also reveal files that were replaced, or whose time of
     modification was set by hand.
     """
     try:
@@ -153,7 +153,7 @@ def _stats(files: Sequence[Path]) -> list[bytes] | None:
 
 
 def _joined(digests: Sequence[bytes] | None) -> bytes | None:
-    """One digest of several; None of none."""
+    """One digest of several; None for none."""
     if not digests:
         return None
     return digests[0] if len(digests) == 1 else _digest(b"".join(digests))
@@ -163,7 +163,7 @@ def _content_of(file: Path, stat: bytes) -> bytes:
     """The digest of a file's bytes.
 
     Args:
-        stat: changes when the file does; by it a digest is remembered.
+        stat: changes when the file does; digests are remembered by it.
     """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, _blake).digest()
@@ -189,7 +189,7 @@ def _blake(data: bytes = b"") -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What NumPy holds, as msgpack has it."""
+    """NumPy's values as types that msgpack knows."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

@@ -27,14 +27,14 @@ class Folds:
         """Read the settings; None where there are none.
 
         Raises:
-            ConfigError: they are no whole numbers, there are fewer than two folds, or there is no
+            ConfigError: they are not whole numbers, there are fewer than two folds, or there is no
                 such fold.
         """
         count, chosen = (_number(tree, key) for key in ("folds", "fold"))
         if count is None:
             if chosen is not None:
                 raise ConfigError(
-                    f"fold = {chosen} is set, but not the number of folds.", hint="Set folds, too."
+                    f"fold = {chosen} is set, but not the number of folds.", hint="Also set folds."
                 )
             return None
         if count < 2:

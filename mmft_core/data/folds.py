@@ -19,9 +19,9 @@ from mmft_core.utils.numbers import counted
 def in_folds(dataset: Dataset, folds: Folds, seed: int, *, unseen_classes: bool = False) -> Dataset:
     """Take the chosen fold of train and val together for val and the others for train.
 
-    The test split stays as it is. Where targets are classes, every fold has each class in
-    proportion, and where they are sets of labels the rarest of each sample; they go by targets and
-    not by files, so nothing but these is read. Groups stay whole.
+    The test split stays as it is. Folds are stratified by class, or by the rarest label of each
+    sample if targets are sets of labels. Only targets are read for this, not files. Groups stay
+    whole.
 
     Args:
         unseen_classes: whether a fold may hold classes that none of the others has.
@@ -85,7 +85,7 @@ def _labels(split: Joined, classes: Sequence[str]) -> Indices | None:
     for index in range(len(split) if classes else 0):
         try:
             target = split.target(index)
-        except SampleError:  # Of which the check of the data tells.
+        except SampleError:  # Reported by the check of the data.
             labels.append(-1)
             continue
         if not isinstance(target, str) or target not in index_of:
@@ -101,7 +101,7 @@ def _rarest(split: Joined, classes: Sequence[str]) -> Indices | None:
     for index in range(len(split) if classes else 0):
         try:
             target = split.target(index)
-        except SampleError:  # Of which the check of the data tells.
+        except SampleError:  # Reported by the check of the data.
             target = ()
         if not isinstance(target, list | tuple):
             return None
@@ -134,13 +134,13 @@ def _check_enough(labels: Indices | None, size: int, count: int, name: str) -> N
 
 
 def _check_classes(part: Indices, labels: Indices, count: int, info: DatasetInfo) -> None:
-    """Check that those that are not of a fold have all classes, which groups may prevent."""
+    """Check that the samples outside each fold have all classes, which groups may prevent."""
     for fold in range(count):
         lacking = np.setdiff1d(labels[labels >= 0], labels[part != fold])
         if len(lacking):
             name = info.classes[int(lacking[0])]
             raise DataError(
-                f"Without fold {fold + 1} of {count} there is nothing of class '{name}' of dataset "
-                f"'{info.name}' to learn from: too few groups have it.",
+                f"Every sample of class '{name}' of dataset '{info.name}' that can be learned from "
+                f"is in fold {fold + 1} of {count}, because too few groups have it.",
                 hint="Give fewer folds, or leave the class out.",
             )

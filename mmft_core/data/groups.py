@@ -19,8 +19,8 @@ def whole_groups(
 ) -> dict[str, Indices]:
     """Divide samples at random, whole groups at a time.
 
-    A part takes groups in random order as long as they fit into its share; where not even one
-    does, the smallest.
+    A part takes groups in random order as long as they fit into its share; if none fits, it takes
+    the smallest.
 
     Args:
         groups: (n,) of the samples.
@@ -65,7 +65,7 @@ class _Left:
 def _fill(
     members: Sequence[Indices], waiting: Sequence[int], most: float, left: _Left
 ) -> list[int]:
-    """Take groups for a part of so many samples at most, of those that wait."""
+    """Take waiting groups for a part, at most so many samples if one fits."""
     taken: list[int] = []
     held = 0
     for group in waiting:
@@ -109,7 +109,7 @@ def fold_groups(groups: Sequence[str], labels: Indices, count: int, seed: int) -
     empty = set(range(count)) - set(folds.tolist())
     if empty:
         raise DataError(
-            f"Groups of such sizes and classes leave {len(empty)} of {count} folds empty.",
+            f"The sizes and classes of the groups leave {len(empty)} of {count} folds empty.",
             hint=f"Give fewer folds than {count}.",
         )
     return folds

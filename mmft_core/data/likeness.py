@@ -15,14 +15,14 @@ from mmft_core.data.fingerprints import Fingerprints
 _Identity: TypeAlias = tuple[bytes, bytes | None]
 
 _LOOKED_AT = 1000
-"""So many samples, evenly spread, are looked at: files of all would take long to read."""
+"""Samples that are compared, evenly spread: reading the files of all would take long."""
 
 
 def share_alike(kept: pa.Table, now: Split, fingerprints: Fingerprints) -> float:
-    """The share of the smaller of both, a run's samples and these, that is in the other as well.
+    """Of a run's samples and these, the share of the smaller set that is also in the other.
 
-    Samples are the same if what a network is given of them is; in runs of older versions, also
-    their labels and the names of their files must be.
+    Samples are the same if their inputs are; for runs of older versions, only if their labels and
+    the names of their files are the same, too.
 
     Args:
         kept: fingerprints of the run's samples.
@@ -47,7 +47,7 @@ def share_known(kept: pa.Table, now: Split, fingerprints: Fingerprints) -> float
 def _identities(
     kept: pa.Table, now: Split, fingerprints: Fingerprints
 ) -> tuple[list[_Identity], list[_Identity | None]]:
-    """What identifies the samples of a run, and those of now that are looked at."""
+    """What identifies the samples of a run, and the present samples that are compared."""
     column = "values" if kept["inputs"].null_count == len(kept) else "inputs"
     then = list(zip(kept[column].to_pylist(), kept["content"].to_pylist(), strict=True))
     places = np.linspace(0, len(now) - 1, min(_LOOKED_AT, len(now))).astype(int).tolist()

@@ -15,11 +15,11 @@ LARGEST = float(np.finfo(np.float32).max)
 """Networks compute in 32 bits."""
 
 _RESOLUTION = 1e-5
-"""Of 32-bit numbers, with room to tell targets apart; relative to their size."""
+"""The relative resolution of 32-bit numbers, with room to tell targets apart."""
 
 
 def finite_number(target: Any) -> float | None:
-    """A target as a number that networks can compute with; None if it is none."""
+    """A target as a number that networks can compute with; None if it is not one."""
     try:
         number = float(target)
     except (TypeError, ValueError, OverflowError):
@@ -37,7 +37,7 @@ def target_scale(split: Split) -> tuple[float, float]:
                 numbers.append(number)
     if not numbers:
         return 0.0, 0.0
-    if min(numbers) == max(numbers):  # Whose deviation is else a rounding error.
+    if min(numbers) == max(numbers):  # Otherwise the deviation is a rounding error.
         return numbers[0], 0.0
     return float(np.mean(numbers)), float(np.std(numbers))
 

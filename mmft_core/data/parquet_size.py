@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from mmft_core.utils.expansion import check_expansion
 
 FREE = 4 * 2**30
-"""Bytes that any file may become; sparse tables are packed well, and are not held in memory."""
+"""Bytes that any file may unpack to: sparse tables compress well, and are not held in memory."""
 
 _MEASURED_UNTIL = 64 * 2**20
-"""Bytes of files whose texts are measured. The larger ones are no small files that grow."""
+"""Bytes of files whose texts are measured; larger ones are not small files that grow."""
 
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
@@ -27,7 +27,7 @@ def check_parquet(path: Path) -> None:
         DataError: it is.
         OSError, pyarrow.ArrowException: it cannot be read.
     """
-    hint = "If it is meant to, write it with use_dictionary=False and compression='none'."
+    hint = "If this is intended, write the file with use_dictionary=False and compression='none'."
     with pq.ParquetFile(path) as file:
         chunks = list(_chunks(file.metadata))
         check_expansion(path, sum(least for _, least, _ in chunks), free=FREE, hint=hint)
@@ -56,7 +56,7 @@ def _chunks(metadata: Any) -> Any:
 
 
 def _expanded(array: Any) -> int:
-    """The bytes of an array whose texts are numbers of a dictionary's."""
+    """The bytes of an array whose texts are dictionary-encoded."""
     if pa.types.is_dictionary(array.type):
         lengths = pc.cast(pc.binary_length(array.dictionary), pa.int64())
         return int(pc.sum(lengths.take(array.indices)).as_py() or 0)

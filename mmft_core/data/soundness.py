@@ -42,10 +42,10 @@ class Findings:
     """What is wrong with samples, and what will be done to others.
 
     Attributes:
-        changes: how many samples of each split something will be done to, or is odd about:
-            (split, what) -> count.
+        changes: (split, remark) -> number of samples that will be changed in this way, or are odd
+            in it.
         examples: the id of one such sample.
-        classes: how many samples without faults each class of a split has: (split, class) -> count.
+        classes: (split, class) -> number of samples without faults.
         fingerprints: of the samples of each split, in order, if they were asked for.
     """
 
@@ -56,7 +56,7 @@ class Findings:
     fingerprints: dict[str, list[pa.Table]] = field(default_factory=dict)
 
     def note(self, split: str, change: str, sample_id: str) -> None:
-        """Take in what will be done to a sample, or is odd about it."""
+        """Count what will be changed in a sample, or is odd about it."""
         self.changes[split, change] += 1
         self.examples.setdefault((split, change), sample_id)
 
@@ -79,7 +79,7 @@ class Findings:
         return indices
 
     def add(self, others: Findings) -> None:
-        """Take in what else was found."""
+        """Add what else was found."""
         self.faults += others.faults
         self.changes += others.changes
         self.classes += others.classes
@@ -102,7 +102,7 @@ class Findings:
 
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Told how many of how many samples are done."""
+"""Called with the numbers of samples that are done, and of all."""
 
 
 def read(
@@ -119,7 +119,7 @@ def read(
 
     Args:
         targets: whether every sample must have one.
-        fingerprints: takes those of the samples as well, whose files were just read.
+        fingerprints: also takes those of the samples, whose files were just read.
     """
 
     def look(name: str, split: Split, index: int, found: Findings) -> None:
@@ -218,7 +218,8 @@ def refuse(faults: Sequence[Fault], total: int) -> DataError:
     if len(faults) > _SHOWN:
         reasons = Counter(fault.reason for fault in faults).most_common(_REASONS)
         often = "".join(f"\n  {n:,} times: {escape(why)}" for why, n in reasons if n > 1)
-        more = f"\n  and {len(faults) - _SHOWN} more" + (f"; in all{often}" if often else "")
+        more = f"\n  and {len(faults) - _SHOWN} more"
+        more += f". Most frequent reasons:{often}" if often else ""
     special = dict.fromkeys(fault.hint for fault in faults if fault.hint)
     return DataError(
         f"{len(faults)} of {total} samples cannot be used:{''.join(lines)}{more}",
@@ -242,8 +243,8 @@ def _look_at_all(
     """Look at all samples, on all cores and all processes.
 
     Args:
-        but: split -> indices of those that are passed over.
-        fingerprints: takes those of the samples as well, whose files were just read.
+        but: split -> indices of samples to skip.
+        fingerprints: also takes those of the samples, whose files were just read.
     """
     total = sum(len(split) for split in dataset.splits.values())
     findings, done = Findings(), 0

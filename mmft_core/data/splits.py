@@ -72,7 +72,7 @@ class Subset(_View):
     """Some samples of a split, by their indices (n,).
 
     Attributes:
-        split: the whole: of some samples of some others it is theirs.
+        split: the underlying split; never itself a `Subset`, because nested subsets are flattened.
     """
 
     split: Split
@@ -126,7 +126,7 @@ class Same(_View):
 
 
 class Unlabelled(Same):
-    """A split without its targets, which may be none that a model knows."""
+    """A split without its targets, which a model may not know."""
 
     def __getitem__(self, index: int) -> Sample:
         return replace(self.split[index], target=None)
@@ -195,7 +195,7 @@ class Whole(Joined):
         super().__init__(_leaves(splits[name] for name in order))
 
     def places(self, split: Split) -> Indices:
-        """Where the samples of a split are (n,)."""
+        """The positions of the samples of a split (n,)."""
         if isinstance(split, Subset):
             return self.places(split.split)[split.indices]
         if isinstance(split, _View):

@@ -28,7 +28,7 @@ TABLE_SUFFIXES = (
     ".jsonl.gz",
     ".json.gz",
 )
-"""Of the files that are read as tables, in lower case."""
+"""Suffixes of the files that are read as tables, in lower case."""
 
 _SHARD = re.compile(r"(?:(?P<name>.+?)[-_.])?(?:part[-_])?\d{2,}(?:-of-\d{2,})?(?:[-_.].*)?")
 """The stem of a shard's name: train-00000-of-00002, part-0001, 0000."""
@@ -56,7 +56,7 @@ class TablePart:
 
 
 def form_of(path: Path) -> str:
-    """What a path is opened as: "/" for a folder, ".parquet" for one that is a table, a suffix."""
+    """What a path is opened as: "/" for a folder, ".parquet" for a table's folder, or a suffix."""
     if not path.is_dir():
         return suffix_of(path)
     return ".parquet" if is_table_folder(path) else "/"
@@ -98,7 +98,7 @@ def _is_saved(folder: Path) -> bool:
 
 
 def _divided(found: Sequence[TablePart]) -> tuple[list[TablePart], list[str]]:
-    """Those that are splits, if any are: a Hub data set may have others, as "unsupervised"."""
+    """Those that are splits, if any are: on the Hub there may be others, such as "unsupervised"."""
     known = [part for part in found if part.split is not None]
     if not known or len(known) == len(found):
         return list(found), []
@@ -110,8 +110,8 @@ def _divided(found: Sequence[TablePart]) -> tuple[list[TablePart], list[str]]:
 def _shards(folder: Path) -> list[Path]:
     """The Parquet files of a folder, if that is what the folder is for.
 
-    Beside class folders of pictures a table may lie that is not the data. So files must be named as
-    shards or splits are, or there is nothing but tables.
+    A table beside class folders of pictures may not be the data. So all tables must be named as
+    shards or splits are, or there must be nothing else.
     """
     files = sorted(_files(folder, _DEEPEST))
     tables = [file for file in files if file.suffix.lower() == ".parquet"]
@@ -123,7 +123,7 @@ def _shards(folder: Path) -> list[Path]:
 def _files(folder: Path, depth: int) -> Iterator[Path]:
     try:
         entries = list(os.scandir(folder))
-    except OSError:  # Whoever reads the folder says so.
+    except OSError:  # Reported when the folder is read.
         return
     for entry in entries:
         if is_hidden(entry.name):

@@ -45,7 +45,7 @@ class SharedBatchNorm(_BatchNorm):
     """Batch norm of any number of dimensions whose mean and variance are those of all processes."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        pass  # The norm that it was made of was given what it takes.
+        pass  # It replaces norms of any number of dimensions.
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or not torch.is_grad_enabled():

@@ -20,7 +20,7 @@ def summed(tensor: Tensor) -> Tensor:
 def gathered(*tensors: Tensor) -> tuple[list[Tensor], int]:
     """The rows of all processes, in training.
 
-    In evaluation processes need not have equally many batches, so nobody waits for the others.
+    In evaluation, where processes may have different numbers of batches, only its own rows.
 
     Args:
         tensors: (B, ...), whose B may differ from process to process.

@@ -22,7 +22,7 @@ T = TypeVar("T")
 Sliceable = TypeVar("Sliceable", bound=Any)
 
 PATIENCE = timedelta(hours=2)
-"""So long processes wait for each other, such as for one that checks its share of the data."""
+"""How long processes wait for each other, for example while one checks its share of the data."""
 
 
 def count() -> int:
@@ -36,12 +36,12 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is the one that writes and speaks."""
+    """Whether this is the one that writes files and prints."""
     return rank() == 0
 
 
 def several() -> bool:
-    """Whether there are others, which this one has joined."""
+    """Whether there are others, and this one has joined them."""
     if count() == 1:
         return False
     import torch.distributed as dist
@@ -66,8 +66,8 @@ def join() -> None:
         dist.init_process_group(timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ProcessError(
-            f"Process {rank()} of {count()} cannot meet the others: {first_line(error)}.",
-            hint="Start them with `mmft launch`, torchrun or accelerate launch, and see that "
+            f"Process {rank()} of {count()} cannot connect to the others: {first_line(error)}.",
+            hint="Start them with `mmft launch`, torchrun or accelerate launch, and make sure that "
             "MASTER_ADDR and MASTER_PORT can be reached.",
         ) from None
 
@@ -81,7 +81,7 @@ def leave() -> None:
 
 
 def share(things: Sliceable) -> Sliceable:
-    """This process's part of what all are to do: of a list, a range, an array."""
+    """This process's part of a list, range or array that is divided among all."""
     part: Sliceable = things[rank() :: count()]
     return part
 
@@ -104,14 +104,14 @@ def total(number: int) -> int:
 
 
 def shares_of_means(counts: Sequence[int], weight: int) -> list[float]:
-    """Factors for means over other things than the loss of a task is the mean of (`Task.weight`).
+    """Factors for terms of a loss that are means over anything but what `Task.weight` counts.
 
     With them, terms of a loss that are means over some of the samples become means over these
-    samples on all processes, once the processes' losses are weighed and summed up.
+    samples on all processes, once the processes' losses are weighted and summed.
 
     Args:
-        counts: of each term, what it is the mean of on this process.
-        weight: of this process's batch.
+        counts: for each term, the number of items that it averages on this process.
+        weight: the weight of this process's batch.
     """
     if not several():
         return [1.0] * len(counts)
@@ -121,7 +121,7 @@ def shares_of_means(counts: Sequence[int], weight: int) -> list[float]:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it holds of any process; each waits for all."""
+    """Whether it is true on any process; each waits for all."""
     return total(int(flag)) > 0
 
 
@@ -131,7 +131,7 @@ def wait() -> None:
 
 
 def gather(thing: T) -> list[T]:
-    """What every process has, for all of them."""
+    """What every process has, returned on all of them."""
     if not several():
         return [thing]
     import torch.distributed as dist
@@ -142,7 +142,7 @@ def gather(thing: T) -> list[T]:
 
 
 def gather_to_main(thing: T) -> list[T]:
-    """What every process has, for the main one; nothing for others."""
+    """What every process has, returned on the main one; nothing on the others."""
     if not several():
         return [thing]
     import torch.distributed as dist
@@ -153,7 +153,7 @@ def gather_to_main(thing: T) -> list[T]:
 
 
 def from_main(make: Callable[[], T]) -> T:
-    """What the main process makes, for all of them."""
+    """What the main process makes, returned on all of them."""
     if not several():
         return make()
     import torch.distributed as dist

@@ -26,8 +26,8 @@ _CLAIMED, _FAILURE = "mmft/failed", "mmft/failure"
 
 
 @contextlib.contextmanager
-def one_fate() -> Iterator[None]:
-    """See to it that what ends one process ends all, and that only one of them says why.
+def fail_together() -> Iterator[None]:
+    """Have an error in one process end all of them, and only one report why.
 
     Raises:
         ElsewhereError: in place of whatever another process's failure leads to here.
@@ -38,7 +38,7 @@ def one_fate() -> Iterator[None]:
         if comm.count() == 1:
             raise
         if comm.several():
-            # Whoever started the processes now ends those that are left; this one ends in order.
+            # The launcher now ends the processes that are left; this one ends in order.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         cause = _cause(error)
         if cause is error:
@@ -68,8 +68,8 @@ def _first(store: Store, error: Exception) -> Exception:
         return _read(store, error) if _appears(store, _FAILURE) else error
     if lost:
         error = ProcessError(
-            "Another process of this run has gone without an error message.",
-            hint="It may have run out of memory, or have been killed; --resume goes on.",
+            "Another process of this run has ended without an error message.",
+            hint="It may have run out of memory, or have been killed; --resume continues the run.",
         )
     message = error.message if isinstance(error, MmftError) else first_line(error)
     store.set(_FAILURE, json.dumps({"rank": comm.rank(), "message": message}))
@@ -92,7 +92,7 @@ def _appears(store: Store, key: str) -> bool:
 
 
 def _without_store(error: Exception) -> Exception:
-    """Before processes have met, all are expected to fail alike, and the main one speaks."""
+    """Before processes are connected, all are expected to fail alike, and the main one reports."""
     if comm.is_main():
         return error
     time.sleep(_LAST_WORDS)  # It is ended with the main one, unless it fails alone.

@@ -68,7 +68,8 @@ def read(folder: Path, rank: int) -> peft.LoraConfig:
         ) from None
     for key, value in others.items():
         raise RunDirectoryError(
-            f"{file} is refused: mmft does not write '{key[:80]}' = {json.dumps(value)[:80]}.",
+            f"{file} is refused: it contains a setting that mmft does not write: "
+            f"'{key[:80]}' = {json.dumps(value)[:80]}.",
             hint="Remove it if you know where the file comes from. Files of a newer PEFT need "
             "that version: pip install -U peft",
         )

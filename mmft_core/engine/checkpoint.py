@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 KEEP = 2
-"""How many are kept: should the newest be damaged, the one before it is used."""
+"""Checkpoints that are kept: if the newest is damaged, the one before it is used."""
 
 _TENSORS, _STATE, _REFERENCE = "tensors.safetensors", "state.json", "$tensor"
 _FOLDER = re.compile(r"step-(\d+)")

@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from mmft_core.engine.loop import Engine
 
 TIMED_FROM = 24
-"""Steps of the shortest training that times some first, which takes about a tenth of it. One of
-four times as many takes more care, and one of eight times as many tries fewer threads too."""
+"""Steps of the shortest training that times some first, which takes about a tenth of it. With four
+times as many steps more of them are timed, and with eight times as many also fewer threads."""
 _SECONDS = 1.5
-"""What a timed step may take; a batch that takes longer is timed in part."""
+"""Seconds that a timed step may take; a batch that takes longer is timed in part."""
 _TIMED = 2
 """Steps of each candidate that are timed, after one that is not; one in a short training."""
 _FAR_BEHIND = 1.25
-"""How many times as long as the fastest's a step takes that need not be timed again."""
+"""A candidate whose step takes this many times as long as the fastest's is not timed again."""
 _WORTH_IT = 0.95
-"""The share of the time that anything but the default may take to be chosen."""
+"""Another candidate is chosen only if it takes less than this share of the default's time."""
 _FEW = 4
-"""Samples of the steps that show how many are timed."""
+"""Samples in the trial steps that decide how many samples are timed."""
 _NO_LOADING = 0.02
 """The share of a step up to which loading needs no process of its own."""
 
@@ -57,7 +57,7 @@ class Compute:
     Attributes:
         device: its type.
         precision: of the forward pass: "fp32", "bf16" or "fp16".
-        threads: of the CPU that compute.
+        threads: CPU threads that compute.
         workers: processes that load data.
     """
 
@@ -70,7 +70,7 @@ class Compute:
     def of(
         cls, accelerator: Accelerator, config: EngineConfig, kept: Mapping[str, Any] | None
     ) -> Compute:
-        """As the settings have it, else as a run was begun, else the defaults.
+        """By the settings, or else as when the run was begun, or else by default.
 
         Args:
             kept: the `record` of the run when it was begun; it holds on a device of the same type.
@@ -105,7 +105,7 @@ class Compute:
             torch.set_num_threads(before)
 
     def free_threads(self, config: EngineConfig) -> int:
-        """The threads that may become fewer: all, or one where their number is told, where several
+        """The threads if they may become fewer, else 1: if their number is set, if several
         processes compute together, and on a GPU, whose steps are not over when they return."""
         told = config.threads is not None or "OMP_NUM_THREADS" in os.environ
         return 1 if told or self.device != "cpu" or comm.several() else self.threads
@@ -119,9 +119,9 @@ def choose(engine: Engine) -> str | None:
 
     Forward and backward passes of the first batch are timed in each precision, then, in longer
     trainings, with half of the threads in the fastest one; so is loading the batch. The model is
-    left as it was. Very short trainings keep the defaults, for timing would take longer than it
-    saves. A batch that takes long is timed in part, and with all threads alone, for it keeps them
-    busy: the training should begin soon.
+    left as it was. Very short trainings keep the defaults, because timing would take longer than it
+    saves. A batch that takes long is timed in part, so that the training begins soon, and only with
+    all threads, because it keeps them busy.
 
     Returns:
         What was measured and chosen, in a sentence; None if nothing was.
@@ -255,7 +255,7 @@ def _step(engine: Engine, batch: Batch) -> None:
 
 
 def _workers(engine: Engine, step: float, loading: float) -> int:
-    """The processes that keep up with a step; none if loading is next to nothing."""
+    """The processes needed to load as fast as steps are computed; 0 if loading takes no time."""
     if engine.config.workers is not None:
         return engine.config.workers
     if cpus.available() == 1 or loading < _NO_LOADING * step:
@@ -264,8 +264,8 @@ def _workers(engine: Engine, step: float, loading: float) -> int:
 
 
 def _with_loading(step: float, loading: float, threads: int, workers: int) -> float:
-    """Seconds from batch to batch. Processes that load take their time from threads that compute
-    if there are more of both than CPUs."""
+    """Seconds from batch to batch. If loading processes and computing threads together outnumber
+    the CPUs, they take turns."""
     if not workers:
         return step + loading
     share = loading / workers

@@ -36,7 +36,8 @@ UNDESCRIBED = (
 """What is raised where numbers are needed that are only described."""
 
 _CONSTANT = 4096
-"""Numbers that a tensor made of nothing has at most to be computed whatever its type."""
+"""Tensors that are created from no others are computed, whatever their type, up to this many
+elements."""
 
 _aten = torch.ops.aten
 _INDEXED = (
@@ -64,9 +65,9 @@ class Described(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known: dict[int, Any] = {}
 
     def like(self, tensor: Tensor, device: torch.device) -> Tensor:
-        """A tensor as it would be on a device: described, but for integers.
+        """A tensor as it would be on a device: described, except for integers.
 
-        Of tensors on the meta device, integers are zeros.
+        Integers on the meta device become zeros.
         """
         described = tensor.is_floating_point() and not self.computed
         if has_values(tensor) and not described:
@@ -80,8 +81,8 @@ class Described(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._count(made if described else made.normal_(0.5, 0.02))
 
     def move(self, module: nn.Module, device: torch.device) -> None:
-        """Put descriptions in the place of a module's tensors. Shared ones stay shared."""
-        put: dict[int, tuple[Tensor, Tensor]] = {}  # With the tensor, whose id is no other's then.
+        """Replace a module's tensors by descriptions. Shared ones stay shared."""
+        put: dict[int, tuple[Tensor, Tensor]] = {}  # Holds tensors, so that no id is reused.
         for part in module.modules():
             tables: tuple[dict[str, Any], ...] = (part._parameters, part._buffers)
             for table in tables:
@@ -122,7 +123,7 @@ class Described(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
 
     def _count(self, result: T) -> T:
-        """Add what a result holds that nothing before it held."""
+        """Add the memory of a result that is new."""
         for tensor in tree_leaves(result):
             if not isinstance(tensor, Tensor):
                 continue
@@ -142,7 +143,7 @@ class Described(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _numbers(indices: Any) -> list[Tensor | None]:
-    """Indices of which masks became the numbers of what they choose."""
+    """Indices, with masks replaced by the positions that they select."""
     found: list[Tensor | None] = []
     for index in indices:
         if isinstance(index, Tensor) and index.dtype == torch.bool:

@@ -38,8 +38,8 @@ def make_accelerator(
     for way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{way}", "false").lower() == "true":
             raise ConfigError(
-                f"Accelerate's own configuration asks for {way}, which a run's settings decide.",
-                hint="Leave it out there; --set engine.parallel=fsdp is for shards.",
+                f"Accelerate's configuration asks for {way}, but the run's settings decide this.",
+                hint="Leave it out there; --set engine.parallel=fsdp shards the model.",
             )
     # Accelerate brings processes without GPUs together only if it is told to use the CPU.
     alone = comm.several() and not torch.accelerator.is_available()

@@ -220,7 +220,7 @@ class _Scores:
 
 
 _MOST_KINDS = 50
-"""Kinds of samples that are told apart; those that come later are one."""
+"""Kinds of samples that are told apart; later ones are counted together as "others"."""
 
 
 class _Kinds:

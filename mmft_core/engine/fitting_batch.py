@@ -44,8 +44,8 @@ def out_of_memory_error(engine: Engine) -> OutOfMemoryError:
     passes = parts * config.gradient_accumulation_steps
     return OutOfMemoryError(
         message,
-        hint=f"{size} --set engine.gradient_accumulation_steps={passes} fits, and takes optimizer "
-        f"steps of the same size.{_savings(engine)}",
+        hint=f"{size} --set engine.gradient_accumulation_steps={passes} fits; each optimizer step "
+        f"still sees as many samples.{_savings(engine)}",
     )
 
 

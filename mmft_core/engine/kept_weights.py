@@ -116,7 +116,7 @@ def read(task: Task, path: Path, *, adapters: bool = True) -> None:
     lacking, unknown = read_tensors(task, path)
     strange = [*filter(kept(task, adapters=adapters), lacking), *unknown]
     if strange:
-        raise ValueError(f"{path.name} does not fit the task, by '{strange[0]}'")
+        raise ValueError(f"{path.name} does not fit the task: '{strange[0]}' differs")
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:

@@ -34,7 +34,7 @@ def use_running_statistics(module: nn.Module, say: Callable[[str], None]) -> Non
             return
         if getattr(norm, "running_mean", None) is None:
             raise TrainingError(
-                "A forward pass holds one sample, whose values a batch norm without running "
+                "A forward pass contains a single sample, which a batch norm without running "
                 "statistics cannot normalise.",
                 hint="Give --batch-size 2 or more.",
             )
@@ -43,9 +43,9 @@ def use_running_statistics(module: nn.Module, say: Callable[[str], None]) -> Non
         if not told:
             told = True
             say(
-                "Some forward passes hold a single sample, of which batch norms see one value per "
-                "channel; they use their running statistics there. --batch-size 2 or more gives "
-                "them more to go by."
+                "Some forward passes contain a single sample. Batch norms see one value per "
+                "channel there and use their running statistics. --batch-size 2 or more avoids "
+                "this."
             )
 
     def leave(norm: nn.Module, *_: Any) -> None:

@@ -195,7 +195,7 @@ class Engine:
         )
 
     def _tell_measured(self) -> None:
-        """Report that not all val samples choose the model."""
+        """Report that metrics do not cover all val samples while training."""
         if self.val is not None and len(self._measured[0]) < len(self.val):
             self.callback.on_message(
                 f"While training, metrics are computed on {len(self._measured[0]):,} of "
@@ -327,8 +327,8 @@ class Engine:
             return
         self._told_undefined = True
         self.callback.on_message(
-            f"{self.monitor.name} cannot choose the best model on val ({reason}); "
-            "where no evaluation defines it, the last model is kept. Choose another metric with "
+            f"{self.monitor.name} cannot be used to choose the best model on val ({reason}). If it "
+            "stays undefined, the last model is kept. Choose another metric with "
             "--set engine.monitor=NAME."
         )
 

@@ -60,7 +60,7 @@ def inject(
         names = [n for n in names if id(backbone.get_submodule(n).weight) in inside]
         if not names:
             raise ConfigError(
-                "engine.tune = 'lora': the parts that are to have adapters have no layers of the "
+                "engine.tune = 'lora': the parts that should get adapters have no layers of the "
                 f"roles {', '.join(config.targets)}.",
                 hint="Give --set 'engine.lora.targets=[\"all\"]', or adapters to other parts.",
             )
@@ -103,7 +103,7 @@ def put(backbone: Backbone, settings: peft.LoraConfig, name: str = "default") ->
     import peft
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="peft")  # About layers' types, on purpose so.
+        warnings.filterwarnings("ignore", module="peft")  # About the types of layers.
         peft.inject_adapter_in_model(settings, backbone, adapter_name=name)
     for place, module in backbone.named_modules():
         if re.search(r"\.lora_[AB]\.\w+$", place) and isinstance(module, nn.Conv2d):

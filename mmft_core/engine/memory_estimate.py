@@ -34,15 +34,15 @@ from mmft_core.loading.sampler_choice import choose_batch_sampler
 from mmft_core.precision import choose_device, choose_precision, cpu_computes_bf16
 
 _LOOKED_AT = 2048
-"""Samples of which the largest batch is looked for."""
+"""Samples among which the largest batch is looked for."""
 _MANY = 20
-"""How many times the weights a device has to hold for a step to be computed."""
+"""A step is really computed only if the device holds this many times the weights."""
 _KEPT = 0.55
 """What malloc keeps beyond what a step holds at its peak, as a share of that. It keeps what is
-freed (`mmft_core.engine.memory`), and not every gap fits the next tensor. Measured of five
-networks: 0.42 to 0.74 (docs/results.md)."""
+freed (`mmft_core.engine.memory`), and not every gap fits the next tensor. Measured with
+five networks: 0.42 to 0.74 (docs/results.md)."""
 _CONTEXT = 500_000_000
-"""Bytes of a GPU that CUDA and its libraries take, about."""
+"""Bytes of a GPU that CUDA and its libraries take, approximately."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +117,8 @@ def estimate_memory(
         saved = _saved_by_bits(task)
         for modality in task.backbones:
             backbone = task.backbone(modality)
-            ways = tuning.tuned(backbone, modality, config.tuning)
-            tuning.change_layers(backbone, ways, config)
+            groups = tuning.tuned(backbone, modality, config.tuning)
+            tuning.change_layers(backbone, groups, config)
         best = _saved_bytes(task, config) if evaluated and device.type == "cpu" else 0
         batch, steps = _largest_batch(task, train, config)
         found = MemoryEstimate(
@@ -255,7 +255,7 @@ class _Step:
 
 
 def _precisions(config: EngineConfig, device: torch.device, steps: int) -> Sequence[str]:
-    """Those that the training may compute in, of which timed steps choose in a long one."""
+    """Those that the training may compute in; if there are several, timed steps choose."""
     chosen = choose_precision(config.precision, device).replace("no", "fp32")
     free = config.precision == "auto" and device.type == "cpu" and steps >= TIMED_FROM
     return ["fp32", "bf16"] if free and cpu_computes_bf16() else [chosen]

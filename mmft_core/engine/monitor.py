@@ -48,7 +48,7 @@ def choose_monitor(plan: Plan) -> Monitor:
         if part.component.name == metric:
             return Monitor(name=name, higher_is_better=part.spec.higher_is_better)
     names = ["loss", *(part.component.name for part in plan.metrics)]
-    with monitor_of(plan):
+    with naming_the_recommender(plan):
         raise ConfigError(
             f"engine.monitor = '{name}' is not one of the run's metrics."
             f"{did_you_mean(metric, names)}",
@@ -56,6 +56,6 @@ def choose_monitor(plan: Plan) -> Monitor:
         )
 
 
-def monitor_of(plan: Plan) -> AbstractContextManager[None]:
-    """Within it, an error about the monitor says who chose it, if the user did not."""
+def naming_the_recommender(plan: Plan) -> AbstractContextManager[None]:
+    """Have an error about the monitor name the component that chose it, if the user did not."""
     return nullcontext() if plan.engine.monitor else recommended_by(plan.task.component.full_name)

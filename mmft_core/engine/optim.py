@@ -11,7 +11,7 @@ from mmft_core.config.plan import PlanPart, Recipe
 from mmft_core.contracts import OptimizerContext, ScheduleContext, Task
 from mmft_core.engine.tuning import parameter_groups
 from mmft_core.errors import MmftError, PluginError
-from mmft_core.plugin_errors import kind_of, told
+from mmft_core.plugin_errors import describe_error, kind_of
 
 T = TypeVar("T")
 
@@ -52,9 +52,9 @@ def _build(part: PlanPart[Any], context: Any, wanted: type[T]) -> T:
         built = component.build(part.options, context)
     except MmftError:
         raise
-    except Exception as error:  # Such as torch's of an option out of range.
+    except Exception as error:  # Such as torch's about an option out of range.
         package = component.spec.build.partition(":")[0].partition(".")[0]
-        raise _fault(part, f"cannot be built: {told(error, package)}") from error
+        raise _fault(part, f"cannot be built: {describe_error(error, package)}") from error
     if not isinstance(built, wanted):
         raise _fault(part, f"built {kind_of(built)}, not a torch {wanted.__name__}")
     return built

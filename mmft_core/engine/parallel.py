@@ -110,7 +110,8 @@ def make_parallel(
         return Replicated(task, accelerator, compute, config.compile)
     if config.tuning.changes:
         raise IncompatibleError(
-            f"engine.tune = '{config.tune}' changes what is trained, which shards do not follow.",
+            f"engine.tune = '{config.tune}' changes which weights are trained; "
+            "engine.parallel=fsdp does not support that.",
             hint="Give engine.parallel=ddp, or another --tune.",
         )
     if config.compile:
@@ -121,7 +122,7 @@ def make_parallel(
     quantized = [m for m in task.backbones if task.backbone(m).quantized]
     if quantized:
         raise IncompatibleError(
-            f"The {quantized[0]} backbone's weights are quantized, which cannot be sharded.",
+            f"The {quantized[0]} backbone's weights are quantized, so they cannot be sharded.",
             hint="Give engine.parallel=ddp, or load the weights in full.",
         )
     from mmft_core.engine.sharded import Sharded  # Slow to import.

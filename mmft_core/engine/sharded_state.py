@@ -116,8 +116,8 @@ def _check_shapes(training: TrainingState) -> None:
         for key, value in values.items():
             if _scalar(value) is None and value.shape != parameters[name].shape:
                 raise IncompatibleError(
-                    f"The optimizer's '{key}' of '{name}' has another shape than the weight, so it "
-                    "cannot be kept in shards.",
+                    f"The optimizer's '{key}' of '{name}' has a different shape from the weight, "
+                    "so it cannot be sharded.",
                     hint="Give engine.parallel=ddp, or another engine.optimizer.",
                 )
 

@@ -81,7 +81,7 @@ class TrainingState:
         self.tunings = config.tuning
         self.task = task.to(accelerator.device)
         self.parallel = make_parallel(task, config, accelerator, compute)
-        self.in_shards = config.parallel == "fsdp"  # Also of one process, that goes on from many.
+        self.in_shards = config.parallel == "fsdp"  # Also with one process, which may resume many.
         self.trained = self.parallel.trained
         # A copy of the task, so made before Accelerate wraps its forward pass.
         self.ema = AveragedModel(self.trained, avg_fn=_average(config.ema)) if config.ema else None
@@ -89,7 +89,7 @@ class TrainingState:
             tuning.apply(self.trained, self.tunings, 0)  # DDP looks at it when it wraps the task.
         self.parallel.wrap(self.ema)
         self.raw_optimizer = build_optimizer(self.trained, recipe)
-        # A group may have a peak of its own, so what became of `engine.lr` is told by the share.
+        # Groups may have other peaks, so `engine.lr` is scaled like the rate of the first.
         self.lr, self._peak = config.lr, float(self.raw_optimizer.param_groups[0]["lr"])
         self.schedule = build_schedule(self.raw_optimizer, recipe, total_steps)
         self.optimizer = accelerator.prepare(self.raw_optimizer)

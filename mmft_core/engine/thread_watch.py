@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mmft_core.contracts import Batch
+from mmft_core.utils.numbers import counted
 
 _USUAL, _RECENT = 50, 8
 """Steps that tell what is usual, and what happens now."""
 _SLOWER = 2.0
 """How much slower than usual the recent steps are if other processes take the CPUs."""
 _SHORT, _ENOUGH = 1.0, 5.0
-"""Seconds up to which recent steps may be a short disturbance, and after which fewer steps tell."""
+"""Slow steps count only after so many seconds (less may be a short disturbance); after the second
+number fewer than `_RECENT` steps suffice."""
 _FASTER = 0.8
 """The share of the time that steps with fewer threads may take to be worth it."""
 _WAIT, _LONGEST = 30.0, 600.0
@@ -94,10 +96,11 @@ class ThreadWatch:
             self._wait = _WAIT
             if fewer:
                 message = (
-                    f"Other processes use the CPUs. Training goes on with {self.now} instead of "
-                    f"{self.all} threads, which is {gain:.1f} times as fast now. Its sums may "
-                    "differ in their last digits from those of an undisturbed run; "
-                    f"--set engine.threads={self.all} keeps the number of threads."
+                    "Other processes are using the CPUs. Training continues with "
+                    f"{counted(self.now, 'thread')} instead of {self.all}, which is currently "
+                    f"{gain:.1f} times as fast. Results may differ in the last digits from an "
+                    "undisturbed run; "
+                    f"--set engine.threads={self.all} fixes the number of threads."
                 )
             else:
                 message = f"Training computes with {self.all} threads again."

@@ -11,7 +11,7 @@ from mmft_core.contracts import Batch, Example, Gallery, Task
 from mmft_core.contracts.returned import decoded, rankings
 
 ALTERNATIVES = 3
-"""So many alternatives of a prediction are shown."""
+"""Alternatives that are shown of a prediction."""
 
 
 class Highest:

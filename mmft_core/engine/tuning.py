@@ -29,13 +29,13 @@ def prepare(task: Task, config: EngineConfig) -> None:
     tunings.check(task.backbones, parts)
     for modality in task.backbones:
         backbone = task.backbone(modality)
-        ways = tuned(backbone, modality, tunings)
-        for way in ways:
-            _check_way(way, modality, backbone, config)
-        if any(way.tuning.mode == "lora" for way in ways) and config.lora.save == "adapter":
-            _check_adapters_alone(ways, config)
+        groups = tuned(backbone, modality, tunings)
+        for group in groups:
+            _check_group(group, modality, backbone, config)
+        if any(group.tuning.mode == "lora" for group in groups) and config.lora.save == "adapter":
+            _check_adapters_alone(groups, config)
             kept_weights.leave_out(backbone, "engine.lora.save = 'adapter'")
-        change_layers(backbone, ways, config)
+        change_layers(backbone, groups, config)
     if config.learns and not _trains(task, tunings):
         raise ConfigError(
             f"engine.tune = '{config.tune}' leaves nothing to train: the task has no parameters of "
@@ -45,7 +45,7 @@ def prepare(task: Task, config: EngineConfig) -> None:
 
 
 @dataclass(frozen=True)
-class Way:
+class TunedLayers:
     """Layers of a backbone, in depth order, that are tuned in the same way.
 
     Attributes:
@@ -57,15 +57,18 @@ class Way:
     layers: Sequence[nn.Module]
 
 
-def tuned(backbone: Backbone, modality: str, tunings: Tunings) -> list[Way]:
+def tuned(backbone: Backbone, modality: str, tunings: Tunings) -> list[TunedLayers]:
     """How a backbone is tuned: as a whole, or each of its parts if any is named."""
     parts = backbone.parts()
     if tunings.own.keys() & parts.keys():
-        return [Way(p, tunings.of_part(modality, p), list(own)) for p, own in parts.items()]
-    return [Way("", tunings[modality], list(backbone.layers()))]
+        return [
+            TunedLayers(part, tunings.of_part(modality, part), list(own))
+            for part, own in parts.items()
+        ]
+    return [TunedLayers("", tunings[modality], list(backbone.layers()))]
 
 
-def change_layers(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:
+def change_layers(backbone: Backbone, groups: Sequence[TunedLayers], config: EngineConfig) -> None:
     """Turn on gradient checkpointing and add adapters, where the settings ask for them.
 
     Raises:
@@ -73,40 +76,42 @@ def change_layers(backbone: Backbone, ways: Sequence[Way], config: EngineConfig)
     """
     if config.gradient_checkpointing:
         backbone.enable_checkpointing()
-    if any(way.tuning.mode == "lora" for way in ways):
-        put_adapters(backbone, ways, config)
+    if any(group.tuning.mode == "lora" for group in groups):
+        put_adapters(backbone, groups, config)
 
 
-def put_adapters(backbone: Backbone, ways: Sequence[Way], config: EngineConfig) -> None:
+def put_adapters(backbone: Backbone, groups: Sequence[TunedLayers], config: EngineConfig) -> None:
     """Add adapters to all layers, or to those of the parts that are tuned with LoRA.
 
     Raises:
         ConfigError, IncompatibleError: there are no layers that can take them.
     """
-    adapted = [way for way in ways if way.tuning.mode == "lora"]
-    within = None if len(adapted) == len(ways) else [m for way in adapted for m in way.layers]
+    adapted = [group for group in groups if group.tuning.mode == "lora"]
+    within = None if len(adapted) == len(groups) else [m for group in adapted for m in group.layers]
     lora.inject(backbone, config.lora, within)
 
 
-def _check_way(way: Way, modality: str, backbone: Backbone, config: EngineConfig) -> None:
-    what = f"{way.part} part of the {modality} backbone" if way.part else f"{modality} backbone"
-    if way.tuning.mode == "last" and way.tuning.number > len(way.layers):
+def _check_group(
+    group: TunedLayers, modality: str, backbone: Backbone, config: EngineConfig
+) -> None:
+    what = f"{group.part} part of the {modality} backbone" if group.part else f"{modality} backbone"
+    if group.tuning.mode == "last" and group.tuning.number > len(group.layers):
         raise ConfigError(
-            f"engine.tune = '{config.tune}' wants more than the {len(way.layers)} layers of the "
-            f"{what}.",
+            f"engine.tune = '{config.tune}' asks for more layers than the {len(group.layers)} of "
+            f"the {what}.",
             hint="Give a smaller number, or --tune full.",
         )
     if backbone.quantized:
-        _check_quantized(what, way.tuning, config)
+        _check_quantized(what, group.tuning, config)
 
 
-def _check_adapters_alone(ways: Sequence[Way], config: EngineConfig) -> None:
+def _check_adapters_alone(groups: Sequence[TunedLayers], config: EngineConfig) -> None:
     """Check that only adapters are trained if only adapters are saved."""
-    for way in ways:
-        if way.tuning.mode not in ("lora", "head"):
+    for group in groups:
+        if group.tuning.mode not in ("lora", "head"):
             raise IncompatibleError(
                 f"engine.lora.save = 'adapter' saves only adapters, but engine.tune = "
-                f"'{config.tune}' trains the weights of the {way.part} as well.",
+                f"'{config.tune}' trains the weights of the {group.part} as well.",
                 hint="Give --set engine.lora.save=merged, or adapters to the other parts, too.",
             )
 
@@ -115,8 +120,8 @@ def _trains(task: Task, tunings: Tunings) -> bool:
     """Whether anything requires gradients in the first epoch."""
     backbones = {modality: task.backbone(modality) for modality in task.backbones}
     for modality, backbone in backbones.items():
-        for way in tuned(backbone, modality, tunings):
-            if way.tuning.mode == "lora" or way.tuning.trained_layers(len(way.layers), 0):
+        for group in tuned(backbone, modality, tunings):
+            if group.tuning.mode == "lora" or group.tuning.trained_layers(len(group.layers), 0):
                 return True
     frozen = {id(p) for backbone in backbones.values() for p in backbone.parameters()}
     return any(id(parameter) not in frozen for parameter in task.parameters())
@@ -130,7 +135,7 @@ def _check_quantized(what: str, tuning: Tuning, config: EngineConfig) -> None:
         )
     if tuning.mode == "lora" and config.lora.save == "merged":
         raise IncompatibleError(
-            f"The weights of the {what} are quantized, and adapters do not merge into them "
+            f"The weights of the {what} are quantized, and adapters cannot be merged into them "
             "without loss.",
             hint="Give --set engine.lora.save=adapter, or load the weights in full.",
         )
@@ -146,19 +151,19 @@ def apply(task: Task, tunings: Tunings, epoch: int) -> None:
         apply_to(backbone, tuned(backbone, modality, tunings), epoch, task.training)
 
 
-def apply_to(backbone: Backbone, ways: Sequence[Way], epoch: int, training: bool) -> None:
-    """Do the same for one backbone."""
-    if any(way.tuning.mode == "lora" for way in ways):
+def apply_to(backbone: Backbone, groups: Sequence[TunedLayers], epoch: int, training: bool) -> None:
+    """Do what `apply` does for one backbone."""
+    if any(group.tuning.mode == "lora" for group in groups):
         lora.train_adapters(backbone, training)
-    for way in ways:
-        if way.tuning.mode == "lora":
+    for group in groups:
+        if group.tuning.mode == "lora":
             continue
-        trained = way.tuning.trained_layers(len(way.layers), epoch)
-        if not trained and not way.part:
+        trained = group.tuning.trained_layers(len(group.layers), epoch)
+        if not trained and not group.part:
             for part in backbone.children():
                 part.eval()  # What has no parameters belongs to no layer: dropout of embeddings.
-        for depth, layer in enumerate(way.layers):
-            on = depth >= len(way.layers) - trained
+        for depth, layer in enumerate(group.layers):
+            on = depth >= len(group.layers) - trained
             layer.requires_grad_(on)
             layer.train(on and training)
 

@@ -25,7 +25,7 @@ from mmft_core.utils.cache import cache_root
 from mmft_core.utils.numbers import counted
 
 KEPT = ("pooled", "sequence")
-"""What of a backbone's features can be kept; a task that needs more computes them itself."""
+"""The features of a backbone that can be kept; a task that needs more computes them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class TrainingData:
 def attach_features(
     task: Task, dataset: Dataset, plan: Plan, inference: Inference, callback: Callback
 ) -> TrainingData:
-    """Compute the features of frozen backbones, or find them kept, as `engine.cache_features` says.
+    """Compute or find the features of frozen backbones, as `engine.cache_features` says.
 
     Raises:
         IncompatibleError: it is "always", and some features differ each time.
-        PluginError: a backbone's processor augments, and does not say so.
+        PluginError: a backbone's processor augments but does not say so.
         SampleError: a sample cannot be read any more.
         StorageError: features cannot be written.
     """
@@ -82,7 +82,7 @@ def encoder_and_store(
     """What computes the features of a backbone as it is now, and where they are kept.
 
     Args:
-        inference: a backbone that is not trained computes as it will when the model is used.
+        inference: how the model computes when it is used; frozen backbones always do so.
     """
     encoder = Encoder(
         modality=modality,
@@ -145,7 +145,7 @@ def _obstacle(task: Task, plan: Plan, modality: str) -> str:
 def features_of(
     encoder: Encoder, store: FeatureStore, split: Split, on_progress: Callable[[int, int], None]
 ) -> Indices:
-    """See to it that a store has the features of a split's samples; give where they are (n,).
+    """Make sure that a store has the features of a split's samples; return their places (n,).
 
     Raises:
         SampleError, StorageError: see `attach_features`.
@@ -158,7 +158,7 @@ def features_of(
 
 
 def _kept(encoder: Encoder, store: FeatureStore, whole: Split, callback: Callback) -> Indices:
-    """Do this for all samples of a run, and tell of it."""
+    """Find or compute the features of all samples of a run, and report it."""
     started, modality, computed = time.perf_counter(), encoder.modality, 0
 
     def on_progress(done: int, total: int) -> None:
@@ -183,7 +183,7 @@ def _divided(
     processors: Mapping[str, Processor],
     stored: Mapping[str, tuple[FeatureStore, Indices]],
 ) -> dict[str, Split]:
-    """The splits again, each with its own part of what is stored."""
+    """The splits, each with its part of what is stored."""
     ends = np.cumsum([len(split) for split in dataset.splits.values()])
     return {
         name: StoredSplit(

@@ -25,7 +25,7 @@ from mmft_core.precision import Inference
 
 FILE_SAMPLES = 4096
 FILE_BYTES = 1 << 28
-"""A file is written when it holds so many; no more work than that is lost."""
+"""Samples and bytes after which a file is written; no more work than that can be lost."""
 
 _PROBES = 2
 _AGREEMENT = 0.02
@@ -48,7 +48,7 @@ class Encoder:
     config: EngineConfig
 
     def longest_first(self, split: Split) -> Indices:
-        """The order in which samples of like lengths share batches: little of one is padding."""
+        """An order in which samples of similar length share batches, with little padding."""
         processors = {self.modality: self.backbone.processor}
         lengths = measure(Unlabelled(split), processors, NoTargets(), alone=True)
         if lengths is None:
@@ -91,7 +91,7 @@ def keys_of(encoder: Encoder, split: Split, tolerant: tuple[type[Exception], ...
     """The key of each sample's input (n,).
 
     Args:
-        tolerant: of what may be wrong with samples; such have no key.
+        tolerant: errors of samples that are accepted; such samples have no key.
     """
     processor, modality = encoder.backbone.processor, encoder.modality
 
@@ -135,16 +135,16 @@ def complete(
 
 
 def _missing(store: FeatureStore, keys: Keys) -> Indices:
-    """The samples that a store lacks; of equal inputs one."""
+    """The samples that a store lacks; only one for equal inputs."""
     missing = np.flatnonzero((keys != NO_KEY) & (store.find(keys) == MISSING))
     _, first = np.unique(keys[missing], return_index=True)
     return missing[np.sort(first)]
 
 
 def still_agree(store: FeatureStore, encoder: Encoder, split: Split, places: Indices) -> bool:
-    """Whether stored features are what the backbone computes now, by the first of them.
+    """Check by the first stored features whether they are what the backbone computes now.
 
-    A store's identity names everything that features follow from but the plugin's code.
+    A store's identity covers everything that features depend on, except the plugin's code.
     """
     known = np.flatnonzero(places != MISSING)[:_PROBES]
     if not len(known):
@@ -171,8 +171,8 @@ def check_plain(encoder: Encoder, split: Split) -> None:
     )
     if plain.keys() != train.keys() or any(not torch.equal(plain[k], train[k]) for k in plain):
         raise PluginError(
-            f"{type(processor).__name__} prepares training samples otherwise than others, which "
-            "its `augments` does not say.",
+            f"{type(processor).__name__} prepares training samples differently from others, but "
+            "its `augments` does not say so.",
             hint="Set engine.cache_features=never; its author should fix it.",
         )
 

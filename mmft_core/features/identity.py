@@ -23,7 +23,7 @@ FORMAT = 1
 def identify(
     part: PlanPart[BackboneSpec], backbone: Backbone, keeps: Sequence[str], inference: Inference
 ) -> dict[str, Any]:
-    """Everything that a sample's features follow from, but the sample.
+    """Everything that a sample's features depend on, except the sample.
 
     Args:
         keeps: what is kept of the features: "pooled", "sequence".
@@ -45,7 +45,7 @@ def identify(
 
 
 def digest(identity: Mapping[str, Any]) -> str:
-    """A short name for it."""
+    """A short name for an identity."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

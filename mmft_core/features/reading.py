@@ -26,8 +26,8 @@ class StoredSplit(Same):
         kinds: bool = False,
     ) -> None:
         """Args:
-        modalities: that are read.
-        stored: of some of them the store and where in it the samples (n,) are.
+        modalities: those that are read.
+        stored: for some of them the store, and the places of the samples in it (n,).
         kinds: whether samples have their kinds, for which each is read once.
         """
         super().__init__(split)

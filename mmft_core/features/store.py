@@ -36,7 +36,7 @@ class FeatureStore:
     """The features of one backbone, by sample.
 
     Attributes:
-        folder: that holds them.
+        folder: holds them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +86,7 @@ class FeatureStore:
         return sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
 
     def find(self, keys: Keys) -> Indices:
-        """Where the samples are (n,), `MISSING` for those that are not."""
+        """Where the samples are (n,), `MISSING` for those that are not stored."""
         if not len(self._keys):
             return np.full(len(keys), MISSING, dtype=np.int64)
         near = np.searchsorted(self._keys, keys).clip(max=len(self._keys) - 1)
@@ -135,7 +135,7 @@ def _rows(features: Features) -> list[torch.Tensor]:
 
 
 def _read(file: Path) -> Tensors | None:
-    """Map a file; one that is damaged, or has just gone, is passed over, and computed again."""
+    """Map a file; None if it is damaged or has just been removed, so it is computed again."""
     try:
         check_seal(file)
         tensors = load_file(file)

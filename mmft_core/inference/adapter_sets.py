@@ -1,4 +1,4 @@
-"""Adapters of several runs on one copy of the base weights; one run's are active at a time."""
+"""Adapters of several runs on one copy of the base weights; those of one run are active."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mmft_core.utils.digests import digest_of
 def load_beside(
     run: Path, others: Mapping[str, Path], registry: Registry, settings: Mapping[str, Any]
 ) -> tuple[LoadedModel, dict[str, Callable[[], None]]]:
-    """Load a run whose adapters are kept apart, and those of other runs beside them.
+    """Load a run with separate adapters, and those of other runs beside them.
 
     Args:
         others: further runs, by the names under which their adapters are chosen.
@@ -30,8 +30,8 @@ def load_beside(
         the model, and by name what chooses the adapters of another run; "" for the run's own.
 
     Raises:
-        IncompatibleError: one has no adapters that are kept apart, or others belong to them than
-            the first run's base weights, tokenizer or settings.
+        IncompatibleError: one has no separate adapters, or they belong to other base weights,
+            another tokenizer or other settings than those of the first run.
         As `artifacts.load` does.
     """
     own = _told(run)
@@ -49,7 +49,7 @@ def load_beside(
 
 
 def _called(number: int) -> str:
-    """What PEFT calls adapters, in whose names no dot may be."""
+    """PEFT's name for adapters, which must not contain a dot."""
     return f"beside{number}"
 
 
@@ -66,7 +66,7 @@ def _told(run: Path) -> Mapping[str, Any]:
     """What `model.json` says of a run's backbones.
 
     Raises:
-        IncompatibleError: it has no adapters that are kept apart.
+        IncompatibleError: it has no separate adapters.
     """
     refuse_missing(run)
     with artifacts.damage(run):
@@ -85,16 +85,16 @@ def _check_alike(
     run: Path, own: Mapping[str, Any], other: Path, theirs: Mapping[str, Any], name: str
 ) -> None:
     """Raises:
-    IncompatibleError: the adapters do not belong to the same.
+    IncompatibleError: the adapters do not fit the same backbone.
     """
     same = own.keys() == theirs.keys()
     for modality in own if same else ():
         one, two = own[modality], theirs[modality]
         if one["loaded"]["digest"] != two["loaded"]["digest"]:
             raise IncompatibleError(
-                f"--adapter {name}: the adapters of {other} belong to other base weights than "
-                f"those of {run}.",
-                hint="Serve it by itself.",
+                f"--adapter {name}: the adapters of {other} were trained on other base weights "
+                f"than those of {run}.",
+                hint="Serve it separately.",
             )
         same &= one["name"] == two["name"] and one["options"] == two["options"]
         same &= _assets(run, modality) == _assets(other, modality)
@@ -102,7 +102,7 @@ def _check_alike(
         raise IncompatibleError(
             f"--adapter {name}: {other} has other settings of its backbone, or another tokenizer "
             f"or chat template, than {run}.",
-            hint="Serve it by itself.",
+            hint="Serve it separately.",
         )
 
 

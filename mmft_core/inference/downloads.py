@@ -46,7 +46,7 @@ class Limits:
         folder: for what was fetched, shared by worker processes.
         megabytes: of one file.
         seconds: for one file, from looking up its host to its last byte.
-        private: whether hosts may be this machine or of a private network.
+        private: whether hosts may be this machine or in a private network.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class Remote:
         """Fetch the file, unless it has been fetched; its name keeps a suffix of these.
 
         Raises:
-            SampleError: it cannot be had, or exceeds a limit.
+            SampleError: it cannot be downloaded, or exceeds a limit.
             StorageError: it cannot be kept.
         """
         suffix, folder = url_suffix(self.url), self.limits.folder
@@ -99,7 +99,7 @@ def url_suffix(url: str) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, and so is any IPv4 address within it."""
+    """Whether an IP address is public, and so is the IPv4 address that it may contain."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -120,7 +120,7 @@ def _download(url: str, limits: Limits) -> Iterator[bytes]:
     """The content at an address, with redirects followed.
 
     Raises:
-        SampleError: it cannot be had, or exceeds a limit.
+        SampleError: it cannot be downloaded, or exceeds a limit.
     """
     try:
         yield from _followed(url, limits)
@@ -190,7 +190,7 @@ def _checked(url: str) -> SplitResult:
     if not parts.hostname:
         raise _RefusedError("it names no host")
     if parts.username is not None:
-        raise _RefusedError("it holds a user's name, and is not fetched")
+        raise _RefusedError("it contains a user name, which is not allowed")
     return parts
 
 
@@ -241,13 +241,13 @@ def _content(answer: http.client.HTTPResponse, limits: Limits) -> Iterator[bytes
         )
     encoding = answer.getheader("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise _RefusedError(f"it cannot be fetched: it comes encoded ({encoding})")
+        raise _RefusedError(f"it cannot be fetched: it is compressed ({encoding})")
     most, length, got = round(limits.megabytes * 1e6), answer.length, 0
     while got <= most and (length is None or length <= most):
         block = answer.read(_BLOCK)
         if not block:
             if length is not None and got < length:
-                raise _RefusedError(f"it broke off after {got:,} of {length:,} bytes")
+                raise _RefusedError(f"the connection closed after {got:,} of {length:,} bytes")
             return
         got += len(block)
         if got <= most:
@@ -270,7 +270,7 @@ class _Arriving(io.RawIOBase):
 
 
 class _TimedSocket:
-    """What `http.client` needs of a socket. Whoever made it closes it."""
+    """What `http.client` needs of a socket, which is closed by its creator."""
 
     def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
         self.sock, self.deadline = sock, deadline

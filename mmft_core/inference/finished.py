@@ -87,7 +87,7 @@ def evaluate_finished(
     model = opening.load(folder, registry, settings)
     check_engine(model, settings)
     if dataset is None:
-        own_data = OwnData.again(directory, of_run, plan)
+        own_data = OwnData.for_use(directory, of_run, plan)
         data = own_data.dataset
         name = split or _default_split(data)
         own_data.check(name)
@@ -109,7 +109,7 @@ def evaluate_finished(
 
 @contextmanager
 def _told_what_to_install(directory: RunDirectory, registry: Registry) -> Iterator[None]:
-    """Within it, an error about a component of the run that is not here says what to install."""
+    """Have errors about components of the run that are not installed say what to install."""
     try:
         yield
     except UnknownComponentError as error:
@@ -120,13 +120,13 @@ def _default_split(data: Dataset) -> str:
     """The split that a run is evaluated on unless the user names one.
 
     Raises:
-        DataError: all its data were learned from.
+        DataError: it was trained on all of its data.
     """
     for name in ("test", "val"):
         if name in data.splits:
             return name
     raise DataError(
-        f"Dataset '{data.info.name}' has neither test nor val.",
+        f"Dataset '{data.info.name}' has neither a test nor a val split.",
         hint="Give --split train, or other data with --dataset.",
     )
 
@@ -141,13 +141,13 @@ def samples_of(
 ) -> Split:
     """The samples of a data set, read as a finished run's task reads them.
 
-    Of the run's own data, those of the run's own split.
+    For the run's own data, those are the samples of the run's split.
 
     Args:
         path: of the run.
         dataset: a name or a path.
         settings: of the data set, as nested tables.
-        say: told what a user should know of the data.
+        say: called with what a user should know about the data.
     """
     directory = RunDirectory(path)
     tree = without_callbacks(directory.open())
@@ -163,10 +163,10 @@ def make_predictor(model: LoadedModel, settings: Tree, batch_size: int) -> Predi
     """A predictor of a loaded model.
 
     Args:
-        settings: nested tables, of which `engine` counts: precision, device, workers.
+        settings: nested tables, of which only `engine` is used: precision, device, workers.
 
     Raises:
-        ConfigError: a setting is wrong, or the model cannot compute so.
+        ConfigError: a setting is wrong, or the model cannot compute in this way.
     """
     check_engine(model, settings)
     given = {**settings.get("engine", {}), "batch_size": batch_size}

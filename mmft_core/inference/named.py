@@ -22,7 +22,7 @@ _WILD = "*?["
 
 @dataclass
 class Hidden:
-    """What was passed over: files of the kind that is looked for, and folders."""
+    """Hidden files and folders that were skipped; files only of the kind that is looked for."""
 
     files: int = 0
     folders: int = 0
@@ -46,9 +46,9 @@ def named_files(
     """The files that an argument names, sorted; None if it names nothing.
 
     Args:
-        suffixes: of those that are looked for in folders; other files are taken where they are
-            named, or match a pattern.
-        hidden: counts what is passed over.
+        suffixes: of files to look for in folders; others are accepted if they are named, or match
+            a pattern.
+        hidden: counts what is skipped.
 
     Raises:
         DataError: it is a table, a folder without such files, or cannot be read.
@@ -65,7 +65,7 @@ def named_files(
             return [path]
         is_pattern = any(c in argument for c in _WILD) and "\n" not in argument
         return (_matching(path, hidden) or None) if is_pattern else None
-    except (OSError, ValueError):  # Text that is no name, such as one that is too long.
+    except (OSError, ValueError):  # Text that is not a name, such as one that is too long.
         return None
 
 
@@ -95,7 +95,7 @@ def _walk(
 ) -> Iterator[Path]:
     """The files with these suffixes at any depth.
 
-    Links are followed; one that leads back to a folder that it lies in has nothing new.
+    Links are followed, except back to a folder that they lie in.
     """
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
@@ -115,7 +115,7 @@ def _walk(
 
 
 def _matching(pattern: Path, hidden: Hidden) -> list[Path]:
-    """The files that match a pattern, whose first parts are names where there are such."""
+    """The files that match a pattern, whose first parts are names if such folders exist."""
     folder = Path(pattern.anchor)
     parts = list(pattern.relative_to(folder).parts)
     while parts and (folder / parts[0]).exists():
@@ -134,8 +134,7 @@ def _matching(pattern: Path, hidden: Hidden) -> list[Path]:
 
 def _refuse_others(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raises:
-    SampleError: this is a table, which would be read as one text, and nobody wants that; or a
-        device or a pipe.
+    SampleError: it is a table, which would be read as a single text; or a device or a pipe.
     """
     form = suffix_of(path)
     if form in TABLE_SUFFIXES and form not in suffixes:

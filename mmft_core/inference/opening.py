@@ -62,7 +62,7 @@ def description(folder: Path) -> Mapping[str, Any]:
 
 
 def unreadable(folder: Path, error: object) -> ExportError:
-    """What is said of an export whose description is wrong."""
+    """The error for an export whose description is wrong."""
     return ExportError(
         f"The export in {folder} cannot be read: {error}.",
         hint="Make it again with `mmft export RUN_DIR`.",
@@ -70,7 +70,7 @@ def unreadable(folder: Path, error: object) -> ExportError:
 
 
 def title(path: Path) -> str:
-    """What a run is called, or an export: after its run, and how it differs."""
+    """The name of a run, or of an export: the name of its run, and its format."""
     folder = find_export(path)
     if folder is None:
         return path.resolve().name
@@ -111,7 +111,7 @@ def load(path: Path, registry: Registry, settings: Mapping[str, Any] | None = No
     told = description(folder)
     try:
         check_files(folder, told.get("files", {}))
-    except DamagedFileError as error:  # Its words begin with the path below the folder.
+    except DamagedFileError as error:  # Its message begins with the path below the folder.
         raise ExportError(
             f"The export is damaged: {folder}/{error}.",
             hint="Make it again with `mmft export RUN_DIR`.",

@@ -21,7 +21,7 @@ class Piece:
 
     Attributes:
         index: of the sample that it belongs to.
-        raw: what the processor cut off; or what is wrong with the sample.
+        raw: the piece that the processor cut; or the error if the sample cannot be read.
         last: whether the sample ends with it.
     """
 
@@ -33,7 +33,7 @@ class Piece:
 class Pieces(Split):
     """The pieces of a split's inputs, in order, each a sample of its own.
 
-    Each input is looked at once, in the process that asks; what it holds is read when it is used.
+    Each input is cut once, in the process that creates this; its content is read when it is used.
     """
 
     def __init__(self, split: Split, modality: str, processor: Processor) -> None:

@@ -30,7 +30,6 @@ from mmft_core.engine.evaluation import Evaluation, evaluate
 from mmft_core.errors import DataError, IncompatibleError, SampleError
 from mmft_core.inference.pieces import Pieces, divided_modality
 from mmft_core.inference.sources import Source, Sources
-from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.loaders import (
     Loader,
     choose_workers,
@@ -39,6 +38,7 @@ from mmft_core.loading.loaders import (
     prediction_loader,
 )
 from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.loading.similar_lengths import WindowedBatchSampler
 from mmft_core.plugin_errors import with_article
 from mmft_core.precision import Inference, choose_device
 from mmft_core.run.artifacts import LoadedModel
@@ -77,8 +77,8 @@ class Predictor:
     def of(self, modality: str) -> Predictor:
         """The same model, given this modality alone.
 
-        It must do so with one alone, as one that embeds pairs does; its predictions are then those
-        of that modality.
+        Only for models that can predict from one alone, such as those that embed pairs; their
+        predictions are then those of that modality.
         """
         alone = copy.copy(self)
         alone.processors = {modality: self.model.processors[modality]}
@@ -89,13 +89,13 @@ class Predictor:
         """The preprocessing of the one modality that it is given.
 
         Raises:
-            IncompatibleError: it is given several, so a file alone says too little.
+            IncompatibleError: it is given several, so single files are not enough.
         """
         processor, *others = self.processors.values()
         if others:
             raise IncompatibleError(
-                f"{self._called} reads {', '.join(self.model.processors)} "
-                "together, which single files cannot give.",
+                f"{self._called} reads {', '.join(self.model.processors)} together, so single "
+                "files are not enough.",
                 hint="Give --dataset with all of them.",
             )
         return processor
@@ -107,9 +107,9 @@ class Predictor:
 
     @property
     def takes_some(self) -> bool:
-        """Whether a model of several modalities answers when it is given some of them.
+        """Whether a model of several modalities can predict from some of them.
 
-        One of pairs embeds each alone.
+        A model of pairs embeds each alone.
         """
         return self._evaluates_some or self.model.component.spec.predicts == "pairs"
 
@@ -147,7 +147,7 @@ class Predictor:
             yield replace(prediction, source=str(source))
 
     def predict_split(self, split: Split, top_k: int = 1) -> Iterator[Prediction]:
-        """Predict the samples of a split in their order. One that cannot be read is told of."""
+        """Predict the samples of a split in order; unreadable ones have an error instead."""
         task, found = self.model.task, self._predict_whole(split, top_k)
         if not isinstance(task, Completing):
             yield from found
@@ -203,7 +203,7 @@ class Predictor:
         """Predict the samples of a split, a batch at a time.
 
         Args:
-            in_order: else samples of like sizes come together, which is faster.
+            in_order: otherwise samples of similar size come together, which is faster.
 
         Yields:
             for each sample its id or why it cannot be read, and the task's predictions for those
@@ -224,7 +224,7 @@ class Predictor:
         for batch, results in outcomes(loader):
             predictions = None if batch is None else self.compute(batch)
             if pairs and predictions is not None and len(self.processors) == 1:
-                (modality,) = self.processors  # Of which alone there are embeddings.
+                (modality,) = self.processors  # Only this one has embeddings.
                 predictions = predictions[modality]
             yield results, predictions
 
@@ -272,7 +272,7 @@ class Predictor:
         return evaluate(self.model.task, loader, metrics, self.inference, on_batch=on_batch)
 
     def _usable(self, dataset: Dataset, callback: Callback, *, skip_bad: bool) -> Dataset:
-        """The data without samples that cannot be used; none of these is left out unsaid."""
+        """The data without samples that cannot be used, which are reported."""
         total = sum(len(split) for split in dataset.splits.values())
         targets = self.model.component.spec.target != "none"
         findings = soundness.inspect(
@@ -294,7 +294,7 @@ class Predictor:
 
 
 def _joined(task: Task, pieces: Sequence[Any], done: Sequence[Prediction]) -> Prediction:
-    """What was predicted for an input, from its pieces. One that cannot be read spoils it all."""
+    """The prediction for an input, from those for its pieces; an error if one is unreadable."""
     failed = next((prediction for prediction in done if prediction.record is None), None)
     records = [dict(prediction.record or {}) for prediction in done]
     return failed or Prediction(source=done[0].source, record=task.join(pieces, records))

@@ -1,4 +1,4 @@
-"""Finding the features that a run has stored when its model is used."""
+"""Finding the features that a run has stored, when its model is used later."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def recall(predictor: Predictor, split: Split) -> list[tuple[Predictor, Split]]:
     """Divide a split into samples whose features are kept and others, each with its predictor.
 
     Args:
-        predictor: that is given one modality.
+        predictor: one that is given a single modality.
     """
     (modality,) = predictor.processors
     model = predictor.model
     if model.exported:
-        return [(predictor, split)]  # A graph takes inputs alone.
+        return [(predictor, split)]  # A graph takes inputs, not features.
     backbone = model.task.backbone(modality)
     plain = predictor.processors[modality] is backbone.processor
     kept = set(model.component.spec.needs_of(modality)) <= set(KEPT)

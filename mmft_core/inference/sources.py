@@ -22,7 +22,7 @@ MISSING = "there is no such file or folder"
 
 @dataclass(frozen=True)
 class Piped:
-    """A file that came by standard input, and is called by another name than its own."""
+    """A file that came by standard input, with the name that messages use."""
 
     path: Path
     name: str = "-"
@@ -47,7 +47,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Unusable:
-    """What names nothing that can be read; reading it says why."""
+    """An argument that names nothing that can be read; reading it raises the reason."""
 
     name: str
     error: DataError
@@ -61,7 +61,7 @@ class Unusable:
 
 
 Source: TypeAlias = Path | Remote | Piped | Given | Unusable | str
-"""A file, an address to download from, standard input, what a program holds, what is none of these,
+"""A file, an address to download from, standard input, what a program holds, what cannot be used,
 or a text as it was typed."""
 
 
@@ -134,7 +134,7 @@ def expand(
 
     Args:
         limits: of what is fetched; None if nothing is.
-        hidden: counts files and folders that are passed over since they are hidden.
+        hidden: counts hidden files and folders, which are skipped.
     """
     for argument in arguments:
         try:
@@ -167,8 +167,9 @@ def assign(
     limits: Limits | None = None,
     hidden: Hidden | None = None,
 ) -> Iterator[tuple[str, Source]]:
-    """Turn arguments into sources, each of the first modality that can read it, or, as one that is
-    `Unusable`, of the first of all.
+    """Turn arguments into sources, each of the first modality that can read it.
+
+    One that no modality can read is `Unusable`, and of the first modality.
     """
     if len(processors) == 1:
         ((modality, processor),) = processors.items()
@@ -177,7 +178,7 @@ def assign(
     for argument in arguments:
         try:
             readers = _readers(local_path(argument), processors)
-        except DataError:  # Which `expand` meets again.
+        except DataError:  # `expand` raises it again.
             readers = list(processors)
         if readers:
             found = expand([argument], processors[readers[0]], limits, hidden)
@@ -192,15 +193,15 @@ def typed(
 ) -> Iterator[Source]:
     """Turn lines into sources as they come: texts where the model reads texts, else files.
 
-    A line without text is an empty text, and no file. Bytes that are not UTF-8 may be a file's
-    name; `stream` holds them as `os.fsdecode` does.
+    A blank line is an empty text, or is skipped if the model reads no texts. Bytes that are not
+    UTF-8 may be a file's name; `stream` holds them as `os.fsdecode` does.
 
     Raises:
         DataError: what comes is not text, or holds a NUL character.
     """
     empty = True
     for number, line in enumerate(stream, start=1):
-        text = line.rstrip("\r\n").removeprefix("\ufeff")  # What begins a file begins no text.
+        text = line.rstrip("\r\n").removeprefix("\ufeff")  # A byte order mark is no text.
         source = _typed(text, number, processor, limits)
         if source is not None:
             empty = False
@@ -210,7 +211,7 @@ def typed(
 
 
 def _typed(text: str, number: int, processor: Processor, limits: Limits | None) -> Source | None:
-    """The source of a line; None where it is blank and a model does not read texts."""
+    """The source of a line; None if it is blank and the model reads no texts."""
     readable = text == text.encode("utf-8", "replace").decode("utf-8")
     if readable and "\0" in text:
         raise DataError(
@@ -262,14 +263,14 @@ def _remote(url: str, limits: Limits | None) -> Remote:
 
 
 def _is_address(argument: str, processor: Processor) -> bool:
-    """Whether an argument is an address to be fetched; to a model of texts most are texts."""
+    """Whether to fetch an argument; for a model that reads texts most addresses are texts."""
     if not is_url(argument) or not processor.suffixes:
         return False
     return url_suffix(argument) in processor.suffixes or processor.parse(argument) is None
 
 
 def takes_names(processor: Processor) -> bool:
-    """Whether a line is a file's name to it, and no text."""
+    """Whether it reads files but no texts, so that a line is a file's name."""
     return bool(processor.suffixes) and processor.parse("a text") is None
 
 
@@ -293,7 +294,7 @@ def _reads(argument: str, processor: Processor) -> bool:
 
 
 def _is_text(argument: str, processor: Processor) -> bool:
-    """Whether an argument is an input itself, and not the name of a file that is not there."""
+    """Whether an argument is itself the input, rather than the name of a missing file."""
     mistyped = _suffix(argument) in processor.suffixes and " " not in argument
     return not mistyped and processor.parse(argument) is not None
 

@@ -4,7 +4,7 @@ grouping                            the order of an epoch, and which samples go 
 batch_sampler, token_batch_sampler  batches of a fixed number of samples, or of a total size
 sampler_choice                      chooses between the two
 prepared, lengths                   samples as tensors, and how long they are
-like_lengths                        batches for prediction, nearly in order
+similar_lengths                     batches for prediction, nearly in order
 loaders                             preparing samples in worker processes
 """
 

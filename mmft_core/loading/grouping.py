@@ -13,7 +13,7 @@ import numpy as np
 from mmft_core.data.splits import Indices
 
 POOL = 64
-"""So many forward passes are filled from one random pool, sorted by size."""
+"""Forward passes that are filled from one random pool, sorted by size."""
 
 
 class Arrangement(ABC):
@@ -32,7 +32,7 @@ class Arrangement(ABC):
 
 
 class BySize(Arrangement):
-    """Samples of like sizes share a forward pass, so that little of it is padding.
+    """Samples of similar size share a forward pass, so that little of it is padding.
 
     The order stays random: passes are filled from pools of random samples, and the passes of a
     pool come in random order.
@@ -61,9 +61,9 @@ class BySize(Arrangement):
 class InGroups(Arrangement):
     """A forward pass holds groups of samples of one class, and as many classes as it can.
 
-    Every pass takes of each class what is due, so that none is left over in the end: of a class
-    that fills a third of the data a third of the pass, of one that is due less than a group a
-    group in some of the passes, drawn at random. A group is smaller only where its class or the
+    Every pass takes the due share of each class, so that no class is left over in the end: a class
+    with a third of the data gets a third of the pass; a class whose share is less than a group gets
+    a group in some of the passes, drawn at random. A group is smaller only where its class or the
     pass ends.
     """
 
@@ -96,10 +96,10 @@ class InGroups(Arrangement):
         """Yield the class and the size of each group of a pass.
 
         Args:
-            left: (classes,) samples of each; the caller takes off what is yielded.
+            left: (classes,) samples left of each; the caller subtracts what is yielded.
             room: samples that the pass still takes.
         """
-        # In whole groups, and what is due beyond them as a remainder of the division.
+        # The due shares in whole groups, and the rest as remainders of the division.
         due, rest = np.divmod(left * room, self.group_size * left.sum())
         with np.errstate(divide="ignore"):
             # In this order classes are drawn by weight, each once (Efraimidis and Spirakis, 2006).

@@ -67,5 +67,5 @@ def _measure_sample(
                 return None
             length += own
         return length
-    except (SampleError, ValueError):  # Of which the check of the data tells.
+    except (SampleError, ValueError):  # Reported by the check of the data.
         return 0

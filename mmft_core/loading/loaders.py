@@ -23,8 +23,8 @@ from mmft_core.data.splits import Indices
 from mmft_core.distributed.signals import leave_stopping_to_parent, stop_signals_blocked
 from mmft_core.errors import DataError, SampleError, first_line
 from mmft_core.loading.batch_sampler import Key, evaluation_batches
-from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.prepared import Loaded, PreparedSplit
+from mmft_core.loading.similar_lengths import WindowedBatchSampler
 from mmft_core.loading.token_batch_sampler import pack
 
 Loader: TypeAlias = "DataLoader[Any]"
@@ -49,14 +49,14 @@ def evaluation_loader(
     in_order: bool = True,
     batch_total: float | None = None,
 ) -> Loader:
-    """Load every sample once; of several processes, each every world-th batch.
+    """Load every sample once; with several processes, each loads every world-th batch.
 
     Args:
         batch_size: of one process alone; several divide it among them.
         workers: processes that load; none are started for a single batch, which takes longer.
         compares: whether samples of a batch are compared (see `Task.compares`): then batches are
             not divided, so that what they are compared with is the same.
-        in_order: else samples of like lengths come together, the largest first.
+        in_order: otherwise samples of similar length come together, the longest first.
         batch_total: what a batch holds at most, where samples have sizes (see
             `EngineConfig.batch_total`); in place of `batch_size`, or beside it if in order.
     """
@@ -79,7 +79,7 @@ def evaluation_loader(
 
 
 def prediction_loader(data: PreparedSplit, batches: WindowedBatchSampler, workers: int) -> Loader:
-    """Load every sample once, nearly in order; `batches` knows in which.
+    """Load every sample once, nearly in order; `batches` decides the order.
 
     Args:
         workers: processes that load; none are started for a single batch, which takes longer.
@@ -130,12 +130,12 @@ def outcomes(loader: Loader) -> Generator[Loaded, None, None]:
         raise DataError(
             f"A process that loads data died: {first_line(error)}.",
             hint="It may have run out of memory; set engine.workers=0 to load data in the "
-            "training process, and go on with --resume.",
+            "training process, and continue with --resume.",
         ) from error
 
 
 def _is_of_death(error: BaseException) -> bool:
-    """Whether a loader's error is that a process is gone, not one of the code that it runs."""
+    """Whether a loader's error is the death of a process, not an error of the code that it runs."""
     text = first_line(error)
     if text.startswith("Caught") and "DataLoader worker" in text:
         return False

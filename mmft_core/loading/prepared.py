@@ -60,8 +60,8 @@ class Loaded(NamedTuple):
 class PreparedSplit(Dataset[PreparedSample | SampleError]):
     """A split with its preprocessing, as worker processes see it.
 
-    An unusable sample comes back as the error itself, for torch passes exceptions of worker
-    processes on as text only.
+    An unusable sample comes back as the error itself, because torch passes exceptions of worker
+    processes on only as text.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PreparedSplit(Dataset[PreparedSample | SampleError]):
         self.split = split
         self.processors = dict(processors)
         self.codec = codec if train else codec.for_evaluation()
-        # Asked once: to look whether an object follows a protocol takes as long as a small picture.
+        # Checked once: isinstance with a protocol takes as long as preparing a small picture.
         self._joint = self.codec if isinstance(self.codec, JointPreparation) else None
         self.train = train
         self.seed = seed

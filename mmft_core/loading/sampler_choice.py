@@ -16,9 +16,9 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
     """The batch sampler that the settings, the task and the data ask for.
 
     Raises:
-        ConfigError: batches are to have a total size, and the samples have no sizes or go by
-            class; or there are more processes than samples of a forward pass; or fewer samples
-            than the loss needs.
+        ConfigError: batches are to have a total size, but the samples have no sizes or are grouped
+            by class; there are more processes than samples of a forward pass; or there are fewer
+            samples than the loss needs.
     """
     rank, world = comm.rank(), comm.count()
     size, passes, seed = config.batch_size, config.gradient_accumulation_steps, config.seed
@@ -40,7 +40,7 @@ def choose_batch_sampler(train: PreparedSplit, task: Task, config: EngineConfig)
         # Cut into even passes of 2 n - 1 at most, any number of samples makes none of less than n.
         enough = f"--batch-size {least if size < least else 2 * least - 1} or more"
         raise ConfigError(
-            f"The loss of this task compares the samples of a batch, of which {fewest} is too few.",
+            f"This task's loss compares the samples of a batch; a batch of {fewest} is too small.",
             hint=f"Give {enough if config.batch_total is None else 'a larger engine.batch_total'}.",
         )
     if comm.several() and fewest < world:

@@ -19,10 +19,10 @@ from mmft_core.loading.batch_sampler import BatchSampler
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
 WIDEST = 1.15
-"""By so much the sizes of a bucket differ, at most; that bounds the padding."""
+"""The largest ratio of sizes within a bucket, which bounds the padding."""
 
 LEAST = 8
-"""Samples of a bucket, so that outliers do not train alone."""
+"""The fewest samples of a bucket, so that outliers do not train alone."""
 
 
 class TokenBatchSampler(BatchSampler):
@@ -39,8 +39,8 @@ class TokenBatchSampler(BatchSampler):
     ) -> None:
         """Args:
         sizes: (n,) of each sample.
-        total: of a forward pass on all processes together: its largest times its number. A
-            sample that is larger still has a pass of its own.
+        total: size of a forward pass on all processes together: that of its largest sample times
+            their number. A sample that is larger has a pass of its own.
         """
         if not len(sizes):
             raise DataError("The training split is empty.")
@@ -62,7 +62,7 @@ class TokenBatchSampler(BatchSampler):
         return max(1, min(-(-len(bucket) // fitting), len(bucket) // self.world))
 
     def plan(self, epoch: int) -> list[list[Indices]]:
-        """An epoch's passes in random order, put together to steps."""
+        """An epoch's passes in random order, grouped into steps."""
         random = np.random.default_rng((self.seed, epoch))
         passes = [
             part
@@ -77,7 +77,7 @@ class TokenBatchSampler(BatchSampler):
 
 
 def _buckets(sizes: Sizes, least: int) -> Iterator[Indices]:
-    """Divide samples into runs of like sizes, of `least` samples where there are so many."""
+    """Divide samples into runs of similar sizes, each of at least `least` samples if possible."""
     order = np.argsort(sizes, kind="stable")
     bounds = [0]
     for place, size in enumerate(sizes[order].tolist()):
@@ -92,7 +92,7 @@ def pack(sizes: Sequence[float] | Sizes, total: float, most: int | None = None) 
     """Cut samples, in their order, into batches that hold as many as fit.
 
     Args:
-        total: of a batch: its largest times its number.
+        total: size of a batch: that of its largest sample times their number.
         most: samples of a batch; None for any number.
     """
     start, largest = 0, 0.0
@@ -108,7 +108,7 @@ def pack(sizes: Sequence[float] | Sizes, total: float, most: int | None = None) 
 
 
 def check_sizes(sizes: Sequence[float] | None, group_size: int) -> Sequence[float]:
-    """The sizes of the training data, if batches can go by them.
+    """The sizes of the training data, if batches can be formed by them.
 
     Raises:
         ConfigError: they have none, or the task wants samples of a class together.
@@ -120,7 +120,7 @@ def check_sizes(sizes: Sequence[float] | None, group_size: int) -> Sequence[floa
         )
     if group_size > 1:
         raise ConfigError(
-            "engine.batch_total is set, but the task's batches go by class.",
+            "engine.batch_total is set, but this task groups its batches by class.",
             hint="Give --batch-size instead.",
         )
     return sizes

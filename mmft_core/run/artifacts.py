@@ -281,7 +281,7 @@ def _build(
 
 def _part(registry: Registry, modality: str, saved: Mapping[str, Any]) -> PlanPart[BackboneSpec]:
     component = _component(registry, BackboneSpec, saved)
-    # Folders and modules are named by it, so it must not be any text.
+    # It names folders and modules, so not just any text is accepted.
     if modality != component.spec.modality:
         raise ValueError(f"'{modality[:80]}' is not the modality of {component.name}")
     with as_written():

@@ -31,7 +31,7 @@ from mmft_core.data.number_targets import target_scale
 from mmft_core.engine import kept_weights, tuning
 from mmft_core.errors import DataError, MmftError, PluginError, WeightsError
 from mmft_core.loading.prepared import seed_everything
-from mmft_core.plugin_errors import FAULT, kind_of, told, with_article
+from mmft_core.plugin_errors import FAULT, describe_error, kind_of, with_article
 from mmft_core.registry import Component
 from mmft_core.specs import BackboneSpec, MetricSpec, read_by
 from mmft_core.utils.cache import memory_tables
@@ -222,7 +222,7 @@ def _check_weights(backbone: Backbone, modality: str) -> None:
         raise WeightsError(
             f"The weights of the {modality} backbone ({loaded.detail or loaded.source}) cannot be "
             f"used: {error}.",
-            hint="They were ruined in training or are damaged; give others with --weights.",
+            hint="They were corrupted in training or are damaged; give others with --weights.",
         ) from None
 
 
@@ -267,9 +267,9 @@ def rebuild(
         backbone = build_component(part.component, part.options, context, Backbone)
     except WeightsError as error:
         raise WeightsError(
-            f"The base weights of the {modality} backbone, which are not kept with the run, "
-            f"cannot be loaded any more: {error.message}",
-            hint="Restore them to where they were; the rest only works with them.",
+            f"The base weights of the {modality} backbone, which are not saved with the run, "
+            f"can no longer be loaded: {error.message}",
+            hint="Restore them; the saved part of the model only works with them.",
         ) from None
     kept_weights.check_same(backbone, loaded)
     return backbone
@@ -290,7 +290,7 @@ _ATTRIBUTES: Mapping[type, Mapping[str, type]] = {
     Backbone: {"processor": Processor, "width": int, "loaded": LoadedWeights},
     Task: {"backbones": nn.ModuleDict, "codec": TargetCodec},
 }
-"""What an object has when it is built, by its contract; it is easily forgotten."""
+"""Attributes that a built object must have by its contract, and that are easily forgotten."""
 
 
 def build_component(component: Component[Any], options: Any, context: Any, wanted: type[T]) -> T:
@@ -307,7 +307,7 @@ def build_component(component: Component[Any], options: Any, context: Any, wante
             package = component.spec.build.partition(".")[0].partition(":")[0]
             raise PluginError(
                 f"The {what} cannot be built on torch's meta device, as exports are: "
-                f"{told(error, package)}.",
+                f"{describe_error(error, package)}.",
                 hint="Its constructor must not look at the values of tensors; the conformance kit "
                 "of mmft_testing checks this.",
             ) from error

@@ -24,13 +24,13 @@ from mmft_core.contracts.data import Dataset
 from mmft_core.distributed import comm
 from mmft_core.engine.metrics_log import log_every, read_metrics
 from mmft_core.errors import ConfigError, MmftError, PluginError, StopTrainingError, StorageError
-from mmft_core.plugin_errors import kind_of, told
+from mmft_core.plugin_errors import describe_error, kind_of
 from mmft_core.utils.files import json_text, storage_errors, write_text
 
 
 def _check_callback(given: Any) -> None:
     """Raises:
-    ConfigError: this is not a callback; says what is the matter.
+    ConfigError: this is not a callback; says why.
     """
     if isinstance(given, Callback):
         return
@@ -107,7 +107,7 @@ class Callbacks(Callback):
                         "not a Callback."
                     )
             except Exception as error:
-                if not part.spec.default:  # Somebody has asked for it.
+                if not part.spec.default:  # The user has asked for it.
                     raise
                 self._report(name, part.spec.build, error)
             else:
@@ -120,7 +120,7 @@ class Callbacks(Callback):
             passed: exceptions that are raised, besides those that always end a run.
         """
         for name, callback in tuple(self._callbacks):
-            if (name, callback) not in self._callbacks:  # It has failed at what another has said.
+            if (name, callback) not in self._callbacks:  # It failed at a message of another one.
                 continue
             try:
                 call(callback)
@@ -132,7 +132,8 @@ class Callbacks(Callback):
 
     def _report(self, name: str, module: str, error: Exception) -> None:
         package = module.partition(".")[0]
-        reason = error.message if isinstance(error, MmftError) else f"{told(error, package)}."
+        what = describe_error(error, package)
+        reason = error.message if isinstance(error, MmftError) else f"{what}."
         self.on_message(f"Callback '{name}' failed and is not called again: {reason}")
 
     def on_data(self, dataset: Dataset) -> None:
@@ -191,7 +192,7 @@ class MetricsFile(Callback):
     def on_train_start(self, event: TrainStart) -> None:
         """Drop the lines of steps that a resumed training repeats."""
         self._every = log_every(self._given, event.total_steps)
-        if self.path.exists():  # Also where its only line is half a one.
+        if self.path.exists():  # Even if its only line is incomplete.
             kept = [line for line in read_metrics(self.path) if line["step"] <= event.step]
             write_text(self.path, "".join(json_text(line) + "\n" for line in kept))
         self._next = event.step + 1

@@ -84,7 +84,7 @@ def cross_validate(
         RunDirectory(output).ensure_usable()
     with Callbacks(plan, output) as callbacks:
         choose_monitor(plan)
-        dataset = build_dataset(plan)  # Too few samples for the folds show before all else.
+        dataset = build_dataset(plan)  # Reports too few samples for the folds first.
         for fold in plan.folds.each() if resume else ():
             check_same(RunDirectory(directory.fold(fold.chosen or 0)), plan, dataset)
         results = _run_folds(plan, directory, registry, make_callbacks, command)

@@ -18,7 +18,7 @@ from mmft_core.config.places import PLACES_TABLE, places, portable, read_places,
 from mmft_core.config.plan import Plan
 from mmft_core.config.trees import Tree, dump_toml, flatten, merge, read_toml
 from mmft_core.distributed import comm
-from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.distributed.failure_propagation import fail_together
 from mmft_core.errors import RunDirectoryError, StopTrainingError, StorageError, first_line
 from mmft_core.registry import Registry
 from mmft_core.run.validation import is_model, refuse_folds, refuse_missing, refuse_model
@@ -34,7 +34,7 @@ from mmft_core.utils.files import (
 )
 
 _TOLD = {"task", "backbones", "dataset", "monitor", "metrics", "timings", "environment"}
-"""What `results.json` holds at least."""
+"""What `results.json` must hold."""
 
 
 class RunDirectory:
@@ -75,7 +75,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = self._acquire()
         try:
-            with one_fate():
+            with fail_together():
                 yield
         except Exception as error:
             state = "stopped" if isinstance(error, StopTrainingError) else "failed"
@@ -137,7 +137,7 @@ class RunDirectory:
         with storage_errors(self.path):
             return self.path.is_dir() and not leftovers.issuperset(self.path.iterdir())
 
-    def finished(self) -> RunDirectoryError:
+    def already_finished(self) -> RunDirectoryError:
         """The error for resuming a run that is already finished."""
         return RunDirectoryError(
             f"The run in {self.path} is finished.",
@@ -169,7 +169,7 @@ class RunDirectory:
             return
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        # First, for it makes the folder a run that can be resumed.
+        # First, because it makes the folder a run that can be resumed.
         self.write_config(plan)
         write_json(self.plugins, plugins)
         write_json(self.data, data)

@@ -23,7 +23,7 @@ from mmft_core.run.kept_samples import KeptSamples
 from mmft_core.run.own_data import OwnData, fingerprints_of
 
 _ALIKE = 0.5
-"""Where so many samples are the run's, the data are a changed copy or a part of its data."""
+"""With this share of a run's samples, data are a changed copy or a part of the run's data."""
 
 
 def named_data(
@@ -49,7 +49,7 @@ def named_data(
     if split == "all":
         return build_dataset(plan, training=False, targets=targets)
     if _is_own(own, plan):
-        data = OwnData.again(directory, own, plan)
+        data = OwnData.for_use(directory, own, plan)
         data.check(split)
         return data.dataset
     drawn = functools.cache(lambda: _drawn(plan, split))  # Which builds the data set twice.

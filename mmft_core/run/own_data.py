@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 
-from mmft_core.config.places import dataset_places, in_places_of
+from mmft_core.config.places import dataset_places, with_paths_of
 from mmft_core.config.plan import Plan
 from mmft_core.contracts import Dataset
 from mmft_core.contracts.callbacks import Callback
@@ -62,7 +62,7 @@ class OwnData:
         return cls(directory, plan, kept.divide(dataset), kept)
 
     @classmethod
-    def again(cls, directory: RunDirectory, own: Plan, plan: Plan) -> OwnData:
+    def for_use(cls, directory: RunDirectory, own: Plan, plan: Plan) -> OwnData:
         """The data that a run was trained on, for a plan that uses the run's model on them.
 
         Args:
@@ -74,7 +74,7 @@ class OwnData:
             DataError: as `read`.
         """
         _refuse_other_reading(own, plan)
-        return cls.read(directory, in_places_of(own, plan))
+        return cls.read(directory, with_paths_of(own, plan))
 
     def compare(
         self,
@@ -103,8 +103,8 @@ def check_moved(plan: Plan, directory: RunDirectory) -> None:
     """
     if directory.elsewhere(plan) and not directory.samples.is_file():
         raise DataError(
-            f"{directory.path} was begun by a version of mmft that did not record its samples, so "
-            "data in another place cannot be compared with them.",
+            f"{directory.path} was started by a version of mmft that did not record its samples, "
+            "so data that have been moved cannot be compared with them.",
             hint="Bring the data back to where they were, and leave out --dataset.",
         )
 
@@ -152,12 +152,12 @@ def _refuse_other_reading(own: Plan, plan: Plan) -> None:
     Raises:
         ConfigError: a setting differs.
     """
-    then, now = (asdict(in_places_of(p, own).dataset.options) for p in (own, plan))
+    then, now = (asdict(with_paths_of(p, own).dataset.options) for p in (own, plan))
     for name in then.keys() & now.keys():
         if then[name] != now[name]:
             raise ConfigError(
-                f"dataset.{name} is {then[name]!r} in the run, whose own data keep their splits, "
-                f"and {now[name]!r} on the command line.",
+                f"dataset.{name} is {then[name]!r} in the run and {now[name]!r} on the command "
+                "line, but the run's own data are read with the run's settings.",
                 hint="Leave it out, or take all samples: --dataset PATH --split all.",
             )
 
@@ -169,7 +169,7 @@ def _check_there(directory: RunDirectory, plan: Plan) -> None:
     place = dataset_places(plan.dataset).get("path")
     if place and not user_path(place).exists():
         raise DataError(
-            f"The data of {directory.path} are not at {place} any more.",
+            f"The data of {directory.path} are no longer at {place}.",
             hint="Bring them back, or say where they are now with --dataset PATH.",
         )
 
@@ -196,5 +196,5 @@ def _divided_anew(directory: RunDirectory, dataset: Dataset, hint: str) -> Datas
 def changed(directory: RunDirectory, reason: str, hint: str = _HINT) -> DataError:
     """The error for a run whose own data have changed."""
     return DataError(
-        f"The data of {directory.path} have changed since it was begun: {reason}.", hint=hint
+        f"The data of {directory.path} have changed since the run was started: {reason}.", hint=hint
     )

@@ -23,7 +23,7 @@ _FEW = 2
 def rehearse(engine: Engine, split: PreparedSplit) -> Evaluation:
     """Evaluate a few samples, and check what the parts of the run return for them.
 
-    Features and records are checked here alone, so that no step is slower for it.
+    Features and records are checked only here, so that no step gets slower.
 
     Raises:
         PluginError: a part breaks its contract.
@@ -44,7 +44,7 @@ def rehearse(engine: Engine, split: PreparedSplit) -> Evaluation:
 
 
 def _prepare(task: Task, few: PreparedSplit) -> None:
-    """Check what the backbones' processors make of samples; `evaluate` tells of one that is bad."""
+    """Check what the backbones' processors make of samples; `evaluate` reports bad ones."""
     found = [few[0, index] for index in range(len(few))]
     for sample in (own for own in found if isinstance(own, PreparedSample)):
         for name in task.backbones:
@@ -54,7 +54,7 @@ def _prepare(task: Task, few: PreparedSplit) -> None:
 
 @contextmanager
 def _watched(task: Task) -> Iterator[list[tuple[Batch, Outputs]]]:
-    """Within it, features are checked as backbones return them; yields what the task computes."""
+    """Check features as backbones return them; yields the batches and outputs of the task."""
     batches: list[Batch] = []
     seen: list[tuple[Batch, Outputs]] = []
 

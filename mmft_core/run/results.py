@@ -49,7 +49,7 @@ def collect_results(
     """
     plan, task, info, engine = run.plan, run.task, run.dataset.info, run.engine
     progress, compute = outcome.progress, engine.compute
-    # Of the whole task, and what share of it the end of the training trained.
+    # Of the whole task, and those that were trained at the end of the training.
     total, trained = _parameters(task, progress.step)
     return {
         "format": FORMAT,
@@ -126,7 +126,7 @@ def _version(distribution: str) -> str:
 
 
 def _parameters(module: nn.Module, steps: int) -> tuple[int, int]:
-    """All and those that were trained."""
+    """The numbers of all parameters, and of those that were trained."""
     total, trained = count_parameters(module)
     return total, trained if steps else 0
 

@@ -23,7 +23,7 @@ def resumed_tree(path: Path, given: Tree, registry: Registry, notice: Notice) ->
     directory = RunDirectory(path)
     stored = directory.open()
     if directory.results.exists():
-        raise directory.finished()
+        raise directory.already_finished()
     if _finished_folds(path, stored):
         raise RunDirectoryError(
             f"All folds of {path} are finished.",

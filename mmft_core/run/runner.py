@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 from mmft_core.config.options import as_written
-from mmft_core.config.places import in_places_of, places
+from mmft_core.config.places import places, with_paths_of
 from mmft_core.config.plan import Plan
 from mmft_core.config.resolving import make_plan
 from mmft_core.config.trees import flatten
@@ -33,7 +33,7 @@ from mmft_core.engine.evaluation import Evaluation, Predicted
 from mmft_core.engine.fitting_batch import out_of_memory_error
 from mmft_core.engine.loop import Engine, FitResult
 from mmft_core.engine.metrics_log import read_metrics
-from mmft_core.engine.monitor import Monitor, choose_monitor, monitor_of
+from mmft_core.engine.monitor import Monitor, choose_monitor, naming_the_recommender
 from mmft_core.errors import CheckpointError, first_line
 from mmft_core.features import TrainingData, attach_features
 from mmft_core.loading.prepared import PreparedSplit
@@ -116,7 +116,7 @@ def resume(
     directory = RunDirectory(path)
     with Callbacks(plan, path, callbacks) as followers, directory.held():
         if comm.from_main(directory.results.exists):
-            raise directory.finished()
+            raise directory.already_finished()
         directory.clear()
         check_moved(plan, directory)
         if comm.from_main(lambda: checkpoint.found(directory.checkpoints)):
@@ -162,7 +162,7 @@ def run_or_resume(
         return directory.read_results()
     if begun:
         with as_written():
-            settings = in_places_of(make_plan(directory.open(), registry), plan)
+            settings = with_paths_of(make_plan(directory.open(), registry), plan)
         return resume(path, settings, callbacks, command).results
     return train(plan, path, callbacks, command).results
 
@@ -272,7 +272,7 @@ class Run:
         accelerator = make_accelerator(
             plan.engine, partial=partial, chosen=self.data.get("trained_in")
         )
-        if not partial:  # Else a process may not use a backbone, and others wait.
+        if not partial:  # Otherwise a process may skip a backbone, and the others wait.
             batch_norm.synchronize(self.task, accelerator.device)
         inference = Inference.of(plan.engine.precision, accelerator.device)
         self.training_data = attach_features(
@@ -299,14 +299,14 @@ class Run:
         splits = self.training_data.splits
         evaluation = rehearse(self.engine, self._prepared_split(splits.get("val", splits["train"])))
         if "val" in splits:
-            with monitor_of(self.plan):
+            with naming_the_recommender(self.plan):
                 evaluation.scalar(self.engine.monitor.name)
         self._refer()
         if (chosen := compute.choose(self.engine)) is not None:
             self.callbacks.on_info(chosen)
 
     def _refer(self) -> None:
-        """Evaluate the model on the splits of which the task keeps what its reference predicts."""
+        """Let the task store what its reference predicts on the splits that it asks for."""
         task = self.engine.state.eval_model
         if not isinstance(task, Referenced):
             return

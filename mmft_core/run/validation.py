@@ -67,7 +67,7 @@ def refuse_without_model(path: Path) -> None:
         raise RunDirectoryError(f"{path} holds neither a run nor a model.", hint=_GIVE_A_RUN)
     raise RunDirectoryError(
         f"There is no finished model in {path}.",
-        hint=f"An interrupted run goes on with `mmft run --resume {shlex.quote(str(path))}`.",
+        hint=f"Continue an interrupted run with `mmft run --resume {shlex.quote(str(path))}`.",
     )
 
 

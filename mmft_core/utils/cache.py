@@ -15,7 +15,7 @@ from mmft_core.utils.files import storage_errors, umask
 
 
 def cache_root() -> Path:
-    """The folder of all that mmft keeps beside runs.
+    """The folder of everything that mmft stores outside of runs.
 
     Removing it loses nothing but time, except for `data`: the tables of programs that gave their
     data in memory (`mmft.run` in Python).
@@ -32,7 +32,7 @@ def cached_folder(name: str, recipe: Any, fill: Callable[[Path], None]) -> Path:
     """A folder of the user's cache, made as a whole or not at all.
 
     Args:
-        recipe: what its content follows from; another one has another folder.
+        recipe: what its content depends on; another recipe has another folder.
         fill: writes the content into a folder.
 
     Raises:
@@ -49,7 +49,7 @@ def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -
 
     Args:
         fill: writes the content into a folder.
-        inner: which folder of the content is to be this one; "" for all of it.
+        inner: the folder within the content that becomes this one; "" for all of it.
 
     Raises:
         StorageError: it cannot be written.
@@ -63,7 +63,7 @@ def filled_folder(folder: Path, fill: Callable[[Path], None], inner: str = "") -
         lock = folder.with_name(f".{folder.name}.lock")
         with FileLock(lock):
             try:
-                if not folder.is_dir():  # Or else another process has made it meanwhile.
+                if not folder.is_dir():  # Another process may have made it meanwhile.
                     _make(folder, fill, inner)
             finally:
                 with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ def _make(folder: Path, fill: Callable[[Path], None], inner: str) -> None:
         (temporary / inner).chmod(0o777 & ~umask())
         (temporary / inner).rename(folder)
     except OSError:
-        if not folder.is_dir():  # Or else another process was faster.
+        if not folder.is_dir():  # Another process may have been faster.
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

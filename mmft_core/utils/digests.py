@@ -34,7 +34,7 @@ def write_digests(folder: Path) -> None:
 
 
 def check_digests(folder: Path, *names: str) -> None:
-    """Check the files of a folder by its list. Folders of before 0.2 have none.
+    """Check the files of a folder by its list. Folders from before 0.2 have none.
 
     Args:
         names: the only ones to check, as paths below the folder; none for all.

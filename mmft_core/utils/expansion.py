@@ -10,29 +10,29 @@ from typing import Any
 from mmft_core.errors import DataError
 
 FREE = 256 * 2**20
-"""Bytes that any file may become."""
+"""Bytes that any file may unpack to."""
 
 RATIO = 200
-"""How many times its own size a file may become. Tables reach 20, deflate cannot exceed 1,032."""
+"""How many times its size a file may unpack to. Tables reach 20, deflate cannot exceed 1,032."""
 
 
 _HINT = "If that is intended, unpack it yourself and give the result."
 
 
 def most_unpacked(path: Path, free: int | None = None) -> int:
-    """The bytes that a packed file may become.
+    """The bytes that a packed file may unpack to.
 
     Args:
-        free: that any file may; None for `FREE`.
+        free: bytes that any file may unpack to; None for `FREE`.
     """
     return max(FREE if free is None else free, RATIO * path.stat().st_size)
 
 
 def check_expansion(path: Path, size: int, *, free: int | None = None, hint: str = _HINT) -> None:
-    """Check the size that a packed file becomes.
+    """Check the unpacked size of a file.
 
     Args:
-        free: bytes that any file may become; None for `FREE`.
+        free: bytes that any file may unpack to; None for `FREE`.
 
     Raises:
         DataError: it is out of all proportion to the file's.
@@ -47,14 +47,14 @@ def check_expansion(path: Path, size: int, *, free: int | None = None, hint: str
 
 
 class Unpacked(io.BufferedIOBase):
-    """The content of a packed file, of which no more is given than such a file may hold.
+    """The content of a packed file, up to the size that such a file may unpack to.
 
-    Its methods raise DataError where there is more.
+    Its methods raise DataError if there is more.
     """
 
     def __init__(self, path: Path, open_packed: Callable[[Path], Any]) -> None:
         """Args:
-        open_packed: of gzip and the like, opens a file to read what it holds.
+        open_packed: opens a file to read its content, such as `gzip.open`.
         """
         self._path, self._most, self._stream = path, most_unpacked(path), open_packed(path)
 

@@ -12,7 +12,7 @@ def require_extra(what: str, extra: str, distribution: str = "mmft") -> None:
     """Check that the packages of an extra are installed.
 
     Args:
-        what: needs them.
+        what: what needs them.
 
     Raises:
         MissingExtraError: they are not.
@@ -22,7 +22,7 @@ def require_extra(what: str, extra: str, distribution: str = "mmft") -> None:
 
 
 def missing_error(what: str, extras: Sequence[str], distribution: str) -> MissingExtraError:
-    """What is to be said where extras are missing."""
+    """The error for missing extras."""
     return MissingExtraError(
         f"{what} needs packages that are not installed.",
         hint=f"Install them with: {install_command(extras, distribution)}",
@@ -30,18 +30,18 @@ def missing_error(what: str, extras: Sequence[str], distribution: str) -> Missin
 
 
 def install_command(extras: Sequence[str], distribution: str = "mmft") -> str:
-    """What installs them."""
+    """The command that installs extras."""
     return f"pip install '{distribution}[{','.join(extras)}]'"
 
 
 def unread_without(what: str, extra: str, distribution: str = "mmft") -> str:
-    """The reason for a `SampleError` of a file of a kind that is read with an extra alone.
+    """The reason for a `SampleError` of a file whose format can only be read with an extra.
 
     Files of such a kind belong to a data set by their suffix whether the extra is installed or not,
-    so that none is passed over silently.
+    so that none is silently skipped.
 
     Args:
-        what: the kind: "HEIC".
+        what: the format: "HEIC".
     """
     command = install_command([extra], distribution)
     return f"it is {what}, which needs packages that are not installed: {command}"

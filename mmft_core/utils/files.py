@@ -45,7 +45,7 @@ def _storage_error(number: int | None, reason: str, place: Path) -> StorageError
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageError(
             f"No space is left to write {place}.",
-            hint="Free some, or choose another place; a run goes on with --resume.",
+            hint="Free some, or choose another place; --resume continues a run.",
         )
     return StorageError(
         f"{place} cannot be written: {reason}.", hint="Choose another place for it."
@@ -105,7 +105,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                     file.chmod((0o666 | executable) & ~umask())
             temporary.chmod(0o777 & ~umask())
             aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            if path.exists():  # Out of the way as a whole, for removing it takes a while.
+            if path.exists():  # Moved as a whole, because removing it takes a while.
                 path.replace(aside)
             temporary.replace(path)
             _sync(path.parent)
@@ -114,7 +114,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             for parent in made:
                 with contextlib.suppress(OSError):
-                    parent.rmdir()  # It is empty if nothing came of it, else it stays.
+                    parent.rmdir()  # Only possible if nothing came of it.
 
 
 def write_text(path: Path, text: str) -> None:
@@ -177,7 +177,7 @@ def read_as(kind: type[T], told: Any, path: Path) -> T:
 
 
 def unreadable(path: Path, reason: str) -> RunDirectoryError:
-    """The error of who finds something else in a run's file than was written."""
+    """The error for a run's file whose content is not what was written."""
     return RunDirectoryError(
         f"{path} cannot be read: {reason}.",
         hint="It is damaged, or was changed by hand: take it from a copy, or repeat the run.",
@@ -185,7 +185,7 @@ def unreadable(path: Path, reason: str) -> RunDirectoryError:
 
 
 def stamp(path: Path) -> bytes:
-    """What changes when a file does: its path, size and time of change.
+    """A key that changes when a file does, from its path, size and time of change.
 
     Raises:
         OSError: there is no such file.
@@ -200,7 +200,7 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what killed processes left; nobody else may be writing there."""
+    """Remove what killed processes left; no other process may be writing there."""
     for leftover in temporaries(folder):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -226,7 +226,7 @@ def umask() -> int:
 
 
 def printable(name: str) -> str:
-    """Replace what was not UTF-8 in a file's name, which no report could hold."""
+    """Replace bytes of a file's name that are not UTF-8, which reports cannot contain."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -23,14 +23,14 @@ _NAMED = 4
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is passed over."""
+    """Whether a file or folder of this name is skipped."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def has_suffix(entry: os.DirEntry[str], suffixes: tuple[str, ...]) -> bool:
     """Whether an entry is a file with one of these suffixes, which are in lower case.
 
-    A broken link is one, so that the check of the samples reports it. Pipes would hang.
+    A broken link counts as one, so that the check of the samples reports it. Pipes would hang.
     """
     if not entry.name.lower().endswith(suffixes):
         return False

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quieted(*loggers: str, level: int = logging.ERROR) -> Iterator[None]:
-    """While loggers, "" for all, tell of nothing below a level."""
+    """Context in which these loggers ("" for the root) emit nothing below a level."""
     found = [logging.getLogger(name) for name in loggers]
     levels = [logger.level for logger in found]
     for logger in found:

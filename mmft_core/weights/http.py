@@ -14,13 +14,13 @@ REACH_SECONDS = 5.0
 
 
 def ensure_reachable(url: str, seconds: float = REACH_SECONDS) -> None:
-    """Find out in seconds whether a server answers, proxies respected.
+    """Find out in seconds whether a server answers, through proxies if there are any.
 
     Raises:
         WeightsError: it does not, or has nothing there.
     """
     code = _answer(url, seconds)
-    # Some servers refuse HEAD alone.
+    # Some servers refuse only HEAD.
     if code in (404, 410) or code >= 500:
         raise WeightsError(f"{url} cannot be reached: HTTP Error {code}.")
 

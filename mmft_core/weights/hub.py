@@ -11,7 +11,7 @@ _FILES = [_MODEL, "model.safetensors", "config.toml", "assets/**", "adapter/**"]
 
 
 def check_id(repo: str) -> None:
-    """Check that a repository can be called so.
+    """Check that a repository can have this id.
 
     Raises:
         ConfigError: it cannot.
@@ -25,7 +25,7 @@ def check_id(repo: str) -> None:
             raise HFValidationError("it does not say whose it is")
     except HFValidationError:
         raise ConfigError(
-            f"--repo '{repo}' is not an id on the Hub.",
+            f"--repo '{repo}' is not a valid Hub id.",
             hint="Give USER/NAME, of letters, digits, '.', '-' and '_'.",
         ) from None
 
@@ -52,7 +52,7 @@ def check_access() -> str:
         ensure_reachable(f"{constants.ENDPOINT}/api/whoami-v2")
     except WeightsError as error:
         raise HubError(
-            error.message, hint="Without --push the folder is made, and can be pushed later."
+            error.message, hint="Without --push the folder is still made, and can be pushed later."
         ) from None
     return token
 
@@ -64,7 +64,7 @@ def download(repo: str) -> Path | None:
         None if what is there under that id is something else.
 
     Raises:
-        WeightsError: it is not in the cache and cannot be had.
+        WeightsError: it is not in the cache and cannot be downloaded.
     """
     from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -114,11 +114,11 @@ def push(folder: Path, repo: str, token: str, *, private: bool, update: bool) ->
         status = error.response.status_code
         if status == 409 and not update:
             raise HubError(
-                f"There is a repository {repo} on the Hub already.",
+                f"The repository {repo} already exists on the Hub.",
                 hint="Give another --repo, or --update to push a new version into it.",
             ) from None
         told = error.server_message or first_line(error)
-        hint = "May the token write there?" if status in (401, 403) else None
+        hint = "Does the token have write access?" if status in (401, 403) else None
         raise HubError(
             f"The Hub refuses to take {repo} ({status}): {told.rstrip('.')}.", hint=hint
         ) from None

@@ -56,7 +56,7 @@ def hub_id(loaded: LoadedWeights) -> str:
 
 
 def named_weights(loaded: LoadedWeights) -> str:
-    """The id of weights on the Hub, or their path, or what else the published ones are called."""
+    """The id of weights on the Hub, or their path, or another name of published ones."""
     return hub_id(loaded) or (loaded.detail if loaded.source == "published" else loaded.source)
 
 
@@ -86,11 +86,12 @@ class WeightsRequest:
 
         Args:
             published: fetches the published weights and a name for them; None if there are none,
-                and "auto" starts from random ones without a word.
+                and "auto" starts from random ones without a notice.
             head: prefixes of the published classifier's keys, which the module does not have.
 
         Raises:
-            WeightsError: they were insisted on and cannot be had, or do not fit the module.
+            WeightsError: they were explicitly requested and are not available, or do not fit the
+                module.
         """
         if published is None and self.choice == "auto":
             return LoadedWeights(source="random", detail=_NONE_PUBLISHED)
@@ -108,14 +109,14 @@ class WeightsRequest:
 
         Args:
             published: fetches what is published, and a name for it; None if nothing is.
-            local: takes a path of the user's.
+            local: loads from a path that the user gave.
 
         Returns:
             what was found, or None to start from random weights (or, with "run", to be filled
             by the run's own), and what to tell about it.
 
         Raises:
-            WeightsError: it was insisted on and cannot be had.
+            WeightsError: it was explicitly requested and is not available.
         """
         if self.choice in ("none", "run"):
             return None, LoadedWeights(source="random" if self.choice == "none" else "run")
@@ -140,7 +141,7 @@ class WeightsRequest:
 
 
 def _published_model(path: Path) -> Path | None:
-    """Where the model is that `mmft publish` pushed to the Hub under an id, if the path is one."""
+    """The downloaded model that `mmft publish` pushed to the Hub, if the path is its id."""
     if path.exists() or not HUB_ID.fullmatch(str(path)):
         return None
     from mmft_core.weights.hub import download
@@ -149,7 +150,7 @@ def _published_model(path: Path) -> Path | None:
 
 
 def fill(module: nn.Module, state: StateDict, source: str, head: tuple[str, ...] = ()) -> None:
-    """Load a state dict that must have every key of the module and no other but its head's.
+    """Load a state dict that must have every key of the module and no others but its head's.
 
     Raises:
         WeightsError: it does not fit; names a key.
@@ -210,7 +211,7 @@ def read_weights(path: Path, modality: str = "") -> StateDict:
             f"{path} holds more than tensors and is not loaded: {first_line(error)}.",
             hint="Save only the state dict, best as safetensors.",
         ) from None
-    except Exception as error:  # What torch raises of a file that is something else is anything.
+    except Exception as error:  # torch may raise anything if a file is something else.
         raise _unreadable(path, error) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -25,8 +25,8 @@ _DRAWS = frozenset(
 class Undrawn(TorchFunctionMode):
     """A context in which parameters keep whatever their memory holds instead of random values.
 
-    Drawing those of a ResNet-50 takes half a second. All else is computed as ever: zeros, ones, and
-    random tensors that are no parameters.
+    Drawing those of a ResNet-50 takes half a second. Everything else is computed as usual: zeros,
+    ones, and random tensors that are not parameters.
     """
 
     def __torch_function__(

@@ -18,7 +18,7 @@ from mmft_data_check.looking import Look, look
 from mmft_data_check.sizes import find_long, find_long_targets
 
 _FEW = 5
-"""Of a class with fewer samples, a random tenth is none."""
+"""A random tenth of a class with fewer samples may be empty."""
 
 
 def check(
@@ -30,7 +30,7 @@ def check(
     """Check all samples of a data set.
 
     Args:
-        inspectors: by modality; inputs of others are only looked for.
+        inspectors: by modality; inputs of other modalities are only checked for presence.
         target: what its targets are.
     """
     started = time.perf_counter()

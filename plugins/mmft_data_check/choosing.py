@@ -16,7 +16,7 @@ from mmft_core.utils import user_path
 from mmft_datasets.class_folders import NoFilesError
 
 _MOST = 0.9
-"""Of the files of a folder must be of one kind, for it to be read as that."""
+"""The share of a folder's files that must be of one kind for the folder to be read as that kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ def choose(table: Tree, task_name: str | None, registry: Registry) -> Chosen:
             f"{path} can be read as {' or '.join(found)}.",
             hint="Say what it is for: --task TASK, or --set dataset.name=NAME.",
         )
-    # What holds no files of a kind is wrong for that kind alone.
+    # That there are no files of a kind matters only if nothing else is wrong.
     errors = [error for error in errors if not isinstance(error, NoFilesError)] or errors
     if len({error.message for error in errors}) == 1:
-        raise errors[0]  # It is wrong whatever it is for, and its hint says how to mend it.
+        raise errors[0]  # It is wrong for any use, and its hint says how to fix it.
     reasons = dict.fromkeys(f"\n  {error.message}" for error in errors)
     raise DataError(
         f"No data set can be made of {path}:{''.join(reasons) or ' nothing opens it.'}",
@@ -99,8 +99,8 @@ def _openers(
 
 
 def _mostly(found: dict[str, Chosen]) -> dict[str, Chosen]:
-    """Of several data sets that a folder can be read as the one that nearly all of its files are
-    of: a stray text makes no texts of a folder of pictures."""
+    """Of the data sets that a folder can be read as, the one with nearly all of its files: a stray
+    text does not turn a folder of pictures into one of texts."""
     sizes = {name: sum(map(len, c.dataset.splits.values())) for name, c in found.items()}
     main = {name: found[name] for name, n in sizes.items() if n >= _MOST * sum(sizes.values())}
     return main or found
@@ -136,7 +136,7 @@ def _may_be_none(split: str, options_type: type[Any]) -> bool:
 
 
 def _any_task() -> TaskSpec:
-    """What `choose_dataset` asks for where there is no task: nothing in particular."""
+    """A task that asks for nothing in particular, for `choose_dataset`."""
     return TaskSpec(
         name="check",
         summary="",

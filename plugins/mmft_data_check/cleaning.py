@@ -25,8 +25,8 @@ BY_DEFAULT = (
     "duplicate",
     "near-leak",
 )
-"""Kinds whose samples go unless others are asked for: those that nobody can learn from, and those
-that make a test easier than it looks."""
+"""Kinds whose samples are removed unless others are named: those that nothing can be learned from,
+and those that make a test easier than it looks."""
 
 TARGET_COLUMNS = {
     "class": "label",
@@ -39,12 +39,12 @@ _OF_CLASSES = {"rare-class", "absent-class"}
 
 
 def removals(findings: Iterable[Finding], kinds: Sequence[str]) -> list[Finding]:
-    """The findings for which samples go, one for each sample.
+    """The findings whose samples are removed, one for each sample.
 
-    Of copies that contradict each other both go, for nobody knows which is right.
+    Of copies that contradict each other both are removed: nobody knows which is right.
 
     Raises:
-        ConfigError: there is no such kind, or it is not of samples.
+        ConfigError: there is no such kind, or it is not about single samples.
     """
     findings = list(findings)
     known = dict.fromkeys((*KINDS, *(finding.kind for finding in findings)))
@@ -73,10 +73,10 @@ def rows_left(
 
     Args:
         target: what the data set's targets are.
-        folder: to which paths below it are relative; others are absolute.
+        folder: paths below it are relative to it; others are absolute.
 
     Raises:
-        DataError: samples are in memory alone, so that no table can name them.
+        DataError: samples are only in memory, so a table cannot refer to them.
     """
     gone = {(finding.split, finding.index) for finding in removed}
     divided = len(dataset.splits) > 1

@@ -54,7 +54,7 @@ data.add_command(split)
 @click.option(
     "--backbone",
     metavar="NAME",
-    help="Backbone to train on the data, with --task: also check the length of each sample, "
+    help="Backbone to train on the data; needs --task. Also checks the length of each sample, "
     "whether it is truncated, and how many of its tokens are learned.",
 )
 @click.option("--weights", metavar="WHAT", help="Weights of the backbone, as for `mmft run`.")
@@ -121,7 +121,7 @@ def _clean_command(dataset: str, task: str | None, assignments: tuple[str, ...])
 
 
 def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
-    """Whether a data set is a table that no CSV can hold."""
+    """Whether a data set is a table that a CSV cannot hold."""
     from mmft_data_check.tables_left import beyond_csv
 
     table = read_table(dataset, assignments)
@@ -138,7 +138,7 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     multiple=True,
     metavar="KIND",
     help="Kind of finding whose samples to remove, as named in the JSON of `mmft data check`; can "
-    "be repeated.  [default: unreadable, unlabelled, empty, silent and blank samples, and copies]",
+    "be repeated.  [default: those of samples that no model can use, and of copies]",
 )
 @click.option(
     "--raw",
@@ -169,7 +169,7 @@ def clean(
     longest: float | None,
     aligner: str | None,
 ) -> None:
-    """Write a table of DATASET without the samples that are faulty; the data are not changed.
+    """Write a table of DATASET without faulty samples; the data themselves are not changed.
 
     OUTPUT.removed.csv lists the samples that were left out, with the reason for each.
 
@@ -215,7 +215,7 @@ def _check_cutting(longest: float | None, aligner: str | None, task: str | None)
     """
     if longest is None and aligner is not None:
         raise ConfigError(
-            "--aligner is only used with --longest.", hint="Give --longest LENGTH, too."
+            "--aligner is only used with --longest.", hint="Also give --longest LENGTH."
         )
     if longest is not None and task is None:
         raise ConfigError(
@@ -243,7 +243,7 @@ def _long_inputs(
 def _write_left(
     output: Path, table: Table | None, chosen: Chosen, removed: Sequence[Finding]
 ) -> int:
-    """Write the table of the samples that are left; how many there are."""
+    """Write the table of the samples that are left; return their number."""
     from mmft_data_check.cleaning import rows_left
     from mmft_data_check.tables_left import (
         kept_rows,
@@ -271,7 +271,7 @@ def _cut(
     removed: Sequence[Finding],
     group: str | None,
 ) -> Cut:
-    """Cut what is too long, and say what came of it."""
+    """Cut what is too long, and report the result."""
     with progress("cutting") as on_progress:
         cut = long.write(output, table, removed, group, on_progress)
     for finding in cut.removed:
@@ -282,7 +282,7 @@ def _cut(
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how much is done of something."""
+    """Show the progress of something."""
     from mmft_core.cli import console, make_display
 
     with contextlib.closing(make_display(console(stderr=True))) as display:

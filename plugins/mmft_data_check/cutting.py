@@ -24,24 +24,24 @@ from mmft_data_check.tables_left import (
 from mmft_tables.tables import Table
 
 GROUP = "source"
-"""The column that says which input a piece is of."""
+"""The column that says which input a piece comes from."""
 
 _SHOWN = 10
-"""So many reasons are told where nothing is left."""
+"""Reasons that are listed if nothing is left."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(kw_only=True)
 class Cut:
-    """What came of cutting.
+    """The result of cutting.
 
     Attributes:
-        rows: of the new table.
+        rows: the number of rows of the new table.
         inputs: how many were cut.
-        pieces: how many there are of these.
+        pieces: how many pieces they became.
         removed: samples that cannot be cut, and parts without a target.
-        group: the column that says which input a piece is of.
+        group: the column that says which input a piece comes from.
     """
 
     rows: int = 0
@@ -70,7 +70,7 @@ class LongInputs:
     Attributes:
         modality: whose inputs are cut.
         folder: for the files of pieces.
-        groups: of files that were seen.
+        groups: the groups of files that were seen, by path.
     """
 
     chosen: Chosen
@@ -89,7 +89,7 @@ class LongInputs:
         table: Table | None,
     ) -> LongInputs:
         """Args:
-            table: that the data set is, if it is one.
+            table: the data set, if it is a table.
 
         Raises:
             IncompatibleError: no inputs of this data set can be cut.
@@ -116,7 +116,7 @@ class LongInputs:
 
     @property
     def repeated(self) -> list[str]:
-        """The other modalities, whose inputs each piece has as its row does."""
+        """The other modalities, whose inputs each piece repeats unchanged."""
         splits = self.chosen.dataset.splits.values()
         first = next(split[0] for split in splits if len(split))
         return [modality for modality in first.inputs if modality != self.modality]
@@ -132,7 +132,7 @@ class LongInputs:
         """Cut what is too long, and write the table of all that is left.
 
         Args:
-            table: that the data set is, if it is one.
+            table: the data set, if it is a table.
             removed: samples that are left out.
             group: the column of the groups that the data set has; None to add one.
 
@@ -200,7 +200,7 @@ class LongInputs:
             yield _Row(split, index, sample, group, self._named(piece.cells), target)
 
     def _group(self, raw: Any, stem: str) -> str:
-        """What an input is of: the first sample of its file."""
+        """The group of an input: the first sample of its file."""
         cells = {} if raw is None else self.chosen.inspectors[self.modality].cells(raw)
         file = cells.get(self.modality)
         return stem if file is None else self.groups.setdefault(file, stem)

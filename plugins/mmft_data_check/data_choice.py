@@ -44,14 +44,14 @@ _READING = ("separator", "sheet")
 
 
 def read_table(dataset: str, assignments: tuple[str, ...], *, alone: bool = False) -> Table | None:
-    """The table that the data set is; None if it is none.
+    """The data set as a table; None if it is not one.
 
     Args:
-        assignments: of which those that say how it is read are heeded.
-        alone: whether there may be no others.
+        assignments: settings, of which those on how it is read are used.
+        alone: whether other settings are refused.
 
     Raises:
-        ConfigError: there are others.
+        ConfigError: there are such settings.
         DataError: it cannot be read.
     """
     from mmft_tables.tables import Table
@@ -111,7 +111,7 @@ def chosen_data(dataset: str, task: str | None, assignments: tuple[str, ...]) ->
 
 
 def of_data(assignments: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the settings that are the data set's."""
+    """The settings that are the data set's."""
     return tuple(one for one in assignments if one.partition(".")[0].strip() == "dataset")
 
 

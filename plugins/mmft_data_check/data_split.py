@@ -120,7 +120,7 @@ def _rows(
     """The rows to be divided: those of a table as they are, those of other data by sample.
 
     Raises:
-        ConfigError: a setting says how a table is to be read, or the output cannot hold it.
+        ConfigError: a setting is not about how a table is read, or the output cannot hold it.
     """
     from mmft_data_check.cleaning import rows_left
     from mmft_data_check.tables_left import check_form, rows_of_table
@@ -132,7 +132,7 @@ def _rows(
     if task is not None:
         discover().get(
             TaskSpec, task
-        )  # A mistake in its name is one, though rows are those of any.
+        )  # The name is checked, though rows are the same for any task.
     check_form(output, table)
     for warning in table.warnings:
         echo(f"! {warning}", err=True)

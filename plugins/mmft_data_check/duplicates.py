@@ -21,12 +21,13 @@ def find_duplicates(
 ) -> Iterator[Finding]:
     """Find samples all of whose inputs are those of an earlier one, exactly or nearly.
 
-    Of copies in several splits the one outside of test, and of these outside of val, is named: it
-    is what may go.
+    Of copies in several splits the one outside of test is named, or else the one outside of val,
+    because it can be removed.
 
     Args:
-        classes: whether targets are classes, of which a sample has one. It may have several others:
-            a picture with two captions is no copy in one split, but is a leak in two.
+        classes: whether targets are classes, of which a sample has only one. Of other targets it
+            may have several: a picture with two captions is no duplicate within a split, but a leak
+            across splits.
     """
     read = [sample for sample in looks if sample.traits]
     read.sort(key=lambda sample: -ORDER.get(sample.split, 3))
@@ -93,7 +94,7 @@ def _near(
 def _near_of(
     samples: Sequence[Look], inspectors: Mapping[str, Inspector]
 ) -> Iterator[tuple[Look, Look]]:
-    """The same of samples that have the same modalities."""
+    """`_near` for samples that have the same modalities."""
     profiles = {m: np.stack([sample.traits[m].profile for sample in samples]) for m in inspectors}
     modality, last = next(iter(inspectors)), samples[-1].split
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -108,6 +109,6 @@ def _near_of(
             other = samples[int(earlier[0])]
             yield sample, other
             if sample.split == other.split == last:
-                continue  # It goes. Of a film's frames, all would be compared with all of them.
+                continue  # Removed later; else all frames of a film would be compared with all.
         for bucket in own:
             bucket.append(row)

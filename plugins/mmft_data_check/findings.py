@@ -40,7 +40,7 @@ def heading(kind: str) -> str:
 
 
 ORDER: Mapping[str, int] = {"train": 0, "val": 1, "test": 2}
-"""Of the splits, in a report."""
+"""The order of splits in a report."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Labels: classes that are rare or absent, and samples that a simple model takes for another's.
+"""Labels: rare and absent classes, and samples that a simple model takes for another class.
 
 Suspects are found by out-of-fold probabilities, as in confident learning (Northcutt, Jiang and
 Chuang, 2021), and only where the nearest neighbours say so, too: a false alarm costs more trust
@@ -18,14 +18,14 @@ from mmft_data_check.findings import Finding
 from mmft_data_check.looking import Look
 
 _RARE = 20
-"""A class with so many times fewer samples than the largest is rare."""
+"""A class is rare if the largest has more than this many times as many samples."""
 
 _FOLDS = 5
 _MOST = 20_000
 """Samples that the model is fitted to; of more, a random part is used."""
 
 _SURE, _DOUBTED = 0.9, 0.06
-"""Probabilities: of another class at least, and of the given one at most."""
+"""The lowest probability of another class, and the highest of the given one, of a suspect."""
 
 _NEIGHBOURS, _AGREEING = 10, 9
 

@@ -29,7 +29,7 @@ def look_at_learning(
 
     Raises:
         IncompatibleError: no processor of the task tells.
-        WeightsError: what stands beside the weights cannot be had.
+        WeightsError: files beside the weights, such as a tokenizer, are not available.
     """
     train = dataset.splits.get("train") or together(dataset.splits.values())
     task = build_unfilled(plan, replace(dataset, splits={**dataset.splits, "train": train}))
@@ -52,7 +52,7 @@ def look_at_learning(
             try:
                 inputs = split[index].inputs
             except SampleError:
-                continue  # Which is found without a model.
+                continue  # Reported by the check without a model.
             try:
                 held = {m: p for m, p in telling.items() if inputs.get(m) is not None}
                 counts[name].append(_counted(sample_id, held, inputs))

@@ -16,7 +16,7 @@ from mmft_report.templating import render
 from mmft_report.wording import encodable
 
 _SHOWN = 24
-"""Findings of each kind that are shown with their samples; all are named."""
+"""Findings of each kind that are shown with their samples; the others are only named."""
 
 
 def write_page(

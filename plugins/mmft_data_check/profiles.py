@@ -1,4 +1,4 @@
-"""How alike what inspectors keep of inputs is."""
+"""The similarity of the profiles of inputs."""
 
 from __future__ import annotations
 

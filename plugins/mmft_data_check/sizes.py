@@ -11,14 +11,14 @@ from mmft_data_check.findings import Finding
 from mmft_data_check.looking import Look
 
 _TIMES = 10.0
-"""So many times the length that nineteen in twenty do not exceed."""
+"""What is longer than this many times the 95th percentile is too long."""
 
 _LEAST_TARGET = 300.0
 """Characters up to which no target is too long, whatever the others are."""
 
 
 def find_long(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> Iterator[Finding]:
-    """Find inputs beside which the others are short: a batch is as large as its longest."""
+    """Find inputs that are much longer than the others: a batch is as large as its longest."""
     for modality, inspector in inspectors.items():
         own = [sample for sample in looks if modality in sample.traits]
         sizes = [sample.traits[modality].size for sample in own]
@@ -26,7 +26,7 @@ def find_long(looks: Sequence[Look], inspectors: Mapping[str, Inspector]) -> Ite
 
 
 def find_long_targets(looks: Sequence[Look]) -> Iterator[Finding]:
-    """Find transcripts, summaries, captions beside which the others are short: many have come of
+    """Find transcripts, summaries and captions that are much longer than the others: many come from
     cells that were joined by mistake."""
     own = [sample for sample in looks if isinstance(sample.target, str)]
     sizes = [float(len(sample.target)) for sample in own]

@@ -55,7 +55,7 @@ def divide_rows(
 
     Raises:
         ConfigError: there is no such column, or nothing is left to train on.
-        DataError: a cell is no time, or there are too few groups.
+        DataError: a cell is not a time, or there are too few groups.
     """
     if sum(shares.values()) >= 1:
         raise ConfigError("--val and --test leave nothing to train on.")
@@ -111,12 +111,12 @@ def _groups(rows: Rows, column: str) -> list[str]:
 
 
 def _repeats(rows: Rows, column: str) -> bool:
-    """Whether cells come again as classes do; numbers, mostly, do not."""
+    """Whether cells repeat, as classes do and numbers mostly do not."""
     return 2 * len({row[column] for row in rows}) <= len(rows)
 
 
 def _named(parts: Mapping[str, Indices], count: int) -> list[str]:
-    """The split of each row, of the rows of each split."""
+    """The split of each row, given the rows of each split."""
     found = np.empty(count, dtype=object)
     for name, places in parts.items():
         found[places] = name
@@ -133,7 +133,7 @@ def _labels(rows: Rows, label: str | None) -> Indices:
 def _by_group(
     rows: Rows, group: str, label: str | None, shares: Mapping[str, float], seed: int
 ) -> list[str]:
-    """Whole groups, so that train has every class; but for a group that is itself a class."""
+    """Divide whole groups so that train has every class, unless the groups are the classes."""
     groups, labels = _groups(rows, group), _labels(rows, None if label == group else label)
     parts = whole_groups(groups, labels, {k: v for k, v in shares.items() if v > 0}, seed)
     empty = next((name for name, places in parts.items() if not len(places)), None)

@@ -22,7 +22,7 @@ _AT_ONCE = 1000
 """Rows that are written at a time."""
 
 _FILES_AT_ONCE = 100
-"""The same of rows with pictures or recordings."""
+"""The same for rows with pictures or recordings."""
 
 
 def beyond_csv(table: Table) -> list[str]:
@@ -82,7 +82,7 @@ def write_rows_of(
     """Write rows of a table: as CSV from their texts, as Parquet with the types that they have.
 
     Args:
-        kept: (n,) their numbers, in order; of a row that became several, several times.
+        kept: (n,) their numbers, in order; repeated for a row that became several.
         rows: (n,) their texts, as `rows_of_table` gives them; perhaps with another split.
         changed: columns that are new or differ, and are written as texts.
 
@@ -138,7 +138,7 @@ def _typed(
 
 
 def _moved(table: Table, name: str, numbers: Sequence[int], folder: Path) -> pa.Array:
-    """Cells that hold files; the paths of those that they do not hold, from another folder."""
+    """Cells of files; the path of a file that a cell only names is made to fit another folder."""
     form = table.arrow(name).type
     files, cells = HeldFiles(table.folder, table.mapped(name)), []
     for row in numbers:
@@ -150,7 +150,7 @@ def _moved(table: Table, name: str, numbers: Sequence[int], folder: Path) -> pa.
 
 
 def rows_of_table(table: Table, folder: Path) -> list[dict[str, str]]:
-    """The texts of a table's rows, but for columns that no CSV can hold. Paths are found from
+    """The texts of a table's rows, except for columns that a CSV cannot hold, with paths that fit
     another folder."""
     own, lost = table.folder.absolute(), beyond_csv(table)
     columns = {name: _texts(table.arrow(name)) for name in table.columns if name not in lost}
@@ -172,9 +172,9 @@ def _texts(cells: pa.ChunkedArray) -> list[str]:
 
 
 def place(path: str, folder: Path, cell: str) -> str:
-    """A cell that is the path of a file, as it is found from a folder; another cell as it is.
+    """A cell that is the path of a file, made to fit another folder; any other cell unchanged.
 
-    A folder's name is no path: class and split are often called as a folder beside the table is.
+    A folder's name is not a path: classes and splits are often named like folders beside a table.
     """
     if not cell or os.path.sep not in path or "\n" in cell or not _is_file(path):
         return cell

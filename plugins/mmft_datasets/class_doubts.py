@@ -1,4 +1,4 @@
-"""What is doubtful about the names of classes: a class under two names, and what is no class."""
+"""What is doubtful about the names of classes: one class under two names, and numbers or times."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mmft_core.utils import is_numeric
 from mmft_datasets.names import identity
 
 _FEW = 10
-"""Of fewer different numbers nobody can say that they are no classes."""
+"""Fewer different numbers may well be classes."""
 
 _SAMPLES = 20
-"""Nor of fewer samples, as in a table that a model is evaluated on."""
+"""So may the numbers of fewer samples, as in a table that a model is evaluated on."""
 
 _EACH, _EACH_WHOLE = 10, 2
-"""Samples for each different number, fractions or whole, from which on they may be classes."""
+"""With this many samples for each different number, fractions or whole, they may be classes."""
 
 _TIMES = 1e8, 5e9
 """From 1973 to 2128, in seconds since 1970."""
 
 _DAY = 86_400
-"""Its seconds."""
+"""Seconds of a day."""
 
 _UNITS = {"nanoseconds": 1e9, "microseconds": 1e6, "milliseconds": 1e3, "seconds": 1.0}
 
@@ -55,8 +55,8 @@ def class_doubts(counts: Mapping[str, int], where: str) -> Iterator[str]:
 
 
 def alike(classes: Sequence[str]) -> list[list[str]]:
-    """Groups of names that differ in nothing that makes another class: in case, in spaces, hyphens
-    and underscores, in characters that look the same, in how a number is written."""
+    """Groups of names that may be one class, because they only differ in case, in spaces, hyphens
+    and underscores, in characters that look the same, or in how a number is written."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in classes:
         groups[_key(name)].append(name)
@@ -71,8 +71,8 @@ def _key(name: str) -> str:
 
 
 def _number(text: str) -> str | None:
-    """The same for all ways to write a number, to the digits that single precision keeps if it is a
-    fraction; None for what is no number, or too large to be known exactly."""
+    """One text for all ways to write a number, a fraction with the digits that single precision
+    keeps; None if it is not a number, or is too large to be exact."""
     plain = text.replace(",", "")
     if not _NUMBER.fullmatch(text) or not is_numeric(plain) or abs(float(plain)) >= 2**53:
         return None
@@ -102,7 +102,7 @@ def _missing(counts: Mapping[str, int], where: str) -> Iterator[str]:
 
 
 def _joined(classes: Sequence[str], where: str) -> Iterator[str]:
-    """Classes that are several of the others, as where a sample may have more than one."""
+    """Classes that are combinations of others, as if a sample could have several."""
     known = set(classes)
     for separator in ",;|":
         for name in classes:
@@ -142,7 +142,7 @@ def _no_classes(counts: Mapping[str, int], where: str) -> Iterator[str]:
 
 def _unit_of_times(numbers: Sequence[float]) -> str | None:
     """The unit in which numbers are likely times since 1970: all of them are midnights, or they are
-    as large as such times are. Seconds are no larger than other numbers, so these are midnights."""
+    as large as such times are. Seconds are as small as other numbers, so only midnights count."""
     low, high = _TIMES
     for unit, second in _UNITS.items():
         days = all(n % (_DAY * second) == 0 and abs(n) < high * second for n in numbers)

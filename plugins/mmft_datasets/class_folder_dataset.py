@@ -114,7 +114,7 @@ def make_split(
     """The files as a split, each class's together.
 
     Args:
-        classes: the class's name for each folder's, in the order of their indices.
+        classes: the name of the class by that of its folder, in the order of indices.
     """
     index = {folder: i for i, folder in enumerate(classes)}
     labels = np.array([index[folder] for folder in found.by_class], dtype=np.int64)
@@ -131,7 +131,7 @@ def split_folders(root: Path, beside: PassedOver, *, classes: bool = True) -> di
         classes: whether the files lie in class folders.
 
     Raises:
-        DataError: a folder beside those of splits is none, or two are of one split; or the folder
+        DataError: a folder beside splits is not a split, or two are the same split; or the folder
             cannot be read.
     """
     with reading(root):

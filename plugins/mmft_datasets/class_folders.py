@@ -20,10 +20,10 @@ from mmft_datasets.labelled_files import pack
 from mmft_datasets.names import composed
 
 _CHUNK = 10_000
-"""So many names at a time are Python strings; after that they are packed."""
+"""Names that are Python strings at a time; then they are packed."""
 
 _SUFFIXES = 5
-"""So many suffixes of files that are passed over are named."""
+"""Suffixes of skipped files that are named."""
 
 
 class NoFilesError(DataError):
@@ -37,8 +37,8 @@ class FileKind:
     Attributes:
         noun: what several are called: "pictures".
         suffixes: of their files, in lower case.
-        unread: suffixes of pictures in formats that are not read. They are found all the same, for
-            the check to report.
+        unread: suffixes of pictures in formats that are not read. They are found anyway, so that
+            the check reports them.
         one: what one is called: "image".
         is_one: whether a file that a table holds (a `HeldFile`) is one.
     """
@@ -98,7 +98,7 @@ class ClassFolders(PassedOver):
     """What lies in a folder of class folders.
 
     Attributes:
-        folder: it.
+        folder: that folder.
         by_class: class -> the packed names of its files, sorted, relative to the data's root. A
             class is a folder's name in composed Unicode (NFC); archives of other systems have the
             same name in another form.
@@ -116,7 +116,7 @@ def scan(folder: Path, root: Path, kind: FileKind) -> ClassFolders:
     """Find the files of each class, at any depth below its folder. Hidden files do not count.
 
     Args:
-        root: `folder` or one above it, that names shall be relative to.
+        root: `folder` or one above it; names are relative to it.
 
     Raises:
         DataError: there are no such files, or some without a class; or a folder cannot be read,
@@ -146,7 +146,7 @@ def gather(folder: Path, root: Path, passed: PassedOver) -> list[str]:
     """The files of a kind in a folder, at any depth, whatever folders they are in.
 
     Args:
-        root: `folder` or one above it, that names shall be relative to.
+        root: `folder` or one above it; names are relative to it.
         passed: takes what is not read.
 
     Returns:
@@ -182,11 +182,11 @@ def visible(
 
 
 def visible_folders(folder: Path, prefix: str, passed: PassedOver) -> Iterator[os.DirEntry[str]]:
-    """The same of a folder whose folders mean something: classes or splits.
+    """`visible` for a folder whose folders are classes or splits.
 
     Raises:
-        DataError: one of them is hidden, though no program is known to make such, and holds files
-            of the kind. It would vanish from the data.
+        DataError: one of them is hidden, is not of a kind that programs make, and holds files that
+            would be missing from the data.
     """
     with os.scandir(folder) as entries:
         strange = [entry for entry in entries if entry.is_dir() and not is_usual(entry.name)]
@@ -194,9 +194,9 @@ def visible_folders(folder: Path, prefix: str, passed: PassedOver) -> Iterator[o
         lost = list(hidden_files(entry, prefix, passed.kind.holds))
         if lost:
             raise DataError(
-                f"The folder {folder / printable(entry.name)} is hidden, for its name begins with "
-                f"a dot, and holds {len(lost)} {passed.kind.noun}.",
-                hint="Rename it if it is a class; move it elsewhere if it is not.",
+                f"The folder {folder / printable(entry.name)} is hidden, because its name begins "
+                f"with a dot, but holds {len(lost)} {passed.kind.noun}.",
+                hint="Rename it if it is a class; otherwise move it elsewhere.",
             )
     yield from visible(folder, prefix, passed)
 
@@ -281,7 +281,7 @@ def _check(found: ClassFolders) -> None:
         raise NoFilesError(
             f"There are no {noun} in class folders in {folder}{why}.",
             hint=f"Expected {folder}/CLASS/NAME with NAME ending in "
-            f"{some_suffixes(found.kind.suffixes)}; where a table says what is of which class, "
+            f"{some_suffixes(found.kind.suffixes)}; if a table says which class each file has, "
             "give that as --dataset.",
         )
     if loose.count:

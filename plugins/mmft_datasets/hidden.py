@@ -1,4 +1,4 @@
-"""Hidden folders: those that programs make, and files that are passed over with one."""
+"""Hidden folders: those that programs make, and files that are skipped with one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_usual(name: str) -> bool:
 def hidden_files(
     entry: os.DirEntry[str], prefix: str, holds: Callable[[os.DirEntry[str]], bool]
 ) -> Iterator[str]:
-    """Yield the names of files of a kind that are passed over with a hidden file or folder.
+    """Yield the names of files of a kind that are skipped because they or their folder are hidden.
 
     Not counted are the files that macOS writes beside others, `._NAME`: they hold no content.
 

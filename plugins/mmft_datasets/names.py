@@ -34,7 +34,7 @@ _VALUES = {"nan", "NaN", "NA", "inf", "Infinity", "null", "true", "false"}
 """Names that stand for values in a list."""
 
 _CONTAINERS = {"array", "list", "tuple", "set", "frozenset", "dict", "deque", "OrderedDict"}
-"""What writes itself as a call around a list."""
+"""Types that are written as a call around a list."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Writing:
         try:
             moments = [datetime.fromisoformat(name) if name else None for name in names]
             found = dict(zip(names, _moments(moments), strict=True))
-        except ValueError:  # There is no thirty-second of May.
+        except ValueError:  # Such as the 32nd of May.
             return names
         return self._changed(names, found.__getitem__, "the dates of {} written in one way")
 
@@ -155,9 +155,9 @@ def _is_day(value: datetime) -> bool:
 
 
 def identity(name: str) -> str:
-    """What is the same for all ways in which programs write one number, day or truth value.
+    """One text for all ways in which programs write the same number, day or truth value.
 
-    By it names are looked up that are not found as they are: "3.0" for "3", "true" for "True".
+    Names that are not found themselves are looked up by it: "3.0" for "3", "true" for "True".
     """
     name = composed(name.strip())
     if _WHOLE.fullmatch(name):

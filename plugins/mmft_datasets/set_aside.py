@@ -1,4 +1,4 @@
-"""Setting aside the splits that nobody gave."""
+"""Setting aside splits that the data do not have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpacking archives of data: once, as a whole or not at all, and nowhere but where it is meant."""
+"""Unpacking archives of data: once, as a whole or not at all, and only into one folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SPARE = 256 * 2**20
 """Bytes of the disk that stay free."""
 
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""What the system says of folders in which nothing may be written."""
+"""The errors for folders that may not be written to."""
 
 _COMPRESSED = {b"\x1f\x8b": gzip.GzipFile, b"BZh": bz2.BZ2File, b"\xfd7zXZ\0": lzma.LZMAFile}
 """What opens compressed files, by their first bytes."""
@@ -36,7 +36,7 @@ def unpacked(archive: Path, folder: Path, inner: str = "") -> Path:
 
     Args:
         archive: a tar, compressed or not.
-        folder: that is to be the archive's.
+        folder: the folder to make for its content.
         inner: which folder of the archive is wanted; "" for all of it.
 
     Raises:
@@ -86,8 +86,8 @@ def _extract(archive: Path, into: Path) -> None:
 
 @contextlib.contextmanager
 def open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Open a tar, compressed or not, by its content. Reading it raises DataError where it holds
-    more than such a file may.
+    """Open a tar, compressed or not, by its content. Reading it raises DataError if it holds more
+    than such a file may.
 
     Raises:
         OSError, tarfile.TarError, EOFError, zlib.error, LZMAError: it cannot be read.

@@ -13,8 +13,8 @@ Object: TypeAlias = Mapping[str, Any]
 many objects, which is neither learned nor counted as missed."""
 
 ROUNDING = 1.0
-"""So many pixels a box may reach beyond the picture, as files with rounded numbers do; it is cut
-off at the edge."""
+"""Pixels that a box may reach beyond the picture, as in files with rounded numbers; it is cut off
+at the edge."""
 
 
 def fault_of(box: Sequence[float], width: int, height: int) -> str | None:

@@ -19,7 +19,7 @@ from mmft_vision.processing import to_rgb
 
 
 class BoxCodec(TargetCodec):
-    """Encodes objects as tensors; of a training sample, augmented with its picture."""
+    """Encodes objects as tensors, and augments those of a training sample with its picture."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ def _augmentation(options: DetectionOptions, classes: Sequence[str]) -> v2.Trans
 
 
 class _Crop(v2.RandomIoUCrop):  # type: ignore[misc]
-    """SSD's crop (Liu et al., 2015), which a picture without boxes is spared."""
+    """SSD's crop (Liu et al., 2015), except for pictures without boxes."""
 
     def forward(self, *inputs: Any) -> Any:
         return super().forward(*inputs) if len(inputs[0]["boxes"]) else inputs[0]

@@ -78,7 +78,7 @@ class DigitBoxes(Split):
         return Origin([self.sample_id(index), repr(self.scenes[index])])
 
     def check(self, index: int) -> None:
-        """What is made here is sound."""
+        """Scenes that are made here are always usable."""
 
 
 def build(options: DigitBoxesOptions, context: DatasetContext) -> Dataset:

@@ -29,13 +29,13 @@ _ORIENTATION = 0x0112
 
 @dataclass
 class Picture:
-    """A picture as its annotations tell of it.
+    """A picture as its annotations describe it.
 
     Attributes:
         path: None for annotations that belong to no picture.
         name: for messages; relative to the data set's folder.
         objects: (class name, box, whether it is a crowd). Of YOLO's, boxes are shares of the sides.
-        size: width and height that the annotations tell; None where they do not.
+        size: width and height if the annotations give them, else None.
         fault: what is wrong with the annotations as a whole; "" for nothing.
     """
 
@@ -53,7 +53,7 @@ class Found:
     Attributes:
         format: "COCO", "YOLO", "Pascal VOC".
         classes: in the order of their indices.
-        splits: the pictures of each; of one that is to be divided, "train" alone.
+        splits: the pictures of each; only "train" if they are still to be divided.
         relative: whether boxes are shares of the sides.
         notes: how it was understood.
     """
@@ -219,7 +219,7 @@ def build(options: DetectionFolderOptions, context: DatasetContext) -> Dataset:
     notes = [f"{found.format} annotations", *found.notes, *_counted(whole)]
     if set(whole) == {"train"} and context.training:
         shares = {"val": options.val, "test": options.test}
-        # Where pictures without boxes are, they are divided in proportion.
+        # Pictures without boxes are divided in proportion.
         labels = (np.diff(whole["train"].ends, prepend=0) == 0).astype(np.int64)
         divided, told = set_aside(whole["train"], labels, shares, context.seed)
         splits, notes = dict(divided), [*notes, *(t.replace(", by class", "") for t in told)]

@@ -28,10 +28,10 @@ _SHOWN = 5
 
 
 def read(root: Path, options: DetectionFolderOptions) -> Found:
-    """Read a folder's annotations in the format that it is of.
+    """Read a folder's annotations in whichever format they are.
 
     Raises:
-        DataError: it is of none, of several, or they cannot be read.
+        DataError: there are none, or of several formats, or they cannot be read.
     """
     given = options.annotations
     place = None if given is None else root / given
@@ -63,7 +63,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _split_of(text: str) -> str | None:
-    """The split that a name's words tell of: "instances_val2017" is of "val"."""
+    """The split that a name's words suggest: "instances_val2017" is "val"."""
     words = "".join(c if c.isalpha() else " " for c in text.lower()).split()
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
@@ -176,7 +176,7 @@ def _coco_pictures(
             raise DataError(f"{file}: image {number} has no id or no file_name.") from None
         if key in pictures:
             raise DataError(f"{file} has the image id {key} more than once.")
-        # Where the first one lies, the others do.
+        # The others are probably where the first one is.
         folders.sort(key=lambda folder: not (folder / name).is_file())
         path = folders[0] / name
         size = (entry.get("width"), entry.get("height"))
@@ -311,7 +311,7 @@ def _read_yolo(file: Path, root: Path, classes: tuple[str, ...], picture: Pictur
         try:
             label, numbers = int(cells[0]), [float(cell) for cell in cells[1:]]
         except ValueError:
-            picture.fault = picture.fault or f"{where} what is not a number"
+            picture.fault = picture.fault or f"{where} a value is not a number"
             continue
         if not 0 <= label < len(classes):
             picture.fault = picture.fault or (
@@ -398,7 +398,7 @@ def _voc(root: Path, files: list[Path], images: str | None, origin: str) -> Foun
 
 
 def _voc_origin(pictures: Iterable[Picture], given: str) -> int:
-    """The number of the first pixel; the last of a box is inside it where this is one."""
+    """The number of the first pixel; if it is 1, the last pixel of a box is inside the box."""
     if given != "auto":
         return int(given == "one")
     return int(all(min(box[:2]) >= 1 for p in pictures for _, box, _ in p.objects))
@@ -417,7 +417,7 @@ def _xml(file: Path) -> ElementTree.Element:
 def _voc_splits(
     root: Path, pictures: Mapping[str, Picture], notes: list[str]
 ) -> dict[str, list[Picture]]:
-    """The pictures by the lists in ImageSets/Main; all are for training where there are none."""
+    """The pictures by the lists in ImageSets/Main; without lists all are for training."""
     splits: dict[str, list[Picture]] = {}
     listed: set[str] = set()
     for name in ("train", "val", "test"):

@@ -17,7 +17,7 @@ from mmft_core.contracts import Metric, MetricContext, MetricValue, Tensors
 class MeanAveragePrecision(Metric):
     """COCO's mean average precision (Lin et al., 2014).
 
-    Predictions and targets are as `mmft_detection.task.Detection` gives them. Figures: "" is the
+    Predictions and targets are as `mmft_detection.task.Detection` gives them. Values: "" is the
     mean over IoU 0.50 to 0.95 and classes, "ap50" and "ap75" are at one IoU, "recall" is the mean
     of what 100 boxes in each picture find, "per-class" has the first for each class.
     """

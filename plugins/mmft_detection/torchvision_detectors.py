@@ -31,14 +31,14 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Family:
-    """What has to be known of a detector.
+    """What differs from detector to detector.
 
     Attributes:
         make: builds it with random weights for so many outputs.
         classes: prefixes of the parameters that differ with the number of classes.
         width: of its coarsest feature map.
         two_stage: whether regions are proposed first, as Faster R-CNN does.
-        background: whether output 0 is for what is no object.
+        background: whether output 0 stands for no object.
         stretch: see `DetectionProcessor`.
         mean, std: of the pixels that it was trained with, 0 to 1.
         eps: of its normalization when it is frozen, as the published weights need it.
@@ -69,7 +69,7 @@ class TorchvisionDetector(Detector):
     def __init__(self, body: Any, family: Family, options: TorchvisionDetectorOptions) -> None:
         super().__init__()
         size = options.image_size
-        # It normalizes; pictures already have the size that it is told to give them.
+        # It normalizes; pictures already have the size to which it would scale them.
         body.transform = GeneralizedRCNNTransform(
             size, size, family.mean, family.std, fixed_size=(size, size)
         )
@@ -155,7 +155,7 @@ def _stages(backbone: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def _computing_losses(body: Any, *, learning: bool) -> Iterator[None]:
-    """Let a detector compute losses also where it, or a part of it, is in evaluation mode.
+    """Let a detector compute losses even if it, or a part of it, is in evaluation mode.
 
     Its norms stay in their mode. In evaluation, what it samples at random is always the same.
     """
@@ -231,7 +231,7 @@ def _of_zoo(name: str, **arguments: Any) -> Callable[[int], nn.Module]:
         body: nn.Module = getattr(zoo, name)(
             weights=None, weights_backbone=None, num_classes=num_classes, **arguments
         )
-        return body.requires_grad_(True)  # What is trained is the run's to say.
+        return body.requires_grad_(True)  # The run decides what is trained.
 
     return make
 

@@ -38,7 +38,7 @@ _BACKBONES = ("rt_detr_resnet", "hgnet_v2")
 """Types of the networks inside of them."""
 
 _HEADS = ("class_embed", "bbox_embed", "bbox_head", "enc_output", "score_head", "lqe_layers")
-"""Parts of the names of layers that take no adapters, for they end in scores and boxes."""
+"""Parts of the names of layers that take no adapters, because they compute scores and boxes."""
 
 _CLASSES = ("class_embed", "enc_score_head")
 """Parts of the names of parameters that differ with the number of classes."""
@@ -236,7 +236,7 @@ def _loaded(checkpoint: Checkpoint, classes: Sequence[str]) -> nn.Module:
                 local_files_only=True,
                 trust_remote_code=False,
             )
-    except Exception as error:  # Whatever comes of files of any content.
+    except Exception as error:  # Files of any content may raise anything.
         raise WeightsError(
             f"The weights in {checkpoint.folder} cannot be loaded: {first_line(error)}.",
             hint="They must be safetensors; nothing else is loaded.",

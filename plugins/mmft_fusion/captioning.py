@@ -1,4 +1,4 @@
-"""Captions: a text for a picture or a recording, by whatever backbone writes after vectors.
+"""Captions: a text for a picture or a recording, by any backbone that can write after vectors.
 
 What the encoder sees becomes a prefix of the text, as if it were words (Mokady, Hertz and Bermano,
 2021, "ClipCap: CLIP Prefix for Image Captioning").
@@ -35,7 +35,7 @@ from mmft_transformers.choosing import seeds_of
 
 
 class Captioning(Written):
-    """An encoder of any modality, and a language model that goes on from what it yields."""
+    """An encoder of any modality, and a language model that continues from its features."""
 
     noun = "caption"
 
@@ -53,7 +53,7 @@ class Captioning(Written):
         self.backbones = nn.ModuleDict(backbones)
         reader = backbones[modality]
         self._processor = reader.processor
-        self._runner: Runner | None = None  # Of an export, in place of all that reads.
+        self._runner: Runner | None = None  # Of an export, in place of what reads.
         self.projection = nn.Sequential(
             nn.LayerNorm(reader.width), nn.Linear(reader.width, writer.width)
         )
@@ -87,7 +87,7 @@ class Captioning(Written):
             return found
 
     def graphs(self, batch: Batch) -> Sequence[Graph]:
-        """Those of the language model, and "prefix", from the inputs to what stands before it."""
+        """Those of the language model, and "prefix", from the inputs to the vectors before it."""
         inputs = flatten_tensors(batch.inputs)
         axes = input_axes(self.processors, batch.inputs)
         first = Graph(name="prefix", module=_Prefix(self), inputs=inputs, axes=axes)

@@ -28,10 +28,10 @@ FORMATTED: tuple[ColumnKind, ...] = ("number", "date")
 """Kinds of columns whose cells can be written in several ways."""
 
 TYPED = NumberFormat("decimal-point")
-"""Of numbers that a table holds as such, as Parquet and JSON do."""
+"""The format of numbers that a table stores as numbers, as Parquet and JSON do."""
 
 _TOLD = 1000
-"""Dates from which it is told what parts they become."""
+"""Dates that are read to tell which parts they become."""
 
 NUMBER_SETTINGS = "decimal-point or decimal-comma"
 DATE_SETTINGS = "day-first or month-first"
@@ -48,8 +48,8 @@ class Format:
 
     Attributes:
         text: as it is set and kept: "decimal-comma €", "day-first".
-        words: what a reader should know of it.
-        doubt: the readings of a cell, where no other cell says which is meant.
+        words: what a reader should know about it.
+        doubt: the possible readings of a cell, if no other cell says which is meant.
     """
 
     text: str
@@ -63,7 +63,7 @@ class Format:
         """The format of a column: the given one, or the one that its cells show.
 
         Args:
-            guess: find out what was not given; else it is as earlier versions read it.
+            guess: whether to detect it if it is not given; else it is as earlier versions read it.
         """
         if kind == "date":
             return _of_dates(table, name, given)
@@ -99,10 +99,10 @@ class Format:
 def check_formats(
     table: Table, formats: Mapping[str, str], kinds: Mapping[str, ColumnKind], *, needed: bool
 ) -> None:
-    """Check what a user said of formats.
+    """Check the formats that a user gives.
 
     Args:
-        kinds: what the user said of columns.
+        kinds: the kinds of columns that the user gives.
         needed: whether the columns have to be there.
 
     Raises:
@@ -131,7 +131,7 @@ def check_formats(
 
 
 def kind_of_format(text: str) -> ColumnKind:
-    """The kind of a column that is written so."""
+    """The kind of the columns that have such a format."""
     return "date" if text in DATE_FORMATS else "number"
 
 
@@ -204,12 +204,12 @@ class NumberTargets:
     @classmethod
     def of(cls, table: Table, name: str, given: str | None, *, guess: bool) -> NumberTargets:
         """Raises:
-        DataError: what most of its cells mean depends on what no cell says.
+        DataError: most of its cells can be read in two ways, and none says which is meant.
         """
         form = Format.of(table, name, "number", given, guess=guess)
         form.check(table, name, NUMBER_SETTINGS)
         percent = (NumberFormat.parse(form.text) or TYPED).unit == PERCENT
-        if is_typed(table, name) and not percent:  # Read as shown, however others were written.
+        if is_typed(table, name) and not percent:  # Read as numbers, whatever others were.
             form = replace(form, text=str(TYPED))
         return cls(name, form)
 

@@ -1,4 +1,4 @@
-"""What the columns of a table hold, told from their cells."""
+"""What the columns of a table hold, judged by their cells."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mmft_tabular.number_format import find_number_format, is_missing
 from mmft_vision.image_folder import PICTURES
 
 _LOOKED_AT = 1000
-"""So many rows, spread over the table, decide what a column holds; whether its values are all the
+"""Rows, spread over the table, that decide what a column holds; whether its values are all the
 same, or all different, is decided by all rows."""
 
 _MOST = 0.9
-"""Of its cells must be paths of one kind, or numbers, or dates, for a column of them."""
+"""Share of its cells that must be paths of one kind, numbers or dates for a column of these."""
 
 _WORDS = 4.0
 """Categories have no more words than this, on average."""
@@ -83,11 +83,11 @@ def find_kinds(
     """Tell what each column holds.
 
     Args:
-        given: what the user said of some.
-        formats: how the user said that cells of some are written.
-        passed_over: columns of targets and splits, which are no inputs.
-        guess: look at the cells of columns of which nothing was said; else they are ignored, and
-            nothing is found out about formats.
+        given: what the user says about some.
+        formats: how the cells of some are written, if the user says so.
+        passed_over: columns of targets and splits, which are not inputs.
+        guess: whether the other columns are judged by their cells; else they are ignored, and no
+            format is detected.
 
     Raises:
         ConfigError: there is no such column, or no such format.
@@ -228,15 +228,15 @@ def _of_words(name: str, texts: Sequence[str], distinct: int, *, key: bool) -> C
 
 
 def _mixed(texts: Sequence[str]) -> str:
-    """Of a column that is none of numbers, how many there are all the same."""
+    """For a column that is not numeric, the share of numbers that it has nevertheless."""
     form = find_number_format(texts).format
     share = sum(form.resembles(text) for text in texts) / len(texts)
     return f", {share:.0%} of them numbers" if share else ""
 
 
 def _are_numbers(texts: Sequence[str], cells: Sequence[Any]) -> bool:
-    """Whether a column is one of numbers, though a few cells may be none: by mistake, or because
-    they mean that there is none. Words that come again beside few numbers are names, like "5+"."""
+    """Whether a column is numeric. A few cells may not be numbers, by mistake or because they mean
+    that there is none; but words that repeat beside few numbers are names, such as "5+"."""
     if any(isinstance(cell, bool) for cell in cells) or any(map(_CODE.fullmatch, texts)):
         return False  # 007 is a name.
     texts = [text for text in texts if not is_missing(text)]

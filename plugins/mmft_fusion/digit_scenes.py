@@ -69,7 +69,7 @@ class DigitScenes(Split):
 
     Args:
         pictures: (n, 8, 8) 0 to 16.
-        folder: of the spoken captions; None where nobody asks for them.
+        folder: of the spoken captions; None if they are not needed.
         modalities: the inputs of a scene, "audio" only with a folder.
         target: "labels" for the digits that occur, "none", or else the caption.
     """
@@ -116,7 +116,7 @@ class DigitScenes(Split):
         return Origin([self.sample_id(index), asdict(self.scenes[index])])
 
     def check(self, index: int) -> None:
-        """What is made here is sound."""
+        """Scenes that are made here are always usable."""
 
     def sizes(self) -> Sequence[float]:
         return [len(scene.caption) for scene in self.scenes]

@@ -74,7 +74,7 @@ def _encoded(task: Task, batch: Batch, name: str, held: Tensor, kept: Tensor) ->
 def _spread(rows: Tensor, held: Tensor) -> Tensor:
     """Rows (P, ...) of the samples that are there, among zeros (B, ...) for the others.
 
-    In a graph every sample has a row, whatever it holds where there is nothing.
+    In a graph every sample has a row, with arbitrary values if it lacks the modality.
     """
     if rows.shape[0] == held.shape[0]:
         there = held.view(-1, *(1 for _ in rows.shape[1:]))

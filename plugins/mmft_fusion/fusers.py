@@ -17,12 +17,12 @@ from mmft_fusion.resampler import Resampler
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """What comes of fusing.
+    """The result of fusion.
 
     Attributes:
         outputs: (B, O), float32.
         weights: how much each modality counts, (B,) by modality; each sample's sum to one. Empty
-            where nothing weighs them.
+            if they are not weighted.
     """
 
     outputs: Tensor
@@ -68,7 +68,7 @@ class Concatenation(Fuser):
 
 
 class Gated(Fuser):
-    """A sum of the modalities, each weighted by what all of them say.
+    """A sum of the modalities, whose weights depend on all of them.
 
     After the gated multimodal units of Arevalo et al. (2017), with a softmax over the modalities
     that a sample has, so that the weights can be read as shares.
@@ -121,7 +121,7 @@ class CrossAttention(Fuser):
 
 
 class Late(Fuser):
-    """The mean of what each modality says alone, over those that a sample has."""
+    """The mean of the outputs of each modality alone, over those that a sample has."""
 
     def __init__(self, widths: Mapping[str, int], outputs: int, options: FusionOptions) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from mmft_vision.images import check_image, open_image
 
 
 class Inputs(ABC):
-    """What the rows of a table have of one modality."""
+    """The inputs of one modality in the rows of a table."""
 
     @abstractmethod
     def read(self, index: int, sample_id: str) -> Any:
@@ -34,7 +34,7 @@ class Inputs(ABC):
         """
 
     def check(self, index: int, sample_id: str) -> bool:
-        """Whether a row has one; it is looked at as far as is needed to know that it is sound.
+        """Whether a row has one, which is read as far as needed to know that it is usable.
 
         Raises:
             SampleError: it is not.
@@ -46,7 +46,7 @@ class Inputs(ABC):
         """What a row's input is made of."""
 
     def sizes(self) -> Sequence[float] | None:
-        """How large each is, if they differ; 0 of one that is missing or cannot be read."""
+        """How large each is, if they differ; 0 for one that is missing or cannot be read."""
         return None
 
 
@@ -96,7 +96,7 @@ class Recordings(Inputs):
         try:
             recording = self.read(index, "")
             return 0.0 if recording is None else seconds(recording)
-        except SampleError:  # Of which the check of the data tells.
+        except SampleError:  # Reported by the check of the data.
             return 0.0
 
 
@@ -226,7 +226,7 @@ class MixedRows(TargetRows):
         self.target(index)
 
     def sizes(self) -> Sequence[float] | None:
-        """Seconds of audio, or else characters of text: what padding costs most of."""
+        """Seconds of audio, or else characters of text: the input whose padding costs most."""
         for modality in ("audio", "text"):
             if modality in self.inputs:
                 return self.inputs[modality].sizes()

@@ -52,7 +52,7 @@ _TARGET_NAMES: Mapping[str, tuple[str, ...]] = {
     "number": NUMBER_NAMES,
     "text": TEXT_NAMES,
     "pair": (),
-    # Where nothing is to be predicted, a column of targets is none of the inputs either.
+    # A column of targets is not an input, even if nothing is to be predicted.
     "none": (*LABEL_NAMES, *NUMBER_NAMES),
 }
 
@@ -155,7 +155,7 @@ def _number_targets(
     """The column of numbers to predict, where there is one.
 
     Raises:
-        DataError: what most of its cells mean depends on what no cell says.
+        DataError: most of its cells can be read in two ways, and no cell says which is meant.
     """
     if context.target != "number":
         return None
@@ -171,9 +171,9 @@ def _told(numbers: NumberTargets | None) -> list[str]:
 def _targets(
     table: Table, columns: Sequence[Column], options: MixedTableOptions, context: DatasetContext
 ) -> Targets:
-    """What is to be predicted; of pairs, what tells that inputs belong together."""
+    """What is to be predicted; for pairs, what inputs that belong together have in common."""
     if context.target == "pair" and options.target_column is None:
-        # Rows with the same text are each other's partners; without one each has but its own.
+        # Rows with the same text belong together; without texts each row is on its own.
         texts = _texts(table, columns) if "text" in (context.modalities or _READERS) else None
         own = [(texts.read(k, "") if texts else None) or f"row {k + 1}" for k in range(len(table))]
         none = np.zeros(len(table), dtype=np.int64)

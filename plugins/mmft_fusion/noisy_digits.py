@@ -57,7 +57,7 @@ class NoisyDigits(Split):
         images: (n, 8, 8) uint8.
         ink: (n, 8), what is in each row of a picture.
         labels: (n,) 0 to 9.
-        folder: of the recordings; None where nobody asks for them.
+        folder: of the recordings; None if they are not needed.
         lacking: (n, 4) bool, which modalities a sample lacks.
         target: "class" for the digit's name, "labels" for its properties, or "number".
     """
@@ -115,7 +115,7 @@ class NoisyDigits(Split):
         return Origin([index, *held, self.target(index)], inputs=held)
 
     def check(self, index: int) -> None:
-        """What is made here is sound."""
+        """Digits that are made here are always usable."""
 
 
 def build(options: NoisyDigitsOptions, context: DatasetContext) -> Dataset:

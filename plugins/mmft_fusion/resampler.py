@@ -28,7 +28,7 @@ class Resampler(nn.Module):
         self.layers = nn.TransformerDecoder(layer, layers, nn.LayerNorm(width))
 
     def forward(self, sequence: Tensor, mask: Tensor) -> Tensor:
-        """Give (B, Q, W) of a sequence (B, T, W), of which the mask (B, T) says what is there."""
+        """Give (B, Q, W) of a sequence (B, T, W), whose mask (B, T) is False for padding."""
         queries = self.queries.expand(sequence.shape[0], -1, -1)
         found: Tensor = self.layers(queries, sequence, memory_key_padding_mask=~mask)
         return found

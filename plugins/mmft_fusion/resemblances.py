@@ -10,13 +10,13 @@ from mmft_tabular.number_format import is_missing
 from mmft_tabular.units import is_unit
 
 _MOST = 0.9
-"""Of the cells must look so."""
+"""Share of the cells that must look like this."""
 
 _WITH_UNIT = re.compile(r"[-+\u2212]?\d[\d.,' ]*?\s?(?P<unit>[^\d\s.,+-][^\d\s]*)")
 
 
 def resembled(texts: Sequence[str]) -> str:
-    """What most texts of a column look like that is none of numbers or dates."""
+    """What most texts of a column look like that is read neither as numbers nor as dates."""
     given = [text for text in texts if not is_missing(text)]
     short = [text for text in given if has_short_year(text)]
     if short and len(short) >= _MOST * len(given):

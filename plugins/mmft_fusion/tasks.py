@@ -29,11 +29,11 @@ Predictor: TypeAlias = Classifier | MultiLabeller | Regressor
 
 
 class Fusion(nn.Module):
-    """Fuses what a task's backbones yield, and listens to each of them alone in training.
+    """Fuses what a task's backbones yield; in training, each of them also has a loss of its own.
 
     Modalities that are learned together compete: one that is learned fast leaves the others little
-    to be right about (Wang, Tran and Feiszli, 2019, "What Makes Training Multi-Modal Networks
-    Hard?"). A loss of each one's own keeps them learning.
+    to learn (Wang, Tran and Feiszli, 2019, "What Makes Training Multi-Modal Networks Hard?"). The
+    losses of their own keep them learning.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Fusion(nn.Module):
             own = replace(batch, targets=batch.targets[one.present])
             loss = task.outputs_for(outputs[one.present], own).loss
             assert loss is not None
-            # Of no sample the mean is NaN; the head stays in the graph all the same.
+            # The mean over no samples is NaN; the head has to stay in the graph.
             losses.append(share * loss if one.present.any() else 0.0 * outputs.sum())
         return torch.stack(losses).mean()
 
@@ -130,7 +130,7 @@ class FusionRegression(Regressor):
 
 
 def _reads(options: FusionOptions) -> tuple[str, ...]:
-    """What of the features a way of fusing looks at."""
+    """The features that the chosen fusion reads."""
     return ("pooled", "sequence") if options.fusion == "cross-attention" else ("pooled",)
 
 

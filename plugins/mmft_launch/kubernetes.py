@@ -14,7 +14,7 @@ from mmft_launch.options import JobSetOptions, KubernetesOptions
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,40}[a-z0-9])?")
 _NODE = "node"
-"""What Kubeflow's torch runtime calls its job and its container; ours is called so, too."""
+"""The name of job and container in Kubeflow's torch runtime, which ours have as well."""
 
 
 class _Kubernetes(Launcher):
@@ -43,10 +43,10 @@ class JobSet(_Kubernetes):
 
 
 def _train_job(job: Job, settings: KubernetesOptions) -> str:
-    """A TrainJob on Kubeflow's runtime "torch-distributed", which tells torchrun who is there.
+    """A TrainJob on Kubeflow's runtime "torch-distributed", which tells torchrun of all nodes.
 
     Raises:
-        ConfigError: a setting is none that Kubernetes accepts.
+        ConfigError: a setting is not one that Kubernetes accepts.
     """
     patch = {"template": {"spec": {"template": {"spec": _storage(settings)}}}, "name": _NODE}
     template = {"spec": {"replicatedJobs": [patch]}}
@@ -71,7 +71,7 @@ def _job_set(job: Job, settings: JobSetOptions) -> str:
     """A JobSet: one job with a pod for each machine, which find each other by the first's name.
 
     Raises:
-        ConfigError: a setting is none that Kubernetes accepts.
+        ConfigError: a setting is not one that Kubernetes accepts.
     """
     head = f"{settings.name}-{_NODE}-0-0.{settings.name}"
     torchrun = (

@@ -17,7 +17,7 @@ from typing import ClassVar
 from mmft_core.errors import ConfigError
 
 PORT = 29500
-"""Where processes of several machines meet, unless it is said otherwise."""
+"""The port at which processes of several machines meet, unless another is given."""
 
 _MEETING = re.compile(r"\S+:\d{1,5}")
 
@@ -31,7 +31,7 @@ class Job:
         machines: how many there are.
         processes: on each of them; one for each GPU, where there are any.
         gpus: of each machine; 0 for a run on CPUs.
-        meet: HOST:PORT at which the processes of several machines meet, if the user says it.
+        meet: HOST:PORT at which the processes of several machines meet, if the user gives it.
     """
 
     arguments: tuple[str, ...]
@@ -42,7 +42,7 @@ class Job:
 
     @property
     def output(self) -> str:
-        """The folder of the run, which a job that is started again goes on with.
+        """The folder of the run, which a job that is started again resumes.
 
         Raises:
             ConfigError: the arguments name none.
@@ -58,12 +58,12 @@ class Job:
         )
 
     def shell(self, torchrun: str, cpus: int, folder: str | None = None) -> str:
-        """Lines of bash that start the run, or go on with it if it was begun before.
+        """Lines of bash that start the run, or resume it if it was started before.
 
         Args:
             torchrun: and its options, as bash reads them.
             cpus: of each process; torchrun would give each one thread.
-            folder: that paths are relative to, if not to the one that the job begins in.
+            folder: the folder that paths are relative to, if it is not where the job starts.
         """
         there = f"cd {shlex.quote(folder)}\n" if folder is not None else ""
         config = shlex.quote(str(Path(self.output) / "config.toml"))
@@ -92,11 +92,11 @@ class Launcher(ABC):
             file: to which it is written; None if it is only shown.
 
         Raises:
-            ConfigError: an option has a value that cannot be.
+            ConfigError: an option has an invalid value.
         """
 
     def start(self) -> int:
-        """Start the job, or hand it over to what does.
+        """Start the job, or hand it to what starts it.
 
         Returns:
             the exit code of `mmft launch`.
@@ -124,12 +124,12 @@ def make_job(
         gpus: of each machine; None for as many as there are processes.
 
     Raises:
-        ConfigError: it is none that several processes can do.
+        ConfigError: several processes cannot do it together.
     """
     if not arguments or arguments[0] != "run":
         given = f"`mmft {shlex.join(arguments)}`" if arguments else "nothing"
         raise ConfigError(
-            f"Several processes can do `mmft run` together, and {given} was given.",
+            f"Several processes can only do `mmft run` together, but {given} was given.",
             hint="For example: mmft launch --processes 2 -- run --task image-cls --backbone "
             "resnet50",
         )

@@ -13,12 +13,12 @@ from mmft_launch.options import SlurmOptions
 _TIME = re.compile(r"(\d+-)?\d{1,3}(:\d{2}){0,2}")
 
 NOTICE = 120
-"""Seconds before the end of its time at which a job is told, to write a checkpoint."""
+"""Seconds before its time limit at which a job gets a signal, to write a checkpoint."""
 
 _SCRIPT = """\
 #!/usr/bin/env bash
 {directives}
-# Submit it with `sbatch {file}`, as often as it takes: it goes on from the last checkpoint.
+# Submit it with `sbatch {file}`, as often as needed: it continues from the last checkpoint.
 set -euo pipefail
 {setup}
 # torchrun starts the processes of each machine; all meet at the first one.
@@ -40,7 +40,7 @@ def _script(job: Job, settings: SlurmOptions, name: str) -> str:
     """The job script.
 
     Raises:
-        ConfigError: a setting is none that SLURM understands.
+        ConfigError: a setting is not one that SLURM understands.
     """
     if not _TIME.fullmatch(settings.time):
         raise ConfigError(
@@ -69,7 +69,7 @@ def _script(job: Job, settings: SlurmOptions, name: str) -> str:
         if value is not None
     ]
     activate = settings.environment and shlex.quote(f"{settings.environment}/bin/activate")
-    # srun does not take over what sbatch was told of CPUs, and would leave torchrun one of them.
+    # srun does not inherit sbatch's number of CPUs, and would give torchrun only one.
     torchrun = (
         f"srun --cpus-per-task={cpus} "
         f"torchrun --nnodes={job.machines} --nproc-per-node={job.processes} "

@@ -20,7 +20,7 @@ class Torchrun(Launcher):
 
     def __init__(self, options: NoOptions, job: Job) -> None:
         """Raises:
-        ConfigError: there are several machines, and nobody said where they meet.
+        ConfigError: there are several machines, but no address at which they meet.
         """
         if job.machines > 1 and job.meet is None:
             raise ConfigError(
@@ -35,7 +35,7 @@ class Torchrun(Launcher):
     def start(self) -> int:
         """Start the processes and wait for their end.
 
-        They speak for themselves, so torchrun's own account of how they ended is left out.
+        They report their own errors, so torchrun's account of these is left out.
 
         Returns:
             0 if all is well, or the exit code of the process that failed first.
@@ -45,7 +45,7 @@ class Torchrun(Launcher):
         from torch.distributed.run import parse_args, run
 
         logging.disable(logging.CRITICAL)
-        # It imports a module of its own that is on its way out.
+        # It imports a deprecated module of its own.
         warnings.filterwarnings("ignore", module="torch.distributed")
         wanted = {"OMP_NUM_THREADS": str(_threads(self.job)), "TORCH_CPP_LOG_LEVEL": "ERROR"}
         with _environment(wanted):

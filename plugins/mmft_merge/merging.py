@@ -182,7 +182,7 @@ def _data(
             )
         name = split or "all"
         return named_data.named_data(directory, plan, other, name, display.on_message), name
-    own = OwnData.again(directory, plan, plan)
+    own = OwnData.for_use(directory, plan, plan)
     name = split or next((s for s in ("test", "val") if s in own.dataset.splits), "")
     if not name:
         raise DataError(f"{run} has neither test nor val.", hint="Give --dataset or --split.")

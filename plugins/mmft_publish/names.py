@@ -29,7 +29,7 @@ class Names:
 
     @property
     def distribution(self) -> str:
-        """What pip calls it, apart from packages that have nothing to do with mmft."""
+        """The distribution's name, set apart from packages that have nothing to do with mmft."""
         return f"mmft-{self.module.removeprefix('mmft_').replace('_', '-')}"
 
     @property
@@ -41,7 +41,7 @@ def choose_names(name: str, modalities: Collection[str], registry: Registry) -> 
     """Name the backbones of a package; of several, each has its modality in its name.
 
     Raises:
-        ConfigError: the name is none, or something else has it.
+        ConfigError: the name is not valid, or something else has it.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -72,7 +72,7 @@ def choose_names(name: str, modalities: Collection[str], registry: Registry) -> 
 
 
 def origin(component: Component[BackboneSpec], registry: Registry) -> Component[BackboneSpec]:
-    """The component whose code a backbone is; of one that is itself from a package, its base."""
+    """The component whose code a backbone runs; for one that is from a package itself, its base."""
     if not component.spec.build.endswith(".build"):
         return component
     owner = getattr(resolve(component.spec.build), "__self__", None)

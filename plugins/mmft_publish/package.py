@@ -44,13 +44,13 @@ def package(run: Path, output: Path, request: PackageRequest, registry: Registry
 
     Raises:
         ConfigError: a name or a modality is wrong.
-        IncompatibleError: weights are held in so few bits that they cannot be passed on.
+        IncompatibleError: weights are quantized, so they cannot be passed on.
         RunDirectoryError: there is no finished run, or something is in the way.
-        WeightsError: base weights that the run does not keep cannot be had any more.
+        WeightsError: base weights that the run does not keep are no longer available.
         StorageError: it cannot be written.
     """
     ensure_new(output)
-    # Names first, for a mistake in them shows at once and a model takes its time.
+    # Names first, because mistakes in them show at once, and loading a model takes time.
     choose_names(request.name, request.modalities, registry)
     model = artifacts.load(run, registry)
     modalities = _chosen(request.modalities, model)
@@ -107,7 +107,7 @@ def _facts(
     version: str,
 ) -> dict[str, Any]:
     """What `mmft_publish.packaged` needs to know of a backbone."""
-    data = Path(model.info.name).name  # Where it lay is nobody's business.
+    data = Path(model.info.name).name  # Without its folder, which is private.
     summary = f"{base.name}, fine-tuned for {model.component.name} on {data}"
     return {
         "name": names.backbones[modality],

@@ -1,4 +1,4 @@
-"""Backbones out of a run, as a pip package of their own brings them along.
+"""Backbones of a run, as a pip package of their own offers them.
 
 `mmft package` writes such a package. Its module is no more than this:
 
@@ -8,7 +8,7 @@
     def register_backbone():
         return [image.spec()]
 
-What the backbone is made of is named, rather than copied: by the component that it was in its run.
+The code of the backbone is not copied, but named: by the component that it was in its run.
 Its folder `model/` holds `backbones.json` (by modality: the name, the component, its options in
 the run), `model.safetensors` and `assets/MODALITY/`, as the model of a run does.
 """
@@ -47,7 +47,7 @@ class PackagedBackbone:
 
     @property
     def folder(self) -> Path:
-        """Of weights, assets and facts."""
+        """The folder of weights, assets and facts."""
         return Path(str(files(self.module))) / FOLDER
 
     @cached_property
@@ -107,10 +107,10 @@ class PackagedBackbone:
         )
 
     def build(self, options: Any, context: BackboneContext) -> Backbone:
-        """Build it: with its own weights where published ones are asked for.
+        """Build it, with its own weights if published ones are asked for.
 
         Raises:
-            WeightsError: the weights that were asked for cannot be had, or do not fit.
+            WeightsError: the requested weights are not available, or do not fit.
         """
         from mmft_core.weights import WeightsRequest
 
@@ -119,7 +119,7 @@ class PackagedBackbone:
             assets = self.folder / "assets" / self.modality
             request = WeightsRequest(str(self.folder), self.modality)
             context = replace(context, weights=request, assets=assets if assets.is_dir() else None)
-        # Worker processes can only be sent what stands in a module, as the original options do.
+        # Worker processes can only receive classes that modules define, such as the original.
         original = self.base.options_type()
         plain = original(**{f.name: getattr(options, f.name) for f in fields(original)})
         backbone: Backbone = self.base.build(plain, context)

@@ -88,7 +88,7 @@ def pyproject(
         "optional-dependencies": {"test": ["pytest>=9"]},
         "entry-points": {"mmft": {names.plugin: names.module}},
     }
-    # Whoever keeps it in a repository may have git ignore weights; a wheel needs them.
+    # A repository may have git ignore weights, but a wheel needs them.
     build = {"ignore-vcs": True, "targets": {"wheel": {"packages": [names.module]}}}
     return {
         "build-system": {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"},

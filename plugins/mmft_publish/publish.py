@@ -89,7 +89,7 @@ def publish(run: Path, output: Path, request: PublishRequest) -> None:
 
 
 def shortened(tree: Any) -> Any:
-    """The same without the folders that absolute paths in it lead through."""
+    """The same with absolute paths shortened to their last part."""
     if isinstance(tree, Mapping):
         return {key: shortened(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -100,7 +100,7 @@ def shortened(tree: Any) -> Any:
 
 
 def _check_bases(model: Mapping[str, Any]) -> None:
-    """Whether base weights that are not in the model can be had by others."""
+    """Check that base weights that are not in the model are available to others."""
     for modality, part in model["backbones"].items():
         loaded = part["loaded"]
         if loaded.get("digest") and (part.get("beside") or Path(loaded["source"]).exists()):

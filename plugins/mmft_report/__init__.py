@@ -1,4 +1,4 @@
-"""What is seen of runs: their report and model card, and how they compare.
+"""How runs are shown: their report and model card, lists and comparisons.
 
     callback            writes what follows, when a run or a cross-validation is finished
     collect             from a finished run to all that its report shows, `content`

@@ -1,4 +1,4 @@
-"""What a training has cost the climate, estimated from its time."""
+"""The emissions of a training, estimated from its time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ACCELERATOR = 400.0
 @dataclass(frozen=True, kw_only=True)
 class Carbon:
     """Power times time times the intensity of the grid (Lacoste et al., 2019, "Quantifying the
-    Carbon Emissions of Machine Learning", arXiv:1910.09700). Nothing of it was measured but time.
+    Carbon Emissions of Machine Learning", arXiv:1910.09700). Only the time is measured.
 
     Attributes:
         seconds: of the whole run.
         watts: drawn on average.
         intensity: of the grid, in grams of CO2 equivalents a kWh.
-        assumed: which of "power" and "intensity" are assumptions that nobody has stated.
+        assumed: which of "power" and "intensity" are assumed, not given.
     """
 
     seconds: float
@@ -39,7 +39,7 @@ class Carbon:
 
     @property
     def assumptions(self) -> str:
-        """What the figures rest on, in words."""
+        """What the estimate is based on, in words."""
         power = f"{self.watts:g} W"
         if "power" in self.assumed:
             power += ", assumed for one device of this kind under full load"

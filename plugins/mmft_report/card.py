@@ -28,12 +28,12 @@ _SPECIAL = re.compile(r"([\\`*\[\]{}|~#]|(?<!\w)_|_(?!\w))")
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """What is told of a model that leaves the machine it was trained on.
+    """What is said about a model that leaves the machine it was trained on.
 
     Attributes:
         licence: of the model, as the Hub writes it; empty where none was given.
         repo: its id on the Hub; empty if it has none.
-        carbon: what its training cost the climate.
+        carbon: the emissions of its training.
         requires: the distributions that it needs.
         settings: the resolved configuration.
     """
@@ -58,7 +58,7 @@ def render_card(run: Path, content: ReportContent, publication: Publication | No
     """The model card as a string.
 
     Args:
-        publication: of a model that is passed on; None for the card of a run in its place.
+        publication: for a model that is published; None for the card in a run's folder.
     """
     return render(
         "card.md.j2",

@@ -57,7 +57,7 @@ def class_table(
     thresholds, are only shown.
 
     Args:
-        samples: how many samples the metrics are of.
+        samples: how many samples the metrics cover.
     """
     columns = {
         name.removesuffix("/per-class"): value

@@ -23,7 +23,7 @@ from mmft_core.run import RunDirectory
 from mmft_report.content import ReportContent, ReportExample, ReportLearned, ReportRelated
 
 _LEARNED = 4
-"""Training samples of which is shown what is learned."""
+"""Training samples whose learned tokens are shown."""
 
 _Shown: TypeAlias = tuple[str, Mapping[str, Preview]]
 
@@ -106,7 +106,7 @@ def _example(example: Example, shown: Mapping[str, _Shown]) -> ReportExample:
 
 
 def _drawn(example: ReportExample, split: Split, index: int, task: Task) -> ReportExample:
-    """An example as its task completes the record and draws the prediction."""
+    """An example, its record completed and its prediction drawn by the task."""
     if not isinstance(task, Completing | Showing):
         return example
     try:
@@ -132,7 +132,7 @@ def _shown(split: Split, index: int, task: Task) -> _Shown:
 
 
 def _text(target: Any) -> str:
-    """A target in words; of labels, and of objects that have one, their names."""
+    """A target as text; for labels, and for objects that have one, their names."""
     if isinstance(target, Mapping):
         return "\n".join(f"{name}: {value}" for name, value in target.items())
     if isinstance(target, list) and all(isinstance(o, dict) and "label" in o for o in target):

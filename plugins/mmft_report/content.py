@@ -16,7 +16,7 @@ class ReportRelated:
 
     Attributes:
         score: by which it is related, such as a similarity.
-        right: whether it is rightly so; None where that is not a matter of yes and no.
+        right: whether that is correct; None if it is not a matter of yes and no.
         previews: of its inputs, by modality.
     """
 

@@ -25,7 +25,7 @@ class Banner:
     """What a reader must know before believing the figures.
 
     Attributes:
-        alarm: whether it changes what the figures are worth.
+        alarm: whether it makes the metrics less reliable.
         particulars: of each case, which may be many.
     """
 
@@ -70,7 +70,7 @@ def figures(
 def _ending(content: ReportContent) -> list[Banner]:
     steps = content.results.get("steps")
     if content.results.get("ending") != "interrupted":
-        untrained = Banner(title="Nothing was trained", text="The weights are as they were.")
+        untrained = Banner(title="Nothing was trained", text="The weights are unchanged.")
         return [untrained] if steps == 0 else []
     after = f" after {numbers.counted(steps, 'step')}" if isinstance(steps, int) else ""
     return [

@@ -58,7 +58,7 @@ def write_folds_report(folds: FinishedFolds) -> None:
 
 
 def _content(title: str, results: Sequence[Mapping[str, Any]]) -> ReportContent:
-    """What the warnings of the page are about: the last fold, for all have the same data."""
+    """What the warnings of the page are about: the last fold, because all have the same data."""
     data = results[-1]["dataset"]
     info = DatasetInfo(name=data["name"], synthetic=data["synthetic"])
     return ReportContent(title=title, results=results[-1], info=info)

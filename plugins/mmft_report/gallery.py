@@ -68,10 +68,10 @@ class Card:
     Attributes:
         prediction: the main value of the task's record, "(empty)" for a text without characters;
             "" for an empty record.
-        right: whether it is right; None where that is not a matter of yes and no.
+        right: whether it is right; None if it is not a matter of yes and no.
         details: the record's other plain values.
-        alignment: (what is the matter, true words, predicted words) of runs of words, for a record
-            that has an "alignment"; the first is "equal", "insert", "delete" or "substitute".
+        alignment: (kind of difference, true words, predicted words) of runs of words, for a record
+            that has an "alignment"; the kind is "equal", "insert", "delete" or "substitute".
         bars: (name, share, whether it is the true one) of the alternatives.
         related: samples that belong beside it, the nearest first.
         turns: of a conversation what was said before, in place of previews.
@@ -121,7 +121,7 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
     whole = json.dumps(record, default=str)[:_TEXT] if record else ""
     prediction = _plain(plain[main]) if main else whole
     bars = _bars(record)
-    first = [share for _, share in bars[:1]]  # The same figure need not stand there twice.
+    first = [share for _, share in bars[:1]]  # The same number is not shown twice.
     right = prediction == example.target if example.target in classes else None
     return Card(
         id=example.id,
@@ -138,7 +138,7 @@ def _card(example: ReportExample, classes: set[str], with_previews: bool) -> Car
 
 
 def _turns(previews: Mapping[str, Preview]) -> list[Turn]:
-    """Previews of which each is labelled with who has it."""
+    """The labelled previews, as turns of a conversation."""
     turns: list[Turn] = []
     for modality, preview in previews.items():
         one = shown(modality, preview) if preview.label else None

@@ -13,7 +13,7 @@ def spdx(licence: str) -> str:
     """A licence as SPDX has it: "apache-2.0" becomes "Apache-2.0"; empty stays empty.
 
     Raises:
-        ConfigError: it is none of SPDX's.
+        ConfigError: it is not an SPDX expression.
     """
     if not licence:
         return ""

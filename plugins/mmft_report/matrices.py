@@ -19,7 +19,7 @@ from mmft_core.contracts import MetricValue
 from mmft_report import wording
 
 _NUMBERS, _LABELS = 15, 50
-"""Up to so many classes cells show numbers, and have labels."""
+"""Numbers of classes up to which cells show numbers, and have labels."""
 _PIXELS = 600
 _HIT, _MISS = (59, 130, 246), (239, 68, 68)
 _LEVELS = 63
@@ -44,7 +44,7 @@ class HeatMap:
 
     Attributes:
         cells: rows of (text, strength from 0 to 1), or None where `picture` is shown.
-        numbers: whether the cells' texts are to be seen.
+        numbers: whether the cells' texts are shown.
         picture: a data address.
         confused: the largest values off the diagonal.
     """
@@ -66,12 +66,12 @@ def heat_maps(values: Mapping[str, MetricValue], classes: Sequence[str]) -> list
 
 
 def as_matrix(value: Any, size: int) -> Array | None:
-    """The value as a square matrix of that size; None if it is none."""
+    """The value as a square matrix of that size; None if it is not one."""
     if not (isinstance(value, list) and len(value) == size and size > 0):
         return None
     if not all(isinstance(row, list) and len(row) == size for row in value):
         return None
-    return np.array(value, dtype=np.float64)  # None, for want of a figure, becomes NaN.
+    return np.array(value, dtype=np.float64)  # None, for an undefined value, becomes NaN.
 
 
 def counts_of(values: Mapping[str, MetricValue], size: int, samples: int | None) -> Array | None:
@@ -108,7 +108,7 @@ def _heat_map(name: str, matrix: Array, classes: Sequence[str]) -> HeatMap:
 
 
 def _shares(matrix: Array) -> Array:
-    """Each value's share of its row; of the largest value where that makes no sense."""
+    """Each value's share of its row; of the largest value if there are negative ones."""
     sizes = np.abs(matrix)
     whole = sizes.max() if (matrix < 0).any() else sizes.sum(1, keepdims=True)
     shares: Array = sizes / np.maximum(whole, 1e-12)

@@ -57,16 +57,16 @@ def render_report(run: Path, content: ReportContent) -> str:
 
 
 def folder(run: Path) -> str:
-    """The run directory as a command names it; without the places above it that are nobody's."""
+    """The run directory as a command names it; only its name if the path is absolute."""
     return shlex.quote(run.name if run.is_absolute() else str(run))
 
 
 def policy(script: str, *, media: str = "data:", connect: str = "'none'") -> str:
-    """Tell the browser to fetch nothing and to run this script only, whatever names may hold.
+    """Tell the browser to fetch nothing and to run this script only, whatever names contain.
 
     Args:
         media: where pictures and recordings may come from.
-        connect: whom the script may ask.
+        connect: where the script may send requests.
 
     The digest is of the whole element, which begins with a line break.
     """

@@ -1,4 +1,4 @@
-"""`mmft runs`: the runs that are there, listed and compared."""
+"""`mmft runs`: existing runs, listed and compared."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def compare(paths: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
 
 
 def _compared(path: Path) -> list[Run]:
-    """The run of a path, or of a name below runs/; all runs of a folder that is none."""
+    """The run of a path, or of a name below runs/; all runs of a folder that is not a run."""
     if not path.exists() and (Path("runs") / path).exists():
         path = Path("runs") / path
     found = find_runs(path)

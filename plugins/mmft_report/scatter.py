@@ -1,6 +1,6 @@
 """Dots and strands as inline SVG: figures against a number, a power or a name.
 
-They look as the line charts do; each dot tells of itself when it is pointed at, without a script.
+They look like the line charts; each dot has a tooltip, without a script.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Dot:
     Attributes:
         x: a number, or one of the names of the chart.
         y: finite.
-        title: what is told when it is pointed at.
+        title: its tooltip.
         style: "faint" for what does not count, "kept" for what was chosen.
     """
 
@@ -85,10 +85,10 @@ def scatter(
 def strands(
     title: str, lines: Sequence[tuple[Sequence[tuple[float, float]], str, bool]]
 ) -> Markup | None:
-    """Draw many lines of which one or another is singled out; None if there are none.
+    """Draw many lines, some of them highlighted; None if there are none.
 
     Args:
-        lines: points (x, y), a text to be told, and whether it is singled out.
+        lines: points (x, y), a tooltip, and whether it is highlighted.
     """
     lines = sorted((line for line in lines if line[0]), key=lambda line: line[2])
     points = [point for line in lines for point in line[0]]

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, coloured by the page's style sheet and so at home in dark and light.
+"""Line charts as inline SVG, coloured by the page's style sheet, in dark and light.
 
 A chart is a few hundred bytes a line: no fonts and no styles of its own.
 """
@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 400, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 24
 COLOURS = 6
-"""That the page has for lines."""
+"""Colours that the page has for lines."""
 
 _BUCKETS = 160
-"""Into so many columns a long line is gathered, each drawn from its lowest to its highest."""
+"""Columns that a long line is gathered into, each drawn from its lowest to its highest value."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ def asset(name: str) -> Markup:
 
 
 def templates(package: str, **settings: Any) -> Environment:
-    """The templates of packages, in which nothing may be left open.
+    """The templates of packages, in which no variable may be undefined.
 
     Args:
         package: whose templates are named without a package in front.

@@ -1,4 +1,4 @@
-"""Counts, times, sizes and names as a reader likes them."""
+"""Counts, times, sizes and names as text for readers."""
 
 from __future__ import annotations
 

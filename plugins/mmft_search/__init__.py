@@ -7,8 +7,8 @@
 
 `update` brings a library to a writer for `mmft index`; a `Searcher` asks an index for `mmft
 search`. `opening` finds the store of an index in the registry; `store` has what an author of one
-needs. FAISS: a folder's files are the truth (`VectorStore`), the index beside them is made of them
-(`Nearest`). Qdrant: a collection is both, a server's or that of a folder.
+needs. FAISS: a folder's files are the source (`VectorStore`), and the index beside them is built
+from them (`Nearest`). Qdrant: a collection is both, a server's or that of a folder.
 """
 
 from mmft_core import CommandSpec, StoreSpec, hookimpl

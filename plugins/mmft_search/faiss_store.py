@@ -16,7 +16,7 @@ from mmft_search.vectors import VectorStore
 
 
 class FaissStore(Store):
-    """Files in the folder of the index: Arrow's are the truth, FAISS's are made of them."""
+    """Files in the folder of the index: Arrow's are the source, FAISS's are built from them."""
 
     where = "FAISS"
 
@@ -34,7 +34,7 @@ class FaissStore(Store):
 
 
 class FaissWriter(VectorStore, Writer[Shard]):
-    """A folder's files, of which the FAISS index beside them is made."""
+    """A folder's files, from which the FAISS index beside them is built."""
 
     kind = "auto"
 

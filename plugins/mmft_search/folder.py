@@ -1,4 +1,4 @@
-"""The folder of an index: what it says of itself, and that one process writes to it at a time."""
+"""The folder of an index: its record, and the lock that lets one process write at a time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _RECORD, _LOCK = "store.json", ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What keeps an index.
+    """The store that keeps an index.
 
     Attributes:
         name: of the store.
-        options: that are not its defaults.
-        package: to be installed to have the store.
+        options: those that are not its defaults.
+        package: the package to install for it.
     """
 
     name: str = DEFAULT_STORE
@@ -42,7 +42,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a folder says of its index: of what model it is, and what keeps it."""
+    """What a folder says about its index: the model that it is of, and the store that keeps it."""
 
     identity: Identity
     store: Kept = field(default_factory=Kept)
@@ -92,7 +92,7 @@ def _kept_before(qdrant: Any) -> Kept:
 
 
 def begin(folder: Path, record: Record) -> None:
-    """Begin an empty index, in place of what is there of another.
+    """Begin an empty index, in place of any other that is there.
 
     Raises:
         StorageError: it cannot be written.

@@ -126,7 +126,7 @@ def index(
         given = (f"--set {a}" for a in assignments if a.startswith("dataset"))
         idle = next(given, f"--split {split}")
         raise ConfigError(
-            f"{idle} is for --dataset, and does not apply to a LIBRARY.",
+            f"{idle} only applies to --dataset, not to a LIBRARY.",
             hint="Leave it out, or name a data set by --dataset.",
         )
 
@@ -139,7 +139,7 @@ def index(
     options = settings.pop("store", {})
     if not isinstance(options, dict):
         raise ConfigError(
-            f"--set store={options} sets none of a store's options.",
+            f"--set store={options} does not set an option of a store.",
             hint="Choose the store with --store NAME, and an option with --set store.OPTION=VALUE.",
         )
     short = {"kind": kind, "url": url, "collection": collection}
@@ -206,7 +206,7 @@ def load_embedder(
 
 
 def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -> str:
-    """What of a model's modalities is indexed: as given, as the files are, or else the first.
+    """The modality that is indexed: the given one, that of the files, or else the model's first.
 
     Raises:
         ConfigError: the model does not read it.
@@ -227,7 +227,7 @@ def _modality(model: LoadedModel, given: str | None, library: tuple[str, ...]) -
 
 
 def identify(run_dir: Path, modality: str) -> Identity:
-    """Of what model an index of this run is."""
+    """The identity of an index by this run's model."""
     from mmft_core.inference import opening
     from mmft_search.items import Identity
 
@@ -240,9 +240,9 @@ def check_model(folder: Path, found: Identity, wanted: Identity, hint: str) -> N
     """
     if found.model != wanted.model:
         same = found.run == wanted.run
-        of = "this run had at another time" if same else f"{found.run} had"
+        which = "which this run had before" if same else f"that of {found.run}"
         raise RunDirectoryError(
-            f"The index in {folder} was built by another model, which {of}.", hint=hint
+            f"The index in {folder} was built by another model, {which}.", hint=hint
         )
 
 
@@ -254,7 +254,7 @@ def _dataset(
     split: str,
     settings: Tree,
 ) -> Library:
-    """A data set as a library, whose name tells it and its parts from others."""
+    """A data set as a library, whose name distinguishes it and its parts from others."""
     from mmft_core.inference import samples_of
     from mmft_search.library import DatasetLibrary
 

@@ -1,4 +1,4 @@
-"""What an index holds: vectors with their ids, and of what model they are."""
+"""What an index holds: vectors with their ids, and the model that they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Of what model a store's vectors are.
+    """The model that a store's vectors come from.
 
     Attributes:
         model: digest of the model's files.
@@ -37,9 +37,9 @@ class Items:
         library: what they belong to.
         files: whether ids are paths; else they are unique in their library only.
         ids: of the items.
-        stamps: that change when the item does.
+        stamps: texts that change when the item does.
         vectors: (n, D) float32, of length one.
-        previews: how to show an item; None where its id names a file that can.
+        previews: how to show an item; None if its id names a file that can be shown.
     """
 
     library: str

@@ -21,7 +21,7 @@ class Library(ABC):
     """Items that are to be found.
 
     Attributes:
-        name: of a data set.
+        name: of a data set; "" for files.
         files: whether its items are files, whose ids are their paths.
         split: the items.
     """
@@ -32,14 +32,14 @@ class Library(ABC):
 
     @abstractmethod
     def owns(self, item: str, library: str) -> bool:
-        """Whether an item that a store has by a library's name is, or was, one of this library.
+        """Whether an item that a store has under a library's name is, or was, one of this library.
 
         If it no longer is, the store drops it.
         """
 
     @abstractmethod
     def stamps(self) -> list[str]:
-        """What changes when an item does, for each; "" where that is not known."""
+        """For each item a text that changes when it does; "" if that is not known."""
 
     def sealed(self, index: int, stamp: str) -> str:
         """The stamp that is kept of an item that was embedded."""
@@ -51,7 +51,7 @@ class Library(ABC):
 
     @abstractmethod
     def preview(self, index: int) -> Preview | None:
-        """How to show an item later; None where its id names the file that can."""
+        """How to show an item later; None if its id names a file that can be shown."""
 
 
 class FileLibrary(Library):
@@ -132,7 +132,7 @@ class DatasetLibrary(Library):
 
 
 class _Files(Sources):
-    """Files by their size, which is roughly what they cost."""
+    """Files, with their sizes as a measure of the work."""
 
     def sizes(self) -> Sequence[float]:
         return [s.st_size if s else 0 for s in map(_stat, map(Path, map(str, self.sources)))]
@@ -148,7 +148,7 @@ def holds(file: Path, sealed: str) -> bool:
 
 
 def _absolute(path: Path | str) -> Path:
-    """The one spelling of a path; links stay links, for by these names users know their files."""
+    """The one spelling of a path; links are not followed: users know their files by these names."""
     return Path(os.path.abspath(user_path(path)))  # noqa: PTH100
 
 

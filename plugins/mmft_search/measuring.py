@@ -1,4 +1,4 @@
-"""How well a FAISS index finds: what is known of one, its recall, how far a search has to look."""
+"""The quality of a FAISS index: what is known of it, its recall, and how far searches look."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURED_AT = 10
 """Recall is of the first ten."""
 
 _PROBES = 200
-"""So many of the vectors are looked for to measure recall."""
+"""Vectors that are searched for to measure recall."""
 
 _TIE = 1e-6
 """Similarities that differ by less are equal as far as float32 can tell."""
@@ -36,11 +36,11 @@ class Facts:
     """What is known of an index.
 
     Attributes:
-        contents: the store's files that it is of, with their lengths.
+        contents: the store's files that it was built from, with their lengths.
         bytes: of the index's file.
         digest: SHA-256 of that file.
         trained_on: how many vectors there were when cells were laid out.
-        effort: how far a search looks: cells, or candidates along the graph; 0 where at all.
+        effort: how far a search looks: cells, or candidates along the graph; 0 for everything.
         recall: share of the truly first ten that are among the ten found.
         milliseconds: median, of one query on one thread.
     """
@@ -97,11 +97,11 @@ def measured(index: Any, facts: Facts, store: VectorStore) -> Facts:
 
 
 def _recall(truth: Vectors, found: Vectors) -> float:
-    """The share of what was found that is no less similar than the last of what is to be found.
+    """The share of the found vectors that are as similar as the least similar of the true ones.
 
     Args:
         truth, found: similarities (Q, k), the highest first. Which vectors they are does not
-            matter: of equal ones, an exact search too finds any.
+            matter: among equal ones, an exact search finds any of them, too.
     """
     return float(np.mean(found >= truth[:, -1:] - _TIE))
 

@@ -41,7 +41,7 @@ _LINKS, _BREADTH = 32, 80
 _ROWS_PER_CELL = 64
 _ITERATIONS = 10
 _GROWTH = 2.0
-"""Cells are laid out anew when there are so many times the vectors that they were laid out for."""
+"""Cells are laid out again when there are this many times as many vectors as they were made for."""
 
 _AGAIN = "Run `mmft index` again, with the same library: only the index is built again."
 _MARKS = (b"IxFI", b"IHNf", b"IwFl")
@@ -84,7 +84,7 @@ class Nearest:
             more than there are vectors.
         """
         number, facts = min(number, self.index.ntotal), self.facts
-        if facts.kind != "flat":  # The effort is one that finds so many.
+        if facts.kind != "flat":  # The effort was measured for so many.
             facts = replace(facts, effort=facts.effort * -(-number // MEASURED_AT))
         while True:
             found = self.index.search(queries, number, params=parameters(facts))
@@ -99,11 +99,11 @@ def kind_for(size: int) -> Kind:
 
 
 def refresh(store: VectorStore, wanted: str, say: Callable[[str], None]) -> Nearest | None:
-    """Bring the index up to the store: unchanged, added to, or made anew; None of an empty one.
+    """Bring the index up to the store: unchanged, added to, or built again; None if that is empty.
 
     Args:
         wanted: one of `KINDS`, or "auto" to go by size.
-        say: told what takes long.
+        say: called with what takes long.
 
     Raises:
         StorageError: it cannot be written.
@@ -199,7 +199,7 @@ def _finish(
     with replacing_folder(store.folder / NEAREST) as temporary:
         try:
             faiss.write_index(index, str(temporary / _INDEX))
-        except RuntimeError as error:  # The system's reason is in its words alone.
+        except RuntimeError as error:  # Only its message has the system's reason.
             raise StorageError(
                 f"The index in {store.folder} cannot be written: {first_line(error)}.",
                 hint="The embeddings are kept; free some space and run `mmft index` again.",

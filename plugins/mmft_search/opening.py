@@ -1,4 +1,4 @@
-"""Finding what keeps an index in the registry, and opening it."""
+"""Finding the store of an index in the registry, and opening it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mmft_search.store import Index, Place, Store, Writer
 
 @dataclass(frozen=True, kw_only=True)
 class StoreRequest:
-    """What is to keep an index.
+    """The store that the user asks for.
 
     Attributes:
-        store: its name; None for what keeps the index that is there, or else the default.
-        options: that are set.
+        store: its name; None for that of the existing index, or else the default.
+        options: those that are set.
     """
 
     store: str | None = None
@@ -34,7 +34,7 @@ class StoreRequest:
 
     @property
     def anything(self) -> bool:
-        """Whether the user says anything of it."""
+        """Whether the user asks for anything."""
         return self.store is not None or bool(self.options)
 
 
@@ -52,7 +52,7 @@ def check_installed(folder: Path, request: StoreRequest, registry: Registry) -> 
 def begin(
     folder: Path, identity: Identity, request: StoreRequest, registry: Registry
 ) -> Writer[Any]:
-    """Begin an empty index, in place of what is there of another.
+    """Begin an empty index, in place of any other that is there.
 
     Raises:
         StorageError: it cannot be written, or the server cannot be reached.
@@ -60,7 +60,7 @@ def begin(
     """
     before = folders.recorded(folder)
     kept = before or folders.Kept()
-    if request.anything:  # A store that is named anew has nothing of the former one's options.
+    if request.anything:  # A newly named store does not inherit the former one's options.
         kept = folders.Kept(name=request.store or kept.name, options=dict(request.options))
     component = _component(registry, kept)
     store = _make(component, kept.options, Place(folder=folder, identity=identity))
@@ -141,7 +141,7 @@ def _make(component: Component[StoreSpec], options: Mapping[str, Any], place: Pl
 
 
 def _kept(component: Component[StoreSpec], store: Store) -> folders.Kept:
-    """What a folder remembers."""
+    """What a folder records about its store."""
     defaults = asdict(component.options_type()())
     options = {k: v for k, v in asdict(store.options).items() if v != defaults[k]}
     package = f"{component.distribution}=={component.version}"

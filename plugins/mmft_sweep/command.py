@@ -94,7 +94,9 @@ def sweep(
     }
     if resume is not None:
         if output is not None:
-            raise ConfigError("--resume goes on in its own folder.", hint="Leave out --output.")
+            raise ConfigError(
+                "--resume continues in the sweep's own folder.", hint="Leave out --output."
+            )
         folder = SweepFolder(resume)
         settings = _resumed(folder, vary, given, registry)
     else:
@@ -184,13 +186,13 @@ def _sweep(
         _work(folder, settings, study, jobs, trials, registry, screen)
     except (TrialStoppedError, KeyboardInterrupt):
         _show(folder, settings, study)
-        echo(f"Stopped. Go on with: {_go_on(folder)}")
+        echo(f"Stopped. Resume with: {_go_on(folder)}")
         sys.exit(130)
     _show(folder, settings, study)
     if trials is not None and trials < (wanted := folder.read().trials):
         echo(
             f"This command was for {trials} in total, but the sweep is for {wanted}. "
-            f"Go on with: {_go_on(folder)}"
+            f"Resume with: {_go_on(folder)}"
         )
 
 

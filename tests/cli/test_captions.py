@@ -74,5 +74,5 @@ def test_models_without_times_say_so(mmft, photo_folder, tmp_path) -> None:
     mmft(*run_arguments(run, "--set", "engine.steps=1"))
     finished: Finished = mmft("predict", run, photo_folder(), "--format", "srt")
     assert finished.code == 2
-    words = "Captions need times, which a model of task 'vision/image-cls' does not tell"
+    words = "Captions need timestamps, which models of task 'vision/image-cls' do not predict"
     assert words in finished.err

@@ -157,7 +157,7 @@ def test_a_base_that_changed_or_is_gone_is_one_sentence(
     changed = mmft("predict", run, picture)
     weights.unlink()
     gone = mmft("predict", run, picture)
-    reasons = ("is not what was written", "have changed", "cannot be loaded any more")
+    reasons = ("is not what was written", "have changed", "can no longer be loaded")
     for ended, reason in zip((damaged, changed, gone), reasons, strict=True):
         assert ended.code == 2
         assert reason in ended.err and str(moved_base) in ended.err
@@ -174,7 +174,7 @@ def test_a_base_that_changed_or_is_gone_is_one_sentence(
         ),
         (["--tune", "lora", "--set", "engine.lora.rnk=4"], "Did you mean 'rank'"),
         (["--set", "engine.lora.rank=4"], "engine.tune = 'full' uses no adapters"),
-        (["--tune", "gradual+lora"], "not combined with another way"),
+        (["--tune", "gradual+lora"], "cannot be combined with another way of tuning"),
         (["--tune", "lora", "--set", "engine.lora.save=adapter"], "these are random"),
     ],
 )

@@ -182,7 +182,7 @@ class TestFormulas:
         rows = table(mmft("predict", run, *odd, "--format", "csv", "--raw"))
         assert [row["input"] for row in rows] == list(map(str, odd))
         ended = mmft("predict", run, *odd, "--raw", "--format", "jsonl")
-        assert ended.code == 2 and "--raw is for --format csv" in ended.err
+        assert ended.code == 2 and "--raw needs --format csv" in ended.err
 
     def test_other_formats_are_left_alone(self, run: Path, odd: list[Path], mmft: Mmft) -> None:
         assert [r["input"] for r in records(mmft("predict", run, *odd))] == list(map(str, odd))

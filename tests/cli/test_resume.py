@@ -67,7 +67,7 @@ def test_kill_at_random_steps_ends_in_equal_weights(
     assert not (output / "results.json").exists()
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
-    assert "go on at step" in process.text
+    assert "resuming at step" in process.text
     assert (output / "model" / "model.safetensors").read_bytes() == whole
     lines = (output / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)), "steps that were done twice are told of once"
@@ -83,7 +83,7 @@ def test_a_signal_ends_cleanly_and_resumes_equally(
     process.wait_for(output / "checkpoints" / "step-2")
     os.killpg(process.pid, number)
     assert process.wait(60) == 130, process.text
-    assert "a checkpoint is written. Go on with: mmft run --resume" in process.text
+    assert "a checkpoint is written. Resume with: mmft run --resume" in process.text
     assert "Traceback" not in process.text
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
@@ -131,7 +131,7 @@ def test_a_second_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr("mmft_core.cli.display.make_display", lambda screen: Interrupting(step))
     ended = mmft(*arguments(output, workers=0), *more)
     assert ended.code == 130
-    last = "Aborted" + said.format(f"Go on with: mmft run --resume {output}")
+    last = "Aborted" + said.format(f"Resume with: mmft run --resume {output}")
     assert ended.out.splitlines()[-1] == last
     assert output.exists() == (step > 0)
 
@@ -151,7 +151,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_in(tmp_path: Path) -> None
     file.write_text(json.dumps(data))
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
-    assert f"(cpu, {other[began]})" in process.text.partition("go on at step")[2]
+    assert f"(cpu, {other[began]})" in process.text.partition("resuming at step")[2]
 
 
 @pytest.mark.slow

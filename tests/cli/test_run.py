@@ -100,7 +100,7 @@ def test_without_an_epoch_it_says_that_nothing_was_trained(
     ended = mmft(*run_arguments(output, "--dataset", photo_folder(per_class=6), "--epochs", "0"))
     assert ended.code == 0
     assert "Nothing is trained, because engine.epochs is 0" in ended.out
-    assert "nothing was trained: the model is as it was" in ended.out
+    assert "nothing was trained; the model is unchanged" in ended.out
     assert "0 steps" not in ended.out
     results = json.loads((output / "results.json").read_text())
     assert (results["steps"], results["parameters"]["trained"]) == (0, 0)

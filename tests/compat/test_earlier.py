@@ -67,7 +67,7 @@ def test_an_evaluation_says_what_to_install(earlier: Path, mmft) -> None:
 def test_a_killed_run_goes_on(earlier: Path, mmft) -> None:
     ended = mmft("run", "--resume", earlier / "interrupted")
     assert ended.code == 0, ended.err
-    assert "go on at step 4 of 300" in ended.out + ended.err
+    assert "resuming at step 4 of 300" in ended.out + ended.err
     results = json.loads((earlier / "interrupted" / "results.json").read_text())
     assert results["steps"] == 300 and results["metrics"]["test"]["accuracy"] > 0.5
 

@@ -164,7 +164,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ({"DECODE": "[0]"}, TASK + "a dict from `decode`, not a list of dictionaries."),
         (
             {"DECODE": "and [{'sure': torch.ones(())}] * 2"},
-            TASK + "a record from `decode` whose 'sure' is no JSON: Object of type Tensor is not",
+            TASK + "a record from `decode` whose 'sure' is not JSON: Object of type Tensor is not",
         ),
         ({"COMPUTE": "0.5"}, METRIC + "a float from `compute`, not a dictionary of numbers."),
         ({"COMPUTE": "{'': torch.tensor(0.5)}"}, METRIC + "a Tensor as '', not a number"),
@@ -241,7 +241,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             {"SCRATCH": "{'task.width': 8}", "OPTIONS": "'acme_work:Bounded'"},
             "'task' is not a setting of training." + ADVISED,
         ),
-        ({"METRIC": "'faulty-hit'"}, "lists what there is." + ADVISED),
+        ({"METRIC": "'faulty-hit'"}, "lists what is available." + ADVISED),
         (
             {"MONITOR": "'faulty-hit'"},
             "not one of the run's metrics. Did you mean 'faulty-hits'?" + ADVISED,

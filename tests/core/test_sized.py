@@ -86,7 +86,7 @@ def test_packing_keeps_the_order(sizes: list[float], total: float, most: int | N
 def test_what_cannot_be_is_said() -> None:
     with pytest.raises(ConfigError, match=r"samples of this data set have no sizes"):
         check_sizes(None, 1)
-    with pytest.raises(ConfigError, match="batches go by class"):
+    with pytest.raises(ConfigError, match="groups its batches by class"):
         check_sizes([1.0], 4)
     with pytest.raises(DataError, match="empty"):
         TokenBatchSampler([], 10.0, 1, seed=0)

@@ -118,7 +118,7 @@ def test_a_loss_that_compares_samples_is_given_no_pass_of_fewer(size: int, enoug
     task = Classification("point", Layered(), CLASSES)
     task.minimum_batch_size = 2
     points = PreparedSplit(Points(51, 1), task.processors, task.codec, train=True)
-    with pytest.raises(ConfigError, match=f"1 is too few.*--batch-size {enough} or more"):
+    with pytest.raises(ConfigError, match=f"of 1 is too small.*--batch-size {enough} or more"):
         choose_batch_sampler(points, task, replace(FAST, batch_size=size))
     assert choose_batch_sampler(points, task, replace(FAST, batch_size=3)).smallest_pass() >= 2
 

@@ -302,7 +302,7 @@ def test_a_random_base_must_be_kept() -> None:
 
 @pytest.mark.parametrize("text", ["gradual+lora", "lora:2", "lora,gradual"])
 def test_adapters_are_not_combined_with_unfreezing(text: str) -> None:
-    with pytest.raises(ConfigError, match="not combined with another way"):
+    with pytest.raises(ConfigError, match="cannot be combined with another way of tuning"):
         Tunings.parse(text)
 
 
@@ -317,7 +317,7 @@ class Quantized(Layered):
         (EngineConfig(tune="full"), "cannot train the point backbone"),
         (EngineConfig(tune="last:1"), "cannot train the point backbone"),
         (EngineConfig(tune="gradual"), "cannot train the point backbone"),
-        (LORA, "do not merge"),
+        (LORA, "cannot be merged"),
     ],
 )
 def test_weights_of_few_bits_cannot_be_trained(config: EngineConfig, message: str) -> None:

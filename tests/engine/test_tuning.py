@@ -75,7 +75,7 @@ def test_more_layers_than_there_are_is_a_mistake() -> None:
     task = Classification("point", Layered(), CLASSES)
     prepare(task, replace(FAST, tune="last:3"))
     with pytest.raises(
-        ConfigError, match=r"'last:4' wants more than the 3 layers of the point backbone"
+        ConfigError, match=r"'last:4' asks for more layers than the 3 of the point backbone"
     ):
         prepare(task, replace(FAST, tune="last:4"))
 

@@ -91,7 +91,7 @@ def test_an_undefined_monitor_neither_chooses_nor_stops(
     monitor = ("--set", "engine.monitor=roc-auc/macro", "--set", "engine.patience=1")
     ended = call(mmft, tmp_path / "run", single, "--epochs", "4", *monitor)
     assert ended.code == 0, ended.err
-    told = "roc-auc/macro cannot choose the best model on val (undefined for"
+    told = "roc-auc/macro cannot be used to choose the best model on val (undefined for"
     assert ended.out.count(told) == 1
     results = strictly((tmp_path / "run" / "results.json").read_text())
     assert results["ending"] == "finished" and results["monitor"]["best"] is None

@@ -31,10 +31,10 @@ def test_a_disk_that_fills_up(call: Call, disk: Disk, whole: bytes) -> None:
                 file.write(bytes(4096))
         except OSError:
             continue
-    refused(process, "No space is left to write", "a run goes on with --resume")
+    refused(process, "No space is left to write", "--resume continues a run")
     filler.unlink()
     text = resumes(call("run", "--resume", run), run, whole)
-    assert "go on at step" in text
+    assert "resuming at step" in text
 
 
 @pytest.mark.slow

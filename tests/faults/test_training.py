@@ -64,7 +64,7 @@ def test_a_file_of_the_data_vanishes(call: Call, tmp_path: Path, workers: int) -
     (tmp_path / "one.png").rename(one)
     process = call("run", "--resume", run)
     assert process.wait() == 0, process.text
-    assert "go on at step" in process.text
+    assert "resuming at step" in process.text
 
 
 def truncate(path: Path) -> None:

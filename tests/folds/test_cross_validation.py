@@ -123,7 +123,7 @@ def test_a_killed_one_goes_on_where_it_was(
     kept = (output / "fold-1" / "results.json").stat().st_mtime_ns
     process = Cli(["run", "--resume", output], log)
     assert process.wait() == 0, process.text
-    assert "go on at step 2 of 4" in process.text
+    assert "resuming at step 2 of 4" in process.text
     assert (output / "fold-1" / "results.json").stat().st_mtime_ns == kept
     figures = [load(o / "folds.json")["figures"] for o in (undisturbed, output)]
     assert figures[0] == figures[1]

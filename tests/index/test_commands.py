@@ -253,7 +253,7 @@ def test_mistakes(pictures: Path, library: Path, tmp_path: Path, mmft) -> None:
     assert text.code == 2 and not place.exists()
     for idle in (("--set", "dataset.path_column=a"), ("--split", "test")):
         ended = mmft("index", pictures, library, "-o", place, *idle)
-        assert ended.code == 2 and f"{' '.join(idle)} is for --dataset" in ended.err
+        assert ended.code == 2 and f"{' '.join(idle)} only applies to --dataset" in ended.err
     other = mmft("index", pictures, library, "-o", library)
     assert other.code == 2 and "and is not an index" in other.err
 

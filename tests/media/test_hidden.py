@@ -63,7 +63,7 @@ def test_a_hidden_class_is_refused_with_its_name(
     if inside == "test":
         classes(tmp_path / "train", medium)
     write(tmp_path / inside / ".net" / "sub", medium, 5)
-    expected = rf"/\.net is hidden, for its name begins with a dot, and holds 5 {medium.noun}"
+    expected = rf"/\.net is hidden, because its name begins with a dot, but holds 5 {medium.noun}"
     with pytest.raises(DataError, match=expected) as caught:
         build(medium.folder, tmp_path, training=training)
     assert "Rename it if it is a class" in str(caught.value)

@@ -149,7 +149,7 @@ def test_resuming_refuses_changed_data(kind: str, tmp_path: Path, mmft: Mmft) ->
         shutil.copytree(tmp_path / "a", folder)
         named = change(folder / data.relative_to(tmp_path / "a"))
         ended = mmft("run", "--resume", folder / "run")
-        refused(ended, "have changed since it was begun", *named, "start a new run")
+        refused(ended, "have changed since the run was started", *named, "start a new run")
     assert mmft("run", "--resume", run).code == 0
 
 
@@ -209,7 +209,7 @@ class TestFinishedRuns:
             ("predict", run, "--dataset", data, "--split", "test"),
             ("export", run, "--format", "torch-export"),
         ):
-            refused(mmft(*call), "have changed since it was begun", row, "--split all")
+            refused(mmft(*call), "have changed since the run was started", row, "--split all")
         assert judged(mmft, run, "--dataset", data)["samples"] == 45
         assert judged(mmft, run, "--split", "val")["samples"] == len(kept_ids(run, "val"))
 
@@ -229,7 +229,7 @@ class TestFinishedRuns:
         wanted = judged(mmft, run)
         data = run.parent / "logs.csv"
         data.rename(run.parent / "moved.csv")
-        refused(mmft("eval", run), "are not at", "logs.csv any more", "--dataset PATH")
+        refused(mmft("eval", run), "are no longer at", "logs.csv", "--dataset PATH")
         place = run.parent / "moved.csv"
         assert judged(mmft, run, "--dataset", place, "--split", "test") == wanted
         assert judged(mmft, run, f"--set=dataset.path={place}") == wanted

@@ -75,7 +75,7 @@ def test_data_that_were_moved_alone(project, tmp_path: Path, mmft: Mmft) -> None
     shutil.copytree("a", "never")
     (tmp_path / "disk").mkdir()
     shutil.move(tmp_path / "a" / data, tmp_path / "disk" / "photos")
-    refused(mmft("run", "--resume", "a/runs/stopped"), "are not at", "any more", "--dataset PATH")
+    refused(mmft("run", "--resume", "a/runs/stopped"), "are no longer at", "--dataset PATH")
     ended = mmft("run", "--resume", "a/runs/stopped", "--dataset", "disk/photos")
     assert ended.code == 0, ended.err
     assert mmft("run", "--resume", "never/runs/stopped").code == 0
@@ -95,7 +95,7 @@ def test_other_data_are_refused(project, tmp_path: Path, mmft: Mmft) -> None:
     for given in (("--dataset", other), (f"--set=dataset.path={other}",)):
         refused(mmft("run", "--resume", run, *given), "have changed", "other.csv, row 5")
     refused(mmft("run", "--resume", run, "--dataset", tmp_path / "a"), "is no table")
-    refused(mmft("run", "--resume", run, "--dataset", tmp_path / "none.csv"), "are not at")
+    refused(mmft("run", "--resume", run, "--dataset", tmp_path / "none.csv"), "are no longer at")
     refused(mmft("run", "--resume", run, "--dataset", other, "--lr", "0.5"), "engine.lr")
     refused(mmft("run", "--resume", run, "--dataset", "digits"), "dataset.name is")
     assert (run / "config.toml").read_text() == before

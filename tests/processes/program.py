@@ -22,7 +22,7 @@ from torchvision.ops import StochasticDepth
 
 from mmft_core.cli.command_line import cli, fail
 from mmft_core.distributed import comm, failure_propagation
-from mmft_core.distributed.failure_propagation import one_fate
+from mmft_core.distributed.failure_propagation import fail_together
 from mmft_core.engine.state import TrainingState
 from mmft_core.errors import DataError, ElsewhereError, MmftError
 
@@ -79,7 +79,7 @@ def do(call: Sequence[str], ending: Any) -> None:
 def main(calls: Sequence[tuple[Sequence[str], Any]]) -> None:
     without_dropout()
     try:
-        with one_fate():
+        with fail_together():
             for call, ending in calls:
                 do(call, ending)
         comm.leave()

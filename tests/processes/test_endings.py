@@ -34,7 +34,7 @@ def test_a_mistake_is_told_once() -> None:
     code, text = end(launch("run", "--task", "nope"))
     assert code == 2
     assert text.splitlines() == [
-        "error: There is no task named 'nope'. `mmft plugins --kind task` lists what there is."
+        "error: There is no task named 'nope'. `mmft plugins --kind task` lists what is available."
     ]
 
 
@@ -77,7 +77,7 @@ def test_ctrl_c_ends_all_with_a_checkpoint(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     code, text = end(process, 60)
     assert code == 130
-    assert text.count("a checkpoint is written. Go on with: mmft run --resume") == 1, text
+    assert text.count("a checkpoint is written. Resume with: mmft run --resume") == 1, text
     assert "Traceback" not in text
 
 
@@ -85,4 +85,4 @@ def test_ctrl_c_ends_all_with_a_checkpoint(tmp_path: Path) -> None:
 def test_what_one_process_does_is_refused_to_several(tmp_path: Path) -> None:
     code, text = Together(2, tmp_path / "log", main, ["predict", str(tmp_path)]).end()
     assert code != 0
-    assert text.count("`mmft predict` is done by one process, and 2 were started.") == 1
+    assert text.count("`mmft predict` runs in a single process, but 2 were started.") == 1

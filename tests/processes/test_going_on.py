@@ -33,9 +33,9 @@ def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
     code, text = start_runs(2, log, first, endings).end()
     assert code == -signal.SIGKILL, text
     assert text.count("Stopped at step 3 of 9; a checkpoint is written.") == 1, text
-    assert text.count("has gone without an error message") == 1, text
+    assert text.count("has ended without an error message") == 1, text
     assert (
-        "gone without an error message"
+        "ended without an error message"
         in json.loads((runs[1] / "failure.json").read_text())["reason"]
     )
     for run in runs:
@@ -45,9 +45,9 @@ def test_two_processes_then_one_then_two(tmp_path: Path) -> None:
 
     endings = [(6, signal.SIGTERM, 0)] * 2
     code, text = start_runs(1, log, [*again, whole], endings).end()
-    assert code == 0 and text.count("go on at step 3 of 9") == 2, text
+    assert code == 0 and text.count("resuming at step 3 of 9") == 2, text
 
     code, text = start_runs(2, log, again).end()
-    assert code == 0 and text.count("go on at step 6 of 9") == 2, text
+    assert code == 0 and text.count("resuming at step 6 of 9") == 2, text
     for run in runs:
         assert_alike(run, tmp_path / "whole")

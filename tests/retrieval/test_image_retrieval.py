@@ -235,5 +235,5 @@ def test_only_a_loss_that_compares_samples_needs_two(
     )
     assert ended.code == (2 if compares else 0), ended.err
     if compares:
-        assert "compares the samples of a batch, of which 1 is too few" in ended.err
+        assert "compares the samples of a batch; a batch of 1 is too small" in ended.err
         assert "--batch-size 2 or more" in ended.err and not (tmp_path / "run").exists()

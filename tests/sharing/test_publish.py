@@ -154,7 +154,7 @@ def test_a_pushed_model_comes_back_by_its_id(
     assert yaml.safe_load(hub.cards[0].split("---\n")[1])["license"] == "mit"
 
     again = mmft(*push, "-o", tmp_path / "b")
-    assert again.code == 2 and "There is a repository me/topics on the Hub already" in again.err
+    assert again.code == 2 and "The repository me/topics already exists on the Hub" in again.err
     assert mmft(*push, "--update", "-o", tmp_path / "c").code == 0 and hub.commits == 2
 
     further = train(
@@ -199,8 +199,8 @@ def test_without_token_or_network_nothing_is_written(
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (("--repo", "topics"), "--repo 'topics' is not an id on the Hub"),
-        (("--repo", "me/to pics"), "is not an id on the Hub"),
+        (("--repo", "topics"), "--repo 'topics' is not a valid Hub id"),
+        (("--repo", "me/to pics"), "is not a valid Hub id"),
         (("--push",), "need --repo USER/NAME"),
         (("--repo", "me/topics", "--private"), "need --push"),
         (("--licence", "free as beer"), "is not an SPDX expression"),

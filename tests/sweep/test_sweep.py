@@ -147,7 +147,7 @@ def test_a_killed_trial_is_tried_again(whole: tuple[Path, str], tmp_path: Path) 
     assert process.wait() == -signal.SIGKILL, process.text
     process = Cli(["sweep", "--resume", output], log)
     assert process.wait() == 0, process.text
-    assert "Trial 2 (goes on with 1)" in process.text and "go on at step 2 of 4" in process.text
+    assert "Trial 2 (goes on with 1)" in process.text and "resuming at step 2 of 4" in process.text
     undisturbed, killed = (
         {t["params"]["engine.lr"]: t["value"] for t in load(o)["trials"]}
         for o in (whole[0], output)
@@ -165,7 +165,7 @@ def test_a_signal_ends_cleanly(tmp_path: Path) -> None:
     process.wait_for(output / "trials" / "0000" / "checkpoints" / "step-2")
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130, process.text
-    assert "Go on with: mmft sweep --resume" in process.text and "Traceback" not in process.text
+    assert "Resume with: mmft sweep --resume" in process.text and "Traceback" not in process.text
 
 
 @pytest.mark.slow

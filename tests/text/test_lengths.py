@@ -9,9 +9,9 @@ from mmft_core.config.engine_config import EngineConfig
 from mmft_core.contracts import NoTargets, Processor
 from mmft_core.data.splits import Subset
 from mmft_core.features.computing import Encoder
-from mmft_core.loading.like_lengths import WindowedBatchSampler
 from mmft_core.loading.loaders import evaluation_loader, outcomes
 from mmft_core.loading.prepared import PreparedSplit
+from mmft_core.loading.similar_lengths import WindowedBatchSampler
 from mmft_core.precision import Inference
 from mmft_text.processing import TextProcessor, TokenCodec, Vocabulary
 from mmft_text.tokenizers import train_tokenizer

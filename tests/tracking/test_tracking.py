@@ -306,7 +306,7 @@ def test_what_version_0_1_wrote_still_works(tmp_path: Path, mmft: Mmft) -> None:
     assert config["callbacks"] == ["trackers/tensorboard"]
     config, said = chosen("--track", "tensorboard", "--track", "mlflow", "-c", file)
     assert config["callback"]["trackers/mlflow"]["uri"] == "sqlite:///x.db"
-    assert "--track is called --callback now" in said
+    assert "--track is now called --callback" in said
     ended = mmft(*arguments, "--set", "tracking.to=tensorbord")
     assert ended.code == 2 and "Did you mean 'tensorboard'?" in ended.err
 

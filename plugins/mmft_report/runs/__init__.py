@@ -1,4 +1,4 @@
-"""Runs that are there: found below a folder, listed and compared, without torch.
+"""Existing runs: found below a folder, listed and compared, without torch.
 
 finding      every run, fold and trial below a folder, and in what state each is
 differences  figures and settings of some side by side

@@ -10,7 +10,7 @@ from mmft_core.utils import numbers
 from mmft_report.runs.finding import Run
 
 _PASSED_OVER = ("callbacks", "callback.", "tracking.")
-"""Settings that change nothing about a run."""
+"""Settings that do not affect the outcome of a run."""
 
 
 def figures_of(runs: Sequence[Run]) -> dict[tuple[str, str], list[float | None]]:
@@ -37,7 +37,7 @@ def headline(run: Run, split: str) -> str:
 def settings_of(runs: Sequence[Run]) -> dict[str, list[Any]]:
     """The settings that are not the same for all, with each run's; None where it has none.
 
-    What came of a setting counts as well: weights that could not be had, the device.
+    What came of settings counts as well: where the weights came from, the device.
     """
     flat = [_told(run) for run in runs]
     keys = dict.fromkeys(key for settings in flat for key in settings)
@@ -50,7 +50,7 @@ def settings_of(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def shown(value: Any) -> str:
-    """A setting's value as a reader takes it in."""
+    """A setting's value as text for a reader."""
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -26,10 +26,10 @@ _INSIDE = {"model", "checkpoints", "tensorboard", "mlflow", "wandb", "locks", "w
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a folder tells of its run.
+    """What a folder says about its run.
 
     Attributes:
-        name: the folder, seen from where it was searched.
+        name: the folder, relative to the one that was searched.
         kind: "folds" is a cross-validation, whose figures are means.
         reason: why it failed, or what is damaged.
         monitor: the figure that chose the model.
@@ -38,7 +38,7 @@ class Run:
         spreads: standard deviations of a cross-validation's figures.
         seconds: that it took, as far as that is known.
         size: of its files, in bytes.
-        changed: when it was begun or finished, in seconds since 1970.
+        changed: when it was started or finished, in seconds since 1970.
         results: what `results.json` holds; of a cross-validation that of its first fold.
     """
 
@@ -61,7 +61,7 @@ class Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """All runs below a folder, or it alone, with the folds and trials among them.
+    """All runs below a folder, or the one in it, including folds and trials.
 
     Raises:
         RunDirectoryError: there is no such folder.
@@ -174,7 +174,7 @@ def _unfinished(files: RunDirectory) -> tuple[State, str]:
             FileLock(files.lock).acquire(timeout=0).lock.release()
         except Timeout:
             return "running", ""
-        except OSError:  # Nobody trains where nothing can be written.
+        except OSError:  # Nothing is trained where nothing can be written.
             pass
     if not files.failure.is_file():
         return "interrupted", ""

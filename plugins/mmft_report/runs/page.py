@@ -57,7 +57,7 @@ def _row(run: Run, number: int, file: Path) -> dict[str, Any]:
 
 
 def _style(number: int) -> str:
-    """Colours come round, dashed the second time and dotted from the third."""
+    """Colours are used again, dashed the second time and dotted from the third."""
     return f"c{number % COLOURS}" + (f" d{min(2, number // COLOURS)}" if number >= COLOURS else "")
 
 

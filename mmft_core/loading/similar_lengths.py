@@ -24,9 +24,9 @@ _WINDOW = 16
 
 
 class WindowedBatchSampler:
-    """Every sample of a split once, those of like lengths together if processors tell lengths.
+    """Yields every sample of a split once, in batches of similar length if processors tell lengths.
 
-    One that fits into a single batch stays in order. It is iterated by the process that loads.
+    A split that fits into one batch stays in order. Iterate it in the process that loads.
     """
 
     def __init__(self, data: PreparedSplit, batch_size: int) -> None:
@@ -52,7 +52,7 @@ class WindowedBatchSampler:
         return [int(index) for index in window[np.argsort(-np.asarray(lengths), kind="stable")]]
 
     def in_order(self, results: Iterable[T]) -> Iterator[T]:
-        """Bring what came of the samples, in the order of the batches, into that of the split."""
+        """Reorder the results of samples from the order of the batches into that of the split."""
         waiting: dict[int, T] = {}
         due = 0
         for result in results:
