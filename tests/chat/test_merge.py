@@ -200,6 +200,8 @@ def test_adapters_of_something_else_are_refused(
 ) -> None:
     ended = mmft("serve", runs[0], "--adapter", "second")
     assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
+    ended = mmft("serve", runs[0], "--adapter", f"1={runs[1]}")
+    assert ended.code == 2 and "--adapter 1 has the name of the run itself" in ended.err
     merged(mmft, tmp_path / "both", *runs, "--whole")
     ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
     assert ended.code == 2 and "no adapters that are stored without" in " ".join(ended.err.split())
