@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 from transformers import AutoModelForCausalLM
 
 from mmft import Run
-from mmft_chat.building import ChatBuilder
 from mmft_core import discover
 from mmft_core.inference import load_beside, make_predictor, opening
 from mmft_core.run import artifacts
@@ -122,7 +121,7 @@ def test_adapters_on_quantized_weights_are_merged(
     """By their differences alone, for the weights below them cannot be added. Runs ask for a GPU,
     which bitsandbytes itself does not."""
     pytest.importorskip("bitsandbytes")
-    monkeypatch.setattr(ChatBuilder, "_check_bits", lambda builder: None)
+    monkeypatch.setattr("mmft_chat.building.check_bits", lambda *_: None)
     settings = ("--set", f"backbone.load_bits={bits}", "--set", "engine.steps=4", *KEPT)
     for seed in ("1", "2"):
         more = ("--set", f"engine.seed={seed}", "--set", "engine.eval_every=4", *settings)
