@@ -35,7 +35,7 @@ def register_backbone() -> list[BackboneSpec]:
         *(
             BackboneSpec(
                 name=name,
-                summary=f"Any {what} with a chat template, by --weights",
+                summary=f"Any {what} with a chat template, from --weights",
                 modality="chat",
                 provides=("pooled", "chat"),
                 build=BUILDS[kind],
