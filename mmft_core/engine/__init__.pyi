@@ -3,6 +3,7 @@ from . import kept_weights as kept_weights
 from . import lora as lora
 from .device import make_accelerator as make_accelerator
 from .evaluation import Evaluation as Evaluation
+from .evaluation import Predicted as Predicted
 from .loop import Engine as Engine
 from .memory import tune_allocator as tune_allocator
 from .metrics_log import read_metrics as read_metrics

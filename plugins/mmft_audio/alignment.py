@@ -16,14 +16,20 @@ Alignment: TypeAlias = list[list[str]]
 HEADING = "Most errors"
 
 
+def plain(text: str) -> str:
+    """The text with single spaces between its words; jiwer splits words at nothing else."""
+    return " ".join(text.split())
+
+
 def align(prediction: str, reference: str) -> Alignment:
     """Align the words of a transcript with its reference's.
 
     Returns:
         runs that are each "equal", "insert", "delete" or "substitute".
     """
-    if not reference.split():
-        return [["insert", "", prediction]] if prediction.split() else []
+    prediction, reference = plain(prediction), plain(reference)
+    if not reference:
+        return [["insert", "", prediction]] if prediction else []
     found = jiwer.process_words(reference, prediction)
     said, written = found.references[0], found.hypotheses[0]
     return [

@@ -100,7 +100,7 @@ class CtcBackbone(TransformersBackbone, Transcriber):
         return Features(masked_mean(sequence, mask), sequence, mask)
 
     def _normalized(self, inputs: Tensors) -> Tensor:
-        """Waves of mean 0 and variance 1, with 0 behind them, as most networks were trained."""
+        """Waves of mean 0 and variance 1, followed by zeros, as most networks were trained."""
         waves, lengths = inputs["waves"], inputs["lengths"][:, None]
         if not getattr(self.config, "mmft_normalize", True):
             return waves
@@ -230,13 +230,16 @@ def _extracted(extractor: Any, waves: Tensor, lengths: Tensor, width: int, strid
 
 
 def _words(labels: Sequence[int], alphabet: Alphabet, hop: float) -> Iterator[Word]:
-    """Read labels of moments as words: what repeats is one letter, and blanks are none."""
-    letters, start, at = "", 0, 0
+    """Read labels of moments as words: what repeats is one letter, and blanks are none.
+
+    A word ends where its last letter does, whatever follows it.
+    """
+    letters, start, end, at = "", 0, 0, 0
     for label, run in groupby(labels):
         length = len(list(run))
         letter = alphabet.letter(label)
         if letter == " " and letters:
-            yield _word(letters, start, at, hop)
+            yield _word(letters, start, end, hop)
             letters = ""
         elif letter.strip():
             start = start if letters else at

@@ -23,6 +23,7 @@ from mmft_audio.options import CtcOptions
 from mmft_audio.transcripts import transcripts, writes
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import WeightsError
+from mmft_core.utils import counted
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.building import Builder
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
@@ -94,7 +95,7 @@ class CtcBuilder(Builder[CtcBackbone]):
             alphabet = replace(own, labels=(*own.labels, *own.fit(new)))
         if own is None:
             return alphabet, "Its head is new."
-        return alphabet, f"Its head is given {len(new)} more characters: {new}" if new else ""
+        return alphabet, f"Its head gains {counted(len(new), 'character')}: {new}" if new else ""
 
     def random(self, loaded: LoadedWeights) -> tuple[CtcBackbone, LoadedWeights]:
         """With an alphabet of the training transcripts."""

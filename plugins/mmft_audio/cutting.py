@@ -129,7 +129,7 @@ class AudioCutter(Cutter):
         heard = told.heard(at, within[-1])
         return (
             f"from {start:.1f} to {end:.1f} s it has no pause with recognized words on both sides; "
-            f"heard is '{heard}'"
+            f"the aligner heard '{heard}'"
         )
 
 
@@ -159,8 +159,8 @@ class Told:
             raise SampleError(
                 raw.name,
                 f"from {self.bounds[first]:.1f} to {self.bounds[last]:.1f} s its transcript does "
-                f"not match what is heard: '{written}' is written, "
-                f"'{self.heard(first, last)}' is heard",
+                f"not match what is heard: it says '{written}', "
+                f"the aligner heard '{self.heard(first, last)}'",
             )
 
 

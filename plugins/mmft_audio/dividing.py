@@ -50,7 +50,10 @@ class Words:
 
     @classmethod
     def of(cls, text: str) -> Words:
-        """What has no letter or digit belongs to the word before it, but for opening marks."""
+        """Find the words of a text.
+
+        Characters without a letter or digit belong to the preceding word, except opening marks.
+        """
         opened = {match.end(): match.start() for match in _OPENING.finditer(text)}
         spans: list[tuple[int, int]] = []
         keys: list[str] = []

@@ -18,6 +18,11 @@ _SYNCHRONOUS, _NO_EXIT = 2, 0x8000
 _RATE, _PITCH = 1, 3
 _UTF8 = 1
 
+_LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
+_VARIANTS = ("m1", "m3", "m4", "m7", "f1", "f2", "f4", "f5", "Andy", "Annie", "steph", "john")
+ENGLISH = tuple(f"{language}+{variant}" for language in _LANGUAGES for variant in _VARIANTS)
+"""The names of voices, of espeak-ng, that speak English."""
+
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )

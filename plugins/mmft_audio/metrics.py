@@ -17,6 +17,7 @@ from transformers.models.whisper.english_normalizer import (
     EnglishTextNormalizer,
 )
 
+from mmft_audio.alignment import plain
 from mmft_audio.metric_options import ErrorRateOptions
 from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
@@ -32,6 +33,7 @@ def count_errors(prediction: str, reference: str, *, characters: bool) -> Counte
     Args:
         characters: count these, rather than words.
     """
+    prediction, reference = plain(prediction), plain(reference)
     units = list(prediction) if characters else prediction.split()
     length = len(reference) if characters else len(reference.split())
     if not length:  # jiwer refuses an empty reference, in which all is inserted.
@@ -52,7 +54,7 @@ class ErrorRate(Metric):
         for prediction, reference in zip(predictions, targets["text"], strict=True):
             text = prediction["text"]
             self.raw += count_errors(text, reference, characters=self.characters)
-            normal = (self.normalizer(text).strip(), self.normalizer(reference).strip())
+            normal = (self.normalizer(text), self.normalizer(reference))
             self.normalized += count_errors(*normal, characters=self.characters)
 
     def compute(self) -> dict[str, MetricValue]:

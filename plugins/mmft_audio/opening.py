@@ -134,13 +134,12 @@ def _span(recording: Recording, file: AudioFile) -> tuple[int, int]:
     elif not frames:
         reason = "it holds no audio"
     elif not 0 <= start < (math.inf if end is None else end):
-        reason = (
-            f"from {start:g} s to {'its end' if end is None else f'{end:g} s'} is not a part of it"
-        )
+        until = "its end" if end is None else f"{end:g} s"
+        reason = f"{start:g} s to {until} is not a valid part of the file"
     elif start * rate >= frames:
-        reason = f"it starts at {start:g} s of a file of {frames / rate:.2f} s"
+        reason = f"it starts at {start:g} s, but the file is {frames / rate:.2f} s long"
     elif end is not None and end > frames / rate + _LENIENT_END:
-        reason = f"it ends at {end:g} s of a file of {frames / rate:.2f} s"
+        reason = f"it ends at {end:g} s, but the file is {frames / rate:.2f} s long"
     if reason:
         raise SampleError(recording.name, reason)
     first = min(round(start * rate), frames - 1)
@@ -162,7 +161,7 @@ def _reason(recording: Recording, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return missing(Path(str(recording.path)))
     if isinstance(error, PermissionError):
-        return "it may not be read"
+        return "no permission to read it"
     if isinstance(error, OSError):
         return f"it cannot be read: {(error.strerror or str(error)).lower()}"
     if isinstance(error, soundfile.LibsndfileError):

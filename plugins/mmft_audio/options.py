@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_classification.options import ClassWeights
 from mmft_core.config import Generation
 from mmft_transformers.options import SizeOptions
 
@@ -146,14 +145,3 @@ class RecognitionOptions(Generation):
     timestamps: Annotated[
         Literal["none", "words"], Meta(description="Whether to add timestamps to the transcript.")
     ] = "none"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioClassificationOptions:
-    """Options of `audio-cls`."""
-
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1
-    label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
-    ] = 0.0
-    class_weights: ClassWeights = "none"

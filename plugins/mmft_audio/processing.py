@@ -41,7 +41,7 @@ class AudioProcessor(Processor):
         whole: whether all of a recording counts, and a silent one is of no use.
         piece: seconds of the pieces that a recording is cut into, if less than `window`.
         padded: seconds to which waves are padded; 0 for the longest of a batch.
-        margin: samples of silence behind the longest of a batch.
+        margin: samples of silence after the longest of a batch.
         multiple: of samples that a padded wave is long.
         limit: samples of a padded wave, at most, for which a network has positions; 0 for any.
     """
@@ -108,7 +108,7 @@ class AudioProcessor(Processor):
             f"to {self.padded:g} s"
             if self.padded
             else (
-                f"to the longest of a batch, {self.margin} zeros behind it, "
+                f"to the longest of a batch, followed by {self.margin} zeros, "
                 f"up to a multiple of {self.multiple}"
             )
         )
@@ -180,7 +180,8 @@ class AudioProcessor(Processor):
         if length <= self.window:
             return raw
         spare = length - self.window
-        start = raw.start + (random.uniform(0, spare) if train else spare / 2)
+        drawn = train and self.augmentation is not None
+        start = raw.start + (random.uniform(0, spare) if drawn else spare / 2)
         return replace(raw, start=start, end=start + self.window)
 
 

@@ -154,6 +154,6 @@ def _folder(folder: Path, url: str, places: Sequence[Path], inner: str) -> Path:
     except (WeightsError, OSError, RuntimeError) as error:
         reason = error.message if isinstance(error, WeightsError) else first_line(error)
         raise DataError(
-            f"{folder} is not there and cannot be downloaded: {reason.rstrip('.')}.",
+            f"{folder} does not exist and cannot be downloaded: {reason.rstrip('.')}.",
             hint=f"Put it or {name} there, or give the folder that has it as --data-root.",
         ) from None

@@ -46,7 +46,7 @@ def _encoder(pooled: str) -> str:
     """The note on a classifier whose head no class of transformers has."""
     return (
         f"It is the network without the classifier, which is linear on the {pooled} "
-        "(head.safetensors in the folder above): no class of transformers has such a one, so "
+        "(head.safetensors in the folder above): transformers has no class with such a head, so "
         f'pipeline("{_SOUNDS}") cannot use it.'
     )
 

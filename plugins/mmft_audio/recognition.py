@@ -59,7 +59,7 @@ class TranscriptCodec(TargetCodec):
         except TooLongError:
             if not self.evaluating:
                 raise
-            return "transcript longer than the network writes at once, so it has no loss"
+            return "transcript longer than the model can write at once; it is left out of the loss"
 
     def collate(self, targets: Sequence[tuple[str, Tensor]]) -> dict[str, Any]:
         texts, tokens = zip(*targets, strict=True)
@@ -105,8 +105,8 @@ class Recognition(Task):
         """
         if self.options.timestamps == "words" and not self.writer.exports_times:
             raise IncompatibleError(
-                "An export of this network does not tell when words are said: task.timestamps "
-                '= "words" is for its run.',
+                "An export of this network has no word timestamps; task.timestamps = "
+                '"words" works only with the run.',
                 hint="Let the run make captions; the export is for texts without times.",
             )
 
@@ -128,28 +128,25 @@ class Recognition(Task):
         started = time.perf_counter()
         inputs = batch.inputs["audio"]
         features = self.writer.encode(inputs)
-        heard = time.perf_counter()
-        loss = None
-        if batch.targets is not None:
-            loss = self._loss(features, inputs["pieces"], batch.targets["tokens"])
         if not self.predicting:
-            return Outputs(loss)
-        listening, writing = heard - started, time.perf_counter()
+            return Outputs(self._loss(features, batch))
         words = self.options.timestamps == "words"
         written = self.writer.transcribe(features, self.options, words=words)
+        # Before the loss: whoever has texts has waited for all that a GPU did for them.
+        elapsed = time.perf_counter() - started
         predictions = self._joined(written, inputs)
         if batch.targets is None:
             return Outputs(None, predictions)
         seconds = torch.tensor([p["duration"] for p in predictions])
-        elapsed = listening + time.perf_counter() - writing
         share = seconds / seconds.sum().clamp(min=1e-9)
-        text = batch.targets["text"]
-        return Outputs(
-            loss, predictions, {"text": text, "seconds": seconds, "elapsed": share * elapsed}
-        )
+        targets = {"text": batch.targets["text"], "seconds": seconds, "elapsed": share * elapsed}
+        return Outputs(self._loss(features, batch), predictions, targets)
 
-    def _loss(self, features: Features, pieces: Tensor, tokens: Tensor) -> Tensor:
+    def _loss(self, features: Features, batch: Batch) -> Tensor | None:
         """The mean over all tokens of the recordings that are of one piece and have tokens."""
+        if batch.targets is None:
+            return None
+        pieces, tokens = batch.inputs["audio"]["pieces"], batch.targets["tokens"]
         whole = (pieces == 1) & (tokens != PADDING).any(1)
         rows = whole.repeat_interleave(pieces)
         if not bool(rows.any()):

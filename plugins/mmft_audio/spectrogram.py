@@ -73,7 +73,7 @@ class SpectrogramProcessor(AudioProcessor):
             "features": "Kaldi's log-mel filter banks: windows of 25 ms (Hanning) every 10 ms, no "
             "dither, no energy, htk_compat",
             "channels": self.channels,
-            "frames": f"{self.frames}; zeros behind shorter ones",
+            "frames": f"{self.frames}; shorter ones are padded with zeros",
             "normalization": {"subtract": self.mean, "divide": 2 * self.std},
         }
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from mmft_audio import audio_table
 from mmft_audio.dataset_options import AudioTableOptions, SpokenCommandsOptions
-from mmft_audio.espeak import Voice
+from mmft_audio.espeak import ENGLISH, Voice
 from mmft_audio.phrases import PHRASES
 from mmft_audio.speaking import Spoken, spoken_folder
 from mmft_core.contracts import Dataset, DatasetContext, DatasetInfo
@@ -27,8 +27,6 @@ from mmft_core.data import Subset
 
 SIZES = {"train": 3000, "val": 300, "test": 400}
 
-_LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
-_VARIANTS = ("m1", "m3", "m4", "m7", "f1", "f2", "f4", "f5", "Andy", "Annie", "steph", "john")
 _HELD_OUT = {"val": 8, "test": 12}
 """Voices of the splits that are not learned from."""
 
@@ -77,7 +75,7 @@ def build(options: SpokenCommandsOptions, context: DatasetContext) -> Dataset:
 def corpus() -> Iterator[Utterance]:
     """All utterances, the same whenever it is called."""
     draw = random.Random(0)
-    voices = [f"{language}+{variant}" for language in _LANGUAGES for variant in _VARIANTS]
+    voices = list(ENGLISH)
     draw.shuffle(voices)
     val, test = _HELD_OUT["val"], _HELD_OUT["val"] + _HELD_OUT["test"]
     own = {"val": voices[:val], "test": voices[val:test], "train": voices[test:]}

@@ -49,7 +49,7 @@ class Transcriber(Backbone):
 
     Attributes:
         codec: of transcripts: `encode` gives token ids (T,), `collate` (B, T) with `PADDING`
-            behind shorter ones.
+            after shorter ones.
         exports_times: whether an export of it knows when words are said.
     """
 
@@ -97,7 +97,7 @@ class Transcriber(Backbone):
 
 
 def collate_tokens(rows: Sequence[Tensor]) -> Tensor:
-    """Token ids (B, T) with `PADDING` behind shorter rows."""
+    """Token ids (B, T) with `PADDING` after shorter rows."""
     return pad_sequence(list(rows), batch_first=True, padding_value=PADDING)
 
 

@@ -47,7 +47,7 @@ class ExportedDecoder(ExportedNetwork):
     source: Tensors
 
     def get_encoder(self, *_: Any) -> None:
-        """There is none to be asked for, for what it heard is there before anything is written."""
+        """None: the encoder's output is computed before generation starts."""
 
     def forward(
         self,

@@ -113,7 +113,7 @@ class _Longest(StoppingCriteria):
 
 
 def unheard(features: Features) -> BaseModelOutput:
-    """What transformers is told of the encoder: next to nothing, for attention has the rest."""
+    """A placeholder for transformers; the attention layers hold the real states."""
     assert features.sequence is not None
     return BaseModelOutput(last_hidden_state=features.sequence[:, :1])
 

@@ -15,9 +15,8 @@ from mmft_chat.scratch import CHATML, random_tokenizer
 from mmft_chat.trials import Trials
 from mmft_core.contracts import BackboneContext
 from mmft_core.errors import ConfigError, WeightsError, first_line
-from mmft_core.utils import require_extra
 from mmft_core.weights import LoadedWeights
-from mmft_text.quantization import quantization
+from mmft_text.quantization import check_bits, check_full, quantization
 from mmft_transformers.building import Builder, draw
 from mmft_transformers.checkpoints import Checkpoint, load_network, make_network
 from mmft_transformers.generation import read_advice
@@ -46,8 +45,8 @@ class ChatBuilder(Builder[ChatBackbone]):
 
     def build(self) -> ChatBackbone:
         context = self.context
-        if self.options.load_bits is not None and context.train is not None:
-            self._check_bits()  # Before anything is fetched; a dry run only counts.
+        if context.train is not None:  # A dry run only counts.
+            check_bits(self.options.load_bits, context.weights.choice, self.hub_id)
         found = super().build()
         if context.assets is not None:
             found.trials = Trials.read(context.assets) or found.trials
@@ -56,15 +55,7 @@ class ChatBuilder(Builder[ChatBackbone]):
         return found
 
     def check(self, checkpoint: Checkpoint) -> None:
-        """Raises:
-        ConfigError: the weights of a run are to be loaded in few bits, which is not provided for.
-        """
-        if self.options.load_bits is not None and checkpoint.run is not None:
-            raise ConfigError(
-                f"backbone.load_bits = {self.options.load_bits} only works with transformers "
-                f"checkpoints, and {checkpoint.run} is a run directory.",
-                hint="Leave it out, or start from the weights that the run started from.",
-            )
+        check_full(self.options.load_bits, checkpoint.run)
 
     def empty(self, checkpoint: Checkpoint) -> ChatBackbone:
         config = checkpoint.config()
@@ -83,8 +74,7 @@ class ChatBuilder(Builder[ChatBackbone]):
         auto, reader = self.auto(config, checkpoint), self.reader(checkpoint)
         self.template_of(reader)  # Before weights are read.
         bits = self.options.load_bits
-        if bits is not None:
-            self._check_bits()
+        check_bits(bits, self.context.weights.choice, self.hub_id)
         network = load_network(auto, checkpoint, config, quantization(bits))
         backbone = self.backbone(network, reader)
         backbone.quantized = bits is not None
@@ -144,26 +134,6 @@ class ChatBuilder(Builder[ChatBackbone]):
     def train_tokenizer(self, *special: str, **named: str) -> Any:
         """One that is trained on the data; see `random_tokenizer`."""
         return random_tokenizer(self.context.train, self.options.vocabulary, *special, named=named)
-
-    def _check_bits(self) -> None:
-        """Raises:
-        ConfigError: there are no weights to load in few bits, or no GPU to do so.
-        MissingExtraError: bitsandbytes is not installed.
-        """
-        option = f"backbone.load_bits = {self.options.load_bits}"
-        if self.context.weights.choice == "none" or (
-            self.hub_id is None and self.context.weights.choice == "auto"
-        ):
-            raise ConfigError(
-                f"{option} needs pretrained weights, and these are random.",
-                hint="Leave it out, or give --weights PATH_OR_HUB_ID.",
-            )
-        if not torch.cuda.is_available():
-            raise ConfigError(
-                f"{option} needs a CUDA GPU, which this machine does not have.",
-                hint="Leave it out to load in 32 bits.",
-            )
-        require_extra(option, "quantize")
 
 
 def build_chat_lm(options: ChatBackboneOptions, context: BackboneContext) -> ChatBackbone:

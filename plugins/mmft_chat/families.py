@@ -124,7 +124,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "gemma-3",
         "text",
-        "Gemma 3 for texts (Gemma Team, 2025), 270 M and 1 B parameters",
+        "Gemma 3, text only (Gemma Team, 2025), 270 M and 1 B parameters",
         "gemma3_text",
         _sizes("google/gemma-3-{}-it", "1b", "270m"),
     ),
@@ -178,7 +178,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "gemma-3-vision",
         "vision",
-        "Gemma 3 with pictures (Gemma Team, 2025), 4 to 27 B parameters",
+        "Gemma 3 with vision (Gemma Team, 2025), 4 to 27 B parameters",
         "gemma3",
         _sizes("google/gemma-3-{}-it", "4b", "12b", "27b"),
     ),
@@ -248,13 +248,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "granite-speech",
         "audio",
-        "Granite Speech 3.3 (Saon et al., 2025), given by --weights with merged adapters",
+        "Granite Speech 3.3 (Saon et al., 2025); needs --weights with its adapters merged",
         "granite_speech",
     ),
     Family(
         "phi-4-multimodal",
         "audio",
-        "Phi-4-multimodal (Abouelenin et al., 2025), also with vision, given by --weights",
+        "Phi-4-multimodal (Abouelenin et al., 2025), also with vision; needs --weights",
         "phi4_multimodal",
     ),
 )

@@ -26,8 +26,6 @@ _QUESTIONS = (
     "Tell me the number in the recording.",
 )
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_LANGUAGES = ("en-us", "en-gb-scotland", "en-gb-x-rp", "en-029", "en")
-_VARIANTS = ("m1", "m3", "m4", "m7", "f1", "f2", "f4", "f5", "Andy", "Annie", "steph", "john")
 _TAKES = 2
 """How often each voice says each number, at other paces and pitches."""
 
@@ -39,7 +37,9 @@ def build(options: ChatRecordingsOptions, context: DatasetContext) -> Dataset:
         MissingExtraError: espeakng-loader is not installed.
         StorageError: it cannot be written.
     """
-    voices = [f"{language}+{variant}" for language in _LANGUAGES for variant in _VARIANTS]
+    from mmft_audio.espeak import ENGLISH
+
+    voices = list(ENGLISH)
     random.Random(0).shuffle(voices)
     rows = SpokenNumbers(_folder(voices), voices, target=context.target)
     order = np.random.default_rng(context.seed).permutation(len(voices))

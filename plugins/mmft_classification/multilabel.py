@@ -154,6 +154,12 @@ class MultiLabel(MultiLabeller):
             return self.outputs_for(logits, batch)
 
 
+def build(options: MultiLabelOptions, context: TaskContext) -> MultiLabel:
+    """Build the task on the only backbone, whatever its modality."""
+    (modality,) = context.backbones
+    return MultiLabel(modality, options, context)
+
+
 def focal(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
     """The focal loss (Lin et al., 2017, "Focal Loss for Dense Object Detection"), equation 4.
 

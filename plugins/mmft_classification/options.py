@@ -19,6 +19,17 @@ ClassWeights = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassificationOptions:
+    """Options of classification tasks of one modality."""
+
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
+    ] = 0.0
+    class_weights: ClassWeights = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelTableOptions(TableOptions):
     """Options of tables that may hold several labels for each row."""
 

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmft_core.contracts import Backbone, Batch, Outputs, Split, TargetCodec, Task
+from mmft_classification.options import ClassificationOptions
+from mmft_core.contracts import (
+    Backbone,
+    Batch,
+    Outputs,
+    Split,
+    TargetCodec,
+    Task,
+    TaskContext,
+)
 from mmft_core.errors import did_you_mean
 from mmft_datasets.names import Lookup
 
@@ -133,6 +142,20 @@ class Classification(Classifier):
         with torch.autocast(features.pooled.device.type, enabled=False):
             logits = self.head(self.dropout(features.pooled.float()))
         return self.outputs_for(logits, batch)
+
+
+def build(options: ClassificationOptions, context: TaskContext) -> Classification:
+    """Build the task on the only backbone, whatever its modality."""
+    (modality,) = context.backbones
+    return Classification(
+        modality,
+        context.backbones[modality],
+        context.info.classes,
+        dropout=options.dropout,
+        label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        train=context.train,
+    )
 
 
 def balanced_weights(train: Split | None, codec: ClassCodec) -> Tensor:

@@ -17,12 +17,11 @@ from mmft_core.contracts import (
     Comparable,
     Dataset,
     Metric,
-    MetricValue,
     Task,
     map_tensors,
 )
 from mmft_core.data import Unlabelled
-from mmft_core.engine import Evaluation, Monitor
+from mmft_core.engine import Evaluation, Monitor, Predicted
 from mmft_core.errors import ExportError
 from mmft_core.inference import Predictor
 from mmft_core.loading import PreparedSplit
@@ -89,8 +88,9 @@ class Comparison:
             raise ExportError(
                 f"The export was refused: its {self.metric} is {self.export.metric:.4f} and the "
                 f"run's {self.torch.metric:.4f} on {counted(self.samples, 'sample')}.",
-                hint="--max-drop allows for more; --quantize int8-static and int8 lose "
-                "differently.",
+                hint="Raise --max-drop."
+                if exact
+                else "Raise --max-drop, or try the other --quantize mode.",
             )
         if exact and not _close(self.relative, self.alike):
             found = (
@@ -127,16 +127,16 @@ def compare(
     Args:
         megabytes: of the run's weights and of the export's files.
     """
-    recorders = (_Recorder(), _Recorder())
+    predicted = (Predicted(), Predicted())
     evaluations = [
-        p.evaluate(dataset, split, {**metrics, "": recorder}, told, skip_bad=True)
-        for p, recorder, told in zip(
-            (run, export), recorders, (callback, _ProgressAlone(callback)), strict=True
+        p.evaluate(dataset, split, {**metrics, "": own}, told, skip_bad=True)
+        for p, own, told in zip(
+            (run, export), predicted, (callback, _ProgressAlone(callback)), strict=True
         )
     ]
     name = _compared_metric(monitor, evaluations)
     values = [e.defined_scalars.get(name) for e in evaluations]
-    if recorders[0].targets != recorders[1].targets:
+    if _target_shapes(predicted[0]) != _target_shapes(predicted[1]):
         raise ExportError(
             f"The export was refused: {run.model.task.component} compares predictions with targets "
             "that its forward pass computes, which an export lacks.",
@@ -150,7 +150,7 @@ def compare(
         Side(metric=value, latency=latency, megabytes=size)
         for value, latency, size in zip(values, latencies, megabytes, strict=True)
     ]
-    wanted, got = (r.predictions for r in recorders)
+    wanted, got = ([predictions for predictions, _ in own.batches] for own in predicted)
     alike = _alike(run.model.task, wanted, got)
     numbers = list(zip(leaves(wanted), leaves(got), strict=True)) if alike is None else []
     return Comparison(
@@ -173,6 +173,11 @@ def _compared_metric(monitor: Monitor, evaluations: Sequence[Evaluation]) -> str
     return next((n for n in names if n != "loss"), monitor.name)
 
 
+def _target_shapes(predicted: Predicted) -> list[Any]:
+    """The shapes of the targets of each batch; their values may differ as predictions do."""
+    return [map_tensors(targets, lambda t: tuple(t.shape)) for _, targets in predicted.batches]
+
+
 class _ProgressAlone(Callback):
     """For when the data are read once more: what there is to say of them has been said."""
 
@@ -181,30 +186,6 @@ class _ProgressAlone(Callback):
 
     def on_evaluation_progress(self, split: str, done: int, total: int) -> None:
         self.callback.on_evaluation_progress(split, done, total)
-
-
-class _Recorder(Metric):
-    """Keeps predictions, as a metric is told of them, and the shapes of its targets."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.predictions: list[Any] = []
-        self.targets: list[Any] = []
-
-    def update(self, predictions: Any, targets: Any) -> None:
-        self.targets.append(map_tensors(targets, lambda t: tuple(t.shape)))
-        self.predictions.append(map_tensors(predictions, lambda t: t.cpu()))
-
-    def compute(self) -> dict[str, MetricValue]:
-        return {}
-
-    def state(self) -> Any:
-        return self.predictions
-
-    def merge(self, state: Any) -> None:
-        self.predictions += state
 
 
 def _alike(task: Task, wanted: Sequence[Any], got: Sequence[Any]) -> float | None:

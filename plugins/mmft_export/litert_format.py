@@ -151,7 +151,7 @@ def _fixed(tensor: TensorInfo, traced: Traced) -> TensorInfo:
         if isinstance(size, str) and size not in traced.longest:
             raise ExportError(
                 f"The graph '{traced.name}' cannot be written for LiteRT, whose graphs are of "
-                f"fixed sizes: '{tensor.name}' has {size} of any size.",
+                f"fixed sizes: dimension {size} of '{tensor.name}' has no upper limit.",
                 hint=_ELSEWHERE,
             )
         sizes.append(traced.longest[size] if isinstance(size, str) else size)

@@ -63,6 +63,6 @@ def check_weights(model: LoadedModel) -> None:
     for modality in model.task.backbones:
         if model.task.backbone(modality).quantized:
             raise ExportError(
-                f"The {modality} backbone's weights are quantized, which only torch computes with.",
+                f"The {modality} backbone's weights are quantized, and only torch can run them.",
                 hint="Train without backbone.load_bits to export.",
             )

@@ -111,7 +111,7 @@ def _add_predicting(keyed: APIRouter, service: Service, card: schema.Card) -> No
         response_model_exclude_unset=True,
     )
     async def predict(request: Request, show: bool = False) -> schema.Answer:
-        """Let the model predict one input, and draw the prediction if that is asked for."""
+        """Predict one input; with show=true, also draw the prediction."""
         reply = await service.predict(request, show=show)
         answer = schema.Answer(prediction=reply.record)
         if reply.hits is not None:
@@ -148,12 +148,12 @@ def _add_open(app: FastAPI, service: Service, card: schema.Card) -> None:
 
     @app.get("/health")
     async def health() -> schema.State:
-        """Whether the process is there."""
+        """Whether the process is alive."""
         return schema.State(status="ok")
 
     @app.get("/ready", responses={503: {"model": schema.Failure}})
     async def ready() -> schema.State:
-        """Whether new requests should be sent here; not from the first signal to end on."""
+        """Whether new requests should be sent here; false after the first shutdown signal."""
         if app.state.draining:
             raise RefusedError(503, "The server is shutting down.", {"Retry-After": "5"})
         service.admission.check_open()
@@ -179,8 +179,8 @@ def _add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def mistyped(request: Request, error: RequestValidationError) -> Response:
-        message = f"{request.url.path} is not an address of this server."
-        return RefusedError(422, message).response(request.url.path)
+        # Bodies are checked elsewhere, so of all that is typed there is only this.
+        return RefusedError(422, "'show' must be true or false.").response(request.url.path)
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:

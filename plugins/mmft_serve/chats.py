@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,6 +24,8 @@ from mmft_serve.model import Job
 from mmft_serve.openai_types import ChatRequest, Completion, event, read_chat_request
 from mmft_serve.refused import RefusedError
 from mmft_serve.service import Service
+
+_log = logging.getLogger(__name__)
 
 
 class _Pieces:
@@ -85,7 +88,8 @@ def _failure(error: BaseException) -> RefusedError:
         return error
     if out_of_memory(error):
         return RefusedError(413, "This chat needs more memory than the server has.")
-    return RefusedError(500, f"The model failed on this chat: {type(error).__name__}.")
+    _log.error("The model failed on a chat.", exc_info=error)
+    return RefusedError(500, "The model failed on this chat; the server's log says why.")
 
 
 @dataclass(frozen=True)
@@ -167,9 +171,16 @@ class ChatRoute:
 
         try:
             return self.task.prepare_chat(asked.messages, asked.offered, check)
+        except RefusedError:
+            raise
         except ValueError as error:
             code = "context_length_exceeded" if "tokens long" in str(error) else ""
             raise RefusedError(400, f"The chat cannot be answered: {error}.", code=code) from None
+        except Exception as error:  # Processors raise anything on what they did not expect.
+            if out_of_memory(error):
+                raise
+            _log.warning("A chat was refused.", exc_info=True)
+            raise RefusedError(422, "The chat cannot be read.") from None
 
     def _answer(self, chats: Sequence[_Waiting]) -> None:
         """Answer chats that ask for the same model."""
@@ -193,7 +204,7 @@ class _Held(StreamingResponse):
 
 
 async def _whole(pieces: _Pieces, seconds: float) -> ChatAnswer:
-    """The answer when it is there, which it has to be within so many seconds."""
+    """The complete answer, which must arrive within so many seconds."""
     until = asyncio.get_running_loop().time() + seconds
     while True:
         try:

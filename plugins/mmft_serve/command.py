@@ -9,7 +9,7 @@ import click
 
 from mmft_core import discover
 from mmft_core.cli import INFERENCE_SETTINGS, echo, later_settings, set_option
-from mmft_core.errors import ConfigError
+from mmft_core.errors import ConfigError, IncompatibleError
 from mmft_core.utils import require_extra
 from mmft_search.index_command import FOLDER, check_model, identify
 from mmft_serve.command_options import limit_options, read_settings
@@ -48,8 +48,8 @@ _HOME = ("127.0.0.1", "::1", "localhost")
     "adapters",
     multiple=True,
     metavar="NAME=RUN",
-    help="Also serve the adapters of another run on the same base weights; OpenAI clients choose "
-    "them with NAME as the model. Can be repeated.",
+    help="Also serve the adapters of another chat run on the same base weights; OpenAI clients "
+    "choose them with NAME as the model. Can be repeated.",
 )
 @limit_options
 @click.option(
@@ -95,14 +95,21 @@ def serve(
     from mmft_core.loading import choose_workers
     from mmft_serve import logs, server
     from mmft_serve.app import create_app
+    from mmft_serve.chatting import Chatting
     from mmft_serve.openai import Models
 
     settings = read_settings(**given, workers=max(2, choose_workers(None)))
     served = served_by(run_dir, backend)
     changed = later_settings(assignments, ("task", *INFERENCE_SETTINGS))
-    title, beside = opening.title(served), read_adapters(adapters)
+    title = opening.title(served)
+    beside = read_adapters(adapters, title)
     if beside:
         model, chosen = load_beside(served, beside, discover(), changed)
+        if not isinstance(model.task, Chatting):  # Only a chat says which adapters answer it.
+            raise IncompatibleError(
+                f"--adapter serves chat models beside one another, and {served} is none.",
+                hint="Serve each run by itself.",
+            )
     else:
         model, chosen = opening.load(served, discover(), changed), {"": lambda: None}
     predictor = make_predictor(model, changed, settings.max_batch)
@@ -123,8 +130,11 @@ def serve(
             server.run(service, listener)
 
 
-def read_adapters(given: tuple[str, ...]) -> dict[str, Path]:
+def read_adapters(given: tuple[str, ...], title: str) -> dict[str, Path]:
     """Runs by the names of their adapters.
+
+    Args:
+        title: the name of the run that they are served beside.
 
     Raises:
         ConfigError: one is not NAME=RUN, or a name is given twice.
@@ -134,6 +144,10 @@ def read_adapters(given: tuple[str, ...]) -> dict[str, Path]:
         name, equals, run = text.partition("=")
         if not (name and equals and run):
             raise ConfigError(f"--adapter {text} is not NAME=RUN.")
+        if name == title:
+            raise ConfigError(
+                f"--adapter {name} has the name of the run itself.", hint="Give it another name."
+            )
         if name in found:
             raise ConfigError(f"--adapter {name} is given twice.", hint="Give each another name.")
         found[name] = Path(run)

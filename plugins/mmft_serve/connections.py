@@ -76,7 +76,7 @@ class Connections:
         return RefusedError(503, "The server has too many connections.", {"Retry-After": "5"})
 
     def note(self, connection: Connection, status: int, request_id: str) -> None:
-        """Note a request that has not come as far as the application."""
+        """Note a request that never reached the application."""
         client = connection.client
         address = "-" if client is None else client[0]
         seconds = connection.loop.time() - connection.since

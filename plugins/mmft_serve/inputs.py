@@ -92,8 +92,8 @@ class Inputs:
             return _row(processor, cells, fields)
         raw = processor.parse(value) if isinstance(value, str) else None
         if raw is None:
-            files = f" of {some_suffixes(processor.suffixes)}" if processor.suffixes else ""
-            wanted = f"a file{files}" if processor.suffixes else "something else"
+            suffixes = some_suffixes(processor.suffixes)
+            wanted = f"a file of {suffixes}" if suffixes else "a text"
             raise RefusedError(422, f"The {modality} cannot be read: the model takes {wanted}.")
         return raw
 

@@ -17,7 +17,7 @@ from mmft_serve.refused import RefusedError
 _STEP = 64 * 1024
 """Bytes that are looked at without a break."""
 _WHOLE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-"""What contains no string that goes on behind it."""
+"""What contains no string that goes on after it."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 

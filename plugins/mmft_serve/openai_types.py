@@ -134,7 +134,7 @@ class Completion:
         return self._chunk({"reasoning_content": thought} if thought else {"content": said})
 
     def ending(self, answer: ChatAnswer) -> list[dict[str, Any]]:
-        """What is sent behind the last piece: calls of tools, and why it ends."""
+        """What is sent after the last piece: calls of tools, and why it ends."""
         calls = [{"index": k, **call} for k, call in enumerate(_calls(answer))]
         made = [self._chunk({"tool_calls": calls})] if calls else []
         return [*made, self._chunk({}, _end(answer))]

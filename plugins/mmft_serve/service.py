@@ -69,18 +69,12 @@ class Service:
         Raises:
             RefusedError: it cannot be, for whatever reason.
         """
-        is_json = media_type(request.headers) not in FORMS
-        self.admission.check_room()
-        body = await self.bodies.read(request, self._check_json if is_json else None)
-        try:
-            with self.admission.admit():
-                async with _until(self.settings.timeout):
-                    prepared = await self._read(request, body)
-                    body.release()
-                    with prepared.files:
-                        return await self._answer(request, prepared, show)
-        finally:
+        async with self.admitted(request) as body, _until(self.settings.timeout):
+            given = await self.in_pool(body, self.parser.parse, request.headers, body.content)
+            prepared = await self._prepared(given)
             body.release()
+            with prepared.files:
+                return await self._answer(request, prepared, show)
 
     async def answer_given(self, request: Request, given: Given) -> Reply:
         """Answer an input that a request holds in a form of its own, and that is admitted.
@@ -89,8 +83,7 @@ class Service:
             RefusedError: it cannot be.
         """
         async with _until(self.settings.timeout):
-            with self._within_memory():
-                prepared = await _in_thread(self.pool, self._prepare, given)
+            prepared = await self._prepared(given)
             with prepared.files:
                 return await self._answer(request, prepared, False)
 
@@ -127,10 +120,8 @@ class Service:
     async def _check_json(self, arrived: bytearray) -> None:
         await _in_thread(self.large, self.parser.check_json, arrived)
 
-    async def _read(self, request: Request, body: Body) -> Prepared:
-        pool = self.large if len(body.content) > _LARGE else self.pool
+    async def _prepared(self, given: Given) -> Prepared:
         with self._within_memory():
-            given = await _in_thread(pool, self.parser.parse, request.headers, body.content)
             return await _in_thread(self.pool, self._prepare, given)
 
     async def _answer(self, request: Request, prepared: Prepared, show: bool) -> Reply:

@@ -88,7 +88,7 @@ def builder(
     def build(options: TextBackboneOptions, context: BackboneContext) -> TransformersText:
         builder = TextBuilder(family.hub_id, options, context, kind, family)
         if not builder.finished:
-            check_bits(options.load_bits, context.weights.choice)
+            check_bits(options.load_bits, context.weights.choice, family.hub_id)
         return builder.build()
 
     return build
@@ -110,8 +110,7 @@ class TextBuilder(Builder[TransformersText]):
 
     def empty(self, checkpoint: Checkpoint) -> TransformersText:
         config, tokenizer = self._read(checkpoint)
-        if checkpoint.run is not None:
-            check_full(self.options.load_bits, checkpoint.run)
+        check_full(self.options.load_bits, checkpoint.run)
         network: Any = make_network(self.kind.auto, config)
         advice = read_advice(checkpoint.folder)
         if advice is not None:

@@ -37,7 +37,7 @@ def check_fits(
     if not isinstance(getattr(config, "hidden_size", None), int):
         raise WeightsError(
             f"{checkpoint.folder} holds a network of type {config.model_type}, "
-            "which reads more than text."
+            "which is not a text-only network."
         )
     tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)
     if tokens > getattr(config, "vocab_size", tokens):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from mmft_classification.options import ClassWeights, LabelTableOptions
+from mmft_classification.options import LabelTableOptions
 from mmft_core.config import Generation, Place
 from mmft_datasets.split_options import GroupColumn, SplitOptions
 from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
@@ -85,17 +85,6 @@ class HubTextOptions(SplitOptions):
         ),
     ] = None
     group_column: GroupColumn = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextClassificationOptions:
-    """Options of `text-cls`."""
-
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout before the classifier.")] = 0.1
-    label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Label smoothing (Szegedy et al., 2015).")
-    ] = 0.0
-    class_weights: ClassWeights = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

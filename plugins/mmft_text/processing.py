@@ -206,7 +206,7 @@ class TextProcessor(Processor):
 
 
 class TokenCodec(TargetCodec):
-    """Target texts as token ids (B, T), with `PADDING` behind shorter ones."""
+    """Target texts as token ids (B, T), with `PADDING` after shorter ones."""
 
     def __init__(self, vocabulary: Vocabulary, *, framed: bool) -> None:
         """Args:

@@ -125,7 +125,7 @@ def _of_features(backbone: TransformersText, task: Task) -> Described:
         return Described(code=loading(backbone.loaded_by, tokenizer="AutoTokenizer"), note=note)
     note = (
         f"It is the network without the classifier, which is linear on the {pooled} "
-        "(head.safetensors in the folder above): no class of transformers has such a one, so "
+        "(head.safetensors in the folder above): transformers has no class with such a head, so "
         'pipeline("text-classification") cannot use it. README.md beside the network computes the '
         "probabilities."
     )

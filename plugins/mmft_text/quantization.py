@@ -11,12 +11,13 @@ from mmft_core.errors import ConfigError
 from mmft_core.utils import require_extra
 
 
-def check_bits(bits: int | None, choice: str) -> None:
+def check_bits(bits: int | None, choice: str, hub_id: str | None) -> None:
     """Check that weights can be loaded in so few bits, before anything is fetched.
 
     Args:
         bits: 4 or 8; None for full precision.
         choice: which weights are asked for.
+        hub_id: of the published weights; None where there are none.
 
     Raises:
         ConfigError: there are no weights to load so, or there is no GPU.
@@ -25,10 +26,10 @@ def check_bits(bits: int | None, choice: str) -> None:
     if bits is None:
         return
     option = f"backbone.load_bits = {bits}"
-    if choice == "none":
+    if choice == "none" or (choice == "auto" and hub_id is None):
         raise ConfigError(
-            f"{option} needs weights to load, and --weights none loads none.",
-            hint="Leave one of the two out.",
+            f"{option} needs pretrained weights, and these are random.",
+            hint="Leave it out, or give --weights PATH_OR_HUB_ID.",
         )
     if not torch.cuda.is_available():
         raise ConfigError(
@@ -38,13 +39,13 @@ def check_bits(bits: int | None, choice: str) -> None:
     require_extra(option, "quantize")
 
 
-def check_full(bits: int | None, run: Path) -> None:
+def check_full(bits: int | None, run: Path | None) -> None:
     """Raises:
     ConfigError: the weights of a run are to be loaded in few bits, which is not provided for.
     """
-    if bits is not None:
+    if bits is not None and run is not None:
         raise ConfigError(
-            f"backbone.load_bits = {bits} is for checkpoints of transformers, and {run} "
+            f"backbone.load_bits = {bits} only works with transformers checkpoints, and {run} "
             "is a run directory.",
             hint="Leave it out, or start from the weights that the run started from.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from mmft_text.text_files import SUFFIXES, read_text, what_failed
 _TEXTS = FileKind("text files", SUFFIXES)
 
 PASSAGE = 2000
-"""Characters of a passage that a long file is cut into for language modelling, at most."""
+"""Bytes of a passage that a long file is cut into for language modelling, at most."""
 
 _FEWEST = 10
 """Files without which passages of one file may be in several splits."""
@@ -68,7 +69,8 @@ class Passages(Split):
         try:
             with self.files[file].open("rb") as stream:
                 stream.seek(start)
-                text = stream.read(end - start).decode("utf-8")
+                # Where the file begins there may be a byte order mark.
+                text = stream.read(end - start).decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             raise SampleError(sample_id, f"it is not UTF-8 at byte {start + error.start}") from None
         except OSError as error:
@@ -120,7 +122,7 @@ def build(options: TextFolderOptions, context: DatasetContext) -> Dataset:
             name=str(root),
             source=str(root),
             notes=(
-                f"{len(files)} files in passages of at most {PASSAGE} characters",
+                f"{len(files)} files in passages of at most {PASSAGE} bytes",
                 *notes,
                 *passed_over([passed]),
             ),
@@ -167,7 +169,7 @@ def _passages(file: Path) -> Iterator[tuple[int, int, int]]:
                             yield start, at, first
                         start, first, blank = at, line, True
                     at += len(piece)
-                    blank = blank and not piece.strip()
+                    blank = blank and not piece.removeprefix(codecs.BOM_UTF8).strip()
                 line += 1
     except OSError as error:
         raise DataError(f"{file}: {what_failed(error)}.") from None

@@ -88,7 +88,7 @@ def _given(inputs: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def _starts(inputs: Tensors, start: int | None) -> list[int]:
-    """Where what each row continues begins: behind padding, or for a decoder at once."""
+    """Where each row's text begins: after its padding, or at 0 for a decoder."""
     source, _ = _given(inputs)
     if start is not None or "prefix" in inputs:
         return [0] * len(source)

@@ -166,7 +166,7 @@ def register_task() -> list[TaskSpec]:
             name="image-multilabel",
             summary="Image classification with any number of labels for each picture",
             modalities=("image",),
-            build="mmft_vision.multilabel:build",
+            build="mmft_classification.multilabel:build",
             default_dataset="labelled-scenes",
             pipeline="image-classification",
             **MULTI_LABEL,

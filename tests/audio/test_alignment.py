@@ -12,6 +12,7 @@ from mmft_core.contracts import Batch
     ("prediction", "reference", "alignment", "wrong"),
     [
         ("a b c", "a b c", [["equal", "a b c", "a b c"]], 0),
+        ("a b c", "a\nb\tc", [["equal", "a b c", "a b c"]], 0),
         ("a x c", "a b c", [["equal", "a", "a"], ["substitute", "b", "x"], ["equal", "c", "c"]], 1),
         ("a c", "a b c", [["equal", "a", "a"], ["delete", "b", ""], ["equal", "c", "c"]], 1),
         ("a b b c", "a b c", None, 1),

@@ -47,6 +47,12 @@ def test_characters() -> None:
     assert figures == {"": pytest.approx(1 / 5), "normalized": pytest.approx(1 / 5)}
 
 
+@pytest.mark.parametrize("name", ["wer", "cer"])
+def test_white_space_is_all_alike(name: str) -> None:
+    pairs = ("turn the lights on", "turn the\nlights on"), ("stop\t now ", "stop now")
+    assert feed(make(name), *pairs).compute()[""] == 0.0
+
+
 def test_numbers_and_contractions_in_english() -> None:
     pair = ("I'm here at twenty five.", "i am here at 25")
     assert feed(make("wer"), pair).compute()["normalized"] > 0.5

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_model, save_model
 
+from mmft_audio.options import RecognitionOptions
+from mmft_audio.recognition import Recognition
 from mmft_core.config.generation import Generation
-from mmft_core.contracts import PADDING
+from mmft_core.contracts import PADDING, Batch, Features, Tensors
 from mmft_core.errors import WeightsError
 from tests.audio.networks import Recordings, collated, heard, make_backbone
 
@@ -187,6 +192,55 @@ def test_a_transcript_longer_than_the_model_writes(recordings: Recordings) -> No
 
 
 @pytest.mark.usefixtures("narrow_networks")
+def test_a_word_ends_with_its_last_letter(recordings: Recordings) -> None:
+    """Blanks after it are a pause, whether another word follows or none."""
+    backbone = make_backbone("ctc", recordings)
+    (s, space, a), blank = backbone.codec.encode("s a").tolist(), backbone.alphabet.blank
+    labels = torch.tensor([blank, s, s, blank, blank, space, a, blank, blank])
+    logits = torch.nn.functional.one_hot(labels, len(backbone.alphabet.labels))[None].float()
+    frames = torch.tensor([len(labels)])
+    heard = backbone.adopt({"model": lambda given: {"logits": logits, "frames": frames}})
+    (written,) = heard.transcribe(heard.encode({}), FEW, words=True)
+    hops = [(w["word"], round(w["start"] * 50), round(w["end"] * 50)) for w in written.words]
+    assert hops == [("s", 1, 3), ("a", 6, 7)]
+
+
+@pytest.mark.usefixtures("narrow_networks")
+def test_all_that_a_gpu_does_is_in_the_real_time_factor(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works while Python goes on, until its results are looked at."""
+    backbone = make_backbone("ctc", recordings)
+    inputs, tokens = collated(backbone, recordings), map(backbone.codec.encode, recordings.texts)
+    clock, queued = 0.0, 0.0
+
+    def encode(given: Tensors) -> Features:
+        nonlocal queued
+        queued += 5.0
+        return type(backbone).encode(backbone, given)
+
+    def waited(name: str) -> Callable[..., Any]:
+        inner = getattr(backbone, name)
+
+        def call(*args: Any, **more: Any) -> Any:
+            nonlocal clock, queued
+            clock, queued = clock + queued, 0.0
+            return inner(*args, **more)
+
+        return call
+
+    for name in ("transcribe", "transcript_losses"):
+        monkeypatch.setattr(backbone, name, waited(name))
+    monkeypatch.setattr(backbone, "encode", encode)
+    timer = SimpleNamespace(perf_counter=lambda: clock)
+    monkeypatch.setattr("mmft_audio.recognition.time", timer)
+    targets = {"tokens": backbone.codec.collate(list(tokens)), "text": recordings.texts}
+    task = Recognition(backbone, RecognitionOptions()).eval()
+    outputs = task(Batch({"audio": inputs}, targets, [""] * len(recordings)))
+    assert float(outputs.targets["elapsed"].sum()) == pytest.approx(5.0)
+
+
+@pytest.mark.usefixtures("narrow_networks")
 def test_characters_that_the_model_does_not_write_are_told(recordings: Recordings) -> None:
     codec = make_backbone("ctc", recordings).codec
     assert codec.inspect("zap") == "character 'z', which the model does not write"
@@ -235,7 +289,8 @@ class TestCheckpointsOfCtc:
         backbone = make_backbone("ctc", recordings, weights=str(tmp_path))
         head = backbone.network.lm_head.weight.detach()
         torch.testing.assert_close(head[: len(weight)], weight)
-        assert len(head) > len(weight) and "more characters: n" in backbone.loaded.detail
+        assert len(head) > len(weight)
+        assert "Its head gains 8 characters: noprstuv" in backbone.loaded.detail
         assert all(backbone.codec.inspect(text) is None for text in recordings.texts)
 
     def test_a_network_without_head_gets_one(self, recordings: Recordings, tmp_path: Path) -> None:

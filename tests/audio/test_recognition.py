@@ -224,7 +224,7 @@ def test_what_is_only_judged_may_be_long(tmp_path: Path, mmft: Mmft) -> None:
     assert finished.code == 0, finished.err
     told = json.loads((judged / "data.json").read_text())
     assert told["skipped"] == [] and told["samples"] == {"train": 12, "test": 4}
-    assert any("longer than the network writes at once" in line for line in told["changed"])
+    assert any("longer than the model can write at once" in line for line in told["changed"])
     train = mmft("eval", judged, "--split", "train", "--json")
     assert json.loads(train.out)["samples"] == 12
     words = 600 + sum(len(WORDS[i % 4].split()) for i in range(12)) - 2

@@ -65,8 +65,10 @@ def test_a_part_of_a_file(tmp_path: Path) -> None:
     whole, part = Recording(path), Recording(path, 1.0, 2.5)
     assert seconds(whole) == 3.0 and seconds(part) == 1.5
     torch.testing.assert_close(load(part, 16_000), load(whole, 16_000)[16_000:40_000])
-    with pytest.raises(SampleError, match="starts at 4 s of a file of 3.00 s"):
+    with pytest.raises(SampleError, match="starts at 4 s, but the file is 3.00 s long"):
         load(Recording(path, 4.0), 16_000)
+    with pytest.raises(SampleError, match="2 s to 1 s is not a valid part of the file"):
+        load(Recording(path, 2.0, 1.0), 16_000)
 
 
 def test_a_streams_header_leaves_its_size_open(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 from transformers import AutoModelForCausalLM
 
 from mmft import Run
-from mmft_chat.building import ChatBuilder
 from mmft_core import discover
 from mmft_core.inference import load_beside, make_predictor, opening
 from mmft_core.run import artifacts
@@ -122,7 +121,7 @@ def test_adapters_on_quantized_weights_are_merged(
     """By their differences alone, for the weights below them cannot be added. Runs ask for a GPU,
     which bitsandbytes itself does not."""
     pytest.importorskip("bitsandbytes")
-    monkeypatch.setattr(ChatBuilder, "_check_bits", lambda builder: None)
+    monkeypatch.setattr("mmft_chat.building.check_bits", lambda *_: None)
     settings = ("--set", f"backbone.load_bits={bits}", "--set", "engine.steps=4", *KEPT)
     for seed in ("1", "2"):
         more = ("--set", f"engine.seed={seed}", "--set", "engine.eval_every=4", *settings)
@@ -200,6 +199,8 @@ def test_adapters_of_something_else_are_refused(
 ) -> None:
     ended = mmft("serve", runs[0], "--adapter", "second")
     assert ended.code == 2 and "--adapter second is not NAME=RUN" in ended.err
+    ended = mmft("serve", runs[0], "--adapter", f"1={runs[1]}")
+    assert ended.code == 2 and "--adapter 1 has the name of the run itself" in ended.err
     merged(mmft, tmp_path / "both", *runs, "--whole")
     ended = mmft("serve", runs[0], "--adapter", f"both={tmp_path / 'both'}")
     assert ended.code == 2 and "no adapters that are stored without" in " ".join(ended.err.split())

@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import Finished
 from tests.faults.processes import Cli
 from tests.fusion.tools import write_table
-from tests.serve.tools import digit
+from tests.serve.tools import digit, train
 
 Mmft = Callable[..., Finished]
 
@@ -153,6 +153,16 @@ def test_mistakes_end_in_one_sentence(mistake: str, digits: Path, mmft: Mmft) ->
     found = mmft("serve", *(digits if a == "RUN" else a for a in arguments))
     assert found.code == 2
     assert sentence in found.err and "Traceback" not in found.err
+
+
+def test_adapters_are_for_chats(tmp_path: Path, topics: Path, mmft: Mmft) -> None:
+    """Elsewhere no request says which adapters are meant, so the first run's would answer all."""
+    kept = ("--weights", topics, "--tune=lora", "--set=engine.lora.save=adapter")
+    data = ("--dataset", topics.parent / "topics.csv")
+    run = train(tmp_path / "run", "text-cls", "--backbone=minilm", *kept, *data)
+    found = mmft("serve", run, "--adapter", f"other={run}")
+    assert found.code == 2
+    assert "--adapter serves chat models beside one another" in " ".join(found.err.split())
 
 
 def test_a_port_that_is_taken(digits: Path, mmft: Mmft) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mmft_chat.answering import Answering
 from mmft_chat.backbone import ChatBackbone
 from mmft_serve.settings import EXTENTS
 from tests.serve.browser import Page, chromium, open_page
@@ -235,6 +236,31 @@ def test_a_batch_that_fails_repeats_nothing_that_was_sent(
         assert alone.startswith(short.result(60))
         with pytest.raises(openai.APIError, match="please try again"):
             stream.result(60)
+
+
+@pytest.mark.parametrize(
+    ("broken", "status", "told"),
+    [
+        ("prepare_chat", 422, "The chat cannot be read."),
+        ("answer_chats", 500, "The model failed on this chat; the server's log says why."),
+    ],
+)
+def test_a_chat_that_breaks_the_model(
+    broken: str,
+    status: int,
+    told: str,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("unheard of")
+
+    monkeypatch.setattr(Answering, broken, fail)
+    with pytest.raises(openai.APIStatusError) as refused:
+        said(client)
+    assert (refused.value.status_code, refused.value.body["message"]) == (status, told)
+    assert "KeyError: 'unheard of'" in caplog.text
 
 
 def test_a_key_is_asked_for_in_the_clients_form(talks: Path) -> None:

@@ -48,6 +48,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "a list": ({"json": [1]}, 422, "must be a JSON object, such as"),
     "an abyss": ({"content": b"[" * 100_000, "headers": JSON}, 422, "nested too deeply"),
     "a number": ({"json": {"text": 5}}, 422, "text is neither a text nor an object"),
+    "an object as a text": ({"json": {"text": {"a": 1}}}, 422, "the model takes a text."),
     "half a character": ({"json": {"text": "\ud800"}}, 422, "half of a surrogate pair"),
     "an unknown input": ({"json": {"sound": "x"}}, 422, "reads no 'sound'; it reads image, text"),
     "another type": ({"content": b"x"}, 415, "Send multipart/form-data"),
@@ -70,6 +71,14 @@ MISTAKES: dict[str, tuple[dict[str, Any], int, str]] = {
     "a huge number": ({"json": {"tabular": {"ink": 10**400}}}, 422, "takes a finite number"),
     "a list as a cell": ({"json": {"tabular": {"shape": []}}}, 422, "takes a text or a number"),
 }
+
+
+def test_a_wrong_setting_of_an_address(served: Served) -> None:
+    answer = served.client.post("/predict?show=maybe", json={"text": "a"})
+    assert (answer.status_code, answer.json()) == (
+        422,
+        {"error": "'show' must be true or false."},
+    )
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -246,9 +246,10 @@ def test_another_kind_of_network(given: str, asked: str, reason: str, tmp_path: 
 # --- few bits -----------------------------------------------------------------------------------
 
 
-def test_few_bits_of_nothing() -> None:
-    with pytest.raises(ConfigError, match="load_bits = 8 .*--weights none loads none"):
-        make_backbone("minilm", load_bits=8)
+@pytest.mark.parametrize(("name", "choice"), [("minilm", "none"), ("causal-lm", "auto")])
+def test_few_bits_of_nothing(name: str, choice: str) -> None:
+    with pytest.raises(ConfigError, match="load_bits = 8 needs pretrained weights"):
+        make_backbone(name, weights=choice, load_bits=8)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

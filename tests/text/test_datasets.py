@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import pickle
 from collections.abc import Mapping
@@ -133,6 +134,14 @@ class TestTable:
         path.write_bytes("text,label\ncafé,a\n".encode("latin-1"))
         with pytest.raises(DataError, match="UTF-8"):
             build("text-table", path=str(path))
+
+
+def test_a_byte_order_mark_is_not_part_of_a_passage(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(codecs.BOM_UTF8 + b"one\n")
+    (tmp_path / "blank.txt").write_bytes(codecs.BOM_UTF8 + b"\n")
+    dataset = build("text-folder", "none", path=str(tmp_path), val=0.0, test=0.0)
+    (sample,) = samples(dataset)["train"]
+    assert sample.inputs == {"text": "one\n"}
 
 
 class TestFolder:
