@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -17,7 +16,7 @@ import torch
 from mmft_chat.conversations import Conversation, ToolCall, check_order
 from mmft_chat.extents import extents
 from mmft_chat.media import check_media
-from mmft_chat.reading import check_held, messages_of, tools_of
+from mmft_chat.reading import messages_of, tools_of
 from mmft_chat.tool_calls import BEGINS, split_calls
 from mmft_chat.watching import THINKS, Show, Watch
 from mmft_core.contracts import Extent, Tensors
@@ -105,8 +104,8 @@ class Answering:
     ) -> Prepared:
         """Prepare a chat in OpenAI's form; for any thread.
 
-        Pictures and recordings have to be in it, as data: URLs, for who asks is not who owns the
-        machine's files.
+        Pictures and recordings have to be in it, as data: URLs, because the client does not own
+        this machine's files.
 
         Args:
             check: is told how much the chat holds, and raises where that is too much.
@@ -207,13 +206,12 @@ class Answering:
 def chat_of(
     messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
 ) -> Conversation:
-    """A chat in OpenAI's form from somebody who is not to read files of this machine.
+    """A chat in OpenAI's form from a client that must not read this machine's files.
 
     Raises:
         ValueError: it is not one, its turns are out of order, or it names a file.
     """
-    check_held(messages)
-    found = messages_of(messages, Path())
+    found = messages_of(messages, None)
     check_order(found)
     if found[-1].role == "assistant":
         raise ValueError("its last turn is the assistant's, so there is nothing to answer")

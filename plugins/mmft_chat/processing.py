@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from mmft_chat.extents import extents
 from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.packing import shared_rows
-from mmft_chat.reading import check_held, messages_of
+from mmft_chat.reading import messages_of
 from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
@@ -168,9 +167,7 @@ class ChatProcessor(Processor):
         """A question, or the messages of a chat as JSON."""
         if text.lstrip().startswith("["):
             with contextlib.suppress(ValueError):
-                messages = json.loads(text)
-                check_held(messages)
-                found = messages_of(messages, Path())
+                found = messages_of(text, None)
                 check_order(found)
                 return Conversation(tuple(found))
         return asked(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, RwkvConfig, RwkvForCausalLM
 
 from mmft_chat.answering import chat_of, together
-from mmft_chat.conversations import ToolCall
+from mmft_chat.conversations import ToolCall, asked
 from mmft_chat.networks import ignores_padding
 from mmft_chat.tool_calls import split_calls
 from mmft_chat.watching import Watch
+from tests.chat.test_chat import backbone, tokenizer
+
+__all__ = ["tokenizer"]
 
 
 class Bytes:
@@ -133,19 +137,27 @@ def test_calls_of_tools_are_found(text: str, expected: tuple[str, list[ToolCall]
 PICTURE = {"type": "image_url", "image_url": {"url": "/etc/hostname"}}
 
 
+@pytest.mark.parametrize(("who", "what"), [("role", "content"), ("from", "value")])
 @pytest.mark.parametrize(
     "part",
     [
         PICTURE,
         {"type": "image", "path": "photo.png"},
         {"type": "image", "image": "https://example.org/x.png"},
+        {"type": "image", "url": {"image": {"path": "photo.png"}}},
         {"type": "image_url", "image_url": "file:///etc/hostname"},
         {"type": "input_audio", "input_audio": {"data": "/etc/hostname"}},
     ],
 )
-def test_nothing_of_the_machine_is_opened_for_who_asks(part: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not a data: URL|has no format"):
-        chat_of([{"role": "user", "content": [part]}])
+def test_nothing_of_the_machine_is_opened_for_who_asks(
+    tokenizer: Any, part: dict[str, Any], who: str, what: str
+) -> None:
+    """Neither in a chat nor in a prediction, for which it is a text like any other."""
+    messages = [{who: "user", what: [part]}]
+    with pytest.raises(ValueError, match="not a data: URL"):
+        chat_of(messages)
+    text = json.dumps(messages)
+    assert backbone(tokenizer).processor.parse(text) == asked(text)
 
 
 def test_a_chat_to_be_answered_ends_with_a_question() -> None:

@@ -104,6 +104,11 @@ def test_pictures_are_seen(client: Any) -> None:
         ({"messages": []}, "BadRequestError", "not valid"),
         ({"messages": HELLO * 2}, "BadRequestError", "turn 2 (user) follows one of the user"),
         ({"messages": about("/etc/hostname")}, "BadRequestError", "not a data: URL"),
+        (
+            {"messages": [{"role": "user", "value": about("/etc/hostname")[0]["content"]}]},
+            "BadRequestError",
+            "not a data: URL",
+        ),
         ({"messages": about(url(b"x"))}, "BadRequestError", "cannot be read"),
         ({"messages": about(url(plain("red", 40)))}, "APIStatusError", "holds 1,600 pixels"),
         ({"n": 2}, "BadRequestError", "'n' is not supported"),
@@ -133,6 +138,12 @@ def test_the_same_limits_hold_for_predictions(served: Served) -> None:
 
     assert not refused(url(digit(3)))
     assert "1,600 pixels" in refused(url(plain("red", 40)))
+
+
+def test_predictions_open_no_file(served: Served) -> None:
+    """A chat that names one is a text like any other, so it need not be there."""
+    chat = json.dumps([{"from": "human", "value": [{"type": "image", "path": "/none/x.png"}]}])
+    assert served.client.post("/predict", json={"chat": chat}).status_code == 200
 
 
 def test_a_stream_that_is_left_gives_its_place_back(served: Served, client: Any) -> None:
