@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_chat import previews
@@ -31,6 +30,7 @@ from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
 from mmft_core.errors import SampleError
+from mmft_text.processing import encoded
 
 NO_SAMPLE = -1
 
@@ -94,14 +94,6 @@ class ChatProcessor(Processor):
         return ()
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
-        messages = raw.messages
-        if messages[-1].role != "assistant":
-            ids = self._fitting(self._ids(prompt_of(self.template, messages, raw.tools)))
-            return {
-                "tokens": ids,
-                "learned": torch.zeros(len(ids), dtype=torch.bool),
-                "prompt": ids,
-            }
         own = self._fitted(raw, self._encode)
         prompt = own.rendered.text[: own.rendered.begins]
         return {
@@ -189,43 +181,33 @@ class ChatProcessor(Processor):
         return max(media, key=lambda extent: extent.amount, default=characters)
 
     def measure(self, raw: Conversation) -> int:
-        if raw.messages[-1].role != "assistant":
-            return len(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
         return self._fitted(raw, self._encode).length
 
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
         for message in raw.messages:
             if any(part.kind != "text" for part in message.parts):
                 raise ValueError("it holds a picture or a recording, and the model reads only text")
-        if raw.messages[-1].role != "assistant":
-            self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
-            return None
         own = self._fitted(raw, self._encode)
-        if not own.learned.any():
+        answered = raw.messages[-1].role == "assistant"
+        if answered and not own.learned.any():
             raise ValueError("none of its tokens are learned")
-        closing = self.template.closing
         if len(own.messages) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
+        closing = self.template.closing if answered else ""
         if closing and own.rendered.text.endswith(closing):
             return f"chat ended with {closing}, because the chat template does not end answers"
         return None
 
     def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
         """The tokens of each turn; see `mmft_core.contracts.ShowingLearned`."""
-        messages = raw.messages
-        if messages[-1].role == "assistant":
-            messages = self._fitted(raw, self.turns).messages
+        messages = self._fitted(raw, self.turns).messages
         spelled = self._spelled(messages, raw.tools)
         return by_turn(self.template, messages, raw.tools, spelled)
 
     def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
-        if messages[-1].role == "assistant":
-            whole = rendered(self.template, messages, tools, self.learn)
-            text, spans = whole.text, whole.spans
-        else:
-            text, spans = prompt_of(self.template, messages, tools), ()
-        offsets = self.backend.encode(text, add_special_tokens=False).offsets
-        return Spelled(text, text, offsets, in_spans(offsets, spans).tolist())
+        whole = self._text(messages, tools)
+        offsets = encoded(self.backend, whole.text).offsets
+        return Spelled(whole.text, whole.text, offsets, in_spans(offsets, whole.spans).tolist())
 
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)
@@ -236,12 +218,7 @@ class ChatProcessor(Processor):
         return previews.turns(previews.before_the_answer(raw))
 
     def _ids(self, text: str) -> list[int]:
-        return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
-
-    def _fitting(self, ids: list[int]) -> Tensor:
-        if len(ids) > self.max_length:
-            raise ValueError(self._excess(len(ids)))
-        return torch.tensor(ids)
+        return encoded(self.backend, text).ids  # type: ignore[no-any-return]
 
     def turns(self, messages: Sequence[Message], tools: Sequence[Any]) -> Turns:
         """Render and tokenize turns of a chat as the model receives them.
@@ -252,10 +229,17 @@ class ChatProcessor(Processor):
         return self._encode(messages, tools)
 
     def _encode(self, messages: Sequence[Message], tools: Sequence[Any]) -> _Encoded:
-        whole = rendered(self.template, messages, tools, self.learn)
-        encoding = self.backend.encode(whole.text, add_special_tokens=False)
+        whole = self._text(messages, tools)
+        encoding = encoded(self.backend, whole.text)
         learned = in_spans(encoding.offsets, whole.spans)
         return _Encoded(messages, whole, encoding.ids, learned)
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
+        """Turns as text; nothing is learned from a question without an answer."""
+        if messages[-1].role != "assistant":
+            text = prompt_of(self.template, messages, tools)
+            return Rendered(text, (), len(text))
+        return rendered(self.template, messages, tools, self.learn)
 
     def _fitted(
         self, raw: Conversation, make: Callable[[Sequence[Message], Sequence[Any]], T]

@@ -140,8 +140,23 @@ def test_a_long_chat_is_refused_or_loses_whole_turns(tokenizer: Any) -> None:
     assert torch.equal(
         cut.prepare(CHATS[1], train=True)["tokens"], cut.prepare(last, train=True)["tokens"]
     )
+    open_end = Conversation(LONGER[:3])
+    with pytest.raises(ValueError, match=r"tokens long, and the model reads"):
+        short.inspect(open_end)
+    assert "its first turns left out" in (cut.inspect(open_end) or "")
+    question = Conversation(LONGER[2:3])
+    assert torch.equal(
+        cut.prepare(open_end, train=False)["prompt"], cut.prepare(question, train=False)["prompt"]
+    )
     with pytest.raises(ValueError, match="even without its earlier turns"):
         cut.inspect(Conversation((turn("user", "long " * 99), turn("assistant", "x"))), train=True)
+
+
+@pytest.mark.parametrize("answers", [(), ("Hi",)], ids=["open", "answered"])
+def test_half_of_a_character_is_refused(tokenizer: Any, answers: Sequence[str]) -> None:
+    chat = (turn("user", "\ud83d"), *(turn("assistant", text) for text in answers))
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        backbone(tokenizer).processor.inspect(Conversation(chat))
 
 
 # --- losses ---------------------------------------------------------------------------------------
