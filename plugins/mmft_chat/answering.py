@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mmft_chat.backbone import ChatBackbone, together
 from mmft_chat.conversations import Conversation, ToolCall, check_order
 from mmft_chat.extents import extents
 from mmft_chat.media import check_media
@@ -22,7 +23,6 @@ from mmft_chat.watching import THINKS, Show, Watch
 from mmft_core.contracts import Extent, Tensors
 
 if TYPE_CHECKING:
-    from mmft_chat.backbone import ChatBackbone
     from mmft_chat.processing import ChatProcessor
     from mmft_core.config import Generation
 
@@ -191,7 +191,7 @@ class Answering:
         else:
             apart = replace(self.processor, join=False)
             inputs = apart.collate([asked.prepared.item for asked in questions])
-        device = self.model.network.get_input_embeddings().weight.device
+        device = self.model.network.device
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         seeds = [secrets.randbits(62) if q.seed is None else q.seed for q in questions]
         self.model.write_each(inputs, settings, seeds, ended)
@@ -216,26 +216,6 @@ def chat_of(
     if found[-1].role == "assistant":
         raise ValueError("its last turn is the assistant's, so there is nothing to answer")
     return Conversation(tuple(found), tools_of(list(tools)))
-
-
-def together(lengths: Sequence[int], most: Sequence[int], positions: int | None) -> list[list[int]]:
-    """Which chats are answered at once: the longest, and all whose answers end before it would run
-    out of positions, since rows that have ended go on beside those that have not.
-
-    Args:
-        lengths: tokens of each prompt.
-        most: tokens of each answer.
-        positions: of the network; None for any number.
-    """
-    left = sorted(range(len(lengths)), key=lambda k: -lengths[k])
-    groups = []
-    while left:
-        room = None if positions is None else positions - lengths[left[0]]
-        first, others = left[0], left[1:]
-        fits = [k for k in others if room is None or most[k] <= room]
-        groups.append([first, *fits])
-        left = [k for k in others if k not in fits]
-    return groups
 
 
 def _answer(watch: Watch, prepared: Prepared, length: int) -> Answer:

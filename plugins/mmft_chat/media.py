@@ -43,8 +43,8 @@ def media_of(value: Any, folder: Path | None) -> Media | None:
             return _decoded(value)
         if folder is None:
             raise ValueError(
-                "a picture or recording in it is not a data: URL; nothing is fetched, and no file is "
-                "opened"
+                "a picture or recording in it is not a data: URL; nothing is fetched, and no file "
+                "is opened"
             )
         return located(folder, value)
     if isinstance(value, Mapping):

@@ -69,7 +69,7 @@ def keeps_apart(network: Any, rounding: float) -> bool:
     """
     weight = network.get_input_embeddings().weight
     if not has_values(weight):
-        return True  # Of an export, whose run was asked, or of an estimate.
+        return True  # Of an export, where no chats share a row, or of an estimate.
     device = weight.device
     first, text, last = torch.arange(24, device=device).view(3, 8)
     rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
@@ -94,7 +94,7 @@ def ignores_padding(network: Any, rounding: float) -> bool:
     """
     weight = network.get_input_embeddings().weight
     if not has_values(weight):
-        return True  # Of an export, or of an estimate.
+        return True  # Of an estimate.
     tokens = torch.arange(1, 14, device=weight.device)[None]
     mask = torch.ones_like(tokens)
     mask[:, :5] = 0

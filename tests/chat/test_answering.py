@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, RwkvConfig, RwkvForCausalLM
 
-from mmft_chat.answering import chat_of, together
+from mmft_chat.answering import chat_of
+from mmft_chat.backbone import together
 from mmft_chat.conversations import ToolCall, asked
 from mmft_chat.networks import ignores_padding
 from mmft_chat.tool_calls import split_calls

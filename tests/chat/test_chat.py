@@ -70,7 +70,7 @@ def tokenizer() -> Any:
 
 def backbone(tokenizer: Any, family: str = "llama", **options: Any) -> ChatBackbone:
     torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **(_SMALL | FAMILIES[family]))
+    config = AutoConfig.for_model(family, **(_SMALL | FAMILIES.get(family, {})))
     network = AutoModelForCausalLM.from_config(config).eval()
     return ChatBackbone(network, copy.deepcopy(tokenizer), ChatBackboneOptions(**options))
 
@@ -284,6 +284,17 @@ def test_chats_are_learned_by_heart_and_written(tokenizer: Any) -> None:
     assert task.decode(outputs.predictions)[1] == {"answer": "No"}
     assert [task(batch_of(task, [chat])).predictions[0] for chat in chats] == outputs.predictions
     assert task.weight(batch) == int(batch.inputs["chat"]["learned"].sum())
+
+
+@pytest.mark.parametrize("family", ["llama", "rwkv"])
+def test_what_is_written_does_not_depend_on_the_batch(tokenizer: Any, family: str) -> None:
+    """Though one prompt leaves little room, and some networks read padding."""
+    task = Chat(backbone(tokenizer, family), ChatOptions(max_new_tokens=12)).eval()
+    chats = [CHATS[0], CHATS[3]]
+    batch = batch_of(task, chats)
+    task.model.positions = batch.inputs["chat"]["prompt"].shape[1] + 4
+    alone = [task(batch_of(task, [chat])).predictions[0] for chat in chats]
+    assert task(batch).predictions == alone
 
 
 def test_an_answer_is_compared_with_what_the_template_renders(tokenizer: Any) -> None:

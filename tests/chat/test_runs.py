@@ -13,16 +13,25 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    LlamaConfig,
+)
 
 from mmft import load
+from mmft_chat.answering import Question
 from mmft_chat.scratch import CHATML
+from mmft_chat.task import Chat
 from mmft_core import discover
 from mmft_core.cli.summary import next_command
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import DataError
+from mmft_core.inference import opening
 from mmft_core.run import runner
 from mmft_core.utils.digests import write_digests
 from mmft_transformers.tokenizers import train
@@ -327,6 +336,15 @@ def test_pictures_are_asked_about(
     assert mmft("chat", run, "--image", tmp_path / "red.png").code == 0
     ended = mmft("chat", run, "--image", table)
     assert ended.code == 2 and "pictures.jsonl cannot be read" in " ".join(ended.err.split())
+    ended = mmft("export", run, "--format", "safetensors", "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    folder = tmp_path / "out" / "chat"
+    reader = AutoProcessor.from_pretrained(folder)
+    network = AutoModelForImageTextToText.from_pretrained(folder)
+    assert network.generation_config.eos_token_id == [reader.tokenizer.eos_token_id]
+    given = reader.tokenizer("Which colour?", return_tensors="pt")
+    written = network.generate(**given)[0, given["input_ids"].shape[1] :]
+    assert len(written) <= 2
 
 
 def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,3 +380,15 @@ def test_an_export_answers_as_the_run_does(run: Path, tmp_path: Path, mmft: Mmft
     ended = mmft("export", run, "--format", "torch-export", "--samples", "2", "-o", folder)
     assert ended.code == 0, ended.err
     assert answers(mmft("predict", folder, "What colour is snow?")) == ["white"]
+    task = opening.load(folder, discover()).task
+    assert isinstance(task, Chat)
+    said: list[str] = []
+    questions = [
+        Question(
+            prepared=task.prepare_chat([{"role": "user", "content": text}]),
+            end=lambda answer: said.append(answer.text),
+        )
+        for text in ("What colour is snow?", "Colour of coal?")
+    ]
+    task.answer_chats(questions)
+    assert sorted(said) == ["black", "white"]
