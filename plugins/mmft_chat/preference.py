@@ -228,7 +228,7 @@ class Preference(Chat):
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         super().adopt(runners)
-        self.preferences.chat = self.processor
+        self.preferences.inner = self.processor
         return self
 
     # --- records --------------------------------------------------------------------------------
