@@ -67,7 +67,7 @@ class Question:
     """A prepared chat, and how it is to be answered. What is None is as the task's options say.
 
     Attributes:
-        show: is told the answer piece by piece.
+        show: is told the answer piece by piece; see `mmft_chat.watching.Show`.
         end: is told the answer once it is written, while others may not be.
         temperature: of sampling; 0 for greedy search.
         seed: None for another sample each time.
@@ -226,6 +226,7 @@ def _answer(watch: Watch, prepared: Prepared, length: int) -> Answer:
     """
     thought, said = watch.finished()
     text, calls = split_calls(said) if prepared.tools else (said, [])
+    watch.tell_rest(text)
     return Answer(
         text=text,
         reasoning=thought,

@@ -11,9 +11,11 @@ import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, RwkvConfig, RwkvForCausalLM
 
 from mmft_chat.answering import chat_of
-from mmft_chat.backbone import together
+from mmft_chat.backbone import ChatBackbone, together
 from mmft_chat.conversations import ToolCall, asked
 from mmft_chat.networks import ignores_padding
+from mmft_chat.options import ChatOptions
+from mmft_chat.task import Chat
 from mmft_chat.tool_calls import split_calls
 from mmft_chat.watching import Watch
 from tests.chat.test_chat import backbone, tokenizer
@@ -106,6 +108,28 @@ def test_calls_of_tools_are_not_told_as_text() -> None:
     text = 'Wait. <tool_call>{"name": "f", "arguments": {}}</tool_call>'
     pieces, final, _ = told(text, hides="<tool_call>")
     assert pieces == ("", "Wait.") and split_calls(final[1]) == ("Wait.", [ToolCall("f", {})])
+
+
+def test_what_looks_like_a_call_and_is_none_is_told_in_the_end(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Wait. <tool_call>nothing</tool_call>"
+
+    def write(self: Any, inputs: Any, settings: Any, seeds: Any, ended: Any) -> None:
+        for token in [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]:
+            ended([token])
+
+    monkeypatch.setattr(ChatBackbone, "write_each", write)
+    task = Chat(backbone(tokenizer), ChatOptions(max_new_tokens=100))
+    prepared = task.prepare_chat([{"role": "user", "content": "Hi"}], [{"name": "f"}])
+    pieces: list[str] = []
+    answer = task.answer_chat(prepared, show=lambda thought, said: pieces.append(said) is None)
+    assert "".join(pieces) == answer.text == text
+
+
+def test_nobody_waits_for_what_is_hidden_without_being_asked() -> None:
+    _, _, watch = told("Hm <tool_call>" + "x" * 50, hides="<tool_call>", pieces_wanted=20)
+    assert watch.done and len(watch.tokens) == 20
 
 
 CALL = '{"name": "get_weather", "arguments": {"city": "Rome", "days": 2}}'
