@@ -172,13 +172,12 @@ class ChatProcessor(Processor):
         """The messages of a chat, as OpenAI has them; pictures may be paths and PIL images."""
         return held_chat(value)
 
-    def extent(self, raw: Conversation) -> Extent:
-        """Its largest picture or recording, or its characters where it has none."""
+    def extent(self, raw: Conversation) -> Sequence[Extent]:
+        """Its characters, and each of its pictures and recordings."""
         try:
-            characters, *media = extents(raw)
+            return extents(raw)
         except ValueError as error:
             raise SampleError("the chat", str(error)) from None
-        return max(media, key=lambda extent: extent.amount, default=characters)
 
     def measure(self, raw: Conversation) -> int:
         return self._fitted(raw, self._encode).length
