@@ -22,7 +22,7 @@ from mmft_chat.networks import (
     keeps_apart,
 )
 from mmft_chat.options import ChatBackboneOptions
-from mmft_chat.packing import UnpackableError
+from mmft_chat.packing import MIXES, UnpackableError
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_chat.trials import Trials
@@ -178,11 +178,7 @@ class ChatBackbone(TransformersBackbone):
         return self.trials.mixes or None
 
     def _try_packing(self) -> str | None:
-        return (
-            None
-            if keeps_apart(self.network, self._rounding)
-            else "the states of a chat change beside another"
-        )
+        return None if keeps_apart(self.network, self._rounding) else MIXES
 
     @property
     def ignores_padding(self) -> bool:

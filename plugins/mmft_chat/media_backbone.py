@@ -14,12 +14,12 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoProcessor
 
 from mmft_chat.backbone import ChatBackbone
-from mmft_chat.building import ChatBuilder, template_source
+from mmft_chat.building import ChatBuilder, name_tokens, template_source
 from mmft_chat.conversations import CALLED
 from mmft_chat.media_processing import OWN, ROWS, MediaProcessor
 from mmft_chat.networks import evaluated
 from mmft_chat.options import MediaBackboneOptions
-from mmft_chat.packing import UnpackableError, packed, places_of
+from mmft_chat.packing import MIXES, UnpackableError, packed, places_of
 from mmft_chat.packing_trial import agree, recorded, shallow, trial_chats
 from mmft_chat.parts import parts_of
 from mmft_chat.templates import Template
@@ -43,7 +43,7 @@ _HOLDS: Mapping[str, Any] = {
     "audioflamingo3": "one",
     "musicflamingo": "one",
 }
-"""Types of networks that do not read chats of any number of pictures and recordings; see
+"""Network types that restrict how many pictures and recordings a chat may have; see
 `MediaProcessor.holds`."""
 
 
@@ -83,7 +83,8 @@ class MediaChatBackbone(ChatBackbone):
         return parts_of(self.network)
 
     def roles(self) -> Mapping[str, Sequence[str]]:
-        """Without the convolutions of audio towers, which these ask for their strides."""
+        """Without the convolutions of audio towers, because transformers reads their strides and
+        adapters have none."""
         kept = {
             role: [n for n in names if not isinstance(self.get_submodule(n), nn.Conv1d)]
             for role, names in super().roles().items()
@@ -124,7 +125,7 @@ class MediaChatBackbone(ChatBackbone):
         except Exception as error:  # Whatever comes of noise, which is not what a family expects.
             return f"trying it failed ({first_line(error)})"
         same = agree(apart[there], together[there], self._rounding)
-        return None if same else "the states of a chat change beside another"
+        return None if same else MIXES
 
     def _arguments(self, inputs: Tensors) -> dict[str, Any]:
         return {name: t for name, t in inputs.items() if name not in OWN}
@@ -249,9 +250,7 @@ class MediaChatBuilder(ChatBuilder):
         size = SIZES["base" if name == "published" else name]
         make = resolve(f"mmft_chat.small_networks:{self.options.network or self.network}")
         reader, config = make(self.train_tokenizer, size)
-        text = config.get_text_config()
-        for role in ("pad", "bos", "eos"):
-            setattr(text, f"{role}_token_id", getattr(reader.tokenizer, f"{role}_token_id"))
+        name_tokens(config.get_text_config(), reader.tokenizer)
         remark = (
             f"A {name} {config.model_type} ({size.layers} layers, width {size.width}) is trained"
             f"{' instead' if loaded.fell_back else ''}."

@@ -157,10 +157,9 @@ class MediaProcessor(ChatProcessor):
                 raise ValueError(f"it holds a {CALLED[kind]}, and the model reads only {known}")
         number = len(raw.media())
         if (self.holds == "some" and not number) or (self.holds == "one" and number != 1):
-            which = "one" if self.holds == "one" else "at least one"
+            which = "exactly one" if self.holds == "one" else "at least one"
             raise ValueError(
-                f"it holds {number or 'no'} pictures and recordings, and the model only reads "
-                f"chats with {which}"
+                f"it has {number or 'no'} pictures or recordings, but the model needs {which}"
             )
         if self._longest is not None:
             for own in raw.media("audio"):

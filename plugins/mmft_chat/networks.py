@@ -16,7 +16,7 @@ from mmft_transformers.steps import accepted
 
 
 def forward(module: Any, arguments: Mapping[str, Any]) -> Any:
-    """What a network gives for arguments, of which it is not given positions it has no name for."""
+    """Call a network, leaving out `position_ids` if its forward pass does not accept them."""
     known = accepted(module.forward, position_ids=None, use_cache=None)
     given = {n: t for n, t in arguments.items() if n != "position_ids" or n in known}
     with quietly():
@@ -59,10 +59,10 @@ def computes_logits_by_head(network: Any) -> bool:
 
 @torch.no_grad()
 def keeps_apart(network: Any, rounding: float) -> bool:
-    """Whether a chat's logits stay the same behind another one and before a third.
+    """Whether a chat's logits stay the same after another one and before a third.
 
     transformers tells from positions that begin anew where another begins, but not for all
-    its networks; those pass over it in silence.
+    its networks; the others silently ignore it.
 
     Args:
         rounding: by how much of the largest they may differ.

@@ -341,10 +341,9 @@ def test_pictures_are_asked_about(
     folder = tmp_path / "out" / "chat"
     reader = AutoProcessor.from_pretrained(folder)
     network = AutoModelForImageTextToText.from_pretrained(folder)
-    assert network.generation_config.eos_token_id == [reader.tokenizer.eos_token_id]
-    given = reader.tokenizer("Which colour?", return_tensors="pt")
+    given = reader.tokenizer("Which?", return_tensors="pt")
     written = network.generate(**given)[0, given["input_ids"].shape[1] :]
-    assert len(written) <= 2
+    assert len(written) <= 2, "transformers is told task.max_new_tokens"
 
 
 def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +365,7 @@ def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> No
     assert one == {"input": "input 0", "answer": "white"}
     several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
     assert len(several) == 2 and several[0]["answer"] == "green"
-    with pytest.raises(DataError, match=r"turn 2 \(user\) follows one of the user"):
+    with pytest.raises(DataError, match=r"turn 2 \(user\) follows a user turn"):
         model.predict(asked("Hi") * 2)
     ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
     assert ended.code == 2 and "the model does not read pictures, such as x.png" in ended.err
