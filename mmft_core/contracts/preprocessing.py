@@ -125,8 +125,9 @@ class Processor(ABC):
         """
         return {}
 
-    def extent(self, raw: Any) -> Extent | None:
-        """The size of a raw input, without decoding it, for the limits of the server.
+    def extent(self, raw: Any) -> Extent | Sequence[Extent] | None:
+        """The size of a raw input, without decoding it, for the limits of the server; the sizes of
+        its parts if it has several.
 
         Raises:
             SampleError: it cannot be read.

@@ -9,21 +9,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from mmft_chat.backbone import ChatBackbone, together
 from mmft_chat.conversations import Conversation, ToolCall, check_order
 from mmft_chat.extents import extents
 from mmft_chat.media import check_media
-from mmft_chat.reading import check_held, messages_of, tools_of
+from mmft_chat.reading import messages_of, tools_of
 from mmft_chat.tool_calls import BEGINS, split_calls
 from mmft_chat.watching import THINKS, Show, Watch
 from mmft_core.contracts import Extent, Tensors
 
 if TYPE_CHECKING:
-    from mmft_chat.backbone import ChatBackbone
     from mmft_chat.processing import ChatProcessor
     from mmft_core.config import Generation
 
@@ -68,7 +67,7 @@ class Question:
     """A prepared chat, and how it is to be answered. What is None is as the task's options say.
 
     Attributes:
-        show: is told the answer piece by piece.
+        show: is told the answer piece by piece; see `mmft_chat.watching.Show`.
         end: is told the answer once it is written, while others may not be.
         temperature: of sampling; 0 for greedy search.
         seed: None for another sample each time.
@@ -105,8 +104,8 @@ class Answering:
     ) -> Prepared:
         """Prepare a chat in OpenAI's form; for any thread.
 
-        Pictures and recordings have to be in it, as data: URLs, for who asks is not who owns the
-        machine's files.
+        Pictures and recordings have to be in it, as data: URLs, because the client does not own
+        this machine's files.
 
         Args:
             check: is told how much the chat holds, and raises where that is too much.
@@ -192,7 +191,7 @@ class Answering:
         else:
             apart = replace(self.processor, join=False)
             inputs = apart.collate([asked.prepared.item for asked in questions])
-        device = self.model.network.get_input_embeddings().weight.device
+        device = self.model.network.device
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         seeds = [secrets.randbits(62) if q.seed is None else q.seed for q in questions]
         self.model.write_each(inputs, settings, seeds, ended)
@@ -207,37 +206,16 @@ class Answering:
 def chat_of(
     messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
 ) -> Conversation:
-    """A chat in OpenAI's form from somebody who is not to read files of this machine.
+    """A chat in OpenAI's form from a client that must not read this machine's files.
 
     Raises:
         ValueError: it is not one, its turns are out of order, or it names a file.
     """
-    check_held(messages)
-    found = messages_of(messages, Path())
+    found = messages_of(messages, None)
     check_order(found)
     if found[-1].role == "assistant":
         raise ValueError("its last turn is the assistant's, so there is nothing to answer")
     return Conversation(tuple(found), tools_of(list(tools)))
-
-
-def together(lengths: Sequence[int], most: Sequence[int], positions: int | None) -> list[list[int]]:
-    """Which chats are answered at once: the longest, and all whose answers end before it would run
-    out of positions, since rows that have ended go on beside those that have not.
-
-    Args:
-        lengths: tokens of each prompt.
-        most: tokens of each answer.
-        positions: of the network; None for any number.
-    """
-    left = sorted(range(len(lengths)), key=lambda k: -lengths[k])
-    groups = []
-    while left:
-        room = None if positions is None else positions - lengths[left[0]]
-        first, others = left[0], left[1:]
-        fits = [k for k in others if room is None or most[k] <= room]
-        groups.append([first, *fits])
-        left = [k for k in others if k not in fits]
-    return groups
 
 
 def _answer(watch: Watch, prepared: Prepared, length: int) -> Answer:
@@ -248,6 +226,7 @@ def _answer(watch: Watch, prepared: Prepared, length: int) -> Answer:
     """
     thought, said = watch.finished()
     text, calls = split_calls(said) if prepared.tools else (said, [])
+    watch.tell_rest(text)
     return Answer(
         text=text,
         reasoning=thought,

@@ -22,7 +22,7 @@ from mmft_chat.networks import (
     keeps_apart,
 )
 from mmft_chat.options import ChatBackboneOptions
-from mmft_chat.packing import UnpackableError
+from mmft_chat.packing import MIXES, UnpackableError
 from mmft_chat.processing import ChatProcessor
 from mmft_chat.templates import Template
 from mmft_chat.trials import Trials
@@ -178,11 +178,7 @@ class ChatBackbone(TransformersBackbone):
         return self.trials.mixes or None
 
     def _try_packing(self) -> str | None:
-        return (
-            None
-            if keeps_apart(self.network, self._rounding)
-            else "the states of a chat change beside another"
-        )
+        return None if keeps_apart(self.network, self._rounding) else MIXES
 
     @property
     def ignores_padding(self) -> bool:
@@ -205,19 +201,23 @@ class ChatBackbone(TransformersBackbone):
         settings: Generation,
         show: Callable[[str], None] | None = None,
     ) -> list[str]:
-        """Write an answer for each prompt (B, P).
+        """Write an answer for each prompt (B, P), whatever else is in the batch.
 
-        Sampling draws by a seed that follows from each prompt, whatever else is in the batch.
+        Sampling draws by a seed that follows from each prompt.
 
         Args:
             show: is told the pieces of a lone answer as they are written.
         """
         inputs = self._prompted(inputs)
         prompts, mask = inputs["prompt"], inputs["prompt_mask"]
-        alone = one_by_one(settings) or not self.ignores_padding
-        if alone and len(prompts) > 1:
-            rows = (self._alone(inputs, k) for k in range(len(prompts)))
-            return [self.write(row, settings)[0] for row in rows]
+        groups = self._groups(mask.sum(1).tolist(), settings)
+        if len(groups) > 1:
+            answers = {
+                k: text
+                for rows in groups
+                for k, text in zip(rows, self.write(_some(inputs, rows), settings), strict=True)
+            }
+            return [answers[k] for k in range(len(prompts))]
         room = self.room(settings.max_new_tokens, prompts.shape[1])
         seeds = seeds_of({"tokens": prompts, "mask": mask})
         starts = (prompts.shape[1] - mask.long().sum(1)).tolist()
@@ -232,6 +232,13 @@ class ChatBackbone(TransformersBackbone):
             written[:, prompts.shape[1] :], skip_special_tokens=True
         )
         return [answer_in(text) for text in texts]
+
+    def _groups(self, lengths: Sequence[int], settings: Generation) -> list[list[int]]:
+        """Which prompts of these lengths are written after at once."""
+        if one_by_one(settings) or not self.ignores_padding:
+            return [[k] for k in range(len(lengths))]
+        most = [self.room(settings.max_new_tokens, length) for length in lengths]
+        return together(lengths, most, self.positions)
 
     def room(self, most: int, length: int) -> int:
         """How many tokens fit after a prompt of this length, `most` at most and 1 at least."""
@@ -281,10 +288,6 @@ class ChatBackbone(TransformersBackbone):
         """With "prompt" (B, P), padded on the left, and "prompt_mask"."""
         return inputs
 
-    def _alone(self, inputs: Tensors, k: int) -> Tensors:
-        """What is written after for one chat of a batch."""
-        return {name: inputs[name][k : k + 1] for name in ("prompt", "prompt_mask")}
-
     def _prompts(self, inputs: Tensors) -> dict[str, Tensor]:
         """What is written after, as the network's `generate` takes it."""
         return {"input_ids": inputs["prompt"], "attention_mask": inputs["prompt_mask"].long()}
@@ -316,7 +319,9 @@ class ChatBackbone(TransformersBackbone):
     def adopt(self, runners: Mapping[str, Runner]) -> None:
         """Let runners of these graphs compute in place of the network."""
         self.network = ExportedCausal(self.config, runners, blank(one_step(self.network)))
-        self.trials = replace(self.trials, by_head=False)  # Graphs give logits alone.
+        # Graphs give logits alone, and remember keys and values of attention, which masks padding.
+        padding = self.trials.ignores_padding is not False
+        self.trials = replace(self.trials, by_head=False, ignores_padding=padding)
 
     # --- keeping --------------------------------------------------------------------------------
 
@@ -324,7 +329,7 @@ class ChatBackbone(TransformersBackbone):
         super().save_assets(folder)
         self.trials.save(folder)
         self.tokenizer.chat_template = self.processor.template.source
-        self.tokenizer.save_pretrained(folder)
+        self._save_reader(folder)
         if self.advice is not None:
             save_advice(self.advice, folder)
 
@@ -332,16 +337,49 @@ class ChatBackbone(TransformersBackbone):
         generation = getattr(task, "generation", None)
         return TransformersModel(
             self,
-            Described(
-                code=loading(self.loaded_by, tokenizer="AutoTokenizer"),
-                note="It answers chats and uses the chat template of its tokenizer.",
-                pipeline="text-generation",
-            ),
-            more=lambda folder: self.tokenizer.save_pretrained(folder),
+            self._described(),
+            more=self._save_reader,
             generation=None
             if generation is None
             else self.writing_config(generation, generation.max_new_tokens),
         )
+
+    def _described(self) -> Described:
+        return Described(
+            code=loading(self.loaded_by, tokenizer="AutoTokenizer"),
+            note="It answers chats and uses the chat template of its tokenizer.",
+            pipeline="text-generation",
+        )
+
+    def _save_reader(self, folder: Path) -> None:
+        """Write what chats are read by."""
+        self.tokenizer.save_pretrained(folder)
+
+
+def together(lengths: Sequence[int], most: Sequence[int], positions: int | None) -> list[list[int]]:
+    """Which chats are answered at once: the longest, and all whose answers end before it would run
+    out of positions, since rows that have ended go on beside those that have not.
+
+    Args:
+        lengths: tokens of each prompt.
+        most: tokens of each answer.
+        positions: of the network; None for any number.
+    """
+    left = sorted(range(len(lengths)), key=lambda k: -lengths[k])
+    groups = []
+    while left:
+        room = None if positions is None else positions - lengths[left[0]]
+        first, others = left[0], left[1:]
+        fits = [k for k in others if room is None or most[k] <= room]
+        groups.append([first, *fits])
+        left = [k for k in others if k not in fits]
+    return groups
+
+
+def _some(inputs: Tensors, rows: Sequence[int]) -> Tensors:
+    """What is written after for some chats of a batch, padded to the longest of them."""
+    width = int(inputs["prompt_mask"][rows].sum(1).max())
+    return {name: inputs[name][rows, -width:] for name in ("prompt", "prompt_mask")}
 
 
 class _Ended(StoppingCriteria):  # type: ignore[misc]

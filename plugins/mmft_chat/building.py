@@ -87,7 +87,8 @@ class ChatBuilder(Builder[ChatBackbone]):
             config.get_text_config().vocab_size = self.options.vocabulary
         network = make_network(self.auto(config), config)
         for parameter in network.parameters():
-            # Gemma 3 connects by zeros, behind which a tower that knows nothing learns nothing.
+            # Gemma 3 initializes its connector with zeros, behind which a random tower gets no
+            # gradient.
             if parameter.ndim == 2 and not parameter.is_meta and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.02)
         return self.backbone(network, reader), loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,15 +149,13 @@ def find_layout(table: Table, options: ChatTableOptions, context: DatasetContext
     given = {"image": options.image_column, "audio": options.audio_column}
     found = {k: column(given[k], f"{k}_column", names) for k, names in _MEDIA.items()}
     media = {kind: name for kind, name in found.items() if name is not None}
+    layout = partial(Layout, system=system, tools=tools, kind=kind, media=media)
     question = column(options.question_column, "question_column", _QUESTIONS)
     if options.messages_column is None and options.answer_column is None:
         chosen = column(options.chosen_column, "chosen_column", ("chosen",))
         rejected = column(options.rejected_column, "rejected_column", ("rejected",))
         if chosen is not None and rejected is not None:
-            return Layout(
-                form="preferences", messages=chosen, rejected=rejected, question=question,
-                system=system, tools=tools, kind=kind, media=media,
-            )  # fmt: skip
+            return layout(form="preferences", messages=chosen, rejected=rejected, question=question)
     label = None
     if context.target == "preference":
         label = column(options.label_column, "label_column", ("label",))
@@ -167,18 +165,15 @@ def find_layout(table: Table, options: ChatTableOptions, context: DatasetContext
     if options.question_column is None and options.answer_column is None:
         whole = column(options.messages_column, "messages_column", _MESSAGES)
         if whole is not None:
-            return Layout(
-                form="messages", messages=whole, label=label, system=system, tools=tools,
-                kind=kind, media=media,
-            )  # fmt: skip
+            return layout(form="messages", messages=whole, label=label)
     answer = column(options.answer_column, "answer_column", _ANSWERS)
     if question is None or (answer is None and needed):
         what = "messages (or questions and answers)" if question is None else "answer"
         raise table.missing_column(what, "messages_column" if question is None else "answer_column")
-    return Layout(
-        form="columns", question=question, context=column(None, "", _CONTEXTS), answer=answer,
-        label=label, system=system, tools=tools, kind=kind, media=media,
-    )  # fmt: skip
+    context_column = column(None, "", _CONTEXTS)
+    return layout(
+        form="columns", question=question, context=context_column, answer=answer, label=label
+    )
 
 
 class ChatRows(Split):

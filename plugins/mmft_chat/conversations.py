@@ -105,7 +105,9 @@ def check_order(messages: Sequence[Message]) -> None:
     before: Message | None = None
     for number, message in enumerate(messages, 1):
         if not _follows(message, before):
-            after = "comes first" if before is None else f"follows one of the {before.role}"
+            after = "comes first"
+            if before is not None:
+                after = f"follows {'an' if before.role == 'assistant' else 'a'} {before.role} turn"
             raise ValueError(f"its roles are out of order: turn {number} ({message.role}) {after}")
         said = message.text.strip() or message.tool_calls or message.reasoning
         if not said and not any(part.media for part in message.parts) and message.role != "tool":

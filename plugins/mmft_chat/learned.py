@@ -11,8 +11,8 @@ Elsewhere the place follows from comparing renderings:
   earlier ones), it ends as the template ends answers before a question, before the place where
   the rendering changes when the next message does.
 
-Whatever of a turn does not stand in its part, as thoughts that a template drops, is a reason to
-refuse the chat: what is silently not learned is what nobody notices.
+If part of a turn is missing from its span, such as a thought that the template drops, the chat is
+refused: nobody would notice that it is not learned.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _compared(
 def _start(
     template: Template, messages: Sequence[Message], tools: Sequence[Any], text: str, k: int
 ) -> int:
-    """Where a turn begins, behind the generation prompt."""
+    """Where a turn begins, after the generation prompt."""
     plain = template.render(messages[:k], tools)
     given = template.render(messages[:k], tools, prompt=True)
     if text.startswith(given):
@@ -145,7 +145,7 @@ def _end(
     template: Template, messages: Sequence[Message], tools: Sequence[Any], text: str, k: int,
     start: int,
 ) -> int | None:  # fmt: skip
-    """Where a turn ends, behind the token that ends it; None if that cannot be proven."""
+    """Where a turn ends, after the token that ends it; None if that cannot be proven."""
     if k == len(messages) - 1:
         return len(text.rstrip())
     upto = template.render(messages[: k + 1], tools)
@@ -195,7 +195,7 @@ def _marked(
 
 
 def _trimmed(template: Template, text: str, span: Span) -> Span:
-    """A mark without white space behind the token that ends the turn, and with that token."""
+    """A mark without white space after the token that ends the turn, and with that token."""
     start, end = span
     while start < end and text[start:end][-1:].isspace():
         end -= 1
@@ -211,20 +211,20 @@ def _check_nothing_lost(template: Template, messages: Sequence[Message], text: s
         if message.role == "assistant":
             continue
         for part in message.parts:
-            said = part.text.strip()
-            if said and said not in text and json.dumps(said, ensure_ascii=False)[1:-1] not in text:
+            if not _stands_in(text, part.text.strip()):
                 raise ValueError(f"the chat template leaves out turn {k + 1} ({message.role})")
 
 
 def _check_whole(message: Message, k: int, learned: str) -> None:
     """Check that all of a turn stands in what is learned of it."""
     for what, said in _pieces(message):
-        if (
-            said
-            and said not in learned
-            and json.dumps(said, ensure_ascii=False)[1:-1] not in learned
-        ):
+        if not _stands_in(learned, said):
             raise ValueError(f"the chat template drops {what} of turn {k + 1}")
+
+
+def _stands_in(text: str, said: str) -> bool:
+    """Whether a text has in it what is said, as it is or as in JSON."""
+    return said in text or json.dumps(said, ensure_ascii=False)[1:-1] in text
 
 
 def _pieces(message: Message) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ def mean_nats(
     chunk: int,
     weights: Sequence[nn.Parameter],
 ) -> Tensor:
-    """The mean of `chunked_nats` (scalar), with three products of matrices in place of four.
+    """The mean of `chunked_nats` (scalar), with three matrix products instead of four.
 
     Since all tokens count alike, the gradients are computed with the loss, chunk by chunk, and no
     logits are computed twice (Hsu et al., 2024, "Liger Kernel").

@@ -25,11 +25,11 @@ _SOURCES = (
 """What the content or the place of a file stands under, in the forms that people have."""
 
 
-def media_of(value: Any, folder: Path) -> Media | None:
+def media_of(value: Any, folder: Path | None) -> Media | None:
     """The file that a cell, or a part of a message, holds or names; None if it has none.
 
     Args:
-        folder: that relative paths start from.
+        folder: that relative paths start from; None where no file may be named.
 
     Raises:
         ValueError: it is nothing that could be read.
@@ -41,6 +41,11 @@ def media_of(value: Any, folder: Path) -> Media | None:
     if isinstance(value, str):
         if value[:5].lower() == "data:":
             return _decoded(value)
+        if folder is None:
+            raise ValueError(
+                "a picture or recording in it is not a data: URL; nothing is fetched, and no file "
+                "is opened"
+            )
         return located(folder, value)
     if isinstance(value, Mapping):
         if isinstance(value.get("data"), str) and "format" in value:  # OpenAI's input_audio.

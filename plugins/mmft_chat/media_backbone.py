@@ -14,25 +14,27 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoProcessor
 
 from mmft_chat.backbone import ChatBackbone
-from mmft_chat.building import ChatBuilder, template_source
+from mmft_chat.building import ChatBuilder, name_tokens, template_source
 from mmft_chat.conversations import CALLED
 from mmft_chat.media_processing import OWN, ROWS, MediaProcessor
 from mmft_chat.networks import evaluated
 from mmft_chat.options import MediaBackboneOptions
-from mmft_chat.packing import UnpackableError, packed, places_of
+from mmft_chat.packing import MIXES, UnpackableError, packed, places_of
 from mmft_chat.packing_trial import agree, recorded, shallow, trial_chats
 from mmft_chat.parts import parts_of
 from mmft_chat.templates import Template
 from mmft_core import resolve
-from mmft_core.contracts import Graph, Task, Tensors
+from mmft_core.config import Generation
+from mmft_core.contracts import Graph, Tensors
 from mmft_core.engine import has_values
 from mmft_core.errors import ConfigError, IncompatibleError, WeightsError, first_line
 from mmft_core.weights import LoadedWeights
 from mmft_transformers.checkpoints import Checkpoint
+from mmft_transformers.generation import one_by_one
 from mmft_transformers.narrowing import check_config
 from mmft_transformers.network import fix_parameter
 from mmft_transformers.options import SIZES
-from mmft_transformers.published_models import Described, TransformersModel, loading
+from mmft_transformers.published_models import Described, loading
 from mmft_transformers.quiet import quietly
 
 _HOLDS: Mapping[str, Any] = {
@@ -41,7 +43,7 @@ _HOLDS: Mapping[str, Any] = {
     "audioflamingo3": "one",
     "musicflamingo": "one",
 }
-"""Types of networks that do not read chats of any number of pictures and recordings; see
+"""Network types that restrict how many pictures and recordings a chat may have; see
 `MediaProcessor.holds`."""
 
 
@@ -81,7 +83,8 @@ class MediaChatBackbone(ChatBackbone):
         return parts_of(self.network)
 
     def roles(self) -> Mapping[str, Sequence[str]]:
-        """Without the convolutions of audio towers, which these ask for their strides."""
+        """Without the convolutions of audio towers, because transformers reads their strides and
+        adapters have none."""
         kept = {
             role: [n for n in names if not isinstance(self.get_submodule(n), nn.Conv1d)]
             for role, names in super().roles().items()
@@ -92,7 +95,7 @@ class MediaChatBackbone(ChatBackbone):
 
     @property
     def ignores_padding(self) -> bool:
-        """All of them do, for their language models attend."""
+        """Always true: their language models use attention, which masks padding."""
         return True
 
     def _run(self, module: Any, inputs: Tensors, **more: Any) -> Any:
@@ -105,7 +108,7 @@ class MediaChatBackbone(ChatBackbone):
         """Chats with pictures or recordings have to keep their states when they share a row."""
         weight = self.network.get_input_embeddings().weight
         if not has_values(weight):
-            return None  # Of an export, whose run was asked, or of an estimate.
+            return None  # Of an estimate.
         device = weight.device
         processor = replace(self.processor, max_length=sys.maxsize)
         decoder = self.network.get_decoder()
@@ -122,16 +125,21 @@ class MediaChatBackbone(ChatBackbone):
         except Exception as error:  # Whatever comes of noise, which is not what a family expects.
             return f"trying it failed ({first_line(error)})"
         same = agree(apart[there], together[there], self._rounding)
-        return None if same else "the states of a chat change beside another"
+        return None if same else MIXES
 
     def _arguments(self, inputs: Tensors) -> dict[str, Any]:
         return {name: t for name, t in inputs.items() if name not in OWN}
 
-    def _alone(self, inputs: Tensors, k: int) -> Tensors:
-        raise ConfigError(
-            "Beam search with sampling takes one chat with pictures or recordings at a time.",
-            hint="Leave out task.sample or task.num_beams.",
-        )
+    def _groups(self, lengths: Sequence[int], settings: Generation) -> list[list[int]]:
+        """All at once, for pictures and recordings do not say which chat they are of. So a prompt
+        that is nearly as long as the network allows shortens the answers to the others."""
+        if one_by_one(settings) and len(lengths) > 1:
+            raise ConfigError(
+                "Beam search with sampling works on only one chat with pictures or recordings at a "
+                "time.",
+                hint="Leave out task.sample or task.num_beams.",
+            )
+        return [list(range(len(lengths)))]
 
     def _prompts(self, inputs: Tensors) -> dict[str, Tensor]:
         """Pictures and recordings as they are, since all stand before the last answer."""
@@ -158,26 +166,18 @@ class MediaChatBackbone(ChatBackbone):
             hint="Export it as a transformers folder: --format safetensors",
         )
 
-    def save_assets(self, folder: Path) -> None:
-        super().save_assets(folder)
-        self._save_family(folder)
-
-    def _save_family(self, folder: Path) -> None:
-        self.family.chat_template = self.processor.template.source
-        self.family.save_pretrained(folder)
-
-    def published_model(self, task: Task) -> TransformersModel:
+    def _described(self) -> Described:
         reads = self.processor.reads
         kinds = " and ".join(f"{CALLED[kind]}s" for kind in reads)
-        return TransformersModel(
-            self,
-            Described(
-                code=loading(self.loaded_by, processor="AutoProcessor"),
-                note=f"It answers chats with {kinds} and uses the chat template of its processor.",
-                pipeline="audio-text-to-text" if "audio" in reads else "image-text-to-text",
-            ),
-            more=self._save_family,
+        return Described(
+            code=loading(self.loaded_by, processor="AutoProcessor"),
+            note=f"It answers chats with {kinds} and uses the chat template of its processor.",
+            pipeline="audio-text-to-text" if "audio" in reads else "image-text-to-text",
         )
+
+    def _save_reader(self, folder: Path) -> None:
+        self.family.chat_template = self.processor.template.source
+        self.family.save_pretrained(folder)
 
 
 def _left(rows: Tensor, lengths: Sequence[int], padding: int) -> Tensor:
@@ -250,9 +250,7 @@ class MediaChatBuilder(ChatBuilder):
         size = SIZES["base" if name == "published" else name]
         make = resolve(f"mmft_chat.small_networks:{self.options.network or self.network}")
         reader, config = make(self.train_tokenizer, size)
-        text = config.get_text_config()
-        for role in ("pad", "bos", "eos"):
-            setattr(text, f"{role}_token_id", getattr(reader.tokenizer, f"{role}_token_id"))
+        name_tokens(config.get_text_config(), reader.tokenizer)
         remark = (
             f"A {name} {config.model_type} ({size.layers} layers, width {size.width}) is trained"
             f"{' instead' if loaded.fell_back else ''}."

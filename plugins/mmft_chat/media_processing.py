@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmft_chat import media
 from mmft_chat.conversations import CALLED, Conversation, Kind, Message
-from mmft_chat.learned import Rendered, prompt_of, rendered
+from mmft_chat.learned import Rendered
 from mmft_chat.packing import places_of, shared_rows
 from mmft_chat.processing import ChatProcessor, Turns, in_spans
 from mmft_chat.showing import Spelled
@@ -157,10 +157,9 @@ class MediaProcessor(ChatProcessor):
                 raise ValueError(f"it holds a {CALLED[kind]}, and the model reads only {known}")
         number = len(raw.media())
         if (self.holds == "some" and not number) or (self.holds == "one" and number != 1):
-            which = "one" if self.holds == "one" else "at least one"
+            which = "exactly one" if self.holds == "one" else "at least one"
             raise ValueError(
-                f"it holds {number or 'no'} pictures and recordings, and the model only reads "
-                f"chats with {which}"
+                f"it has {number or 'no'} pictures or recordings, but the model needs {which}"
             )
         if self._longest is not None:
             for own in raw.media("audio"):
@@ -202,13 +201,6 @@ class MediaProcessor(ChatProcessor):
         if named and len(self._tokens_of) < _MOST_SIZES:
             self._tokens_of[sizes] = length - written
         return length
-
-    def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
-        """Turns as text with placeholders; nothing is learned from a question without an answer."""
-        if messages[-1].role != "assistant":
-            text = prompt_of(self.template, messages, tools)
-            return Rendered(text, (), len(text))
-        return rendered(self.template, messages, tools, self.learn)
 
     def _media(self, messages: Sequence[Message]) -> dict[Kind, list[Any]]:
         """What is seen and heard in messages."""

@@ -16,7 +16,7 @@ from mmft_transformers.steps import accepted
 
 
 def forward(module: Any, arguments: Mapping[str, Any]) -> Any:
-    """What a network gives for arguments, of which it is not given positions it has no name for."""
+    """Call a network, leaving out `position_ids` if its forward pass does not accept them."""
     known = accepted(module.forward, position_ids=None, use_cache=None)
     given = {n: t for n, t in arguments.items() if n != "position_ids" or n in known}
     with quietly():
@@ -59,17 +59,17 @@ def computes_logits_by_head(network: Any) -> bool:
 
 @torch.no_grad()
 def keeps_apart(network: Any, rounding: float) -> bool:
-    """Whether a chat's logits stay the same behind another one and before a third.
+    """Whether a chat's logits stay the same after another one and before a third.
 
     transformers tells from positions that begin anew where another begins, but not for all
-    its networks; those pass over it in silence.
+    its networks; the others silently ignore it.
 
     Args:
         rounding: by how much of the largest they may differ.
     """
     weight = network.get_input_embeddings().weight
     if not has_values(weight):
-        return True  # Of an export, whose run was asked, or of an estimate.
+        return True  # Of an export, where no chats share a row, or of an estimate.
     device = weight.device
     first, text, last = torch.arange(24, device=device).view(3, 8)
     rows = torch.stack([torch.cat([first, text]), torch.cat([text, last])])
@@ -94,7 +94,7 @@ def ignores_padding(network: Any, rounding: float) -> bool:
     """
     weight = network.get_input_embeddings().weight
     if not has_values(weight):
-        return True  # Of an export, or of an estimate.
+        return True  # Of an estimate.
     tokens = torch.arange(1, 14, device=weight.device)[None]
     mask = torch.ones_like(tokens)
     mask[:, :5] = 0

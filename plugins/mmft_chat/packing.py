@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from mmft_core.errors import IncompatibleError
 from mmft_transformers.steps import accepted
 
+MIXES = "packing changes the hidden states of a chat"
+"""Why most networks that cannot keep packed chats apart cannot."""
+
 _PADDING = 1.03
 """How much longer padded rows may be in all than what they hold, to be as short as that."""
 
@@ -132,7 +135,7 @@ class _Rows:
         self.shape = (chats, length)
         self.there, self.taken = places >= 0, places.clamp(min=0)
         self.chat, self.position = self.taken // length, self.taken % length * self.there
-        # Padding is put behind all others, where nobody looks.
+        # Padding is put after all others, where nobody looks.
         targets = torch.where(self.there, places, chats * length).flatten()
         numbers = torch.arange(places.numel(), device=places.device)
         self.back = numbers.new_zeros(chats * length + 1).scatter(0, targets, numbers)[:-1]

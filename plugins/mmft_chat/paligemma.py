@@ -1,7 +1,7 @@
 """PaliGemma's processor, for chats that a template renders.
 
 The one of transformers adds to each text a first token and an end of line by itself, which would
-stand behind the answers that are learned.
+follow the answers that are learned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PaliGemmaProcessor(transformers.PaliGemmaProcessor):
     """Named as the one that others load from the folders that it writes."""
 
     prefix = True
-    """Whether what stands before the answer attends to all of itself."""
+    """Whether the prefix (all before the answer) attends to itself in both directions."""
 
     __call__ = ProcessorMixin.__call__
     prepare_inputs_layout = ProcessorMixin.prepare_inputs_layout

@@ -45,10 +45,11 @@ _PLACEHOLDERS = ("image_token", "audio_token", "video_token")
 class Preference(Chat):
     """Predictions are {"logps": (B, S) nats, "keys": (B, S)} of scored answers, which
     `PreferenceProcessor` describes, and lists of answers to prompts. Of kto the same of answers
-    behind other prompts is beside them as "crossed" and "crossed_keys".
+    after other prompts is beside them as "crossed" and "crossed_keys".
 
     The log-probabilities are sums over an answer's tokens; of orpo and simpo, which have no
-    reference, means. Dropout of the network is off, as rewards would be noise otherwise.
+    reference, means. Dropout of the network is off, as rewards would be noise otherwise; that of
+    adapters is as `engine.lora.dropout` has it, whereas TRL turns it off as well.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Preference(Chat):
         return {"chat": self.preferences}
 
     def weight(self, batch: Batch) -> int:
-        """The number of samples; of kto that of answers."""
+        """The number of samples; of kto that of answers. Where a step has several forward passes,
+        the mean loss of orpo's chosen tokens, too, is weighted by samples, not by tokens."""
         keys = batch.inputs["chat"].get(KEYS)
         return len(batch) if keys is None or self.options.loss != "kto" else keys.numel()
 
@@ -185,13 +187,13 @@ class Preference(Chat):
 
     @torch.no_grad()
     def _crossed(self, crossed: Tensors, keys: Tensor) -> Tensor:
-        """The log-probabilities (B, S) of answers behind other prompts; (0, S) without them."""
+        """The log-probabilities (B, S) of answers after other prompts; (0, S) without them."""
         if not crossed:
             return torch.zeros(keys.shape, device=keys.device)
         return _sums(self.model, crossed, keys, self.chunk)[0]
 
     def _drift(self, ratios: Tensor) -> Tensor:
-        """By how many nats answers behind other prompts became likelier, in the mean of those of
+        """By how many nats answers after other prompts became likelier, in the mean of those of
         all processes; 0 without any."""
         if self.training and self.options.loss == "kto":
             (ratios,), _ = gathered(ratios)
@@ -216,7 +218,7 @@ class Preference(Chat):
     @property
     def _precomputes(self) -> bool:
         """Whether log-probabilities of train are computed beforehand. Those of crossed answers
-        cannot be, for who meets in a batch is not known."""
+        cannot be, because which samples share a batch is not known."""
         if self.options.loss == "kto":
             return False
         wanted = self.options.precompute
@@ -228,7 +230,7 @@ class Preference(Chat):
 
     def adopt(self, runners: Mapping[str, Runner]) -> Task:
         super().adopt(runners)
-        self.preferences.chat = self.processor
+        self.preferences.inner = self.processor
         return self
 
     # --- records --------------------------------------------------------------------------------

@@ -15,13 +15,13 @@ from torch import Tensor
 from mmft_chat.conversations import Conversation, Message, without_first
 from mmft_chat.preference_data import prompt_length
 from mmft_chat.processing import ChatProcessor
-from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, TargetCodec, Tensors
+from mmft_core.contracts import LearnedPart, Preview, ProcessorWrapper, TargetCodec, Tensors
 
 KEYS = "keys"
 _CROSSED = "crossed."
 
 
-class PreferenceProcessor(Processor):
+class PreferenceProcessor(ProcessorWrapper):
     """Chats whose answers are scored, around the preprocessing of a chat model.
 
     Of B samples with S sides each it collates the N = S x B chats as that does, all chosen ones
@@ -30,15 +30,16 @@ class PreferenceProcessor(Processor):
     always are.
     """
 
+    inner: ChatProcessor
     inspects = True
 
     def __init__(self, chat: ChatProcessor, *, crosses: bool) -> None:
         """Args:
-        crosses: whether answers are also put behind the prompts of other samples of the batch;
+        crosses: whether answers are also put after the prompts of other samples of the batch;
             these chats and their keys have names that begin with "crossed.".
         """
-        self.chat, self.crosses = chat, crosses
-        self.suffixes = chat.suffixes
+        super().__init__(chat)
+        self.crosses = crosses
 
     # --- scored answers -------------------------------------------------------------------------
 
@@ -63,31 +64,32 @@ class PreferenceProcessor(Processor):
         sides = [raw.messages, raw.rejected] if raw.rejected else [raw.messages]
         shared = prompt_length(*sides) if raw.rejected else len(raw.messages) - 1
         scored = [_answers(side[shared:]) for side in sides]
-        while self._are_too_long(sides, raw) and _answers(sides[0][:shared]):
+        while _questions(sides[0][:shared]) > 1 and self._are_too_long(sides, raw):
             shorter = [without_first(side) for side in sides]
             shared -= len(sides[0]) - len(shorter[0])
             sides = shorter
-        plain = replace(self.chat, overlong="refuse")
+        plain = replace(self.inner, overlong="refuse")
         return [
             (replace(plain, learn=count), Conversation(tuple(side), raw.tools))
             for count, side in zip(scored, sides, strict=True)
         ]
 
     def _are_too_long(self, sides: Sequence[Sequence[Message]], raw: Conversation) -> bool:
-        if self.chat.overlong == "refuse":
+        if self.inner.overlong == "refuse":
             return False
-        return any(self.chat.turns(side, raw.tools).length > self.chat.max_length for side in sides)
+        most = self.inner.max_length
+        return any(self.inner.turns(side, raw.tools).length > most for side in sides)
 
     def collate(self, items: Sequence[Tensors]) -> Tensors:
         if KEYS not in items[0]:
-            return self.chat.collate(items)
+            return self.inner.collate(items)
         chats = [_side(item, k) for k in range(len(items[0][KEYS])) for item in items]
-        found = {**self.chat.collate(chats), KEYS: torch.stack([item[KEYS] for item in items])}
+        found = {**self.inner.collate(chats), KEYS: torch.stack([item[KEYS] for item in items])}
         if self.crosses and len(items) > 1:
             pairs = zip(chats, [chats[-1], *chats[:-1]], strict=True)
-            crossed = [_crossed(one, other, self.chat.max_length) for one, other in pairs]
+            crossed = [_crossed(one, other, self.inner.max_length) for one, other in pairs]
             named = torch.tensor([_key(chat) for chat in crossed]).view(-1, len(items))
-            own = {**self.chat.collate(crossed), KEYS: named.T.contiguous()}
+            own = {**self.inner.collate(crossed), KEYS: named.T.contiguous()}
             found |= {f"{_CROSSED}{name}": tensor for name, tensor in own.items()}
         return found
 
@@ -96,7 +98,7 @@ class PreferenceProcessor(Processor):
         remarks = [processor.inspect(chat, train=train) for processor, chat in sides]
         self.prepare_sides(raw)
         if len(sides[0][1].messages) < len(raw.messages):
-            return f"chat longer than {self.chat.max_length} tokens, its first turns left out"
+            return f"chat longer than {self.inner.max_length} tokens, its first turns left out"
         return next(filter(None, remarks), None)
 
     def measure(self, raw: Conversation) -> int | None:
@@ -117,35 +119,17 @@ class PreferenceProcessor(Processor):
     # --- chats to be answered -------------------------------------------------------------------
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
-        return self.chat.prepare(replace(raw, rejected=()), train=train)
-
-    def axes(self) -> Axes:
-        return self.chat.axes()
-
-    def manifest(self) -> Mapping[str, Any]:
-        return self.chat.manifest()
-
-    def read(self, source: Path) -> Any:
-        return self.chat.read(source)
-
-    def parse(self, text: str) -> Any | None:
-        return self.chat.parse(text)
+        return self.inner.prepare(replace(raw, rejected=()), train=train)
 
     def attach(self, raw: Conversation, files: Sequence[Path]) -> Conversation:
-        return self.chat.attach(raw, files)
+        return self.inner.attach(raw, files)
 
     def accept(self, value: Any) -> Conversation | None:
-        return self.chat.accept(value)
-
-    def extent(self, raw: Conversation) -> Extent | None:
-        return self.chat.extent(raw)
-
-    def preview(self, raw: Conversation) -> Preview | None:
-        return self.chat.preview(raw)
+        return self.inner.accept(value)
 
     def views(self, raw: Conversation) -> Sequence[Preview]:
         """The chat, and the answer that is liked less."""
-        shown = self.chat.views(raw)
+        shown = self.inner.views(raw)
         if not raw.rejected:
             return shown
         answers = raw.rejected[prompt_length(raw.messages, raw.rejected) :]
@@ -193,6 +177,10 @@ def scored_and_crossed(inputs: Tensors) -> tuple[Tensors, Tensors, Tensor]:
 
 def _answers(messages: Sequence[Message]) -> int:
     return sum(message.role == "assistant" for message in messages)
+
+
+def _questions(messages: Sequence[Message]) -> int:
+    return sum(message.role == "user" for message in messages)
 
 
 def _side(item: Tensors, k: int) -> Tensors:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmft_chat import previews
@@ -27,11 +25,12 @@ from mmft_chat.extents import extents
 from mmft_chat.held import held_chat, with_files
 from mmft_chat.learned import Learn, Rendered, prompt_of, rendered
 from mmft_chat.packing import shared_rows
-from mmft_chat.reading import check_held, messages_of
+from mmft_chat.reading import messages_of
 from mmft_chat.showing import Spelled, by_turn
 from mmft_chat.templates import Span, Template
 from mmft_core.contracts import Axes, Extent, LearnedPart, Preview, Processor, Tensors
 from mmft_core.errors import SampleError
+from mmft_text.processing import encoded
 
 NO_SAMPLE = -1
 
@@ -95,14 +94,6 @@ class ChatProcessor(Processor):
         return ()
 
     def prepare(self, raw: Conversation, *, train: bool) -> Tensors:
-        messages = raw.messages
-        if messages[-1].role != "assistant":
-            ids = self._fitting(self._ids(prompt_of(self.template, messages, raw.tools)))
-            return {
-                "tokens": ids,
-                "learned": torch.zeros(len(ids), dtype=torch.bool),
-                "prompt": ids,
-            }
         own = self._fitted(raw, self._encode)
         prompt = own.rendered.text[: own.rendered.begins]
         return {
@@ -168,9 +159,7 @@ class ChatProcessor(Processor):
         """A question, or the messages of a chat as JSON."""
         if text.lstrip().startswith("["):
             with contextlib.suppress(ValueError):
-                messages = json.loads(text)
-                check_held(messages)
-                found = messages_of(messages, Path())
+                found = messages_of(text, None)
                 check_order(found)
                 return Conversation(tuple(found))
         return asked(text)
@@ -183,52 +172,41 @@ class ChatProcessor(Processor):
         """The messages of a chat, as OpenAI has them; pictures may be paths and PIL images."""
         return held_chat(value)
 
-    def extent(self, raw: Conversation) -> Extent:
-        """Its largest picture or recording, or its characters where it has none."""
+    def extent(self, raw: Conversation) -> Sequence[Extent]:
+        """Its characters, and each of its pictures and recordings."""
         try:
-            characters, *media = extents(raw)
+            return extents(raw)
         except ValueError as error:
             raise SampleError("the chat", str(error)) from None
-        return max(media, key=lambda extent: extent.amount, default=characters)
 
     def measure(self, raw: Conversation) -> int:
-        if raw.messages[-1].role != "assistant":
-            return len(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
         return self._fitted(raw, self._encode).length
 
     def inspect(self, raw: Conversation, *, train: bool = False) -> str | None:
         for message in raw.messages:
             if any(part.kind != "text" for part in message.parts):
                 raise ValueError("it holds a picture or a recording, and the model reads only text")
-        if raw.messages[-1].role != "assistant":
-            self._fitting(self._ids(prompt_of(self.template, raw.messages, raw.tools)))
-            return None
         own = self._fitted(raw, self._encode)
-        if not own.learned.any():
+        answered = raw.messages[-1].role == "assistant"
+        if answered and not own.learned.any():
             raise ValueError("none of its tokens are learned")
-        closing = self.template.closing
         if len(own.messages) < len(raw.messages):
             return f"chat longer than {self.max_length} tokens, its first turns left out"
+        closing = self.template.closing if answered else ""
         if closing and own.rendered.text.endswith(closing):
             return f"chat ended with {closing}, because the chat template does not end answers"
         return None
 
     def show_learned(self, raw: Conversation) -> Sequence[LearnedPart]:
         """The tokens of each turn; see `mmft_core.contracts.ShowingLearned`."""
-        messages = raw.messages
-        if messages[-1].role == "assistant":
-            messages = self._fitted(raw, self.turns).messages
+        messages = self._fitted(raw, self.turns).messages
         spelled = self._spelled(messages, raw.tools)
         return by_turn(self.template, messages, raw.tools, spelled)
 
     def _spelled(self, messages: Sequence[Message], tools: Sequence[Any]) -> Spelled:
-        if messages[-1].role == "assistant":
-            whole = rendered(self.template, messages, tools, self.learn)
-            text, spans = whole.text, whole.spans
-        else:
-            text, spans = prompt_of(self.template, messages, tools), ()
-        offsets = self.backend.encode(text, add_special_tokens=False).offsets
-        return Spelled(text, text, offsets, in_spans(offsets, spans).tolist())
+        whole = self._text(messages, tools)
+        offsets = encoded(self.backend, whole.text).offsets
+        return Spelled(whole.text, whole.text, offsets, in_spans(offsets, whole.spans).tolist())
 
     def preview(self, raw: Conversation) -> Preview:
         turns = (f"{message.role}: {message.answer}" for message in raw.messages)
@@ -239,12 +217,7 @@ class ChatProcessor(Processor):
         return previews.turns(previews.before_the_answer(raw))
 
     def _ids(self, text: str) -> list[int]:
-        return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
-
-    def _fitting(self, ids: list[int]) -> Tensor:
-        if len(ids) > self.max_length:
-            raise ValueError(self._excess(len(ids)))
-        return torch.tensor(ids)
+        return encoded(self.backend, text).ids  # type: ignore[no-any-return]
 
     def turns(self, messages: Sequence[Message], tools: Sequence[Any]) -> Turns:
         """Render and tokenize turns of a chat as the model receives them.
@@ -255,10 +228,17 @@ class ChatProcessor(Processor):
         return self._encode(messages, tools)
 
     def _encode(self, messages: Sequence[Message], tools: Sequence[Any]) -> _Encoded:
-        whole = rendered(self.template, messages, tools, self.learn)
-        encoding = self.backend.encode(whole.text, add_special_tokens=False)
+        whole = self._text(messages, tools)
+        encoding = encoded(self.backend, whole.text)
         learned = in_spans(encoding.offsets, whole.spans)
         return _Encoded(messages, whole, encoding.ids, learned)
+
+    def _text(self, messages: Sequence[Message], tools: Sequence[Any]) -> Rendered:
+        """Turns as text; nothing is learned from a question without an answer."""
+        if messages[-1].role != "assistant":
+            text = prompt_of(self.template, messages, tools)
+            return Rendered(text, (), len(text))
+        return rendered(self.template, messages, tools, self.learn)
 
     def _fitted(
         self, raw: Conversation, make: Callable[[Sequence[Message], Sequence[Any]], T]

@@ -48,8 +48,12 @@ _PART_KINDS: Mapping[str, Kind] = {
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
-def messages_of(value: Any, folder: Path) -> list[Message]:
+def messages_of(value: Any, folder: Path | None) -> list[Message]:
     """The messages of a list of records, or of its JSON.
+
+    Args:
+        folder: that relative paths of pictures and recordings start from; None where no file may
+            be named, as by a client, who does not own this machine's files.
 
     Raises:
         ValueError: it is not such a list; says where.
@@ -113,7 +117,7 @@ def parsed(value: Any, what: str) -> Any:
         raise ValueError(f"its {what} are a text that is not JSON") from None
 
 
-def _message(value: Any, number: int, folder: Path) -> Message:
+def _message(value: Any, number: int, folder: Path | None) -> Message:
     if not isinstance(value, Mapping):
         raise ValueError(f"turn {number} is not a JSON object")
     said = value.get("role", value.get("from"))
@@ -139,7 +143,7 @@ def _message(value: Any, number: int, folder: Path) -> Message:
     )
 
 
-def _parts(content: Any, number: int, folder: Path) -> tuple[Part, ...]:
+def _parts(content: Any, number: int, folder: Path | None) -> tuple[Part, ...]:
     if content is None:
         return ()
     if isinstance(content, str):
@@ -149,7 +153,7 @@ def _parts(content: Any, number: int, folder: Path) -> tuple[Part, ...]:
     return tuple(_part(item, number, folder) for item in content)
 
 
-def _part(item: Any, number: int, folder: Path) -> Part:
+def _part(item: Any, number: int, folder: Path | None) -> Part:
     if isinstance(item, str):
         return Part("text", item)
     if not isinstance(item, Mapping):
@@ -264,30 +268,3 @@ def _rest(message: Message) -> tuple[Any, ...]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
-
-
-def check_held(messages: Any) -> None:
-    """Check that pictures and recordings are in the messages, rather than named by them.
-
-    Raises:
-        ValueError: one is not.
-    """
-    for message in messages if isinstance(messages, list | tuple) else ():
-        content = message.get("content") if isinstance(message, Mapping) else None
-        for part in content if isinstance(content, list | tuple) else ():
-            if isinstance(part, Mapping) and part.get("type", "text") != "text":
-                _check_part(part)
-
-
-def _check_part(part: Mapping[str, Any]) -> None:
-    for name, value in part.items():
-        if isinstance(value, Mapping):
-            _check_part(value)
-        elif isinstance(value, str) and name not in ("type", "text", "detail", "format", "data"):
-            if value[:5].lower() != "data:":
-                raise ValueError(
-                    "a picture or recording in it is not a data: URL; nothing is fetched, and no "
-                    "file is opened"
-                )
-        elif name == "data" and isinstance(value, str) and "format" not in part:
-            raise ValueError("a picture or recording in it has no format")

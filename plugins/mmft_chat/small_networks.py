@@ -83,26 +83,20 @@ def llava_onevision(tokenizers: Tokenizers, size: Size) -> Recipe:
 
 def pixtral(tokenizers: Tokenizers, size: Size) -> Recipe:
     """Of Pixtral (Mistral AI, 2024), which is a LLaVA with a tower of its own."""
-    family, own = _pixtral_processor(tokenizers)
+    own = tokenizers("[IMG]", "[IMG_BREAK]", "[IMG_END]")
+    patch = {"height": _PATCH, "width": _PATCH}
+    family = hf.PixtralProcessor(
+        image_processor=hf.PixtralImageProcessor(size={"longest_edge": _SIDE}, patch_size=patch),
+        tokenizer=own,
+        patch_size=_PATCH,
+        spatial_merge_size=1,
+        chat_template=chatml_with("[IMG]"),
+    )
     config = hf.LlavaConfig(
         vision_config={"model_type": "pixtral", **_vision(size), "head_dim": _head(size)},
         text_config={"model_type": "mistral", **_text(own, size)},
         image_token_id=own.convert_tokens_to_ids("[IMG]"),
         vision_feature_select_strategy="full",
-        vision_feature_layer=-1,
-        tie_word_embeddings=True,
-    )
-    return family, config
-
-
-def mistral3(tokenizers: Tokenizers, size: Size) -> Recipe:
-    """Of Mistral Small 3.1 (Mistral AI, 2025)."""
-    family, own = _pixtral_processor(tokenizers, merged=2)
-    config = hf.Mistral3Config(
-        vision_config={"model_type": "pixtral", **_vision(size), "head_dim": _head(size)},
-        text_config={"model_type": "mistral", **_text(own, size)},
-        image_token_id=own.convert_tokens_to_ids("[IMG]"),
-        spatial_merge_size=2,
         vision_feature_layer=-1,
         tie_word_embeddings=True,
     )
@@ -294,7 +288,14 @@ def qwen2_audio(tokenizers: Tokenizers, size: Size) -> Recipe:
         chat_template=chatml_with(audio=f"<|audio_bos|>{mark}<|audio_eos|>"),
     )
     config = hf.Qwen2AudioConfig(
-        audio_config={"model_type": "qwen2_audio_encoder", **_hearing(size)},
+        audio_config={
+            "model_type": "qwen2_audio_encoder",
+            "d_model": size.width,
+            "encoder_layers": size.layers,
+            "encoder_attention_heads": size.heads,
+            "encoder_ffn_dim": 4 * size.width,
+            **_WHISPER,
+        },
         text_config={"model_type": "qwen2", **_text(own, size)},
         audio_token_index=own.convert_tokens_to_ids(mark),
         tie_word_embeddings=True,
@@ -306,16 +307,8 @@ def voxtral(tokenizers: Tokenizers, size: Size) -> Recipe:
     """Of Voxtral (Liu et al., 2025)."""
     own = tokenizers("[AUDIO]", "[BEGIN_AUDIO]")
     template = chatml_with(audio="[BEGIN_AUDIO][AUDIO]")
-    hearing = _hearing(size)
     config = hf.VoxtralConfig(
-        audio_config={
-            "hidden_size": size.width,
-            "intermediate_size": 4 * size.width,
-            "num_hidden_layers": size.layers,
-            "num_attention_heads": size.heads,
-            "num_mel_bins": hearing["num_mel_bins"],
-            "max_source_positions": hearing["max_source_positions"],
-        },
+        audio_config=_hearing(size),
         text_config={"model_type": "llama", **_text(own, size)},
         audio_token_id=own.convert_tokens_to_ids("[AUDIO]"),
         tie_word_embeddings=True,
@@ -329,16 +322,8 @@ def audio_flamingo_3(tokenizers: Tokenizers, size: Size) -> Recipe:
     family = hf.AudioFlamingo3Processor(
         feature_extractor=_whisper(), tokenizer=own, chat_template=chatml_with(audio=mark)
     )
-    hearing = _hearing(size)
     config = hf.AudioFlamingo3Config(
-        audio_config={
-            "hidden_size": size.width,
-            "intermediate_size": 4 * size.width,
-            "num_hidden_layers": size.layers,
-            "num_attention_heads": size.heads,
-            "num_mel_bins": hearing["num_mel_bins"],
-            "max_source_positions": hearing["max_source_positions"],
-        },
+        audio_config=_hearing(size),
         text_config={"model_type": "qwen2", **_text(own, size)},
         audio_token_id=own.convert_tokens_to_ids(mark),
         tie_word_embeddings=True,
@@ -411,6 +396,7 @@ def phi4_multimodal(tokenizers: Tokenizers, size: Size) -> Recipe:
 
 # --- what families have in common ---------------------------------------------------------------
 
+_WHISPER = {"num_mel_bins": 80, "max_source_positions": 50 * _SECONDS}
 _IDEFICS = {"size": {"longest_edge": 2 * _SIDE}, "max_image_size": {"longest_edge": _SIDE}}
 
 
@@ -448,12 +434,11 @@ def _vision(size: Size) -> dict[str, Any]:
 def _hearing(size: Size) -> dict[str, Any]:
     """The settings of an audio tower of Whisper's kind."""
     return {
-        "d_model": size.width,
-        "encoder_layers": size.layers,
-        "encoder_attention_heads": size.heads,
-        "encoder_ffn_dim": 4 * size.width,
-        "num_mel_bins": 80,
-        "max_source_positions": 50 * _SECONDS,
+        "hidden_size": size.width,
+        "intermediate_size": 4 * size.width,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        **_WHISPER,
     }
 
 
@@ -468,19 +453,6 @@ def _clip() -> Any:
 
 def _whisper() -> Any:
     return hf.WhisperFeatureExtractor(feature_size=80, chunk_length=_SECONDS, sampling_rate=_RATE)
-
-
-def _pixtral_processor(tokenizers: Tokenizers, merged: int = 1) -> tuple[Any, Any]:
-    own = tokenizers("[IMG]", "[IMG_BREAK]", "[IMG_END]")
-    patch = {"height": _PATCH, "width": _PATCH}
-    family = hf.PixtralProcessor(
-        image_processor=hf.PixtralImageProcessor(size={"longest_edge": _SIDE}, patch_size=patch),
-        tokenizer=own,
-        patch_size=_PATCH,
-        spatial_merge_size=merged,
-        chat_template=chatml_with("[IMG]"),
-    )
-    return family, own
 
 
 def _idefics_tokenizer(tokenizers: Tokenizers) -> Any:

@@ -15,8 +15,8 @@ from mmft_core import NoOptions
 from mmft_core.contracts import Metric, MetricContext, MetricValue
 
 _LETTER = regex.compile(r"^[\s(\[*]*(?P<letter>[A-Z])(?:[)\].:,*]|\s*$)")
-_ANSWER_IS = regex.compile(
-    r"(?:answer|choice|option)(?:\s+is)?\s*:?\s*[(\[*]*(?P<letter>[A-Z])\b", regex.IGNORECASE
+_ANSWER_IS = regex.compile(  # An "a" before a word is the article.
+    r"(?i:answer|choice|option)(?:\s+(?i:is))?\s*:?\s*[(\[*]*(?P<letter>[A-Zb-z]|a(?!\s+\w))\b"
 )
 _IN_BRACKETS = regex.compile(r"[(\[](?P<letter>[A-Z])[)\]]")
 _FENCE = regex.compile(r"```(?:json)?\s*(.*?)\s*```", regex.DOTALL)

@@ -133,7 +133,7 @@ class Template:
 
     @cached_property
     def tail(self) -> str:
-        """What stands behind the answer that ends a chat.
+        """What follows the answer that ends a chat.
 
         Raises:
             ValueError: the template renders no answer.
@@ -172,7 +172,7 @@ class Template:
 
     @cached_property
     def closing(self) -> str:
-        """What has to be added behind a chat whose last answer the template does not end.
+        """What has to be added to a chat whose last answer the template does not end.
 
         Raises:
             ValueError: nothing ends an answer, so a model could not learn where to stop.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 Show = Callable[[str, str], bool]
-"""Told a piece of what is thought, and of what is said; one of them is empty. Says whether the rest
-of the answer is still wanted."""
+"""Told a piece of what is thought, and of what is said. One of them is empty, or both where a token
+adds nothing that is told. Says whether the rest of the answer is still wanted."""
 
 THINKS, _THOUGHT = "<think>", "</think>"
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -63,27 +63,41 @@ class Watch:
             self._whole = self._whole[: min(places)]
         else:
             told = self._whole[: len(self._whole) - _open_end(self._whole, self.stop)]
-            self._tell(*_divided(told, opens=self.opens))
+            if not self._tell(*_divided(told, opens=self.opens)):
+                self._wanted = self.show("", "")
         self.stopped = bool(places) or token in self.ends
         self.done = self.stopped or len(self.tokens) >= self.most or not self._wanted
 
     def finished(self) -> tuple[str, str]:
-        """What was thought and said, all of which has been told then but what `hides` begins."""
+        """What was thought and said, all of which has been told then but what `hides` begins; see
+        `tell_rest`."""
         thought, said = _divided(self._whole, opens=self.opens)
         if not thought and not said:  # It has not become a thought.
             said = self._whole
         self._tell(thought, said)
         return thought.strip(), said.strip()
 
-    def _tell(self, thought: str, said: str) -> None:
+    def tell_rest(self, said: str) -> None:
+        """Tell what is left of what was said, once it is known what had to be hidden.
+
+        Args:
+            said: all of what is said, as `finished` gives it but for what stays hidden.
+        """
+        self.hides = ""
+        self._tell(self._told[0], said)
+
+    def _tell(self, thought: str, said: str) -> bool:
+        """Tell what is new, and say whether there is anything."""
         if self.hides:
             said = said.partition(self.hides)[0]
             said = said[: len(said) - _open_end(said, (self.hides,))]
+        told = False
         for place, now in enumerate((thought.strip(), said.strip())):
             piece = now[len(self._told[place]) :]
             if piece:
-                self._told[place] = now
+                self._told[place], told = now, True
                 self._wanted = self.show(*((piece, "") if place == 0 else ("", piece)))
+        return told
 
 
 def _divided(text: str, *, opens: bool) -> tuple[str, str]:

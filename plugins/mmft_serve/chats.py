@@ -45,8 +45,9 @@ class _Pieces:
 
     def show(self, thought: str, said: str) -> bool:
         """Take a piece; for the model's thread. Says whether anybody waits for more."""
-        self.begun = True
-        self._put((thought, said))
+        if thought or said:
+            self.begun = True
+            self._put((thought, said))
         return not self._gone.is_set()
 
     def end(self, answer: ChatAnswer) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from mmft_core.contracts import Extent
 
 Show: TypeAlias = Callable[[str, str], bool]
-"""Told a piece of what is thought, and one of what is said; one of them is empty. Says whether the
-rest of the answer is still wanted."""
+"""Told a piece of what is thought, and one of what is said. One of them is empty, or both, to learn
+whether the rest of the answer is still wanted, which is what it says."""
 
 
 class Call(Protocol):

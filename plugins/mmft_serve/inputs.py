@@ -70,8 +70,8 @@ class Inputs:
         try:
             raw = self._raw(modality, value, folder)
             if raw is not None:
-                extent = self.processors[modality].extent(raw)
-                if extent is not None:
+                extents = self.processors[modality].extent(raw) or ()
+                for extent in [extents] if isinstance(extents, Extent) else extents:
                     check_extent(modality, extent, self.settings.extents)
         except SampleError as error:
             raise RefusedError(422, f"The {modality} cannot be used: {error.reason}.") from None

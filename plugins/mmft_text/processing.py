@@ -19,6 +19,18 @@ MIN_LENGTH = 8
 """Fewer tokens than that are no text."""
 
 
+def encoded(backend: Any, text: str) -> Any:
+    """A text as a tokenizer of the library tokenizers encodes it, without special tokens.
+
+    Raises:
+        ValueError: it holds what is no character.
+    """
+    try:
+        return backend.encode(text, add_special_tokens=False)
+    except TypeError:  # Of tokenizers, which reads UTF-8.
+        raise ValueError("it holds half of a surrogate pair, which is not a character") from None
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """A tokenizer as tokenizers has it, with the ids of its special tokens.
@@ -65,12 +77,7 @@ class Vocabulary:
         Raises:
             ValueError: it holds what is no character.
         """
-        try:
-            return self.backend.encode(text, add_special_tokens=False).ids  # type: ignore
-        except TypeError:  # Of tokenizers, which reads UTF-8.
-            raise ValueError(
-                "it holds half of a surrogate pair, which is not a character"
-            ) from None
+        return encoded(self.backend, text).ids  # type: ignore[no-any-return]
 
     def words(self, text: str) -> list[int]:
         """The tokens of a text that says something.

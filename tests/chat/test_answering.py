@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, RwkvConfig, RwkvForCausalLM
 
-from mmft_chat.answering import chat_of, together
-from mmft_chat.conversations import ToolCall
+from mmft_chat.answering import chat_of
+from mmft_chat.backbone import ChatBackbone, together
+from mmft_chat.conversations import ToolCall, asked
 from mmft_chat.networks import ignores_padding
+from mmft_chat.options import ChatOptions
+from mmft_chat.task import Chat
 from mmft_chat.tool_calls import split_calls
 from mmft_chat.watching import Watch
+from tests.chat.test_chat import backbone, tokenizer
+
+__all__ = ["tokenizer"]
 
 
 class Bytes:
@@ -103,6 +110,28 @@ def test_calls_of_tools_are_not_told_as_text() -> None:
     assert pieces == ("", "Wait.") and split_calls(final[1]) == ("Wait.", [ToolCall("f", {})])
 
 
+def test_what_looks_like_a_call_and_is_none_is_told_in_the_end(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Wait. <tool_call>nothing</tool_call>"
+
+    def write(self: Any, inputs: Any, settings: Any, seeds: Any, ended: Any) -> None:
+        for token in [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]:
+            ended([token])
+
+    monkeypatch.setattr(ChatBackbone, "write_each", write)
+    task = Chat(backbone(tokenizer), ChatOptions(max_new_tokens=100))
+    prepared = task.prepare_chat([{"role": "user", "content": "Hi"}], [{"name": "f"}])
+    pieces: list[str] = []
+    answer = task.answer_chat(prepared, show=lambda thought, said: pieces.append(said) is None)
+    assert "".join(pieces) == answer.text == text
+
+
+def test_nobody_waits_for_what_is_hidden_without_being_asked() -> None:
+    _, _, watch = told("Hm <tool_call>" + "x" * 50, hides="<tool_call>", pieces_wanted=20)
+    assert watch.done and len(watch.tokens) == 20
+
+
 CALL = '{"name": "get_weather", "arguments": {"city": "Rome", "days": 2}}'
 ROME = ToolCall("get_weather", {"city": "Rome", "days": 2})
 
@@ -133,19 +162,27 @@ def test_calls_of_tools_are_found(text: str, expected: tuple[str, list[ToolCall]
 PICTURE = {"type": "image_url", "image_url": {"url": "/etc/hostname"}}
 
 
+@pytest.mark.parametrize(("who", "what"), [("role", "content"), ("from", "value")])
 @pytest.mark.parametrize(
     "part",
     [
         PICTURE,
         {"type": "image", "path": "photo.png"},
         {"type": "image", "image": "https://example.org/x.png"},
+        {"type": "image", "url": {"image": {"path": "photo.png"}}},
         {"type": "image_url", "image_url": "file:///etc/hostname"},
         {"type": "input_audio", "input_audio": {"data": "/etc/hostname"}},
     ],
 )
-def test_nothing_of_the_machine_is_opened_for_who_asks(part: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"not a data: URL|has no format"):
-        chat_of([{"role": "user", "content": [part]}])
+def test_nothing_of_the_machine_is_opened_for_who_asks(
+    tokenizer: Any, part: dict[str, Any], who: str, what: str
+) -> None:
+    """Neither in a chat nor in a prediction, for which it is a text like any other."""
+    messages = [{who: "user", what: [part]}]
+    with pytest.raises(ValueError, match="not a data: URL"):
+        chat_of(messages)
+    text = json.dumps(messages)
+    assert backbone(tokenizer).processor.parse(text) == asked(text)
 
 
 def test_a_chat_to_be_answered_ends_with_a_question() -> None:

@@ -70,7 +70,7 @@ def tokenizer() -> Any:
 
 def backbone(tokenizer: Any, family: str = "llama", **options: Any) -> ChatBackbone:
     torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **(_SMALL | FAMILIES[family]))
+    config = AutoConfig.for_model(family, **(_SMALL | FAMILIES.get(family, {})))
     network = AutoModelForCausalLM.from_config(config).eval()
     return ChatBackbone(network, copy.deepcopy(tokenizer), ChatBackboneOptions(**options))
 
@@ -140,8 +140,23 @@ def test_a_long_chat_is_refused_or_loses_whole_turns(tokenizer: Any) -> None:
     assert torch.equal(
         cut.prepare(CHATS[1], train=True)["tokens"], cut.prepare(last, train=True)["tokens"]
     )
+    open_end = Conversation(LONGER[:3])
+    with pytest.raises(ValueError, match=r"tokens long, and the model reads"):
+        short.inspect(open_end)
+    assert "its first turns left out" in (cut.inspect(open_end) or "")
+    question = Conversation(LONGER[2:3])
+    assert torch.equal(
+        cut.prepare(open_end, train=False)["prompt"], cut.prepare(question, train=False)["prompt"]
+    )
     with pytest.raises(ValueError, match="even without its earlier turns"):
         cut.inspect(Conversation((turn("user", "long " * 99), turn("assistant", "x"))), train=True)
+
+
+@pytest.mark.parametrize("answers", [(), ("Hi",)], ids=["open", "answered"])
+def test_half_of_a_character_is_refused(tokenizer: Any, answers: Sequence[str]) -> None:
+    chat = (turn("user", "\ud83d"), *(turn("assistant", text) for text in answers))
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        backbone(tokenizer).processor.inspect(Conversation(chat))
 
 
 # --- losses ---------------------------------------------------------------------------------------
@@ -269,6 +284,17 @@ def test_chats_are_learned_by_heart_and_written(tokenizer: Any) -> None:
     assert task.decode(outputs.predictions)[1] == {"answer": "No"}
     assert [task(batch_of(task, [chat])).predictions[0] for chat in chats] == outputs.predictions
     assert task.weight(batch) == int(batch.inputs["chat"]["learned"].sum())
+
+
+@pytest.mark.parametrize("family", ["llama", "rwkv"])
+def test_what_is_written_does_not_depend_on_the_batch(tokenizer: Any, family: str) -> None:
+    """Though one prompt leaves little room, and some networks read padding."""
+    task = Chat(backbone(tokenizer, family), ChatOptions(max_new_tokens=12)).eval()
+    chats = [CHATS[0], CHATS[3]]
+    batch = batch_of(task, chats)
+    task.model.positions = batch.inputs["chat"]["prompt"].shape[1] + 4
+    alone = [task(batch_of(task, [chat])).predictions[0] for chat in chats]
+    assert task(batch).predictions == alone
 
 
 def test_an_answer_is_compared_with_what_the_template_renders(tokenizer: Any) -> None:

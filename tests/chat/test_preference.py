@@ -31,7 +31,7 @@ from mmft_core.engine import lora
 from mmft_core.errors import ConfigError, DataError, SampleError
 from tests.chat.networks import built, narrow, picture, sound
 from tests.chat.test_chat import backbone, tokenizer
-from tests.chat.tools import turn
+from tests.chat.tools import TOOLS, WEATHER, turn
 
 __all__ = ["narrow", "tokenizer"]
 CONTEXT = DatasetContext(target="preference")
@@ -230,6 +230,17 @@ def test_a_long_pair_is_refused_or_loses_the_same_turns(tokenizer: Any) -> None:
     assert torch.equal(
         cut.prepare_sides(PAIRS[1])[KEYS], task.preferences.prepare_sides(short)[KEYS]
     )
+
+
+def test_no_question_is_cut_off_from_the_answers_that_are_judged(tokenizer: Any) -> None:
+    """A call of a tool is no answer that could be left out with its question."""
+    asked = TOOLS[:3]
+    sides = [(*asked, turn("assistant", text), *TOOLS[4:]) for text in ("It is sunny.", "No.")]
+    pair = Conversation(sides[0], (WEATHER,), sides[1])
+    chat = preference(tokenizer).processor
+    chat = replace(chat, max_length=chat.measure(pair) - 1, overlong="truncate")
+    with pytest.raises(ValueError, match="tokens long, and the model reads"):
+        PreferenceProcessor(chat, crosses=False).inspect(pair)
 
 
 def test_sides_of_the_same_tokens_are_refused(tokenizer: Any) -> None:

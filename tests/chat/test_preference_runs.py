@@ -112,6 +112,15 @@ def test_a_finished_model_answers(run: Path, tmp_path: Path, pairs: Path, mmft: 
     assert len(answers(mmft("predict", run, "--dataset", questions))) == 1
 
 
+def test_an_export_answers_as_the_run_does(run: Path, tmp_path: Path, mmft: Mmft) -> None:
+    """Though it has written nothing yet, so that nobody knows how it takes padding."""
+    folder = tmp_path / "out"
+    ended = mmft("export", run, "--format", "torch-export", "--samples", "2", "-o", folder)
+    assert ended.code == 0, ended.err
+    asked = "What colour is snow?"
+    assert answers(mmft("predict", folder, asked)) == answers(mmft("predict", run, asked))
+
+
 ADAPTERS = ("--tune", "lora", "--set", "engine.lora.dropout=0.1")
 RESUMED = {
     "computed beforehand": (),

@@ -13,16 +13,25 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    LlamaConfig,
+)
 
 from mmft import load
+from mmft_chat.answering import Question
 from mmft_chat.scratch import CHATML
+from mmft_chat.task import Chat
 from mmft_core import discover
 from mmft_core.cli.summary import next_command
 from mmft_core.config.resolving import resolve
 from mmft_core.config.trees import read_toml
 from mmft_core.contracts.callbacks import TrainStep
 from mmft_core.errors import DataError
+from mmft_core.inference import opening
 from mmft_core.run import runner
 from mmft_core.utils.digests import write_digests
 from mmft_transformers.tokenizers import train
@@ -327,6 +336,14 @@ def test_pictures_are_asked_about(
     assert mmft("chat", run, "--image", tmp_path / "red.png").code == 0
     ended = mmft("chat", run, "--image", table)
     assert ended.code == 2 and "pictures.jsonl cannot be read" in " ".join(ended.err.split())
+    ended = mmft("export", run, "--format", "safetensors", "-o", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    folder = tmp_path / "out" / "chat"
+    reader = AutoProcessor.from_pretrained(folder)
+    network = AutoModelForImageTextToText.from_pretrained(folder)
+    given = reader.tokenizer("Which?", return_tensors="pt")
+    written = network.generate(**given)[0, given["input_ids"].shape[1] :]
+    assert len(written) <= 2, "transformers is told task.max_new_tokens"
 
 
 def test_a_terminal_helps(run: Path, mmft: Mmft, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +365,7 @@ def test_a_program_asks_with_the_messages_of_a_chat(run: Path, mmft: Mmft) -> No
     assert one == {"input": "input 0", "answer": "white"}
     several = model.predict([asked("Colour of coal?", "black", "Colour of grass?"), asked("Hi")])
     assert len(several) == 2 and several[0]["answer"] == "green"
-    with pytest.raises(DataError, match=r"turn 2 \(user\) follows one of the user"):
+    with pytest.raises(DataError, match=r"turn 2 \(user\) follows a user turn"):
         model.predict(asked("Hi") * 2)
     ended = mmft("predict", run, "What colour is snow?", "--image", "x.png")
     assert ended.code == 2 and "the model does not read pictures, such as x.png" in ended.err
@@ -362,3 +379,15 @@ def test_an_export_answers_as_the_run_does(run: Path, tmp_path: Path, mmft: Mmft
     ended = mmft("export", run, "--format", "torch-export", "--samples", "2", "-o", folder)
     assert ended.code == 0, ended.err
     assert answers(mmft("predict", folder, "What colour is snow?")) == ["white"]
+    task = opening.load(folder, discover()).task
+    assert isinstance(task, Chat)
+    said: list[str] = []
+    questions = [
+        Question(
+            prepared=task.prepare_chat([{"role": "user", "content": text}]),
+            end=lambda answer: said.append(answer.text),
+        )
+        for text in ("What colour is snow?", "Colour of coal?")
+    ]
+    task.answer_chats(questions)
+    assert sorted(said) == ["black", "white"]

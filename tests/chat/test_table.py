@@ -197,7 +197,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unanswered": ({"messages": [ASKED, ANSWER, ASKED]}, "its last turn has the role user"),
     "order": (
         {"messages": [ASKED, ASKED, ANSWER]},
-        "its roles are out of order: turn 2 (user) follows one of the user",
+        "its roles are out of order: turn 2 (user) follows a user turn",
     ),
     "assistant first": ({"messages": [ANSWER]}, "turn 1 (assistant) comes first"),
     "empty": (

@@ -103,8 +103,13 @@ def test_pictures_are_seen(client: Any) -> None:
     [
         ({"model": "gpt"}, "NotFoundError", "There is no model 'gpt'; there is talks."),
         ({"messages": []}, "BadRequestError", "not valid"),
-        ({"messages": HELLO * 2}, "BadRequestError", "turn 2 (user) follows one of the user"),
+        ({"messages": HELLO * 2}, "BadRequestError", "turn 2 (user) follows a user turn"),
         ({"messages": about("/etc/hostname")}, "BadRequestError", "not a data: URL"),
+        (
+            {"messages": [{"role": "user", "value": about("/etc/hostname")[0]["content"]}]},
+            "BadRequestError",
+            "not a data: URL",
+        ),
         ({"messages": about(url(b"x"))}, "BadRequestError", "cannot be read"),
         ({"messages": about(url(plain("red", 40)))}, "APIStatusError", "holds 1,600 pixels"),
         ({"n": 2}, "BadRequestError", "'n' is not supported"),
@@ -128,12 +133,22 @@ def test_what_cannot_be_answered_is_told_in_the_clients_form(
 
 
 def test_the_same_limits_hold_for_predictions(served: Served) -> None:
-    def refused(picture: str) -> str:
-        asked = {"chat": json.dumps(about(picture))}
+    def refused(picture: str, question: str = "Which digit?") -> str:
+        (turn,) = about(picture)
+        turn["content"][-1]["text"] = question
+        asked = {"chat": json.dumps([turn])}
         return str(served.client.post("/predict", json=asked).json().get("error", ""))
 
     assert not refused(url(digit(3)))
     assert "1,600 pixels" in refused(url(plain("red", 40)))
+    most = int(EXTENTS["characters"])
+    assert f"{most + 1:,} characters" in refused(url(digit(3)), "x" * (most + 1))
+
+
+def test_predictions_open_no_file(served: Served) -> None:
+    """A chat that names one is a text like any other, so it need not be there."""
+    chat = json.dumps([{"from": "human", "value": [{"type": "image", "path": "/none/x.png"}]}])
+    assert served.client.post("/predict", json={"chat": chat}).status_code == 200
 
 
 def test_a_stream_that_is_left_gives_its_place_back(served: Served, client: Any) -> None:
