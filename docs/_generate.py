@@ -103,13 +103,13 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Each with its default, and behind what it does its type.",
-        "Every setting can stand in a TOML file (`mmft run -c run.toml`) and after `--set`, as",
-        "`--set engine.lr=3e-4`. `mmft run --dry-run` prints all of them as they would be used.",
+        "Each setting with its default, its description and its type. Every setting can be given",
+        "in a TOML file (`mmft run -c run.toml`) or with `--set`, such as `--set engine.lr=3e-4`.",
+        "`mmft run --dry-run` prints all settings of a run.",
         "",
         f"At the top level: {', '.join(f'`{name}`' for name in TOP_LEVEL)}.",
-        "What belongs to a component (`task`, `backbone`, `optimizer`, `callback`, ...) is listed",
-        "with it, on the pages of these.",
+        "Settings of components (`task`, `backbone`, `optimizer`, `callback`, ...) are listed on",
+        "the pages of these.",
         "",
     ]
     summary = inspect.cleandoc(EngineConfig.__doc__ or "")
@@ -141,7 +141,7 @@ def components_page(registry: Registry, kind: str) -> str:
     components = sorted(registry.of(KINDS[kind]), key=lambda c: (c.spec.options or "", c.name))
     titles = {"dataset": "Data sets"}
     lines = [f"# {titles.get(kind, f'{kind.capitalize()}s')}", ""]
-    lines += ["| name | what | plugin |", "|---|---|---|"]
+    lines += ["| name | description | plugin |", "|---|---|---|"]
     for c in sorted(components, key=lambda c: c.name):
         lines.append(f"| `{c.name}` | {_cell(c.spec.summary)} | {c.plugin} |")
     lines.append("")
@@ -181,15 +181,15 @@ _SHOWN = {
     "modality": "reads",
     "modalities": "modalities:",
     "provides": "provides",
-    "target": "learns from targets of type",
+    "target": "target type:",
     "targets": "targets:",
     "opens": "opens",
     "needs": "needs",
     "predicts": "predicts",
     "measures": "measures",
-    "default_dataset": "by default on",
+    "default_dataset": "default data set:",
     "default_metrics": "metrics:",
-    "monitor": "chooses the best model by",
+    "monitor": "best model by",
     "default": "part of every run, unless left out:",
 }
 """Of a spec, what a reader asks for, and in what words."""
@@ -208,7 +208,7 @@ def public_names_page() -> str:
     lines = [
         "# Public names",
         "",
-        "Beside `mmft_core`, [contracts](contracts.md) and [errors](errors.md), a plugin may",
+        "Besides `mmft_core`, [contracts](contracts.md) and [errors](errors.md), a plugin may",
         "import these names from the packages of the core: `from mmft_core.data import Subset`.",
         "Modules below the packages are private and may change.",
         "",
@@ -233,7 +233,7 @@ def _summary(thing: Any) -> str:
 
 def _table(what: str, rows: Iterable[str]) -> list[str]:
     """A table of two columns, which stand one above the other on a phone (`pages.css`)."""
-    head = ['<div class="options" markdown>', "", f"| {what} | what |", "|---|---|"]
+    head = ['<div class="options" markdown>', "", f"| {what} | description |", "|---|---|"]
     return [*head, *rows, "", "</div>", ""]
 
 

@@ -47,7 +47,7 @@ _REGISTRY = "mmft.registry"
 CORE = {
     "run": CommandSpec(
         name="run",
-        summary="Fine-tune a backbone on a data set and evaluate it, all in one folder.",
+        summary="Fine-tune a backbone on a data set, and evaluate it.",
         build="mmft_core.cli.run:run",
         section="Commands",
         distributed=True,
@@ -60,13 +60,13 @@ CORE = {
     ),
     "predict": CommandSpec(
         name="predict",
-        summary="Predict files, folders and texts with a finished run.",
+        summary="Make predictions for files, folders and texts with a finished run.",
         build="mmft_core.cli.predict:predict",
         section="Commands",
     ),
     "plugins": CommandSpec(
         name="plugins",
-        summary="Show all components that are installed, such as backbones, datasets and tasks.",
+        summary="List the installed components, such as backbones, datasets and tasks.",
         build="mmft_core.cli.plugins:plugins",
         section="Commands",
     ),

@@ -28,7 +28,7 @@ from mmft_core.utils.numbers import counted
 @click.option(
     "--on-bad-sample",
     type=click.Choice(["fail", "skip"]),
-    help="What to do about a sample that cannot be read.  [default: as in the run]",
+    help="What to do about samples that cannot be used.  [default: as in the run]",
 )
 @set_option("A setting to change, such as task.num_beams=4; can be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print all metrics as JSON.")

@@ -44,12 +44,12 @@ def _shared_options(command: Callable[..., None]) -> Callable[..., None]:
 def plugins(
     ctx: click.Context, kind: str | None, modality: str | None, as_json: bool, strict: bool
 ) -> None:
-    """Show all components that are installed, such as backbones, datasets and tasks.
+    """List the installed components, such as backbones, datasets and tasks.
 
     \b
-    mmft plugins                           all of them, and what is broken
+    mmft plugins                           all components, and broken plugins
     mmft plugins --kind backbone --modality image
-    mmft plugins show resnet50             one, with its options
+    mmft plugins show resnet50             one component, with its options
     """
     ctx.obj = {"kind": kind, "as_json": as_json, "strict": strict}
     if ctx.invoked_subcommand is not None:
@@ -72,7 +72,7 @@ def plugins(
 @_shared_options
 @click.pass_obj
 def show(before: dict[str, Any], name: str, kind: str | None, as_json: bool, strict: bool) -> None:
-    """Show one component: its options with types and defaults, and what it fits.
+    """Show one component: its options, with types and defaults, and what it is compatible with.
 
     If components of several kinds have this name, all of them are shown.
     """

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="File that every input is about, such as the picture of a question; can be repeated.",
 )
-@click.option("--dataset", metavar="NAME|PATH", help="Predict the samples of this data set.")
+@click.option("--dataset", metavar="NAME|PATH", help="Data set to make predictions for.")
 @click.option("--split", default="all", show_default=True, help="Split of the data set.")
 @click.option(
     "--top-k",
@@ -95,7 +95,7 @@ def predict(
     output: Path | None,
     limits: Limits,
 ) -> None:
-    """Predict files, folders, URLs or texts, in order, with a finished run or an export.
+    """Make predictions for files, folders, URLs or texts with a finished run or an export.
 
     \b
     mmft predict runs/flowers photo.jpg ./album 'more/*.png' --top-k 3

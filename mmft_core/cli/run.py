@@ -59,7 +59,7 @@ def run(
     strict_plugins: bool,
     **given: Any,
 ) -> None:
-    """Fine-tune a backbone on a data set and evaluate it, all in one folder.
+    """Fine-tune a backbone on a data set, evaluate it, and write everything to one folder.
 
     \b
     mmft run --task image-cls --backbone resnet18                    on the built-in digits

@@ -69,7 +69,7 @@ _OPTIONS = (
     click.option(
         "--on-bad-sample",
         type=click.Choice(["fail", "skip"]),
-        help="What to do about a sample that cannot be read.  [default: fail]",
+        help="What to do about samples that cannot be used.  [default: fail]",
     ),
     click.option(
         "--folds", type=int, metavar="K", help="Cross-validate over K folds of train and val."

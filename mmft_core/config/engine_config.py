@@ -50,7 +50,7 @@ class EngineConfig:
     ] = 10
     steps: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Optimizer steps, in place of epochs."),
+        Meta(description="Number of optimizer steps; replaces epochs."),
     ] = None
     batch_size: Annotated[
         int, Meta(ge=1, description="Samples per forward pass, over all processes.")
@@ -82,7 +82,7 @@ class EngineConfig:
         Annotated[float, Meta(gt=0)] | None,
         Meta(
             description="Learning rate of everything that starts from random weights: the "
-            "head, and backbones without pretrained weights; unset for lr.",
+            "head, and backbones without pretrained weights; unset uses lr.",
             extra={"formerly": ("fresh_lr",)},
         ),
     ] = None
@@ -133,15 +133,14 @@ class EngineConfig:
         Literal["auto", "always", "never"],
         Meta(
             description="Compute the features of frozen backbones once and cache them for this "
-            "and later runs; auto does so where no augmentation or dropout changes "
-            "them."
+            "and later runs; auto does so if no augmentation or dropout changes them."
         ),
     ] = "auto"
     compile: Annotated[
         bool,
         Meta(
-            description="Compile the training step with torch.compile: it takes a minute or more "
-            "to begin with, and then each step takes less time with most models."
+            description="Compile the training step with torch.compile: this takes a minute or more "
+            "at the start, but then steps are faster with most models."
         ),
     ] = False
     gradient_checkpointing: Annotated[
@@ -163,8 +162,8 @@ class EngineConfig:
     ema: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | None,
         Meta(
-            description="Decay of an exponential moving average of the weights, which is then "
-            "what is evaluated and saved."
+            description="Decay of an exponential moving average of the weights; if set, the "
+            "average is evaluated and saved."
         ),
     ] = None
     seed: Annotated[int, Meta(ge=0, description="Random seed.")] = 0
@@ -175,9 +174,10 @@ class EngineConfig:
     eval_samples: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="Val samples that metrics are computed on while training, the same ones at "
-            "each evaluation; unset for all. The loss is computed on all, and so are the metrics "
-            "of the finished model. For tasks that generate text, which takes long."
+            description="Number of val samples on which metrics are computed during training, the "
+            "same ones at each evaluation; unset uses all. The loss, and the metrics of the "
+            "finished model, are always computed on all. Useful for tasks that generate text, "
+            "which is slow."
         ),
     ] = None
     checkpoint_every: Annotated[
@@ -205,28 +205,28 @@ class EngineConfig:
     threads: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="CPU threads that compute; unset chooses by timed steps, and uses fewer "
-            "while other processes take the CPUs."
+            description="CPU threads for computation; unset chooses by timed steps, and uses fewer "
+            "while other processes use the CPUs."
         ),
     ] = None
     parallel: Annotated[
         Literal["ddp", "fsdp"],
         Meta(
-            description="Strategy of several processes: ddp, each with the whole model, or "
-            "fsdp, each with a shard of weights, gradients and optimizer state."
+            description="Strategy for several processes: ddp gives each the whole model, fsdp a "
+            "shard of weights, gradients and optimizer state."
         ),
     ] = "ddp"
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         Meta(
-            description="Device: auto uses a GPU if there is one; cuda insists on one; cpu leaves "
-            "it unused."
+            description="Device: auto uses a GPU if there is one; cuda requires one; cpu ignores "
+            "GPUs."
         ),
     ] = "auto"
     log_every: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="Steps between lines of metrics.jsonl; unset for 10, or fewer if "
+            description="Steps between lines of metrics.jsonl; unset is 10, or fewer if "
             "training is short."
         ),
     ] = None

@@ -20,14 +20,14 @@ _WHISPER = {
     "whisper-medium": "Whisper medium (Radford et al., 2022), 769 M parameters",
     "whisper-large-v3": "Whisper large v3 (Radford et al., 2022), 1.5 B parameters",
     "whisper-large-v3-turbo": "Whisper large v3 with 4 decoder layers, 809 M parameters",
-    "whisper": "Any Whisper of transformers: a folder or a Hub id as --weights",
+    "whisper": "Any Whisper model in transformers, from a folder or Hub id given by --weights",
 }
 
 _CTC = {
     "wav2vec2-base": "wav2vec 2.0 base with CTC (Baevski et al., 2020), 95 M parameters",
     "wav2vec2-large": "wav2vec 2.0 large with CTC (Baevski et al., 2020), 317 M parameters",
     "hubert-large": "HuBERT large with CTC (Hsu et al., 2021), 317 M parameters",
-    "ctc": "Any wav2vec 2.0 or HuBERT of transformers: a folder or a Hub id as --weights",
+    "ctc": "Any wav2vec 2.0 or HuBERT model, from a folder or Hub id given by --weights",
 }
 
 
@@ -101,7 +101,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="librispeech",
-            summary="LibriSpeech, read English (Panayotov et al., 2015)",
+            summary="LibriSpeech, read English speech (Panayotov et al., 2015)",
             build="mmft_audio.published:build_librispeech",
             options="mmft_audio.dataset_options:LibriSpeechOptions",
             targets=("text", "none"),
@@ -109,7 +109,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="speech-commands",
-            summary="Speech Commands, one of 35 words in a second (Warden, 2018)",
+            summary="Speech Commands, one-second recordings of 35 words (Warden, 2018)",
             build="mmft_audio.published:build_speech_commands",
             options="mmft_audio.dataset_options:SpeechCommandsOptions",
             targets=("class", "text", "none"),
@@ -132,7 +132,7 @@ def register_task() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="asr",
-            summary="Speech recognition: transcripts of what is said",
+            summary="Speech recognition: a transcript of each recording",
             target="text",
             predicts="transcripts",
             needs=("transcription",),
@@ -165,7 +165,7 @@ def register_metric() -> list[MetricSpec]:
     return [
         MetricSpec(
             name="wer",
-            summary="Word error rate, raw and normalized, with its insertions, deletions, ...",
+            summary="Word error rate, raw and normalized, and the kinds of errors",
             build="mmft_audio.metrics:build_wer",
             options="mmft_audio.metric_options:ErrorRateOptions",
             measures="transcripts",
@@ -181,7 +181,7 @@ def register_metric() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="real-time-factor",
-            summary="Seconds of computing for each second of audio",
+            summary="Seconds of computation per second of audio",
             build="mmft_audio.metrics:build_real_time_factor",
             measures="transcripts",
             higher_is_better=False,

@@ -45,7 +45,7 @@ class AugmentationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioOptions(AugmentationOptions):
-    """How an audio backbone hears recordings; the options of a network of one's own."""
+    """How an audio backbone reads recordings; the options of your own networks."""
 
     window: Annotated[
         float,
@@ -59,7 +59,7 @@ class AudioOptions(AugmentationOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioBackboneOptions(AugmentationOptions, SizeOptions):
-    """Options of the audio backbones that are networks of transformers."""
+    """Options of the audio backbones from transformers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +131,9 @@ class RecognitionOptions(Generation):
     piece_seconds: Annotated[
         Annotated[float, Meta(ge=1)] | None,
         Meta(
-            description="Maximum length of the pieces, in seconds, into which longer "
-            "recordings are cut at quiet places for transcribing, not for "
-            "training; unset for as much as the network takes at once. A network "
-            "trained on short recordings does best with pieces of their length."
+            description="Maximum length, in seconds, of the pieces into which longer recordings "
+            "are cut at quiet places for transcription, not for training; unset uses the network's "
+            "maximum. A network trained on short recordings does best with short pieces."
         ),
     ] = None
     exact: Annotated[

@@ -37,7 +37,7 @@ def chat(
 ) -> None:
     """Chat with the model in RUN_DIR, which sees all turns so far.
 
-    Each line is a turn; answers appear while they are written. /image PATH adds a picture to the
+    Each line is a turn; answers appear as they are generated. /image PATH adds a picture to the
     next question, /reset starts over, /help lists all of this. An empty line or the end of the
     input ends the chat.
 

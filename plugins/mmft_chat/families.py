@@ -248,13 +248,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "granite-speech",
         "audio",
-        "Granite Speech 3.3 (Saon et al., 2025), by --weights, its adapters merged",
+        "Granite Speech 3.3 (Saon et al., 2025), given by --weights with merged adapters",
         "granite_speech",
     ),
     Family(
         "phi-4-multimodal",
         "audio",
-        "Phi-4-multimodal (Abouelenin et al., 2025), which also sees, by --weights",
+        "Phi-4-multimodal (Abouelenin et al., 2025), also with vision, given by --weights",
         "phi4_multimodal",
     ),
 )

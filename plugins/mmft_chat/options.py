@@ -129,7 +129,7 @@ class ChatBackboneOptions(SizeOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MediaBackboneOptions(ChatBackboneOptions):
-    """Options of chat backbones that see or hear."""
+    """Options of chat backbones that read pictures or recordings."""
 
     max_pixels: Annotated[
         Annotated[int, Meta(ge=1)] | None,

@@ -31,7 +31,7 @@ _SINGLE = [
     ("recall", "Recall: macro, weighted, and of each class", True),
     ("f1", "F1: macro, weighted, and of each class", True),
     ("confusion-matrix", "Counts of samples by true (row) and predicted (column) class", True),
-    ("roc-auc", "Area under the ROC curve, one class against the rest: macro and of each", True),
+    ("roc-auc", "Area under the ROC curve, one-vs-rest: macro, and of each class", True),
     ("calibration-error", "Expected calibration error (Naeini et al., 2015), 15 bins", False),
 ]
 
@@ -50,7 +50,7 @@ def register_metric() -> list[MetricSpec]:
     ] + [
         MetricSpec(
             name="multilabel-map",
-            summary="Mean average precision over labels (macro), and that of each",
+            summary="Mean average precision over labels (macro), and that of each label",
             build="mmft_classification.multilabel_metrics:build_map",
             measures="labels",
         ),

@@ -46,14 +46,14 @@ class LabelLossOptions:
         Literal["bce", "focal", "asymmetric"],
         Meta(
             description="bce: binary cross-entropy of each label; focal (Lin et al., 2017); "
-            "asymmetric (Ridnik et al., 2021), for many labels of which each sample has few."
+            "asymmetric (Ridnik et al., 2021), if there are many labels and each sample has few."
         ),
     ] = "bce"
     gamma: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         Meta(
             description="Focusing of the focal loss (default 2), or of the negatives in the "
-            "asymmetric loss (default 4). The larger it is, the less easy ones count."
+            "asymmetric loss (default 4). Larger values reduce the weight of easy cases."
         ),
     ] = None
     margin: Annotated[

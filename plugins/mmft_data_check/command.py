@@ -54,7 +54,7 @@ data.add_command(split)
 @click.option(
     "--backbone",
     metavar="NAME",
-    help="Backbone to train on the data, with --task: also check the length of each sample, "
+    help="Backbone to train on the data; needs --task. Also checks the length of each sample, "
     "whether it is truncated, and how many of its tokens are learned.",
 )
 @click.option("--weights", metavar="WHAT", help="Weights of the backbone, as for `mmft run`.")
@@ -138,7 +138,7 @@ def _is_beyond_csv(dataset: str, assignments: tuple[str, ...]) -> bool:
     multiple=True,
     metavar="KIND",
     help="Kind of finding whose samples to remove, as named in the JSON of `mmft data check`; can "
-    "be repeated.  [default: unreadable, unlabelled, empty, silent and blank samples, and copies]",
+    "be repeated.  [default: those of samples that no model can use, and of copies]",
 )
 @click.option(
     "--raw",
@@ -169,7 +169,7 @@ def clean(
     longest: float | None,
     aligner: str | None,
 ) -> None:
-    """Write a table of DATASET without the samples that are faulty; the data are not changed.
+    """Write a table of DATASET without faulty samples; the data themselves are not changed.
 
     OUTPUT.removed.csv lists the samples that were left out, with the reason for each.
 

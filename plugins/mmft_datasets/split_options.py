@@ -11,8 +11,8 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 GroupColumn = Annotated[
     str | None,
     Meta(
-        description="Column of groups, such as patients or speakers: rows of one group are "
-        "never divided between random splits or folds. Short form: --group."
+        description="Column of groups, such as patients or speakers: random splits and folds keep "
+        "the rows of a group together. Short form: --group."
     ),
 ]
 

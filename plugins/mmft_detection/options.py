@@ -49,8 +49,8 @@ class DetectorOptions(PixelOptions):
     image_size: Annotated[
         Side,
         Meta(
-            description="Side in pixels, a multiple of 32, of the square that pictures are scaled "
-            "to. Those that keep their shape are padded."
+            description="Side of the square that pictures are scaled to, in pixels; a multiple of "
+            "32. Detectors that keep the aspect ratio pad the rest of the square."
         ),
     ] = 640
     max_objects: Annotated[
@@ -65,8 +65,8 @@ class TorchvisionDetectorOptions(DetectorOptions):
     image_size: Annotated[
         Side,
         Meta(
-            description="Side in pixels, a multiple of 32, of the square that pictures are scaled "
-            "to. Those that keep their shape are padded."
+            description="Side of the square that pictures are scaled to, in pixels; a multiple of "
+            "32. Detectors that keep the aspect ratio pad the rest of the square."
         ),
     ] = 800
     freeze_norm: Annotated[
@@ -94,7 +94,7 @@ class DigitBoxesOptions:
 
     samples: Annotated[
         Annotated[int, Meta(ge=1, le=1500)] | None,
-        Meta(description="Training scenes; unset takes all 1,500."),
+        Meta(description="Number of training scenes; unset uses all 1,500."),
     ] = None
 
 
@@ -124,7 +124,7 @@ class DetectionFolderOptions(SplitOptions):
     voc_origin: Annotated[
         Literal["auto", "zero", "one"],
         Meta(
-            description="Number of the first pixel in Pascal VOC files; auto takes one, as VOC "
+            description="Coordinate of the first pixel in Pascal VOC files; auto is one, as VOC "
             "defines it, unless a box begins at zero."
         ),
     ] = "auto"

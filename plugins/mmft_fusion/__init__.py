@@ -53,7 +53,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="labelled-scenes",
-            summary="Scenes of handwritten digits in colours, labelled by the digits in each",
+            summary="Scenes of handwritten digits in colours, labelled with the digits in each",
             build="mmft_fusion.digit_scenes:build_labelled",
             inspectors=inspectors,
             options="mmft_fusion.options:DigitScenesOptions",

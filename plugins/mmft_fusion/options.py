@@ -83,7 +83,7 @@ class FusionRegressionOptions(FusionOptions):
         Annotated[float, Meta(gt=0)] | None,
         Meta(
             description="Errors beyond this many standard deviations count linearly (Huber, "
-            "1964); unset for the squared error."
+            "1964); unset uses the squared error."
         ),
     ] = None
 

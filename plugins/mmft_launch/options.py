@@ -23,7 +23,7 @@ class SlurmOptions:
     cpus: Annotated[Count, Meta(description="CPUs of each process.")] = 8
     memory: Annotated[
         str | None,
-        Meta(description="Memory of each machine, such as 64G; unset for the cluster's default."),
+        Meta(description="Memory of each machine, such as 64G; unset uses the cluster's default."),
     ] = None
     environment: Annotated[
         str | None,
@@ -37,7 +37,7 @@ class KubernetesOptions:
 
     image: Annotated[str, Meta(description="Container image that contains mmft; required.")] = ""
     name: Annotated[str, Meta(description="Name of the job.")] = "mmft"
-    namespace: Annotated[str | None, Meta(description="Namespace; unset for the current one.")] = (
+    namespace: Annotated[str | None, Meta(description="Namespace; unset uses the current one.")] = (
         None
     )
     claim: Annotated[
@@ -57,7 +57,7 @@ class KubernetesOptions:
     cpus: Annotated[Count, Meta(description="CPUs of each process.")] = 4
     memory: Annotated[
         str | None,
-        Meta(description="Memory of each machine, such as 64Gi; unset for the cluster's default."),
+        Meta(description="Memory of each machine, such as 64Gi; unset uses the cluster's default."),
     ] = None
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     type=click.Choice(["linear", "ties", "dare", "dare-ties"]),
     default="linear",
     show_default=True,
-    help="How differences from the base weights are combined: added up by their weights; by TIES, "
-    "which drops small ones and those whose sign most others do not have; by DARE, which drops "
-    "them at random; or by both.",
+    help="How to combine the differences from the base weights: linear adds up the weighted "
+    "differences; ties first drops small ones, and those whose sign disagrees with the majority; "
+    "dare first drops some at random and scales up the others; dare-ties does both.",
 )
 @click.option(
     "--weight",

@@ -25,7 +25,7 @@ class BitsAdamOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamOptions(BitsAdamOptions):
-    """Options of adam and adamw, which have one more."""
+    """Options of adam and adamw."""
 
     amsgrad: Annotated[
         bool, Meta(description="Divide by the largest average so far (Reddi et al., 2018).")

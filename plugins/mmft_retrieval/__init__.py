@@ -23,7 +23,7 @@ def register_metric() -> list[MetricSpec]:
     ] + [
         MetricSpec(
             name="pair-recall",
-            summary="Share with their partner among the first 1, 5, 10 of the other modality",
+            summary="Share of samples whose partner is among the 1, 5 or 10 nearest",
             build="mmft_retrieval.metrics:build_pair_recall",
             measures="pairs",
         )
@@ -35,7 +35,7 @@ def register_task() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="contrastive",
-            summary="Two modalities in one space, as in CLIP: each finds the other",
+            summary="Two modalities embedded in one space, as in CLIP",
             modalities=ANY_MODALITIES,
             count=(2, 2),
             target="pair",

@@ -20,14 +20,14 @@ _ENCODERS = {
     "roberta-large": "RoBERTa large (Liu et al., 2019), 355 M parameters",
     "minilm": "MiniLM L6, trained on sentence pairs (Wang et al., 2020), 23 M parameters",
     "modernbert-base": "ModernBERT base (Warner et al., 2024), 149 M parameters",
-    "text-encoder": "Any encoder of transformers: a folder or a Hub id as --weights",
+    "text-encoder": "Any encoder in transformers, from a folder or Hub id given by --weights",
 }
 
 _CAUSAL = {
     "gpt2": "GPT-2 (Radford et al., 2019), 124 M parameters",
     "gpt2-medium": "GPT-2 medium (Radford et al., 2019), 355 M parameters",
     "distilgpt2": "DistilGPT-2 (Sanh et al., 2019), 82 M parameters",
-    "causal-lm": "Any causal language model (Llama, Qwen, ...): a folder or a Hub id as --weights",
+    "causal-lm": "Any causal language model in transformers, from a folder or Hub id (--weights)",
 }
 
 _SEQ2SEQ = {
@@ -35,7 +35,7 @@ _SEQ2SEQ = {
     "bart-large": "BART large (Lewis et al., 2019), 406 M parameters",
     "t5-small": "T5 small (Raffel et al., 2019), 61 M parameters",
     "t5-base": "T5 base (Raffel et al., 2019), 223 M parameters",
-    "seq2seq-lm": "Any encoder-decoder of transformers: a folder or a Hub id as --weights",
+    "seq2seq-lm": "Any encoder-decoder in transformers, from a folder or Hub id given by --weights",
 }
 
 
@@ -83,7 +83,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="docstring-sections",
-            summary="Documentation strings, labelled by the sections that each of them has",
+            summary="Documentation strings, labelled with the sections that they contain",
             build="mmft_text.docstrings:build",
             options="mmft_text.options:DocstringOptions",
             bundled=True,
@@ -93,7 +93,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="text-table",
-            summary="A table (CSV, JSON, Parquet, Excel): texts, and labels or texts to write",
+            summary="A table (CSV, JSON, Parquet, Excel): texts, and labels or target texts",
             build="mmft_text.text_table:build",
             options="mmft_text.options:TextTableOptions",
             opens=TABLE_SUFFIXES,
@@ -112,7 +112,7 @@ def register_dataset() -> list[DatasetSpec]:
         ),
         DatasetSpec(
             name="hub-text",
-            summary="A data set of the Hugging Face Hub, by its id, with its columns mapped",
+            summary="A text data set on the Hugging Face Hub, given by its id",
             build="mmft_text.hub:build",
             options="mmft_text.options:HubTextOptions",
             **(texts | {"targets": ("class", "labels", "text", "none")}),
@@ -150,7 +150,7 @@ def register_task() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="text-retrieval",
-            summary="Sentence embeddings: texts that belong together lie close together",
+            summary="Sentence embeddings: texts that belong together are close together",
             target="text",
             predicts="embeddings",
             build="mmft_text.retrieval:build",
@@ -214,7 +214,7 @@ def register_metric() -> list[MetricSpec]:
         ),
         MetricSpec(
             name="perplexity",
-            summary="Perplexity: the exponential of the mean loss of a token",
+            summary="Perplexity: the exponential of the mean loss per token",
             build="mmft_text.metrics:build_perplexity",
             measures="likelihoods",
             higher_is_better=False,

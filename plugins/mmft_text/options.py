@@ -15,7 +15,7 @@ from mmft_transformers.options import LoadBits, SizeOptions, Vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """How a text backbone reads texts; the options of a network of one's own."""
+    """How a text backbone reads texts; the options of your own networks."""
 
     max_length: Annotated[
         int, Meta(ge=8, description="Maximum tokens per text; never more than the model allows.")
@@ -32,7 +32,7 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TextBackboneOptions(TextOptions, SizeOptions):
-    """Options of the text backbones that are networks of transformers."""
+    """Options of the text backbones from transformers."""
 
     load_bits: LoadBits = None
 

@@ -15,8 +15,8 @@ class MlflowOptions:
     uri: Annotated[
         str | None,
         Meta(
-            description="Address of a server or a database; unset keeps runs in a database beside "
-            "them, in mlflow/."
+            description="Address of a server or a database; unset uses a database beside the runs, "
+            "in mlflow/."
         ),
     ] = None
     experiment: Annotated[
@@ -32,9 +32,9 @@ class WandbOptions:
         "mmft"
     )
     entity: Annotated[
-        str | None, Meta(description="User or team; unset for the user's default.")
+        str | None, Meta(description="User or team; unset uses the user's default.")
     ] = None
     mode: Annotated[
         Literal["online", "offline"] | None,
-        Meta(description="offline needs no network; unset for WANDB_MODE, else online."),
+        Meta(description="offline needs no network; unset uses WANDB_MODE, else online."),
     ] = None

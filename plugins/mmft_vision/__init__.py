@@ -76,7 +76,7 @@ _PUBLISHED: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "imagenet": (
         "imagenet:build",
-        "ImageNet-1k (Russakovsky et al., 2015): existing files only",
+        "ImageNet-1k (Russakovsky et al., 2015), from files that you have",
         {},
     ),
 }
@@ -173,7 +173,7 @@ def register_task() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="image-retrieval",
-            summary="Image embeddings: pictures of one class lie close together",
+            summary="Image embeddings: pictures of one class are close together",
             modalities=("image",),
             target="class",
             predicts="embeddings",

@@ -58,7 +58,7 @@ class ImageOptions(PixelOptions, AugmentationOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBackboneOptions(ImageOptions):
-    """The same, with the size of the pictures; the options of torchvision's backbones."""
+    """Options of torchvision's backbones."""
 
     image_size: Annotated[Side, Meta(description=SIDE)] = 224
 
@@ -105,7 +105,7 @@ class EmnistOptions(PublishedOptions):
 
     variant: Annotated[
         Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"],
-        Meta(description="Which variant of the data set."),
+        Meta(description="Variant of the data set."),
     ] = "balanced"
 
 

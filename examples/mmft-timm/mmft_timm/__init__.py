@@ -1,6 +1,6 @@
 """A plugin for mmft: every image network of timm as a backbone.
 
-This module only says what there is. What does the work is named by path, and imported when used.
+This module only lists the components. Their code is named by path, and imported when it is used.
 """
 
 from mmft_core import BackboneSpec, hookimpl
