@@ -117,7 +117,7 @@ def test_the_same_command_goes_on_and_another_is_refused(
     ended = mmft(*sweep_arguments(output, "--seed", "3", vary=vary))
     assert ended.code == 2 and "holds another sweep: engine.lr varies over" in ended.err
     ended = mmft(*sweep_arguments(output, "--seed", "4"))
-    assert ended.code == 2 and "engine.seed is 3 there and 4 here" in ended.err
+    assert ended.code == 2 and "engine.seed is 3 there and 4 on the command line" in ended.err
     ended = mmft("sweep", "--resume", output, "--seed", "4")
     assert ended.code == 2 and "engine.seed is 3 in" in ended.err
     ended = mmft("sweep", "--resume", output, *vary)
