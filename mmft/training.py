@@ -124,7 +124,7 @@ def run(
 
     Raises:
         MmftError: something that the user can mend; see its subclasses.
-        KeyboardInterrupt: it was interrupted; a checkpoint is written, from which `resume` continues.
+        KeyboardInterrupt: it was interrupted; `resume` continues from the checkpoint it wrote.
     """
     registry, callbacks = discover(), _callbacks(callbacks)
     given: dict[str, Any] = {
